@@ -1,0 +1,17 @@
+// Package hufu is the vocabulary that every other package speaks: names of
+// files, what is known of one, its digest, and an error that says what
+// happened. It does no input or output and imports the standard library only.
+package hufu
+
+// Version is what both programs print; the build sets it with -ldflags -X.
+var Version = "dev"
+
+// Sizes that both ends and the storage agree on.
+const (
+	// ChunkSize is the fixed piece of a file, in bytes: an aligned subtree of
+	// the BLAKE3 tree, so that chunks hashed in any order combine to the
+	// digest of the whole.
+	ChunkSize = 1 << 20
+	// MaxFileSize is the largest file hufu handles, in bytes (1 PiB).
+	MaxFileSize = 1 << 50
+)
