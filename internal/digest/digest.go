@@ -1,0 +1,185 @@
+// Package digest computes BLAKE3 of whole files and of their 1 MiB chunks, so
+// that chunks hashed anywhere and in any order combine to what b3sum prints
+// for the whole (BLAKE3 specification, section 2.1: the tree is left-balanced,
+// and an aligned run of 2^10 of its 1 KiB chunks is one complete subtree).
+// It does no I/O and, for whole groups, allocates nothing.
+package digest
+
+import (
+	"encoding/binary"
+
+	"lukechampine.com/blake3/guts"
+
+	"hufu"
+)
+
+// groupSize is the piece that the SIMD code compresses at once. Walking a
+// buffer in such groups is faster than the library's call for large buffers,
+// which starts goroutines.
+const groupSize = guts.MaxSIMD * guts.ChunkSize
+
+// groupsPerChunk is 64, so a chunk's groups merge in six steps.
+const groupsPerChunk = hufu.ChunkSize / groupSize
+
+// CV is the chaining value of one chunk of a file that has more than one: the
+// inner node's first 256 bits, not the root of anything.
+type CV [32]byte
+
+// Chunks is the number of chunks of a file of size bytes; an empty file has
+// one, which is empty.
+func Chunks(size int64) int64 {
+	return max(1, (size+hufu.ChunkSize-1)/hufu.ChunkSize)
+}
+
+// ChunkLen is the length in bytes of chunk index of a file of size bytes.
+func ChunkLen(size, index int64) int {
+	return int(min(hufu.ChunkSize, size-index*hufu.ChunkSize))
+}
+
+// Sum is the digest of a whole file held in memory.
+func Sum(data []byte) hufu.Digest {
+	if len(data) <= hufu.ChunkSize {
+		return rootDigest(chunkNode(data, 0))
+	}
+	var t tree
+	for index := int64(0); len(data) > 0; index++ {
+		n := min(len(data), hufu.ChunkSize)
+		t.push(words(Chunk(data[:n], index)))
+		data = data[n:]
+	}
+	return t.root()
+}
+
+// Chunk is the chaining value of chunk index of a file with more than one
+// chunk. All chunks but the last hold exactly hufu.ChunkSize bytes; data is
+// never empty.
+func Chunk(data []byte, index int64) CV {
+	return CV(bytes(guts.ChainingValue(chunkNode(data, uint64(index)*(hufu.ChunkSize/guts.ChunkSize)))))
+}
+
+// Root combines the chaining values of all chunks of a file, in order, to its
+// digest. It wants at least two: a file of one chunk has no chaining value
+// above it, use Sum.
+func Root(cvs []CV) hufu.Digest {
+	if len(cvs) < 2 {
+		panic("digest: Root of fewer than two chunks")
+	}
+	var t tree
+	for i := range cvs {
+		t.push(words(cvs[i]))
+	}
+	return t.root()
+}
+
+// chunkNode compresses up to 1 MiB whose first 1 KiB chunk has number counter.
+func chunkNode(data []byte, counter uint64) guts.Node {
+	if len(data) > hufu.ChunkSize {
+		panic("digest: more than one chunk")
+	}
+	var cvs [groupsPerChunk][8]uint32
+	n := 0
+	for len(data) > groupSize {
+		cvs[n] = guts.ChainingValue(guts.CompressBuffer((*[groupSize]byte)(data), groupSize, &guts.IV, counter, 0))
+		data = data[groupSize:]
+		counter += guts.MaxSIMD
+		n++
+	}
+	var last guts.Node
+	if len(data) == groupSize {
+		last = guts.CompressBuffer((*[groupSize]byte)(data), groupSize, &guts.IV, counter, 0)
+	} else {
+		last = tailNode(data, counter)
+	}
+	if n == 0 {
+		return last
+	}
+	cvs[n] = guts.ChainingValue(last)
+	n++
+	// Pairing neighbours level by level and carrying an odd one up unchanged
+	// builds exactly the left-balanced tree.
+	for n > 2 {
+		half := n / 2
+		for i := range half {
+			cvs[i] = guts.ChainingValue(guts.ParentNode(cvs[2*i], cvs[2*i+1], &guts.IV, 0))
+		}
+		if n%2 == 1 {
+			cvs[half] = cvs[n-1]
+			half++
+		}
+		n = half
+	}
+	return guts.ParentNode(cvs[0], cvs[1], &guts.IV, 0)
+}
+
+// tailNode compresses less than a group; the library reads a whole group, so
+// what is shorter is copied first.
+func tailNode(data []byte, counter uint64) guts.Node {
+	if len(data) <= guts.ChunkSize {
+		return guts.CompressChunk(data, &guts.IV, counter, 0)
+	}
+	var buf [groupSize]byte
+	copy(buf[:], data)
+	return guts.CompressBuffer(&buf, len(data), &guts.IV, counter, 0)
+}
+
+// tree merges the chaining values of equal, complete subtrees as they come,
+// as a binary counter does: bit i of count says whether stack[i] is in use.
+type tree struct {
+	stack [50][8]uint32
+	last  [8]uint32 // held back: it may be the last, whose merging is the root's
+	count uint64    // pushed before last
+	any   bool
+}
+
+func (t *tree) push(cv [8]uint32) {
+	if t.any {
+		t.merge()
+	}
+	t.last, t.any = cv, true
+}
+
+func (t *tree) merge() {
+	cv, i := t.last, 0
+	for ; t.count&(1<<i) != 0; i++ {
+		cv = guts.ChainingValue(guts.ParentNode(t.stack[i], cv, &guts.IV, 0))
+	}
+	t.stack[i] = cv
+	t.count++
+}
+
+func (t *tree) root() hufu.Digest {
+	var n guts.Node
+	cv := t.last
+	for i := range len(t.stack) {
+		if t.count&(1<<i) != 0 {
+			n = guts.ParentNode(t.stack[i], cv, &guts.IV, 0)
+			cv = guts.ChainingValue(n)
+		}
+	}
+	return rootDigest(n)
+}
+
+func rootDigest(n guts.Node) hufu.Digest {
+	n.Flags |= guts.FlagRoot
+	return hufu.Digest(bytes(guts.ChainingValue(n)))
+}
+
+func words(b [32]byte) (w [8]uint32) {
+	for i := range w {
+		w[i] = binary.LittleEndian.Uint32(b[4*i:])
+	}
+	return w
+}
+
+func bytes(w [8]uint32) (b [32]byte) {
+	for i := range w {
+		binary.LittleEndian.PutUint32(b[4*i:], w[i])
+	}
+	return b
+}
+
+// zeros is what a hole reads as.
+var zeros [hufu.ChunkSize]byte
+
+// Zeros is the chaining value of chunk index when it is a hole of n bytes.
+func Zeros(n int, index int64) CV { return Chunk(zeros[:n], index) }

@@ -1,0 +1,87 @@
+package digest
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"lukechampine.com/blake3"
+	"pgregory.net/rapid"
+
+	"hufu"
+)
+
+func sample(n int) []byte {
+	b := make([]byte, n)
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// TestSizesAgreeWithBLAKE3 walks the edges at which the tree's shape changes.
+func TestSizesAgreeWithBLAKE3(t *testing.T) {
+	t.Parallel()
+	const mib = hufu.ChunkSize
+	for _, n := range []int{
+		0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 4096, 16383, 16384, 16385, 32768, 32769, 65536, 100_000,
+		mib - 1, mib, mib + 1, mib + 1024, 2*mib - 1, 2 * mib, 2*mib + 1, 3 * mib, 3*mib + 17, 4 * mib, 5*mib + 16385, 7*mib - 1, 8*mib + 1,
+	} {
+		data := sample(n)
+		want := hufu.Digest(blake3.Sum256(data))
+		if got := Sum(data); got != want {
+			t.Errorf("Sum of %d bytes = %s, want %s", n, got, want)
+		}
+		h := New()
+		for rest := data; len(rest) > 0; {
+			k := min(len(rest), 77_777)
+			_, _ = h.Write(rest[:k])
+			rest = rest[k:]
+		}
+		if got := h.Sum(); got != want {
+			t.Errorf("Hasher of %d bytes = %s, want %s", n, got, want)
+		}
+	}
+}
+
+// TestChunksInAnyOrder hashes chunks backwards and combines them.
+func TestChunksInAnyOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int64Range(hufu.ChunkSize+1, 6*hufu.ChunkSize).Draw(t, "size")
+		data := sample(int(size))
+		cvs := make([]CV, Chunks(size))
+		for i := int64(len(cvs)) - 1; i >= 0; i-- {
+			off := i * hufu.ChunkSize
+			cvs[i] = Chunk(data[off:off+int64(ChunkLen(size, i))], i)
+		}
+		if got, want := Root(cvs), hufu.Digest(blake3.Sum256(data)); got != want {
+			t.Fatalf("Root of %d bytes = %s, want %s", size, got, want)
+		}
+	})
+}
+
+func TestChunkAllocatesNothing(t *testing.T) {
+	data := sample(hufu.ChunkSize)
+	if n := testing.AllocsPerRun(10, func() { Chunk(data, 3) }); n != 0 {
+		t.Errorf("Chunk allocates %v times", n)
+	}
+}
+
+func BenchmarkChunk(b *testing.B) {
+	data := sample(hufu.ChunkSize)
+	b.SetBytes(hufu.ChunkSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		Chunk(data, 1)
+	}
+}
+
+func BenchmarkSum4K(b *testing.B) {
+	data := sample(4096)
+	b.SetBytes(4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		Sum(data)
+	}
+}
