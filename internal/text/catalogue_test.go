@@ -1,0 +1,162 @@
+package text
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"hufu"
+)
+
+func read(t *testing.T, lang string) map[string]string {
+	t.Helper()
+	texts, err := load(files, lang)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
+func TestLanguagesHaveTheSameFilesAndKeys(t *testing.T) {
+	t.Parallel()
+	names := func(lang string) []string {
+		all, err := fs.Glob(files, lang+"/*.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			all[i] = path.Base(all[i])
+		}
+		return all
+	}
+	if en, zh := names(English), names(Chinese); !slices.Equal(en, zh) {
+		t.Errorf("files differ: en %v, zh-CN %v", en, zh)
+	}
+	for _, name := range names(English) {
+		en, zh := one(t, English, name), one(t, Chinese, name)
+		for _, k := range slices.Sorted(maps.Keys(en)) {
+			if _, ok := zh[k]; !ok {
+				t.Errorf("zh-CN/%s lacks %s", name, k)
+			}
+		}
+		for _, k := range slices.Sorted(maps.Keys(zh)) {
+			if _, ok := en[k]; !ok {
+				t.Errorf("en/%s lacks %s", name, k)
+			}
+		}
+	}
+}
+
+// one reads a single file and, unlike encoding/json, minds a key that stands
+// in it twice.
+func one(t *testing.T, lang, name string) map[string]string {
+	t.Helper()
+	data, err := fs.ReadFile(files, lang+"/"+name)
+	if err != nil {
+		t.Errorf("%s/%s: %v", lang, name, err)
+		return nil
+	}
+	texts := make(map[string]string)
+	d := json.NewDecoder(bytes.NewReader(data))
+	if tok, err := d.Token(); err != nil || tok != json.Delim('{') {
+		t.Fatalf("%s/%s is not an object", lang, name)
+	}
+	for d.More() {
+		k, err := d.Token()
+		if err != nil {
+			t.Fatalf("%s/%s: %v", lang, name, err)
+		}
+		v, err := d.Token()
+		if err != nil {
+			t.Fatalf("%s/%s: %v", lang, name, err)
+		}
+		key := k.(string)
+		text, _ := v.(string)
+		if text == "" {
+			t.Errorf("%s/%s: %s is not a text", lang, name, key)
+		}
+		if _, twice := texts[key]; twice {
+			t.Errorf("%s/%s: %s stands there twice", lang, name, key)
+		}
+		texts[key] = text
+	}
+	return texts
+}
+
+func TestLanguagesHaveTheSamePlaceholders(t *testing.T) {
+	t.Parallel()
+	en, zh := read(t, English), read(t, Chinese)
+	for _, k := range slices.Sorted(maps.Keys(en)) {
+		a, b := set(placeholders(en[k])), set(placeholders(zh[k]))
+		if zh[k] != "" && !slices.Equal(a, b) {
+			t.Errorf("%s: en has %v, zh-CN has %v", k, a, b)
+		}
+	}
+}
+
+func set(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// TestTextsAreWritten catches a translation that was never made and the slips
+// that a reader of one language does not see in the other.
+func TestTextsAreWritten(t *testing.T) {
+	t.Parallel()
+	en, zh := read(t, English), read(t, Chinese)
+	for k, v := range en {
+		if strings.ContainsFunc(v, func(r rune) bool { return unicode.Is(unicode.Han, r) }) && !strings.Contains(k, "language") {
+			t.Errorf("en: %s holds Chinese: %s", k, v)
+		}
+	}
+	for k, v := range zh {
+		words := 0
+		for w := range strings.FieldsSeq(en[k]) {
+			if strings.ContainsFunc(w, unicode.IsLower) && !strings.ContainsAny(w, "{}<>/-_=.") {
+				words++
+			}
+		}
+		if words >= 4 && !strings.ContainsFunc(v, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+			t.Errorf("zh-CN: %s is not translated: %s", k, v)
+		}
+	}
+	for lang, texts := range map[string]map[string]string{English: en, Chinese: zh} {
+		for k, v := range texts {
+			if v != strings.TrimRight(v, " \t\n") {
+				t.Errorf("%s: %s ends in white space", lang, k)
+			}
+			if strings.Count(v, "{") != strings.Count(v, "}") {
+				t.Errorf("%s: %s has an open placeholder", lang, k)
+			}
+			for _, name := range placeholders(v) {
+				if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+					t.Errorf("%s: %s has the placeholder {%s}", lang, k, name)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryKindHasATextAndAFix(t *testing.T) {
+	t.Parallel()
+	for _, lang := range Languages() {
+		c := For(lang)
+		for _, k := range hufu.Kinds() {
+			for _, key := range []string{"error." + k.String(), "error." + k.String() + ".fix"} {
+				if !c.Has(key) {
+					t.Errorf("%s lacks %s", lang, key)
+				}
+			}
+			what, fix := c.Error(&hufu.Error{Kind: k})
+			if what == "" || fix == "" || strings.Contains(what+fix, "?") {
+				t.Errorf("%s: %v without path reads %q, %q", lang, k, what, fix)
+			}
+		}
+	}
+}

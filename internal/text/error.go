@@ -1,0 +1,134 @@
+package text
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+
+	"hufu"
+)
+
+// Error tells a person what happened and what to do next. Both come from the
+// catalogue: "error.<code>" and "error.<code>.fix" of the first *hufu.Error in
+// the chain that has a code, else those of its kind. What an unknown error says
+// of itself is shown as its cause.
+//
+// A text may have two variants. "error.<code>.cause" is chosen when the error
+// under it came from this machine and {cause} can name it; "error.<code>.bare"
+// when the text would need a {path} and there is none.
+func (c *Catalogue) Error(err error) (what, fix string) {
+	if err == nil {
+		return "", ""
+	}
+	kind, code, args := anatomy(err)
+	name := kind.String()
+	if code != "" && c.Has("error."+code) {
+		name = code
+	}
+	return c.variant("error."+name, args), c.fixOf(name, kind, args)
+}
+
+// anatomy collects along the chain: the first kind, the first path, and the
+// first code with its arguments.
+func anatomy(err error) (kind hufu.Kind, code string, args map[string]string) {
+	args = make(map[string]string)
+	rest := err
+	for rest != nil {
+		e, ok := errors.AsType[*hufu.Error](rest)
+		if !ok {
+			break
+		}
+		if kind == 0 {
+			kind = e.Kind
+		}
+		if args["path"] == "" && e.Path != "" {
+			args["path"] = e.Path
+		}
+		if code == "" && e.Code != "" {
+			code = e.Code
+			maps.Copy(args, e.Args)
+		}
+		rest = e.Err
+	}
+	switch {
+	case kind != 0:
+	case errors.Is(err, context.Canceled):
+		kind = hufu.KindCanceled
+	default:
+		kind = hufu.KindInternal
+	}
+	if rest != nil && args["cause"] == "" {
+		args["cause"] = cause(rest)
+	}
+	return kind, code, args
+}
+
+// cause is what the operating system said, without the path that the sentence
+// around it names already.
+func cause(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err.Error()
+	}
+	if e, ok := errors.AsType[*os.SyscallError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// variant takes the first of key.cause, key and key.bare that args can fill.
+func (c *Catalogue) variant(key string, args map[string]string) string {
+	for _, k := range []string{key + ".cause", key, key + ".bare"} {
+		if t, ok := c.texts[k]; ok && canFill(t, args) {
+			return fillArgs(t, args)
+		}
+	}
+	// A peer may leave out what the text wants: the gap is shown as one.
+	return fillArgs(c.texts[key], args)
+}
+
+func (c *Catalogue) fixOf(name string, kind hufu.Kind, args map[string]string) string {
+	for _, k := range []string{"error." + name + ".fix", "error." + kind.String() + ".fix"} {
+		if t, ok := c.texts[k]; ok && canFill(t, args) {
+			return fillArgs(t, args)
+		}
+	}
+	return fillArgs(c.texts["error."+name+".fix"], args)
+}
+
+func canFill(t string, args map[string]string) bool {
+	for _, name := range placeholders(t) {
+		if args[name] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func fillArgs(t string, args map[string]string) string {
+	return fill(t, func(name string) string {
+		if v := args[name]; v != "" {
+			return hufu.Printable(v)
+		}
+		return "?"
+	})
+}
+
+// Report writes err for a person who runs a program: what happened on one
+// line, what to do next on another. Nothing is written for nil.
+func (c *Catalogue) Report(w io.Writer, program string, err error) {
+	if err == nil {
+		return
+	}
+	what, fix := c.Error(err)
+	_, _ = fmt.Fprintln(w, c.T("report.what", "program", program, "what", what))
+	if fix != "" {
+		_, _ = fmt.Fprintln(w, c.T("report.fix", "fix", fix))
+	}
+}

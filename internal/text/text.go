@@ -1,0 +1,205 @@
+// Package text owns every sentence that hufu shows to a person, in English and
+// in Chinese, and the choice between them. The sentences stand in flat JSON
+// catalogues beside this file, one file per subject and the same files and keys
+// in both languages; the tests here hold the two to each other and to the
+// source. Whatever fills a placeholder is made harmless for a terminal first.
+// Which text to show when, and how to lay it out, is left to cmd and gui.
+package text
+
+import (
+	"embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"hufu"
+)
+
+//go:embed en/*.json zh-CN/*.json
+var files embed.FS
+
+// The languages, as For takes them and Lang returns them.
+const (
+	English = "en"
+	Chinese = "zh-CN"
+)
+
+// Languages lists the languages there are, the one to fall back to first.
+func Languages() []string { return []string{English, Chinese} }
+
+// Catalogue holds the sentences of one language. It does not change and may be
+// used by many goroutines.
+type Catalogue struct {
+	lang  string
+	texts map[string]string
+	// strict makes a missing key or placeholder a panic: in tests it is a
+	// defect to be found, before a user it is an ugly word and no more.
+	strict bool
+	zone   *time.Location
+}
+
+// For returns the catalogue of a language, the English one if there is none of
+// that name.
+func For(lang string) *Catalogue {
+	if lang != Chinese {
+		lang = English
+	}
+	texts, err := load(files, lang)
+	if err != nil {
+		panic(err) // the catalogues are part of the program; a test loads both
+	}
+	return &Catalogue{lang: lang, texts: texts, strict: flag.Lookup("test.v") != nil, zone: time.Local}
+}
+
+// load reads all files of a language. A key may stand in one of them only.
+func load(from fs.FS, lang string) (map[string]string, error) {
+	names, err := fs.Glob(from, lang+"/*.json")
+	if err != nil {
+		return nil, fmt.Errorf("list catalogues: %w", err)
+	}
+	all := make(map[string]string)
+	for _, name := range names {
+		data, err := fs.ReadFile(from, name)
+		if err != nil {
+			return nil, fmt.Errorf("read catalogue: %w", err)
+		}
+		var one map[string]string
+		if err := json.Unmarshal(data, &one); err != nil {
+			return nil, fmt.Errorf("read catalogue %s: %w", name, err)
+		}
+		for k, v := range one {
+			if _, twice := all[k]; twice {
+				return nil, fmt.Errorf("read catalogue %s: key %s stands in another file too", path.Base(name), k)
+			}
+			all[k] = v
+		}
+	}
+	return all, nil
+}
+
+// Lang picks the language: the user's choice (--lang) if there is one, else the first of LC_ALL,
+// LC_MESSAGES and LANG that is. What is neither Chinese nor known is English.
+func Lang(choice string, getenv func(string) string) string {
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if choice != "" {
+			break
+		}
+		choice = getenv(name)
+	}
+	choice = strings.ToLower(choice)
+	if choice == "zh" || strings.HasPrefix(choice, "zh-") || strings.HasPrefix(choice, "zh_") || strings.HasPrefix(choice, "zh.") {
+		return Chinese
+	}
+	return English
+}
+
+// Lang is the language of the catalogue.
+func (c *Catalogue) Lang() string { return c.lang }
+
+// Has says whether there is a text under key.
+func (c *Catalogue) Has(key string) bool { _, ok := c.texts[key]; return ok }
+
+// T returns the text under key with its placeholders filled from args, which
+// are pairs of a name and a value. A missing key comes back as it is.
+func (c *Catalogue) T(key string, args ...any) string {
+	t, ok := c.texts[key]
+	if !ok {
+		if c.strict {
+			panic("text: no such key: " + key)
+		}
+		return key
+	}
+	if len(args) == 0 && !strings.Contains(t, "{") {
+		return t
+	}
+	return fill(t, func(name string) string {
+		for i := 0; i+1 < len(args); i += 2 {
+			if args[i] == name {
+				return c.value(args[i+1])
+			}
+		}
+		if c.strict {
+			panic("text: " + key + " wants {" + name + "}")
+		}
+		return "?"
+	})
+}
+
+// N is T for a counted thing: key.one or key.other, with {n} filled in.
+func (c *Catalogue) N(key string, n int, args ...any) string {
+	form := ".other"
+	if n == 1 && c.lang == English {
+		form = ".one"
+	}
+	return c.T(key+form, append([]any{"n", n}, args...)...)
+}
+
+// JSON is what the page of the GUI needs: every text whose key begins with
+// "gui.", as one JSON object.
+func (c *Catalogue) JSON() []byte {
+	some := make(map[string]string)
+	for k, v := range c.texts {
+		if strings.HasPrefix(k, "gui.") {
+			some[k] = v
+		}
+	}
+	data, err := json.Marshal(some)
+	if err != nil {
+		panic(err) // a map of strings always marshals
+	}
+	return data
+}
+
+// value is how one placeholder's value looks. Anything that comes from outside
+// is a string, or becomes one, and passes hufu.Printable.
+func (c *Catalogue) value(v any) string {
+	switch v := v.(type) {
+	case string:
+		return hufu.Printable(v)
+	case int:
+		return strconv.Itoa(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case time.Time:
+		return c.Time(v)
+	case time.Duration:
+		return c.Duration(v)
+	default:
+		return hufu.Printable(fmt.Sprint(v))
+	}
+}
+
+// fill replaces each {name} in one pass, so that a value that looks like a
+// placeholder stays what it is.
+func fill(t string, value func(name string) string) string {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(t, "{")
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		name, after, ok := strings.Cut(rest, "}")
+		if !ok {
+			b.WriteString("{" + rest)
+			return b.String()
+		}
+		b.WriteString(value(name))
+		t = after
+	}
+}
+
+// placeholders lists the names between braces, in order, repeats included.
+func placeholders(t string) []string {
+	var names []string
+	fill(t, func(name string) string {
+		names = append(names, name)
+		return ""
+	})
+	return names
+}
