@@ -1,0 +1,310 @@
+// Package account owns people: their names and passwords, which certificate is
+// whose, locks and revocations, logins and their tokens, invitations, and the
+// counting of wrong guesses. It promises that whether a certificate or a token
+// is still good is decided from memory, without a wait, on a state at most a
+// few hundred milliseconds behind the database whoever wrote there, and that it
+// says "try again" rather than decide on a state older than StateLimit. Making
+// certificates is left to ca, judging signatures to identity.
+package account
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+const (
+	// PollInterval is how often Run asks whether the database has changed.
+	PollInterval = 250 * time.Millisecond
+	// StateLimit is how old the state in memory may be for a decision.
+	StateLimit = 10 * time.Second
+)
+
+// Options are what a Service takes from outside.
+type Options struct {
+	Now func() time.Time // time.Now if nil
+	Log *slog.Logger     // none if nil
+}
+
+// Service is the accounts of one database. It may be used by many goroutines.
+type Service struct {
+	db  *meta.DB
+	now func() time.Time
+	log *slog.Logger
+
+	state   atomic.Pointer[state]     // never nil
+	checked atomic.Pointer[time.Time] // when state was last known to be the database's
+
+	loading sync.Mutex // one reload at a time; guards version and away
+	version int64
+	away    bool // the database did not answer the last time
+
+	mu       sync.Mutex // guards what follows
+	onChange []func()
+	touched  map[[32]byte]time.Time // logins whose last use is to be written
+
+	hashing chan struct{}    // a place for each argon2id at work
+	seed    maphash.Seed     // for choosing a place in guess
+	guess   [64]sync.Mutex   // one guess at a time for each account, by hash of its key
+	codes   invitationLimits // wrong invitation secrets
+}
+
+// state is what decisions are made on. It is replaced, never changed; only the
+// last use of a login is.
+type state struct {
+	users   map[string]meta.User
+	devices map[device]time.Time // locked since
+	certs   map[string]cert      // by serial
+	logins  map[[32]byte]*login  // by hash of the token
+}
+
+type device struct{ user, name string }
+
+type cert struct {
+	fingerprint       [32]byte
+	lineage           string
+	use, user, device string
+	notAfter          time.Time
+	revoked           time.Time
+	reason            string
+}
+
+type login struct {
+	lineage, user, device string
+	used                  atomic.Int64 // milliseconds since 1970, as last seen by this process
+	written               int64        // the same as the database has it
+}
+
+// Open reads the accounts of db. The caller closes db, after Run has ended.
+func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
+	s := &Service{
+		db: db, now: o.Now, log: o.Log,
+		touched: make(map[[32]byte]time.Time),
+		hashing: make(chan struct{}, hashesAtOnce),
+		seed:    maphash.MakeSeed(),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.codes.now = s.now
+	s.state.Store(&state{})
+	if err := s.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OnChange has f called after each reload that changed a person, a device, a
+// certificate or a login; the caller then judges its live connections anew. f
+// may be called by several goroutines and must not call Reload.
+func (s *Service) OnChange(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onChange = append(s.onChange, f)
+}
+
+// Run keeps the state up to date until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(PollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.flush(context.WithoutCancel(ctx))
+			return nil
+		case <-tick.C:
+			s.poll(ctx)
+			s.flush(ctx)
+		}
+	}
+}
+
+// poll reloads if the database has changed. Its errors are not returned: they
+// make the state old, which Fresh and every decision tell.
+func (s *Service) poll(ctx context.Context) {
+	s.loading.Lock()
+	v, err := s.db.DataVersion(ctx)
+	same := err == nil && v == s.version
+	if same {
+		s.mark(nil)
+	}
+	s.loading.Unlock()
+	if !same {
+		_ = s.Reload(ctx) // logged and remembered there
+	}
+}
+
+// Reload reads the state from the database now.
+func (s *Service) Reload(ctx context.Context) error {
+	changed, err := s.reload(ctx)
+	if err != nil || !changed {
+		return err
+	}
+	s.mu.Lock()
+	call := slices.Clone(s.onChange)
+	s.mu.Unlock()
+	for _, f := range call {
+		f()
+	}
+	return nil
+}
+
+func (s *Service) reload(ctx context.Context) (changed bool, err error) {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	// The version is asked for first: a change between it and the reading is
+	// read twice, never missed.
+	v, err := s.db.DataVersion(ctx)
+	if err != nil {
+		s.mark(err)
+		return false, err
+	}
+	old := s.state.Load()
+	next, err := s.load(ctx, old)
+	if err != nil {
+		s.mark(err)
+		return false, err
+	}
+	s.version = v
+	s.state.Store(next)
+	s.mark(nil)
+	return !next.equal(old), nil
+}
+
+// mark notes the outcome of a check, and logs when it differs from the last.
+func (s *Service) mark(err error) {
+	if err != nil {
+		if !s.away {
+			s.log.Warn("accounts cannot be read", "error", err)
+		}
+		s.away = true
+		return
+	}
+	if s.away {
+		s.log.Info("accounts can be read again")
+	}
+	s.away = false
+	now := s.now()
+	s.checked.Store(&now)
+}
+
+// Fresh says whether the state in memory is young enough to decide on.
+func (s *Service) Fresh() bool {
+	t := s.checked.Load()
+	return t != nil && s.now().Sub(*t) < StateLimit
+}
+
+func (s *Service) fresh(op string) error {
+	if s.Fresh() {
+		return nil
+	}
+	return &hufu.Error{Op: op, Kind: hufu.KindUnavailable, Code: "state_stale"}
+}
+
+func (s *Service) load(ctx context.Context, old *state) (*state, error) {
+	next := &state{
+		users: make(map[string]meta.User), devices: make(map[device]time.Time),
+		certs: make(map[string]cert), logins: make(map[[32]byte]*login),
+	}
+	err := s.db.View(ctx, func(q meta.Queries) error {
+		users, err := q.Users(ctx)
+		if err != nil {
+			return err
+		}
+		devices, err := q.Devices(ctx)
+		if err != nil {
+			return err
+		}
+		certs, err := q.Certificates(ctx)
+		if err != nil {
+			return err
+		}
+		logins, err := q.Logins(ctx)
+		if err != nil {
+			return err
+		}
+		for _, u := range users {
+			next.users[u.Name] = u
+		}
+		for _, d := range devices {
+			if !d.Locked.IsZero() {
+				next.devices[device{d.User, d.Name}] = d.Locked
+			}
+		}
+		for _, c := range certs {
+			next.certs[c.Serial] = certOf(c)
+		}
+		for _, l := range logins {
+			next.logins[l.TokenHash] = newLogin(l, old.logins[l.TokenHash])
+		}
+		return nil
+	})
+	return next, err
+}
+
+func certOf(c meta.Certificate) cert {
+	return cert{
+		fingerprint: c.Fingerprint, lineage: c.Lineage, use: c.Use, user: c.User, device: c.Device,
+		notAfter: c.NotAfter, revoked: c.Revoked, reason: c.Reason,
+	}
+}
+
+// newLogin takes over the last use that this process has seen and not yet
+// written.
+func newLogin(l meta.Login, old *login) *login {
+	n := &login{lineage: l.Lineage, user: l.User, device: l.Device, written: l.LastUsed.UnixMilli()}
+	used := n.written
+	if old != nil {
+		used = max(used, old.used.Load())
+	}
+	n.used.Store(used)
+	return n
+}
+
+func (a *state) equal(b *state) bool {
+	return maps.Equal(a.users, b.users) && maps.Equal(a.devices, b.devices) && maps.Equal(a.certs, b.certs) &&
+		maps.EqualFunc(a.logins, b.logins, func(x, y *login) bool {
+			return x.lineage == y.lineage && x.user == y.user && x.device == y.device
+		})
+}
+
+// changed makes a change of our own visible at once. The change itself is
+// durable by now, so what goes wrong here is left to the next poll.
+func (s *Service) changed(ctx context.Context) {
+	_ = s.Reload(context.WithoutCancel(ctx)) // logged and remembered by mark
+}
+
+// flush writes the last uses of logins that Resume has noted.
+func (s *Service) flush(ctx context.Context) {
+	s.mu.Lock()
+	touched := s.touched
+	if len(touched) > 0 {
+		s.touched = make(map[[32]byte]time.Time)
+	}
+	s.mu.Unlock()
+	if len(touched) == 0 {
+		return
+	}
+	err := s.db.Update(ctx, func(q meta.Queries) error {
+		for hash, when := range touched {
+			if err := q.TouchLogin(ctx, hash, when); err != nil {
+				return err
+			}
+		}
+		return q.DropLoginsBefore(ctx, s.now().Add(-LoginLife))
+	})
+	if err != nil {
+		s.log.Warn("last use of logins was not written", "error", err)
+	}
+}

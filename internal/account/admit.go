@@ -1,0 +1,126 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+// Subject is who acts: a person on a device, proven by a certificate that this
+// package has admitted.
+type Subject struct {
+	User   string
+	Device string
+	Serial string
+	Admin  bool
+}
+
+// Admit looks up exactly the certificate that TLS has proven and says whose it
+// is, or why it is refused. A serial that is known with another fingerprint
+// tells no more than one that is not known at all.
+func (s *Service) Admit(serial string, fingerprint [32]byte) (Subject, error) {
+	const op = "admit certificate"
+	if err := s.fresh(op); err != nil {
+		return Subject{}, err
+	}
+	st := s.state.Load()
+	c, ok := st.certs[serial]
+	if !ok || c.fingerprint != fingerprint || c.use != meta.UseClient {
+		return Subject{}, &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "cert_unknown"}
+	}
+	if err := st.judge(op, c, s.now()); err != nil {
+		return Subject{}, err
+	}
+	return Subject{User: c.user, Device: c.device, Serial: serial, Admin: st.users[c.user].Admin}, nil
+}
+
+// again judges a subject that was admitted some time ago.
+func (s *Service) again(op string, sub Subject) (*state, cert, error) {
+	if err := s.fresh(op); err != nil {
+		return nil, cert{}, err
+	}
+	st := s.state.Load()
+	c, ok := st.certs[sub.Serial]
+	if !ok || c.user != sub.User || c.device != sub.Device || c.use != meta.UseClient {
+		return nil, cert{}, &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "cert_unknown"}
+	}
+	return st, c, st.judge(op, c, s.now())
+}
+
+func (st *state) judge(op string, c cert, now time.Time) error {
+	return judge(op, c, st.users[c.user], st.devices[device{c.user, c.device}], now)
+}
+
+// Judge is Admit from the database, within the transaction that is going to
+// renew the certificate: exactly this one, as good at the time at. It returns
+// the certificate that it found also beside a refusal of it.
+func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]byte, at time.Time) (meta.Certificate, error) {
+	const op = "judge certificate"
+	c, err := q.Certificate(ctx, serial)
+	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+		return c, err
+	}
+	if err != nil || c.Fingerprint != fingerprint || c.Use != meta.UseClient {
+		return meta.Certificate{}, refused(op, "cert_unknown")
+	}
+	u, err := q.User(ctx, c.User)
+	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+		return c, err
+	}
+	locked, err := locks(ctx, q)
+	if err != nil {
+		return c, err
+	}
+	return c, judge(op, certOf(c), u, locked[device{c.User, c.Device}], at)
+}
+
+// judge is the one place that decides whether a known certificate still lets
+// its owner in. The order is that of what the owner should hear first.
+func judge(op string, c cert, u meta.User, deviceLocked, now time.Time) error {
+	if err := checkUser(op, u); err != nil {
+		return err
+	}
+	switch {
+	case !deviceLocked.IsZero():
+		return refused(op, "device_locked", "device", c.device, "when", stamp(deviceLocked))
+	case !c.revoked.IsZero() && c.reason != "":
+		return refused(op, "cert_revoked_reason", "when", stamp(c.revoked), "reason", c.reason)
+	case !c.revoked.IsZero():
+		return refused(op, "cert_revoked", "when", stamp(c.revoked))
+	case now.After(c.notAfter):
+		return refused(op, "cert_expired", "when", stamp(c.notAfter))
+	}
+	return nil
+}
+
+// checkUser says whether the user may act at all; the zero User is one that is
+// not there.
+func checkUser(op string, u meta.User) error {
+	switch {
+	case u.Name == "" || !u.Removed.IsZero():
+		return refused(op, "user_removed")
+	case !u.Locked.IsZero():
+		return refused(op, "user_locked", "when", stamp(u.Locked))
+	}
+	return nil
+}
+
+func refused(op, code string, args ...string) error {
+	return &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: code, Args: pairs(args)}
+}
+
+func pairs(args []string) map[string]string {
+	if len(args) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(args)/2)
+	for i := 0; i+1 < len(args); i += 2 {
+		m[args[i]] = args[i+1]
+	}
+	return m
+}
+
+// stamp is a time as it stands in the arguments of an error.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

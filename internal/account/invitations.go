@@ -1,0 +1,191 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+// How long an invitation lasts unless said otherwise, and at most.
+const (
+	InvitationLife    = 24 * time.Hour
+	MaxInvitationLife = 30 * 24 * time.Hour
+)
+
+// Invited is a new invitation. Its secret is nowhere else: the database keeps a
+// hash.
+type Invited struct {
+	User    string
+	Secret  string
+	Expires time.Time
+	NewUser bool // whether the invitation made the user
+}
+
+// Invite makes an invitation for one device of a user, whom it adds if need be.
+// ttl 0 is InvitationLife.
+func (s *Service) Invite(ctx context.Context, user string, ttl time.Duration) (Invited, error) {
+	return s.InviteAs(ctx, user, false, ttl)
+}
+
+// InviteAs is Invite for a user who is to be an administrator, or not. One who
+// is there already keeps his role: he is not made an administrator by the way.
+func (s *Service) InviteAs(ctx context.Context, user string, admin bool, ttl time.Duration) (Invited, error) {
+	const op = "invite"
+	if ttl == 0 {
+		ttl = InvitationLife
+	}
+	if ttl < time.Second || ttl > MaxInvitationLife {
+		return Invited{}, &hufu.Error{Op: op, Kind: hufu.KindInvalid, Code: "invitation_life"}
+	}
+	if err := CheckUserName(user); err != nil {
+		return Invited{}, err
+	}
+	var random [hufu.InvitationSecret]byte
+	_, _ = rand.Read(random[:]) // never fails
+	now := s.now()
+	out := Invited{User: user, Secret: hufu.EncodeSecret(random), Expires: now.Add(ttl)}
+	err := s.db.Update(ctx, func(q meta.Queries) error {
+		u, err := present(ctx, q, op, user)
+		if hufu.KindOf(err) == hufu.KindNotFound {
+			out.NewUser = true
+			u.Admin = admin
+			err = s.addUser(ctx, q, user, admin)
+		}
+		switch {
+		case err != nil:
+			return err
+		case !u.Locked.IsZero():
+			return &hufu.Error{Op: op, Kind: hufu.KindPermission, Code: "invite_locked", Args: map[string]string{"name": user}}
+		case admin && !u.Admin:
+			return &hufu.Error{Op: op, Kind: hufu.KindExists, Code: "invite_not_admin", Args: map[string]string{"name": user}}
+		}
+		if err := q.DropInvitationsBefore(ctx, now.Add(-MaxInvitationLife)); err != nil {
+			return err
+		}
+		return q.AddInvitation(ctx, meta.Invitation{
+			SecretHash: sha256.Sum256([]byte(out.Secret)), User: user, Admin: u.Admin, Created: now, Expires: out.Expires,
+		})
+	})
+	if err != nil {
+		return Invited{}, err
+	}
+	s.changed(ctx)
+	return out, nil
+}
+
+// Invitation is the invitation that belongs to secret, if it has not expired
+// and its user may come in. It may have been used: the caller decides whether
+// by the same key. remote is the address that asks; too many wrong secrets
+// from one, or from all together, and nothing is judged for a while.
+func (s *Service) Invitation(ctx context.Context, secret, remote string) (meta.Invitation, error) {
+	const op = "look up invitation"
+	if err := s.codes.allow(op, remote); err != nil {
+		return meta.Invitation{}, err
+	}
+	v, err := s.db.Invitation(ctx, sha256.Sum256([]byte(secret)))
+	if hufu.KindOf(err) == hufu.KindNotFound {
+		s.codes.wrong(remote)
+		return meta.Invitation{}, &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "invitation_unknown"}
+	}
+	if err != nil {
+		return meta.Invitation{}, err
+	}
+	return v, CheckInvitation(ctx, s.db.Queries, v, s.now())
+}
+
+// CheckInvitation says whether an invitation still lets its user in, whoever
+// has used it. q may be a transaction.
+func CheckInvitation(ctx context.Context, q meta.Queries, v meta.Invitation, now time.Time) error {
+	const op = "check invitation"
+	if !now.Before(v.Expires) {
+		return refused(op, "invitation_expired", "when", stamp(v.Expires))
+	}
+	u, err := q.User(ctx, v.User)
+	if err != nil {
+		return err
+	}
+	if err := checkUser(op, u); err != nil {
+		return err
+	}
+	if u.Admin != v.Admin {
+		return refused(op, "invitation_unknown") // meant for another role than the user has now
+	}
+	return nil
+}
+
+// Limits of wrong secrets. A secret is 160 random bits, so this protects the
+// log and the database, not the secret.
+const (
+	wrongPerRemote = 10
+	wrongInAll     = 100
+	wrongWindow    = time.Minute
+	maxRemotes     = 4096
+)
+
+// invitationLimits counts wrong secrets by remote address and in all, in
+// windows of a minute.
+type invitationLimits struct {
+	now func() time.Time
+
+	mu      sync.Mutex // guards what follows
+	since   time.Time  // when this window began
+	all     int
+	remotes map[string]int
+}
+
+// window begins a new window if the last one is over. Called with mu held.
+func (l *invitationLimits) window() time.Duration {
+	now := l.now()
+	if age := now.Sub(l.since); age < 0 || age >= wrongWindow {
+		l.since, l.all, l.remotes = now, 0, make(map[string]int)
+	}
+	return wrongWindow - now.Sub(l.since)
+}
+
+func (l *invitationLimits) allow(op, remote string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.window()
+	if l.all < wrongInAll && l.remotes[remoteKey(remote)] < wrongPerRemote {
+		return nil
+	}
+	return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitation_wait", Args: map[string]string{"seconds": seconds(left)}}
+}
+
+func (l *invitationLimits) wrong(remote string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.window()
+	l.all++
+	key := remoteKey(remote)
+	if _, known := l.remotes[key]; known || len(l.remotes) < maxRemotes {
+		l.remotes[key]++
+	}
+}
+
+// remoteKey is what one sender can hardly have two of: an IPv4 address, or the
+// /64 network of an IPv6 one.
+func remoteKey(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return "?"
+	}
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}

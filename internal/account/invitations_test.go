@@ -1,0 +1,120 @@
+package account
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"hufu"
+)
+
+func TestInvite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	v, err := w.Invite(ctx, "carol", 0)
+	w.must(err)
+	if !v.NewUser || v.User != "carol" || !v.Expires.Equal(w.clock.now().Add(InvitationLife)) {
+		t.Errorf("invited %+v", v)
+	}
+	if got, err := w.Invitation(ctx, v.Secret, "192.0.2.1:1"); err != nil || got.User != "carol" || got.Admin {
+		t.Errorf("found %+v, %v", got, err)
+	}
+	code := hufu.Invitation{Host: "localhost", Port: 1, Fingerprint: make([]byte, hufu.InvitationFingerprint), Secret: v.Secret}
+	w.must(code.Check())
+	if v, err := w.Invite(ctx, "carol", time.Hour); err != nil || v.NewUser {
+		t.Errorf("invited %+v, %v", v, err)
+	}
+	w.clock.add(InvitationLife)
+	_, err = w.Invitation(ctx, v.Secret, "192.0.2.1:1")
+	w.code(err, "invitation_expired")
+
+	for _, ttl := range []time.Duration{-1, 1, MaxInvitationLife + 1} {
+		_, err = w.Invite(ctx, "carol", ttl)
+		w.code(err, "invitation_life")
+	}
+	_, err = w.Invite(ctx, "..", 0)
+	w.code(err, "user_name")
+	w.must(w.LockUser(ctx, "carol"))
+	_, err = w.Invite(ctx, "carol", 0)
+	w.code(err, "invite_locked")
+	_, err = w.InviteAs(ctx, "alice", true, 0)
+	w.code(err, "invite_not_admin")
+	if v, err := w.InviteAs(ctx, "root", true, 0); err != nil || !v.NewUser {
+		t.Errorf("invited %+v, %v", v, err)
+	}
+	users, err := w.Users(ctx)
+	w.must(err)
+	for _, u := range users {
+		if u.Admin != (u.Name == "root") {
+			t.Errorf("user is %+v", u)
+		}
+	}
+}
+
+// An invitation is for the role that its user had.
+func TestHT07InvitationIsBoundToRole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	v, err := w.InviteAs(ctx, "root", true, 0)
+	w.must(err)
+	u, err := w.db.User(ctx, "root")
+	w.must(err)
+	u.Admin = false
+	w.must(w.db.PutUser(ctx, u))
+	_, err = w.Invitation(ctx, v.Secret, "")
+	w.code(err, "invitation_unknown")
+}
+
+func TestHT24WrongSecretsAreLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	v, err := w.Invite(ctx, "alice", 0)
+	w.must(err)
+	guess := func(remote string) error {
+		_, err := w.Invitation(ctx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", remote)
+		return err
+	}
+	for i := range wrongPerRemote {
+		w.code(guess(fmt.Sprintf("192.0.2.1:%d", 1000+i)), "invitation_unknown")
+	}
+	err = guess("192.0.2.1:7")
+	w.code(err, "invitation_wait")
+	if hufu.KindOf(err) != hufu.KindRateLimit {
+		t.Error(err)
+	}
+	// From there the right one has to wait as well, from elsewhere not.
+	_, err = w.Invitation(ctx, v.Secret, "[::ffff:192.0.2.1]:7")
+	w.code(err, "invitation_wait")
+	_, err = w.Invitation(ctx, v.Secret, "192.0.2.2:7")
+	w.must(err)
+	// One IPv6 network is one sender.
+	for i := range wrongPerRemote {
+		w.code(guess(fmt.Sprintf("[2001:db8::%x]:1", i+1)), "invitation_unknown")
+	}
+	w.code(guess("[2001:db8::ffff]:1"), "invitation_wait")
+	// All together have a limit, too.
+	for i := range wrongInAll - 2*wrongPerRemote {
+		w.code(guess(fmt.Sprintf("198.51.100.%d:1", i)), "invitation_unknown")
+	}
+	_, err = w.Invitation(ctx, v.Secret, "203.0.113.1:1")
+	w.code(err, "invitation_wait")
+	w.clock.add(wrongWindow)
+	_, err = w.Invitation(ctx, v.Secret, "192.0.2.1:1")
+	w.must(err)
+}
+
+// However many addresses guess, what is remembered of them is bounded.
+func TestInvitationLimitsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	l := invitationLimits{now: c.now}
+	for i := range maxRemotes + 100 {
+		l.wrong(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&0xff, i&0xff))
+	}
+	if len(l.remotes) > maxRemotes || l.all != maxRemotes+100 {
+		t.Errorf("remembers %d, counted %d", len(l.remotes), l.all)
+	}
+}

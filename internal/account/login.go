@@ -1,0 +1,101 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+const (
+	// LoginLife is how long after its last use a login ends.
+	LoginLife = 30 * 24 * time.Hour
+	// touchEvery is how often the last use of a login is written.
+	touchEvery = time.Hour
+	tokenSize  = 32 // bytes
+)
+
+// Login proves the password of an admitted subject and returns a token that
+// stands for it on this device: with its certificate and those that renew it,
+// nowhere else.
+func (s *Service) Login(ctx context.Context, sub Subject, password string) (string, error) {
+	const op = "log in"
+	_, c, err := s.again(op, sub)
+	if err != nil {
+		return "", err
+	}
+	before, err := s.db.User(ctx, sub.User)
+	if err != nil {
+		return "", err
+	}
+	if err := s.Prove(ctx, sub.User, sub.Device, password); err != nil {
+		return "", err
+	}
+	random := make([]byte, tokenSize)
+	_, _ = rand.Read(random) // never fails
+	token := base64.RawURLEncoding.EncodeToString(random)
+	now := s.now()
+	err = s.db.Update(ctx, func(q meta.Queries) error {
+		// While the password was being proven the user may have been locked or
+		// have been given another one.
+		u, err := q.User(ctx, sub.User)
+		if err != nil {
+			return err
+		}
+		if err := checkUser(op, u); err != nil {
+			return err
+		}
+		if u.Password != before.Password {
+			return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "wrong_password"}
+		}
+		return q.AddLogin(ctx, meta.Login{
+			TokenHash: sha256.Sum256([]byte(token)), Lineage: c.lineage, User: sub.User, Device: sub.Device,
+			Created: now, LastUsed: now,
+		})
+	})
+	if err != nil {
+		return "", err
+	}
+	s.changed(ctx)
+	return token, nil
+}
+
+// Resume says whether a token of an earlier Login is good for this subject. It
+// decides from memory; every lane of a client calls it.
+func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
+	const op = "resume login"
+	st, c, err := s.again(op, sub)
+	if err != nil {
+		return err
+	}
+	hash := sha256.Sum256([]byte(token))
+	l := st.logins[hash]
+	now := s.now()
+	if l == nil || l.user != sub.User || l.device != sub.Device || l.lineage != c.lineage ||
+		now.Sub(time.UnixMilli(l.used.Load())) > LoginLife {
+		return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "login_ended"}
+	}
+	l.used.Store(max(now.UnixMilli(), l.used.Load()))
+	if now.Sub(time.UnixMilli(l.written)) >= touchEvery {
+		s.mu.Lock()
+		s.touched[hash] = now
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// Logout ends the login that token stands for, if it is this subject's.
+func (s *Service) Logout(ctx context.Context, sub Subject, token string) error {
+	if err := s.Resume(ctx, sub, token); err != nil {
+		return err
+	}
+	if err := s.db.DropLogin(ctx, sha256.Sum256([]byte(token))); err != nil {
+		return err
+	}
+	s.changed(ctx)
+	return nil
+}

@@ -1,0 +1,338 @@
+package account
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	w.password("bob")
+	alice, bob := w.subject("alice1"), w.subject("bob1")
+	token, err := w.Login(ctx, alice, password)
+	w.must(err)
+	w.must(w.Resume(ctx, alice, token))
+	w.code(w.Resume(ctx, bob, token), "login_ended")
+	w.code(w.Resume(ctx, alice, token+"x"), "login_ended")
+	w.code(w.Resume(ctx, alice, ""), "login_ended")
+
+	// The token is this device's: with the certificate that renews the one it
+	// was made with, not with another of the same user.
+	w.renewed("alice", "laptop", "alice2", "alice1")
+	w.must(w.Resume(ctx, w.subject("alice2"), token))
+	w.cert("alice", "laptop", "alice3")
+	w.code(w.Resume(ctx, w.subject("alice3"), token), "login_ended")
+	w.cert("alice", "phone", "alice4")
+	w.code(w.Resume(ctx, w.subject("alice4"), token), "login_ended")
+	w.code(w.Logout(ctx, bob, token), "login_ended")
+
+	w.must(w.Logout(ctx, alice, token))
+	w.code(w.Resume(ctx, alice, token), "login_ended")
+
+	// Another password ends what was logged in with the old one.
+	token, err = w.Login(ctx, alice, password)
+	w.must(err)
+	w.must(w.SetPassword(ctx, "alice", "another password"))
+	w.code(w.Resume(ctx, alice, token), "login_ended")
+	_, err = w.Login(ctx, alice, password)
+	w.code(err, "wrong_password")
+}
+
+func TestLoginEndsAfterLastUse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	token, err := w.Login(ctx, alice, password)
+	w.must(err)
+	wait := func(d time.Duration) {
+		w.clock.add(d)
+		w.must(w.Reload(ctx))
+	}
+	wait(29 * 24 * time.Hour)
+	w.must(w.Resume(ctx, alice, token))
+	w.flush(ctx)
+	// Another process, after a restart say, knows of the last use.
+	again, err := Open(ctx, w.db, Options{Now: w.clock.now})
+	w.must(err)
+	w.clock.add(29 * 24 * time.Hour)
+	w.must(again.Reload(ctx))
+	w.must(again.Resume(ctx, alice, token))
+	wait(0)
+	w.must(w.Resume(ctx, alice, token))
+	wait(LoginLife + time.Minute)
+	w.code(w.Resume(ctx, alice, token), "login_ended")
+}
+
+func TestLastUseIsWrittenAtMostHourly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	token, err := w.Login(ctx, alice, password)
+	w.must(err)
+	w.must(w.Resume(ctx, alice, token))
+	if len(w.touched) != 0 {
+		t.Error("the last use is to be written at once")
+	}
+	w.clock.add(touchEvery)
+	w.must(w.Reload(ctx))
+	w.must(w.Resume(ctx, alice, token))
+	if len(w.touched) != 1 {
+		t.Error("the last use is not to be written after an hour")
+	}
+	w.flush(ctx)
+	logins, err := w.db.Logins(ctx)
+	w.must(err)
+	if len(logins) != 1 || !logins[0].LastUsed.Equal(w.clock.now()) {
+		t.Errorf("logins are %+v", logins)
+	}
+}
+
+// Each wrong password is answered as such until there are too many; then
+// nothing is judged, the right one neither, until the time is over.
+func TestHT24LockOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	var waited time.Duration
+	for i := range lockAfter {
+		_, err := w.Login(ctx, alice, "wrong")
+		if hufu.CodeOf(err) == "login_wait" {
+			e, _ := errors.AsType[*hufu.Error](err)
+			d, _ := time.ParseDuration(e.Args["seconds"] + "s")
+			if hufu.KindOf(err) != hufu.KindRateLimit || d <= 0 {
+				t.Fatal(err)
+			}
+			// The right one has to wait as well.
+			_, err = w.Login(ctx, alice, password)
+			w.code(err, "login_wait")
+			waited += d
+			w.clock.add(d)
+			w.must(w.Reload(ctx))
+			_, err = w.Login(ctx, alice, "wrong")
+		}
+		w.code(err, "wrong_password")
+		if hufu.KindOf(err) != hufu.KindCredentials {
+			t.Errorf("guess %d: %v", i, err)
+		}
+	}
+	if waited < 20*time.Second || waited > time.Minute {
+		t.Errorf("waited %v in all", waited)
+	}
+	_, err := w.Login(ctx, alice, password)
+	w.code(err, "login_locked_out")
+	if hufu.KindOf(err) != hufu.KindRateLimit {
+		t.Error(err)
+	}
+	// The count outlives a restart.
+	again, err := Open(ctx, w.db, Options{Now: w.clock.now})
+	w.must(err)
+	_, err = again.Login(ctx, alice, password)
+	w.code(err, "login_locked_out")
+	// bob does not notice, nor does alice on another device.
+	w.password("bob")
+	_, err = w.Login(ctx, w.subject("bob1"), password)
+	w.must(err)
+	w.cert("alice", "phone", "alice2")
+	_, err = w.Login(ctx, w.subject("alice2"), password)
+	w.must(err)
+
+	w.clock.add(lockTime - time.Second)
+	w.must(w.Reload(ctx))
+	_, err = w.Login(ctx, alice, password)
+	w.code(err, "login_locked_out")
+	w.clock.add(time.Second)
+	_, err = w.Login(ctx, alice, password)
+	w.must(err)
+	// The count begins anew.
+	_, err = w.Login(ctx, alice, "wrong")
+	w.code(err, "wrong_password")
+}
+
+func TestUnlockEndsLockOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	w.must(w.db.PutAttempts(ctx, meta.Attempts{
+		Key: attemptsOf("alice") + "laptop", Failures: lockAfter, Last: w.clock.now(), Until: w.clock.now().Add(lockTime),
+	}))
+	_, err := w.Login(ctx, alice, password)
+	w.code(err, "login_locked_out")
+	w.must(w.UnlockUser(ctx, "alice"))
+	_, err = w.Login(ctx, alice, password)
+	w.must(err)
+}
+
+// Guessing in parallel gets no more guesses than guessing in turn.
+func TestHT24ParallelGuesses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	var mu sync.Mutex
+	codes := make(map[string]int)
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			_, err := w.Login(ctx, alice, fmt.Sprint("guess", i))
+			mu.Lock()
+			codes[hufu.CodeOf(err)]++
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if codes["wrong_password"] != freeGuesses+1 || codes["login_wait"] != 40-freeGuesses-1 {
+		t.Errorf("answers are %v", codes)
+	}
+}
+
+// A right password is right however often at once.
+func TestParallelLogins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			if _, err := w.Login(ctx, alice, password); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// No password opens an account that has none.
+func TestNoPasswordIsNotAnyPassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, pw := range []string{"", password} {
+		_, err := w.Login(t.Context(), w.subject("alice1"), pw)
+		w.code(err, "wrong_password")
+	}
+	_, err := w.Login(t.Context(), w.subject("alice1"), strings.Repeat("x", MaxPassword+1))
+	w.code(err, "password_too_long")
+}
+
+const injection = `' OR '1'='1' -- `
+
+// The trick that opened the original's login opens nothing, in no field.
+func TestHT13InjectionOpensNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	_, err := w.Login(ctx, alice, injection)
+	w.code(err, "wrong_password")
+	w.code(w.Resume(ctx, alice, injection), "login_ended")
+	w.code(w.Logout(ctx, alice, injection), "login_ended")
+	_, err = w.Admit(injection, [32]byte{})
+	w.code(err, "cert_unknown")
+	for _, sub := range []Subject{{User: injection, Device: "laptop", Serial: "alice1"}, {User: "alice", Device: injection, Serial: "alice1"}, {Serial: injection}} {
+		_, err := w.Login(ctx, sub, password)
+		w.code(err, "cert_unknown")
+	}
+	_, err = w.Invitation(ctx, injection, injection)
+	w.code(err, "invitation_unknown")
+	_, err = w.Invite(ctx, injection, 0)
+	w.code(err, "user_name")
+	w.code(w.AddUser(ctx, injection, true), "user_name")
+	w.code(w.SetPassword(ctx, injection, password), "user_unknown")
+	w.code(w.LockUser(ctx, injection), "user_unknown")
+	w.code(w.RemoveUser(ctx, injection), "user_unknown")
+	w.code(w.LockDevice(ctx, "alice", injection), "device_unknown")
+	w.code(w.Revoke(ctx, injection, injection), "serial_unknown")
+	_, err = w.RevokeDevice(ctx, "alice", injection, injection)
+	w.code(err, "device_unknown")
+	// As a password it is one like any other, for this user alone.
+	w.must(w.SetPassword(ctx, "bob", injection))
+	_, err = w.Login(ctx, w.subject("bob1"), injection)
+	w.must(err)
+	_, err = w.Login(ctx, w.subject("bob1"), password)
+	w.code(err, "wrong_password")
+	if users, err := w.Users(ctx); err != nil || len(users) != 2 {
+		t.Errorf("users are %+v, %v", users, err)
+	}
+	w.subject("alice1")
+}
+
+// What grants something cannot be guessed, and the database does not hold it.
+func TestHT19SecretsAreRandomAndHashed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	seen := make(map[string]bool)
+	for range 5 {
+		token, err := w.Login(ctx, alice, password)
+		w.must(err)
+		raw, err := base64.RawURLEncoding.DecodeString(token)
+		if err != nil || len(raw) < 16 || seen[token] {
+			t.Errorf("token %q", token)
+		}
+		seen[token] = true
+	}
+	for range 50 {
+		v, err := w.Invite(ctx, "alice", 0)
+		w.must(err)
+		if len(v.Secret)*5 < 128 || seen[v.Secret] {
+			t.Errorf("secret %q", v.Secret)
+		}
+		seen[v.Secret] = true
+	}
+	u, err := w.db.User(ctx, "alice")
+	w.must(err)
+	if !strings.HasPrefix(u.Password, "$argon2id$v=19$m=19456,t=2,p=1$") || strings.Contains(u.Password, password) {
+		t.Errorf("the stored password is %s", u.Password)
+	}
+	w.password("bob")
+	if b, err := w.db.User(ctx, "bob"); err != nil || b.Password == u.Password {
+		t.Error("one password is stored the same way twice")
+	}
+}
+
+func TestStoredPasswordForms(t *testing.T) {
+	t.Parallel()
+	// from the test vectors of the reference implementation
+	const vector = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+	for pw, want := range map[string]bool{"password": true, "passwore": false, "": false} {
+		if ok, err := matches(vector, pw); ok != want || err != nil {
+			t.Errorf("%q: %v, %v", pw, ok, err)
+		}
+	}
+	good := phc([]byte("0123456789abcdef"), make([]byte, hashSize))
+	if ok, err := matches(good, "x"); ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	for _, bad := range []string{
+		"", "x", "$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA", strings.Replace(good, "v=19", "v=16", 1),
+		strings.Replace(good, "m=19456", "m=99999999", 1), strings.Replace(good, "t=2", "t=0", 1), good + "$", good[:len(good)-30],
+	} {
+		if _, err := matches(bad, "x"); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+// User is what an administrator sees of a person. The zero time means "not".
+type User struct {
+	Name     string
+	Admin    bool
+	Password bool // whether one is set
+	Created  time.Time
+	Locked   time.Time
+}
+
+// reasonRemoved stands with the certificates of a user who was removed, so that
+// they stay refused if the name is given again.
+const reasonRemoved = "user removed"
+
+// Users lists the users there are, by name.
+func (s *Service) Users(ctx context.Context) ([]User, error) {
+	rows, err := s.db.Users(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []User
+	for _, u := range rows {
+		if u.Removed.IsZero() {
+			out = append(out, User{u.Name, u.Admin, u.Password != "", u.Created, u.Locked})
+		}
+	}
+	return out, nil
+}
+
+// AddUser adds a person without a password; the first enrollment sets it. A
+// name that was removed may be given again: its folder's files belong to the
+// new person then, its old certificates and logins do not.
+func (s *Service) AddUser(ctx context.Context, name string, admin bool) error {
+	if err := CheckUserName(name); err != nil {
+		return err
+	}
+	err := s.db.Update(ctx, func(q meta.Queries) error { return s.addUser(ctx, q, name, admin) })
+	if err == nil {
+		s.changed(ctx)
+	}
+	return err
+}
+
+func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admin bool) error {
+	switch u, err := q.User(ctx, name); {
+	case err == nil && u.Removed.IsZero():
+		return &hufu.Error{Op: "add user", Kind: hufu.KindExists, Code: "user_exists", Args: map[string]string{"name": name}}
+	case err != nil && hufu.KindOf(err) != hufu.KindNotFound:
+		return err
+	}
+	return q.PutUser(ctx, meta.User{Name: name, Admin: admin, Created: s.now()})
+}
+
+// change reads a user who is there, has f change the row, and writes it back.
+func (s *Service) change(ctx context.Context, op, name string, f func(meta.Queries, *meta.User) error) error {
+	err := s.db.Update(ctx, func(q meta.Queries) error {
+		u, err := present(ctx, q, op, name)
+		if err != nil {
+			return err
+		}
+		if err := f(q, &u); err != nil {
+			return err
+		}
+		return q.PutUser(ctx, u)
+	})
+	if err == nil {
+		s.changed(ctx)
+	}
+	return err
+}
+
+// present is the user of this name, unless there is none or he was removed.
+func present(ctx context.Context, q meta.Queries, op, name string) (meta.User, error) {
+	u, err := q.User(ctx, name)
+	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+		return u, err
+	}
+	if err != nil || !u.Removed.IsZero() {
+		return u, &hufu.Error{Op: op, Kind: hufu.KindNotFound, Code: "user_unknown", Args: map[string]string{"name": clip(name)}}
+	}
+	return u, nil
+}
+
+// SetPassword sets a user's password and ends his logins and his delays.
+func (s *Service) SetPassword(ctx context.Context, name, password string) error {
+	hash, err := s.HashPassword(ctx, password)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, "set password", name, func(q meta.Queries, u *meta.User) error {
+		u.Password = hash
+		if err := q.DropAttemptsBelow(ctx, attemptsOf(name)); err != nil {
+			return err
+		}
+		return q.DropLogins(ctx, name)
+	})
+}
+
+// LockUser refuses a user on all devices until UnlockUser.
+func (s *Service) LockUser(ctx context.Context, name string) error {
+	return s.change(ctx, "lock user", name, func(_ meta.Queries, u *meta.User) error {
+		if u.Locked.IsZero() {
+			u.Locked = s.now()
+		}
+		return nil
+	})
+}
+
+// UnlockUser lets a user in again, also one who has typed too many wrong
+// passwords.
+func (s *Service) UnlockUser(ctx context.Context, name string) error {
+	return s.change(ctx, "unlock user", name, func(q meta.Queries, u *meta.User) error {
+		u.Locked = time.Time{}
+		return q.DropAttemptsBelow(ctx, attemptsOf(name))
+	})
+}
+
+// LockDevice refuses one device of a user until UnlockDevice.
+func (s *Service) LockDevice(ctx context.Context, user, name string) error {
+	return s.setDevice(ctx, "lock device", meta.Device{User: user, Name: name, Locked: s.now()})
+}
+
+// UnlockDevice lets a device in again.
+func (s *Service) UnlockDevice(ctx context.Context, user, name string) error {
+	return s.setDevice(ctx, "unlock device", meta.Device{User: user, Name: name})
+}
+
+func (s *Service) setDevice(ctx context.Context, op string, d meta.Device) error {
+	err := s.db.Update(ctx, func(q meta.Queries) error {
+		if _, err := present(ctx, q, op, d.User); err != nil {
+			return err
+		}
+		certs, err := q.DeviceCertificates(ctx, d.User, d.Name)
+		if err != nil {
+			return err
+		}
+		if len(certs) == 0 {
+			return &hufu.Error{Op: op, Kind: hufu.KindNotFound, Code: "device_unknown", Args: map[string]string{"user": d.User, "device": clip(d.Name)}}
+		}
+		return q.PutDevice(ctx, d)
+	})
+	if err == nil {
+		s.changed(ctx)
+	}
+	return err
+}
+
+// RemoveUser takes a person's certificates, logins and invitations away. The
+// files stay where they are.
+func (s *Service) RemoveUser(ctx context.Context, name string) error {
+	return s.change(ctx, "remove user", name, func(q meta.Queries, u *meta.User) error {
+		*u = meta.User{Name: name, Created: u.Created, Removed: s.now()}
+		if _, err := q.RevokeUser(ctx, name, reasonRemoved, s.now()); err != nil {
+			return err
+		}
+		for _, drop := range []func(context.Context, string) error{q.DropLogins, q.DropInvitations, q.DropDevices} {
+			if err := drop(ctx, name); err != nil {
+				return err
+			}
+		}
+		return q.DropAttemptsBelow(ctx, attemptsOf(name))
+	})
+}
+
+// CheckPresent says whether there is a user of this name. q may be a
+// transaction.
+func CheckPresent(ctx context.Context, q meta.Queries, name string) error {
+	_, err := present(ctx, q, "look up user", name)
+	return err
+}

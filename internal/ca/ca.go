@@ -1,0 +1,278 @@
+// Package ca owns the certificate authority of one data folder: making it,
+// issuing and renewing certificates, and the server's own certificate. It
+// promises that name, usage and lifetime of a certificate are this server's
+// decision and never the wish of a signing request, that an invitation makes one
+// certificate however many ask at once, and that it does not open with a key, a
+// chain or a file mode that is not as it should be. Whether a certificate that
+// was issued is still good is for account to say.
+package ca
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/identity"
+	"hufu/internal/meta"
+)
+
+// How long certificates last.
+const (
+	RootLife    = 20 * 365 * 24 * time.Hour
+	IssuingLife = 3 * 365 * 24 * time.Hour
+	ServerLife  = 30 * 24 * time.Hour
+	ClientLife  = 90 * 24 * time.Hour
+	// Grace is how long after its end a client's certificate can be renewed.
+	Grace = 30 * 24 * time.Hour
+	// backdate makes a certificate valid for clocks that are behind.
+	backdate = time.Hour
+	// IssuingWarning is how long before its end the issuing CA is warned of.
+	IssuingWarning = 180 * 24 * time.Hour
+)
+
+// The files of a data folder.
+const (
+	Database   = "hufu.db"
+	rootCert   = "ca/root.crt"
+	rootKey    = "ca/root.key"
+	issueCert  = "ca/issuing.crt"
+	issueKey   = "ca/issuing.key"
+	serverCert = "server.crt"
+	serverKey  = "server.key"
+)
+
+const (
+	// lookEvery is how often the files of the server's certificate are looked
+	// at, and retryAfter how long a renewal that failed is left alone.
+	lookEvery  = time.Second
+	retryAfter = time.Minute
+)
+
+// Options are what an Authority takes from outside.
+type Options struct {
+	Now func() time.Time // time.Now if nil
+	Log *slog.Logger     // none if nil
+}
+
+// Authority is the CA of one data folder. It may be used by many goroutines.
+type Authority struct {
+	dir string
+	db  *meta.DB
+	acc *account.Service
+	now func() time.Time
+	log *slog.Logger
+
+	root       *x509.Certificate
+	issuing    *x509.Certificate
+	issuingKey crypto.Signer
+
+	mu     sync.Mutex // guards what follows
+	server *tls.Certificate
+	seen   [2]fileState // of server.crt and server.key as they were read
+	looked time.Time
+	failed time.Time // when renewing last failed
+}
+
+// Open reads the authority of the data folder dir. Any doubt about a key, a
+// chain or the mode of a key's file is an error.
+func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Options) (*Authority, error) {
+	a := &Authority{dir: dir, db: db, acc: acc, now: o.Now, log: o.Log}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if err := a.openCA(); err != nil {
+		return nil, err
+	}
+	if _, err := a.ServerCertificate(); err != nil {
+		return nil, err
+	}
+	if left := a.issuing.NotAfter.Sub(a.now()); left < IssuingWarning {
+		a.log.Warn("issuing ca ends soon", "not_after", a.issuing.NotAfter)
+	}
+	return a, nil
+}
+
+func (a *Authority) openCA() error {
+	var err error
+	if a.root, err = a.readCert(rootCert); err != nil {
+		return err
+	}
+	if a.issuing, err = a.readCert(issueCert); err != nil {
+		return err
+	}
+	if a.issuingKey, err = a.readKey(issueKey); err != nil {
+		return err
+	}
+	now := a.now()
+	broken := func(name, code string, cause error, args ...string) error {
+		e := &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: code, Err: cause}
+		if len(args) == 2 {
+			e.Args = map[string]string{args[0]: args[1]}
+		}
+		return e
+	}
+	for name, c := range map[string]*x509.Certificate{rootCert: a.root, issueCert: a.issuing} {
+		switch {
+		case !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage&x509.KeyUsageCertSign == 0:
+			return broken(name, "ca_not_a_ca", nil)
+		case now.After(c.NotAfter):
+			return broken(name, "ca_expired", nil, "when", stamp(c.NotAfter))
+		case now.Before(c.NotBefore):
+			return broken(name, "ca_not_yet_valid", nil, "when", stamp(c.NotBefore))
+		}
+	}
+	if err := a.root.CheckSignatureFrom(a.root); err != nil {
+		return broken(rootCert, "ca_chain_broken", err)
+	}
+	if err := a.issuing.CheckSignatureFrom(a.root); err != nil {
+		return broken(issueCert, "ca_chain_broken", err)
+	}
+	if _, err := identity.Pair(a.issuingKey, a.issuing, a.root); err != nil {
+		return broken(issueKey, "ca_key_foreign", err)
+	}
+	return nil
+}
+
+func (a *Authority) readCert(name string) (*x509.Certificate, error) {
+	data, err := a.read(name)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := identity.ParseCerts(data)
+	if err != nil {
+		return nil, trustBroken(a.dir, name, err)
+	}
+	return certs[0], nil
+}
+
+func (a *Authority) readKey(name string) (crypto.Signer, error) {
+	data, err := a.read(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMode(filepath.Join(a.dir, name)); err != nil {
+		return nil, err
+	}
+	key, err := identity.ParseKey(data, nil)
+	if err != nil {
+		return nil, trustBroken(a.dir, name, err)
+	}
+	return key, nil
+}
+
+func (a *Authority) read(name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(a.dir, filepath.FromSlash(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: "data_folder_incomplete"}
+	}
+	if err != nil {
+		return nil, &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUnreadable, Err: err}
+	}
+	return data, nil
+}
+
+func trustBroken(dir, name string, err error) error {
+	return &hufu.Error{Op: "open ca", Path: filepath.Join(dir, name), Kind: hufu.KindUsage, Code: "trust_file_broken", Err: err}
+}
+
+// checkMode refuses a private key that others on this machine can read. Windows
+// has no such bits; there the folder's rights protect it.
+func checkMode(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return &hufu.Error{Op: "open ca", Path: path, Kind: hufu.KindUnreadable, Err: err}
+	}
+	if fi.Mode().Perm()&0o077 != 0 {
+		return &hufu.Error{Op: "open ca", Path: path, Kind: hufu.KindUsage, Code: "key_file_open"}
+	}
+	return nil
+}
+
+// Root is the certificate at the top.
+func (a *Authority) Root() *x509.Certificate { return a.root }
+
+// Issuing is the certificate that all others are signed with.
+func (a *Authority) Issuing() *x509.Certificate { return a.issuing }
+
+// Trust is what the server believes in.
+func (a *Authority) Trust() (identity.Trust, error) {
+	now := a.now()
+	for _, c := range []*x509.Certificate{a.root, a.issuing} {
+		if now.After(c.NotAfter) {
+			return identity.Trust{}, &hufu.Error{Op: "trust ca", Kind: hufu.KindUsage, Code: "ca_expired", Args: map[string]string{"when": stamp(c.NotAfter)}}
+		}
+	}
+	return identity.Trust{Roots: []*x509.Certificate{a.root}, Issuing: []*x509.Certificate{a.issuing}}, nil
+}
+
+// Names is what the server's certificate is good for, the first one the name
+// that init was given first.
+func (a *Authority) Names() ([]string, error) {
+	c, err := a.ServerCertificate()
+	if err != nil {
+		return nil, err
+	}
+	return namesOf(c.Leaf), nil
+}
+
+func namesOf(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if i := slices.Index(names, c.Subject.CommonName); i > 0 {
+		names = slices.Concat([]string{names[i]}, names[:i], names[i+1:])
+	}
+	return names
+}
+
+// HasName says whether the server's certificate is good for host.
+func (a *Authority) HasName(host string) (bool, error) {
+	c, err := a.ServerCertificate()
+	if err != nil {
+		return false, err
+	}
+	return c.Leaf.VerifyHostname(host) == nil, nil
+}
+
+// split sorts names into what a certificate has two places for.
+func split(names []string) (dns []string, ips []net.IP, err error) {
+	for _, n := range names {
+		if !hufu.ValidHost(n) {
+			return nil, nil, &hufu.Error{Op: "check server name", Kind: hufu.KindUsage, Code: "server_name", Args: map[string]string{"name": n}}
+		}
+		if ip := net.ParseIP(n); ip != nil {
+			if !slices.ContainsFunc(ips, ip.Equal) {
+				ips = append(ips, ip)
+			}
+		} else if n = strings.ToLower(n); !slices.Contains(dns, n) {
+			dns = append(dns, n)
+		}
+	}
+	if len(dns)+len(ips) == 0 {
+		return nil, nil, &hufu.Error{Op: "check server name", Kind: hufu.KindUsage, Code: "server_name_missing"}
+	}
+	return dns, ips, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,126 @@
+package ca
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hufu"
+	"hufu/internal/identity"
+	"hufu/internal/meta"
+)
+
+// fileState tells one version of a file from the next.
+type fileState struct {
+	size int64
+	mod  time.Time
+}
+
+// ServerCertificate is the server's certificate with the issuing CA behind it.
+// It is asked at each handshake: files that were replaced are read again, and
+// one of ours is renewed at two thirds of its life. What goes wrong then is
+// logged, and the certificate we have goes on as long as it is valid.
+func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if age := now.Sub(a.looked); a.server == nil || age < 0 || age >= lookEvery {
+		a.looked = now
+		if err := a.reloadServer(); err != nil {
+			if a.server == nil {
+				return nil, err
+			}
+			a.log.Warn("server certificate was not read", "error", err)
+		}
+	}
+	leaf := a.server.Leaf
+	due := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
+	ours := leaf.CheckSignatureFrom(a.issuing) == nil
+	if ours && now.After(due) && (now.Sub(a.failed) >= retryAfter || now.Before(a.failed)) {
+		if err := a.renewServer(); err != nil {
+			a.failed = now
+			a.log.Warn("server certificate was not renewed", "error", err)
+		} else {
+			leaf = a.server.Leaf
+			a.log.Info("server certificate renewed", "serial", identity.Serial(leaf), "not_after", leaf.NotAfter)
+		}
+	}
+	if now.After(leaf.NotAfter) {
+		return nil, &hufu.Error{Op: "present server certificate", Path: filepath.Join(a.dir, serverCert), Kind: hufu.KindUsage, Code: "server_cert_expired", Args: map[string]string{"when": stamp(leaf.NotAfter)}}
+	}
+	return a.server, nil
+}
+
+// reloadServer reads the files if they are not those read last. Called with mu
+// held.
+func (a *Authority) reloadServer() error {
+	var seen [2]fileState
+	for i, name := range []string{serverCert, serverKey} {
+		fi, err := os.Stat(filepath.Join(a.dir, name))
+		if err != nil {
+			_, err = a.read(name) // says it better
+			if err == nil {
+				continue // replaced at this very moment
+			}
+			return err
+		}
+		seen[i] = fileState{fi.Size(), fi.ModTime()}
+	}
+	if a.server != nil && seen == a.seen {
+		return nil
+	}
+	data, err := a.read(serverCert)
+	if err != nil {
+		return err
+	}
+	chain, err := identity.ParseCerts(data)
+	if err != nil {
+		return trustBroken(a.dir, serverCert, err)
+	}
+	key, err := a.readKey(serverKey)
+	if err != nil {
+		return err
+	}
+	pair, err := identity.Pair(key, chain...)
+	if err != nil {
+		return trustBroken(a.dir, serverKey, err)
+	}
+	a.server, a.seen = pair, seen
+	return nil
+}
+
+// renewServer issues the next certificate for the same names and the same key:
+// one file changes, in one step, so no crash leaves two that do not belong
+// together. Called with mu held.
+func (a *Authority) renewServer() error {
+	key, err := a.readKey(serverKey)
+	if err != nil {
+		return err
+	}
+	old := a.server.Leaf
+	leaf, err := a.sign(serverTemplate(old.Subject.CommonName, old.DNSNames, old.IPAddresses), key.Public(), ServerLife)
+	if err != nil {
+		return err
+	}
+	pair, err := identity.Pair(key, leaf, a.issuing)
+	if err != nil {
+		return err
+	}
+	row, err := a.row(leaf, meta.UseServer, "", "")
+	if err != nil {
+		return err
+	}
+	row.Lineage = identity.Serial(old)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := a.db.AddCertificate(ctx, row); err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(a.dir, serverCert), identity.MarshalCerts(leaf, a.issuing), 0o644); err != nil {
+		return err
+	}
+	a.server, a.looked = pair, time.Time{} // the next look finds the new file and reads it
+	return nil
+}

@@ -1,0 +1,141 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"hufu/internal/identity"
+	"hufu/internal/meta"
+)
+
+func TestServerCertificateRenewsItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, err := w.ServerCertificate()
+	w.must(err)
+	w.clock.add(19 * 24 * time.Hour)
+	if c, err := w.ServerCertificate(); err != nil || c != first {
+		t.Errorf("renewed too early, %v", err)
+	}
+	w.clock.add(2 * 24 * time.Hour)
+	second, err := w.ServerCertificate()
+	w.must(err)
+	if second.Leaf.Equal(first.Leaf) || !second.Leaf.NotAfter.Equal(w.clock.now().Add(ServerLife)) {
+		t.Error("not renewed at two thirds of its life")
+	}
+	if !slices.Equal(second.Leaf.DNSNames, first.Leaf.DNSNames) || len(second.Leaf.IPAddresses) != len(first.Leaf.IPAddresses) {
+		t.Errorf("the names are now %v", second.Leaf.DNSNames)
+	}
+	w.clock.add(2 * lookEvery)
+	third, err := w.ServerCertificate()
+	w.must(err)
+	if !third.Leaf.Equal(second.Leaf) {
+		t.Error("what the file holds is something else")
+	}
+	names, err := w.Names()
+	if err != nil || names[0] != "files.example.org" {
+		t.Errorf("names are %v, %v", names, err)
+	}
+	certs, err := w.acc.Certificates(t.Context())
+	if err != nil || len(certs) != 2 {
+		t.Errorf("certificates are %+v, %v", certs, err)
+	}
+	// After a long sleep it is renewed before anybody sees the old one.
+	w.clock.add(300 * 24 * time.Hour)
+	fourth, err := w.ServerCertificate()
+	w.must(err)
+	if w.clock.now().After(fourth.Leaf.NotAfter) {
+		t.Error("an expired certificate is presented")
+	}
+}
+
+// A renewal that fails is no reason to stop as long as the old one is good, and
+// every reason afterwards.
+func TestServerCertificateRenewalFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, err := w.ServerCertificate()
+	w.must(err)
+	w.must(os.Remove(filepath.Join(w.dir, serverKey)))
+	w.clock.add(25 * 24 * time.Hour)
+	if c, err := w.ServerCertificate(); err != nil || c != first {
+		t.Errorf("%v", err)
+	}
+	w.clock.add(10 * 24 * time.Hour)
+	_, err = w.ServerCertificate()
+	w.code(err, "server_cert_expired")
+}
+
+// Certificates are replaced without a restart.
+func TestServerCertificateIsReadAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pem, err := w.Sign(t.Context(), csrPEM(t, w.key()), SignOptions{Use: meta.UseServer})
+	w.must(err)
+	w.must(os.WriteFile(filepath.Join(w.dir, serverCert), pem, 0o644))
+	w.clock.add(2 * lookEvery)
+	c, err := w.ServerCertificate() // its key is missing, so the old pair goes on
+	w.must(err)
+	if _, ok := c.PrivateKey.(crypto.Signer); !ok {
+		t.Error("no key")
+	}
+	key := w.key()
+	pem, err = w.Sign(t.Context(), csrPEM(t, key), SignOptions{Use: meta.UseServer, Names: []string{"new.example.org"}})
+	w.must(err)
+	keyPEM, err := identity.MarshalKey(key, nil)
+	w.must(err)
+	w.must(os.WriteFile(filepath.Join(w.dir, serverKey), keyPEM, 0o600))
+	w.must(os.WriteFile(filepath.Join(w.dir, serverCert), pem, 0o644))
+	w.clock.add(2 * lookEvery)
+	if ok, err := w.HasName("new.example.org"); err != nil || !ok {
+		t.Errorf("the new certificate is not in use: %v", err)
+	}
+}
+
+// The whole of it works in a handshake, with what identity demands.
+func TestHandshakeWithEnrolledClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	leaf, key := w.enrolled("alice", "laptop")
+	serverConfig, err := identity.Server{
+		Certificate: w.ServerCertificate, Trust: w.Trust, Now: w.clock.now,
+		Admit: func(p identity.Peer) error { _, err := w.acc.Admit(p.Serial, p.Fingerprint); return err },
+	}.Config()
+	w.must(err)
+	pair, err := identity.Pair(key, leaf, w.Issuing())
+	w.must(err)
+	clientConfig, err := identity.Client{
+		Roots: []*x509.Certificate{w.Root()}, Host: "files.example.org", Now: w.clock.now,
+		Certificate: func() (*tls.Certificate, error) { return pair, nil },
+	}.Config()
+	w.must(err)
+	shake := func() (identity.Peer, error) {
+		a, b := net.Pipe()
+		server, client := tls.Server(a, serverConfig), tls.Client(b, clientConfig)
+		defer func() { _ = a.Close(); _ = b.Close() }()
+		go func() {
+			if client.HandshakeContext(t.Context()) == nil {
+				_, _ = client.Read(make([]byte, 1))
+			}
+		}()
+		if err := server.HandshakeContext(t.Context()); err != nil {
+			return identity.Peer{}, err
+		}
+		return identity.ProvenPeer(server.ConnectionState())
+	}
+	p, err := shake()
+	w.must(err)
+	if p.User != "alice" || p.Device != "laptop" || p.Serial != identity.Serial(leaf) {
+		t.Errorf("peer is %+v", p)
+	}
+	w.must(w.acc.Revoke(t.Context(), p.Serial, "stolen"))
+	_, err = shake()
+	w.code(err, "cert_revoked_reason")
+}

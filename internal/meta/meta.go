@@ -1,0 +1,203 @@
+// Package meta owns the SQL database: people, certificates, invitations,
+// logins and failed attempts, never a row for a file. It promises that every
+// value reaches the database as a bound parameter, that a transaction that
+// returned is on the disk, and that a change made by another process is noticed
+// by DataVersion. What the rows mean, who may change them and when, is left to
+// its users. It is the only package that knows database/sql.
+package meta
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"hufu"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// busyTimeout is how long a statement waits for another process's writing
+// transaction before it gives up with "try again".
+const busyTimeout = 10 * time.Second
+
+// DB is one open database. It may be used by many goroutines.
+type DB struct {
+	Queries
+	sql *sql.DB
+
+	mu    sync.Mutex // guards watch
+	watch *sql.Conn  // never writes, so its data_version counts everyone's changes
+}
+
+// Open opens the database file at path, making it with mode 0600 if there is
+// none, and brings its tables up to date. A file written by a newer hufud is
+// refused.
+func Open(ctx context.Context, path string) (*DB, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
+	}
+	if err := f.Close(); err != nil {
+		return nil, &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
+	}
+	name, err := dsn(path)
+	if err != nil {
+		return nil, &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
+	}
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, failed("open database", err)
+	}
+	db.SetMaxOpenConns(8)
+	db.SetMaxIdleConns(8)
+	if err := migrate(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	watch, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(failed("open database", err), db.Close())
+	}
+	return &DB{Queries: Queries{db}, sql: db, watch: watch}, nil
+}
+
+// dsn spells the file name as SQLite's URI. Transactions take the write lock
+// when they begin, so that none fails half-way because another one wrote.
+func dsn(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("find the absolute path: %w", err)
+	}
+	abs = filepath.ToSlash(abs)
+	if !strings.HasPrefix(abs, "/") {
+		abs = "/" + abs
+	}
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+	}}
+	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String(), nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return failed("read migrations", err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
+		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return failed("read migrations", err)
+	}
+	var newest int64
+	for _, s := range p.ListSources() {
+		newest = max(newest, s.Version)
+	}
+	have, err := p.GetDBVersion(ctx)
+	if err == nil && have > newest {
+		return &hufu.Error{Op: "open database", Kind: hufu.KindUsage, Code: "database_newer"}
+	}
+	if err == nil && have == newest {
+		return nil
+	}
+	if _, err = p.Up(ctx); err == nil {
+		return nil
+	}
+	// Another process may have done the same at the same time; whoever was
+	// second finds everything in place.
+	if have, again := p.GetDBVersion(ctx); again == nil && have == newest {
+		return nil
+	}
+	return failed("migrate database", err)
+}
+
+// Close gives the database back.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := errors.Join(d.watch.Close(), d.sql.Close()); err != nil {
+		return failed("close database", err)
+	}
+	return nil
+}
+
+// DataVersion is a number that differs from the last one if anybody, in this
+// process or another, has changed the database since. It costs microseconds.
+func (d *DB) DataVersion(ctx context.Context) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var v int64
+	if err := d.watch.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v); err != nil {
+		return 0, failed("ask for the database's version", err)
+	}
+	return v, nil
+}
+
+// Update runs fn in one writing transaction, which is durable when Update
+// returns nil and without effect otherwise.
+func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
+	return d.tx(ctx, nil, fn)
+}
+
+// View runs fn on one consistent state of the database.
+func (d *DB) View(ctx context.Context, fn func(Queries) error) error {
+	return d.tx(ctx, &sql.TxOptions{ReadOnly: true}, fn)
+}
+
+func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) error {
+	tx, err := d.sql.BeginTx(ctx, o)
+	if err != nil {
+		return failed("begin transaction", err)
+	}
+	if err := fn(Queries{tx}); err != nil {
+		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
+			return errors.Join(err, failed("roll back transaction", back))
+		}
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return failed("commit transaction", err)
+	}
+	return nil
+}
+
+// failed sorts what the database says by what its reader can do about it.
+func failed(op string, err error) error {
+	out := &hufu.Error{Op: op, Kind: hufu.KindInternal, Code: "database", Err: err}
+	if errors.Is(err, context.Canceled) {
+		out.Kind, out.Code = hufu.KindCanceled, ""
+		return out
+	}
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		if errors.Is(err, context.DeadlineExceeded) {
+			out.Kind, out.Code = hufu.KindUnavailable, "database_busy"
+		}
+		return out
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		out.Kind, out.Code = hufu.KindUnavailable, "database_busy"
+	case sqlite3.SQLITE_FULL:
+		out.Kind, out.Code = hufu.KindQuota, "database_full"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+		out.Kind, out.Code = hufu.KindUnavailable, "database_unreachable"
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		out.Kind, out.Code = hufu.KindIntegrity, "database_corrupt"
+	}
+	return out
+}

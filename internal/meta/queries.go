@@ -1,0 +1,186 @@
+package meta
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"hufu"
+)
+
+var errSum = errors.New("not a digest of 32 bytes")
+
+// Queries is every question that may be asked and every change that may be
+// made, on the database or within one transaction. Each statement is a constant
+// and each value a bound parameter: no text that came from outside ever becomes
+// part of a statement.
+type Queries struct{ q runner }
+
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// exec runs a change and says how many rows it touched.
+func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
+	r, err := q.q.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, failed(op, err)
+	}
+	n, err := r.RowsAffected()
+	if err != nil {
+		return 0, failed(op, err)
+	}
+	return n, nil
+}
+
+// all reads every row of a question; scan names where the columns go.
+func all[T any](ctx context.Context, q Queries, op string, columns func(*T) []any, query string, args ...any) ([]T, error) {
+	rows, err := q.q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, failed(op, err)
+	}
+	defer func() { _ = rows.Close() }() // Err tells what Close would
+	var out []T
+	for rows.Next() {
+		var t T
+		if err := rows.Scan(columns(&t)...); err != nil {
+			return nil, failed(op, err)
+		}
+		out = append(out, t)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, failed(op, err)
+	}
+	return out, nil
+}
+
+// one is the only row of a question, KindNotFound if there is none.
+func one[T any](ctx context.Context, q Queries, op string, columns func(*T) []any, query string, args ...any) (T, error) {
+	rows, err := all(ctx, q, op, columns, query, args...)
+	if err != nil {
+		return *new(T), err
+	}
+	if len(rows) == 0 {
+		return *new(T), &hufu.Error{Op: op, Kind: hufu.KindNotFound}
+	}
+	return rows[0], nil
+}
+
+func userColumns(u *User) []any {
+	return []any{&u.Name, &u.Admin, &u.Password, at{&u.Created}, at{&u.Locked}, at{&u.Removed}}
+}
+
+// Users lists all users, the removed ones too, by name.
+func (q Queries) Users(ctx context.Context) ([]User, error) {
+	return all(ctx, q, "list users", userColumns,
+		"SELECT name, admin, password, created_at, locked_at, removed_at FROM users ORDER BY name")
+}
+
+// User is the user of this name, removed or not.
+func (q Queries) User(ctx context.Context, name string) (User, error) {
+	return one(ctx, q, "look up user", userColumns,
+		"SELECT name, admin, password, created_at, locked_at, removed_at FROM users WHERE name = ?", name)
+}
+
+// PutUser writes the whole user, new or not.
+func (q Queries) PutUser(ctx context.Context, u User) error {
+	_, err := q.exec(ctx, "store user", `INSERT INTO users (name, admin, password, created_at, locked_at, removed_at)
+		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET admin = excluded.admin, password = excluded.password,
+		created_at = excluded.created_at, locked_at = excluded.locked_at, removed_at = excluded.removed_at`,
+		u.Name, u.Admin, u.Password, millis(u.Created), millis(u.Locked), millis(u.Removed))
+	return err
+}
+
+// Devices lists the devices that are locked, or were.
+func (q Queries) Devices(ctx context.Context) ([]Device, error) {
+	return all(ctx, q, "list devices", func(d *Device) []any { return []any{&d.User, &d.Name, at{&d.Locked}} },
+		"SELECT user_name, name, locked_at FROM devices")
+}
+
+// PutDevice writes the whole device, new or not.
+func (q Queries) PutDevice(ctx context.Context, d Device) error {
+	_, err := q.exec(ctx, "store device", `INSERT INTO devices (user_name, name, locked_at) VALUES (?, ?, ?)
+		ON CONFLICT (user_name, name) DO UPDATE SET locked_at = excluded.locked_at`, d.User, d.Name, millis(d.Locked))
+	return err
+}
+
+// DropDevices forgets the locks on a user's devices.
+func (q Queries) DropDevices(ctx context.Context, user string) error {
+	_, err := q.exec(ctx, "drop devices", "DELETE FROM devices WHERE user_name = ?", user)
+	return err
+}
+
+func certificateColumns(c *Certificate) []any {
+	return []any{
+		&c.Serial,
+		sum{&c.Fingerprint},
+		&c.Lineage,
+		sum{&c.SPKI},
+		&c.Use, &c.User, &c.Device,
+		at{&c.NotBefore},
+		at{&c.NotAfter},
+		at{&c.Issued},
+		at{&c.Revoked},
+		&c.Reason,
+	}
+}
+
+// Certificates lists all certificates, oldest first, without their bytes.
+func (q Queries) Certificates(ctx context.Context) ([]Certificate, error) {
+	return all(ctx, q, "list certificates", certificateColumns,
+		`SELECT serial, fingerprint, lineage, spki, cert_use, user_name, device, not_before, not_after, issued_at,
+		revoked_at, reason FROM certificates ORDER BY issued_at, serial`)
+}
+
+// Certificate is the certificate of this serial, without its bytes.
+func (q Queries) Certificate(ctx context.Context, serial string) (Certificate, error) {
+	return one(ctx, q, "look up certificate", certificateColumns,
+		`SELECT serial, fingerprint, lineage, spki, cert_use, user_name, device, not_before, not_after, issued_at,
+		revoked_at, reason FROM certificates WHERE serial = ?`, serial)
+}
+
+// DeviceCertificates lists the certificates of one device, oldest first.
+func (q Queries) DeviceCertificates(ctx context.Context, user, device string) ([]Certificate, error) {
+	return all(ctx, q, "list certificates", certificateColumns,
+		`SELECT serial, fingerprint, lineage, spki, cert_use, user_name, device, not_before, not_after, issued_at,
+		revoked_at, reason FROM certificates WHERE user_name = ? AND device = ? ORDER BY issued_at, serial`, user, device)
+}
+
+// CertificateDER is the bytes of the certificate of this serial.
+func (q Queries) CertificateDER(ctx context.Context, serial string) ([]byte, error) {
+	return one(ctx, q, "read certificate", func(b *[]byte) []any { return []any{b} },
+		"SELECT der FROM certificates WHERE serial = ?", serial)
+}
+
+// AddCertificate writes a new certificate; a serial that is there already is an
+// error.
+func (q Queries) AddCertificate(ctx context.Context, c Certificate) error {
+	_, err := q.exec(ctx, "store certificate", `INSERT INTO certificates (serial, fingerprint, lineage, spki, cert_use,
+		user_name, device, not_before, not_after, issued_at, revoked_at, reason, der)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		c.Serial, c.Fingerprint[:], c.Lineage, c.SPKI[:], c.Use, c.User, c.Device, millis(c.NotBefore), millis(c.NotAfter),
+		millis(c.Issued), millis(c.Revoked), c.Reason, c.DER)
+	return err
+}
+
+// Revoke marks a certificate that is not yet revoked and says whether it did.
+func (q Queries) Revoke(ctx context.Context, serial, reason string, when time.Time) (bool, error) {
+	n, err := q.exec(ctx, "revoke certificate",
+		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE serial = ? AND revoked_at = 0", millis(when), reason, serial)
+	return n > 0, err
+}
+
+// RevokeUser marks all of a user's certificates and says how many.
+func (q Queries) RevokeUser(ctx context.Context, user, reason string, when time.Time) (int64, error) {
+	return q.exec(ctx, "revoke certificates",
+		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE user_name = ? AND revoked_at = 0", millis(when), reason, user)
+}
+
+// RevokeDevice marks all certificates of one device and says how many.
+func (q Queries) RevokeDevice(ctx context.Context, user, device, reason string, when time.Time) (int64, error) {
+	return q.exec(ctx, "revoke certificates",
+		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE user_name = ? AND device = ? AND revoked_at = 0",
+		millis(when), reason, user, device)
+}

@@ -1,0 +1,115 @@
+package meta
+
+import (
+	"database/sql"
+	"time"
+)
+
+// The uses of a certificate.
+const (
+	UseClient = "client"
+	UseServer = "server"
+)
+
+// User is a person. The zero time means "not" everywhere in these rows.
+type User struct {
+	Name     string
+	Admin    bool
+	Password string // argon2id in PHC form, "" until the first enrollment
+	Created  time.Time
+	Locked   time.Time
+	Removed  time.Time
+}
+
+// Device is a device that is locked, or was.
+type Device struct {
+	User   string
+	Name   string
+	Locked time.Time
+}
+
+// Certificate is what is kept of a certificate that was issued or accepted.
+type Certificate struct {
+	Serial      string // lower-case hex
+	Fingerprint [32]byte
+	Lineage     string   // serial of the first certificate that this one renews, or its own
+	SPKI        [32]byte // SHA-256 of the public key
+	Use         string
+	User        string
+	Device      string
+	NotBefore   time.Time
+	NotAfter    time.Time
+	Issued      time.Time
+	Revoked     time.Time
+	Reason      string
+	DER         []byte // read by CertificateDER only
+}
+
+// Invitation is a code that lets one device of one user in.
+type Invitation struct {
+	SecretHash [32]byte
+	User       string
+	Admin      bool
+	Created    time.Time
+	Expires    time.Time
+	Used       time.Time
+	UsedSPKI   [32]byte
+	UsedSerial string
+}
+
+// Login is a token that stands for a password proven on one device.
+type Login struct {
+	TokenHash [32]byte
+	Lineage   string
+	User      string
+	Device    string
+	Created   time.Time
+	LastUsed  time.Time
+}
+
+// Attempts counts failures in a row.
+type Attempts struct {
+	Key      string
+	Failures int
+	Last     time.Time
+	Until    time.Time // no attempt is judged before
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func date(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// at scans a column of milliseconds.
+type at struct{ t *time.Time }
+
+func (a at) Scan(v any) error {
+	var n sql.NullInt64
+	if err := n.Scan(v); err != nil {
+		return err //nolint:wrapcheck // database/sql names the column
+	}
+	*a.t = date(n.Int64)
+	return nil
+}
+
+// sum scans a column of 32 bytes, or none.
+type sum struct{ b *[32]byte }
+
+func (s sum) Scan(v any) error {
+	b, ok := v.([]byte)
+	if !ok || (len(b) != 0 && len(b) != len(s.b)) {
+		return errSum
+	}
+	*s.b = [32]byte{}
+	copy(s.b[:], b)
+	return nil
+}
