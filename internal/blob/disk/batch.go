@@ -1,0 +1,445 @@
+package disk
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"hufu"
+)
+
+// Meta is what a file, folder or link gets besides its bytes.
+type Meta struct {
+	Mode   uint32      // & 0777 counts
+	MTime  time.Time   // zero leaves the time of writing
+	Digest hufu.Digest // kept with the file on a server
+	By     string      // user who put it there
+	Upload string      // id of the upload
+}
+
+// Result is what became of one slot of a batch.
+type Result struct {
+	Entry   hufu.Entry // of a put, a folder or a link
+	Created bool       // nothing stood there before
+	Err     error
+}
+
+// Batch gathers small changes and makes them durable together. It is for one
+// goroutine. What was put is not under its name before Commit.
+type Batch struct {
+	s     *Store
+	slots []slot
+	dirs  []batchDir
+	index map[string]int // path of a folder to its place in dirs
+	last  int            // the folder used last, -1 if none
+	open  int            // descriptors held by slots and dirs
+	bytes int64
+	enc   []byte
+	res   []Result
+}
+
+type slotKind uint8
+
+const (
+	slotDone slotKind = iota // performed or failed, the result stands
+	slotPut
+	slotLink
+	slotMeta
+	slotRemove
+	slotRename
+)
+
+type slot struct {
+	kind      slotKind
+	recursive bool
+	dir       int        // where the staged thing lies
+	tmp       fileHandle // a put without a name
+	name      string     // of a put that has a reserved one
+	path, to  hufu.Path
+	meta      Meta
+	cond      hufu.Condition
+	node      node
+	target    string // of a link
+	res       Result
+}
+
+// batchDir is a folder that the batch has come across. Its handle lives as
+// long as the batch at most, so that a folder moved away is not written to for
+// long.
+type batchDir struct {
+	path  hufu.Path
+	h     dirHandle // noDir: closed to save descriptors, opened again at need
+	dev   uint64
+	noTmp bool // O_TMPFILE does not work here
+	dirty bool // a name in it is new or gone
+}
+
+// maxOpen bounds the descriptors that a batch holds: staged files beyond it
+// get a reserved name and are closed.
+const maxOpen = 384
+
+// Batch begins a batch.
+func (s *Store) Batch() *Batch {
+	return &Batch{s: s, index: make(map[string]int), last: -1}
+}
+
+// Len is the number of slots since the last Commit.
+func (b *Batch) Len() int { return len(b.slots) }
+
+// Bytes is how many bytes of files are staged.
+func (b *Batch) Bytes() int64 { return b.bytes }
+
+func (b *Batch) add(sl slot) int {
+	b.slots = append(b.slots, sl)
+	return len(b.slots) - 1
+}
+
+// Put stages a whole file: it is written before Put returns, and data may be
+// used again. It gets its name at Commit, if cond holds. Missing parents are
+// made.
+func (b *Batch) Put(p hufu.Path, data []byte, m Meta, cond hufu.Condition) int {
+	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: noFile})
+	sl := &b.slots[i]
+	if err := b.stage(sl, data); err != nil {
+		b.drop(sl)
+		sl.fail("put", p, err)
+		return i
+	}
+	b.bytes += int64(len(data))
+	return i
+}
+
+func (sl *slot) fail(op string, p hufu.Path, err error) {
+	sl.kind = slotDone
+	sl.res = Result{Err: fail(op, p, writing, err)}
+}
+
+// stage writes the bytes and everything else that belongs to the file itself.
+func (b *Batch) stage(sl *slot, data []byte) error {
+	if err := checkTarget("put", sl.path); err != nil {
+		return err
+	}
+	var err error
+	if sl.dir, err = b.parent(sl.path.Parent()); err != nil {
+		return err
+	}
+	mode := b.s.fileMode(sl.meta.Mode)
+	if err := b.newFile(sl, mode); err != nil {
+		return err
+	}
+	if err := b.s.hook("put-created"); err != nil {
+		return err
+	}
+	if err := sl.tmp.writeAt(data, 0); err != nil {
+		return err
+	}
+	if sl.node, err = b.s.finish(sl.tmp, mode, &sl.meta, &b.enc); err != nil {
+		return err
+	}
+	if sl.name != "" { // found again by its name
+		sl.tmp.close()
+		sl.tmp = noFile
+		b.open--
+	}
+	return b.s.hook("put-written")
+}
+
+// newFile makes the staged file, if possible one without a name: nothing is
+// left of it after a crash.
+func (b *Batch) newFile(sl *slot, mode uint32) error {
+	d, err := b.handle(sl.dir)
+	if err != nil {
+		return err
+	}
+	dir := &b.dirs[sl.dir]
+	if !dir.noTmp && b.open < maxOpen {
+		sl.tmp, err = b.s.k.tmpfile(d, mode)
+		if err == nil {
+			b.open++
+			return nil
+		}
+		if !errors.Is(err, syscall.EOPNOTSUPP) {
+			return err
+		}
+		dir.noTmp = true
+	}
+	sl.name = stagingName(newID())
+	if sl.tmp, err = d.create(sl.name, mode); err != nil {
+		sl.name = ""
+		return err
+	}
+	b.open++
+	return nil
+}
+
+// finish sets mode, time and record of a file that is written, in this order:
+// the record holds the time as the disk really keeps it.
+func (s *Store) finish(f fileHandle, mode uint32, m *Meta, enc *[]byte) (node, error) {
+	if !m.MTime.IsZero() {
+		if err := f.touch(toStamp(m.MTime)); err != nil {
+			return node{}, err
+		}
+	}
+	n, err := f.stat()
+	if err != nil {
+		return node{}, err
+	}
+	if n.perm != mode { // the umask, or a default ACL
+		if err := f.chmod(mode); err != nil {
+			return node{}, err
+		}
+		n.perm = mode
+	}
+	if !s.o.Server {
+		return n, nil
+	}
+	r := record{Mode: m.Mode & 0o777, Size: n.size, Sec: n.mtime.sec, Nsec: n.mtime.nsec, By: m.By}
+	r.setUpload(m.Upload)
+	if !m.Digest.IsZero() {
+		r.Digest = m.Digest[:]
+	}
+	return n, s.setRecord(f, &r, enc)
+}
+
+// setRecord writes the record. Where the file system keeps none, the digest is
+// computed when asked for.
+func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
+	b, err := s.codec.append((*enc)[:0], r)
+	if err != nil {
+		return err
+	}
+	*enc = b
+	if err := f.setxattr(b); err != nil && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// drop forgets what a slot has staged.
+func (b *Batch) drop(sl *slot) {
+	if sl.tmp.ok() {
+		sl.tmp.close()
+		sl.tmp = noFile
+		b.open--
+	}
+	if sl.name != "" {
+		if d, err := b.handle(sl.dir); err == nil {
+			_ = d.unlink(sl.name)
+		}
+		sl.name = ""
+	}
+}
+
+// parent finds or opens the folder at path, making what is missing.
+func (b *Batch) parent(path hufu.Path) (int, error) {
+	if b.last >= 0 && b.dirs[b.last].path == path {
+		return b.last, nil
+	}
+	if i, ok := b.index[path.String()]; ok {
+		b.last = i
+		return i, nil
+	}
+	h, err := b.s.k.openDir(b.s.root, path.String(), passFlags)
+	if errors.Is(err, syscall.ENOENT) && !path.IsRoot() {
+		if err := b.makeDir(path); err != nil {
+			return 0, err
+		}
+		h, err = b.s.k.openDir(b.s.root, path.String(), passFlags)
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := h.self()
+	if err != nil {
+		h.close()
+		return 0, err
+	}
+	return b.keep(batchDir{path: path, h: h, dev: n.dev}), nil
+}
+
+func (b *Batch) keep(d batchDir) int {
+	if b.open >= maxOpen {
+		for i := range b.dirs { // who is needed again is opened again
+			b.shut(&b.dirs[i])
+		}
+	}
+	b.open++
+	b.dirs = append(b.dirs, d)
+	b.last = len(b.dirs) - 1
+	b.index[d.path.String()] = b.last
+	return b.last
+}
+
+func (b *Batch) shut(d *batchDir) {
+	if d.h.ok() {
+		d.h.close()
+		d.h = noDir
+		b.open--
+	}
+}
+
+// handle is the open folder i.
+func (b *Batch) handle(i int) (dirHandle, error) {
+	d := &b.dirs[i]
+	if d.h.ok() {
+		return d.h, nil
+	}
+	h, err := b.s.k.openDir(b.s.root, d.path.String(), passFlags)
+	if err != nil {
+		return noDir, err
+	}
+	d.h = h
+	b.open++
+	return h, nil
+}
+
+// makeDir makes the folder at path and those above it that are missing.
+func (b *Batch) makeDir(path hufu.Path) error {
+	up, err := b.parent(path.Parent())
+	if err != nil {
+		return err
+	}
+	d, err := b.handle(up)
+	if err != nil {
+		return err
+	}
+	err = d.mkdir(path.Base(), b.s.folderMode(0))
+	if err != nil && !errors.Is(err, syscall.EEXIST) {
+		return err
+	}
+	b.dirs[up].dirty = true
+	return nil
+}
+
+// Mkdir makes a folder at once; it is durable after Commit. A folder that is
+// there already is left as it is, and Created says so. On a person's tree the
+// owner keeps all rights to it until SetMeta gives it its final mode.
+func (b *Batch) Mkdir(p hufu.Path, m Meta, parents bool) int {
+	i := b.add(slot{kind: slotDone, path: p, meta: m, tmp: noFile})
+	res, err := b.mkdir(p, &m, parents)
+	if err != nil {
+		res = Result{Err: fail("make folder", p, writing, err)}
+	}
+	b.slots[i].res = res
+	return i
+}
+
+func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
+	if err := checkTarget("make folder", p); err != nil {
+		return Result{}, err
+	}
+	if !parents {
+		h, err := b.s.k.openDir(b.s.root, p.Parent().String(), passFlags)
+		if err != nil {
+			return Result{}, err
+		}
+		h.close()
+	}
+	up, err := b.parent(p.Parent())
+	if err != nil {
+		return Result{}, err
+	}
+	d, err := b.handle(up)
+	if err != nil {
+		return Result{}, err
+	}
+	err = d.mkdir(p.Base(), b.s.folderMode(m.Mode))
+	created := err == nil
+	if err != nil && !errors.Is(err, syscall.EEXIST) {
+		return Result{}, err
+	}
+	b.dirs[up].dirty = true // also for one that another made and nobody synced
+	if created && b.s.o.Server {
+		if err := b.recordFolder(d, p.Base(), m); err != nil {
+			return Result{}, err
+		}
+	}
+	sc := b.s.dirents.Get().(*scratch)
+	defer b.s.dirents.Put(sc)
+	e, err := b.s.statAt(d, p.Base(), sc.record)
+	if err != nil {
+		return Result{}, err
+	}
+	if e.Kind != hufu.Folder {
+		return Result{}, &hufu.Error{Op: "make folder", Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}
+	}
+	return Result{Entry: e, Created: created}, nil
+}
+
+func (b *Batch) recordFolder(d dirHandle, name string, m *Meta) error {
+	f, err := d.openPlain(name)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	r := record{Mode: m.Mode & 0o777, By: m.By}
+	if r.Mode == 0 {
+		r.Mode = 0o755
+	}
+	return b.s.setRecord(f, &r, &b.enc)
+}
+
+// Symlink stages a symbolic link: target is data and never looked at. Missing
+// parents are made.
+func (b *Batch) Symlink(p hufu.Path, target string, m Meta, cond hufu.Condition) int {
+	i := b.add(slot{kind: slotLink, path: p, target: target, meta: m, cond: cond, tmp: noFile})
+	sl := &b.slots[i]
+	err := checkTarget("make link", p)
+	if err == nil {
+		sl.dir, err = b.parent(p.Parent())
+	}
+	if err != nil {
+		sl.fail("make link", p, err)
+	}
+	return i
+}
+
+// SetMeta gives a file, folder or link the mode and time of m, at Commit,
+// after everything that came before it in the batch. Digest, user and upload
+// stay what they are.
+func (b *Batch) SetMeta(p hufu.Path, m Meta) int {
+	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, tmp: noFile}, check("set meta", p))
+}
+
+// Remove takes a name away at Commit. A folder with something in it goes only
+// if recursive.
+func (b *Batch) Remove(p hufu.Path, recursive bool) int {
+	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, tmp: noFile}, checkTarget("remove", p))
+}
+
+// Rename moves from to to at Commit, if cond holds there.
+func (b *Batch) Rename(from, to hufu.Path, cond hufu.Condition) int {
+	err := checkTarget("rename", from)
+	if err == nil {
+		err = checkTarget("rename", to)
+	}
+	if err == nil && to != from && to.Below(from) {
+		err = &hufu.Error{Op: "rename", Path: to.String(), Kind: hufu.KindInvalid, Code: "rename_into_itself"}
+	}
+	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, tmp: noFile}, err)
+}
+
+func (b *Batch) later(op string, sl slot, err error) int {
+	i := b.add(sl)
+	if err != nil {
+		b.slots[i].fail(op, sl.path, err)
+	}
+	return i
+}
+
+// Discard forgets everything that is staged. Folders made stay.
+func (b *Batch) Discard() {
+	for i := range b.slots {
+		b.drop(&b.slots[i])
+	}
+	b.reset()
+}
+
+func (b *Batch) reset() {
+	for i := range b.dirs {
+		b.shut(&b.dirs[i])
+	}
+	clear(b.slots)
+	b.slots, b.dirs, b.last, b.bytes = b.slots[:0], b.dirs[:0], -1, 0
+	clear(b.index)
+}

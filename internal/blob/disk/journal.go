@@ -1,0 +1,120 @@
+package disk
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"hash/crc32"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// A journal remembers across a kill which chunks of an upload have arrived:
+//
+//	magic 8 · length of header 4 · CRC-32C of header 4 · header, CBOR
+//	records of 44: index 8 · chaining value 32 · CRC-32C 4
+//
+// All numbers are little-endian. The checksum of a record covers the upload's
+// id as well, so that nothing of an older file that the disk hands out again
+// is believed. The first record that does not check ends the journal.
+const (
+	journalMagic  = "hufujnl1"
+	journalPrefix = 16
+	recordSize    = 44
+	maxHeader     = 16 << 10
+	// holeFlag marks the index of a chunk that is a hole.
+	holeFlag = 1 << 63
+)
+
+// header says whose upload it is and which file holds its bytes.
+type header struct {
+	ID     []byte `cbor:"1,keyasint"`
+	Root   string `cbor:"2,keyasint"` // folder of the store
+	Path   []byte `cbor:"3,keyasint"`
+	Size   int64  `cbor:"4,keyasint"`
+	Source []byte `cbor:"5,keyasint"`
+	Owner  []byte `cbor:"6,keyasint"`
+	Boot   string `cbor:"7,keyasint"` // in which the records can be believed
+	Ino    uint64 `cbor:"8,keyasint"` // of the staging file
+}
+
+func (h *header) id() string { return hex.EncodeToString(h.ID) }
+
+func (h *header) key() (UploadKey, bool) {
+	p, err := hufu.ParsePath(string(h.Path))
+	return UploadKey{Path: p, Size: h.Size, Source: string(h.Source), Owner: string(h.Owner)}, err == nil && !p.IsRoot()
+}
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// encodeHeader writes everything before the records.
+func (s *Store) encodeHeader(h *header) ([]byte, error) {
+	body, err := s.codec.append(nil, h)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, journalPrefix, journalPrefix+len(body))
+	copy(b, journalMagic)
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(body, castagnoli()))
+	return append(b, body...), nil
+}
+
+var errJournal = errors.New("not a journal")
+
+// decodeHeader also says where the records begin.
+func (s *Store) decodeHeader(b []byte) (h header, records int64, err error) {
+	if len(b) < journalPrefix || string(b[:8]) != journalMagic {
+		return header{}, 0, errJournal
+	}
+	size := binary.LittleEndian.Uint32(b[8:])
+	if size > maxHeader || int(size) > len(b)-journalPrefix {
+		return header{}, 0, errJournal
+	}
+	body := b[journalPrefix : journalPrefix+int(size)]
+	if crc32.Checksum(body, castagnoli()) != binary.LittleEndian.Uint32(b[12:]) {
+		return header{}, 0, errJournal
+	}
+	if err := s.codec.dec.Unmarshal(body, &h); err != nil {
+		return header{}, 0, errJournal
+	}
+	if _, ok := h.key(); !ok || len(h.ID) != idSize || h.Size <= hufu.ChunkSize || h.Size > hufu.MaxFileSize {
+		return header{}, 0, errJournal
+	}
+	return h, journalPrefix + int64(size), nil
+}
+
+func putRecord(b *[recordSize]byte, id []byte, index uint64, cv *digest.CV) {
+	binary.LittleEndian.PutUint64(b[:], index)
+	copy(b[8:40], cv[:])
+	binary.LittleEndian.PutUint32(b[40:], recordSum(b, id))
+}
+
+func recordSum(b *[recordSize]byte, id []byte) uint32 {
+	return crc32.Update(crc32.Checksum(id, castagnoli()), castagnoli(), b[:40])
+}
+
+// readRecords calls yield for each good record and returns where they end.
+func readRecords(f fileHandle, id []byte, off int64, yield func(index int64, hole bool, cv *digest.CV)) (int64, error) {
+	buf := make([]byte, recordSize*1024)
+	for {
+		n, err := f.readAt(buf, off)
+		if err != nil {
+			return off, err
+		}
+		rest := buf[:n]
+		for len(rest) >= recordSize {
+			r := (*[recordSize]byte)(rest)
+			if binary.LittleEndian.Uint32(r[40:]) != recordSum(r, id) {
+				return off, nil
+			}
+			index := binary.LittleEndian.Uint64(r[:])
+			yield(int64(index&^holeFlag), index&holeFlag != 0, (*digest.CV)(r[8:40]))
+			rest, off = rest[recordSize:], off+recordSize
+		}
+		if n < len(buf) {
+			return off, nil
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package disk_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+)
+
+func TestMoreFilesThanDescriptors(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		b := tr.Batch()
+		const n = 2*disk.MaxOpen + 7
+		for i := range n {
+			p := path(t, "d"+string(rune('a'+i%26))+"/"+strings.Repeat("x", 1+i/26))
+			b.Put(p, []byte("data"), disk.Meta{Mode: 0o600}, ifAbsent())
+		}
+		for _, r := range b.Commit(t.Context()) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		total := 0
+		for _, d := range names(t, tr.root) {
+			for _, f := range names(t, filepath.Join(tr.root, d)) {
+				if strings.HasPrefix(f, hufu.ReservedPrefix) {
+					t.Fatal("left:", f)
+				}
+				total++
+			}
+		}
+		if total != n {
+			t.Errorf("%d files of %d", total, n)
+		}
+	})
+}
+
+func TestEveryNameThatTheDiskHolds(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		var want []string
+		for c := 1; c < 256; c++ {
+			if c != '/' {
+				want = append(want, "n"+string([]byte{byte(c)}))
+			}
+		}
+		want = append(want, strings.Repeat("\xff", 255), strings.Repeat("é", 127)+"x", " ", "...", "-rf", "CON", "a:b", "e\u0301", "\u00e9")
+		b := tr.Batch()
+		for _, n := range want {
+			b.Put(path(t, n), []byte(n), disk.Meta{Mode: 0o600}, ifAbsent())
+		}
+		for _, r := range b.Commit(t.Context()) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		slices.Sort(want)
+		if got := tr.list(""); !slices.Equal(got, want) {
+			t.Errorf("got %d names, want %d", len(got), len(want))
+		}
+		for _, n := range want {
+			e, err := tr.Stat(path(t, n))
+			if err != nil || e.Name != n || e.Size != int64(len(n)) {
+				t.Fatalf("%q: %+v %v", n, e, err)
+			}
+		}
+	})
+}
+
+func TestLongPath(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		deep := strings.Repeat(strings.Repeat("d", 240)+"/", 17)[:hufu.MaxPath-2] + "/f"
+		tr.mustPut(deep, "x")
+		e, err := tr.Stat(path(t, deep))
+		if err != nil || e.Size != 1 {
+			t.Fatal(e, err)
+		}
+		b := tr.Batch()
+		b.Remove(path(t, strings.Repeat("d", 240)), true)
+		if r := b.Commit(t.Context())[0]; r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	})
+}
+
+func TestReservedNamesAreHidden(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	if err := os.WriteFile(filepath.Join(tr.root, ".hufu-secret"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tr.list(""); len(got) != 0 {
+		t.Errorf("listed: %q", got)
+	}
+	p := path(t, ".hufu-secret")
+	_, err := tr.Stat(p)
+	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
+	_, err = tr.Open(p)
+	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
+	wantErr(t, tr.List(p, nil), hufu.KindInvalidPath, "name_reserved")
+	_, err = tr.OpenUpload(disk.UploadKey{Path: p, Size: 2 << 20})
+	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
+	b := tr.Batch()
+	b.Put(p, nil, disk.Meta{}, always())
+	b.Mkdir(path(t, "a/.hufu-x/b"), disk.Meta{}, true)
+	b.Symlink(p, "x", disk.Meta{}, always())
+	b.SetMeta(p, disk.Meta{})
+	b.Remove(p, true)
+	b.Rename(p, path(t, "x"), always())
+	b.Rename(path(t, "x"), p, always())
+	for _, r := range b.Commit(t.Context()) {
+		wantErr(t, r.Err, hufu.KindInvalidPath, "name_reserved")
+	}
+	// A folder that looks empty can be removed, whatever a crash left in it.
+	must(t, os.Mkdir(filepath.Join(tr.root, "d"), 0o700))
+	must(t, os.WriteFile(filepath.Join(tr.root, "d", ".hufu-left"), nil, 0o600))
+	b.Remove(path(t, "d"), false)
+	if r := b.Commit(t.Context())[0]; r.Err != nil {
+		t.Error(r.Err)
+	}
+}
+
+func TestSweepRemovesWhatACrashLeft(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	left := filepath.Join(tr.root, ".hufu-00112233445566778899aabbccddeeff")
+	if err := os.WriteFile(left, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tr.list("")
+	if _, err := os.Stat(left); err != nil {
+		t.Error("a fresh one must stay:", err)
+	}
+}

@@ -1,0 +1,358 @@
+package disk
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// ready opens the files of an upload, once, whoever needs them first.
+func (p *pending) ready() error {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	if p.opened {
+		return nil
+	}
+	p.moved.L = &p.mu
+	p.chunks = newChunkTable(digest.Chunks(p.key.Size))
+	p.reserve = reservation{}
+	open := p.resume
+	if p.fresh {
+		open = p.create
+	}
+	if err := open(); err != nil {
+		p.shut()
+		return err
+	}
+	p.fresh = false
+	p.files.Lock()
+	p.opened = true
+	p.files.Unlock()
+	return nil
+}
+
+// create makes the journal before the staging file: what lies under a
+// reserved name is accounted for, also when the power goes.
+func (p *pending) create() error {
+	s := p.s
+	p.staging, p.journal = noFile, noFile
+	parent := p.key.Path.Parent()
+	d, err := s.makeFolder(parent)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if p.journal, err = s.reg.dir.create(p.id, 0o600); err != nil {
+		return err
+	}
+	if err := p.journal.lock(); err != nil {
+		return err
+	}
+	if p.staging, err = d.create(stagingName(p.id), 0o600); err != nil {
+		_ = s.reg.dir.unlink(p.id)
+		return err
+	}
+	n, err := p.staging.stat()
+	if err == nil {
+		p.ino = n.ino
+		err = p.staging.truncate(p.key.Size)
+	}
+	if err == nil {
+		err = p.writeHeader(p.journal)
+	}
+	if err == nil && p.key.Size >= journalSyncSize {
+		err = first(p.journal.sync(), s.sync.folder(s.reg.dir))
+	}
+	if err == nil {
+		err = s.hook("upload-created")
+	}
+	if err != nil {
+		_ = d.unlink(stagingName(p.id))
+		_ = s.reg.dir.unlink(p.id)
+	}
+	return err
+}
+
+// journalSyncSize is from where on the header of a journal is made durable at
+// once. Of smaller files a power cut in the first seconds may leave bytes that
+// no journal knows; a listing removes them later.
+const journalSyncSize = 64 << 20
+
+// makeFolder opens the folder at path for syncing; missing ones are made, and
+// made durable.
+func (s *Store) makeFolder(path hufu.Path) (dirHandle, error) {
+	d, err := s.k.openDir(s.root, path.String(), readFlags)
+	if !errors.Is(err, syscall.ENOENT) {
+		return d, err
+	}
+	var changed []hufu.Path
+	if err := s.makeParents(path, func(in hufu.Path) { changed = append(changed, in) }); err != nil {
+		return noDir, err
+	}
+	for _, in := range changed {
+		up, err := s.k.openDir(s.root, in.String(), readFlags)
+		if err != nil {
+			return noDir, err
+		}
+		err = up.sync()
+		up.close()
+		if err != nil {
+			return noDir, err
+		}
+	}
+	return s.k.openDir(s.root, path.String(), readFlags)
+}
+
+// boot is the token of the run in which the staging file's cache is good.
+func (p *pending) boot() string {
+	if p.s.o.Boot != "" {
+		return p.s.o.Boot
+	}
+	id := bootID()
+	if id == "" {
+		return ""
+	}
+	return id + "/" + p.staging.mountID()
+}
+
+func (p *pending) writeHeader(f fileHandle) error {
+	h := header{
+		ID: p.raw, Root: p.s.treeName(), Path: []byte(p.key.Path.String()), Size: p.key.Size,
+		Source: []byte(p.key.Source), Owner: []byte(p.key.Owner), Boot: p.boot(), Ino: p.ino,
+	}
+	b, err := p.s.encodeHeader(&h)
+	if err != nil {
+		return err
+	}
+	if len(b) > journalPrefix+maxHeader {
+		return p.error("open upload", hufu.KindInvalid, "upload_key")
+	}
+	p.end = int64(len(b))
+	return f.writeAt(b, 0)
+}
+
+// resume opens what an earlier process, or an earlier holder, left. In the
+// same boot the journal is believed, because a kill keeps the page cache. In
+// another each chunk is read and hashed before it counts: a power cut leaves
+// zeros where bytes were on their way.
+func (p *pending) resume() error {
+	s := p.s
+	p.staging, p.journal = noFile, noFile
+	var err error
+	if p.journal, err = s.reg.dir.openWrite(p.id); err != nil {
+		return gone(err)
+	}
+	if p.journal.lock() != nil {
+		return errElsewhere
+	}
+	// It may have been replaced or removed before we had the lock.
+	jn, err := p.journal.stat()
+	if at, aerr := s.reg.dir.stat(p.id); err != nil || aerr != nil || at.ino != jn.ino {
+		return errStale
+	}
+	buf := make([]byte, journalPrefix+maxHeader)
+	n, err := p.journal.readAt(buf, 0)
+	if err != nil {
+		return err
+	}
+	h, records, err := s.decodeHeader(buf[:n])
+	if err != nil {
+		return errStale
+	}
+	if err := p.openStaging(&h); err != nil {
+		return err
+	}
+	p.ino = h.Ino
+	believed := h.Boot == p.boot() && h.Boot != ""
+	p.end, err = readRecords(p.journal, p.raw, records, func(index int64, hole bool, cv *digest.CV) {
+		if index >= p.chunks.n || p.chunks.state(index) != chunkMissing {
+			return
+		}
+		as := chunkData
+		if hole {
+			as = chunkHole
+		}
+		p.chunks.arrived(index, as, cv)
+	})
+	if err != nil {
+		return err
+	}
+	p.dirty = true
+	if believed {
+		return p.journal.truncate(p.end) // a torn tail goes
+	}
+	if err := p.verify(); err != nil {
+		return err
+	}
+	return p.rewrite()
+}
+
+// gone turns "not there" into errStale.
+func gone(err error) error {
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+		return errStale
+	}
+	return err
+}
+
+func (p *pending) openStaging(h *header) error {
+	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
+	if err != nil {
+		return gone(err)
+	}
+	defer d.close()
+	name := stagingName(p.id)
+	n, err := d.stat(name)
+	if err != nil {
+		return gone(err)
+	}
+	if n.kind != hufu.File || n.ino != h.Ino || n.links != 1 {
+		return errStale
+	}
+	if p.staging, err = d.openWrite(name); err != nil {
+		return gone(err)
+	}
+	if n, err = p.staging.stat(); err != nil || n.kind != hufu.File || n.ino != h.Ino {
+		return errStale
+	}
+	if n.size != p.key.Size { // the truncation did not survive
+		return p.staging.truncate(p.key.Size)
+	}
+	return nil
+}
+
+// verify reads every chunk that the journal names and forgets those that are
+// not on the disk as it says.
+func (p *pending) verify() error {
+	var next atomic.Int64
+	lost := make([][]int64, min(4, runtime.GOMAXPROCS(0)))
+	var wg sync.WaitGroup
+	errs := make([]error, len(lost))
+	for worker := range errs {
+		wg.Go(func() {
+			buf := p.s.chunks.Get().(*[]byte)
+			defer p.s.chunks.Put(buf)
+			for {
+				i := next.Add(1) - 1
+				if i >= p.chunks.n {
+					return
+				}
+				if p.chunks.state(i) == chunkMissing {
+					continue
+				}
+				b := (*buf)[:digest.ChunkLen(p.key.Size, i)]
+				n, err := p.staging.readAt(b, i*hufu.ChunkSize)
+				if err != nil && !errors.Is(err, syscall.EIO) { // an unreadable chunk is a missing one
+					errs[worker] = err
+					return
+				}
+				if n != len(b) || digest.Chunk(b, i) != p.chunks.cv(i) {
+					lost[worker] = append(lost[worker], i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	before := p.chunks.have
+	for _, i := range slices.Concat(lost...) {
+		p.chunks.lost(i)
+	}
+	if bad := before - p.chunks.have; bad > 0 {
+		p.s.log.Info("upload lost chunks", "path", p.key.Path.String(), "chunks", bad)
+	}
+	return errors.Join(errs...)
+}
+
+// rewrite puts a journal of this boot into the place of the old one.
+func (p *pending) rewrite() error {
+	dir := p.s.reg.dir
+	name := p.id + ".new"
+	if err := dir.unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
+		return err
+	}
+	f, err := dir.create(name, 0o600)
+	if err != nil {
+		return err
+	}
+	old := p.journal
+	p.journal = f
+	err = first(f.lock(), p.writeHeader(f))
+	for i := range p.chunks.n {
+		if st := p.chunks.state(i); err == nil && st != chunkMissing {
+			cv := p.chunks.cv(i)
+			err = p.appendLocked(i, st == chunkHole, &cv)
+		}
+	}
+	if err == nil {
+		err = dir.rename(name, dir, p.id)
+	}
+	old.close()
+	if err != nil {
+		_ = dir.unlink(name)
+	}
+	return err
+}
+
+// release gives back one reference; the last one closes the files.
+func (p *pending) release() {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	p.s.reg.mu.Lock()
+	p.refs--
+	last := p.refs == 0
+	p.s.reg.mu.Unlock()
+	if last {
+		p.shut()
+	}
+}
+
+func (p *pending) shut() {
+	p.files.Lock()
+	defer p.files.Unlock()
+	if p.opened || p.staging.ok() || p.journal.ok() {
+		p.staging.close()
+		p.journal.close()
+	}
+	p.staging, p.journal, p.opened = noFile, noFile, false
+}
+
+// forget takes the upload out of the registry.
+func (p *pending) forget() {
+	p.s.reg.mu.Lock()
+	defer p.s.reg.mu.Unlock()
+	if p.s.reg.byID[p.id] == p {
+		delete(p.s.reg.byID, p.id)
+	}
+}
+
+// discard removes an upload that nobody here has open, unless another process
+// has.
+func (p *pending) discard() {
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	j, err := p.s.reg.dir.openWrite(p.id)
+	if err == nil {
+		defer j.close()
+		if j.lock() != nil {
+			return
+		}
+	}
+	p.remove()
+}
+
+// remove takes staging file and journal away, in this order: a crash between
+// leaves a journal, which knows where to look.
+func (p *pending) remove() {
+	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
+	if err == nil {
+		_ = d.unlink(stagingName(p.id))
+		d.close()
+	}
+	_ = p.s.reg.dir.unlink(p.id)
+}

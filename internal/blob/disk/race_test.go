@@ -1,0 +1,184 @@
+//go:build linux
+
+package disk_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// A file replaced, truncated or edited in place while it is open is noticed,
+// also with its time put back (HT-48).
+func TestHT48EveryChangeIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(file string) error{
+		"replaced": func(file string) error {
+			if err := os.WriteFile(file+".new", []byte("0123456789"), 0o600); err != nil {
+				return err
+			}
+			return os.Rename(file+".new", file)
+		},
+		"truncated": func(file string) error { return os.Truncate(file, 4) },
+		"appended":  func(file string) error { return overwrite(file, 10, []byte("x")) },
+		"edited":    func(file string) error { return overwrite(file, 3, []byte("x")) },
+		"edited, time put back": func(file string) error {
+			fi, err := os.Stat(file)
+			return errors.Join(err, overwrite(file, 3, []byte("x")), os.Chtimes(file, fi.ModTime(), fi.ModTime()))
+		},
+		"removed": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 20 {
+				tr := newTree(t, disk.Options{})
+				file := filepath.Join(tr.root, "f")
+				must(t, os.WriteFile(file, []byte("0123456789"), 0o600))
+				f, err := tr.Open(path(t, "f")) // written a moment ago: the same tick of a coarse clock
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := f.Check(); err != nil {
+					t.Fatal(err)
+				}
+				if err := change(file); err != nil {
+					t.Fatal(err)
+				}
+				wantErr(t, f.Check(), hufu.KindChanged, "file_changed")
+				f.Close()
+			}
+		})
+	}
+}
+
+func TestHT48DigestOfAChangingFile(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	file := filepath.Join(tr.root, "f")
+	must(t, os.WriteFile(file, random(4*mib, 22), 0o600))
+	_, err := tr.Digest(path(t, "f"), func(n int64) {
+		if n == 2*mib {
+			must(t, overwrite(file, 5, []byte("changed")))
+		}
+	})
+	wantErr(t, err, hufu.KindChanged, "file_changed")
+	_, err = tr.Digest(path(t, "f"), func(n int64) {
+		if n == 2*mib {
+			must(t, os.Truncate(file, 3*mib))
+		}
+	})
+	wantErr(t, err, hufu.KindChanged, "file_changed")
+	if e, err := tr.Stat(path(t, "f")); err != nil || !e.Digest.IsZero() {
+		t.Error("a digest of a mixture was kept:", e, err)
+	}
+}
+
+// Of many commits with the same condition exactly one succeeds (HT-54).
+func TestHT54OneWinnerUnderRace(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		data := random(mib+1, 23)
+		for round := range 8 {
+			cond := ifAbsent()
+			if round > 0 {
+				e, err := tr.Stat(path(t, "f"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				cond = ifVersion(e.Version)
+			}
+			var won atomic.Int32
+			var wg sync.WaitGroup
+			count := func(err error) {
+				if err == nil {
+					won.Add(1)
+				} else if k := hufu.KindOf(err); k != hufu.KindExists && k != hufu.KindChanged {
+					t.Error(err)
+				}
+			}
+			for i := range 8 {
+				wg.Go(func() {
+					b := tr.Batch()
+					b.Put(path(t, "f"), []byte{byte(i)}, disk.Meta{Mode: 0o600}, cond)
+					count(b.Commit(t.Context())[0].Err)
+				})
+			}
+			wg.Go(func() {
+				u, err := tr.OpenUpload(key(t, "f", data))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				write(t, u, data, 0, 1)
+				_, err = u.Commit(t.Context(), digest.Sum(data), meta, cond)
+				count(err)
+				must(t, u.Abort())
+			})
+			wg.Wait()
+			if won.Load() != 1 {
+				t.Fatalf("round %d: %d winners", round, won.Load())
+			}
+		}
+		if got := names(t, tr.root); !slices.Equal(got, []string{"f"}) {
+			t.Errorf("on disk: %q", got)
+		}
+	})
+}
+
+// An editor that saves between our check and our replacing loses nothing.
+func TestHT54ForeignSaveBetweenCheckAndReplace(t *testing.T) {
+	t.Parallel()
+	var file string
+	tr := newTree(t, disk.Options{Hook: func(step string) error {
+		if step != "replace-checked" {
+			return nil
+		}
+		if err := os.WriteFile(file+"~", []byte("the editor's"), 0o600); err != nil {
+			return err
+		}
+		return os.Rename(file+"~", file)
+	}})
+	file = filepath.Join(tr.root, "f")
+	e := tr.mustPut("f", "old")
+	wantErr(t, tr.put("f", "ours", ifVersion(e.Version)).Err, hufu.KindChanged, "target_changed")
+	if tr.content("f") != "the editor's" {
+		t.Errorf("holds %q", tr.content("f"))
+	}
+	if got := names(t, tr.root); !slices.Equal(got, []string{"f"}) {
+		t.Errorf("on disk: %q", got)
+	}
+}
+
+func TestOldKernel(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	tr.OldKernel()
+	old := tr.mustPut("a/f", "one")
+	if r := tr.put("a/f", "two", ifVersion(old.Version)); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	e, err := tr.Stat(path(t, "a/f"))
+	if err != nil || e.Digest != digest.Sum([]byte("two")) || e.By != "alice" {
+		t.Errorf("%+v %v", e, err)
+	}
+	f, err := tr.Open(path(t, "a/f")) // waits for the end of the clock's tick
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := overwrite(filepath.Join(tr.root, "a/f"), 0, []byte("T")); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, f.Check(), hufu.KindChanged, "file_changed")
+	if got := tr.list("a"); !slices.Equal(got, []string{"f"}) {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,344 @@
+package disk
+
+import (
+	"errors"
+	"sync"
+	"syscall"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// Stat tells what stands under p; a link is described, not followed. The
+// digest is there only if the stored one belongs to the size and time of now.
+func (s *Store) Stat(p hufu.Path) (hufu.Entry, error) {
+	if err := check("stat", p); err != nil {
+		return hufu.Entry{}, err
+	}
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	if p.IsRoot() {
+		n, err := s.root.self()
+		if err != nil {
+			return hufu.Entry{}, fail("stat", p, reading, err)
+		}
+		e := n.entry("")
+		if err := s.describe(s.root, ".", &n, &e, sc.record); err != nil {
+			return hufu.Entry{}, fail("stat", p, reading, err)
+		}
+		return e, nil
+	}
+	d, err := s.parent(p)
+	if err != nil {
+		return hufu.Entry{}, fail("stat", p, reading, err)
+	}
+	defer s.release(d)
+	e, err := s.statAt(d, p.Base(), sc.record)
+	return e, fail("stat", p, reading, err)
+}
+
+func (s *Store) statAt(d dirHandle, name string, buf []byte) (hufu.Entry, error) {
+	n, err := d.stat(name)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	e := n.entry(name)
+	return e, s.describe(d, name, &n, &e, buf)
+}
+
+// describe adds what a node does not say by itself: a link's target, and what
+// the record says.
+func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf []byte) error {
+	switch {
+	case n.kind == hufu.Link:
+		target, err := d.readlink(name)
+		if err != nil {
+			return err
+		}
+		e.Target = target
+	case s.o.Server && (n.kind == hufu.File || n.kind == hufu.Folder):
+		size, err := s.k.getxattr(d, name, buf)
+		if err != nil {
+			return nil // none, or a file system that keeps none
+		}
+		var r record
+		if s.codec.dec.Unmarshal(buf[:size], &r) == nil {
+			r.apply(e, n)
+		}
+	}
+	return nil
+}
+
+// List calls yield for everything in the folder p, in any order, and stops at
+// its first error. What vanishes meanwhile is left out.
+func (s *Store) List(p hufu.Path, yield func(hufu.Entry) error) error {
+	if err := check("list", p); err != nil {
+		return err
+	}
+	d, err := s.k.openDir(s.root, p.String(), readFlags)
+	if err != nil {
+		return fail("list", p, reading, err)
+	}
+	defer d.close()
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	var stop error
+	err = d.names(sc.dirents, func(name string) error {
+		if reserved(name) {
+			s.sweep(d, name)
+			return nil
+		}
+		e, err := s.statAt(d, name, sc.record)
+		switch {
+		case err == nil:
+			stop = yield(e)
+			return stop
+		case errors.Is(err, syscall.ENOENT):
+			return nil
+		}
+		return err
+	})
+	if stop != nil {
+		return stop
+	}
+	return fail("list", p, reading, err)
+}
+
+// File is one version of a file, open for reading.
+type File struct {
+	s     *Store
+	path  hufu.Path
+	mu    sync.RWMutex // guards h against Close: a closed number is soon another file
+	h     fileHandle
+	n     node
+	entry hufu.Entry
+}
+
+// Open opens the regular file p.
+func (s *Store) Open(p hufu.Path) (*File, error) {
+	if err := check("open", p); err != nil {
+		return nil, err
+	}
+	if p.IsRoot() {
+		return nil, fail("open", p, reading, errIsDir)
+	}
+	d, err := s.parent(p)
+	if err != nil {
+		return nil, fail("open", p, reading, err)
+	}
+	h, n, err := openChecked(d, p.Base())
+	s.release(d)
+	if err != nil {
+		return nil, fail("open", p, reading, err)
+	}
+	if s.settle(&n) {
+		if n, err = h.stat(); err != nil {
+			h.close()
+			return nil, fail("open", p, reading, err)
+		}
+	}
+	f := &File{s: s, path: p, h: h, n: n, entry: n.entry(p.Base())}
+	if s.o.Server {
+		if r, ok := s.readRecord(h); ok {
+			r.apply(&f.entry, &n)
+		}
+	}
+	return f, nil
+}
+
+// openChecked opens the regular file name. It looks before it opens: a FIFO
+// opened even for a moment would wake who waits at its other end.
+func openChecked(d dirHandle, name string) (fileHandle, node, error) {
+	n, err := d.stat(name)
+	if err == nil {
+		err = plainFile(n)
+	}
+	if err != nil {
+		return noFile, n, err
+	}
+	f, err := d.openPlain(name)
+	if err != nil {
+		return noFile, n, err
+	}
+	if n, err = f.stat(); err == nil {
+		err = plainFile(n)
+	}
+	if err != nil {
+		f.close()
+		return noFile, n, err
+	}
+	return f, n, nil
+}
+
+func (s *Store) readRecord(h fileHandle) (record, bool) {
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	var r record
+	size, err := h.getxattr(sc.record)
+	if err != nil || s.codec.dec.Unmarshal(sc.record[:size], &r) != nil {
+		return record{}, false
+	}
+	return r, true
+}
+
+// Entry describes the version that was opened.
+func (f *File) Entry() hufu.Entry { return f.entry }
+
+// ReadAt reads until b is full or the file ends; at the end it returns what
+// there is and no error. A file shorter than when it was opened has changed.
+func (f *File) ReadAt(b []byte, off int64) (int, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if !f.h.ok() {
+		return 0, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
+	}
+	n, err := f.h.readAt(b, off)
+	if err != nil {
+		return n, fail("read", f.path, reading, err)
+	}
+	if want := min(int64(len(b)), max(0, f.n.size-off)); int64(n) < want {
+		return n, changed("read", f.path, "file_changed")
+	}
+	return n, nil
+}
+
+// Check says KindChanged if the file is no longer the version that was opened:
+// written, truncated, replaced or removed.
+func (f *File) Check() error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if !f.h.ok() {
+		return &hufu.Error{Op: "check", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
+	}
+	n, err := f.h.stat()
+	if err != nil {
+		return fail("check", f.path, reading, err)
+	}
+	if !f.s.moved.same(f.n.version, n.version) {
+		return changed("check", f.path, "file_changed")
+	}
+	return nil
+}
+
+// NextData is the first offset at or after off that may hold something other
+// than zeros, the size if there is none. Where holes cannot be told it is off.
+func (f *File) NextData(off int64) int64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if !f.h.ok() || off >= f.n.size {
+		return off
+	}
+	at, err := f.h.seekData(off)
+	switch {
+	case errors.Is(err, syscall.ENXIO):
+		return f.n.size
+	case err != nil:
+		return off
+	}
+	return min(at, f.n.size)
+}
+
+// Close gives the file back. A second Close does nothing.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.h.close()
+	f.h = noFile
+	return nil
+}
+
+var errClosed = errors.New("used after Close")
+
+// Digest reads the whole file and returns it with its digest, which the server
+// keeps. progress, if not nil, hears how many bytes have been read. A digest
+// kept earlier that disagrees with the bytes, though size and time are the
+// same, is KindIntegrity: the disk or somebody changed them silently.
+func (s *Store) Digest(p hufu.Path, progress func(n int64)) (hufu.Entry, error) {
+	f, err := s.Open(p)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	defer func() { _ = f.Close() }()
+	d, err := f.digest(progress)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	if err := f.Check(); err != nil {
+		return hufu.Entry{}, err
+	}
+	switch {
+	case f.entry.Digest == d:
+		return f.entry, nil
+	case !f.entry.Digest.IsZero():
+		return f.entry, &hufu.Error{
+			Op: "digest", Path: p.String(), Kind: hufu.KindIntegrity, Code: "stored_digest_differs",
+			Args: map[string]string{"stored": f.entry.Digest.String(), "computed": d.String()},
+		}
+	}
+	f.entry.Digest = d
+	if s.o.Server {
+		f.keepDigest(d)
+	}
+	return f.entry, nil
+}
+
+func (f *File) digest(progress func(n int64)) (hufu.Digest, error) {
+	buf := f.s.chunks.Get().(*[]byte)
+	defer f.s.chunks.Put(buf)
+	if f.n.size <= hufu.ChunkSize {
+		n, err := f.ReadAt((*buf)[:f.n.size], 0)
+		if progress != nil && err == nil {
+			progress(int64(n))
+		}
+		return digest.Sum((*buf)[:n]), err
+	}
+	h := digest.New()
+	for off := int64(0); off < f.n.size; {
+		n, err := f.ReadAt((*buf)[:min(hufu.ChunkSize, f.n.size-off)], off)
+		if err != nil {
+			return hufu.Digest{}, err
+		}
+		_, _ = h.Write((*buf)[:n])
+		off += int64(n)
+		if progress != nil {
+			progress(off)
+		}
+	}
+	return h.Sum(), nil
+}
+
+// keepDigest stores d with the file. It only saves the next reading, so what
+// goes wrong is told to the operator alone.
+func (f *File) keepDigest(d hufu.Digest) {
+	r, ok := f.s.readRecord(f.h)
+	if !ok {
+		r = record{Mode: f.n.perm}
+	}
+	if !r.fits(&f.n) {
+		r.Upload, r.Name = nil, ""
+	}
+	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.size, f.n.mtime.sec, f.n.mtime.nsec
+	before, err := f.h.stat()
+	if err != nil || !f.s.moved.same(f.n.version, before.version) {
+		return
+	}
+	if err := f.s.writeRecord(f.h, &r); err != nil {
+		f.s.log.Debug("digest not kept", "path", f.path.String(), "error", err)
+		return
+	}
+	after, err := f.h.stat()
+	if err != nil || !after.sameBytes(before.version) {
+		return
+	}
+	f.s.moved.note(before.version, after.version)
+	f.n.version = after.version
+	f.entry.Version = after.String()
+}
+
+func (s *Store) writeRecord(h fileHandle, r *record) error {
+	b, err := s.codec.enc.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return h.setxattr(b)
+}

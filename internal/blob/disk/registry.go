@@ -1,0 +1,337 @@
+package disk
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"hufu"
+)
+
+// UploadKey says which bytes an upload brings, and for whom: who comes back
+// with the same key goes on where he was.
+type UploadKey struct {
+	Path   hufu.Path
+	Size   int64
+	Source string // the sender's token of the version
+	Owner  string // user and device
+}
+
+// registry knows the unfinished uploads of a store.
+type registry struct {
+	mu     sync.Mutex
+	loaded bool
+	dir    dirHandle           // Options.Uploads
+	byID   map[string]*pending // journals on disk and uploads begun
+	done   map[string]hufu.Path
+	order  []string // of done, oldest first
+}
+
+// remembered bounds how many finished uploads a person's tree remembers by
+// itself; on a server the file's own record does.
+const remembered = 1024
+
+// loadLocked reads the headers of all journals that belong to this tree.
+func (s *Store) loadLocked() error {
+	r := &s.reg
+	if r.loaded {
+		return nil
+	}
+	if s.o.Uploads == "" {
+		return &hufu.Error{Op: "open uploads", Kind: hufu.KindUsage, Code: "no_uploads_folder"}
+	}
+	if err := os.MkdirAll(s.o.Uploads, 0o700); err != nil {
+		return fail("open uploads", hufu.Path{}, writing, err)
+	}
+	d, err := openRoot(s.o.Uploads)
+	if err != nil {
+		return fail("open uploads", hufu.Path{}, reading, err)
+	}
+	r.dir, r.byID, r.done = d, make(map[string]*pending), make(map[string]hufu.Path)
+	err = s.eachJournal(true, func(name string, h *header) {
+		key, _ := h.key()
+		r.byID[name] = &pending{s: s, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile}
+	})
+	if err != nil {
+		d.close()
+		return fail("open uploads", hufu.Path{}, reading, err)
+	}
+	r.loaded = true
+	return nil
+}
+
+// eachJournal reads the headers of this tree's journals, or those of others. One that cannot be
+// read is of no use to anyone and goes, its bytes with it when they are met.
+func (s *Store) eachJournal(ours bool, yield func(name string, h *header)) error {
+	fresh, err := s.k.openDir(s.reg.dir, "", readFlags)
+	if err != nil {
+		return err
+	}
+	defer fresh.close()
+	return s.eachName(fresh, func(name string) error {
+		if raw, err := hex.DecodeString(name); err != nil || len(raw) != idSize {
+			return nil
+		}
+		h, err := s.readHeader(name)
+		switch {
+		case errors.Is(err, errJournal):
+			s.dropTorn(name)
+		case err == nil && h.id() == name && (h.Root == s.treeName()) == ours:
+			yield(name, &h)
+		}
+		return nil
+	})
+}
+
+// dropTorn removes a journal without a header, unless a process is just
+// writing it.
+func (s *Store) dropTorn(name string) {
+	f, err := s.reg.dir.openWrite(name)
+	if err != nil {
+		return
+	}
+	defer f.close()
+	n, err := f.stat()
+	if err == nil && f.lock() == nil && time.Since(n.mtime.time()) > time.Minute {
+		_ = s.reg.dir.unlink(name)
+	}
+}
+
+// treeName tells the journals of several trees in one folder apart. A server's
+// tree may be moved with its data and has its folder to itself.
+func (s *Store) treeName() string {
+	if s.o.Server {
+		return ""
+	}
+	return s.rootPath
+}
+
+func (s *Store) readHeader(name string) (header, error) {
+	f, _, err := openChecked(s.reg.dir, name)
+	if err != nil {
+		return header{}, err
+	}
+	defer f.close()
+	buf := make([]byte, journalPrefix+maxHeader)
+	n, err := f.readAt(buf, 0)
+	if err != nil {
+		return header{}, err
+	}
+	h, _, err := s.decodeHeader(buf[:n])
+	return h, err
+}
+
+// OpenUpload begins the upload of a file of more than one chunk, or goes on
+// with the unfinished one of the same key. An unfinished one of the same owner
+// to the same path with other bytes is discarded, unless somebody has it open.
+func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
+	if err := checkTarget("open upload", k.Path); err != nil {
+		return nil, err
+	}
+	if k.Size <= hufu.ChunkSize || k.Size > hufu.MaxFileSize {
+		return nil, &hufu.Error{Op: "open upload", Path: k.Path.String(), Kind: hufu.KindInvalid, Code: "upload_size"}
+	}
+	for {
+		p, stale, err := s.claim(k)
+		if err != nil {
+			return nil, err
+		}
+		for _, old := range stale {
+			old.discard()
+		}
+		err = p.ready()
+		if err == nil {
+			return &Upload{p: p}, nil
+		}
+		p.forget()
+		if errors.Is(err, errStale) {
+			p.discard()
+		}
+		p.release()
+		if !errors.Is(err, errStale) && !errors.Is(err, errElsewhere) {
+			return nil, fail("open upload", k.Path, writing, err)
+		}
+		// Its bytes are gone, or another process works on it: begin anew.
+	}
+}
+
+// claim takes a reference to the upload of this key, a new one if need be, and
+// finds those that it makes pointless.
+func (s *Store) claim(k UploadKey) (found *pending, stale []*pending, err error) {
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	if err := s.loadLocked(); err != nil {
+		return nil, nil, err
+	}
+	for id, p := range s.reg.byID {
+		switch {
+		case p.key == k:
+			found = p
+		case p.key.Path == k.Path && p.key.Owner == k.Owner && p.refs == 0:
+			delete(s.reg.byID, id)
+			stale = append(stale, p)
+		}
+	}
+	if found == nil {
+		id := newID()
+		raw, _ := hex.DecodeString(id)
+		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: noFile, journal: noFile}
+		s.reg.byID[id] = found
+	}
+	found.refs++
+	return found, stale, nil
+}
+
+// FindUpload opens an unfinished upload by its id.
+func (s *Store) FindUpload(id string) (*Upload, bool) {
+	s.reg.mu.Lock()
+	if s.loadLocked() != nil {
+		s.reg.mu.Unlock()
+		return nil, false
+	}
+	p := s.reg.byID[id]
+	if p == nil {
+		s.reg.mu.Unlock()
+		return nil, false
+	}
+	p.refs++
+	s.reg.mu.Unlock()
+	if err := p.ready(); err != nil {
+		if errors.Is(err, errStale) {
+			p.forget() // the journal stays: Committed may want it
+		}
+		p.release()
+		return nil, false
+	}
+	return &Upload{p: p}, true
+}
+
+// Committed says whether the upload has been committed to p, and to what: who
+// did not hear the answer asks again. On a server the file itself knows; a
+// person's tree knows of those of this process, and after a crash of those
+// whose journal was still there.
+func (s *Store) Committed(id string, p hufu.Path) (hufu.Entry, bool) {
+	if id == "" || check("stat", p) != nil {
+		return hufu.Entry{}, false
+	}
+	e, err := s.Stat(p)
+	if err != nil || e.Kind != hufu.File {
+		return hufu.Entry{}, false
+	}
+	if s.o.Server {
+		return e, e.Upload == id
+	}
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	if s.loadLocked() != nil {
+		return hufu.Entry{}, false
+	}
+	if at, ok := s.reg.done[id]; ok && at == p {
+		return e, true
+	}
+	h, err := s.readHeader(id)
+	v, ok := parseVersion(e.Version)
+	return e, err == nil && ok && h.Root == s.treeName() && string(h.Path) == p.String() && h.Ino == v.ino && v.ino != 0
+}
+
+// Expire removes unfinished uploads that nobody has open and to which nothing
+// was added for so long, and says how many. Journals of other trees in the
+// same folder go by their age as well.
+func (s *Store) Expire(olderThan time.Duration) (int, error) {
+	s.reg.mu.Lock()
+	if err := s.loadLocked(); err != nil {
+		s.reg.mu.Unlock()
+		return 0, err
+	}
+	limit := time.Now().Add(-olderThan)
+	var stale []*pending
+	for id, p := range s.reg.byID {
+		n, err := s.reg.dir.stat(id)
+		if p.refs == 0 && (errors.Is(err, syscall.ENOENT) || err == nil && n.mtime.time().Before(limit)) {
+			delete(s.reg.byID, id)
+			stale = append(stale, p)
+		}
+	}
+	s.reg.mu.Unlock()
+	for _, p := range stale {
+		p.discard()
+	}
+	n, err := s.expireForeign(limit)
+	return len(stale) + n, err
+}
+
+// expireForeign does the same for the journals of other trees.
+func (s *Store) expireForeign(limit time.Time) (int, error) {
+	var stale []*pending
+	err := s.eachJournal(false, func(name string, h *header) {
+		n, err := s.reg.dir.stat(name)
+		if err != nil || !n.mtime.time().Before(limit) || h.Root == "" {
+			return
+		}
+		d, err := openRoot(h.Root)
+		if err != nil {
+			d = noDir
+		}
+		key, _ := h.key()
+		other := &Store{root: d, rootPath: h.Root, o: s.o, log: s.log}
+		other.reg.dir = s.reg.dir
+		stale = append(stale, &pending{s: other, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile})
+	})
+	for _, p := range stale {
+		p.discard()
+		p.s.root.close()
+	}
+	return len(stale), fail("expire uploads", hufu.Path{}, reading, err)
+}
+
+// uploadOpen says whether the reserved name belongs to an upload in use.
+func (s *Store) uploadOpen(name string) bool {
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	p := s.reg.byID[name[len(hufu.ReservedPrefix):]]
+	return p != nil && p.refs > 0
+}
+
+// orphanAge is how long nothing must have been written to something under a
+// reserved name before it is taken for left over.
+const orphanAge = 24 * time.Hour
+
+// sweep removes what a crash left under a reserved name, when a listing comes
+// across it: bytes whose journal is gone, or a version that was replaced. Only
+// a server, which has its tree to itself, can know.
+func (s *Store) sweep(d dirHandle, name string) {
+	id := name[len(hufu.ReservedPrefix):]
+	if !s.o.Server || s.o.Uploads == "" || len(id) != 2*idSize {
+		return
+	}
+	n, err := d.stat(name)
+	if err != nil || time.Since(n.ctime.time()) < orphanAge {
+		return
+	}
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	if s.loadLocked() != nil || s.reg.byID[id] != nil {
+		return
+	}
+	if _, err := s.reg.dir.stat(id); !errors.Is(err, syscall.ENOENT) {
+		return
+	}
+	if n.kind == hufu.File || n.kind == hufu.Link {
+		_ = d.unlink(name)
+		s.log.Info("left-over file removed", "name", name)
+	}
+}
+
+// finished remembers a committed upload of a person's tree.
+func (r *registry) finishedLocked(id string, p hufu.Path) {
+	delete(r.byID, id)
+	if len(r.order) == remembered {
+		delete(r.done, r.order[0])
+		r.order = r.order[1:]
+	}
+	r.done[id] = p
+	r.order = append(r.order, id)
+}

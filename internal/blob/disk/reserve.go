@@ -1,0 +1,86 @@
+package disk
+
+import (
+	"errors"
+	"syscall"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// reservation is the space taken ahead of what has arrived, so that a file
+// written by several lanes stays in one piece. All of it is bounded by
+// maxAhead: an announced size takes no space by itself.
+type reservation struct {
+	off     bool
+	regions map[int64]bool // reserved, by number
+	chunks  int64          // reserved and not yet used, at most
+}
+
+const (
+	maxAhead     = 256 << 20 / hufu.ChunkSize // chunks
+	regionChunks = 32
+	reserveFrom  = 64 << 20 // smaller files are in one piece anyway
+)
+
+// arrived gives back what a chunk used of its region, or freed as a hole.
+func (r *reservation) arrived(index int64) {
+	if r.regions[index/regionChunks] {
+		r.chunks--
+	}
+}
+
+// prepare reserves the region around a chunk that is about to be written,
+// where the limit allows and nothing in it is known to be a hole.
+func (p *pending) prepare(index int64) {
+	if !p.s.has.preallocate || p.key.Size < reserveFrom {
+		return
+	}
+	p.mu.Lock()
+	r := &p.reserve
+	region := index / regionChunks
+	if r.off || r.regions[region] || r.chunks+regionChunks > maxAhead {
+		p.mu.Unlock()
+		return
+	}
+	from, to := region*regionChunks, min((region+1)*regionChunks, p.chunks.n)
+	for i := from; i < to; i++ {
+		if p.chunks.state(i) == chunkHole {
+			p.mu.Unlock()
+			return
+		}
+	}
+	if r.regions == nil {
+		r.regions = make(map[int64]bool)
+	}
+	r.regions[region] = true
+	r.chunks += to - from
+	p.dirty = true // a hole announced later must be made one again
+	p.mu.Unlock()
+	off := from * hufu.ChunkSize
+	if err := p.staging.preallocate(off, min(to*hufu.ChunkSize, p.key.Size)-off); err != nil {
+		p.mu.Lock()
+		r.off = true // only a help; a full disk is met by the writing itself
+		p.mu.Unlock()
+	}
+}
+
+// makeHole sees to it that the chunk reads as zeros and takes no space. The
+// file began as one hole.
+func (p *pending) makeHole(index int64) error {
+	p.mu.Lock()
+	dirty := p.dirty
+	p.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	off, n := index*hufu.ChunkSize, digest.ChunkLen(p.key.Size, index)
+	err := p.staging.punch(off, int64(n))
+	if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOSYS) {
+		return err
+	}
+	zeros := p.s.chunks.Get().(*[]byte)
+	defer p.s.chunks.Put(zeros)
+	clear((*zeros)[:n])
+	return p.staging.writeAt((*zeros)[:n], off)
+}

@@ -1,0 +1,118 @@
+//go:build linux
+
+package disk_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// Announced sizes take no space (HT-53).
+func TestHT53AnnouncedSizesTakeNoSpace(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	const size = 10 << 40
+	u := tr.open(disk.UploadKey{Path: path(t, "f"), Size: size, Owner: "a"})
+	defer func() { _ = u.Abort() }()
+	used := func() int64 {
+		fi, err := os.Stat(filepath.Join(tr.root, hufu.ReservedPrefix+u.ID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fi.Sys().(*syscall.Stat_t).Blocks * 512
+	}
+	if n := used(); n > mib {
+		t.Fatalf("%d bytes taken by an announcement", n)
+	}
+	data := random(mib, 12)
+	for i := range int64(40) { // far apart, so that each could reserve around it
+		i *= 1000
+		if err := u.WriteChunk(i, data, digest.Chunk(data, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := used(); n > (256+40+1)*mib {
+		t.Errorf("%d MiB taken by 40", n/mib)
+	}
+}
+
+func TestHT53HolesTakeNoSpace(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	const chunks = 200
+	data := make([]byte, chunks*mib)
+	copy(data[70*mib:], random(mib, 13))
+	zero := make([]byte, mib)
+	u := tr.open(key(t, "f", data))
+	defer u.Close()
+	write(t, u, data, 70) // reserves around it, before the holes are known
+	for i := range int64(chunks) {
+		if i != 70 {
+			if err := u.WriteHole(i, digest.Chunk(zero, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+		t.Fatal(err)
+	}
+	fi, _ := os.Stat(filepath.Join(tr.root, "f"))
+	if n := fi.Sys().(*syscall.Stat_t).Blocks * 512; n > 2*mib {
+		t.Errorf("%d KiB taken by one MiB between holes", n>>10)
+	}
+	f, err := tr.Open(path(t, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if at := f.NextData(0); at != 70*mib && at != 0 {
+		t.Errorf("data begins at %d", at)
+	}
+	if at := f.NextData(71 * mib); at != chunks*mib && at != 71*mib {
+		t.Errorf("data goes on at %d", at)
+	}
+	if e, err := tr.Digest(path(t, "f"), nil); err != nil || e.Digest != digest.Sum(data) {
+		t.Error(err)
+	}
+}
+
+// A hole over a chunk whose bytes were spoilt reads as zeros all the same.
+func TestHoleOverOldBytes(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, disk.Options{Boot: "one"})
+	data := random(2*mib, 14)
+	u := tr.open(key(t, "f", data))
+	write(t, u, data, 0)
+	u.Close()
+	must(t, overwrite(filepath.Join(tr.root, hufu.ReservedPrefix+u.ID()), 5, []byte("spoilt")))
+	tr = tr.reopen(disk.Options{Boot: "two"})
+	clear(data[:mib])
+	u = tr.open(key(t, "f", data))
+	defer u.Close()
+	if err := u.WriteHole(0, digest.Chunk(data[:mib], 0)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, u, data, 1)
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal([]byte(tr.content("f")), data) {
+		t.Error("old bytes shine through")
+	}
+}
+
+func TestUploadSizes(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	for _, size := range []int64{-1, 0, mib, hufu.MaxFileSize + 1} {
+		_, err := tr.OpenUpload(disk.UploadKey{Path: path(t, "f"), Size: size})
+		wantErr(t, err, hufu.KindInvalid, "upload_size")
+	}
+}

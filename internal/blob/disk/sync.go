@@ -1,0 +1,134 @@
+package disk
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// syncer makes things durable, the cheaper way of two: one syncfs for the
+// whole file system, or an fsync for each file and folder, several at a time.
+// Which one is cheaper depends on who else is writing, so it is measured.
+type syncer struct {
+	s *Store
+
+	mu      sync.Mutex
+	whole   time.Duration // what a syncfs took of late
+	each    time.Duration // what an fsync took of late, its share of a parallel run
+	running *flight       // a syncfs that has begun
+	next    *flight       // one that has not, which everyone who asks now may share
+}
+
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+// fsyncLanes is how many fsyncs run at once; the file system's journal
+// combines them.
+const fsyncLanes = 16
+
+func newSyncer(s *Store) *syncer {
+	return &syncer{s: s, whole: 4 * time.Millisecond, each: time.Millisecond}
+}
+
+// preferWhole says whether n files and folders are better made durable by
+// syncfs. The way not taken is believed to get slowly cheaper, so that it is
+// tried again when the disk has calmed down.
+func (y *syncer) preferWhole(n int) bool {
+	if !y.s.has.syncfs || n == 0 {
+		return false
+	}
+	if y.s.has.memory {
+		return true
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	whole := 2*y.whole < time.Duration(n)*y.each
+	if whole {
+		y.each -= y.each / 64
+	} else {
+		y.whole -= y.whole / 64
+	}
+	return whole
+}
+
+// everything returns when all that was written before the call is durable.
+// Calls that come while one syncfs runs share the next.
+func (y *syncer) everything() error {
+	y.mu.Lock()
+	f := y.next
+	if f == nil {
+		f = &flight{done: make(chan struct{})}
+		y.next = f
+		if y.running == nil {
+			y.startLocked()
+		}
+	}
+	y.mu.Unlock()
+	<-f.done
+	return f.err
+}
+
+// startLocked turns the next flight into the running one. It ends with the
+// flight, and starts the one that gathered meanwhile.
+func (y *syncer) startLocked() {
+	f := y.next
+	y.running, y.next = f, nil
+	go func() {
+		begun := time.Now()
+		f.err = y.s.root.syncfs()
+		y.mu.Lock()
+		y.whole = (3*y.whole + time.Since(begun)) / 4
+		y.running = nil
+		if y.next != nil {
+			y.startLocked()
+		}
+		y.mu.Unlock()
+		close(f.done)
+	}()
+}
+
+// each runs the fsyncs, some at a time, and returns the error of each.
+func (y *syncer) parallel(n int, fsync func(i int) error) []error {
+	if n == 0 {
+		return nil
+	}
+	errs := make([]error, n)
+	begun := time.Now()
+	if n == 1 {
+		errs[0] = fsync(0)
+	} else {
+		var wg sync.WaitGroup
+		lanes := min(n, fsyncLanes)
+		for lane := range lanes {
+			wg.Go(func() {
+				for i := lane; i < n; i += lanes {
+					errs[i] = fsync(i)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	took := time.Since(begun) / time.Duration(n)
+	y.mu.Lock()
+	y.each = (7*y.each + took) / 8
+	y.mu.Unlock()
+	return errs
+}
+
+// folders makes the names in these folders durable by fsync.
+func (y *syncer) folders(dirs []dirHandle) error {
+	return errors.Join(y.parallel(len(dirs), func(i int) error { return y.folder(dirs[i]) })...)
+}
+
+// folder syncs one folder; a handle that only passes through cannot, so the
+// folder is opened again by itself.
+func (y *syncer) folder(d dirHandle) error {
+	again, err := y.s.k.openDir(d, "", readFlags)
+	if err != nil {
+		return err
+	}
+	defer again.close()
+	return again.sync()
+}

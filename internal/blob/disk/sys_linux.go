@@ -1,0 +1,308 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	passFlags = unix.O_PATH   // for a folder that is only passed through
+	readFlags = unix.O_RDONLY // for one that is listed or synced
+	seekData  = unix.SEEK_DATA
+	beneath   = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+	// maxOpenPath keeps a path within the kernel's PATH_MAX, NUL included.
+	maxOpenPath = 4000
+)
+
+// kernel remembers which calls this system turned out to lack, so that each
+// is tried once.
+type kernel struct {
+	noOpenat2    atomic.Bool
+	noEmptyLink  atomic.Bool
+	noGetxattrat atomic.Bool
+	noTmpfile    atomic.Bool // for tests: O_TMPFILE is asked of each folder
+}
+
+// openDir opens the folder at path below d. No link is followed, wherever in
+// the path it stands, and nothing outside d is reached.
+func (k *kernel) openDir(d dirHandle, path string, flags int) (dirHandle, error) {
+	if path == "" {
+		path = "."
+	}
+	if k.noOpenat2.Load() {
+		return openWalk(d, path, flags)
+	}
+	if len(path) > maxOpenPath {
+		i := strings.LastIndexByte(path[:maxOpenPath], '/')
+		mid, err := k.openDir(d, path[:i], passFlags)
+		if err != nil {
+			return noDir, err
+		}
+		defer mid.close()
+		return k.openDir(mid, path[i+1:], flags)
+	}
+	how := unix.OpenHow{Flags: uint64(flags) | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath}
+	for {
+		fd, err := unix.Openat2(d.fd, path, &how)
+		switch err {
+		case nil:
+			return dirHandle{fd}, nil
+		case unix.EINTR, unix.EAGAIN: // a rename elsewhere raced with the look-up
+			continue
+		case unix.ENOSYS, unix.EPERM: // an old kernel, or a filter that does not know the call
+			k.noOpenat2.Store(true)
+			return openWalk(d, path, flags)
+		}
+		return noDir, err
+	}
+}
+
+func openWalk(d dirHandle, path string, flags int) (dirHandle, error) {
+	if path == "." {
+		fd, err := openIntr(d.fd, ".", flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return dirHandle{fd}, err
+	}
+	return walk(d, path, flags)
+}
+
+func toNode(st *unix.Stat_t) node {
+	return node{
+		version: version{
+			dev: st.Dev, ino: st.Ino, size: st.Size,
+			mtime: toStampOf(st.Mtim), ctime: toStampOf(st.Ctim),
+		},
+		kind: kindOf(st.Mode), perm: st.Mode & 0o777, links: uint64(st.Nlink), //nolint:unconvert // other systems have other widths
+	}
+}
+
+func toStampOf(ts unix.Timespec) stamp {
+	sec, nsec := ts.Unix()
+	return stamp{sec, int32(nsec)}
+}
+
+func omitAccess(t stamp) [2]unix.Timespec {
+	ts, err := unix.TimeToTimespec(t.time())
+	if err != nil { // a 32-bit system that has no such year
+		ts = unix.Timespec{Nsec: unix.UTIME_OMIT}
+	}
+	return [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, ts}
+}
+
+func (f fileHandle) touch(t stamp) error {
+	ts := omitAccess(t)
+	// The package's wrapper insists on a path; the kernel takes none for the
+	// descriptor itself.
+	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(f.fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0) //nolint:gosec // an argument that x/sys/unix has no call for
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// tmpfile makes a file without a name in the folder d, or says EOPNOTSUPP.
+func (k *kernel) tmpfile(d dirHandle, mode uint32) (fileHandle, error) {
+	if k.noTmpfile.Load() {
+		return noFile, unix.EOPNOTSUPP
+	}
+	fd, err := openIntr(d.fd, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, mode)
+	if err == unix.EISDIR || err == unix.EINVAL { //nolint:errorlint // a bare errno; both mean a kernel or file system that does not know O_TMPFILE
+		err = unix.EOPNOTSUPP
+	}
+	return fileHandle{fd}, err
+}
+
+// linkTmp names a file of tmpfile; it fails if the name is taken.
+func (k *kernel) linkTmp(f fileHandle, d dirHandle, name string) error {
+	if !k.noEmptyLink.Load() {
+		err := unix.Linkat(f.fd, "", d.fd, name, unix.AT_EMPTY_PATH)
+		if err != unix.ENOENT {
+			return err
+		}
+		// ENOENT: before Linux 6.10 this needs CAP_DAC_READ_SEARCH. Or the
+		// folder is gone, which the other way will say again.
+		k.noEmptyLink.Store(true)
+	}
+	err := unix.Linkat(unix.AT_FDCWD, procPath(f.fd), d.fd, name, unix.AT_SYMLINK_FOLLOW)
+	if err == unix.ENOENT {
+		k.noEmptyLink.Store(false) // it was the folder
+	}
+	return err
+}
+
+func procPath(fd int) string {
+	var b [32]byte
+	return string(strconv.AppendInt(append(b[:0], "/proc/self/fd/"...), int64(fd), 10))
+}
+
+func (d dirHandle) renameNew(from string, to dirHandle, name string) error {
+	err := unix.Renameat2(d.fd, from, to.fd, name, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		return unix.EOPNOTSUPP
+	}
+	return err
+}
+
+func (d dirHandle) exchange(from string, to dirHandle, name string) error {
+	err := unix.Renameat2(d.fd, from, to.fd, name, unix.RENAME_EXCHANGE)
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		return unix.EOPNOTSUPP
+	}
+	return err
+}
+
+// getxattr reads the record of a name without opening what stands there, so
+// that no FIFO is woken and no link followed.
+func (k *kernel) getxattr(d dirHandle, name string, buf []byte) (int, error) {
+	if !k.noGetxattrat.Load() {
+		n, err := getxattrat(d.fd, name, buf)
+		if err != unix.ENOSYS && err != unix.EPERM { //nolint:errorlint // a bare errno
+			return n, err
+		}
+		k.noGetxattrat.Store(true)
+	}
+	return unix.Lgetxattr(procPath(d.fd)+"/"+name, xattrName, buf)
+}
+
+// xattrArgs is the kernel's struct xattr_args of getxattrat (Linux 6.13).
+type xattrArgs struct {
+	value unsafe.Pointer // 64 bits in the kernel's eyes
+	size  uint32
+	flags uint32
+}
+
+func getxattrat(dir int, name string, buf []byte) (int, error) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		return 0, unix.ENOSYS
+	}
+	path, err := unix.BytePtrFromString(name)
+	if err != nil {
+		return 0, err
+	}
+	var attr [len(xattrName) + 1]byte
+	copy(attr[:], xattrName)
+	args := xattrArgs{value: unsafe.Pointer(unsafe.SliceData(buf)), size: uint32(len(buf))}                              //nolint:gosec // an argument that x/sys/unix has no call for
+	n, _, e := unix.Syscall6(unix.SYS_GETXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(path)), unix.AT_SYMLINK_NOFOLLOW, //nolint:gosec // an argument that x/sys/unix has no call for
+		uintptr(unsafe.Pointer(&attr)), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args)) //nolint:gosec // an argument that x/sys/unix has no call for
+	runtime.KeepAlive(buf)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
+
+func (f fileHandle) sync() error { return retry(func() error { return unix.Fsync(f.fd) }) }
+
+func (d dirHandle) sync() error { return retry(func() error { return unix.Fsync(d.fd) }) }
+
+func (d dirHandle) syncfs() error { return retry(func() error { return unix.Syncfs(d.fd) }) }
+
+// startWriteback asks the disk to begin, so that the fsync at the end finds
+// little left to do. It is only a hint.
+func (f fileHandle) startWriteback(off, n int64) {
+	_ = unix.SyncFileRange(f.fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+func (f fileHandle) preallocate(off, n int64) error {
+	return retry(func() error { return unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, off, n) })
+}
+
+// punch makes the range a hole again, which reads as zeros.
+func (f fileHandle) punch(off, n int64) error {
+	return retry(func() error {
+		return unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE, off, n)
+	})
+}
+
+// names calls yield with the name of everything in the folder but the dots.
+func (d dirHandle) names(buf []byte, yield func(name string) error) error {
+	for {
+		n, err := unix.ReadDirent(d.fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n <= 0 {
+			return nil
+		}
+		// struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name, NUL.
+		for rest := buf[:n]; len(rest) >= 19; {
+			size := int(binary.NativeEndian.Uint16(rest[16:]))
+			name := rest[19:size]
+			if i := bytes.IndexByte(name, 0); i >= 0 {
+				name = name[:i]
+			}
+			rest = rest[size:]
+			if len(name) == 0 || name[0] == '.' && (len(name) == 1 || len(name) == 2 && name[1] == '.') {
+				continue
+			}
+			if err := yield(string(name)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// traitsOf asks what the file system under d can be trusted with.
+func traitsOf(d dirHandle) traits {
+	var st unix.Statfs_t
+	if retry(func() error { return unix.Fstatfs(d.fd, &st) }) != nil {
+		return traits{}
+	}
+	major, minor := kernelVersion()
+	after := func(a, b int) bool { return major > a || major == a && minor >= b }
+	var t traits
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+		t = traits{syncfs: after(5, 8), fineTime: after(6, 13), preallocate: true}
+	case unix.F2FS_SUPER_MAGIC:
+		t = traits{syncfs: after(5, 8), preallocate: true}
+	case unix.TMPFS_MAGIC:
+		t = traits{syncfs: after(5, 8), fineTime: after(6, 13), memory: true}
+	}
+	return t
+}
+
+func kernelVersion() (major, minor int) {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return 0, 0
+	}
+	parts := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
+	if len(parts) < 2 {
+		return 0, 0
+	}
+	major, _ = strconv.Atoi(parts[0])
+	minor, _ = strconv.Atoi(strings.TrimRightFunc(parts[1], func(r rune) bool { return r < '0' || r > '9' }))
+	return major, minor
+}
+
+// bootID names this run of the machine.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// mountID names the mount on which f lies, never used twice in one boot
+// (Linux 6.8), "" when unknown: a disk that was pulled out and mounted again
+// has lost its cache as surely as after a power cut.
+func (f fileHandle) mountID() string {
+	const statxMntIDUnique = 0x4000
+	var st unix.Statx_t
+	if err := unix.Statx(f.fd, "", unix.AT_EMPTY_PATH, statxMntIDUnique, &st); err != nil || st.Mask&statxMntIDUnique == 0 {
+		return ""
+	}
+	return strconv.FormatUint(st.Mnt_id, 16)
+}

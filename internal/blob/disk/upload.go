@@ -1,0 +1,342 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// Upload is one holder's grip on an unfinished file; all holders of the same
+// upload share what has arrived. It may be used from several goroutines.
+type Upload struct {
+	p      *pending
+	closed atomic.Bool
+}
+
+// pending is an unfinished upload: a staging file in the target's folder, and
+// a journal.
+type pending struct {
+	s   *Store
+	id  string
+	raw []byte // id in bytes
+	key UploadKey
+
+	refs int // guarded by the registry's lock
+
+	opening sync.Mutex // held while the files are opened, checked or given up
+	fresh   bool       // nothing on disk yet
+
+	files   sync.RWMutex // guards the handles against closing
+	staging fileHandle
+	journal fileHandle
+	opened  bool
+
+	mu      sync.Mutex // guards what follows, and appending to the journal
+	moved   sync.Cond  // a chunk left the state busy
+	chunks  chunkTable
+	end     int64 // of the journal
+	record  [recordSize]byte
+	ino     uint64
+	dirty   bool // the staging file may hold bytes where no chunk counts
+	reserve reservation
+	gone    bool // aborted
+
+	committing sync.Mutex
+	committed  *hufu.Entry
+}
+
+var (
+	errStale     = errors.New("what the journal speaks of is gone")
+	errElsewhere = errors.New("another process has it open")
+)
+
+// ID names the upload, in 128 random bits.
+func (u *Upload) ID() string { return u.p.id }
+
+// Key is what it was opened with.
+func (u *Upload) Key() UploadKey { return u.p.key }
+
+// Missing lists the indexes of the chunks that are not there, from the first
+// on, as they are when the list reaches them.
+func (u *Upload) Missing() iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		p := u.p
+		for i := int64(0); ; i++ {
+			p.mu.Lock()
+			i = p.chunks.missing(i)
+			p.mu.Unlock()
+			if i >= digest.Chunks(p.key.Size) || !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// Have is how many chunks are there.
+func (u *Upload) Have() int64 {
+	u.p.mu.Lock()
+	defer u.p.mu.Unlock()
+	return u.p.chunks.have
+}
+
+// CV is the chaining value of chunk index, if it is there.
+func (u *Upload) CV(index int64) (digest.CV, bool) {
+	u.p.mu.Lock()
+	defer u.p.mu.Unlock()
+	if index < 0 || index >= u.p.chunks.n || u.p.chunks.state(index) < chunkData {
+		return digest.CV{}, false
+	}
+	return u.p.chunks.cv(index), true
+}
+
+// CVs are the chaining values of all chunks, nil while one is missing.
+func (u *Upload) CVs() []digest.CV {
+	u.p.mu.Lock()
+	defer u.p.mu.Unlock()
+	return u.p.chunks.all()
+}
+
+// WriteChunk writes chunk index; cv is its chaining value, computed by the
+// caller over these very bytes. A chunk that is there already is left alone.
+func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
+	p := u.p
+	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) != digest.ChunkLen(p.key.Size, index) {
+		return p.error("write chunk", hufu.KindInvalid, "chunk_form")
+	}
+	p.files.RLock()
+	defer p.files.RUnlock()
+	have, err := p.enter(u, index, &cv)
+	if have || err != nil {
+		return err
+	}
+	off := index * hufu.ChunkSize
+	p.prepare(index)
+	if err = p.staging.writeAt(data, off); err == nil {
+		err = p.s.hook("chunk-written")
+	}
+	if err == nil && !p.s.has.memory {
+		p.staging.startWriteback(off, int64(len(data)))
+	}
+	return p.leave(index, chunkData, &cv, err)
+}
+
+// WriteHole says that chunk index is all zeros, and takes no space for it; cv
+// is the chaining value of as many zeros.
+func (u *Upload) WriteHole(index int64, cv digest.CV) error {
+	p := u.p
+	if index < 0 || index >= digest.Chunks(p.key.Size) {
+		return p.error("write hole", hufu.KindInvalid, "chunk_form")
+	}
+	p.files.RLock()
+	defer p.files.RUnlock()
+	have, err := p.enter(u, index, &cv)
+	if have || err != nil {
+		return err
+	}
+	return p.leave(index, chunkHole, &cv, p.makeHole(index))
+}
+
+// enter makes the caller the one who brings the chunk, or says that it is
+// there. Two who bring the same chunk take turns, so that bytes of one never
+// stand beside the value of the other.
+func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err error) {
+	if u.closed.Load() || !p.opened {
+		return false, p.error("write chunk", hufu.KindInternal, "")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.chunks.state(index) == chunkBusy {
+		p.moved.Wait()
+	}
+	switch {
+	case p.gone:
+		return false, p.error("write chunk", hufu.KindNotFound, "upload_gone")
+	case p.chunks.state(index) == chunkMissing:
+		p.chunks.set(index, chunkBusy)
+		return false, nil
+	case p.chunks.cv(index) != *cv:
+		return false, p.error("write chunk", hufu.KindChanged, "file_changed")
+	}
+	return true, nil
+}
+
+// leave writes the chunk into the journal, after its bytes: what the journal
+// says is in the page cache at least.
+func (p *pending) leave(index int64, as chunkState, cv *digest.CV, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.moved.Broadcast()
+	if err == nil {
+		err = p.appendLocked(index, as == chunkHole, cv)
+	}
+	if err != nil {
+		p.chunks.set(index, chunkMissing)
+		p.dirty = true
+		return fail("write chunk", p.key.Path, writing, err)
+	}
+	p.chunks.arrived(index, as, cv)
+	p.reserve.arrived(index)
+	return nil
+}
+
+func (p *pending) appendLocked(index int64, hole bool, cv *digest.CV) error {
+	n := uint64(index)
+	if hole {
+		n |= holeFlag
+	}
+	putRecord(&p.record, p.raw, n, cv)
+	if err := p.journal.writeAt(p.record[:], p.end); err != nil {
+		return err // a torn record is written over by the next
+	}
+	p.end += recordSize
+	return p.s.hook("chunk-journalled")
+}
+
+// Commit makes the file durable and gives it its name, if all chunks are
+// there, their root is want and cond holds. It may be repeated: once it has
+// succeeded it answers the same again.
+//
+// The order on disk: mode, time and record on the open file, fsync, name,
+// fsync of the folder, and the journal goes last.
+func (u *Upload) Commit(ctx context.Context, want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
+	p := u.p
+	p.committing.Lock()
+	defer p.committing.Unlock()
+	if p.committed != nil {
+		if p.committed.Digest != want {
+			return hufu.Entry{}, p.error("commit", hufu.KindIntegrity, "digest_differs")
+		}
+		return *p.committed, nil
+	}
+	p.files.RLock()
+	defer p.files.RUnlock()
+	if err := p.complete(u, want); err != nil {
+		return hufu.Entry{}, err
+	}
+	if err := canceled(ctx, "commit", p.key.Path); err != nil {
+		return hufu.Entry{}, err
+	}
+	e, err := p.commit(want, m, cond)
+	if err != nil {
+		return hufu.Entry{}, fail("commit", p.key.Path, writing, err)
+	}
+	return e, nil
+}
+
+func (p *pending) complete(u *Upload, want hufu.Digest) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case u.closed.Load() || !p.opened:
+		return p.error("commit", hufu.KindInternal, "")
+	case p.gone:
+		return p.error("commit", hufu.KindNotFound, "upload_gone")
+	case p.chunks.have < p.chunks.n:
+		return p.error("commit", hufu.KindInvalid, "upload_incomplete")
+	case digest.Root(p.chunks.all()) != want:
+		return p.error("commit", hufu.KindIntegrity, "digest_differs")
+	}
+	return nil
+}
+
+func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
+	s := p.s
+	m.Digest = want
+	if s.o.Server {
+		m.Upload = p.id
+	}
+	var enc []byte
+	n, err := s.finish(p.staging, s.fileMode(m.Mode), &m, &enc)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	if n.ino != p.ino || n.size != p.key.Size {
+		return hufu.Entry{}, p.error("commit", hufu.KindChanged, "upload_gone")
+	}
+	if err := s.hook("commit-meta"); err != nil {
+		return hufu.Entry{}, err
+	}
+	if err := p.staging.sync(); err != nil {
+		return hufu.Entry{}, err
+	}
+	if err := s.hook("commit-synced"); err != nil {
+		return hufu.Entry{}, err
+	}
+	// By path, not by a handle kept from the beginning: who moved the folder
+	// away meanwhile has moved it away from this path.
+	d, err := s.k.openDir(s.root, p.key.Path.Parent().String(), readFlags)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	defer d.close()
+	if err := p.place(d, &n, cond); err != nil {
+		return hufu.Entry{}, err
+	}
+	if err := first(s.hook("commit-named"), d.sync(), s.hook("commit-durable")); err != nil {
+		return hufu.Entry{}, err
+	}
+	if n, err = p.staging.stat(); err != nil {
+		return hufu.Entry{}, err
+	}
+	e := s.putEntry(p.key.Path.Base(), &n, &m)
+	p.committed = &e
+	p.end = 0
+	s.reg.mu.Lock()
+	s.reg.finishedLocked(p.id, p.key.Path)
+	s.reg.mu.Unlock()
+	_ = s.reg.dir.unlink(p.id)
+	return e, s.hook("commit-done")
+}
+
+// place takes the final name, unless an earlier try already has: its answer,
+// or the sync after it, was lost.
+func (p *pending) place(d dirHandle, n *node, cond hufu.Condition) error {
+	name := stagingName(p.id)
+	at, err := d.stat(name)
+	if err == nil && at.ino == p.ino && at.dev == n.dev {
+		_, err = p.s.place("commit", p.key.Path, source{tmp: noFile, dir: d, name: name}, d, cond)
+		return err
+	}
+	at, err = d.stat(p.key.Path.Base())
+	if err == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {
+		return nil
+	}
+	return p.error("commit", hufu.KindNotFound, "upload_gone")
+}
+
+// Abort gives the upload up and removes what has arrived, for all its holders.
+func (u *Upload) Abort() error {
+	p := u.p
+	p.committing.Lock()
+	if p.committed == nil {
+		p.mu.Lock()
+		p.gone = true
+		p.mu.Unlock()
+		p.forget()
+		p.remove()
+	}
+	p.committing.Unlock()
+	return u.Close()
+}
+
+// Close lets go of the upload. What has arrived stays for whoever comes back,
+// unless it was committed or aborted. A second Close does nothing.
+func (u *Upload) Close() error {
+	if u.closed.CompareAndSwap(false, true) {
+		u.p.release()
+	}
+	return nil
+}
+
+func (p *pending) error(op string, kind hufu.Kind, code string) error {
+	e := &hufu.Error{Op: op, Path: p.key.Path.String(), Kind: kind, Code: code}
+	if kind == hufu.KindInternal {
+		e.Err = errClosed
+	}
+	return e
+}

@@ -1,0 +1,470 @@
+//go:build linux
+
+package disk_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+const mib = hufu.ChunkSize
+
+// random makes bytes that are the same for the same seed.
+func random(n int, seed uint64) []byte {
+	b := make([]byte, n)
+	var s [32]byte
+	s[0] = byte(seed)
+	_, _ = rand.NewChaCha8(s).Read(b)
+	return b
+}
+
+func chunk(data []byte, i int64) []byte {
+	return data[i*mib : i*mib+int64(digest.ChunkLen(int64(len(data)), i))]
+}
+
+func write(t testing.TB, u *disk.Upload, data []byte, indexes ...int64) {
+	t.Helper()
+	for _, i := range indexes {
+		c := chunk(data, i)
+		if err := u.WriteChunk(i, c, digest.Chunk(c, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func key(t testing.TB, p string, data []byte) disk.UploadKey {
+	return disk.UploadKey{Path: path(t, p), Size: int64(len(data)), Source: "v1", Owner: "alice/laptop"}
+}
+
+func (tr *tree) open(k disk.UploadKey) *disk.Upload {
+	tr.t.Helper()
+	u, err := tr.OpenUpload(k)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return u
+}
+
+func missing(u *disk.Upload) []int64 { return slices.Collect(u.Missing()) }
+
+var meta = disk.Meta{Mode: 0o644, MTime: time.Unix(1_700_000_000, 0), By: "alice"}
+
+func TestUpload(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, isServer bool) {
+		data := random(3*mib+17, 1)
+		u := tr.open(key(t, "a/b/big", data))
+		defer u.Close()
+		if len(u.ID()) != 32 || u.Key() != key(t, "a/b/big", data) {
+			t.Error(u.ID(), u.Key())
+		}
+		write(t, u, data, 2, 0)
+		if got := missing(u); !slices.Equal(got, []int64{1, 3}) || u.Have() != 2 || u.CVs() != nil {
+			t.Fatal(got, u.Have())
+		}
+		if got := tr.list("a/b"); len(got) != 0 {
+			t.Fatalf("seen before commit: %q", got)
+		}
+		_, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		wantErr(t, err, hufu.KindInvalid, "upload_incomplete")
+		for _, bad := range []struct {
+			i    int64
+			data []byte
+		}{{-1, data[:mib]}, {4, data[:mib]}, {1, data[:5]}, {3, data[:18]}} {
+			wantErr(t, u.WriteChunk(bad.i, bad.data, digest.CV{}), hufu.KindInvalid, "chunk_form")
+		}
+		write(t, u, data, 1, 3, 1) // twice is once
+		wantErr(t, u.WriteChunk(1, data[:mib], digest.Chunk(data[:mib], 1)), hufu.KindChanged, "file_changed")
+		_, err = u.Commit(t.Context(), digest.Sum(data[1:]), meta, ifAbsent())
+		wantErr(t, err, hufu.KindIntegrity, "digest_differs")
+		e, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tr.Stat(path(t, "a/b/big"))
+		got.Digest = e.Digest
+		if err != nil || got != e || e.Digest != digest.Sum(data) || isServer && e.Upload != u.ID() {
+			t.Errorf("%+v\n%+v %v", got, e, err)
+		}
+		if tr.content("a/b/big") != string(data) {
+			t.Error("other bytes")
+		}
+		again, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		if err != nil || again != e {
+			t.Error("repeated commit:", again, err)
+		}
+		if e, ok := tr.Committed(u.ID(), path(t, "a/b/big")); !ok || e.Size != int64(len(data)) {
+			t.Error("not known as committed")
+		}
+		if _, ok := tr.Committed(strings.Repeat("0", 32), path(t, "a/b/big")); ok {
+			t.Error("another upload is known as committed")
+		}
+		if _, ok := tr.FindUpload(u.ID()); ok {
+			t.Error("still unfinished")
+		}
+		if left := append(names(t, filepath.Join(tr.dir, "uploads")), names(t, filepath.Join(tr.root, "a/b"))...); !slices.Equal(left, []string{"big"}) {
+			t.Errorf("left: %q", left)
+		}
+	})
+}
+
+func TestUploadConditions(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 2)
+	old := tr.mustPut("f", "old")
+	u := tr.open(key(t, "f", data))
+	defer u.Close()
+	write(t, u, data, 0, 1)
+	_, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+	wantErr(t, err, hufu.KindExists, "target_exists")
+	tr.mustPut("f", "new")
+	_, err = u.Commit(t.Context(), digest.Sum(data), meta, ifVersion(old.Version))
+	wantErr(t, err, hufu.KindChanged, "target_changed")
+	if tr.content("f") != "new" {
+		t.Error("replaced all the same")
+	}
+	// Refused is not lost: with a condition that holds it goes through.
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil || tr.content("f") != string(data) {
+		t.Error(err)
+	}
+}
+
+// reopen ends the store as a kill would, keeping the folder.
+func (tr *tree) reopen(o disk.Options) *tree {
+	tr.t.Helper()
+	tr.Close()
+	return openTree(tr.t, tr.dir, o)
+}
+
+func TestResumeInTheSameBoot(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, isServer bool) {
+		data := random(4*mib, 3)
+		u := tr.open(key(t, "d/f", data))
+		id := u.ID()
+		write(t, u, data, 3, 1)
+		u.Close()
+		tr = tr.reopen(disk.Options{Server: isServer})
+		u = tr.open(key(t, "d/f", data))
+		defer u.Close()
+		if u.ID() != id || !slices.Equal(missing(u), []int64{0, 2}) {
+			t.Fatal("not resumed:", missing(u))
+		}
+		if cv, ok := u.CV(1); !ok || cv != digest.Chunk(chunk(data, 1), 1) {
+			t.Error("chaining value lost")
+		}
+		write(t, u, data, 0, 2)
+		if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+			t.Fatal(err)
+		}
+		if tr.content("d/f") != string(data) {
+			t.Error("other bytes")
+		}
+	})
+}
+
+// A power cut leaves a journal that speaks of bytes which never reached the
+// disk (HT-49).
+func TestHT49AnotherBootBelievesNothing(t *testing.T) {
+	t.Parallel()
+	for _, isServer := range []bool{true, false} {
+		tr := newTree(t, disk.Options{Server: isServer, Boot: "one"})
+		data := random(4*mib+5, 4)
+		u := tr.open(key(t, "f", data))
+		write(t, u, data, 0, 1, 2, 4)
+		u.Close()
+		staging := filepath.Join(tr.root, hufu.ReservedPrefix+u.ID())
+		if err := overwrite(staging, mib, make([]byte, mib)); err != nil { // came back as zeros
+			t.Fatal(err)
+		}
+		if err := os.Truncate(staging, 4*mib+1); err != nil { // the end is missing
+			t.Fatal(err)
+		}
+		same := tr.reopen(disk.Options{Server: isServer, Boot: "one"})
+		u = same.open(key(t, "f", data))
+		if got := missing(u); !slices.Equal(got, []int64{3}) {
+			t.Fatalf("in the same boot the journal is believed, got %v", got)
+		}
+		u.Close()
+		must(t, os.Truncate(staging, 4*mib+1))
+		tr = same.reopen(disk.Options{Server: isServer, Boot: "two"})
+		u = tr.open(key(t, "f", data))
+		if got := missing(u); !slices.Equal(got, []int64{1, 3, 4}) {
+			t.Fatalf("missing %v, want what is not on the disk", got)
+		}
+		write(t, u, data, 1)
+		u.Close()
+		tr = tr.reopen(disk.Options{Server: isServer, Boot: "two"}) // the journal of this boot
+		u = tr.open(key(t, "f", data))
+		if got := missing(u); !slices.Equal(got, []int64{3, 4}) {
+			t.Fatalf("missing %v in the second boot", got)
+		}
+		write(t, u, data, 3, 4)
+		if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+			t.Fatal(err)
+		}
+		u.Close()
+		if tr.content("f") != string(data) {
+			t.Error("other bytes")
+		}
+	}
+}
+
+func overwrite(file string, off int64, b []byte) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, off)
+	return errors.Join(err, f.Close())
+}
+
+func TestTornJournal(t *testing.T) {
+	t.Parallel()
+	data := random(4*mib, 5)
+	const record = 44
+	for name, c := range map[string]struct {
+		harm func(j []byte) []byte
+		want []int64 // missing; nil: begun anew
+	}{
+		"torn record":      {func(j []byte) []byte { return j[:len(j)-record/2] }, []int64{2, 3}},
+		"flipped bit":      {func(j []byte) []byte { j[len(j)-record-10] ^= 1; return j }, []int64{1, 2, 3}},
+		"zeros behind":     {func(j []byte) []byte { return append(j, make([]byte, 4096)...) }, []int64{3}},
+		"record of others": {func(j []byte) []byte { return append(j, j[:record]...) }, []int64{3}},
+		"torn header":      {func(j []byte) []byte { return j[:20] }, nil},
+		"empty":            {func([]byte) []byte { return nil }, nil},
+		"zeros":            {func(j []byte) []byte { clear(j); return j }, nil},
+		"flipped header":   {func(j []byte) []byte { j[30] ^= 1; return j }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := newTree(t, server())
+			u := tr.open(key(t, "f", data))
+			id := u.ID()
+			write(t, u, data, 0, 1, 2)
+			u.Close()
+			file := filepath.Join(tr.dir, "uploads", id)
+			j, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, c.harm(j), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			tr = tr.reopen(server())
+			u = tr.open(key(t, "f", data))
+			if c.want == nil {
+				if u.ID() == id || u.Have() != 0 {
+					t.Fatal("resumed from a broken journal")
+				}
+			} else if got := missing(u); u.ID() != id || !slices.Equal(got, c.want) {
+				t.Fatalf("missing %v, want %v", got, c.want)
+			}
+			write(t, u, data, missing(u)...)
+			u.Close()
+			tr = tr.reopen(server()) // what was appended after the harm holds too
+			u = tr.open(key(t, "f", data))
+			defer u.Close()
+			if u.Have() != 4 {
+				t.Fatal("missing", missing(u))
+			}
+			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestOtherBytesBeginAnew(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 6)
+	k := key(t, "f", data)
+	u := tr.open(k)
+	write(t, u, data, 0)
+	other := k
+	other.Source = "v2"
+	v := tr.open(other) // while the first is open both go on
+	if v.ID() == u.ID() {
+		t.Fatal("two versions in one upload")
+	}
+	foreign := k
+	foreign.Owner = "bob/phone"
+	w := tr.open(foreign)
+	if w.ID() == u.ID() || w.Have() != 0 {
+		t.Fatal("two owners in one upload")
+	}
+	w.Close()
+	u.Close()
+	v.Close()
+	v = tr.open(other)
+	v.Close()
+	if _, ok := tr.FindUpload(u.ID()); ok {
+		t.Error("the first should have been discarded")
+	}
+	if x, ok := tr.FindUpload(w.ID()); !ok {
+		t.Error("somebody else's upload was discarded")
+	} else {
+		x.Close()
+	}
+	if got := names(t, tr.root); len(got) != 2 {
+		t.Errorf("on disk: %q", got)
+	}
+}
+
+func TestHoldersShareAnUpload(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(16*mib+1, 7)
+	var wg sync.WaitGroup
+	for lane := range 6 {
+		wg.Go(func() {
+			u, err := tr.OpenUpload(key(t, "d/f", data))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer u.Close()
+			for i := range int64(17) { // each chunk comes several times, at once
+				i = (i + int64(lane/2)*5) % 17
+				c := chunk(data, i)
+				if err := u.WriteChunk(i, c, digest.Chunk(c, i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	u := tr.open(key(t, "d/f", data))
+	if u.Have() != 17 {
+		t.Fatal("have", u.Have())
+	}
+	for range 4 { // an answer may get lost
+		wg.Go(func() {
+			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	u.Close()
+	if tr.content("d/f") != string(data) {
+		t.Error("other bytes")
+	}
+	if err := u.WriteChunk(0, chunk(data, 0), digest.CV{}); err == nil {
+		t.Error("written after close")
+	}
+}
+
+func TestAbort(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 8)
+	u := tr.open(key(t, "f", data))
+	v := tr.open(key(t, "f", data))
+	write(t, u, data, 0)
+	if err := u.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	c := chunk(data, 1)
+	wantErr(t, v.WriteChunk(1, c, digest.Chunk(c, 1)), hufu.KindNotFound, "upload_gone")
+	_, err := v.Commit(t.Context(), digest.Sum(data), meta, always())
+	wantErr(t, err, hufu.KindNotFound, "upload_gone")
+	v.Close()
+	if left := append(names(t, tr.root), names(t, filepath.Join(tr.dir, "uploads"))...); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestFolderRemovedDuringUpload(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 9)
+	u := tr.open(key(t, "d/f", data))
+	defer u.Close()
+	write(t, u, data, 0, 1)
+	b := tr.Batch()
+	b.Remove(path(t, "d"), false)
+	wantErr(t, b.Commit(t.Context())[0].Err, hufu.KindNotEmpty, "not_empty")
+	b.Remove(path(t, "d"), true)
+	b.Mkdir(path(t, "d"), disk.Meta{}, true)
+	b.Commit(t.Context())
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); hufu.KindOf(err) != hufu.KindNotFound {
+		t.Error(err)
+	}
+}
+
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	for _, isServer := range []bool{true, false} {
+		tr := newTree(t, disk.Options{Server: isServer})
+		data := random(2*mib, 10)
+		old, used := tr.open(key(t, "old", data)), tr.open(key(t, "used", data))
+		fresh := tr.open(key(t, "fresh", data))
+		old.Close()
+		fresh.Close()
+		long := time.Now().Add(-48 * time.Hour)
+		for _, u := range []*disk.Upload{old, used} {
+			if err := os.Chtimes(filepath.Join(tr.dir, "uploads", u.ID()), long, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := tr.Expire(24 * time.Hour); n != 1 || err != nil {
+			t.Error(n, err)
+		}
+		used.Close()
+		if got := names(t, tr.root); len(got) != 2 {
+			t.Errorf("on disk: %q", got)
+		}
+		if isServer {
+			continue
+		}
+		// Another tree that shares the folder of journals.
+		dir := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(dir, "root"), 0o755))
+		other := openTree(t, dir, disk.Options{Uploads: filepath.Join(tr.dir, "uploads")})
+		if _, ok := other.FindUpload(fresh.ID()); ok {
+			t.Error("found in another tree")
+		}
+		if n, err := other.Expire(24 * time.Hour); n != 1 || err != nil {
+			t.Error(n, err)
+		}
+		if got := names(t, tr.root); !slices.Equal(got, []string{hufu.ReservedPrefix + fresh.ID()}) {
+			t.Errorf("on disk: %q", got)
+		}
+	}
+}
+
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	one := newTree(t, disk.Options{})
+	two := openTree(t, one.dir, disk.Options{}) // flock minds descriptors, not processes
+	data := random(2*mib, 11)
+	u := one.open(key(t, "f", data))
+	defer u.Close()
+	write(t, u, data, 0)
+	v := two.open(key(t, "f", data))
+	defer v.Close()
+	if v.ID() == u.ID() {
+		t.Fatal("two processes write one staging file")
+	}
+	if n, err := two.Expire(-time.Hour); n > 1 || err != nil {
+		t.Error(n, err)
+	}
+	write(t, u, data, 1)
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+		t.Error("the other's expiry took an upload in use:", err)
+	}
+}
