@@ -1,0 +1,354 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+)
+
+// Answer is one frame of the answer to a request. Raw is valid only until the
+// function that got it returns.
+type Answer struct {
+	Message frame.Message
+	Raw     []byte
+	More    bool  // the answer goes on
+	Err     error // instead of a message: the peer's error, or why the connection ended
+	Lost    bool  // the connection ended; whether the request was carried out is not known
+}
+
+// Client is the calling end. Its methods are safe for concurrent use.
+type Client struct {
+	*wire
+	onRead func(error) error // turns a read error into its reason
+
+	qmu     sync.Mutex
+	cond    *sync.Cond // on qmu: room in the bounds, or the end
+	queue   []pending  // sent or about to be, unanswered, in order
+	asked   int
+	maxReq  int
+	maxAsk  int
+	err     error // why the connection ended, set once
+	failing error // what writing met first; the reader finds out why
+	waiting int   // goroutines about to write: whoever is last flushes
+	since   time.Time
+	calling atomic.Bool // an answer is being given to its function
+	done    chan struct{}
+}
+
+type pending struct {
+	want  frame.Type
+	bytes int
+	fn    func(Answer)
+}
+
+// NewClient starts the calling end over conn, whose lower layer is stream
+// (conn is TLS over it, or the stream itself). Judge, if not nil, is shown what
+// reading met at the end of the connection and may say it better; it is how a
+// refused certificate gets its reason.
+func NewClient(conn net.Conn, stream *Stream, codec *frame.Codec, judge func(error) error) *Client {
+	c := &Client{
+		wire: newWire(conn, stream, codec), onRead: judge, done: make(chan struct{}),
+		maxReq: 64, maxAsk: frame.MaxRaw, // until hello is answered
+	}
+	c.cond = sync.NewCond(&c.qmu)
+	go c.reader()
+	go c.watch()
+	return c
+}
+
+// Allow sets the bounds that the server's hello named.
+func (c *Client) Allow(requests, bytes int) {
+	c.qmu.Lock()
+	defer c.qmu.Unlock()
+	c.maxReq, c.maxAsk = min(requests, MaxRequests), min(bytes, MaxAsked)
+	c.cond.Broadcast()
+}
+
+// Send writes a request and returns when its bytes may be reused; fn gets each
+// frame of the answer, in order, on the reading goroutine: it must not send.
+// answerBytes is how many raw bytes the answer may have. Send waits while the
+// bounds are reached. If it returns an error, fn is not called.
+//
+// The request may stay in a buffer until Flush.
+func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answer)) error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if err := c.encode(m, false, len(raw)); err != nil {
+		return err
+	}
+	c.qmu.Lock()
+	for c.err == nil && c.full(answerBytes) {
+		// What was gathered must be under way before waiting for its answer.
+		c.qmu.Unlock()
+		if err := c.flush(); err != nil {
+			c.writeFailed(err)
+		}
+		c.qmu.Lock()
+		if c.err == nil && c.full(answerBytes) {
+			c.cond.Wait()
+		}
+	}
+	if c.err != nil {
+		defer c.qmu.Unlock()
+		return c.err
+	}
+	if len(c.queue) == 0 {
+		c.since = time.Now()
+	}
+	c.queue = append(c.queue, pending{m.Type(), answerBytes, fn})
+	c.asked += answerBytes
+	c.qmu.Unlock()
+	if err := c.put(raw); err != nil {
+		c.writeFailed(err)
+	}
+	return nil
+}
+
+// full says whether the bounds leave no room; the caller holds qmu.
+func (c *Client) full(answerBytes int) bool {
+	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.maxAsk
+}
+
+// Flush sends what Send left in buffers.
+func (c *Client) Flush() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if err := c.flush(); err != nil {
+		c.writeFailed(err)
+		return broken(err)
+	}
+	return nil
+}
+
+// writeFailed gives the reader a second to read the reason to its end: the
+// server says why it cuts before it does. Once, however many writes fail.
+func (c *Client) writeFailed(err error) {
+	c.qmu.Lock()
+	first := c.failing == nil
+	if first {
+		c.failing = err
+	}
+	c.qmu.Unlock()
+	if first {
+		_ = c.conn.SetReadDeadline(time.Now().Add(PartTimeout))
+	}
+}
+
+// Do sends one request and waits for its answer, which must be one frame
+// without raw bytes.
+func (c *Client) Do(ctx context.Context, m frame.Message) (frame.Message, error) {
+	var last frame.Message
+	if err := c.Each(ctx, m, func(a Answer) error { last = a.Message; return nil }); err != nil {
+		return nil, err
+	}
+	return last, nil
+}
+
+// Each sends one request and waits for all frames of its answer, giving each
+// to fn on the reading goroutine. When it returns, fn is not running and will
+// not be called again.
+func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) error) error {
+	if err := frame.Check(m); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	var mu sync.Mutex // guards failed and fn
+	var failed error
+	c.qmu.Lock()
+	c.waiting++
+	c.qmu.Unlock()
+	err := c.Send(m, nil, 0, func(a Answer) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed == nil {
+			if failed = a.Err; failed == nil {
+				failed = fn(a)
+			}
+		}
+		if !a.More {
+			done <- failed
+		}
+	})
+	c.qmu.Lock()
+	c.waiting--
+	last := c.waiting == 0
+	c.qmu.Unlock()
+	if last {
+		_ = c.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		mu.Lock()
+		defer mu.Unlock()
+		failed = &hufu.Error{Op: m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		return failed
+	}
+}
+
+// Done is closed when the connection has ended; Err then says why.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err says why the connection ended, nil while it has not.
+func (c *Client) Err() error {
+	c.qmu.Lock()
+	defer c.qmu.Unlock()
+	return c.err
+}
+
+// Unanswered is how many requests wait for their answers.
+func (c *Client) Unanswered() int {
+	c.qmu.Lock()
+	defer c.qmu.Unlock()
+	return len(c.queue)
+}
+
+// Close ends the connection. Requests that are not answered get an error.
+func (c *Client) Close() error {
+	c.end(&hufu.Error{Op: "connection", Kind: hufu.KindCanceled, Code: "connection_closed"})
+	<-c.done
+	return nil
+}
+
+func (c *Client) end(err error) {
+	c.qmu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	c.cond.Broadcast()
+	c.qmu.Unlock()
+	c.cut() // closing TLS properly would wait for a writer that is blocked
+}
+
+// reader ends when the connection does.
+func (c *Client) reader() {
+	goodbye, err := c.readAll()
+	c.qmu.Lock()
+	if c.failing != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = c.failing
+	}
+	switch {
+	case goodbye != nil:
+		err = goodbye
+	case c.onRead != nil && c.err == nil:
+		c.qmu.Unlock()
+		err = c.onRead(err)
+		c.qmu.Lock()
+	}
+	if c.err == nil {
+		c.err = broken(err)
+	}
+	err = c.err
+	rest := c.queue
+	c.queue = nil
+	c.cond.Broadcast()
+	c.qmu.Unlock()
+	c.end(err)
+	for _, p := range rest {
+		p.fn(Answer{Err: err, Lost: true})
+	}
+	close(c.done)
+}
+
+func fromServer(t frame.Type) error {
+	if t.IsRequest() {
+		return protocolError("request_from_server")
+	}
+	return nil
+}
+
+// readAll reads until the server says goodbye or the connection breaks.
+func (c *Client) readAll() (goodbye *hufu.Error, err error) {
+	for {
+		h, m, err := c.read(fromServer)
+		if err != nil {
+			return nil, err
+		}
+		switch m := m.(type) {
+		case *frame.Goodbye:
+			return m.Reason.Err("server"), nil
+		case *frame.Working, *frame.Changed:
+			continue
+		}
+		if err := c.answer(h, m); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) answer(h frame.Header, m frame.Message) error {
+	c.qmu.Lock()
+	if len(c.queue) == 0 {
+		c.qmu.Unlock()
+		return protocolError("answer_to_nothing")
+	}
+	p := c.queue[0]
+	c.qmu.Unlock()
+	a := Answer{Message: m, More: h.More}
+	if e, ok := m.(*frame.Error); ok {
+		a.Message, a.Err = nil, e.Err(p.want.String())
+	} else if h.Type != p.want.Answer() {
+		return protocolError("answer_out_of_order")
+	}
+	if h.Raw > p.bytes {
+		return protocolError("answer_too_large")
+	}
+	raw, err := c.readRaw(h.Raw)
+	if err != nil {
+		return err
+	}
+	a.Raw = raw.data
+	if !h.More { // out of the queue before fn: fn sees room, and never twice
+		c.qmu.Lock()
+		c.queue[0] = pending{} // lets go of fn
+		c.queue = c.queue[1:]
+		c.asked -= p.bytes
+		c.cond.Broadcast()
+		c.qmu.Unlock()
+	}
+	c.calling.Store(true)
+	p.fn(a)
+	c.stream.touch() // what fn took is not the server's silence
+	c.calling.Store(false)
+	raw.free()
+	return nil
+}
+
+// watch cuts a connection on which nothing moves although an answer is
+// awaited. It ends with the connection.
+func (c *Client) watch() {
+	tick := time.NewTicker(StallTimeout / 6)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case now := <-tick.C:
+			c.qmu.Lock()
+			since := c.since
+			if moved := c.stream.Moved(); moved.After(since) {
+				since = moved
+			}
+			stalled := len(c.queue) > 0 && !c.calling.Load() && now.Sub(since) >= StallTimeout
+			c.qmu.Unlock()
+			if stalled {
+				c.end(&hufu.Error{Op: "connection", Kind: hufu.KindNetwork, Code: "connection_stalled"})
+			}
+		}
+	}
+}
+
+func protocolError(code string) error {
+	return &hufu.Error{Op: "connection", Kind: hufu.KindProtocol, Code: code}
+}

@@ -1,0 +1,300 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+)
+
+// queueBytes is how much raw data of requests may wait for their handler on
+// one connection.
+const queueBytes = 3 * frame.MaxRaw
+
+// Request is one call at the serving end. Raw is valid until it is answered.
+type Request struct {
+	Message frame.Message
+	Raw     []byte
+	raw     raw
+}
+
+// Handler carries out the requests of one connection, one after the other, on
+// one goroutine.
+type Handler interface {
+	// Handle answers the request, now or later, but all in order. An error
+	// ends the connection with it as the reason.
+	Handle(ctx context.Context, r *Request) error
+	// Idle is called when no further request is waiting: what was put off is
+	// to be finished and answered now.
+	Idle(ctx context.Context) error
+}
+
+// Server is the serving end of one connection.
+type Server struct {
+	*wire
+	requests chan *Request
+	mu       sync.Mutex
+	room     *sync.Cond
+	queued   int
+	ended    bool
+
+	unanswered atomic.Int32
+	part       sync.Once
+	parting    atomic.Bool                // goodbye is written: nothing more is
+	reason     atomic.Pointer[hufu.Error] // of parting
+}
+
+// NewServer makes the serving end over conn, whose lower layer is stream.
+func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
+	s := &Server{wire: newWire(conn, stream, codec), requests: make(chan *Request, MaxRequests)}
+	s.room = sync.NewCond(&s.mu)
+	return s
+}
+
+// Serve reads requests and gives them to h until the client leaves, breaks the
+// protocol, or Part is called; it returns why, nil when the client just left.
+// When it returns, the connection is closed and no goroutine of it runs.
+func (s *Server) Serve(ctx context.Context, h Handler) error {
+	var readErr error
+	workErr := s.serve(ctx, h, &readErr)
+	if reason := s.reason.Load(); reason != nil {
+		return reason
+	}
+	if workErr != nil {
+		return workErr
+	}
+	return readErr
+}
+
+func (s *Server) serve(ctx context.Context, h Handler, readErr *error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		*readErr = s.reader()
+		// Nobody reads the answers any more, and a writer may be blocked by a
+		// client that has closed its sending side and does not read.
+		_ = s.stream.Close()
+		cancel()
+		close(s.requests)
+	})
+	wg.Go(func() { s.keepAlive(ctx) })
+	// Deferred, so that a handler that panics leaves nothing running either.
+	defer func() {
+		s.stopReading()
+		if !s.parting.Load() {
+			s.cut()
+		}
+		wg.Wait()
+		for r := range s.requests {
+			r.raw.free()
+		}
+	}()
+	err := s.work(ctx, h)
+	if err != nil {
+		e, ok := errors.AsType[*hufu.Error](err)
+		if !ok {
+			e = &hufu.Error{Op: "handle", Kind: hufu.KindInternal, Err: err}
+		}
+		s.Part(e)
+	}
+	return err
+}
+
+func (s *Server) stopReading() {
+	s.mu.Lock()
+	s.ended = true
+	s.room.Broadcast()
+	s.mu.Unlock()
+}
+
+func fromClient(t frame.Type) error {
+	if !t.IsRequest() {
+		return protocolError("answer_from_client")
+	}
+	return nil
+}
+
+// reader fills the queue. After Part it goes on reading and throws away.
+func (s *Server) reader() error {
+	for !s.parting.Load() {
+		h, m, err := s.read(fromClient)
+		if err == nil && int(s.unanswered.Add(1)) > MaxRequests {
+			err = protocolError("too_many_requests")
+		}
+		if err != nil {
+			return s.readFailed(err)
+		}
+		if !s.waitForRoom(rawCost(h.Raw)) {
+			break
+		}
+		raw, err := s.readRaw(h.Raw)
+		if err != nil {
+			return s.readFailed(err)
+		}
+		s.requests <- &Request{Message: m, Raw: raw.data, raw: raw} // never blocks: see MaxRequests
+	}
+	s.discard()
+	return nil
+}
+
+func (s *Server) readFailed(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return nil // the client has left, as it may, or we have
+	}
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		s.Part(e)
+	}
+	if s.parting.Load() {
+		s.discard()
+	}
+	return err
+}
+
+// discard takes the client's bytes off the wire until the client has left or
+// the time for parting is over: if they stayed, the kernel would answer them
+// with a reset, which overtakes the reason.
+func (s *Server) discard() {
+	buf := make([]byte, 16<<10)
+	for {
+		if _, err := s.stream.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func (s *Server) waitForRoom(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.ended && s.queued > 0 && s.queued+n > queueBytes {
+		s.room.Wait()
+	}
+	s.queued += n
+	return !s.ended
+}
+
+func (s *Server) work(ctx context.Context, h Handler) error {
+	flushed := time.Now()
+	for {
+		var r *Request
+		var ok bool
+		select {
+		case r, ok = <-s.requests:
+		default:
+			if err := h.Idle(ctx); err != nil {
+				return err
+			}
+			if s.Flush() != nil {
+				return nil // the connection is gone, or parting
+			}
+			r, ok = <-s.requests
+		}
+		if !ok || s.parting.Load() {
+			return nil
+		}
+		if now := time.Now(); now.Sub(flushed) >= flushEvery {
+			if s.Flush() != nil {
+				return nil
+			}
+			flushed = now
+		}
+		if err := h.Handle(ctx, r); err != nil {
+			return err
+		}
+	}
+}
+
+// Release gives back the raw bytes of a request; the handler calls it when it
+// needs them no more, before or after answering.
+func (s *Server) Release(r *Request) {
+	n := rawCost(len(r.Raw))
+	r.raw.free()
+	r.Raw = nil
+	if n == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.queued -= n
+	s.room.Signal()
+	s.mu.Unlock()
+}
+
+// Answer writes one frame of an answer. Without more, the request is answered.
+// What is written may stay in a buffer until Idle has been called. A connection
+// that is gone is no error here: the reader finds out.
+func (s *Server) Answer(m frame.Message, more bool, raw []byte) error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	if s.parting.Load() {
+		return nil
+	}
+	if !more {
+		s.unanswered.Add(-1)
+	}
+	err := s.write(m, more, raw)
+	if err != nil && s.werr == nil {
+		return err // the message cannot be encoded: a defect
+	}
+	return nil
+}
+
+// Fail answers a request with the public part of err.
+func (s *Server) Fail(err error) error { return s.Answer(frame.WireError(err), false, nil) }
+
+// Unanswered is how many requests have come and are not answered yet.
+func (s *Server) Unanswered() int { return int(s.unanswered.Load()) }
+
+// Flush sends what Answer left in buffers.
+func (s *Server) Flush() error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.flush()
+}
+
+// keepAlive tells a waiting client that its answer is being worked on, if
+// nothing else has told it lately.
+func (s *Server) keepAlive(ctx context.Context) {
+	tick := time.NewTicker(WorkingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if s.unanswered.Load() == 0 || now.Sub(s.stream.Sent()) < WorkingEvery || !s.wmu.TryLock() {
+				continue // a writer at work is a sign of life too
+			}
+			if !s.parting.Load() && s.write(&frame.Working{}, false, nil) == nil {
+				_ = s.flush()
+			}
+			s.wmu.Unlock()
+		}
+	}
+}
+
+// Part says goodbye with a reason and ends the connection within PartTimeout,
+// even if the client does not read. It may be called from any goroutine, the
+// first reason counts, and it returns when the goodbye is written or cannot be.
+func (s *Server) Part(reason *hufu.Error) {
+	s.part.Do(func() {
+		s.reason.Store(reason)
+		by := time.Now().Add(PartTimeout)
+		giveUp := by.Add(-PartTimeout / 2)
+		// A writer that is blocked by a client that does not read gives up first.
+		_ = s.stream.SetWriteDeadline(giveUp)
+		s.wmu.Lock()
+		s.parting.Store(true)
+		if s.write(&frame.Goodbye{Reason: *frame.WireError(reason)}, false, nil) == nil {
+			_ = s.flush()
+		}
+		s.closeWrite(giveUp)
+		s.wmu.Unlock()
+		_ = s.stream.SetReadDeadline(by)
+		s.stopReading()
+	})
+}

@@ -1,0 +1,217 @@
+// Package session is one connection as a pipeline of calls: requests go out
+// without waiting, answers come back in the same order. It owns the order, the
+// bounds, the buffers, the watch over a stalled connection and the manner of
+// parting, at both ends; what a request means is for others.
+//
+// No deadlock: a client's reader never waits for its writer, and a server
+// never holds more unanswered requests than its hello allowed, so at least one
+// direction always drains.
+package session
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+)
+
+// Bounds that a server's hello names.
+const (
+	MaxRequests = 1024     // unanswered requests on one connection
+	MaxAsked    = 64 << 20 // answer bytes asked for and not yet received
+)
+
+// Times of a connection.
+const (
+	StallTimeout = 30 * time.Second // nothing moves although something is awaited
+	PartTimeout  = time.Second      // how long parting may take
+	WorkingEvery = 5 * time.Second  // notice while an answer takes long
+	// flushEvery bounds how long an answer stays in a buffer while requests
+	// keep coming.
+	flushEvery = 100 * time.Millisecond
+)
+
+// smallRaw is the size up to which raw bytes get a buffer of their own instead
+// of a chunk from the pool.
+const smallRaw = 32 << 10
+
+var chunkPool = sync.Pool{New: func() any { return new([frame.MaxRaw]byte) }}
+
+// wire is what both ends share: a stream, TLS or nothing above it, and framing
+// above that.
+type wire struct {
+	codec  *frame.Codec
+	stream *Stream
+	conn   net.Conn // TLS over stream, or stream itself
+	br     *bufio.Reader
+	body   []byte
+
+	wmu  sync.Mutex // guards everything below
+	bw   *bufio.Writer
+	head []byte
+	werr error
+}
+
+func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
+	stream.Gather()
+	return &wire{
+		codec: codec, stream: stream, conn: conn,
+		br: bufio.NewReaderSize(conn, 16<<10),
+		bw: bufio.NewWriterSize(conn, 16<<10),
+	}
+}
+
+// write puts a frame into the buffers; the caller holds wmu.
+func (w *wire) write(m frame.Message, more bool, raw []byte) error {
+	if w.werr != nil {
+		return w.werr
+	}
+	if err := w.encode(m, more, len(raw)); err != nil {
+		return err // nothing was written: the connection is whole
+	}
+	return w.put(raw)
+}
+
+// encode makes header and message of the next frame; the caller holds wmu
+// until put has written them.
+func (w *wire) encode(m frame.Message, more bool, raw int) error {
+	head, err := w.codec.Append(w.head[:0], m, more, raw)
+	if err != nil {
+		return &hufu.Error{Op: "write frame", Kind: hufu.KindInternal, Err: err}
+	}
+	w.head = head
+	return nil
+}
+
+// put writes what encode made, and the raw bytes behind it.
+func (w *wire) put(raw []byte) error {
+	if w.werr != nil {
+		return w.werr
+	}
+	_, err := w.bw.Write(w.head)
+	if err == nil && len(raw) > 0 {
+		_, err = w.bw.Write(raw)
+	}
+	w.werr = err
+	return err
+}
+
+// flush sends everything; the caller holds wmu.
+func (w *wire) flush() error {
+	if w.werr != nil {
+		return w.werr
+	}
+	if w.werr = w.bw.Flush(); w.werr == nil {
+		w.werr = w.stream.Flush()
+	}
+	return w.werr
+}
+
+// read reads the next frame's header and message. Raw bytes are left for
+// readRaw. A type that refuse does not want ends it before more is read.
+func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message, error) {
+	head, err := w.br.Peek(frame.HeaderSize)
+	if err != nil {
+		if len(head) > 0 {
+			err = noEOF(err)
+		}
+		return frame.Header{}, nil, err
+	}
+	h, err := frame.ParseHeader((*[frame.HeaderSize]byte)(head))
+	if err == nil {
+		err = refuse(h.Type)
+	}
+	if err != nil {
+		return h, nil, err
+	}
+	if _, err := w.br.Discard(frame.HeaderSize); err != nil {
+		return h, nil, err
+	}
+	if cap(w.body) < h.Body || cap(w.body) > 64<<10 && h.Body < 4<<10 {
+		w.body = make([]byte, max(h.Body, 512))
+	}
+	body := w.body[:h.Body]
+	if _, err := io.ReadFull(w.br, body); err != nil {
+		return h, nil, noEOF(err)
+	}
+	m, err := w.codec.Decode(h.Type, body)
+	return h, m, err
+}
+
+// raw is a buffer with the raw bytes of one frame.
+type raw struct {
+	data  []byte
+	chunk *[frame.MaxRaw]byte // from the pool, or nil
+}
+
+func (r *raw) free() {
+	if r.chunk != nil {
+		chunkPool.Put(r.chunk)
+		r.chunk = nil
+	}
+	r.data = nil
+}
+
+// cost is what the buffer takes of the memory allowed for a connection.
+func rawCost(n int) int {
+	if n > smallRaw {
+		return frame.MaxRaw
+	}
+	return n
+}
+
+func (w *wire) readRaw(n int) (raw, error) {
+	var r raw
+	switch {
+	case n == 0:
+		return r, nil
+	case n > smallRaw:
+		r.chunk = chunkPool.Get().(*[frame.MaxRaw]byte)
+		r.data = r.chunk[:n]
+	default:
+		r.data = make([]byte, n)
+	}
+	if _, err := io.ReadFull(w.br, r.data); err != nil {
+		r.free()
+		return r, noEOF(err)
+	}
+	return r, nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// closeWrite ends the sending side in the way the connection has it. What it
+// has to send is given up at by.
+func (w *wire) closeWrite(by time.Time) {
+	if c, ok := w.conn.(interface{ CloseWrite() error }); ok && w.conn != net.Conn(w.stream) {
+		_ = c.CloseWrite()                // the peer may be gone already
+		_ = w.stream.SetWriteDeadline(by) // crypto/tls leaves one that has passed
+	}
+	_ = w.stream.CloseWrite()
+}
+
+// cut closes the connection at once, whoever is reading or writing.
+func (w *wire) cut() { _ = w.stream.Conn.Close() }
+
+// broken turns what reading or writing a connection met into an Error.
+func broken(err error) *hufu.Error {
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		return e
+	}
+	e := &hufu.Error{Op: "connection", Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		e.Code = "connection_stalled"
+	}
+	return e
+}

@@ -1,0 +1,185 @@
+package session
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Sizes of what stands between crypto/tls and the socket, in bytes.
+// crypto/tls writes one 16 KiB record at a time and reads little more; fewer,
+// larger system calls make a transfer a quarter faster.
+const (
+	readAhead = 256 << 10
+	coalesce  = 128 << 10
+)
+
+// Stream sits below TLS. It gathers writes until Flush or until coalesce bytes
+// are there, reads ahead, and remembers when bytes last moved. A stream that
+// has nothing to do holds no buffers. One reader and one writer at a time, as
+// crypto/tls has them.
+type Stream struct {
+	net.Conn
+
+	rbuf   *[readAhead]byte // nil while little comes
+	rpos   int
+	rend   int
+	eager  bool // the last small read was filled to the brim
+	wmu    sync.Mutex
+	wbuf   *[coalesce]byte // nil while empty
+	wlen   int
+	gather atomic.Bool
+	moved  atomic.Int64 // time of the last byte, in nanoseconds
+	sent   atomic.Int64 // time of the last byte written
+	in     atomic.Int64
+	out    atomic.Int64
+}
+
+var (
+	readPool  = sync.Pool{New: func() any { return new([readAhead]byte) }}
+	writePool = sync.Pool{New: func() any { return new([coalesce]byte) }}
+)
+
+// NewStream puts a stream over a connection. Until Gather is called every
+// write goes out at once, as a handshake needs it.
+func NewStream(c net.Conn) *Stream {
+	s := &Stream{Conn: c}
+	s.moved.Store(time.Now().UnixNano())
+	return s
+}
+
+// Gather begins to hold writes back until Flush.
+func (s *Stream) Gather() { s.gather.Store(true) }
+
+// Moved is when a byte was last read or written.
+func (s *Stream) Moved() time.Time { return time.Unix(0, s.moved.Load()) }
+
+// Sent is when a byte was last written.
+func (s *Stream) Sent() time.Time { return time.Unix(0, s.sent.Load()) }
+
+// touch counts as a byte that has moved: this end was busy and did not read.
+func (s *Stream) touch() { s.moved.Store(time.Now().UnixNano()) }
+
+// Bytes is how many bytes were read from and written to the network.
+func (s *Stream) Bytes() (in, out int64) { return s.in.Load(), s.out.Load() }
+
+func (s *Stream) Read(p []byte) (int, error) {
+	if s.rpos < s.rend {
+		n := copy(p, s.rbuf[s.rpos:s.rend])
+		s.rpos += n
+		return n, nil
+	}
+	if !s.eager || len(p) >= readAhead {
+		s.release()
+		n, err := s.Conn.Read(p)
+		s.eager = n == len(p)
+		s.received(n)
+		return n, err
+	}
+	if s.rbuf == nil {
+		s.rbuf = readPool.Get().(*[readAhead]byte)
+	}
+	n, err := s.Conn.Read(s.rbuf[:])
+	s.received(n)
+	s.eager = n > readAhead/8
+	s.rpos, s.rend = 0, n
+	if n == 0 {
+		s.release()
+		return 0, err
+	}
+	c := copy(p, s.rbuf[:n])
+	s.rpos = c
+	return c, nil // an error, if any, comes again with the next read
+}
+
+func (s *Stream) release() {
+	if s.rbuf != nil {
+		readPool.Put(s.rbuf)
+		s.rbuf, s.rpos, s.rend = nil, 0, 0
+	}
+}
+
+func (s *Stream) received(n int) {
+	if n > 0 {
+		s.in.Add(int64(n))
+		s.moved.Store(time.Now().UnixNano())
+	}
+}
+
+func (s *Stream) wrote(n int) {
+	if n > 0 {
+		s.out.Add(int64(n))
+		now := time.Now().UnixNano()
+		s.moved.Store(now)
+		s.sent.Store(now)
+	}
+}
+
+func (s *Stream) Write(p []byte) (int, error) {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	if !s.gather.Load() {
+		n, err := s.Conn.Write(p)
+		s.wrote(n)
+		return n, err
+	}
+	written := 0
+	for len(p) > 0 {
+		if s.wbuf == nil {
+			s.wbuf = writePool.Get().(*[coalesce]byte)
+		}
+		n := copy(s.wbuf[s.wlen:], p)
+		s.wlen += n
+		written += n
+		p = p[n:]
+		if s.wlen == coalesce {
+			if err := s.flush(); err != nil {
+				return written, err
+			}
+		}
+	}
+	return written, nil
+}
+
+// Flush sends what was gathered.
+func (s *Stream) Flush() error {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.flush()
+}
+
+func (s *Stream) flush() error {
+	if s.wbuf == nil {
+		return nil
+	}
+	n, err := s.Conn.Write(s.wbuf[:s.wlen])
+	s.wrote(n)
+	writePool.Put(s.wbuf)
+	s.wbuf, s.wlen = nil, 0
+	return err
+}
+
+// Close sends what was gathered, unless the other end does not take it, and
+// closes the connection.
+func (s *Stream) Close() error {
+	if s.wmu.TryLock() {
+		if s.wbuf != nil {
+			_ = s.SetWriteDeadline(time.Now().Add(PartTimeout / 2))
+			_ = s.flush()
+		}
+		s.wmu.Unlock()
+	}
+	return s.Conn.Close()
+}
+
+// CloseWrite sends what was gathered and ends the sending side, so that the
+// other end reads all of it before the end of the stream.
+func (s *Stream) CloseWrite() error {
+	err := s.Flush()
+	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		err = errors.Join(err, c.CloseWrite())
+	}
+	return err
+}
