@@ -1,0 +1,257 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/blob/disk"
+	"hufu/internal/files"
+	"hufu/internal/frame"
+	"hufu/internal/identity"
+	"hufu/internal/session"
+)
+
+// A group of small changes is made durable when this much is waiting, or when
+// the client has nothing more under way. It is below session.MaxRequests, so
+// that a client always has requests to send while a group is being synced.
+const (
+	groupChanges = 512
+	groupBytes   = 8 << 20
+)
+
+// openFiles is how many files one connection keeps open for reading.
+const openFiles = 8
+
+// conn carries out the requests of one connection.
+type conn struct {
+	s       *Server
+	peer    identity.Peer
+	sub     account.Subject
+	session *session.Server
+	stream  *session.Stream
+	log     *slog.Logger
+	opened  time.Time
+	files   *files.Service
+	teach   bool
+	plain   bool // the teaching listener: nobody is proven
+
+	greeted atomic.Bool
+	token   atomic.Pointer[string]
+	pupil   teachLogin  // in the teaching world
+	view    *files.View // once logged in
+	batch   *files.Batch
+	group   []pending
+	uploads map[string]*disk.Upload
+	reading []*reader
+	buf     []byte
+	writing atomic.Bool
+}
+
+// pending is a change in the group, to be answered when it is durable.
+type pending struct {
+	op     string
+	path   hufu.Path
+	size   int64
+	answer func(disk.Result) frame.Message
+}
+
+// reader is a file that is open for reading one version of it.
+type reader struct {
+	path hufu.Path
+	f    *disk.File
+}
+
+// judge says whether the connection may go on.
+func (c *conn) judge() error {
+	if c.plain {
+		return nil
+	}
+	if _, err := c.s.o.Account.Admit(c.peer.Serial, c.peer.Fingerprint); err != nil {
+		return err
+	}
+	if t := c.token.Load(); t != nil {
+		return c.s.o.Account.Resume(context.Background(), c.sub, *t)
+	}
+	return nil
+}
+
+// active says whether something is under way that draining should wait for.
+func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.writing.Load() }
+
+func (c *conn) close() {
+	if c.batch != nil && c.batch.Len() > 0 {
+		c.batch.Commit(context.Background()) // names that were staged and not asked about
+	}
+	for _, u := range c.uploads {
+		_ = u.Close()
+	}
+	for _, r := range c.reading {
+		_ = r.f.Close()
+	}
+}
+
+// Idle finishes the group that is waiting.
+func (c *conn) Idle(ctx context.Context) error {
+	if err := c.commit(ctx); err != nil {
+		return err
+	}
+	if c.s.draining.Load() {
+		return stopping()
+	}
+	return nil
+}
+
+// Handle carries out one request. An error ends the connection; what goes
+// wrong with the request alone is its answer.
+func (c *conn) Handle(ctx context.Context, r *session.Request) error {
+	defer c.session.Release(r)
+	if hello, ok := r.Message.(*frame.Hello); ok {
+		return c.hello(ctx, hello)
+	}
+	if !c.greeted.Load() {
+		return &hufu.Error{Op: "handle", Kind: hufu.KindProtocol, Code: "hello_missing"}
+	}
+	switch m := r.Message.(type) {
+	case *frame.Login:
+		return c.login(ctx, m)
+	case *frame.Logout:
+		return c.logout(ctx)
+	}
+	if c.view == nil {
+		return c.session.Fail(&hufu.Error{Op: "handle", Kind: hufu.KindCredentials, Code: "not_logged_in"})
+	}
+	if c.change(r) {
+		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {
+			return c.commit(ctx)
+		}
+		return nil
+	}
+	// Whatever asks about files sees what was asked before it.
+	if err := c.commit(ctx); err != nil {
+		return err
+	}
+	return c.ask(ctx, r)
+}
+
+func stack() string { return string(debug.Stack()) }
+
+func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
+	switch {
+	case c.greeted.Load():
+		return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_twice"}
+	case m.Version != frame.Version || !slices.Contains(m.Features, frame.FeatureCore):
+		return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "protocol_version"}
+	}
+	a := &frame.HelloAnswer{
+		Version: frame.Version, Features: []string{frame.FeatureCore}, Requests: session.MaxRequests, Bytes: session.MaxAsked,
+		Program: "hufud " + hufu.Version, Time: c.s.o.Now().UnixNano(), Instance: c.s.instance, User: c.sub.User, Device: c.sub.Device,
+	}
+	if t := c.s.o.Teach; t != nil {
+		a.Teach = uint16(t.Port())
+		if slices.Contains(m.Features, frame.FeatureTeach) {
+			a.Features = append(a.Features, frame.FeatureTeach)
+			c.teach, c.files = true, t.files
+		}
+	}
+	if c.plain && !c.teach {
+		return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "teach_missing"}
+	}
+	if len(m.Token) > 0 {
+		token := base64.RawURLEncoding.EncodeToString(m.Token)
+		if err := c.resume(ctx, token); err != nil {
+			a.Why = frame.WireError(err)
+		} else {
+			a.LoggedIn = true
+			if c.teach {
+				a.User, a.Device = c.pupil.user, teachDevice
+			}
+		}
+	}
+	c.greeted.Store(true)
+	return c.session.Answer(a, false, nil)
+}
+
+func (c *conn) resume(ctx context.Context, token string) error {
+	if c.teach {
+		user, err := c.s.o.Teach.resume(token)
+		if err == nil {
+			c.enterTeach(user, token)
+		}
+		return err
+	}
+	if err := c.s.o.Account.Resume(ctx, c.sub, token); err != nil {
+		return err
+	}
+	c.enter(token)
+	return nil
+}
+
+func (c *conn) enter(token string) {
+	c.token.Store(&token)
+	c.view = c.files.For(c.sub.User, c.sub.Device)
+	c.batch = c.view.Batch()
+}
+
+// teachLogin is who somebody is in the teaching world.
+type teachLogin struct{ user, token string }
+
+// teachDevice is the device of everybody in the teaching world.
+const teachDevice = "teach"
+
+func (c *conn) enterTeach(user, token string) {
+	c.pupil = teachLogin{user, token}
+	c.view = c.files.For(user, teachDevice)
+	c.batch = c.view.Batch()
+}
+
+func (c *conn) login(ctx context.Context, m *frame.Login) error {
+	var token string
+	var err error
+	switch {
+	case c.teach:
+		if token, err = c.s.o.Teach.login(m.User, m.Password); err == nil {
+			c.enterTeach(m.User, token)
+		}
+	case m.User != c.sub.User:
+		err = &hufu.Error{Op: "login", Kind: hufu.KindCredentials, Code: "wrong_user", Args: map[string]string{"user": c.sub.User}}
+	default:
+		if token, err = c.s.o.Account.Login(ctx, c.sub, m.Password); err == nil {
+			c.enter(token)
+		}
+	}
+	if err != nil {
+		c.log.Warn("login", "ok", false, "why", hufu.CodeOf(err))
+		return c.session.Fail(err)
+	}
+	c.log.Info("login", "ok", true)
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return &hufu.Error{Op: "login", Kind: hufu.KindInternal, Err: err}
+	}
+	return c.session.Answer(&frame.LoginAnswer{Token: raw}, false, nil)
+}
+
+func (c *conn) logout(ctx context.Context) error {
+	if t := c.token.Load(); t != nil {
+		if err := c.s.o.Account.Logout(ctx, c.sub, *t); err != nil {
+			return c.session.Fail(err)
+		}
+		c.token.Store(nil)
+	}
+	if c.teach {
+		c.s.o.Teach.logout(c.pupil.token)
+	}
+	if err := c.commit(ctx); err != nil {
+		return err
+	}
+	c.view = nil
+	c.log.Info("logout")
+	return c.session.Answer(&frame.LogoutAnswer{}, false, nil)
+}

@@ -1,0 +1,377 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+)
+
+// change stages r if it is a small change, and says whether it was one.
+func (c *conn) change(r *session.Request) bool {
+	var p pending
+	switch m := r.Message.(type) {
+	case *frame.Put:
+		p = pending{op: "put", path: m.Path.Path(), size: int64(len(r.Raw)), answer: func(res disk.Result) frame.Message {
+			return &frame.PutAnswer{Version: res.Entry.Version}
+		}}
+		want := hufu.Digest(m.Digest)
+		if digest.Sum(r.Raw) != want {
+			c.batch.Refuse(&hufu.Error{Op: "put", Kind: hufu.KindIntegrity, Code: "digest_differs"})
+			break
+		}
+		meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime), Digest: want}
+		c.batch.Put(p.path, r.Raw, meta, m.Condition.Condition())
+	case *frame.Mkdir:
+		p = pending{op: "mkdir", path: m.Path.Path(), answer: func(res disk.Result) frame.Message {
+			return &frame.MkdirAnswer{Created: res.Created}
+		}}
+		c.batch.Mkdir(p.path, m.Mode, m.Parents)
+	case *frame.Link:
+		p = pending{op: "link", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.LinkAnswer{} }}
+		c.batch.Link(p.path, string(m.Target), disk.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
+	case *frame.SetMeta:
+		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.SetMetaAnswer{} }}
+		c.batch.SetMeta(p.path, disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)})
+	case *frame.Remove:
+		p = pending{op: "remove", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.RemoveAnswer{} }}
+		c.batch.Remove(p.path, m.Recursive)
+	case *frame.Rename:
+		p = pending{op: "rename", path: m.From.Path(), answer: func(disk.Result) frame.Message { return &frame.RenameAnswer{} }}
+		c.batch.Rename(p.path, m.To.Path(), m.Condition.Condition())
+	default:
+		return false
+	}
+	c.group = append(c.group, p)
+	return true
+}
+
+// commit makes the group durable and answers its requests.
+func (c *conn) commit(ctx context.Context) error {
+	if len(c.group) == 0 {
+		return nil
+	}
+	c.writing.Store(true)
+	defer c.writing.Store(false)
+	// A group that was begun is finished even if the client has gone.
+	results := c.batch.Commit(context.WithoutCancel(ctx))
+	for i, p := range c.group {
+		res := results[i]
+		var err error
+		if res.Err != nil {
+			c.failed(p.op, p.path, res.Err)
+			err = c.session.Fail(res.Err)
+		} else {
+			if p.op == "put" {
+				c.s.count.puts.Add(1)
+			}
+			if p.op != "setmeta" && (p.op != "mkdir" || res.Created) {
+				c.log.Info("transfer", "op", p.op, "path", hufu.Printable(p.path.Virtual()), "size", p.size)
+			}
+			err = c.session.Answer(p.answer(res), false, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.group = c.group[:0]
+	return nil
+}
+
+// failed logs why a request failed: what the client did wrong briefly, what
+// went wrong here in full.
+func (c *conn) failed(op string, p hufu.Path, err error) {
+	attrs := []any{"op", op, "path", hufu.Printable(p.Virtual()), "why", hufu.CodeOf(err)}
+	switch hufu.KindOf(err) {
+	case hufu.KindInternal, hufu.KindUnreadable, hufu.KindQuota, hufu.KindIntegrity:
+		c.log.Error("failed", append(attrs, "err", hufu.Printable(err.Error()))...)
+	default:
+		c.log.Info("failed", attrs...)
+	}
+}
+
+// ask answers everything that is not a small change.
+func (c *conn) ask(ctx context.Context, r *session.Request) error {
+	var answer frame.Message
+	var op string
+	var path hufu.Path
+	var err error
+	switch m := r.Message.(type) {
+	case *frame.Stat:
+		op, path = "stat", m.Path.Path()
+		var e hufu.Entry
+		e, err = c.view.Stat(path)
+		answer = &frame.StatAnswer{Entry: frame.WireEntry(e)}
+	case *frame.List:
+		op, path = "list", m.Path.Path()
+		answer, err = c.list(path)
+	case *frame.Digest:
+		op, path = "digest", m.Path.Path()
+		var e hufu.Entry
+		e, err = c.view.Digest(path)
+		answer = &frame.DigestAnswer{Entry: frame.WireEntry(e)}
+	case *frame.Get:
+		op, path = "get", m.Path.Path()
+		if err = c.get(m); err == nil {
+			return nil
+		}
+	case *frame.Read:
+		op, path = "read", m.Path.Path()
+		if err = c.read(m); err == nil {
+			return nil
+		}
+	case *frame.Open:
+		op, path = "open", m.Path.Path()
+		answer, err = c.open(m)
+	case *frame.Range:
+		op = "range"
+		err = c.rangeIn(m, r.Raw)
+		answer = &frame.RangeAnswer{}
+	case *frame.Commit:
+		op, path = "commit", m.Path.Path()
+		answer, err = c.commitUpload(ctx, m)
+	case *frame.Abandon:
+		op = "abandon"
+		c.drop(m.Upload)
+		err = c.view.Abandon(m.Upload)
+		answer = &frame.AbandonAnswer{}
+	case *frame.Space:
+		op, path = "space", m.Path.Path()
+		var a frame.SpaceAnswer
+		a.Free, a.Total, err = c.view.Space(path)
+		answer = &a
+	default:
+		return &hufu.Error{Op: "handle " + r.Message.Type().String(), Kind: hufu.KindProtocol, Code: "request_unknown"}
+	}
+	if err != nil {
+		c.failed(op, path, err)
+		return c.session.Fail(err)
+	}
+	return c.session.Answer(answer, false, nil)
+}
+
+// list sends all frames of a listing but the last, which it returns.
+func (c *conn) list(p hufu.Path) (frame.Message, error) {
+	var a frame.ListAnswer
+	bytes := 0
+	err := c.view.List(p, func(e hufu.Entry) error {
+		w := frame.WireEntry(e)
+		n := 128 + len(w.Name) + len(w.Target) + len(w.By) + len(w.Version)
+		if len(a.Entries) == frame.MaxListEntries || bytes+n > frame.MaxBody {
+			if err := c.session.Answer(&a, true, nil); err != nil {
+				return err
+			}
+			a.Entries, bytes = a.Entries[:0], 0
+		}
+		a.Entries = append(a.Entries, w)
+		bytes += n
+		return nil
+	})
+	return &a, err
+}
+
+func (c *conn) buffer() []byte {
+	if c.buf == nil {
+		c.buf = make([]byte, hufu.ChunkSize)
+	}
+	return c.buf
+}
+
+// get answers with a whole small file.
+func (c *conn) get(m *frame.Get) error {
+	f, err := c.view.Open(m.Path.Path())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	e := f.Entry()
+	if e.Size > hufu.ChunkSize || m.Version != "" && e.Version != m.Version {
+		return &hufu.Error{Op: "get", Kind: hufu.KindChanged, Code: "file_changed"}
+	}
+	data := c.buffer()[:e.Size]
+	if err := readFull(f, data, 0); err != nil {
+		return err
+	}
+	if err := f.Check(); err != nil {
+		return err
+	}
+	d := digest.Sum(data)
+	if !e.Digest.IsZero() && e.Digest != d {
+		return &hufu.Error{
+			Op: "get", Kind: hufu.KindIntegrity, Code: "stored_digest_differs",
+			Args: map[string]string{"want": e.Digest.String(), "got": d.String()},
+		}
+	}
+	e.Digest = d
+	c.s.count.gets.Add(1)
+	c.log.Info("transfer", "op", "get", "path", hufu.Printable(m.Path.Path().Virtual()), "size", e.Size)
+	return c.session.Answer(&frame.GetAnswer{Entry: frame.WireEntry(e)}, false, data)
+}
+
+func readFull(f *disk.File, data []byte, off int64) error {
+	n, err := f.ReadAt(data, off)
+	if n == len(data) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
+	}
+	return err
+}
+
+// opened finds or opens the file that a read names, in its version.
+func (c *conn) openedFile(p hufu.Path, version string) (*disk.File, error) {
+	for i, r := range c.reading {
+		if r.path == p && r.f.Entry().Version == version {
+			if i > 0 { // most recent first
+				copy(c.reading[1:i+1], c.reading[:i])
+				c.reading[0] = r
+			}
+			return r.f, nil
+		}
+	}
+	f, err := c.view.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	if f.Entry().Version != version {
+		_ = f.Close()
+		return nil, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
+	}
+	if len(c.reading) == openFiles {
+		_ = c.reading[openFiles-1].f.Close()
+		c.reading = c.reading[:openFiles-1]
+	}
+	c.reading = append([]*reader{{p, f}}, c.reading...)
+	c.s.count.gets.Add(1)
+	c.log.Info("transfer", "op", "get", "path", hufu.Printable(p.Virtual()), "size", f.Entry().Size)
+	return f, nil
+}
+
+// read answers with one chunk of one version of a file.
+func (c *conn) read(m *frame.Read) error {
+	f, err := c.openedFile(m.Path.Path(), m.Version)
+	if err != nil {
+		return err
+	}
+	size := f.Entry().Size
+	if size <= hufu.ChunkSize || m.Index >= digest.Chunks(size) {
+		return &hufu.Error{Op: "read", Kind: hufu.KindInvalid, Code: "chunk_index"}
+	}
+	off, n := m.Index*hufu.ChunkSize, digest.ChunkLen(size, m.Index)
+	if err := f.Check(); err != nil {
+		return err
+	}
+	if f.NextData(off) >= off+int64(n) {
+		cv := digest.Zeros(n, m.Index)
+		if err := f.Check(); err != nil {
+			return err
+		}
+		return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: true}, false, nil)
+	}
+	data := c.buffer()[:n]
+	if err := readFull(f, data, off); err != nil {
+		return err
+	}
+	cv := digest.Chunk(data, m.Index)
+	if err := f.Check(); err != nil {
+		return err
+	}
+	return c.session.Answer(&frame.ReadAnswer{CV: cv[:]}, false, data)
+}
+
+// open begins or resumes an upload and tells what of it is there.
+func (c *conn) open(m *frame.Open) (frame.Message, error) {
+	u, err := c.view.OpenUpload(m.Path.Path(), m.Size, m.Source)
+	if err != nil {
+		return nil, err
+	}
+	c.drop(u.ID())
+	c.uploads[u.ID()] = u
+	a := &frame.OpenAnswer{Upload: u.ID(), Unit: hufu.ChunkSize}
+	if u.Have() == 0 {
+		return a, nil
+	}
+	for i := range digest.Chunks(m.Size) {
+		if len(a.CVs) == frame.MaxCVs {
+			if err := c.session.Answer(a, true, nil); err != nil {
+				return nil, err
+			}
+			a.First, a.CVs = i, nil
+		}
+		cv, there := u.CV(i)
+		if !there {
+			a.CVs = append(a.CVs, []byte{})
+			continue
+		}
+		a.CVs = append(a.CVs, cv[:])
+	}
+	return a, nil
+}
+
+func (c *conn) drop(id string) {
+	if u := c.uploads[id]; u != nil {
+		_ = u.Close()
+		delete(c.uploads, id)
+	}
+}
+
+// upload finds the upload that a range belongs to; lanes other than the one
+// that opened it look it up once.
+func (c *conn) upload(id string) (*disk.Upload, error) {
+	if u := c.uploads[id]; u != nil {
+		return u, nil
+	}
+	u, err := c.view.FindUpload(id)
+	if err != nil {
+		return nil, err
+	}
+	c.uploads[id] = u
+	return u, nil
+}
+
+func (c *conn) rangeIn(m *frame.Range, data []byte) error {
+	u, err := c.upload(m.Upload)
+	if err != nil {
+		return err
+	}
+	size := u.Key().Size
+	if m.Index >= digest.Chunks(size) {
+		return &hufu.Error{Op: "range", Kind: hufu.KindInvalid, Code: "chunk_index"}
+	}
+	n := digest.ChunkLen(size, m.Index)
+	want := digest.CV(m.CV)
+	if m.Hole {
+		if len(data) != 0 || digest.Zeros(n, m.Index) != want {
+			return &hufu.Error{Op: "range", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
+		}
+		return u.WriteHole(m.Index, want)
+	}
+	if len(data) != n {
+		return &hufu.Error{Op: "range", Kind: hufu.KindInvalid, Code: "chunk_length"}
+	}
+	if digest.Chunk(data, m.Index) != want {
+		return &hufu.Error{Op: "range", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
+	}
+	return u.WriteChunk(m.Index, data, want)
+}
+
+func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message, error) {
+	c.writing.Store(true)
+	defer c.writing.Store(false)
+	c.drop(m.Upload)
+	p := m.Path.Path()
+	meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}
+	e, err := c.view.CommitUpload(context.WithoutCancel(ctx), m.Upload, p, hufu.Digest(m.Digest), meta, m.Condition.Condition())
+	if err != nil {
+		return nil, err
+	}
+	c.s.count.puts.Add(1)
+	c.log.Info("transfer", "op", "put", "path", hufu.Printable(p.Virtual()), "size", e.Size, "digest", e.Digest.String())
+	return &frame.CommitAnswer{Entry: frame.WireEntry(e)}, nil
+}

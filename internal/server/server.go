@@ -1,0 +1,346 @@
+// Package server is the one port: it accepts, lets TLS prove both ends, and
+// gives each connection to the protocol that ALPN chose. It owns the limits on
+// connections, the cutting of those whose certificate or login is no longer
+// good, and the manner of stopping. What a request may do is decided in
+// account and files.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/blob/disk"
+	"hufu/internal/ca"
+	"hufu/internal/files"
+	"hufu/internal/frame"
+	"hufu/internal/identity"
+	"hufu/internal/session"
+)
+
+// Limits on connections.
+const (
+	MaxConnections = 8192             // at the same time; more wait to be accepted
+	MaxHandshakes  = 256              // not yet proven, at the same time; more wait
+	HandshakeTime  = 10 * time.Second // to prove who it is
+	HelloTime      = 10 * time.Second // to say hello after that
+	EnrollTime     = time.Minute      // for a whole enrollment
+)
+
+// Options are what a server is made of.
+type Options struct {
+	Account   *account.Service
+	Authority *ca.Authority
+	Files     *files.Service
+	Teach     *Teach // nil: no teaching world
+	Log       *slog.Logger
+	Now       func() time.Time
+	// CommonName accepts an operator's own client certificates; see identity.
+	CommonName bool
+}
+
+// Server serves any number of listeners.
+type Server struct {
+	o        Options
+	tls      identity.Server
+	codec    *frame.Codec
+	instance []byte
+	started  time.Time
+
+	handshakes chan struct{}
+	slots      chan struct{}
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	draining atomic.Bool
+	wg       sync.WaitGroup
+	count    counters
+}
+
+type counters struct {
+	connections, refused, puts, gets, in, out atomic.Int64
+}
+
+// New makes a server; it does no I/O.
+func New(o Options) (*Server, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{
+		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(),
+		handshakes: make(chan struct{}, MaxHandshakes), slots: make(chan struct{}, MaxConnections),
+		conns: map[*conn]struct{}{},
+	}
+	_, _ = rand.Read(s.instance) // never fails
+	s.tls = identity.Server{
+		Certificate: o.Authority.ServerCertificate, Trust: o.Authority.Trust,
+		Admit: func(p identity.Peer) error {
+			_, err := o.Account.Admit(p.Serial, p.Fingerprint)
+			return err
+		},
+		CommonName: o.CommonName, Now: o.Now,
+	}
+	if _, err := s.tls.Config(); err != nil {
+		return nil, err
+	}
+	o.Account.OnChange(s.judgeAll)
+	return s, nil
+}
+
+// Serve accepts connections from ln until ctx ends, then drains: what is
+// running may finish for up to drain, new requests are told to try again, and
+// when Serve returns every connection is closed.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
+	config, err := s.tls.Config()
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, ln, drain, func(ctx context.Context, c net.Conn) { s.handle(ctx, c, config) })
+}
+
+func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration, handle func(context.Context, net.Conn)) error {
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	for {
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			return s.drain(drain)
+		}
+		c, err := ln.Accept()
+		if err != nil {
+			<-s.slots
+			if ctx.Err() != nil {
+				return s.drain(drain)
+			}
+			// Out of descriptors, or the peer left before it was accepted.
+			s.o.Log.Warn("accept", "err", err)
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		s.wg.Go(func() {
+			defer func() { <-s.slots }()
+			defer s.recovered(c)
+			// Connections outlive ctx by the time of draining.
+			handle(context.WithoutCancel(ctx), c)
+		})
+	}
+}
+
+// recovered keeps one bad connection from ending the server (HT-08).
+func (s *Server) recovered(c net.Conn) {
+	if r := recover(); r != nil {
+		s.o.Log.Error("panic", "remote", c.RemoteAddr().String(), "panic", r, "stack", stack())
+		_ = c.Close()
+	}
+}
+
+func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
+	remote := raw.RemoteAddr().String()
+	stream := session.NewStream(raw)
+	c := tls.Server(stream, config)
+	s.handshakes <- struct{}{}
+	hctx, cancel := context.WithTimeout(ctx, HandshakeTime)
+	_ = raw.SetDeadline(time.Now().Add(HandshakeTime))
+	err := c.HandshakeContext(hctx)
+	cancel()
+	<-s.handshakes
+	if err != nil {
+		s.count.refused.Add(1)
+		s.o.Log.Warn("refused", "remote", remote, "why", refusal(err))
+		part(stream)
+		return
+	}
+	_ = raw.SetDeadline(time.Time{})
+	state := c.ConnectionState()
+	switch state.NegotiatedProtocol {
+	case identity.ProtoNative:
+		peer, err := identity.ProvenPeer(state)
+		if err != nil {
+			s.o.Log.Warn("refused", "remote", remote, "why", refusal(err))
+			_ = c.Close()
+			return
+		}
+		s.native(ctx, c, stream, peer, remote)
+	case identity.ProtoEnroll:
+		s.enroll(ctx, c, stream, remote)
+	default:
+		s.o.Log.Info("refused", "remote", remote, "why", "protocol not served", "alpn", state.NegotiatedProtocol)
+		_ = c.Close()
+	}
+}
+
+// refusal is the reason in a handshake error, short for the log.
+func refusal(err error) string {
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		return e.Error()
+	}
+	return hufu.Printable(err.Error())
+}
+
+// part lets the alert that TLS has written reach the peer: closing while its
+// bytes are unread would make the kernel send a reset that overtakes the alert.
+func part(stream *session.Stream) {
+	_ = stream.CloseWrite()
+	_ = stream.SetReadDeadline(time.Now().Add(session.PartTimeout))
+	_, _ = io.Copy(io.Discard, io.LimitReader(stream, 1<<20))
+	_ = stream.Close()
+}
+
+func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream, peer identity.Peer, remote string) {
+	sub, err := s.o.Account.Admit(peer.Serial, peer.Fingerprint)
+	h := &conn{
+		s: s, peer: peer, sub: sub, session: session.NewServer(c, stream, s.codec), stream: stream,
+		log: s.o.Log.With("remote", remote, "user", sub.User, "device", sub.Device), opened: s.o.Now(),
+	}
+	if err != nil { // revoked since the handshake asked
+		h.session.Part(wrap(err))
+	}
+	s.run(ctx, h, s.o.Files, "tls")
+}
+
+// run serves one connection of the native protocol.
+func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over string) {
+	h.files, h.uploads = fs, map[string]*disk.Upload{}
+	s.count.connections.Add(1)
+	s.mu.Lock()
+	s.conns[h] = struct{}{}
+	s.mu.Unlock()
+	if s.draining.Load() {
+		h.session.Part(stopping())
+	}
+	h.log.Info("connected", "over", over, "serial", h.sub.Serial)
+	hello := time.AfterFunc(HelloTime, func() {
+		if !h.greeted.Load() {
+			h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})
+		}
+	})
+	err := h.session.Serve(ctx, h)
+	hello.Stop()
+	h.close()
+	s.mu.Lock()
+	delete(s.conns, h)
+	s.mu.Unlock()
+	in, out := h.stream.Bytes()
+	s.count.in.Add(in)
+	s.count.out.Add(out)
+	attrs := []any{"bytes_in", in, "bytes_out", out, "seconds", s.o.Now().Sub(h.opened).Seconds()}
+	if err != nil && !errors.Is(err, io.EOF) {
+		attrs = append(attrs, "why", hufu.Printable(err.Error()))
+	}
+	h.log.Info("gone", attrs...)
+}
+
+// judgeAll runs after every change of accounts and certificates: whoever may
+// no longer be here is told why and cut.
+func (s *Server) judgeAll() {
+	s.mu.Lock()
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	for _, c := range all {
+		if err := c.judge(); err != nil {
+			// Each gets up to half a second to read its goodbye; together they
+			// must be gone within one.
+			s.wg.Go(func() {
+				c.log.Warn("cut", "why", hufu.CodeOf(err))
+				c.session.Part(wrap(err))
+			})
+		}
+	}
+}
+
+func stopping() *hufu.Error {
+	return &hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: "server_stopping"}
+}
+
+func wrap(err error) *hufu.Error {
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		return e
+	}
+	return &hufu.Error{Op: "server", Kind: hufu.KindInternal, Err: err}
+}
+
+// drain waits for running transfers, tells the rest to come back later, and
+// waits until all are gone.
+func (s *Server) drain(limit time.Duration) error {
+	if s.draining.Swap(true) {
+		s.wg.Wait()
+		return nil
+	}
+	deadline := time.Now().Add(limit)
+	for {
+		busy := 0
+		s.mu.Lock()
+		all := make([]*conn, 0, len(s.conns))
+		for c := range s.conns {
+			all = append(all, c)
+		}
+		s.mu.Unlock()
+		for _, c := range all {
+			if c.active() && time.Now().Before(deadline) {
+				busy++
+				continue
+			}
+			s.wg.Go(func() { c.session.Part(stopping()) })
+		}
+		if busy == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	s.wg.Wait()
+	return nil
+}
+
+// Status is what the administering commands show of a running server.
+type Status struct {
+	Started     time.Time `json:"started"`
+	Version     string    `json:"version"`
+	Open        int       `json:"open"`        // connections now
+	Connections int64     `json:"connections"` // since the start
+	Refused     int64     `json:"refused"`
+	Puts        int64     `json:"puts"`
+	Gets        int64     `json:"gets"`
+	BytesIn     int64     `json:"bytes_in"`
+	BytesOut    int64     `json:"bytes_out"`
+	Users       []string  `json:"users"` // connected now
+	Fresh       bool      `json:"fresh"` // accounts are up to date
+}
+
+// Status tells how the server does.
+func (s *Server) Status() Status {
+	st := Status{
+		Started: s.started, Version: hufu.Version, Connections: s.count.connections.Load(), Refused: s.count.refused.Load(),
+		Puts: s.count.puts.Load(), Gets: s.count.gets.Load(), BytesIn: s.count.in.Load(), BytesOut: s.count.out.Load(),
+		Fresh: s.o.Account.Fresh(), Users: []string{},
+	}
+	seen := map[string]bool{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Open = len(s.conns)
+	for c := range s.conns {
+		in, out := c.stream.Bytes()
+		st.BytesIn += in
+		st.BytesOut += out
+		if !seen[c.sub.User] {
+			seen[c.sub.User] = true
+			st.Users = append(st.Users, c.sub.User)
+		}
+	}
+	return st
+}

