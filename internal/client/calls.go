@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"hufu"
+	"hufu/internal/digest"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+	"hufu/internal/transfer"
+)
+
+var _ transfer.Far = (*Remote)(nil)
+
+// Stat tells what stands under p.
+func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
+	a, err := call[*frame.StatAnswer](ctx, r, &frame.Stat{Path: frame.WirePath(p)})
+	if err != nil {
+		return hufu.Entry{}, at(p, err)
+	}
+	return a.Entry.Entry(), nil
+}
+
+// at names the path in an error that came without one.
+func at(p hufu.Path, err error) error {
+	if e, ok := err.(*hufu.Error); ok && e.Path == "" && !again(err) { //nolint:errorlint // only the outermost is ours to fill in
+		c := *e
+		c.Path = p.Virtual()
+		return &c
+	}
+	return err
+}
+
+// List gives all entries of a folder to fn, in any order. If the connection is
+// lost in the middle the listing begins again, and fn sees no entry twice.
+func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
+	var entries []frame.Entry
+	err := r.persist(ctx, func() error {
+		c, err := r.loggedIn(ctx)
+		if err != nil {
+			return err
+		}
+		entries = entries[:0]
+		return c.Each(ctx, &frame.List{Path: frame.WirePath(p)}, func(a session.Answer) error {
+			l, ok := a.Message.(*frame.ListAnswer)
+			if !ok {
+				return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
+			}
+			entries = append(entries, l.Entries...)
+			return nil
+		})
+	})
+	if err != nil {
+		return at(p, err)
+	}
+	for i := range entries {
+		if err := fn(entries[i].Entry()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mkdir makes a folder, or finds it there.
+func (r *Remote) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (bool, error) {
+	a, err := call[*frame.MkdirAnswer](ctx, r, &frame.Mkdir{Path: frame.WirePath(p), Mode: mode & 0o777, Parents: parents})
+	if err != nil {
+		return false, at(p, err)
+	}
+	return a.Created, nil
+}
+
+// Link makes a symbolic link, as data.
+func (r *Remote) Link(ctx context.Context, p hufu.Path, target string, mtime time.Time, c hufu.Condition) error {
+	_, err := call[*frame.LinkAnswer](ctx, r, &frame.Link{
+		Path: frame.WirePath(p), Target: []byte(target), MTime: frame.Nanos(mtime), Condition: frame.WireCondition(c),
+	})
+	return at(p, err)
+}
+
+// SetMeta sets mode and time.
+func (r *Remote) SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error {
+	_, err := call[*frame.SetMetaAnswer](ctx, r, &frame.SetMeta{Path: frame.WirePath(p), Mode: mode & 0o777, MTime: frame.Nanos(mtime)})
+	return at(p, err)
+}
+
+// Remove takes a name away; a folder with something in it only if recursive.
+func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error {
+	_, err := call[*frame.RemoveAnswer](ctx, r, &frame.Remove{Path: frame.WirePath(p), Recursive: recursive})
+	return at(p, err)
+}
+
+// Rename moves a name within one place.
+func (r *Remote) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error {
+	_, err := call[*frame.RenameAnswer](ctx, r, &frame.Rename{
+		From: frame.WirePath(from), To: frame.WirePath(to), Condition: frame.WireCondition(c),
+	})
+	return at(from, err)
+}
+
+// Digest lets the server read a file and hash it.
+func (r *Remote) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
+	a, err := call[*frame.DigestAnswer](ctx, r, &frame.Digest{Path: frame.WirePath(p)})
+	if err != nil {
+		return hufu.Entry{}, at(p, err)
+	}
+	return a.Entry.Entry(), nil
+}
+
+// Space is how much room there is at p, in bytes.
+func (r *Remote) Space(ctx context.Context, p hufu.Path) (free, total int64, err error) {
+	a, err := call[*frame.SpaceAnswer](ctx, r, &frame.Space{Path: frame.WirePath(p)})
+	if err != nil {
+		return 0, 0, at(p, err)
+	}
+	return a.Free, a.Total, nil
+}
+
+// Open begins or resumes an upload.
+func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source string) (transfer.Upload, error) {
+	var up transfer.Upload
+	err := r.persist(ctx, func() error {
+		c, err := r.loggedIn(ctx)
+		if err != nil {
+			return err
+		}
+		up = transfer.Upload{}
+		return c.Each(ctx, &frame.Open{Path: frame.WirePath(p), Size: size, Source: source}, func(ans session.Answer) error {
+			a, ok := ans.Message.(*frame.OpenAnswer)
+			if !ok || a.First != int64(len(up.CVs)) || a.First+int64(len(a.CVs)) > digest.Chunks(size) {
+				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
+			}
+			up.ID = a.Upload
+			for _, b := range a.CVs {
+				var cv digest.CV
+				copy(cv[:], b)
+				up.CVs = append(up.CVs, cv)
+			}
+			return nil
+		})
+	})
+	return up, at(p, err)
+}
+
+// Commit gives an upload its name; it may be called again with the same
+// arguments.
+func (r *Remote) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m transfer.Meta, c hufu.Condition) (hufu.Entry, error) {
+	a, err := call[*frame.CommitAnswer](ctx, r, &frame.Commit{
+		Upload: upload, Path: frame.WirePath(p), Digest: d[:], Mode: m.Mode & 0o777, MTime: frame.Nanos(m.MTime), Condition: frame.WireCondition(c),
+	})
+	if err != nil {
+		return hufu.Entry{}, at(p, err)
+	}
+	return a.Entry.Entry(), nil
+}
+
+// Abandon lets the server forget an unfinished upload.
+func (r *Remote) Abandon(ctx context.Context, upload string) error {
+	_, err := call[*frame.AbandonAnswer](ctx, r, &frame.Abandon{Upload: upload})
+	return err
+}

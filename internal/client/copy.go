@@ -1,0 +1,216 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/transfer"
+)
+
+// Copy is a put or a get that is prepared: where each source goes is settled.
+type Copy struct {
+	Sources []transfer.Source
+	stores  map[string]*disk.Store
+	journal string
+}
+
+// Close closes the folders of this machine that the copy opened.
+func (c *Copy) Close() error {
+	var errs []error
+	for _, s := range c.stores {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Remote) newCopy() *Copy {
+	return &Copy{stores: map[string]*disk.Store{}, journal: r.p.Journals()}
+}
+
+// store opens a folder of this machine once.
+func (c *Copy) store(dir string) (*disk.Store, error) {
+	if s := c.stores[dir]; s != nil {
+		return s, nil
+	}
+	if err := os.MkdirAll(c.journal, 0o700); err != nil {
+		return nil, &hufu.Error{Op: "journals", Path: c.journal, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	s, err := disk.Open(dir, disk.Options{Uploads: c.journal})
+	if err != nil {
+		return nil, err
+	}
+	c.stores[dir] = s
+	return s, nil
+}
+
+// side finds a path of this machine: the folder that holds it is opened, the
+// path itself is never followed if it is a link.
+func (c *Copy) side(path string) (transfer.Side, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return transfer.Side{}, &hufu.Error{Op: "find file", Path: path, Kind: hufu.KindUsage, Err: err}
+	}
+	dir, base := filepath.Split(abs)
+	if base == "" { // a root
+		s, err := c.store(dir)
+		return transfer.Side{Store: s, Local: path}, err
+	}
+	s, err := c.store(filepath.Clean(dir))
+	if err != nil {
+		return transfer.Side{}, err
+	}
+	p, err := hufu.Path{}.Join(base)
+	return transfer.Side{Store: s, Path: p, Local: path}, err
+}
+
+// inside opens a folder of this machine as the root of what is copied. The
+// folder itself may be named through a link: the user named it.
+func (c *Copy) inside(dir string) (transfer.Side, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return transfer.Side{}, &hufu.Error{Op: "find folder", Path: dir, Kind: hufu.KindUsage, Err: err}
+	}
+	s, err := c.store(abs)
+	return transfer.Side{Store: s, Local: dir}, err
+}
+
+// HasSlash says whether a local path was written with a separator at its end,
+// or is one of the names that mean a folder's contents.
+func HasSlash(path string) bool {
+	if path == "." || path == ".." {
+		return true
+	}
+	for _, s := range []string{"/", "/.", "/.."} {
+		if strings.HasSuffix(path, s) || runtime.GOOS == "windows" && strings.HasSuffix(path, strings.ReplaceAll(s, "/", `\`)) {
+			return true
+		}
+	}
+	return false
+}
+
+// PreparePut settles where sources go: inside to when slash says that it is a
+// folder or when it is one, else to is the new name of the only source.
+func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, slash bool) (*Copy, error) {
+	c := r.newCopy()
+	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
+	there, err := r.Stat(ctx, to)
+	exists := err == nil
+	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+		return fail(err)
+	}
+	inside := slash || exists && there.Kind == hufu.Folder
+	if exists && inside && there.Kind != hufu.Folder {
+		return fail(&hufu.Error{Op: "put", Path: to.Virtual(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to.Virtual()}})
+	}
+	if !inside && len(sources) > 1 {
+		return fail(&hufu.Error{Op: "put", Path: to.Virtual(), Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to.Virtual()}})
+	}
+	contents := false
+	for _, path := range sources {
+		s := transfer.Source{Far: to}
+		if HasSlash(path) {
+			s.Contents, contents = true, true
+			if i, err := os.Stat(path); err != nil || !i.IsDir() {
+				return fail(missing("put", path, err, "source_not_folder"))
+			}
+			s.Side, err = c.inside(path)
+		} else {
+			if _, err := os.Lstat(path); err != nil {
+				return fail(missing("put", path, err, ""))
+			}
+			if s.Side, err = c.side(path); err == nil && inside {
+				s.Far, err = to.Join(s.Path.Base())
+			}
+		}
+		if err != nil {
+			return fail(err)
+		}
+		c.Sources = append(c.Sources, s)
+	}
+	parent := to.Parent()
+	if inside || contents {
+		parent = to
+	}
+	if !parent.IsRoot() && (!exists || parent != to) {
+		if _, err := r.Mkdir(ctx, parent, 0o755, true); err != nil {
+			return fail(err)
+		}
+	}
+	return c, nil
+}
+
+func missing(op, path string, err error, code string) error {
+	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Err: err}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		e.Kind = hufu.KindNotFound
+		e.Code = "no_such_file"
+	case err == nil:
+		e.Kind, e.Code = hufu.KindWrongKind, code
+	}
+	return e
+}
+
+// Fetch is one source of a get.
+type Fetch struct {
+	Path     hufu.Path
+	Contents bool // what is in the folder, not the folder itself
+}
+
+// PrepareGet settles where sources go, as PreparePut does in the other
+// direction. The folder to is made if need be.
+func (r *Remote) PrepareGet(sources []Fetch, to string) (*Copy, error) {
+	c := r.newCopy()
+	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
+	i, err := os.Stat(to)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fail(missing("get", to, err, ""))
+	}
+	exists := err == nil
+	inside := HasSlash(to) || exists && i.IsDir()
+	contents := false
+	for _, s := range sources {
+		contents = contents || s.Contents
+	}
+	if exists && (inside || contents) && !i.IsDir() {
+		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to}})
+	}
+	if !inside && len(sources) > 1 {
+		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to}})
+	}
+	dir := to
+	if !inside && !contents {
+		dir = filepath.Dir(to)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fail(&hufu.Error{Op: "get", Path: dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err})
+	}
+	root, err := c.inside(dir)
+	if err != nil {
+		return fail(err)
+	}
+	for _, f := range sources {
+		s := transfer.Source{Side: root, Far: f.Path, Contents: f.Contents}
+		if !f.Contents {
+			name := f.Path.Base()
+			if !inside {
+				name = filepath.Base(to)
+			}
+			if name == "" {
+				return fail(&hufu.Error{Op: "get", Kind: hufu.KindUsage, Code: "root_needs_folder"})
+			}
+			if s.Path, err = root.Path.Join(name); err != nil {
+				return fail(err)
+			}
+			s.Local = filepath.Join(dir, name)
+		}
+		c.Sources = append(c.Sources, s)
+	}
+	return c, nil
+}

@@ -1,0 +1,239 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"hufu"
+	"hufu/internal/transfer"
+)
+
+// JobState is where a job of a Queue stands.
+type JobState string
+
+// The states. Spooling, Waiting, Running and Offline end by themselves.
+const (
+	JobSpooling JobState = "spooling" // files are being handed over
+	JobWaiting  JobState = "waiting"  // for its turn
+	JobRunning  JobState = "running"
+	JobOffline  JobState = "offline" // the server is away; tried again by itself
+	JobPaused   JobState = "paused"
+	JobDone     JobState = "done"
+	JobFailed   JobState = "failed"
+	JobCanceled JobState = "canceled"
+)
+
+// Over says whether nothing more happens to a job unless it is retried.
+func (s JobState) Over() bool { return s == JobDone || s == JobFailed || s == JobCanceled }
+
+// A JobSpec is what to transfer.
+type JobSpec struct {
+	Put     bool // to the server; else from it
+	Profile string
+	Teach   bool     // in the teaching world, which is gone with its server: not kept
+	Sources []string // paths of this machine, or of the server
+	To      string   // the folder that they go into, on the other side
+	// Conflict is empty when each conflict is to be asked about.
+	Conflict transfer.Policy
+	Checksum bool
+}
+
+// Failure is one name of a job that did not make it.
+type Failure struct {
+	Local  string
+	Remote string
+	Err    *hufu.Error
+}
+
+// Question is a conflict that waits for an answer.
+type Question struct {
+	ID     int
+	Local  string
+	Remote hufu.Path
+	From   hufu.Entry
+	Into   hufu.Entry
+}
+
+// Job is what a Queue tells of one job.
+type Job struct {
+	JobSpec
+	ID             string
+	State          JobState
+	Created, Ended time.Time
+	Err            *hufu.Error // of Failed and Offline
+	Files, Bytes   int64       // found so far
+	Planned        bool        // Files and Bytes are final
+	FilesDone      int64
+	BytesDone      int64
+	Transferred    int64 // files
+	Resumed        int64 // bytes
+	Same, Skipped  int64
+	Failed         int64
+	Failures       []Failure // the first maxFailures of them
+	Rate           float64   // bytes a second
+	Lanes          int64
+	Active         []transfer.Progress
+	Question       *Question
+}
+
+// maxFailures is how many failed names a job remembers.
+const maxFailures = 500
+
+// maxOver is how many jobs that are over are kept.
+const maxOver = 200
+
+// job is the queue's own view; the queue's mutex guards it.
+type job struct {
+	Job
+
+	spool    *spool
+	engine   *transfer.Engine
+	cancel   context.CancelCauseFunc // of the run; nil when there is none
+	answer   chan transfer.Policy
+	asked    int
+	last     int64 // for the rate
+	lastTime time.Time
+}
+
+// kept is a job in the journal. Paths may hold any byte: JSON has them as
+// base64.
+type kept struct {
+	ID        string          `json:"id"`
+	Put       bool            `json:"put"`
+	Profile   string          `json:"profile"`
+	Sources   [][]byte        `json:"sources"`
+	To        []byte          `json:"to"`
+	Conflict  transfer.Policy `json:"conflict,omitempty"`
+	Checksum  bool            `json:"checksum,omitempty"`
+	Spool     bool            `json:"spool,omitempty"`
+	State     JobState        `json:"state"`
+	Created   time.Time       `json:"created"`
+	Ended     time.Time       `json:"ended,omitzero"`
+	Err       *keptError      `json:"error,omitempty"`
+	Files     int64           `json:"files"`
+	Bytes     int64           `json:"bytes"`
+	FilesDone int64           `json:"files_done"`
+	BytesDone int64           `json:"bytes_done"`
+	Moved     int64           `json:"transferred"`
+	Same      int64           `json:"same"`
+	Skipped   int64           `json:"skipped"`
+	Failed    int64           `json:"failed"`
+	Failures  []keptFailure   `json:"failures,omitempty"`
+}
+
+type keptFailure struct {
+	Local  []byte     `json:"local"`
+	Remote []byte     `json:"remote"`
+	Err    *keptError `json:"error"`
+}
+
+// keptError is a hufu.Error that outlives the program.
+type keptError struct {
+	Kind  string            `json:"kind"`
+	Code  string            `json:"code,omitempty"`
+	Path  []byte            `json:"path,omitempty"`
+	Args  map[string]string `json:"args,omitempty"`
+	Cause string            `json:"cause,omitempty"`
+}
+
+func keep(e *hufu.Error) *keptError {
+	if e == nil {
+		return nil
+	}
+	k := &keptError{Kind: e.Kind.String(), Code: e.Code, Path: []byte(e.Path), Args: e.Args}
+	if e.Err != nil {
+		k.Cause = e.Err.Error()
+	}
+	return k
+}
+
+func (k *keptError) error() *hufu.Error {
+	if k == nil {
+		return nil
+	}
+	e := &hufu.Error{Op: "transfer", Kind: hufu.ParseKind(k.Kind), Code: k.Code, Path: string(k.Path), Args: k.Args}
+	if k.Cause != "" {
+		e.Err = errors.New(k.Cause)
+	}
+	return e
+}
+
+// asError is err as one that can be kept and shown.
+func asError(err error) *hufu.Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		return e
+	}
+	return &hufu.Error{Op: "transfer", Kind: hufu.KindInternal, Err: err}
+}
+
+func byteStrings(s []string) [][]byte {
+	all := make([][]byte, len(s))
+	for i := range s {
+		all[i] = []byte(s[i])
+	}
+	return all
+}
+
+func (j *job) kept() kept {
+	k := kept{
+		ID: j.ID, Put: j.Put, Profile: j.Profile, Sources: byteStrings(j.Sources), To: []byte(j.To), Conflict: j.Conflict, Checksum: j.Checksum,
+		Spool: j.spool != nil, State: j.State, Created: j.Created, Ended: j.Ended, Err: keep(j.Err),
+		Files: j.Files, Bytes: j.Bytes, FilesDone: j.FilesDone, BytesDone: j.BytesDone, Moved: j.Transferred,
+		Same: j.Same, Skipped: j.Skipped, Failed: j.Job.Failed,
+	}
+	for _, f := range j.Failures {
+		k.Failures = append(k.Failures, keptFailure{[]byte(f.Local), []byte(f.Remote), keep(f.Err)})
+	}
+	return k
+}
+
+func (k kept) job() *job {
+	j := &job{Job: Job{
+		JobSpec: JobSpec{Put: k.Put, Profile: k.Profile, To: string(k.To), Conflict: k.Conflict, Checksum: k.Checksum},
+		ID:      k.ID, State: k.State, Created: k.Created, Ended: k.Ended, Err: k.Err.error(),
+		Files: k.Files, Bytes: k.Bytes, FilesDone: k.FilesDone, BytesDone: k.BytesDone, Transferred: k.Moved,
+		Same: k.Same, Skipped: k.Skipped, Failed: k.Failed, Planned: k.State == JobDone,
+	}}
+	for _, s := range k.Sources {
+		j.Sources = append(j.Sources, string(s))
+	}
+	for _, f := range k.Failures {
+		j.Failures = append(j.Failures, Failure{string(f.Local), string(f.Remote), f.Err.error()})
+	}
+	return j
+}
+
+// loadJobs reads the journal. One that cannot be read is put aside: the files
+// that it names are where they were.
+func loadJobs(path string) ([]kept, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &hufu.Error{Op: "read transfers", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	}
+	var all []kept
+	if err := json.Unmarshal(data, &all); err != nil {
+		if err := os.Rename(path, path+".broken"); err != nil {
+			return nil, &hufu.Error{Op: "read transfers", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
+		return nil, nil
+	}
+	return slices.DeleteFunc(all, func(k kept) bool { return !validJobID(k.ID) }), nil
+}
+
+func validJobID(id string) bool {
+	return id != "" && len(id) <= 64 && filepath.IsLocal(id) && filepath.Base(id) == id
+}
+
+// Policy is transfer's, for those who see the queue only.
+type Policy = transfer.Policy

@@ -1,0 +1,89 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"hufu"
+	"hufu/internal/digest"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+	"hufu/internal/transfer"
+)
+
+// lane is one more connection to the server, for bytes.
+type lane struct {
+	c *session.Client
+}
+
+// Lane connects once more. The login travels in the same flight as the first
+// data: if it is not good, every request says so.
+func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
+	var l *lane
+	err := r.persist(ctx, func() error {
+		c, _, err := r.dial(ctx)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		token, hello := r.token, r.hello
+		r.mu.Unlock()
+		if hello != nil {
+			c.Allow(int(hello.Requests), int(hello.Bytes)) // the same server named them before
+		}
+		l = &lane{c}
+		return c.Send(r.helloMessage(token), nil, 0, func(session.Answer) {})
+	})
+	return l, err
+}
+
+func lost(a session.Answer) error {
+	if a.Lost {
+		return fmt.Errorf("%w: %w", transfer.ErrLost, a.Err)
+	}
+	return a.Err
+}
+
+func (l *lane) Put(p hufu.Path, m transfer.Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error {
+	return l.c.Send(&frame.Put{
+		Path: frame.WirePath(p), Mode: m.Mode & 0o777, MTime: frame.Nanos(m.MTime), Digest: d[:], Condition: frame.WireCondition(c),
+	}, data, 0, func(a session.Answer) { done(lost(a)) })
+}
+
+func (l *lane) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
+	return l.c.Send(&frame.Range{Upload: upload, Index: index, CV: cv[:], Hole: hole}, data, 0, func(a session.Answer) { done(lost(a)) })
+}
+
+func (l *lane) Get(p hufu.Path, version string, size int64, done func(hufu.Entry, []byte, error)) error {
+	return l.c.Send(&frame.Get{Path: frame.WirePath(p), Version: version}, nil, int(size), func(a session.Answer) {
+		if err := lost(a); err != nil {
+			done(hufu.Entry{}, nil, err)
+			return
+		}
+		g, ok := a.Message.(*frame.GetAnswer)
+		if !ok {
+			done(hufu.Entry{}, nil, &hufu.Error{Op: "get", Kind: hufu.KindProtocol})
+			return
+		}
+		done(g.Entry.Entry(), a.Raw, nil)
+	})
+}
+
+func (l *lane) Read(p hufu.Path, version string, index int64, size int, done func([]byte, bool, digest.CV, error)) error {
+	return l.c.Send(&frame.Read{Path: frame.WirePath(p), Version: version, Index: index}, nil, size, func(a session.Answer) {
+		if err := lost(a); err != nil {
+			done(nil, false, digest.CV{}, err)
+			return
+		}
+		g, ok := a.Message.(*frame.ReadAnswer)
+		if !ok {
+			done(nil, false, digest.CV{}, &hufu.Error{Op: "read", Kind: hufu.KindProtocol})
+			return
+		}
+		done(a.Raw, g.Hole, digest.CV(g.CV), nil)
+	})
+}
+
+func (l *lane) Flush() error    { return l.c.Flush() }
+func (l *lane) Unanswered() int { return l.c.Unanswered() }
+func (l *lane) Close() error    { return l.c.Close() }

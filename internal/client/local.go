@@ -1,0 +1,43 @@
+package client
+
+import (
+	"path/filepath"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+)
+
+// LocalDigest hashes a file of this machine; a link is not followed.
+func LocalDigest(path string) (hufu.Entry, error) {
+	dir, base := filepath.Split(path)
+	s, err := disk.Open(filepath.Clean(dir), disk.Options{})
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	defer func() { _ = s.Close() }()
+	p, err := hufu.Path{}.Join(base)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	return s.Digest(p, nil)
+}
+
+// LocalList gives what stands in a folder of this machine to fn, in any order.
+func LocalList(dir string, fn func(hufu.Entry) error) error {
+	s, err := disk.Open(dir, disk.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	return s.List(hufu.Path{}, fn)
+}
+
+// LocalSpace is how much room there is at a folder of this machine, in bytes.
+func LocalSpace(dir string) (free, total int64, err error) {
+	s, err := disk.Open(dir, disk.Options{})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = s.Close() }()
+	return s.Free()
+}

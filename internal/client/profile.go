@@ -1,0 +1,250 @@
+// Package client is what a user can ask of one server: enroll, log in, look,
+// transfer. It owns the profiles on this machine (who we are at which server),
+// the connections and their coming back, and the reason when we are refused.
+// It promises that no byte goes to a server that has not proven its name.
+package client
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hufu"
+	"hufu/internal/identity"
+)
+
+// DefaultProfile is the profile that ":/path" means.
+const DefaultProfile = "default"
+
+// Dirs are where the client keeps its files.
+type Dirs struct {
+	Config string // profiles: names, certificates, keys
+	State  string // logins, journals of unfinished downloads, spools
+}
+
+// UserDirs are the folders of the XDG base directory specification for the
+// person running the program.
+func UserDirs() (Dirs, error) {
+	config, err := xdg("XDG_CONFIG_HOME", ".config")
+	if err != nil {
+		return Dirs{}, err
+	}
+	state, err := xdg("XDG_STATE_HOME", ".local/state")
+	return Dirs{config, state}, err
+}
+
+func xdg(name, below string) (string, error) {
+	dir := os.Getenv(name)
+	if !filepath.IsAbs(dir) { // the specification: a relative one is ignored
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", &hufu.Error{Op: "find folders", Kind: hufu.KindUsage, Code: "no_home", Err: err}
+		}
+		dir = filepath.Join(home, filepath.FromSlash(below))
+		if runtime.GOOS == "windows" {
+			if dir, err = os.UserConfigDir(); err != nil {
+				return "", &hufu.Error{Op: "find folders", Kind: hufu.KindUsage, Code: "no_home", Err: err}
+			}
+		}
+	}
+	return filepath.Join(dir, "hufu"), nil
+}
+
+// Profile is who we are at one server.
+type Profile struct {
+	Name    string `json:"-"`
+	Address string `json:"address"` // HOST:PORT to dial
+	Host    string `json:"host"`    // the name that the server must prove
+	User    string `json:"user"`
+	Device  string `json:"device"`
+
+	dirs Dirs
+}
+
+// ValidProfile says whether name can be a profile: two to 32 letters, digits,
+// '.', '_' or '-', so that it is never a drive letter or a path.
+func ValidProfile(name string) bool {
+	return len(name) >= 2 && len(name) <= 32 && name[0] != '.' && name[0] != '-' &&
+		!strings.ContainsFunc(name, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+		})
+}
+
+// NewProfile prepares a profile that is not saved yet.
+func NewProfile(dirs Dirs, name, host string, port int) (*Profile, error) {
+	if !ValidProfile(name) {
+		return nil, &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
+	}
+	return &Profile{Name: name, Address: net.JoinHostPort(host, strconv.Itoa(port)), Host: host, dirs: dirs}, nil
+}
+
+// LoadProfile reads a profile. One that is not there is KindUsage, because
+// enrolling is what is missing.
+func LoadProfile(dirs Dirs, name string) (*Profile, error) {
+	if !ValidProfile(name) {
+		return nil, &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
+	}
+	p := &Profile{Name: name, dirs: dirs}
+	data, err := os.ReadFile(p.file("profile.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "not_enrolled", Args: map[string]string{"profile": name}}
+	}
+	if err == nil {
+		err = json.Unmarshal(data, p)
+	}
+	if err != nil {
+		return nil, &hufu.Error{Op: "profile", Path: p.file("profile.json"), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
+	}
+	return p, nil
+}
+
+// Profiles lists the names of all profiles.
+func Profiles(dirs Dirs) ([]string, error) {
+	list, err := os.ReadDir(filepath.Join(dirs.Config, "profiles"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, d := range list {
+		if _, err := os.Stat(filepath.Join(dirs.Config, "profiles", d.Name(), "profile.json")); err == nil && ValidProfile(d.Name()) {
+			names = append(names, d.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+func (p *Profile) file(name string) string {
+	return filepath.Join(p.dirs.Config, "profiles", p.Name, name)
+}
+
+func (p *Profile) stateFile(name string) string {
+	return filepath.Join(p.dirs.State, "profiles", p.Name, name)
+}
+
+// Journals is the folder for journals of unfinished downloads.
+func (p *Profile) Journals() string { return filepath.Join(p.dirs.State, "journals") }
+
+// Dirs are the folders the profile lives in.
+func (p *Profile) Dirs() Dirs { return p.dirs }
+
+// save writes key, certificates and profile so that a crash leaves the old
+// profile or the new one: each file whole, profile.json last.
+func (p *Profile) save(keyPEM []byte, chain, root []*identity.Certificate) error {
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{
+		{"client.key", keyPEM},
+		{"client.crt", identity.MarshalCerts(chain...)},
+		{"root.crt", identity.MarshalCerts(root...)},
+	} {
+		if len(f.data) == 0 {
+			continue // stays as it is
+		}
+		if err := writeFile(p.file(f.name), f.data); err != nil {
+			return err
+		}
+	}
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return &hufu.Error{Op: "save profile", Kind: hufu.KindInternal, Err: err}
+	}
+	return writeFile(p.file("profile.json"), append(data, '\n'))
+}
+
+// MoveTo keeps the address at which the same server is found from now on.
+func (p *Profile) MoveTo(address string) error {
+	if p.Address == address {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return &hufu.Error{Op: "move profile", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
+	}
+	p.Address, p.Host = address, host
+	return p.save(nil, nil, nil)
+}
+
+// writeFile replaces a file whole and durably, mode 0600.
+func writeFile(path string, data []byte) error {
+	fail := func(err error) error {
+		return &hufu.Error{Op: "write file", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fail(err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return fail(err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fail(err)
+	}
+	return nil
+}
+
+// Certificate reads our certificate and key anew, so that a renewal is used by
+// the next connection.
+func (p *Profile) Certificate() (*tls.Certificate, error) {
+	certs, err := p.read("client.crt")
+	if err != nil {
+		return nil, err
+	}
+	key, err := p.read("client.key")
+	if err != nil {
+		return nil, err
+	}
+	return identity.ParsePair(certs, key, nil)
+}
+
+// Roots reads the CA that this profile believes in.
+func (p *Profile) Roots() ([]*identity.Certificate, error) {
+	data, err := p.read("root.crt")
+	if err != nil {
+		return nil, err
+	}
+	return identity.ParseCerts(data)
+}
+
+func (p *Profile) read(name string) ([]byte, error) {
+	data, err := os.ReadFile(p.file(name))
+	if err != nil {
+		return nil, &hufu.Error{Op: "read profile", Path: p.file(name), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
+	}
+	return data, nil
+}
+
+// Token is the login that was kept, nil if there is none.
+func (p *Profile) Token() []byte {
+	data, err := os.ReadFile(p.stateFile("token"))
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// SetToken keeps a login, or forgets it when it is nil.
+func (p *Profile) SetToken(token []byte) error {
+	if token == nil {
+		if err := os.Remove(p.stateFile("token")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &hufu.Error{Op: "forget login", Path: p.stateFile("token"), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
+		return nil
+	}
+	return writeFile(p.stateFile("token"), token)
+}

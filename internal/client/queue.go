@@ -1,0 +1,347 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"hufu"
+	"hufu/internal/transfer"
+)
+
+// DefaultParallel is how many jobs of a queue run at the same time.
+const DefaultParallel = 3
+
+// QueueOptions are what a queue is made of.
+type QueueOptions struct {
+	Dirs     Dirs
+	Parallel int // 0: DefaultParallel
+	// Remote gives the server of a profile, or of its teaching world, to a
+	// job, and a function to give it back. notify is for Options.Notify.
+	Remote func(profile string, teach bool, notify func(error)) (*Remote, func(), error)
+}
+
+// Queue carries out transfers one after the other and remembers them in the
+// client's state folder, so that they go on after a restart. One process at a
+// time holds it. Its methods are safe for concurrent use.
+type Queue struct {
+	o    QueueOptions
+	lock *flock.Flock
+	path string
+	stop context.CancelFunc
+	ctx  context.Context
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows, and every job
+	jobs    []*job     // oldest first
+	closed  bool
+	changed chan struct{} // closed and replaced when anything changes
+}
+
+// The reasons for which a run ends before its time.
+var (
+	errPaused = errors.New("paused")
+	errClosed = errors.New("queue closed")
+)
+
+// OpenQueue reads the journal and goes on with what was not over.
+// KindUsage with code queue_in_use: another process has it.
+func OpenQueue(o QueueOptions) (*Queue, error) {
+	if o.Parallel <= 0 {
+		o.Parallel = DefaultParallel
+	}
+	if err := os.MkdirAll(o.Dirs.State, 0o700); err != nil {
+		return nil, &hufu.Error{Op: "open queue", Path: o.Dirs.State, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	q := &Queue{o: o, path: filepath.Join(o.Dirs.State, "transfers.json"), changed: make(chan struct{})}
+	q.lock = flock.New(filepath.Join(o.Dirs.State, "transfers.lock"), flock.SetPermissions(0o600))
+	locked, err := q.lock.TryLock()
+	if err != nil {
+		return nil, &hufu.Error{Op: "open queue", Path: q.lock.Path(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	if !locked {
+		return nil, &hufu.Error{Op: "open queue", Path: q.lock.Path(), Kind: hufu.KindUsage, Code: "queue_in_use"}
+	}
+	all, err := loadJobs(q.path)
+	if err != nil {
+		return nil, errors.Join(err, q.lock.Unlock())
+	}
+	q.ctx, q.stop = context.WithCancel(context.Background())
+	for _, k := range all {
+		j := k.job()
+		if k.Spool {
+			j.spool = &spool{dir: q.spoolDir(j.ID)}
+		}
+		switch j.State {
+		case JobSpooling: // the page that fed it is gone with the program
+			j.State, j.Err, j.Ended = JobFailed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"}, time.Now()
+			j.dropSpool()
+		case JobRunning, JobOffline:
+			j.State = JobWaiting
+		}
+		q.jobs = append(q.jobs, j)
+	}
+	q.clearSpools()
+	q.wg.Go(q.tick)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pump()
+	return q, nil
+}
+
+// Close stops what runs; it goes on when the queue is opened again.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	q.closed = true
+	for _, j := range q.jobs {
+		if j.cancel != nil {
+			j.cancel(errClosed)
+		}
+	}
+	q.mu.Unlock()
+	q.stop()
+	q.wg.Wait()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range q.jobs {
+		if j.State == JobSpooling {
+			j.dropSpool()
+		}
+	}
+	return errors.Join(q.save(), q.lock.Unlock())
+}
+
+func newJob(spec JobSpec) *job {
+	spec.Sources = slices.Clone(spec.Sources)
+	return &job{Job: Job{JobSpec: spec, ID: strings.ToLower(rand.Text()), State: JobWaiting, Created: time.Now()}}
+}
+
+// Add puts a transfer at the end of the queue.
+func (q *Queue) Add(spec JobSpec) (string, error) {
+	if len(spec.Sources) == 0 {
+		return "", &hufu.Error{Op: "add transfer", Kind: hufu.KindInvalid, Code: "nothing_chosen"}
+	}
+	j := newJob(spec)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs = append(q.jobs, j)
+	q.pump()
+	return j.ID, q.saved()
+}
+
+// find returns a job by its id; the mutex is held.
+func (q *Queue) find(id string) *job {
+	for _, j := range q.jobs {
+		if j.ID == id {
+			return j
+		}
+	}
+	return nil
+}
+
+// with does something to one job and saves.
+func (q *Queue) with(id string, do func(*job) error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j := q.find(id)
+	if j == nil {
+		return &hufu.Error{Op: "find transfer", Kind: hufu.KindNotFound, Code: "no_such_job"}
+	}
+	if err := do(j); err != nil {
+		return err
+	}
+	q.pump()
+	return q.saved()
+}
+
+// Pause stops a job until Resume; one that cannot be paused stays as it is.
+func (q *Queue) Pause(id string) error {
+	return q.with(id, func(j *job) error {
+		switch {
+		case j.cancel != nil:
+			j.cancel(errPaused)
+			j.State = JobPaused
+		case j.State == JobWaiting:
+			j.State = JobPaused
+		}
+		return nil
+	})
+}
+
+// Resume lets a paused job go on, or one that is over run again. What has
+// arrived is not sent again.
+func (q *Queue) Resume(id string) error {
+	return q.with(id, func(j *job) error {
+		if j.State == JobPaused || j.State.Over() {
+			return q.again(j)
+		}
+		return nil
+	})
+}
+
+func (q *Queue) again(j *job) error {
+	if len(j.Sources) == 0 {
+		return &hufu.Error{Op: "resume", Kind: hufu.KindNotFound, Code: "spool_gone"}
+	}
+	j.State, j.Err, j.Ended = JobWaiting, nil, time.Time{}
+	return nil
+}
+
+// RetryFailed runs every failed job again; with profile, those that failed for
+// want of a login there.
+func (q *Queue) RetryFailed(profile string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range q.jobs {
+		mine := profile == "" || j.Profile == profile && j.Err != nil && j.Err.Kind == hufu.KindCredentials
+		if j.State == JobFailed && mine && len(j.Sources) > 0 {
+			if err := q.again(j); err != nil {
+				return err
+			}
+		}
+	}
+	q.pump()
+	return q.saved()
+}
+
+// Cancel gives a job up: what has arrived of unfinished files is removed.
+func (q *Queue) Cancel(id string) error {
+	return q.with(id, func(j *job) error {
+		switch {
+		case j.State.Over():
+		case j.cancel != nil:
+			j.cancel(transfer.ErrDiscard)
+			j.State = JobCanceled
+		default:
+			q.end(j, JobCanceled, nil)
+			j.dropSpool()
+		}
+		return nil
+	})
+}
+
+// Dismiss forgets a job that is over; with an empty id all that went well.
+func (q *Queue) Dismiss(id string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs = slices.DeleteFunc(q.jobs, func(j *job) bool {
+		gone := j.State.Over() && j.cancel == nil && (j.ID == id || id == "" && j.State != JobFailed)
+		if gone {
+			j.dropSpool()
+		}
+		return gone
+	})
+	return q.saved()
+}
+
+// Answer settles a conflict; with all, those of the same job that follow too.
+func (q *Queue) Answer(id string, question int, p transfer.Policy, all bool) error {
+	switch p {
+	case transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
+	default:
+		return &hufu.Error{Op: "answer", Kind: hufu.KindInvalid}
+	}
+	return q.with(id, func(j *job) error {
+		if j.Question == nil || j.Question.ID != question {
+			return nil // answered already, in another window
+		}
+		if all {
+			j.Conflict = p
+		}
+		j.Question = nil
+		j.answer <- p
+		return nil
+	})
+}
+
+// ask is transfer.Options.Ask.
+func (q *Queue) ask(ctx context.Context, j *job, c transfer.Conflict) (transfer.Policy, error) {
+	q.mu.Lock()
+	if j.Conflict != "" {
+		defer q.mu.Unlock()
+		return j.Conflict, nil
+	}
+	j.asked++
+	j.Question = &Question{j.asked, c.Local, c.Remote, c.From, c.Into}
+	j.answer = make(chan transfer.Policy, 1)
+	answer := j.answer
+	q.touchLocked()
+	q.mu.Unlock()
+	select {
+	case p := <-answer:
+		return p, nil
+	case <-ctx.Done():
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		j.Question = nil
+		return "", &hufu.Error{Op: "ask", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
+}
+
+// Jobs tells of all jobs, newest first. Changed is closed when it is worth
+// asking again.
+func (q *Queue) Jobs() (all []Job, changed <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range slices.Backward(q.jobs) {
+		v := j.Job
+		v.Sources, v.Failures = slices.Clone(j.Sources), slices.Clone(j.Failures)
+		if s := j.spool; s != nil && j.State == JobSpooling {
+			v.BytesDone, v.FilesDone = s.got.Load(), s.files.Load()
+		}
+		if e := j.engine; e != nil {
+			v.Active = e.Active()
+		}
+		all = append(all, v)
+	}
+	return all, q.changed
+}
+
+func (q *Queue) touch() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.touchLocked()
+}
+
+func (q *Queue) touchLocked() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// saved writes the journal after a change; the mutex is held.
+func (q *Queue) saved() error {
+	over := 0
+	for i, j := range slices.Backward(q.jobs) {
+		if j.State.Over() && j.cancel == nil {
+			if over++; over > maxOver {
+				j.dropSpool()
+				q.jobs = slices.Delete(q.jobs, i, i+1)
+			}
+		}
+	}
+	q.touchLocked()
+	return q.save()
+}
+
+func (q *Queue) save() error {
+	all := []kept{}
+	for _, j := range q.jobs {
+		if !j.Teach {
+			all = append(all, j.kept())
+		}
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return &hufu.Error{Op: "save transfers", Kind: hufu.KindInternal, Err: err}
+	}
+	return writeFile(q.path, data)
+}

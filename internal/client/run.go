@@ -1,0 +1,263 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"hufu"
+	"hufu/internal/transfer"
+)
+
+// How a queue waits for a server that is away, and measures.
+const (
+	offlineFirst = time.Second
+	offlineLast  = 30 * time.Second
+	sampleEvery  = 500 * time.Millisecond
+	// rateWeight is the share of the newest sample in the speed shown.
+	rateWeight = 0.3
+)
+
+// pump starts what may run; the mutex is held.
+func (q *Queue) pump() {
+	if q.closed {
+		return
+	}
+	running := 0
+	for _, j := range q.jobs {
+		if j.cancel != nil {
+			running++
+		}
+	}
+	for _, j := range q.jobs {
+		if running >= q.o.Parallel {
+			return
+		}
+		if j.State != JobWaiting || j.cancel != nil {
+			continue
+		}
+		running++
+		ctx, cancel := context.WithCancelCause(q.ctx)
+		j.cancel, j.State = cancel, JobRunning
+		q.wg.Go(func() { q.run(ctx, j) })
+	}
+}
+
+// end marks a job as over; the mutex is held.
+func (q *Queue) end(j *job, s JobState, err *hufu.Error) {
+	j.State, j.Err, j.Ended = s, err, time.Now()
+	j.Rate, j.Lanes, j.Question = 0, 0, nil
+}
+
+// run sees one job through. While the server is away it is tried again until
+// somebody pauses or cancels the job.
+func (q *Queue) run(ctx context.Context, j *job) {
+	wait := offlineFirst
+	var err error
+	for {
+		err = q.attempt(ctx, j)
+		if !again(err) || ctx.Err() != nil {
+			break
+		}
+		q.mu.Lock()
+		j.State, j.Err = JobOffline, asError(err)
+		q.touchLocked()
+		q.mu.Unlock()
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		wait = min(2*wait, offlineLast)
+	}
+	cause := context.Cause(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j.cancel(nil)
+	j.cancel, j.engine = nil, nil
+	j.Rate, j.Lanes, j.Question = 0, 0, nil
+	switch {
+	case errors.Is(cause, transfer.ErrDiscard):
+		q.end(j, JobCanceled, nil)
+		j.dropSpool()
+	case errors.Is(cause, errPaused):
+		if j.State != JobWaiting { // resumed meanwhile
+			j.State, j.Err = JobPaused, nil
+		}
+	case cause != nil:
+		j.State = JobWaiting // the program ends; it goes on with the next
+	case err != nil:
+		q.end(j, JobFailed, asError(err))
+	case j.Job.Failed > 0:
+		q.end(j, JobFailed, j.verdict())
+	default:
+		q.end(j, JobDone, nil)
+		j.dropSpool()
+	}
+	q.pump()
+	_ = q.saved() // there is nobody to tell; the next change tries again
+}
+
+// verdict is what a job says that ended with some names failed.
+func (j *job) verdict() *hufu.Error {
+	if j.Job.Failed == 1 && len(j.Failures) == 1 {
+		return j.Failures[0].Err
+	}
+	return &hufu.Error{Op: "transfer", Kind: hufu.KindExists, Code: "some_failed"}
+}
+
+// attempt runs a job once.
+func (q *Queue) attempt(ctx context.Context, j *job) error {
+	r, release, err := q.o.Remote(j.Profile, j.Teach, func(err error) { q.lost(j, err) })
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := r.LoggedIn(ctx); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	j.Same, j.Skipped, j.Job.Failed, j.Failures = 0, 0, 0, nil
+	if j.State == JobOffline {
+		j.State = JobRunning
+	}
+	j.Err = nil
+	q.touchLocked()
+	q.mu.Unlock()
+	o := transfer.Options{
+		Checksum: j.Checksum, Owner: r.Profile().User + "@" + r.Profile().Name, Strip: true, Me: r.Profile().User,
+		Ask:    func(ctx context.Context, c transfer.Conflict) (transfer.Policy, error) { return q.ask(ctx, j, c) },
+		Report: func(rep transfer.Report) { q.report(j, rep) },
+	}
+	e := transfer.New(r, o)
+	c, do, err := q.prepare(ctx, r, j, e)
+	if err != nil || c == nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	q.mu.Lock()
+	j.engine, j.last, j.lastTime = e, 0, time.Now()
+	q.mu.Unlock()
+	err = do(ctx, c.Sources)
+	q.sample(j, time.Now())
+	return err
+}
+
+// prepare settles where the sources go. Sources of this machine that are no
+// longer there are reported and left out; the copy is nil if none is left.
+func (q *Queue) prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engine) (*Copy, func(context.Context, []transfer.Source) error, error) {
+	if j.Put {
+		to, err := hufu.ParsePath(j.To)
+		if err != nil {
+			return nil, nil, err
+		}
+		var there []string
+		for _, s := range j.Sources {
+			if _, err := os.Lstat(s); err != nil {
+				q.report(j, transfer.Report{Local: s, Remote: to, Kind: hufu.File, Outcome: transfer.Failed, Err: missing("put", s, err, "")})
+				continue
+			}
+			there = append(there, s)
+		}
+		if len(there) == 0 {
+			return nil, nil, nil
+		}
+		c, err := r.PreparePut(ctx, there, to, true)
+		return c, e.Put, err
+	}
+	var fetch []Fetch
+	for _, s := range j.Sources {
+		p, err := hufu.ParsePath(s)
+		if err != nil {
+			return nil, nil, err
+		}
+		fetch = append(fetch, Fetch{Path: p})
+	}
+	c, err := r.PrepareGet(fetch, filepath.Clean(j.To)+string(filepath.Separator))
+	return c, e.Get, err
+}
+
+// lost is Options.Notify of the server of a job.
+func (q *Queue) lost(j *job, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case err != nil && j.State == JobRunning:
+		j.State, j.Err = JobOffline, asError(err)
+	case err == nil && j.State == JobOffline:
+		j.State, j.Err = JobRunning, nil
+	}
+	q.touchLocked()
+}
+
+func (q *Queue) report(j *job, r transfer.Report) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch r.Outcome {
+	case transfer.Same:
+		j.Same++
+	case transfer.Skipped:
+		j.Skipped++
+	case transfer.Failed:
+		j.Job.Failed++
+		if len(j.Failures) < maxFailures {
+			j.Failures = append(j.Failures, Failure{r.Local, r.Remote.Virtual(), asError(r.Err)})
+		}
+	}
+}
+
+// tick samples the running jobs and looks after the spools until the queue is
+// closed.
+func (q *Queue) tick() {
+	t := time.NewTicker(sampleEvery)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			q.mu.Lock()
+			busy := slices.DeleteFunc(slices.Clone(q.jobs), func(j *job) bool { return j.engine == nil && j.State != JobSpooling })
+			q.mu.Unlock()
+			for _, j := range busy {
+				q.sample(j, now)
+			}
+			if len(busy) > 0 {
+				q.reapSpools(now)
+				q.touch()
+			}
+		case <-q.ctx.Done():
+			return
+		}
+	}
+}
+
+// sample takes the engine's counters over into the job and measures the speed.
+func (q *Queue) sample(j *job, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var moved int64
+	switch {
+	case j.engine != nil:
+		s := &j.engine.Stats
+		j.Files, j.Bytes, j.Planned = s.Files.Load(), s.Bytes.Load(), s.Planned.Load()
+		j.FilesDone, j.BytesDone = s.FilesDone.Load(), s.BytesDone.Load()
+		j.Transferred, j.Resumed, j.Lanes = s.Transferred.Load(), s.Resumed.Load(), s.Lanes.Load()
+		moved = s.Sent.Load()
+	case j.spool != nil:
+		moved = j.spool.got.Load()
+	default:
+		return
+	}
+	if d := now.Sub(j.lastTime).Seconds(); d > 0 && !j.lastTime.IsZero() {
+		rate := float64(max(moved-j.last, 0)) / d
+		if j.Rate > 0 {
+			rate = rateWeight*rate + (1-rateWeight)*j.Rate
+		}
+		j.Rate = rate
+	}
+	j.last, j.lastTime = moved, now
+}

@@ -1,0 +1,225 @@
+package client
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"hufu"
+)
+
+// spoolReserve is the room, in bytes, that a spool must leave on the disk.
+const spoolReserve = 64 << 20
+
+// spoolPatience is how long a spool may stay without new bytes before it is
+// given up: the page that fed it is gone.
+const spoolPatience = 2 * time.Minute
+
+// spool is a folder of the client's own into which files are handed over
+// before they are transferred, so that the transfer can be resumed when the
+// one who handed them over is gone.
+type spool struct {
+	dir   string
+	root  *os.Root
+	size  int64 // announced
+	got   atomic.Int64
+	files atomic.Int64
+	fed   atomic.Int64 // unix nanoseconds of the last bytes
+	busy  atomic.Int64 // files being written now
+}
+
+func (q *Queue) spoolDir(id string) string { return filepath.Join(q.o.Dirs.State, "spool", id) }
+
+// Spool begins a put of files that are handed over piece by piece. files and
+// size are what is announced; there must be room for it.
+func (q *Queue) Spool(spec JobSpec, files, size int64) (string, error) {
+	if size < 0 || files < 0 {
+		return "", &hufu.Error{Op: "spool", Kind: hufu.KindInvalid}
+	}
+	base := filepath.Join(q.o.Dirs.State, "spool")
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return "", &hufu.Error{Op: "spool", Path: base, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	free, _, err := LocalSpace(base)
+	if err != nil {
+		return "", err
+	}
+	if size > free-spoolReserve {
+		return "", &hufu.Error{
+			Op: "spool", Path: base, Kind: hufu.KindQuota, Code: "spool_no_room",
+			Args: map[string]string{"need": strconv.FormatInt(size>>20, 10), "free": strconv.FormatInt(max(free-spoolReserve, 0)>>20, 10)},
+		}
+	}
+	spec.Put, spec.Sources = true, nil
+	j := newJob(spec)
+	j.State = JobSpooling
+	j.Files, j.Bytes = files, size
+	s := &spool{dir: q.spoolDir(j.ID), size: size}
+	s.fed.Store(time.Now().UnixNano())
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return "", &hufu.Error{Op: "spool", Path: s.dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	if s.root, err = os.OpenRoot(s.dir); err != nil {
+		return "", &hufu.Error{Op: "spool", Path: s.dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	j.spool = s
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.jobs = append(q.jobs, j)
+	return j.ID, q.saved()
+}
+
+// spooling finds a job that takes files, and its spool, which is busy until
+// the caller says otherwise.
+func (q *Queue) spooling(id string) (*job, *spool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j := q.find(id)
+	if j == nil || j.State != JobSpooling {
+		return nil, nil, &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
+	}
+	j.spool.busy.Add(1)
+	return j, j.spool, nil
+}
+
+// SpoolFile takes over one file, or makes a folder when size is negative.
+func (q *Queue) SpoolFile(id string, p hufu.Path, size int64, mtime time.Time, from io.Reader) error {
+	_, s, err := q.spooling(id)
+	if err != nil {
+		return err
+	}
+	defer s.busy.Add(-1)
+	if p.IsRoot() || p.Reserved() {
+		return &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindInvalidPath, Code: "name_reserved"}
+	}
+	if size > s.size-s.got.Load() {
+		return &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindInvalid, Code: "spool_more_than_announced"}
+	}
+	if err := s.take(p, size, mtime, from); err != nil {
+		return spoolError(p, err)
+	}
+	q.touch()
+	return nil
+}
+
+func spoolError(p hufu.Path, err error) error {
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		return e
+	}
+	e := &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		e.Kind, e.Code = hufu.KindQuota, "disk_full"
+	}
+	return e
+}
+
+// feed counts what arrives.
+type feed struct {
+	s    *spool
+	from io.Reader
+}
+
+func (f feed) Read(b []byte) (int, error) {
+	n, err := f.from.Read(b)
+	f.s.got.Add(int64(n))
+	f.s.fed.Store(time.Now().UnixNano())
+	return n, err
+}
+
+func (s *spool) take(p hufu.Path, size int64, mtime time.Time, from io.Reader) error {
+	name := filepath.FromSlash(p.String())
+	if size < 0 {
+		return s.root.MkdirAll(name, 0o700)
+	}
+	if dir := path.Dir(p.String()); dir != "." {
+		if err := s.root.MkdirAll(filepath.FromSlash(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	f, err := s.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, feed{s, io.LimitReader(from, size)})
+	if err == nil && n != size {
+		err = &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindNetwork, Code: "spool_cut", Err: io.ErrUnexpectedEOF}
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		s.got.Add(-n)
+		_ = s.root.Remove(name)
+		return err
+	}
+	s.files.Add(1)
+	if mtime.IsZero() {
+		return nil
+	}
+	return s.root.Chtimes(name, mtime, mtime)
+}
+
+// SpoolDone says that all has been handed over; the transfer begins.
+func (q *Queue) SpoolDone(id string) error {
+	j, s, err := q.spooling(id)
+	if err != nil {
+		return err
+	}
+	defer s.busy.Add(-1)
+	list, err := os.ReadDir(s.dir)
+	if err != nil {
+		return spoolError(hufu.Path{}, err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if j.State != JobSpooling {
+		return &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
+	}
+	j.Sources = nil
+	for _, d := range list {
+		j.Sources = append(j.Sources, filepath.Join(s.dir, d.Name()))
+	}
+	j.State = JobWaiting
+	q.pump()
+	return q.saved()
+}
+
+// dropSpool removes a job's spool; the mutex is held.
+func (j *job) dropSpool() {
+	if j.spool == nil {
+		return
+	}
+	if j.spool.root != nil {
+		_ = j.spool.root.Close()
+	}
+	_ = os.RemoveAll(j.spool.dir)
+	j.spool = nil
+}
+
+// reapSpools gives up the spools that nobody feeds any more.
+func (q *Queue) reapSpools(now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range q.jobs {
+		if j.State == JobSpooling && j.spool.busy.Load() == 0 && now.Sub(time.Unix(0, j.spool.fed.Load())) > spoolPatience {
+			q.end(j, JobFailed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"})
+			j.dropSpool()
+		}
+	}
+}
+
+// clearSpools removes the spools that no job owns.
+func (q *Queue) clearSpools() {
+	list, err := os.ReadDir(filepath.Join(q.o.Dirs.State, "spool"))
+	if err != nil {
+		return
+	}
+	for _, d := range list {
+		if j := q.find(d.Name()); j == nil || j.spool == nil {
+			_ = os.RemoveAll(q.spoolDir(d.Name()))
+		}
+	}
+}

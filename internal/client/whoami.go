@@ -1,0 +1,42 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"hufu/internal/identity"
+)
+
+// Who is whom the server sees, and until when.
+type Who struct {
+	User, Device string
+	Server       string // program and version
+	LoggedIn     error  // nil, or why there is no login
+	Serial       string
+	NotAfter     time.Time
+	Teach        int // port of the teaching listener, 0 if there is none
+}
+
+// Whoami asks the server whom it sees.
+func (r *Remote) Whoami(ctx context.Context) (Who, error) {
+	a, err := r.Connect(ctx)
+	if err != nil {
+		return Who{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := Who{User: a.User, Device: a.Device, Server: a.Program, LoggedIn: notLoggedIn(a), Teach: int(a.Teach)}
+	if r.tls == nil {
+		return w, nil
+	}
+	pair, err := r.p.Certificate()
+	if err != nil {
+		return w, err
+	}
+	leaf, err := identity.ParseCert(pair.Certificate[0])
+	if err != nil {
+		return w, err
+	}
+	w.Serial, w.NotAfter = identity.Serial(leaf), leaf.NotAfter
+	return w, nil
+}

@@ -1,0 +1,471 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// A lane's files are made durable together when this many, or this many bytes,
+// are staged, or when no answer is awaited.
+const (
+	groupFiles = 1024
+	groupBytes = 16 << 20
+)
+
+// Get copies sources from the far side: for each, Far is what to fetch and
+// Side the name it gets.
+func (e *Engine) Get(ctx context.Context, sources []Source) error {
+	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func() { return e.planGet(ctx, sources, larges) }, e.getLarge, e.getLane)
+}
+
+func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *item) (after func()) {
+	if len(sources) > 1 {
+		e.written = &nameSet{names: map[[16]byte]struct{}{}}
+	}
+	var first []folderJob
+	var metaMu sync.Mutex
+	var metas []folderMeta
+	made := &staged{e: e}
+	planFolder := func(p pair) (folderJob, bool) {
+		if p.target != nil && p.target.Kind != hufu.Folder {
+			e.fail(p, &hufu.Error{
+				Op: "get", Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
+				Args: map[string]string{"target": p.near.Local, "kind": p.target.Kind.String()},
+			})
+			return folderJob{}, false
+		}
+		created := p.target == nil
+		if created {
+			meta := disk.Meta{Mode: p.source.Mode | 0o700}
+			made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Mkdir(p.near.Path, meta, true) }, func(r disk.Result) {
+				if r.Err != nil {
+					e.fail(p, r.Err)
+					return
+				}
+				e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made})
+			})
+		}
+		if created || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
+			metaMu.Lock()
+			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}})
+			metaMu.Unlock()
+		}
+		return folderJob{p, created}, true
+	}
+	for _, s := range sources {
+		p := pair{near: s.Side, far: s.Far}
+		if s.Contents {
+			first = append(first, folderJob{pair: p})
+			continue
+		}
+		var err error
+		if p.source, err = e.far.Stat(ctx, s.Far); err == nil {
+			p.target, err = nearStat(s.Side)
+		}
+		if err != nil {
+			e.fail(p, err)
+			continue
+		}
+		if p.source.Kind == hufu.Folder {
+			if j, ok := planFolder(p); ok {
+				first = append(first, j)
+			}
+			continue
+		}
+		e.planOneGet(ctx, p, made, larges)
+	}
+	walk(ctx, first, func(j folderJob, s *stack) {
+		var far []hufu.Entry
+		if err := e.far.List(ctx, j.far, func(t hufu.Entry) error { far = append(far, t); return nil }); err != nil {
+			e.fail(j.pair, err)
+			return
+		}
+		there := map[string]hufu.Entry{}
+		if !j.fresh {
+			err := j.near.Store.List(j.near.Path, func(t hufu.Entry) error { there[t.Name] = t; return nil })
+			if err != nil {
+				e.fail(j.pair, err)
+				return
+			}
+		}
+		for _, t := range far {
+			if ctx.Err() != nil {
+				return
+			}
+			p := pair{source: t}
+			var err error
+			if p.near, err = j.near.join(t.Name); err == nil {
+				p.far, err = j.far.Join(t.Name)
+			}
+			if err != nil {
+				e.fail(pair{near: j.near, far: j.far, source: t}, err)
+				continue
+			}
+			if x, ok := there[t.Name]; ok {
+				p.target = &x
+			}
+			if t.Kind == hufu.Folder {
+				if f, ok := planFolder(p); ok {
+					s.push(f)
+				}
+				continue
+			}
+			e.planOneGet(ctx, p, made, larges)
+		}
+	})
+	return func() {
+		made.commit(ctx)
+		e.setNear(ctx, metas)
+	}
+}
+
+func nearStat(s Side) (*hufu.Entry, error) {
+	t, err := s.Store.Stat(s.Path)
+	switch {
+	case hufu.KindOf(err) == hufu.KindNotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &t, nil
+}
+
+func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges chan<- *item) {
+	if p.source.Kind == hufu.File {
+		e.Stats.Files.Add(1)
+		e.Stats.Bytes.Add(p.source.Size)
+	}
+	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
+	if p.source.Kind == hufu.Other {
+		r.Outcome, r.Err = Skipped, &hufu.Error{Op: "get", Path: p.far.Virtual(), Kind: hufu.KindUnsupported, Code: "special_file"}
+		e.report(r)
+		return
+	}
+	if !e.written.take(p.near.Local) {
+		e.fail(p, &hufu.Error{Op: "get", Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.near.Local}})
+		return
+	}
+	v := e.judge(ctx, p, func() (bool, error) { return e.sameAsFar(ctx, p) })
+	if v.rename {
+		name := freeName(p.near.Path.Base(), func(n string) bool {
+			q, err := p.near.Path.Parent().Join(n)
+			if err != nil {
+				return false
+			}
+			t, err := nearStat(Side{Store: p.near.Store, Path: q})
+			return err == nil && t != nil
+		})
+		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
+		near, err := parent.join(name)
+		if err != nil {
+			e.fail(p, err)
+			return
+		}
+		p.near, r.Local = near, near.Local
+		e.written.take(near.Local)
+	}
+	if v.outcome != Transferred {
+		if v.outcome == Failed {
+			e.fail(p, v.err)
+			return
+		}
+		r.Outcome, r.Err = v.outcome, v.err
+		e.Stats.BytesDone.Add(p.source.Size)
+		e.report(r)
+		return
+	}
+	mode := p.source.Mode
+	if e.o.Strip && p.source.By != "" && p.source.By != e.o.Me {
+		mode &^= 0o111
+	}
+	p.source.Mode = mode
+	if p.source.Kind == hufu.Link {
+		meta := disk.Meta{Mode: 0o777, MTime: p.source.MTime}
+		made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Symlink(p.near.Path, p.source.Target, meta, v.cond) }, func(res disk.Result) {
+			if res.Err != nil {
+				e.fail(p, res.Err)
+				return
+			}
+			r.Outcome = Transferred
+			e.report(r)
+		})
+		return
+	}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond}
+	if it.from.Size > largeAbove {
+		select {
+		case larges <- it:
+		case <-ctx.Done():
+		}
+		return
+	}
+	e.queue.addSmall(it)
+}
+
+func (e *Engine) sameAsFar(ctx context.Context, p pair) (bool, error) {
+	near, err := p.near.Store.Digest(p.near.Path, nil)
+	if err != nil {
+		return false, err
+	}
+	far := p.source
+	if far.Digest.IsZero() || e.o.Checksum {
+		if far, err = e.far.Digest(ctx, p.far); err != nil {
+			return false, err
+		}
+	}
+	return near.Digest == far.Digest, nil
+}
+
+// getLarge lets the lanes fetch the chunks of one file and gives it its name.
+func (e *Engine) getLarge(ctx context.Context, it *item) {
+	e.setActive(it, true)
+	defer e.setActive(it, false)
+	entry, resumed, err := e.getUpload(ctx, it)
+	if err != nil {
+		e.failItem(it, err)
+		return
+	}
+	r := it.rep(Transferred, nil)
+	r.Digest, r.Resumed = entry.Digest, resumed
+	e.report(r)
+}
+
+func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, resumed int64, err error) {
+	size := it.from.Size
+	up, err := it.store.OpenUpload(disk.UploadKey{Path: it.path, Size: size, Source: it.from.Version, Owner: e.o.Owner})
+	if err != nil {
+		return entry, 0, err
+	}
+	defer func() { _ = up.Close() }()
+	l := &large{it: it, target: up, end: make(chan struct{})}
+	missing := int64(0)
+	for i := range up.Missing() {
+		l.todo = append(l.todo, i)
+		missing += int64(digest.ChunkLen(size, i))
+	}
+	slices.Reverse(l.todo)
+	l.resumed.Store(size - missing)
+	e.Stats.Resumed.Add(size - missing)
+	e.Stats.BytesDone.Add(size - missing)
+	it.done.Store(size - missing)
+	it.large = l
+	e.queue.addLarge(l)
+	<-l.end
+	if err := e.queue.failure(l); err != nil {
+		if hufu.KindOf(err) == hufu.KindChanged || discarded(ctx) {
+			_ = up.Abort() // nothing of another version can be used
+		}
+		return entry, 0, err
+	}
+	root := digest.Root(up.CVs())
+	if !it.from.Digest.IsZero() && it.from.Digest != root {
+		_ = up.Abort()
+		return entry, 0, &hufu.Error{
+			Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs",
+			Args: map[string]string{"want": it.from.Digest.String(), "got": root.String()},
+		}
+	}
+	entry, err = up.Commit(ctx, root, disk.Meta{Mode: it.from.Mode, MTime: it.from.MTime, Digest: root}, it.cond)
+	return entry, l.resumed.Load(), err
+}
+
+// getLane is putLane's counterpart.
+func (e *Engine) getLane(ctx context.Context, n int) error {
+	var g *group
+	return e.onLanes(ctx, n, func(lane Lane, t task) error {
+		if g == nil || g.lane != lane {
+			g = &group{e: e, ctx: context.WithoutCancel(ctx), lane: lane}
+		}
+		if t.it.large != nil {
+			return e.fetchChunk(lane, t)
+		}
+		return g.fetch(t)
+	})
+}
+
+func (e *Engine) fetchChunk(lane Lane, t task) error {
+	l := t.it.large
+	size := digest.ChunkLen(t.it.from.Size, t.index)
+	err := lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(data []byte, hole bool, want digest.CV, err error) {
+		if err == nil {
+			err = e.storeChunk(l, t.index, size, data, hole, want)
+		}
+		if err == nil {
+			n := int64(size)
+			t.it.done.Add(n)
+			e.Stats.BytesDone.Add(n)
+			e.Stats.Sent.Add(int64(len(data)))
+		}
+		e.over(t, err)
+	})
+	if err != nil {
+		e.queue.finished(t, true, nil)
+	}
+	return err
+}
+
+func (e *Engine) storeChunk(l *large, index int64, size int, data []byte, hole bool, want digest.CV) error {
+	if hole {
+		cv := digest.Zeros(size, index)
+		if cv != want {
+			return chunkDiffers()
+		}
+		return l.target.WriteHole(index, cv)
+	}
+	if len(data) != size {
+		return &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
+	}
+	cv := digest.Chunk(data, index)
+	if cv != want {
+		return chunkDiffers()
+	}
+	return l.target.WriteChunk(index, data, cv)
+}
+
+func chunkDiffers() error {
+	return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
+}
+
+// group stages the small files that come over one lane and makes them durable
+// together. It lives on the lane's reading goroutine.
+type group struct {
+	e     *Engine
+	ctx   context.Context
+	lane  Lane
+	store *disk.Store
+	batch *disk.Batch
+	tasks []task
+	got   []hufu.Digest
+}
+
+func (g *group) fetch(t task) error {
+	it := t.it
+	err := g.lane.Get(it.remote, it.from.Version, it.from.Size, func(entry hufu.Entry, data []byte, err error) {
+		g.arrived(t, entry, data, err)
+		if g.batch != nil && (g.lane.Unanswered() == 0 || g.batch.Len() >= groupFiles || g.batch.Bytes() >= groupBytes) {
+			g.commit()
+		}
+	})
+	if err != nil {
+		g.e.queue.finished(t, true, nil)
+	}
+	return err
+}
+
+func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
+	it := t.it
+	if err == nil {
+		d := digest.Sum(data)
+		switch {
+		case int64(len(data)) != entry.Size:
+			err = &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
+		case d != entry.Digest, !it.from.Digest.IsZero() && it.from.Version == entry.Version && d != it.from.Digest:
+			err = &hufu.Error{
+				Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs",
+				Args: map[string]string{"want": entry.Digest.String(), "got": d.String()},
+			}
+		default:
+			if g.batch != nil && g.store != it.store {
+				g.commit()
+			}
+			if g.batch == nil {
+				g.store, g.batch = it.store, it.store.Batch()
+			}
+			g.batch.Put(it.path, data, disk.Meta{Mode: it.from.Mode, MTime: entry.MTime, Digest: d}, it.cond)
+			g.tasks, g.got = append(g.tasks, t), append(g.got, d)
+			g.e.Stats.Sent.Add(int64(len(data)))
+			return
+		}
+	}
+	if errors.Is(err, ErrLost) {
+		g.e.over(t, err)
+		return
+	}
+	g.e.failItem(it, err)
+	g.e.over(t, nil)
+}
+
+func (g *group) commit() {
+	for i, r := range g.batch.Commit(g.ctx) {
+		t := g.tasks[i]
+		if r.Err != nil {
+			g.e.failItem(t.it, r.Err)
+		} else {
+			g.e.Stats.BytesDone.Add(t.it.from.Size)
+			rep := t.it.rep(Transferred, nil)
+			rep.Digest = g.got[i]
+			g.e.report(rep)
+		}
+		g.e.over(t, nil)
+	}
+	g.batch, g.tasks, g.got = nil, g.tasks[:0], g.got[:0]
+}
+
+// staged is the folders and links that are made on this side; many become
+// durable together.
+type staged struct {
+	e     *Engine
+	mu    sync.Mutex
+	store *disk.Store
+	batch *disk.Batch
+	then  []func(disk.Result)
+}
+
+// add stages one operation; then gets its result at the latest with commit.
+func (s *staged) add(ctx context.Context, at *disk.Store, op func(*disk.Batch), then func(disk.Result)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.batch != nil && (s.store != at || s.batch.Len() >= groupFiles) {
+		s.commitLocked(ctx)
+	}
+	if s.batch == nil {
+		s.store, s.batch = at, at.Batch()
+	}
+	op(s.batch)
+	s.then = append(s.then, then)
+}
+
+func (s *staged) commit(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.commitLocked(ctx)
+}
+
+func (s *staged) commitLocked(ctx context.Context) {
+	if s.batch == nil {
+		return
+	}
+	for i, r := range s.batch.Commit(ctx) {
+		s.then[i](r)
+	}
+	s.batch, s.then = nil, s.then[:0]
+}
+
+// setNear sets modes and times of folders when all files are in place,
+// deepest first.
+func (e *Engine) setNear(ctx context.Context, metas []folderMeta) {
+	slices.Reverse(metas)
+	for len(metas) > 0 {
+		n := 0
+		b := metas[0].near.Store.Batch()
+		for n < len(metas) && n < groupFiles && metas[n].near.Store == metas[0].near.Store {
+			m := metas[n]
+			b.SetMeta(m.near.Path, disk.Meta{Mode: m.meta.Mode, MTime: m.meta.MTime})
+			n++
+		}
+		for i, r := range b.Commit(ctx) {
+			if r.Err != nil {
+				m := metas[i]
+				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, r.Err)
+			}
+		}
+		metas = metas[n:]
+	}
+}

@@ -1,0 +1,256 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+)
+
+// planners is how many folders are compared at the same time, so that a far
+// link's round trips overlap.
+const planners = 32
+
+// errAborted stands for a file that was not finished because the whole
+// transfer ended; the reason is the transfer's.
+var errAborted = errors.New("transfer ended")
+
+// Side is where a transfer reads or writes on this machine.
+type Side struct {
+	Store *disk.Store
+	Path  hufu.Path // in Store
+	Local string    // the same as people write it
+}
+
+func (s Side) join(name string) (Side, error) {
+	p, err := s.Path.Join(name)
+	return Side{s.Store, p, filepath.Join(s.Local, name)}, err
+}
+
+// pair is one name on both sides.
+type pair struct {
+	near   Side
+	far    hufu.Path
+	source hufu.Entry
+	target *hufu.Entry // nil when nothing is there
+}
+
+// folderJob compares one folder of the source with its target.
+type folderJob struct {
+	pair
+	fresh bool // the target folder was just made: it is empty
+}
+
+// stack is the folders still to compare, last in first out so that it stays
+// short, for a fixed number of planners.
+type stack struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	jobs []folderJob
+	busy int
+	over bool
+}
+
+func (s *stack) push(j folderJob) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs = append(s.jobs, j)
+	s.cond.Signal()
+}
+
+func (s *stack) pop() (folderJob, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.over {
+			return folderJob{}, false
+		}
+		if n := len(s.jobs); n > 0 {
+			j := s.jobs[n-1]
+			s.jobs = s.jobs[:n-1]
+			s.busy++
+			return j, true
+		}
+		if s.busy == 0 {
+			s.over = true
+			s.cond.Broadcast()
+			return folderJob{}, false
+		}
+		s.cond.Wait()
+	}
+}
+
+func (s *stack) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	if s.busy == 0 && len(s.jobs) == 0 {
+		s.cond.Broadcast()
+	}
+}
+
+func (s *stack) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.cond.Broadcast()
+}
+
+// walk compares folders until none is left. step handles one folder and may
+// push more.
+func walk(ctx context.Context, first []folderJob, step func(folderJob, *stack)) {
+	s := &stack{jobs: first}
+	s.cond = sync.NewCond(&s.mu)
+	defer context.AfterFunc(ctx, s.stop)()
+	var wg sync.WaitGroup
+	for range planners {
+		wg.Go(func() {
+			for {
+				j, ok := s.pop()
+				if !ok {
+					return
+				}
+				step(j, s)
+				s.done()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// folderMeta is set when everything below the folder is in place, because
+// placing it changes the time and may need the permission to write.
+type folderMeta struct {
+	near Side
+	far  hufu.Path
+	meta Meta
+}
+
+type verdict struct {
+	outcome Outcome // Transferred means: go on and transfer
+	cond    hufu.Condition
+	rename  bool
+	err     error
+}
+
+// judge decides what to do with a file or link whose target may exist.
+// compare says whether the contents are the same; it is called only when needed.
+func (e *Engine) judge(ctx context.Context, p pair, compare func() (bool, error)) verdict {
+	if p.target == nil {
+		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}}
+	}
+	s, t := p.source, *p.target
+	if s.Kind == t.Kind {
+		same := false
+		switch {
+		case s.Kind == hufu.Link:
+			same = s.Target == t.Target
+		case s.Kind == hufu.File && s.Size == t.Size:
+			if sameTime(s.MTime, t.MTime) && !e.o.Checksum {
+				same = true
+				break
+			}
+			var err error
+			if same, err = compare(); err != nil {
+				return verdict{outcome: Failed, err: err}
+			}
+		}
+		if same {
+			return verdict{outcome: Same}
+		}
+	}
+	if t.Kind == hufu.Folder || t.Kind == hufu.Other {
+		return verdict{outcome: Failed, err: &hufu.Error{
+			Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
+			Args: map[string]string{"target": p.far.Virtual(), "kind": t.Kind.String()},
+		}}
+	}
+	policy := e.o.Conflict
+	if e.o.Ask != nil {
+		var err error
+		e.askMu.Lock()
+		policy, err = e.o.Ask(ctx, Conflict{p.near.Local, p.far, s, t})
+		e.askMu.Unlock()
+		if err != nil {
+			return verdict{outcome: Failed, err: err}
+		}
+	}
+	return settle(policy, p)
+}
+
+func settle(policy Policy, p pair) verdict {
+	differs := &hufu.Error{
+		Op: "compare", Path: p.near.Local, Kind: hufu.KindExists, Code: "target_differs",
+		Args: map[string]string{"target": p.far.Virtual()},
+	}
+	replace := verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfVersion, Version: p.target.Version}}
+	if p.target.Version == "" { // a link has none
+		replace.cond = hufu.Condition{Kind: hufu.Always}
+	}
+	switch policy {
+	case Skip:
+		return verdict{outcome: Skipped, err: differs}
+	case Replace:
+		return replace
+	case Newer:
+		if p.source.MTime.After(p.target.MTime) && !sameTime(p.source.MTime, p.target.MTime) {
+			return replace
+		}
+		return verdict{outcome: Skipped, err: differs}
+	case Rename:
+		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}, rename: true}
+	default:
+		return verdict{outcome: Failed, err: differs}
+	}
+}
+
+// sameTime compares at the coarser side's precision: a time without fraction
+// comes from a store that keeps whole seconds, and so on.
+func sameTime(a, b time.Time) bool {
+	d := a.Sub(b).Abs()
+	for _, step := range []time.Duration{time.Second, time.Microsecond, 100 * time.Nanosecond} {
+		if a.Nanosecond()%int(step) == 0 || b.Nanosecond()%int(step) == 0 {
+			return d < step
+		}
+	}
+	return d == 0
+}
+
+// freeName finds a name beside the taken ones: "report (2).txt".
+func freeName(name string, taken func(string) bool) string {
+	ext := filepath.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	if stem == "" {
+		stem, ext = name, ""
+	}
+	for n := 2; ; n++ {
+		suffix := fmt.Sprintf(" (%d)", n)
+		s := stem
+		if over := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; over > 0 {
+			s = s[:max(1, len(s)-over)]
+		}
+		if c := s + suffix + ext; !taken(c) {
+			return c
+		}
+	}
+}
+
+func within(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		c := *e
+		if c.Path == "" || !stops(err) {
+			c.Path = path
+		}
+		return &c
+	}
+	return &hufu.Error{Op: op, Path: path, Kind: hufu.KindInternal, Err: err}
+}

@@ -1,0 +1,567 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// openers is how many large files are in flight at a time: enough to hide the
+// round trips of opening and committing.
+const openers = 4
+
+// largeAbove is the size in bytes from which a file is an upload of chunks;
+// up to it the file travels in one frame.
+const largeAbove = hufu.ChunkSize
+
+// Source is one thing to transfer and the name it gets.
+type Source struct {
+	Side
+	Far hufu.Path
+	// Contents means what is in the folder, not the folder itself.
+	Contents bool
+}
+
+// Put copies sources to the far side. The error is what ended the transfer as
+// a whole; what became of each name is in the reports.
+func (e *Engine) Put(ctx context.Context, sources []Source) error {
+	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func() { return e.planPut(ctx, sources, larges) }, e.putLarge, e.putLane)
+}
+
+// run starts the planner, the goroutines that see large files through, and the
+// lanes, waits until all files are in place, calls what the planner left to be
+// done after that, and ends the lanes.
+func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *item) func(),
+	one func(context.Context, *item), lane func(context.Context, int) error,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	e.fatal = cancel
+	defer context.AfterFunc(ctx, e.queue.abort)()
+	larges := make(chan *item, maxWaiting)
+	var opening, lanes sync.WaitGroup
+	for range openers {
+		opening.Go(func() {
+			for it := range larges {
+				if ctx.Err() == nil {
+					one(ctx, it)
+				}
+			}
+		})
+	}
+	for i := range e.o.Lanes {
+		lanes.Go(func() {
+			if err := lane(ctx, i); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	after := plan(ctx, larges)
+	e.Stats.Planned.Store(true)
+	close(larges)
+	opening.Wait()
+	if e.queue.drain() {
+		after()
+	}
+	e.queue.close()
+	lanes.Wait()
+	if err := context.Cause(ctx); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
+		}
+		return err
+	}
+	return nil
+}
+
+func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *item) (after func()) {
+	if len(sources) > 1 {
+		e.written = &nameSet{names: map[[16]byte]struct{}{}}
+	}
+	var first []folderJob
+	var metaMu sync.Mutex
+	var metas []folderMeta
+	planFolder := func(p pair) (folderJob, bool) {
+		made, err := e.far.Mkdir(ctx, p.far, p.source.Mode|0o700, false)
+		if err != nil {
+			e.fail(p, err)
+			return folderJob{}, false
+		}
+		if made {
+			e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made})
+		}
+		if made || p.target == nil || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
+			metaMu.Lock()
+			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}})
+			metaMu.Unlock()
+		}
+		return folderJob{p, made}, true
+	}
+	for _, s := range sources {
+		if s.Contents {
+			first = append(first, folderJob{pair: pair{near: s.Side, far: s.Far}})
+			continue
+		}
+		p := pair{near: s.Side, far: s.Far}
+		var err error
+		if p.source, err = s.Store.Stat(s.Path); err == nil {
+			p.target, err = e.farStat(ctx, s.Far)
+		}
+		if err != nil {
+			e.fail(p, err)
+			continue
+		}
+		if p.source.Kind == hufu.Folder {
+			if j, ok := planFolder(p); ok {
+				first = append(first, j)
+			}
+			continue
+		}
+		e.planOnePut(ctx, p, larges, func(n string) bool { return e.farTaken(ctx, s.Far.Parent(), n) })
+	}
+	walk(ctx, first, func(j folderJob, s *stack) {
+		there := map[string]hufu.Entry{}
+		if !j.fresh {
+			err := e.far.List(ctx, j.far, func(t hufu.Entry) error { there[t.Name] = t; return nil })
+			if err != nil {
+				e.fail(j.pair, err)
+				return
+			}
+		}
+		var here []hufu.Entry
+		err := j.near.Store.List(j.near.Path, func(t hufu.Entry) error { here = append(here, t); return nil })
+		if err != nil {
+			e.fail(j.pair, err)
+			return
+		}
+		for _, t := range here {
+			if ctx.Err() != nil {
+				return
+			}
+			p := pair{source: t}
+			if p.near, err = j.near.join(t.Name); err == nil {
+				p.far, err = j.far.Join(t.Name)
+			}
+			if err != nil {
+				e.fail(pair{near: j.near, far: j.far, source: t}, err)
+				continue
+			}
+			if x, ok := there[t.Name]; ok {
+				p.target = &x
+			}
+			if t.Kind == hufu.Folder {
+				if f, ok := planFolder(p); ok {
+					s.push(f)
+				}
+				continue
+			}
+			e.planOnePut(ctx, p, larges, func(n string) bool { _, ok := there[n]; return ok })
+		}
+	})
+	return func() { e.setFolders(ctx, metas) }
+}
+
+func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) {
+	t, err := e.far.Stat(ctx, p)
+	switch {
+	case hufu.KindOf(err) == hufu.KindNotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &t, nil
+}
+
+func (e *Engine) farTaken(ctx context.Context, folder hufu.Path, name string) bool {
+	p, err := folder.Join(name)
+	if err != nil {
+		return false
+	}
+	t, err := e.farStat(ctx, p)
+	return err == nil && t != nil
+}
+
+// planOnePut decides about one file or link and queues it.
+func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, taken func(string) bool) {
+	if p.source.Kind == hufu.File {
+		e.Stats.Files.Add(1)
+		e.Stats.Bytes.Add(p.source.Size)
+	}
+	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
+	if p.source.Kind == hufu.Other {
+		r.Outcome, r.Err = Skipped, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindUnsupported, Code: "special_file"}
+		e.report(r)
+		return
+	}
+	if !e.written.take(p.far.String()) {
+		e.fail(p, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.far.Virtual()}})
+		return
+	}
+	v := e.judge(ctx, p, func() (bool, error) { return e.sameContent(ctx, p) })
+	if v.rename {
+		name := freeName(p.far.Base(), taken)
+		far, err := p.far.Parent().Join(name)
+		if err != nil {
+			e.fail(p, err)
+			return
+		}
+		p.far, r.Remote = far, far
+		e.written.take(far.String())
+	}
+	if v.outcome != Transferred {
+		if r.Outcome, r.Err = v.outcome, v.err; v.outcome == Failed {
+			e.fail(p, v.err)
+			return
+		}
+		e.Stats.BytesDone.Add(p.source.Size)
+		e.report(r)
+		return
+	}
+	if p.source.Kind == hufu.Link {
+		err := e.far.Link(ctx, p.far, p.source.Target, p.source.MTime, v.cond)
+		if hufu.KindOf(err) == hufu.KindExists { // perhaps made before the answer was lost
+			if t, statErr := e.farStat(ctx, p.far); statErr == nil && t != nil && t.Kind == hufu.Link && t.Target == p.source.Target {
+				err = nil
+			}
+		}
+		if err != nil {
+			e.fail(p, err)
+			return
+		}
+		r.Outcome = Transferred
+		e.report(r)
+		return
+	}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond}
+	if it.from.Size > largeAbove {
+		select {
+		case larges <- it:
+		case <-ctx.Done():
+		}
+		return
+	}
+	e.queue.addSmall(it)
+}
+
+// sameContent compares digests, the local one computed now.
+func (e *Engine) sameContent(ctx context.Context, p pair) (bool, error) {
+	near, err := p.near.Store.Digest(p.near.Path, nil)
+	if err != nil {
+		return false, err
+	}
+	far := *p.target
+	if far.Digest.IsZero() || e.o.Checksum {
+		if far, err = e.far.Digest(ctx, p.far); err != nil {
+			return false, err
+		}
+	}
+	return near.Digest == far.Digest, nil
+}
+
+// fail reports a name that did not make it, and ends the transfer if the
+// reason is not the name's alone.
+func (e *Engine) fail(p pair, err error) {
+	if stops(err) {
+		e.fatal(err)
+	}
+	e.report(Report{
+		Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size,
+		Outcome: Failed, Err: within("put", p.near.Local, err),
+	})
+}
+
+func (e *Engine) failItem(it *item, err error) {
+	if errors.Is(err, errAborted) {
+		return // the transfer's own error says it
+	}
+	if stops(err) {
+		e.fatal(err)
+		return
+	}
+	e.report(it.rep(Failed, within("transfer", it.local, err)))
+}
+
+// putLarge opens an upload, lets the lanes carry its chunks, and commits it.
+func (e *Engine) putLarge(ctx context.Context, it *item) {
+	e.setActive(it, true)
+	defer e.setActive(it, false)
+	entry, resumed, err := e.putUpload(ctx, it)
+	if err != nil {
+		e.failItem(it, err)
+		return
+	}
+	r := it.rep(Transferred, nil)
+	r.Digest, r.Resumed = entry.Digest, resumed
+	e.report(r)
+}
+
+func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, resumed int64, err error) {
+	f, err := it.store.Open(it.path)
+	if err != nil {
+		return entry, 0, err
+	}
+	defer func() { _ = f.Close() }()
+	it.from = f.Entry()
+	size := it.from.Size
+	if size <= largeAbove {
+		return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"}
+	}
+	cvs := make([]digest.CV, digest.Chunks(size))
+	// An upload that the server has lost (its disk went back in time, or it
+	// expired) is opened again, a few times.
+	for range 3 {
+		up, err := e.far.Open(ctx, it.remote, size, it.from.Version)
+		if err != nil {
+			return entry, 0, err
+		}
+		l := &large{it: it, upload: up.ID, cvs: cvs, known: up.CVs, end: make(chan struct{})}
+		for i := int64(len(cvs)) - 1; i >= 0; i-- {
+			l.todo = append(l.todo, i)
+		}
+		e.Stats.BytesDone.Add(-it.done.Swap(0))
+		it.large = l
+		l.source = f
+		e.queue.addLarge(l)
+		<-l.end
+		if err := e.queue.failure(l); err != nil {
+			if hufu.CodeOf(err) == "upload_unknown" {
+				continue
+			}
+			if discarded(ctx) {
+				e.abandon(ctx, up.ID)
+			}
+			return entry, 0, err
+		}
+		m := Meta{it.from.Mode, it.from.MTime}
+		entry, err = e.far.Commit(ctx, up.ID, it.remote, digest.Root(cvs), m, it.cond)
+		if hufu.CodeOf(err) == "upload_unknown" || hufu.CodeOf(err) == "upload_incomplete" {
+			continue
+		}
+		return entry, l.resumed.Load(), err
+	}
+	return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindUnavailable, Code: "upload_unknown"}
+}
+
+// putLane carries tasks over one lane until there are none, and gets itself a
+// new lane when one is lost. Its error ends the transfer.
+func (e *Engine) putLane(ctx context.Context, n int) error {
+	buf := make([]byte, hufu.ChunkSize)
+	return e.onLanes(ctx, n, func(lane Lane, t task) error {
+		if t.it.large != nil {
+			return e.sendChunk(lane, t, buf)
+		}
+		return e.sendSmall(ctx, lane, t, buf)
+	})
+}
+
+// onLanes runs do for tasks as they come. An error of do is the lane's, and the
+// task is then back in the queue.
+func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
+	for {
+		t, ok := e.queue.next(n == 0, true)
+		if !ok {
+			return nil
+		}
+		lane, err := e.far.Lane(ctx)
+		if err != nil {
+			e.queue.finished(t, true, nil)
+			return err
+		}
+		e.Stats.Lanes.Add(1)
+		err = e.onLane(ctx, lane, n, t, do)
+		_ = lane.Close() // waits until every answer is given or given up
+		e.Stats.Lanes.Add(-1)
+		if err != nil && stops(err) && hufu.KindOf(err) != hufu.KindNetwork && hufu.KindOf(err) != hufu.KindUnavailable {
+			return err
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(Lane, task) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = lane.Close() })
+	defer stop()
+	for {
+		if err := do(lane, t); err != nil {
+			return err
+		}
+		var ok bool
+		if t, ok = e.queue.next(n == 0, false); ok {
+			continue
+		}
+		if err := lane.Flush(); err != nil {
+			return err
+		}
+		if t, ok = e.queue.next(n == 0, true); !ok {
+			return nil
+		}
+	}
+}
+
+// ErrLost in an error's chain says that the lane was lost and nobody knows
+// whether the request was carried out.
+var ErrLost = errors.New("lane lost")
+
+// over gives a task back or reports it, from the answer to its request.
+func (e *Engine) over(t task, err error) {
+	switch {
+	case errors.Is(err, ErrLost):
+		t.it.lost = true
+		e.queue.finished(t, true, nil)
+	default:
+		e.queue.finished(t, false, err)
+	}
+}
+
+func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
+	l := t.it.large
+	f := l.source
+	off := t.index * hufu.ChunkSize
+	data := buf[:digest.ChunkLen(t.it.from.Size, t.index)]
+	hole := f.NextData(off) >= off+int64(len(data))
+	var err error
+	if hole {
+		clear(data)
+	} else if err = f.Check(); err == nil {
+		err = readFull(f, data, off)
+	}
+	if err == nil {
+		err = f.Check()
+	}
+	if err != nil {
+		e.queue.finished(t, false, err)
+		return nil
+	}
+	cv := digest.Chunk(data, t.index)
+	l.cvs[t.index] = cv
+	n := int64(len(data))
+	done := func(err error) {
+		if err == nil {
+			t.it.done.Add(n)
+			e.Stats.BytesDone.Add(n)
+		}
+		e.over(t, err)
+	}
+	if t.index < int64(len(l.known)) && l.known[t.index] == cv {
+		l.resumed.Add(n)
+		e.Stats.Resumed.Add(n)
+		done(nil)
+		return nil
+	}
+	if hole {
+		err = lane.Range(l.upload, t.index, nil, true, cv, done)
+	} else {
+		e.Stats.Sent.Add(n)
+		err = lane.Range(l.upload, t.index, data, false, cv, done)
+	}
+	if err != nil {
+		e.queue.finished(t, true, nil)
+	}
+	return err
+}
+
+func readFull(f *disk.File, data []byte, off int64) error {
+	n, err := f.ReadAt(data, off)
+	if n < len(data) {
+		if err == nil || errors.Is(err, io.EOF) {
+			return &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
+		}
+		return err
+	}
+	return nil
+}
+
+func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, buf []byte) error {
+	it := t.it
+	data, entry, err := readWhole(it, buf)
+	if err != nil {
+		e.queue.finished(t, false, nil)
+		e.failItem(it, err)
+		return nil
+	}
+	d := digest.Sum(data)
+	size := int64(len(data))
+	sendErr := lane.Put(it.remote, Meta{entry.Mode, entry.MTime}, data, d, it.cond, func(err error) {
+		if it.lost && (hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged) {
+			// The first try may have arrived. Asking takes a round trip, which
+			// this goroutine must not wait for.
+			go e.settleLost(ctx, t, d, size, err)
+			return
+		}
+		e.smallDone(t, d, size, err)
+	})
+	if sendErr != nil {
+		e.queue.finished(t, true, nil)
+		return sendErr
+	}
+	e.Stats.Sent.Add(size)
+	return nil
+}
+
+func (e *Engine) settleLost(ctx context.Context, t task, d hufu.Digest, size int64, err error) {
+	if far, statErr := e.far.Digest(ctx, t.it.remote); statErr == nil && far.Digest == d {
+		err = nil
+	}
+	e.smallDone(t, d, size, err)
+}
+
+func (e *Engine) smallDone(t task, d hufu.Digest, size int64, err error) {
+	switch {
+	case err == nil:
+		e.Stats.BytesDone.Add(size)
+		r := t.it.rep(Transferred, nil)
+		r.Digest, r.Size = d, size
+		e.report(r)
+	case !errors.Is(err, ErrLost):
+		e.failItem(t.it, err)
+		err = nil
+	}
+	e.over(t, err)
+}
+
+// readWhole reads a small file, one version of it.
+func readWhole(it *item, buf []byte) ([]byte, hufu.Entry, error) {
+	f, err := it.store.Open(it.path)
+	if err != nil {
+		return nil, hufu.Entry{}, err
+	}
+	defer func() { _ = f.Close() }()
+	entry := f.Entry()
+	if entry.Size > largeAbove {
+		return nil, entry, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
+	}
+	data := buf[:entry.Size]
+	if err := readFull(f, data, 0); err != nil {
+		return nil, entry, err
+	}
+	return data, entry, f.Check()
+}
+
+// setFolders sets modes and times of folders when all files are in place,
+// deepest first.
+func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
+	slices.Reverse(metas)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 2*planners)
+	for _, m := range metas {
+		if ctx.Err() != nil {
+			break
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := e.far.SetMeta(ctx, m.far, m.meta.Mode, m.meta.MTime); err != nil {
+				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, err)
+			}
+		})
+	}
+	wg.Wait()
+}

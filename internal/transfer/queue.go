@@ -1,0 +1,214 @@
+package transfer
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// maxWaiting is how many small files may wait for a lane; the planner waits
+// for room, so memory stays flat.
+const maxWaiting = 4096
+
+// task is what a lane does next: one small file, or one chunk of a large one.
+type task struct {
+	it    *item
+	index int64 // chunk of it.large
+}
+
+// queue hands out tasks to lanes. Chunks of large files and small files are
+// taken in turn by preference of the lane, so that neither waits for the other.
+type queue struct {
+	mu      sync.Mutex
+	cond    *sync.Cond
+	small   []*item
+	large   []*large
+	smallIn int  // handed out, not finished
+	closed  bool // nothing more will come
+	aborted bool
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.cond = sync.NewCond(&q.mu)
+	return q
+}
+
+// large is a file whose chunks are spread over the lanes.
+type large struct {
+	it      *item
+	upload  string
+	cvs     []digest.CV // of chunks that are at their place
+	known   []digest.CV // what the far side says it has; zero where not
+	todo    []int64     // chunks to do, last first
+	pending int         // handed out, not finished
+	left    int         // not yet at their place
+	err     error
+	end     chan struct{} // closed when left is 0 or err is set and nothing is pending
+	ended   bool
+
+	source  *disk.File   // of a put
+	target  *disk.Upload // of a get
+	resumed atomic.Int64 // bytes that were at their place before
+}
+
+// addSmall waits for room. It says false when the transfer is over.
+func (q *queue) addSmall(it *item) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.small) >= maxWaiting && !q.aborted {
+		q.cond.Wait()
+	}
+	if q.aborted {
+		return false
+	}
+	q.small = append(q.small, it)
+	q.cond.Broadcast()
+	return true
+}
+
+func (q *queue) addLarge(l *large) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.left = len(l.todo)
+	q.large = append(q.large, l)
+	q.settle(l)
+	q.cond.Broadcast()
+}
+
+// settle ends a large file when nothing more can happen to it. The caller
+// holds mu.
+func (q *queue) settle(l *large) {
+	if l.ended || l.pending > 0 || l.left > 0 && l.err == nil && !q.aborted {
+		return
+	}
+	l.ended = true
+	for i, x := range q.large {
+		if x == l {
+			q.large = append(q.large[:i], q.large[i+1:]...)
+			break
+		}
+	}
+	close(l.end)
+}
+
+// next returns a task. Without wait it returns at once with ok false when
+// there is none now; with wait, ok false means that there will never be one.
+func (q *queue) next(preferSmall, wait bool) (t task, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		if q.aborted {
+			return task{}, false
+		}
+		if preferSmall {
+			if t, ok := q.nextSmall(); ok {
+				return t, true
+			}
+		}
+		for _, l := range q.large {
+			if n := len(l.todo); n > 0 && l.err == nil {
+				index := l.todo[n-1]
+				l.todo = l.todo[:n-1]
+				l.pending++
+				return task{l.it, index}, true
+			}
+		}
+		if t, ok := q.nextSmall(); ok {
+			return t, true
+		}
+		if !wait || q.closed && q.smallIn == 0 && len(q.large) == 0 {
+			return task{}, false
+		}
+		q.cond.Wait()
+	}
+}
+
+func (q *queue) nextSmall() (task, bool) {
+	n := len(q.small)
+	if n == 0 {
+		return task{}, false
+	}
+	it := q.small[0]
+	q.small[0] = nil
+	q.small = q.small[1:]
+	q.smallIn++
+	if n == maxWaiting {
+		q.cond.Broadcast()
+	}
+	return task{it: it}, true
+}
+
+// finished says that a task is over, or, with again, that it must be done
+// again on another lane.
+func (q *queue) finished(t task, again bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l := t.it.large; l != nil {
+		l.pending--
+		switch {
+		case err != nil:
+			if l.err == nil {
+				l.err = err
+			}
+		case again:
+			l.todo = append(l.todo, t.index)
+		default:
+			l.left--
+		}
+		q.settle(l)
+		if again || l.ended {
+			q.cond.Broadcast()
+		}
+		return
+	}
+	q.smallIn--
+	if again {
+		q.small = append(q.small, t.it)
+	}
+	if again || q.smallIn == 0 {
+		q.cond.Broadcast()
+	}
+}
+
+// drain waits until everything that was added is finished. It says false when
+// the transfer was aborted.
+func (q *queue) drain() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.aborted && (len(q.small) > 0 || q.smallIn > 0 || len(q.large) > 0) {
+		q.cond.Wait()
+	}
+	return !q.aborted
+}
+
+// close says that nothing more will be added; lanes end when all is done.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.cond.Broadcast()
+}
+
+// abort ends everything; what is pending on lanes still comes back.
+func (q *queue) abort() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.aborted = true
+	for _, l := range append([]*large(nil), q.large...) {
+		q.settle(l)
+	}
+	q.cond.Broadcast()
+}
+
+// failure is the error that ended l, if it was not finished.
+func (q *queue) failure(l *large) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.err == nil && l.left > 0 {
+		return errAborted
+	}
+	return l.err
+}

@@ -1,0 +1,258 @@
+// Package transfer copies files and folders between this machine and a server:
+// it plans, spreads the work over lanes, resumes, verifies and reports. It
+// promises that a file appears under its final name only whole and with the
+// digest its sender computed, that what is there already is not sent again,
+// and that memory stays flat whatever the number and size of files. It speaks
+// to the far side through Far and Lane, which the caller supplies, and to this
+// side through blob/disk.
+package transfer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// Far is the server as a transfer needs it. Calls try again by themselves when
+// the connection is lost; what they return is final. All are safe for
+// concurrent use.
+type Far interface {
+	Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error)
+	List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error
+	Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (created bool, err error)
+	Link(ctx context.Context, p hufu.Path, target string, mtime time.Time, c hufu.Condition) error
+	SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error
+	Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error)
+	Open(ctx context.Context, p hufu.Path, size int64, source string) (Upload, error)
+	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
+	Abandon(ctx context.Context, upload string) error
+	Lane(ctx context.Context) (Lane, error)
+}
+
+// Upload is an unfinished upload at the far side: its id and the chaining
+// values of the chunks that are there, a zero value for one that is not.
+type Upload struct {
+	ID  string
+	CVs []digest.CV
+}
+
+// Meta is what travels with a file besides its bytes.
+type Meta struct {
+	Mode  uint32
+	MTime time.Time
+}
+
+// Lane is one connection that carries bytes. Each function is called once when
+// its answer is there or the lane is lost (ErrLost in the error's chain), in
+// order, on one goroutine, and must not use the lane. Data is valid during the
+// call only. One goroutine sends on a lane.
+type Lane interface {
+	Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error
+	Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error
+	Get(p hufu.Path, version string, size int64, done func(e hufu.Entry, data []byte, err error)) error
+	Read(p hufu.Path, version string, index int64, size int, done func(data []byte, hole bool, cv digest.CV, err error)) error
+	Flush() error
+	Unanswered() int
+	Close() error
+}
+
+// Outcome says what became of one name.
+type Outcome string
+
+// The outcomes.
+const (
+	Transferred Outcome = "transferred"
+	Same        Outcome = "same"    // it was there already
+	Skipped     Outcome = "skipped" // as --conflict or an answer said, or a kind that hufu does not carry
+	Failed      Outcome = "failed"
+	Made        Outcome = "made" // a folder
+)
+
+// Report tells what became of one name.
+type Report struct {
+	Local   string // path on this machine
+	Remote  hufu.Path
+	Kind    hufu.EntryKind
+	Size    int64
+	Digest  hufu.Digest // zero when it was not computed
+	Outcome Outcome
+	Err     error // of Failed; of Skipped it says why
+	Resumed int64 // bytes that were there from an earlier try
+}
+
+// Policy says what to do with a name at the target that holds something else.
+type Policy string
+
+// The policies of --conflict. Refuse lists the file as failed.
+const (
+	Refuse  Policy = "refuse"
+	Skip    Policy = "skip"
+	Replace Policy = "replace"
+	Newer   Policy = "newer"
+	Rename  Policy = "rename"
+)
+
+// Conflict is a target that exists and differs.
+type Conflict struct {
+	Local      string
+	Remote     hufu.Path
+	From, Into hufu.Entry
+}
+
+// Options say how to transfer.
+type Options struct {
+	Conflict Policy
+	Checksum bool // compare digests even where size and time agree
+	Lanes    int  // connections that carry bytes; 0 chooses
+	Owner    string
+	// Strip takes the execute permission off files that other people put
+	// there (HT-33).
+	Strip bool
+	Me    string // the user's name, for Strip
+	// Ask decides a conflict instead of Conflict; nil when there is nobody to
+	// ask. Called on one goroutine at a time.
+	Ask func(context.Context, Conflict) (Policy, error)
+	// Report gets one report for each name, on one goroutine at a time.
+	Report func(Report)
+}
+
+// Engine runs one transfer.
+type Engine struct {
+	far Far
+	o   Options
+
+	queue    *queue
+	reportMu sync.Mutex
+	askMu    sync.Mutex
+	fatal    context.CancelCauseFunc
+	written  *nameSet
+
+	activeMu sync.Mutex
+	active   map[*item]struct{}
+
+	Stats Stats
+}
+
+// Stats are counters that may be read at any time.
+type Stats struct {
+	Files, Bytes         atomic.Int64 // found so far
+	FilesDone, BytesDone atomic.Int64 // finished, whatever the outcome; bytes that are at their place
+	Sent                 atomic.Int64 // bytes of files that crossed the network
+	Resumed              atomic.Int64 // bytes that did not need to
+	Failed, Transferred  atomic.Int64
+	Planned              atomic.Bool // Files and Bytes are final
+	Lanes                atomic.Int64
+}
+
+// Progress is where one file stands.
+type Progress struct {
+	Local      string
+	Remote     hufu.Path
+	Size, Done int64
+}
+
+// New prepares a transfer with far.
+func New(far Far, o Options) *Engine {
+	if o.Lanes <= 0 {
+		o.Lanes = 2
+	}
+	if o.Conflict == "" {
+		o.Conflict = Refuse
+	}
+	if o.Report == nil {
+		o.Report = func(Report) {}
+	}
+	return &Engine{far: far, o: o, queue: newQueue(), active: map[*item]struct{}{}}
+}
+
+// Active lists the large files under way.
+func (e *Engine) Active() []Progress {
+	e.activeMu.Lock()
+	defer e.activeMu.Unlock()
+	all := make([]Progress, 0, len(e.active))
+	for it := range e.active {
+		all = append(all, Progress{it.local, it.remote, it.from.Size, it.done.Load()})
+	}
+	return all
+}
+
+func (e *Engine) setActive(it *item, on bool) {
+	e.activeMu.Lock()
+	defer e.activeMu.Unlock()
+	if on {
+		e.active[it] = struct{}{}
+	} else {
+		delete(e.active, it)
+	}
+}
+
+func (e *Engine) report(r Report) {
+	if r.Kind == hufu.File {
+		e.Stats.FilesDone.Add(1)
+	}
+	switch r.Outcome {
+	case Failed:
+		e.Stats.Failed.Add(1)
+	case Transferred:
+		e.Stats.Transferred.Add(1)
+	}
+	e.reportMu.Lock()
+	defer e.reportMu.Unlock()
+	e.o.Report(r)
+}
+
+// stops says whether an error ends the whole transfer instead of one file: the
+// connection or the login is gone, not the file.
+func stops(err error) bool {
+	switch hufu.KindOf(err) {
+	case hufu.KindNetwork, hufu.KindUnavailable, hufu.KindProtocol, hufu.KindRefused, hufu.KindCredentials, hufu.KindUnproven,
+		hufu.KindRateLimit, hufu.KindCanceled:
+		return true
+	}
+	return false
+}
+
+// item is one file on its way.
+type item struct {
+	local  string // for people
+	store  *disk.Store
+	path   hufu.Path // in store
+	remote hufu.Path
+	from   hufu.Entry     // the source
+	cond   hufu.Condition // for the target
+	lost   bool           // a lane was lost after it was sent: it may be there already
+	done   atomic.Int64   // bytes at their place
+	large  *large
+}
+
+func (it *item) rep(o Outcome, err error) Report {
+	return Report{Local: it.local, Remote: it.remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err}
+}
+
+// nameSet remembers the names that this transfer has written, as hashes, so
+// that one is never replaced by another of its own sources (HT-54).
+type nameSet struct {
+	mu    sync.Mutex
+	names map[[16]byte]struct{}
+}
+
+// take says whether the name was free.
+func (s *nameSet) take(target string) bool {
+	if s == nil {
+		return true
+	}
+	d := digest.Sum([]byte(target))
+	k := [16]byte(d[:16])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, used := s.names[k]; used {
+		return false
+	}
+	s.names[k] = struct{}{}
+	return true
+}
