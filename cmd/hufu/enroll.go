@@ -1,0 +1,145 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+func newEnroll(a *app) *cobra.Command {
+	cmd := a.Command("enroll [CODE]", "hufu.enroll",
+		"hufu enroll",
+		"hufu enroll --profile work",
+		"printf '%s\\n' \"$CODE\" | hufu enroll - --password-file password.txt")
+	cli.Between(cmd, 0, 1)
+	var file string
+	cmd.Flags().StringVar(&file, "password-file", "", a.Cat.T("hufu.flag.password_file"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if a.plaintext {
+			return cli.Usage("plaintext_needs_tls")
+		}
+		var code string
+		var err error
+		switch {
+		case len(args) == 0:
+			code, err = a.Ask(a.Cat.T("hufu.ask.code"))
+		case args[0] == "-":
+			code, err = cli.ReadLine(a.In)
+		default:
+			code = args[0]
+		}
+		if err != nil {
+			return err
+		}
+		inv, err := hufu.ParseInvitation(strings.TrimSpace(code))
+		if err != nil {
+			return err
+		}
+		dirs, err := client.UserDirs()
+		if err != nil {
+			return err
+		}
+		if _, err := client.LoadProfile(dirs, a.profileName()); err == nil {
+			return cli.Usage("profile_exists", "profile", a.profileName())
+		}
+		password, err := a.Password(file, true)
+		if err != nil {
+			return err
+		}
+		p, err := client.Enroll(cmd.Context(), dirs, a.profileName(), inv, password)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.JSON(map[string]string{"profile": p.Name, "user": p.User, "device": p.Device, "address": p.Address})
+		}
+		return a.Printf("%s", a.Cat.T("hufu.enrolled", "user", p.User, "device", p.Device, "address", p.Address))
+	}
+	return cmd
+}
+
+func newLogin(a *app) *cobra.Command {
+	cmd := a.Command("login", "hufu.login", "hufu login", "hufu login --profile work --password-file password.txt",
+		"hufu --plaintext login --user pupil     # the teaching world")
+	var file, user string
+	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufu.flag.user"))
+	cmd.Flags().StringVar(&file, "password-file", "", a.Cat.T("hufu.flag.password_file"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := a.remote(cmd.Context(), a.profileName(), client.Options{})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }()
+		if user == "" {
+			user = r.Profile().User
+		}
+		if user == "" {
+			return cli.Usage("teach_user_missing")
+		}
+		if _, err := r.Connect(cmd.Context()); err != nil {
+			return err // before asking for a password that would be of no use
+		}
+		password, err := a.Password(file, false)
+		if err != nil {
+			return err
+		}
+		if err := r.Login(cmd.Context(), user, password); err != nil {
+			return err
+		}
+		if a.json {
+			return a.JSON(map[string]string{"profile": r.Profile().Name, "user": user})
+		}
+		return a.Printf("%s", a.Cat.T("hufu.logged_in", "user", user, "address", r.Profile().Address))
+	}
+	return cmd
+}
+
+func newLogout(a *app) *cobra.Command {
+	cmd := a.Command("logout", "hufu.logout", "hufu logout")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := a.remote(cmd.Context(), a.profileName(), client.Options{})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }()
+		if err := r.Logout(cmd.Context()); err != nil {
+			return err
+		}
+		if a.json {
+			return a.JSON(map[string]string{"profile": r.Profile().Name})
+		}
+		return a.Printf("%s", a.Cat.T("hufu.logged_out", "user", r.Profile().User, "address", r.Profile().Address))
+	}
+	return cmd
+}
+
+func newWhoami(a *app) *cobra.Command {
+	cmd := a.Command("whoami", "hufu.whoami", "hufu whoami", "hufu whoami --json")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := a.remote(cmd.Context(), a.profileName(), client.Options{})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }()
+		w, err := r.Whoami(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.JSON(map[string]any{
+				"profile": r.Profile().Name, "user": w.User, "device": w.Device, "address": r.Profile().Address, "server": w.Server,
+				"logged_in": w.LoggedIn == nil, "serial": w.Serial, "not_after": jsonTime(w.NotAfter),
+			})
+		}
+		key := "hufu.whoami.logged_out"
+		if w.LoggedIn == nil {
+			key = "hufu.whoami.logged_in"
+		}
+		return a.Printf("%s", a.Cat.T(key, "user", w.User, "device", w.Device, "address", r.Profile().Address, "serial", w.Serial, "until", w.NotAfter))
+	}
+	return cmd
+}

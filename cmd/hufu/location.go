@@ -1,0 +1,71 @@
+package main
+
+import (
+	"strings"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+// location is one argument of a command: a path on this machine, or one on a
+// server.
+type location struct {
+	text    string
+	remote  bool
+	profile string // of a remote one
+	path    hufu.Path
+	local   string
+	slash   bool // written with a trailing slash: a folder, or its contents
+}
+
+// parseLocation reads an argument. ":/path" is the default profile's,
+// "NAME:/path" another's; a name has two characters at least, so "C:/x" is a
+// drive, and "./x:/y" is local because of its slash.
+func (a *app) parseLocation(s string) (location, error) {
+	l := location{text: s, slash: strings.HasSuffix(s, "/")}
+	name, rest, ok := strings.Cut(s, ":")
+	if !ok || strings.ContainsAny(name, `/\`) || len(name) == 1 || name != "" && !client.ValidProfile(name) {
+		if s == "" {
+			return l, cli.Usage("location_empty")
+		}
+		l.local = s
+		return l, nil
+	}
+	if rest != "" && !strings.HasPrefix(rest, "/") {
+		return l, cli.Usage("location_form", "location", s)
+	}
+	l.remote, l.profile = true, name
+	if name == "" {
+		l.profile = a.profileName()
+	}
+	if rest == "" {
+		rest = "/"
+	}
+	p, err := hufu.ParsePath(rest)
+	if err != nil {
+		return l, err
+	}
+	l.path = p
+	l.slash = l.slash || rest == "/"
+	return l, nil
+}
+
+// remoteOnly reads arguments that must all name places on one server.
+func (a *app) remoteOnly(args []string) ([]location, error) {
+	locs := make([]location, len(args))
+	for i, s := range args {
+		l, err := a.parseLocation(s)
+		if err != nil {
+			return nil, err
+		}
+		if !l.remote {
+			return nil, cli.Usage("location_not_remote", "location", s)
+		}
+		if l.profile != locs[0].profile && i > 0 {
+			return nil, cli.Usage("location_two_servers", "location", s)
+		}
+		locs[i] = l
+	}
+	return locs, nil
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+// jsonEntry is one line of ls --json. A name that is not UTF-8 cannot stand in
+// JSON: path_base64 has its bytes.
+type jsonEntry struct {
+	Path   string  `json:"path"`
+	Base64 string  `json:"path_base64,omitempty"`
+	Kind   string  `json:"kind"`
+	Size   int64   `json:"size"`
+	MTime  string  `json:"mtime"`
+	Mode   string  `json:"mode"`
+	Digest *string `json:"digest"`
+	Target string  `json:"target,omitempty"`
+	By     string  `json:"by,omitempty"`
+}
+
+func (a *app) printEntry(p hufu.Path, e hufu.Entry) error {
+	j := jsonEntry{
+		Path: p.Virtual(), Kind: e.Kind.String(), Size: e.Size, MTime: jsonTime(e.MTime), Mode: fmt.Sprintf("%04o", e.Mode), Target: e.Target, By: e.By,
+	}
+	if !p.ValidText() {
+		j.Path, j.Base64 = strings.ToValidUTF8(p.Virtual(), "\ufffd"), base64.StdEncoding.EncodeToString([]byte(p.Virtual()))
+	}
+	if !e.Digest.IsZero() {
+		d := e.Digest.String()
+		j.Digest = &d
+	}
+	return a.JSON(j)
+}
+
+func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
+	top, err := r.Stat(ctx, p)
+	if err != nil {
+		return err
+	}
+	entries := []hufu.Entry{top}
+	paths := []hufu.Path{p}
+	if top.Kind == hufu.Folder {
+		entries = entries[:0]
+		if err := r.List(ctx, p, func(e hufu.Entry) error { entries = append(entries, e); return nil }); err != nil {
+			return err
+		}
+		slices.SortFunc(entries, func(x, y hufu.Entry) int { return strings.Compare(x.Name, y.Name) })
+		paths = paths[:0]
+		for _, e := range entries {
+			q, err := p.Join(e.Name)
+			if err != nil {
+				return err
+			}
+			paths = append(paths, q)
+		}
+	}
+	if a.json {
+		for i, e := range entries {
+			if err := a.printEntry(paths[i], e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var rows [][]string
+	for _, e := range entries {
+		name, size := e.Name, a.Cat.Size(e.Size)
+		switch e.Kind {
+		case hufu.Folder:
+			name, size = name+"/", ""
+		case hufu.Link:
+			name, size = name+" -> "+e.Target, ""
+		}
+		rows = append(rows, []string{modeText(e), size, a.Cat.Time(e.MTime), e.By, name})
+	}
+	return a.Table(rows)
+}
+
+// modeText is a mode as ls writes it.
+func modeText(e hufu.Entry) string {
+	kind := map[hufu.EntryKind]string{hufu.File: "-", hufu.Folder: "d", hufu.Link: "l", hufu.Other: "?"}[e.Kind]
+	return kind + os.FileMode(e.Mode).Perm().String()[1:]
+}
+
+func newVerify(a *app) *cobra.Command {
+	cmd := a.Command("verify [SRC…] :/PATH", "hufu.verify", "hufu verify :/2026", "hufu verify photos :/2026/photos")
+	cli.Between(cmd, 1, 2)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		locs, err := a.remoteOnly(args[len(args)-1:])
+		if err != nil {
+			return err
+		}
+		local := ""
+		if len(args) == 2 {
+			l, err := a.parseLocation(args[0])
+			if err != nil {
+				return err
+			}
+			if l.remote {
+				return cli.Usage("put_source_remote", "source", args[0])
+			}
+			local = l.local
+		}
+		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+			bad, began := 0, time.Now()
+			n, err := r.Verify(cmd.Context(), locs[0].path, local, func(v client.Verified) {
+				if v.Err != nil {
+					bad++
+				}
+				a.verified(v)
+			})
+			if err != nil {
+				return err
+			}
+			if !a.json {
+				a.Hint(a.Cat.T("hufu.verify.summary", "files", n, "bad", bad, "time", time.Since(began)))
+			}
+			if bad > 0 {
+				return cli.Reported(hufu.KindIntegrity)
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func (a *app) verified(v client.Verified) {
+	if a.json {
+		j := map[string]any{"path": v.Path.Virtual(), "ok": v.Err == nil, "digest": v.Digest.String()}
+		if v.Err != nil {
+			what, _ := a.Cat.Error(v.Err)
+			j["error"], j["code"], j["message"] = hufu.KindOf(v.Err).String(), hufu.CodeOf(v.Err), what
+		}
+		_ = a.JSON(j)
+		return
+	}
+	if v.Err != nil {
+		what, _ := a.Cat.Error(v.Err)
+		a.Hint(a.Cat.T("hufu.verify.bad", "path", ":"+v.Path.Virtual(), "what", what))
+		return
+	}
+	_ = a.Printf("%s  %s", v.Digest, hufu.Printable(":"+v.Path.Virtual()))
+}

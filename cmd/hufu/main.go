@@ -1,0 +1,137 @@
+// Command hufu is the client: it enrolls this machine with a server, logs in,
+// and moves files both ways. Each file holds one command; what they do is in
+// package client.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+const program = "hufu"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// app is what every command shares.
+type app struct {
+	*cli.App
+	profile   string // --profile
+	json      bool   // --json
+	plaintext bool   // --plaintext
+}
+
+func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
+	a := &app{App: cli.New(program, args, in, out, stderr, getenv)}
+	return a.Run(newRoot(a), args)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := a.Command("hufu", "hufu",
+		"hufu enroll",
+		"hufu put report.pdf photos :/2026/",
+		"hufu ls :/",
+		"hufu get :/2026 .")
+	root.Version = hufu.Version
+	root.SetVersionTemplate(a.Cat.T("cli.version", "program", program, "version", hufu.Version) + "\n")
+	root.PersistentFlags().StringVar(&a.profile, "profile", "", a.Cat.T("hufu.flag.profile"))
+	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
+	root.PersistentFlags().BoolVar(&a.json, "json", false, a.Cat.T("hufu.flag.json"))
+	root.PersistentFlags().BoolVar(&a.plaintext, "plaintext", false, a.Cat.T("hufu.flag.plaintext"))
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.profile != "" && !client.ValidProfile(a.profile) {
+			return &hufu.Error{Op: "read flags", Path: a.profile, Kind: hufu.KindUsage, Code: "profile_name"}
+		}
+		return a.CheckLang()
+	}
+	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newLs(a), newRm(a), newMkdir(a),
+		newVerify(a), newWire(a), newExplain(a), newVersion(a))
+	a.Dress(root)
+	return root
+}
+
+func newVersion(a *app) *cobra.Command {
+	cmd := a.Command("version", "hufu.version")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if a.json {
+			return a.JSON(map[string]string{"program": program, "version": hufu.Version})
+		}
+		return a.Printf("%s", a.Cat.T("cli.version", "program", program, "version", hufu.Version))
+	}
+	return cmd
+}
+
+// profileName is the profile a location without a name means.
+func (a *app) profileName() string {
+	if a.profile != "" {
+		return a.profile
+	}
+	return client.DefaultProfile
+}
+
+// remote prepares the server of a profile. Whoever is logged in already need
+// not know that a connection is made only when it is needed.
+func (a *app) remote(ctx context.Context, name string, o client.Options) (*client.Remote, error) {
+	dirs, err := client.UserDirs()
+	if err != nil {
+		return nil, err
+	}
+	var p *client.Profile
+	if a.plaintext {
+		if p, o, err = client.Plaintext(ctx, dirs, name); err != nil {
+			return nil, err
+		}
+		a.Hint(a.red(a.Cat.T("hufu.plaintext.banner", "address", p.Address)))
+	} else if p, err = client.LoadProfile(dirs, name); err != nil {
+		return nil, err
+	}
+	o.Notify = func(err error) {
+		if err != nil {
+			what, _ := a.Cat.Error(err)
+			a.Hint(a.Cat.T("hufu.reconnect", "why", what))
+		} else {
+			a.Hint(a.Cat.T("hufu.reconnected"))
+		}
+	}
+	return client.New(p, o)
+}
+
+// open connects to the server of a profile, once, and demands a login.
+func (a *app) open(ctx context.Context, name string) (*client.Remote, error) {
+	r, err := a.remote(ctx, name, client.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.LoggedIn(ctx); err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// with runs f on the open server of a location.
+func (a *app) with(ctx context.Context, loc location, f func(*client.Remote) error) error {
+	r, err := a.open(ctx, loc.profile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	return f(r)
+}
+
+// jsonTime is a time as all JSON output has it.
+func jsonTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}

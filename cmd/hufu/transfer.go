@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+	"hufu/internal/transfer"
+)
+
+// maxLanes bounds --jobs: more connections than this only cost memory.
+const maxLanes = 64
+
+// copyFlags are the flags of put and get.
+type copyFlags struct {
+	conflict   string
+	checksum   bool
+	nothing    bool
+	jobs       int
+	quiet      bool
+	executable bool
+}
+
+func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
+	cmd.Flags().StringVar(&f.conflict, "conflict", "", a.Cat.T("hufu.flag.conflict"))
+	cmd.Flags().BoolVar(&f.checksum, "checksum", false, a.Cat.T("hufu.flag.checksum"))
+	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
+	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
+}
+
+func (f copyFlags) options() (transfer.Options, error) {
+	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: min(f.jobs, maxLanes)}
+	switch o.Conflict {
+	case "", transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
+	default:
+		return o, cli.Usage("conflict_unknown", "conflict", f.conflict)
+	}
+	if f.jobs < 0 {
+		return o, cli.Usage("admin_flag_value", "flag", "--jobs", "value", strconv.Itoa(f.jobs))
+	}
+	return o, nil
+}
+
+func newPut(a *app) *cobra.Command {
+	cmd := a.Command("put SRC… :/FOLDER/", "hufu.put",
+		"hufu put report.pdf :/",
+		"hufu put photos notes.txt :/2026/",
+		"hufu put src/ :/backup/     # the contents of src",
+		"hufu put big.iso work:/images/ --conflict newer")
+	cli.Between(cmd, 2, -1)
+	var f copyFlags
+	a.copyFlags(cmd, &f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o, err := f.options()
+		if err != nil {
+			return err
+		}
+		to, err := a.parseLocation(args[len(args)-1])
+		if err != nil {
+			return err
+		}
+		if !to.remote {
+			return cli.Usage("put_target_local", "target", to.text)
+		}
+		sources := args[:len(args)-1]
+		for _, s := range sources {
+			if l, err := a.parseLocation(s); err != nil {
+				return err
+			} else if l.remote {
+				return cli.Usage("put_source_remote", "source", s)
+			}
+		}
+		return a.with(cmd.Context(), to, func(r *client.Remote) error {
+			c, err := r.PreparePut(cmd.Context(), sources, to.path, to.slash)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = c.Close() }()
+			return a.copy(cmd.Context(), r, f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
+		})
+	}
+	return cmd
+}
+
+func newGet(a *app) *cobra.Command {
+	cmd := a.Command("get :/PATH… DST", "hufu.get",
+		"hufu get :/report.pdf .",
+		"hufu get :/2026/photos :/notes.txt archive/",
+		"hufu get work:/images/big.iso copy.iso")
+	cli.Between(cmd, 2, -1)
+	var f copyFlags
+	a.copyFlags(cmd, &f)
+	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o, err := f.options()
+		if err != nil {
+			return err
+		}
+		dst := args[len(args)-1]
+		if l, err := a.parseLocation(dst); err != nil {
+			return err
+		} else if l.remote {
+			return cli.Usage("get_target_remote", "target", dst)
+		}
+		locs, err := a.remoteOnly(args[:len(args)-1])
+		if err != nil {
+			return err
+		}
+		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+			fetch := make([]client.Fetch, len(locs))
+			for i, l := range locs {
+				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
+				if _, err := r.Stat(cmd.Context(), l.path); err != nil {
+					return err
+				}
+			}
+			c, err := r.PrepareGet(fetch, dst)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = c.Close() }()
+			o.Strip, o.Me = !f.executable, r.Profile().User
+			return a.copy(cmd.Context(), r, f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
+		})
+	}
+	return cmd
+}
+
+// copy runs a transfer and tells of it. Its error carries the exit status.
+func (a *app) copy(ctx context.Context, r *client.Remote, f copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
+	o.Owner = r.Profile().User + "@" + r.Profile().Name
+	v := newView(a, op, f.quiet)
+	if o.Conflict == "" && a.Interactive() && !a.json {
+		o.Ask = v.ask
+	}
+	o.Report = v.report
+	e := transfer.New(r, o)
+	v.start(e)
+	err := run(ctx, e)
+	v.stop()
+	v.summary(e)
+	if err != nil {
+		return err
+	}
+	if k := v.verdict(); k != 0 {
+		return cli.Reported(k)
+	}
+	if f.nothing && e.Stats.Transferred.Load() == 0 {
+		return &hufu.Error{Op: op, Kind: hufu.KindNothingToDo}
+	}
+	return nil
+}
+
+func newLs(a *app) *cobra.Command {
+	cmd := a.Command("ls [:/PATH…]", "hufu.ls", "hufu ls", "hufu ls --json :/2026", "hufu ls :/@shared/common")
+	cli.Between(cmd, 0, -1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			args = []string{":/"}
+		}
+		locs, err := a.remoteOnly(args)
+		if err != nil {
+			return err
+		}
+		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+			for _, l := range locs {
+				if err := a.ls(cmd.Context(), r, l.path); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func newRm(a *app) *cobra.Command {
+	cmd := a.Command("rm :/PATH…", "hufu.rm", "hufu rm :/old.txt", "hufu rm -r :/2019")
+	cli.Between(cmd, 1, -1)
+	var recursive, force bool
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, a.Cat.T("hufu.flag.recursive"))
+	cmd.Flags().BoolVarP(&force, "force", "f", false, a.Cat.T("hufu.flag.force"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.each(cmd.Context(), args, func(r *client.Remote, p hufu.Path) error {
+			err := r.Remove(cmd.Context(), p, recursive)
+			if force && hufu.KindOf(err) == hufu.KindNotFound {
+				return nil
+			}
+			return err
+		}, "hufu.removed")
+	}
+	return cmd
+}
+
+func newMkdir(a *app) *cobra.Command {
+	cmd := a.Command("mkdir :/FOLDER…", "hufu.mkdir", "hufu mkdir :/2026", "hufu mkdir -p :/2026/10/31")
+	cli.Between(cmd, 1, -1)
+	var parents bool
+	cmd.Flags().BoolVarP(&parents, "parents", "p", false, a.Cat.T("hufu.flag.parents"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.each(cmd.Context(), args, func(r *client.Remote, p hufu.Path) error {
+			made, err := r.Mkdir(cmd.Context(), p, 0o755, parents)
+			if err == nil && !made && !parents {
+				return &hufu.Error{Op: "mkdir", Path: p.Virtual(), Kind: hufu.KindExists}
+			}
+			return err
+		}, "hufu.made")
+	}
+	return cmd
+}
+
+// each does one thing to every path; what fails is told, the rest goes on.
+func (a *app) each(ctx context.Context, args []string, do func(*client.Remote, hufu.Path) error, done string) error {
+	locs, err := a.remoteOnly(args)
+	if err != nil {
+		return err
+	}
+	return a.with(ctx, locs[0], func(r *client.Remote) error {
+		var failed error
+		for _, l := range locs {
+			err := do(r, l.path)
+			if err != nil {
+				if len(locs) == 1 {
+					return err
+				}
+				if k := hufu.KindOf(err).Exit(); k >= 5 {
+					return err
+				}
+				failed = err
+				a.told(err)
+				continue
+			}
+			if a.json {
+				if err := a.JSON(map[string]string{"path": l.path.Virtual(), "outcome": strings.TrimPrefix(done, "hufu.")}); err != nil {
+					return err
+				}
+			}
+		}
+		if failed != nil {
+			return cli.Reported(hufu.KindExists)
+		}
+		return nil
+	})
+}
+
+// told shows an error that does not end the program.
+func (a *app) told(err error) { a.Cat.Report(a.Err, program, err) }

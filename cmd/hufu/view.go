@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"hufu"
+	"hufu/internal/transfer"
+)
+
+// view shows a transfer: bars on a terminal, lines elsewhere, objects with
+// --json. Files that failed are listed always, the others unless --quiet.
+type view struct {
+	a     *app
+	op    string
+	quiet bool
+	tty   bool
+	began time.Time
+
+	mu       sync.Mutex // guards what follows and the output
+	names    int
+	failed   int
+	same     int
+	skipped  int
+	first    hufu.Kind // of the first failure
+	whole    hufu.Kind // of the first failure that is more than one file's
+	policy   transfer.Policy
+	bars     *mpb.Progress
+	finished chan struct{}
+	done     sync.WaitGroup
+}
+
+func newView(a *app, op string, quiet bool) *view {
+	f, ok := a.Err.(interface{ Fd() uintptr })
+	return &view{
+		a: a, op: op, quiet: quiet, began: time.Now(),
+		tty: ok && term.IsTerminal(int(f.Fd())) && !a.json && !quiet,
+	}
+}
+
+// start shows progress until stop.
+func (v *view) start(e *transfer.Engine) {
+	if !v.tty {
+		return
+	}
+	v.finished = make(chan struct{})
+	v.bars = mpb.New(mpb.WithOutput(v.a.Err), mpb.WithWidth(40), mpb.WithRefreshRate(150*time.Millisecond))
+	cat := v.a.Cat
+	total := v.bars.New(1, mpb.BarStyle().Lbound("[").Rbound("]"), mpb.BarFillerClearOnComplete(),
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			return cat.T("hufu.progress.files", "done", e.Stats.FilesDone.Load(), "total", e.Stats.Files.Load()) + " "
+		})),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			elapsed := time.Since(v.began)
+			moved := e.Stats.BytesDone.Load() - e.Stats.Resumed.Load()
+			rate := float64(max(moved, 0)) / max(elapsed.Seconds(), 0.001)
+			left := "-"
+			if rest := e.Stats.Bytes.Load() - e.Stats.BytesDone.Load(); rate > 0 && e.Stats.Planned.Load() {
+				left = cat.Duration(time.Duration(float64(max(rest, 0)) / rate * float64(time.Second)))
+			}
+			return " " + cat.T("hufu.progress.bytes", "done", cat.Size(e.Stats.BytesDone.Load()), "total", cat.Size(e.Stats.Bytes.Load()),
+				"rate", cat.Rate(rate), "left", left)
+		})))
+	v.done.Go(func() {
+		large := map[string]*mpb.Bar{}
+		tick := time.NewTicker(150 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-v.finished:
+				for _, b := range large {
+					b.Abort(true)
+				}
+				total.Abort(true)
+				return
+			}
+			total.SetTotal(max(e.Stats.Bytes.Load(), 1), false)
+			total.SetCurrent(min(e.Stats.BytesDone.Load(), max(e.Stats.Bytes.Load(), 1)-1))
+			seen := map[string]bool{}
+			for _, p := range e.Active() {
+				seen[p.Local] = true
+				b := large[p.Local]
+				if b == nil {
+					name := hufu.Printable(p.Local)
+					b = v.bars.New(p.Size, mpb.BarStyle().Lbound("[").Rbound("]"), mpb.BarRemoveOnComplete(),
+						mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)), mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace)))
+					large[p.Local] = b
+				}
+				b.SetCurrent(min(p.Done, p.Size-1))
+			}
+			for name, b := range large {
+				if !seen[name] {
+					b.Abort(true)
+					delete(large, name)
+				}
+			}
+		}
+	})
+}
+
+func (v *view) stop() {
+	if v.bars == nil {
+		return
+	}
+	close(v.finished)
+	v.done.Wait()
+	v.bars.Wait()
+}
+
+// line writes above the bars.
+func (v *view) line(w io.Writer, s string) {
+	if v.bars != nil {
+		_, _ = v.bars.Write([]byte(s + "\n"))
+		return
+	}
+	_, _ = fmt.Fprintln(w, s)
+}
+
+// jsonReport is one line of --json.
+type jsonReport struct {
+	Op       string `json:"op"`
+	Local    string `json:"local"`
+	Remote   string `json:"remote"`
+	Kind     string `json:"kind"`
+	Size     int64  `json:"size"`
+	Digest   string `json:"digest,omitempty"`
+	Outcome  string `json:"outcome"`
+	Resumed  int64  `json:"resumed,omitempty"`
+	Error    string `json:"error,omitempty"` // kind
+	Code     string `json:"code,omitempty"`
+	Message  string `json:"message,omitempty"`
+	Suggests string `json:"fix,omitempty"`
+}
+
+// report is transfer.Options.Report.
+func (v *view) report(r transfer.Report) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.names++
+	switch r.Outcome {
+	case transfer.Failed:
+		v.fails(r.Err)
+	case transfer.Same:
+		v.same++
+	case transfer.Skipped:
+		v.skipped++
+	}
+	cat := v.a.Cat
+	if v.a.json {
+		j := jsonReport{
+			Op: v.op, Local: r.Local, Remote: r.Remote.Virtual(), Kind: r.Kind.String(), Size: r.Size, Outcome: string(r.Outcome), Resumed: r.Resumed,
+		}
+		if !r.Digest.IsZero() {
+			j.Digest = r.Digest.String()
+		}
+		if r.Err != nil {
+			j.Error, j.Code = hufu.KindOf(r.Err).String(), hufu.CodeOf(r.Err)
+			j.Message, j.Suggests = cat.Error(r.Err)
+		}
+		_ = v.a.JSON(j) // a closed pipe ends the program by its signal
+		return
+	}
+	name := r.Local
+	if v.op == "get" {
+		name = ":" + r.Remote.Virtual()
+	}
+	switch {
+	case r.Outcome == transfer.Failed, r.Outcome == transfer.Skipped && r.Err != nil && !v.quiet:
+		what, fix := cat.Error(r.Err)
+		v.line(v.a.Err, cat.T("hufu.report."+string(r.Outcome), "name", name, "what", what))
+		if fix != "" && v.failed <= 3 && r.Outcome == transfer.Failed {
+			v.line(v.a.Err, "  "+fix)
+		}
+	case v.quiet || v.tty || r.Kind == hufu.Folder:
+	default:
+		v.line(v.a.Out, cat.T("hufu.report."+string(r.Outcome), "name", name, "size", cat.Size(r.Size)))
+	}
+}
+
+func (v *view) fails(err error) {
+	v.failed++
+	k := hufu.KindOf(err)
+	if v.failed == 1 {
+		v.first = k
+	}
+	if v.whole == 0 && k.Exit() >= 5 && k.Exit() <= 8 {
+		v.whole = k
+	}
+}
+
+// verdict is the kind of error that a batch ends with, 0 for none: what
+// concerns more than one file wins; a single file's failure is its own.
+func (v *view) verdict() hufu.Kind {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.failed == 0:
+		return 0
+	case v.whole != 0:
+		return v.whole
+	case v.names == 1:
+		return v.first
+	}
+	return hufu.KindExists // some files failed: 1
+}
+
+// summary is the last line of a batch.
+func (v *view) summary(e *transfer.Engine) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	elapsed := time.Since(v.began)
+	sent := e.Stats.Sent.Load()
+	if v.a.json {
+		_ = v.a.JSON(map[string]any{
+			"summary": v.op, "transferred": e.Stats.Transferred.Load(), "same": v.same, "skipped": v.skipped, "failed": v.failed,
+			"bytes_sent": sent, "bytes_resumed": e.Stats.Resumed.Load(), "seconds": elapsed.Seconds(),
+		})
+		return
+	}
+	if v.quiet {
+		return
+	}
+	cat := v.a.Cat
+	v.a.Hint(cat.T("hufu.summary", "transferred", e.Stats.Transferred.Load(), "same", v.same, "skipped", v.skipped, "failed", v.failed,
+		"bytes", cat.Size(sent), "time", elapsed, "rate", cat.Rate(float64(sent)/max(elapsed.Seconds(), 0.001))))
+}
+
+// ask is transfer.Options.Ask: one question for each conflict, with an answer
+// for all that follow.
+func (v *view) ask(_ context.Context, c transfer.Conflict) (transfer.Policy, error) {
+	if v.policy != "" {
+		return v.policy, nil
+	}
+	cat := v.a.Cat
+	from, into := c.Local, ":"+c.Remote.Virtual()
+	if v.op == "get" {
+		from, into = into, from
+	}
+	describe := func(name string, e hufu.Entry) string {
+		return cat.T("hufu.conflict.side", "name", name, "size", cat.Size(e.Size), "time", e.MTime)
+	}
+	v.line(v.a.Err, cat.T("hufu.conflict.title", "name", into))
+	v.line(v.a.Err, "  "+describe(from, c.From))
+	v.line(v.a.Err, "  "+describe(into, c.Into))
+	for {
+		answer, err := v.a.Ask(cat.T("hufu.conflict.ask"))
+		if err != nil {
+			return "", err
+		}
+		answer = strings.TrimSpace(answer)
+		policies := map[string]transfer.Policy{"r": transfer.Replace, "n": transfer.Newer, "k": transfer.Rename, "s": transfer.Skip}
+		p, ok := policies[strings.ToLower(answer)]
+		if !ok {
+			continue
+		}
+		if answer == strings.ToUpper(answer) { // a capital letter answers for all
+			v.policy = p
+		}
+		return p, nil
+	}
+}

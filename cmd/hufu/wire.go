@@ -1,0 +1,123 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"hufu"
+	"hufu/internal/capture"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+// wireFolder gets the captures unless --out names another.
+const wireFolder = "hufu-wire"
+
+func newWire(a *app) *cobra.Command {
+	cmd := a.Command("wire [FILE]", "hufu.wire",
+		"hufu wire --out captures",
+		"hufu wire --out captures --secrets --mitm report.pdf",
+		"wireshark captures/plain.pcapng")
+	cli.Between(cmd, 0, 1)
+	o := client.WireOptions{Lang: a.Cat.Lang(), T: a.Cat.T, Error: a.Cat.Error}
+	var password string
+	cmd.Flags().StringVar(&o.Dir, "out", wireFolder, a.Cat.T("hufu.wire.flag.out"))
+	cmd.Flags().StringVar(&password, "password-file", "", a.Cat.T("hufu.wire.flag.password_file"))
+	cmd.Flags().BoolVar(&o.Secrets, "secrets", false, a.Cat.T("hufu.wire.flag.secrets"))
+	cmd.Flags().BoolVar(&o.MITM, "mitm", false, a.Cat.T("hufu.wire.flag.mitm"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if a.plaintext {
+			return cli.Usage("plaintext_needs_tls")
+		}
+		if len(args) == 1 {
+			o.File = args[0]
+		}
+		dirs, err := client.UserDirs()
+		if err != nil {
+			return err
+		}
+		p, err := client.LoadProfile(dirs, a.profileName())
+		if err != nil {
+			return err
+		}
+		if password != "" {
+			if o.Password, err = a.Password(password, false); err != nil {
+				return err
+			}
+			a.Hint(a.red(a.Cat.T("hufu.wire.password_warning", "file", password, "dir", o.Dir)))
+		}
+		w, err := client.Wire(cmd.Context(), p, o)
+		if err != nil {
+			return err
+		}
+		if err := a.wired(w); err != nil {
+			return err
+		}
+		if !w.Proven() {
+			return cli.Reported(hufu.KindInternal)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// jsonWire is what wire --json prints.
+type jsonWire struct {
+	Proven   bool                    `json:"proven"`
+	Dir      string                  `json:"dir"`
+	Files    []string                `json:"files"`
+	User     string                  `json:"user"`
+	Captures map[string]*jsonCapture `json:"captures"` // by file
+}
+
+type jsonCapture struct {
+	Packets int            `json:"packets"`
+	Bytes   int64          `json:"bytes"`
+	Found   map[string]int `json:"found"` // role to the first packet, 0: none
+	Filter  string         `json:"filter"`
+	Exit    *int           `json:"exit,omitempty"` // of the man in the middle's victim
+}
+
+func (a *app) wired(w *client.Wired) error {
+	if !a.json {
+		if err := w.Text(a.Out); err != nil {
+			return err
+		}
+		a.Hint("")
+		a.Hint(a.Cat.T("hufu.wire.done", "dir", w.Dir, "files", strings.Join(w.Files, ", ")))
+		return nil
+	}
+	j := jsonWire{Proven: w.Proven(), Dir: w.Dir, Files: w.Files, User: w.User, Captures: map[string]*jsonCapture{}}
+	if abs, err := filepath.Abs(w.Dir); err == nil {
+		j.Dir = abs
+	}
+	add := func(c capture.Capture) *jsonCapture {
+		k := &jsonCapture{Packets: c.Findings.Packets, Bytes: c.Findings.Bytes, Filter: c.Findings.Filter(), Found: map[string]int{}}
+		for _, r := range c.Findings.Results {
+			k.Found[string(r.Needle.Role)] = 0
+			if len(r.Hits) > 0 {
+				k.Found[string(r.Needle.Role)] = r.Hits[0].Packet
+			}
+		}
+		j.Captures[c.File] = k
+		return k
+	}
+	add(w.Plain)
+	add(w.TLS)
+	if w.MITM != nil {
+		add(w.MITM.Capture).Exit = &w.MITM.Exit
+	}
+	return a.JSON(j)
+}
+
+// red marks a warning on a terminal that shows colours.
+func (a *app) red(s string) string {
+	f, ok := a.Err.(interface{ Fd() uintptr })
+	if !ok || !term.IsTerminal(int(f.Fd())) || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {
+		return s
+	}
+	return "\x1b[1;97;41m " + s + " \x1b[0m"
+}

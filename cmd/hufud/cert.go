@@ -1,0 +1,268 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/ca"
+	"hufu/internal/cli"
+	"hufu/internal/identity"
+	"hufu/internal/meta"
+)
+
+// maxRequestFile is how large a file with a signing request may be, in bytes.
+const maxRequestFile = 64 << 10
+
+func newCert(a *app) *cobra.Command {
+	return a.Group("cert", "hufud.cert", newCertList(a), newCertShow(a), newCertRevoke(a), newCertSign(a))
+}
+
+// certLine is a certificate in --json. The first six fields are for scripts and
+// do not change.
+type certLine struct {
+	Serial      string     `json:"serial"`
+	User        string     `json:"user"`
+	Device      string     `json:"device"`
+	Use         string     `json:"use"`
+	NotAfter    time.Time  `json:"not_after"`
+	State       string     `json:"state"`
+	NotBefore   time.Time  `json:"not_before"`
+	Fingerprint string     `json:"fingerprint"`
+	Revoked     *time.Time `json:"revoked"`
+	Reason      string     `json:"reason"`
+}
+
+func certLineOf(c account.Certificate) certLine {
+	l := certLine{
+		Serial: c.Serial, User: c.User, Device: c.Device, Use: c.Use, NotAfter: c.NotAfter, State: string(c.State),
+		NotBefore: c.NotBefore, Fingerprint: hexOf(c.Fingerprint), Reason: c.Reason,
+	}
+	if !c.Revoked.IsZero() {
+		l.Revoked = &c.Revoked
+	}
+	return l
+}
+
+func newCertList(a *app) *cobra.Command {
+	cmd := a.Command("list", "hufud.cert.list")
+	var user string
+	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.list.flag.user"))
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := a.open(cmd.Context(), false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.close() }()
+		certs, err := s.acc.Certificates(cmd.Context())
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{
+			a.Cat.T("hufud.column.serial"), a.Cat.T("hufud.column.user"), a.Cat.T("hufud.column.device"),
+			a.Cat.T("hufud.column.use"), a.Cat.T("hufud.column.not_after"), a.Cat.T("hufud.column.state"),
+		}}
+		for _, c := range certs {
+			if user != "" && c.User != user {
+				continue
+			}
+			if a.json {
+				if err := a.JSON(certLineOf(c)); err != nil {
+					return err
+				}
+				continue
+			}
+			rows = append(rows, []string{c.Serial, c.User, c.Device, a.use(c), a.Cat.Time(c.NotAfter), a.certState(c)})
+		}
+		if a.json {
+			return nil
+		}
+		return a.Table(rows)
+	}
+	return cmd
+}
+
+func (a *app) use(c account.Certificate) string {
+	if c.Use == meta.UseServer {
+		return a.Cat.T("hufud.use.server")
+	}
+	return a.Cat.T("hufud.use.client")
+}
+
+func (a *app) certState(c account.Certificate) string {
+	switch c.State {
+	case account.CertRevoked:
+		return a.Cat.T("hufud.state.revoked")
+	case account.CertExpired:
+		return a.Cat.T("hufud.state.expired")
+	case account.CertLocked:
+		return a.Cat.T("hufud.state.locked")
+	case account.CertActive:
+	}
+	return a.Cat.T("hufud.state.active")
+}
+
+func newCertShow(a *app) *cobra.Command {
+	cmd := a.Command("show SERIAL", "hufud.cert.show")
+	cli.Exactly(cmd, 1)
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := a.open(cmd.Context(), false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.close() }()
+		c, err := s.acc.Certificate(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.JSON(certLineOf(c))
+		}
+		state := a.certState(c)
+		if c.State == account.CertRevoked {
+			state = a.Cat.T("hufud.cert.show.revoked", "when", c.Revoked, "reason", orDash(c.Reason))
+		}
+		sum := c.Fingerprint
+		err = a.Table([][]string{
+			{a.Cat.T("hufud.column.serial"), c.Serial},
+			{a.Cat.T("hufud.column.user"), orDash(c.User)},
+			{a.Cat.T("hufud.column.device"), orDash(c.Device)},
+			{a.Cat.T("hufud.column.use"), a.use(c)},
+			{a.Cat.T("hufud.column.not_before"), a.Cat.Time(c.NotBefore)},
+			{a.Cat.T("hufud.column.not_after"), a.Cat.Time(c.NotAfter)},
+			{a.Cat.T("hufud.column.state"), state},
+			{a.Cat.T("hufud.column.fingerprint"), hexOf(sum)},
+			{"", identity.FingerprintWords(sum[:])},
+		})
+		if err != nil {
+			return err
+		}
+		return a.Printf("%s", strings.TrimSuffix(string(ca.PEM(c.DER)), "\n"))
+	}
+	return cmd
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func newCertRevoke(a *app) *cobra.Command {
+	cmd := a.Command("revoke SERIAL | --user USER [--device DEVICE]", "hufud.cert.revoke")
+	var user, device, reason string
+	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.revoke.flag.user"))
+	cmd.Flags().StringVar(&device, "device", "", a.Cat.T("hufud.cert.revoke.flag.device"))
+	cmd.Flags().StringVar(&reason, "reason", "", a.Cat.T("hufud.cert.revoke.flag.reason"))
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 1:
+			return cli.Usage("admin_argument_extra", "argument", args[1], "use", cmd.UseLine())
+		case (len(args) == 1) == (user != ""), device != "" && user == "":
+			return cli.Usage("admin_revoke_what")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		var n, others int
+		err := a.change(ctx, func(s *site) (err error) {
+			switch {
+			case device != "":
+				n, err = s.acc.RevokeDevice(ctx, user, device, reason)
+			case user != "":
+				n, err = s.acc.RevokeUser(ctx, user, reason)
+			default:
+				if err = s.acc.Revoke(ctx, args[0], reason); err == nil {
+					n = 1
+					others, err = sisters(cmd, s, args[0])
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if others > 0 {
+			a.Hint(a.Cat.N("hufud.cert.revoke.others", others))
+		}
+		return a.Printf("%s", a.Cat.N("hufud.cert.revoke.done", n))
+	}
+	return cmd
+}
+
+// sisters counts what else the device of a certificate still gets in with.
+func sisters(cmd *cobra.Command, s *site, serial string) (int, error) {
+	all, err := s.acc.Certificates(cmd.Context())
+	if err != nil {
+		return 0, err
+	}
+	var own account.Certificate
+	for _, c := range all {
+		if c.Serial == account.NormalSerial(serial) {
+			own = c
+		}
+	}
+	n := 0
+	for _, c := range all {
+		if c.Use == meta.UseClient && c.User == own.User && c.Device == own.Device && c.State == account.CertActive {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func newCertSign(a *app) *cobra.Command {
+	cmd := a.Command("sign FILE --user USER --device DEVICE | --server [--name HOST[,HOST…]]", "hufud.cert.sign",
+		"hufud cert sign laptop.csr --user alice --device laptop",
+		"hufud cert sign node2.csr --server --name node2.example.org")
+	cli.Exactly(cmd, 1)
+	var (
+		user, device, out string
+		server            bool
+		names             []string
+	)
+	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.sign.flag.user"))
+	cmd.Flags().StringVar(&device, "device", "", a.Cat.T("hufud.cert.sign.flag.device"))
+	cmd.Flags().BoolVar(&server, "server", false, a.Cat.T("hufud.cert.sign.flag.server"))
+	cmd.Flags().StringSliceVar(&names, "name", nil, a.Cat.T("hufud.cert.sign.flag.name"))
+	cmd.Flags().StringVar(&out, "out", "", a.Cat.T("hufud.cert.sign.flag.out"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o := ca.SignOptions{Use: meta.UseClient, User: user, Device: device, Names: names}
+		switch {
+		case server && user == "" && device == "":
+			o.Use = meta.UseServer
+		case server, user == "", device == "", len(names) > 0:
+			return cli.Usage("sign_use")
+		}
+		request, err := cli.ReadLimited(args[0], maxRequestFile)
+		if err != nil {
+			return err
+		}
+		s, err := a.open(cmd.Context(), true)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.close() }()
+		pem, err := s.ca.Sign(cmd.Context(), request, o)
+		if err != nil {
+			return err
+		}
+		a.poke(cmd.Context())
+		if out == "" {
+			return a.Printf("%s", strings.TrimSuffix(string(pem), "\n"))
+		}
+		if err := os.WriteFile(out, pem, 0o644); err != nil {
+			return &hufu.Error{Op: "write certificate", Path: out, Kind: hufu.KindUnreadable, Err: err}
+		}
+		return nil
+	}
+	return cmd
+}

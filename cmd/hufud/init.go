@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hufu/internal/ca"
+	"hufu/internal/cli"
+	"hufu/internal/identity"
+)
+
+func newInit(a *app) *cobra.Command {
+	cmd := a.Command("init --name HOST[,HOST…] --no-passphrase | --passphrase-file FILE", "hufud.init",
+		"hufud init --name files.example.org,192.0.2.7 --no-passphrase",
+		"hufud init --name files.example.org --passphrase-file secret.txt --subject '/C=CN/ST=GD/L=SZ/O=COM/OU=NSP/CN=CA'")
+	var (
+		names                        []string
+		subject, keyType, passphrase string
+		noPassphrase, noCommon       bool
+	)
+	cmd.Flags().StringSliceVar(&names, "name", nil, a.Cat.T("hufud.init.flag.name"))
+	cmd.Flags().StringVar(&subject, "subject", "", a.Cat.T("hufud.init.flag.subject"))
+	cmd.Flags().StringVar(&keyType, "key-type", string(identity.ECDSA), a.Cat.T("hufud.init.flag.key_type"))
+	cmd.Flags().StringVar(&passphrase, "passphrase-file", "", a.Cat.T("hufud.init.flag.passphrase_file"))
+	cmd.Flags().BoolVar(&noPassphrase, "no-passphrase", false, a.Cat.T("hufud.init.flag.no_passphrase"))
+	cmd.Flags().BoolVar(&noCommon, "no-common", false, a.Cat.T("hufud.init.flag.no_common"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		kind, err := identity.ParseKeyType(keyType)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return cli.Usage("admin_init_without_name")
+		}
+		secret, err := a.passphrase(passphrase, noPassphrase)
+		if err != nil {
+			return err
+		}
+		err = ca.Init(cmd.Context(), a.data, ca.InitOptions{
+			Names: names, Subject: subject, KeyType: kind, Passphrase: []byte(secret), Common: !noCommon,
+		})
+		if err != nil {
+			return err
+		}
+		return a.made(cmd, noPassphrase)
+	}
+	return cmd
+}
+
+// passphrase is that of the root key. To have none must be said.
+func (a *app) passphrase(file string, none bool) (string, error) {
+	switch {
+	case none && file != "":
+		return "", cli.Usage("admin_passphrase_twice")
+	case none:
+		return "", nil
+	case file != "":
+		secret, err := cli.FirstLine(file)
+		if err == nil && secret == "" {
+			err = cli.Usage("admin_passphrase_empty", "file", file)
+		}
+		return secret, err
+	}
+	if a.In == nil {
+		return "", cli.Usage("admin_passphrase_unsaid")
+	}
+	secret, err := a.Secret(a.Cat.T("hufud.ask.passphrase"), a.Cat.T("hufud.ask.passphrase_again"))
+	switch {
+	case err != nil:
+		return "", errors.Join(cli.Usage("admin_passphrase_unsaid"), err)
+	case secret == "":
+		return "", cli.Usage("admin_passphrase_unsaid")
+	}
+	return secret, nil
+}
+
+// made tells what init has made and what to do next.
+func (a *app) made(cmd *cobra.Command, unprotected bool) error {
+	s, err := a.open(cmd.Context(), true)
+	if err != nil {
+		return err
+	}
+	names, err := s.ca.Names()
+	if err := errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	sum := identity.Fingerprint(s.ca.Root())
+	for _, line := range []string{
+		a.Cat.T("hufud.init.done", "path", a.data),
+		a.Cat.T("hufud.init.names", "names", strings.Join(names, ", ")),
+		a.Cat.T("hufud.init.fingerprint", "hex", identity.FingerprintHex(s.ca.Root()), "words", identity.FingerprintWords(sum[:])),
+		a.Cat.T("hufud.init.next", "data", a.data),
+	} {
+		if err := a.Printf("%s", line); err != nil {
+			return err
+		}
+	}
+	if unprotected {
+		a.Hint(a.Cat.T("hufud.init.unprotected"))
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+// Command hufud is the server and the administration of its data folder: the
+// certificate authority, invitations, users and certificates. Each file holds
+// one command; what a command changes, a running server is told at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/ca"
+	"hufu/internal/cli"
+	"hufu/internal/meta"
+)
+
+const program = "hufud"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// app is what every command shares.
+type app struct {
+	*cli.App
+	data string // --data
+	json bool   // --json of the commands that have it
+}
+
+func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
+	a := &app{App: cli.New(program, args, in, out, stderr, getenv)}
+	return a.Run(newRoot(a), args)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := a.Command("hufud", "hufud",
+		"hufud init --name files.example.org --no-passphrase",
+		"hufud serve --listen 0.0.0.0:9999",
+		"hufud invite alice")
+	root.Version = hufu.Version
+	root.SetVersionTemplate(a.Cat.T("cli.version", "program", program, "version", hufu.Version) + "\n")
+	root.PersistentFlags().StringVar(&a.data, "data", "", a.Cat.T("hufud.flag.data"))
+	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
+	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newStatus(a), newVersion(a))
+	a.Dress(root)
+	return root
+}
+
+func newVersion(a *app) *cobra.Command {
+	cmd := a.Command("version", "hufud.version")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		return a.Printf("%s", a.Cat.T("cli.version", "program", program, "version", hufu.Version))
+	}
+	return cmd
+}
+
+// settle checks the flags that all commands share.
+func (a *app) settle() error {
+	if err := a.CheckLang(); err != nil {
+		return err
+	}
+	if a.data == "" {
+		dir, err := defaultData(a.Getenv)
+		if err != nil {
+			return err
+		}
+		a.data = dir
+	}
+	abs, err := filepath.Abs(a.data)
+	if err != nil {
+		return &hufu.Error{Op: "find data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
+	}
+	a.data = abs
+	return nil
+}
+
+// defaultData is the folder hufud below the XDG data folder, or below what the
+// system has instead.
+func defaultData(getenv func(string) string) (string, error) {
+	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, program), nil
+	}
+	if runtime.GOOS == "windows" {
+		if dir := getenv("LocalAppData"); dir != "" {
+			return filepath.Join(dir, program), nil
+		}
+	} else if home := getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "share", program), nil
+	}
+	return "", &hufu.Error{Op: "find data folder", Kind: hufu.KindUsage, Code: "admin_home_unknown"}
+}
+
+// site is an open data folder.
+type site struct {
+	db  *meta.DB
+	acc *account.Service
+	ca  *ca.Authority
+}
+
+func (s *site) close() error { return s.db.Close() }
+
+// open opens the accounts of the data folder, and its CA too if a command needs
+// it. Whoever only looks after people can do so while the CA is broken.
+func (a *app) open(ctx context.Context, authority bool) (*site, error) {
+	path := filepath.Join(a.data, ca.Database)
+	if _, err := os.Stat(path); err != nil {
+		return nil, &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "admin_data_folder_missing", Err: err}
+	}
+	db, err := meta.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{db: db}
+	if s.acc, err = account.Open(ctx, db, account.Options{}); err == nil && authority {
+		s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{})
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// change opens the accounts, makes a change and tells a running server.
+func (a *app) change(ctx context.Context, f func(*site) error) error {
+	s, err := a.open(ctx, false)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f(s), s.close()); err != nil {
+		return err
+	}
+	a.poke(ctx)
+	return nil
+}

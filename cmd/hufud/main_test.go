@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/text"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hufud": main})
+}
+
+// TestScripts runs the stories in testdata/script. Beside the usual commands
+// they have
+//
+//	exit N CMD…      run CMD, which must end with exit status N
+//	request FILE     make an RSA key and a signing request, in FILE
+//	field NAME FIELD take FIELD of the last line of JSON on stdout into $NAME
+//	invitation HOST PORT   the last stdout is one code for this address
+//	server DIR       answer on the control socket of DIR; what was asked goes to DIR/asked
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("LANG", "C")
+			e.Setenv("TZ", "UTC")
+			e.Setenv("XDG_DATA_HOME", "")
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exit": exitCommand, "request": requestCommand, "field": fieldCommand,
+			"invitation": invitationCommand, "server": serverCommand,
+		},
+	})
+}
+
+func exitCommand(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if e, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err); ok {
+		got = e.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit status is %d, not %d", got, want)
+	}
+}
+
+func requestCommand(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	ts.Check(err)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"evil.example"}}, key)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), 0o600))
+}
+
+func fieldCommand(ts *testscript.TestScript, _ bool, args []string) {
+	lines := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), "\n")
+	var v map[string]any
+	ts.Check(json.Unmarshal([]byte(lines[len(lines)-1]), &v))
+	s, ok := v[args[1]].(string)
+	if !ok {
+		ts.Fatalf("no field %s in %s", args[1], lines[len(lines)-1])
+	}
+	ts.Setenv(args[0], s)
+}
+
+func invitationCommand(ts *testscript.TestScript, _ bool, args []string) {
+	out := ts.ReadFile("stdout")
+	v, err := hufu.ParseInvitation(strings.TrimSuffix(out, "\n"))
+	ts.Check(err)
+	if out != v.String()+"\n" {
+		ts.Fatalf("stdout is not the code alone: %q", out)
+	}
+	if v.Host != args[0] || strconv.Itoa(v.Port) != args[1] {
+		ts.Fatalf("the code is for %s %d", v.Host, v.Port)
+	}
+}
+
+func serverCommand(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	l, err := listenControl(dir)
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	note := func(s string) {
+		f, err := os.OpenFile(filepath.Join(dir, "asked"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = f.WriteString(s + "\n")
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			ts.Logf("%v", err)
+		}
+	}
+	go func() {
+		defer close(done)
+		serveControl(ctx, l, func(context.Context) error { note("reload"); return nil },
+			func() any { note("status"); return map[string]int{"connections": 3} })
+	}()
+	ts.Defer(func() { cancel(); <-done })
+}
+
+// Every command and every flag says in both languages what it is for, and no
+// English of cobra's shows through in Chinese.
+func TestHelpInBothLanguages(t *testing.T) {
+	t.Parallel()
+	english := regexp.MustCompile(`(?i)\b(usage|flags|commands|default|help for|strings?|duration|available)\b`)
+	for _, lang := range text.Languages() {
+		a := &app{App: cli.New(program, []string{"--lang", lang}, nil, io.Discard, io.Discard, func(string) string { return "" })}
+		var each func(*cobra.Command)
+		each = func(cmd *cobra.Command) {
+			if cmd.Hidden {
+				return
+			}
+			help := a.Help(cmd)
+			if lang == text.Chinese && english.MatchString(help) {
+				t.Errorf("%s: %s", cmd.CommandPath(), english.FindString(help))
+			}
+			cmd.Flags().VisitAll(func(f *pflag.Flag) {
+				if f.Usage == "" || !strings.Contains(help, "--"+f.Name) {
+					t.Errorf("%s: --%s is not explained", cmd.CommandPath(), f.Name)
+				}
+			})
+			for _, sub := range cmd.Commands() {
+				each(sub)
+			}
+		}
+		each(newRoot(a))
+	}
+}
+
+func TestControlSocket(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := &app{data: dir}
+	if _, err := a.askServer(t.Context(), "status"); !errors.Is(err, errNoServer) {
+		t.Errorf("without a server: %v", err)
+	}
+	for range 2 { // the second one finds what a dead server left
+		l, err := listenControl(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fi, err := os.Stat(filepath.Join(dir, controlSocket)); err != nil || fi.Mode().Perm() != 0o600 {
+			t.Errorf("socket is %v, %v", fi, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		fail := errors.New("no")
+		go func() {
+			defer close(done)
+			serveControl(ctx, l, func(context.Context) error { return fail }, func() any { return 1 })
+		}()
+		for line, want := range map[string]string{"reload": "error", "status": "1", "nonsense": "unknown"} {
+			if got, err := a.askServer(t.Context(), line); err != nil || got != want {
+				t.Errorf("%s: %q, %v", line, got, err)
+			}
+		}
+		cancel()
+		<-done
+		if err := os.WriteFile(filepath.Join(dir, controlSocket), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDefaultData(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"XDG_DATA_HOME": "/x", "HOME": "/h"}, "/x/hufud"},
+		{map[string]string{"XDG_DATA_HOME": "relative", "HOME": "/h"}, "/h/.local/share/hufud"},
+		{map[string]string{"HOME": "/h"}, "/h/.local/share/hufud"},
+	} {
+		if got, err := defaultData(func(k string) string { return c.env[k] }); err != nil || got != c.want {
+			t.Errorf("%v: %q, %v", c.env, got, err)
+		}
+	}
+	if _, err := defaultData(func(string) string { return "" }); hufu.CodeOf(err) != "admin_home_unknown" {
+		t.Error(err)
+	}
+}

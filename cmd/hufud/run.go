@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/ca"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+// firstUser is the account that run makes.
+const firstUser = "admin"
+
+// passwordFile keeps the password that run made up, so that it can be looked
+// up again.
+const passwordFile = "admin-password"
+
+// newRun makes the command behind "make run": everything that somebody who
+// wants to try hufu would have to do by hand.
+func newRun(a *app) *cobra.Command {
+	cmd := a.Command("run", "hufud.run", "hufud run", "hufud run --listen 127.0.0.1:9997")
+	o := serving{drain: 2 * time.Second}
+	var open bool
+	cmd.Flags().StringVar(&o.listen, "listen", defaultAddress, a.Cat.T("hufud.serve.flag.listen"))
+	cmd.Flags().IntVar(&o.teach, "teach-plaintext", teachPort, a.Cat.T("hufud.serve.flag.teach"))
+	cmd.Flags().BoolVar(&open, "open", true, a.Cat.T("hufud.run.flag.open"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		password, err := a.prepare(ctx)
+		if err != nil {
+			return err
+		}
+		if o.logFile == "" {
+			o.logFile = filepath.Join(a.data, "hufud.log")
+		}
+		failed := make(chan error, 1)
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		o.ready = func(address, teach string) {
+			go func() {
+				if err := a.welcome(ctx, address, teach, password, o.logFile, open); err != nil {
+					failed <- err
+					cancel(err)
+				}
+			}()
+		}
+		err = a.serve(ctx, o)
+		select {
+		case first := <-failed:
+			return first
+		default:
+		}
+		return err
+	}
+	return cmd
+}
+
+// prepare makes the data folder and the first user, or finds them there. The
+// password is empty if it was shown at an earlier start and its file is gone.
+func (a *app) prepare(ctx context.Context) (string, error) {
+	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); errors.Is(err, os.ErrNotExist) {
+		if err := ca.Init(ctx, a.data, ca.InitOptions{Names: []string{"localhost", "127.0.0.1"}, Common: true}); err != nil {
+			return "", err
+		}
+	}
+	path := filepath.Join(a.data, passwordFile)
+	if data, err := os.ReadFile(path); err == nil {
+		return strings.TrimSpace(string(data)), nil
+	}
+	s, err := a.open(ctx, false)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = s.close() }()
+	users, err := s.acc.Users(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, u := range users {
+		if u.Name == firstUser {
+			return "", nil
+		}
+	}
+	// On disk before it is set: a crash in between leaves a password that is
+	// known, not one that nobody knows.
+	password := strings.ToLower(rand.Text())
+	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+		return "", &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
+	}
+	if err := s.acc.AddUser(ctx, firstUser, true); err != nil {
+		return "", err
+	}
+	return password, s.acc.SetPassword(ctx, firstUser, password)
+}
+
+// welcome enrolls this machine once the server listens, and says what to try.
+func (a *app) welcome(ctx context.Context, address, teach, password, log string, open bool) error {
+	dirs, err := client.UserDirs()
+	if err != nil {
+		return err
+	}
+	name, err := a.enrollHere(ctx, dirs, address, password)
+	if err != nil {
+		return err
+	}
+	hufuProgram := a.beside("hufu")
+	where := ":"
+	if name != client.DefaultProfile {
+		where = name + ":"
+	}
+	say := func(key string, args ...any) error { return a.Printf("%s", a.Cat.T(key, args...)) }
+	err = errors.Join(
+		say("hufud.run.listening", "address", address, "data", a.data, "log", log),
+		say("hufud.run.user", "user", firstUser, "password", password, "file", filepath.Join(a.data, passwordFile)),
+	)
+	if teach != "" {
+		err = errors.Join(err, say("hufud.run.teach", "address", teach))
+	}
+	err = errors.Join(err, say("hufud.run.try"),
+		a.Printf("\n%s put README.md %s/", hufuProgram, where),
+		a.Printf("%s ls %s/", hufuProgram, where),
+		a.Printf("%s get %s/README.md copy-of-README.md", hufuProgram, where),
+		a.Printf("%s wire --out proof", hufuProgram),
+		a.Printf("%s invite alice\n", a.beside("hufud")),
+		say("hufud.run.stop"))
+	if err != nil || !open {
+		return err
+	}
+	a.openGUI(ctx, hufuProgram, name)
+	return nil
+}
+
+// enrollHere enrolls this machine as the first user, in the default profile if
+// that is free, else in one of its own; a profile of this server is used again.
+func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, password string) (string, error) {
+	s, err := a.open(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = s.close() }()
+	free := ""
+	for _, name := range []string{client.DefaultProfile, "local", "local2", "local3"} {
+		p, err := client.LoadProfile(dirs, name)
+		if err != nil {
+			if free == "" {
+				free = name
+			}
+			continue
+		}
+		if roots, err := p.Roots(); err == nil && len(roots) == 1 && roots[0].Equal(s.ca.Root()) {
+			return name, p.MoveTo(address)
+		}
+	}
+	if free == "" {
+		return "", cli.Usage("profile_exists", "profile", client.DefaultProfile)
+	}
+	v, err := a.invitationTo(s.ca, address)
+	if err != nil {
+		return "", err
+	}
+	made, err := s.acc.InviteAs(ctx, firstUser, true, account.InvitationLife)
+	if err != nil {
+		return "", err
+	}
+	a.poke(ctx)
+	v.Secret = made.Secret
+	if password == "" {
+		return "", cli.Usage("run_password_lost", "file", filepath.Join(a.data, passwordFile), "user", firstUser)
+	}
+	_, err = client.Enroll(ctx, dirs, free, v, password)
+	return free, err
+}
+
+// beside is how the user calls a program that lies beside this one.
+func (a *app) beside(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	path := filepath.Join(filepath.Dir(self), name)
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return path
+}
+
+// openGUI starts the GUI beside the server, if this is a desktop; it ends with
+// ctx.
+func (a *app) openGUI(ctx context.Context, program, profile string) {
+	if !a.desktop() {
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), filepath.Base(program)), "gui", "--profile", profile) //nolint:gosec // our own program, beside this one
+	cmd.Stderr = a.Err
+	if cmd.Start() == nil {
+		_ = cmd.Wait() // it tells its own errors
+	}
+}
+
+// desktop says whether a window can be opened.
+func (a *app) desktop() bool {
+	return a.Getenv("DISPLAY") != "" || a.Getenv("WAYLAND_DISPLAY") != "" || hasDesktop
+}

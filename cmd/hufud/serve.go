@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/ca"
+	"hufu/internal/cli"
+	"hufu/internal/files"
+	"hufu/internal/server"
+)
+
+// lockFile is held by the one server of a data folder.
+const lockFile = "lock"
+
+// teachFolder holds the teaching world while a server with one runs.
+const teachFolder = "teach"
+
+// teachPort is where the teaching listener is unless the port is taken.
+const teachPort = 9998
+
+// expireEvery is how often unfinished uploads are looked through.
+const expireEvery = time.Hour
+
+// serving is how a server is to run.
+type serving struct {
+	listen     string
+	logFile    string
+	drain      time.Duration
+	teach      int // port of the teaching listener, 0: none
+	commonName bool
+	// ready is called when connections are accepted, with the addresses.
+	ready func(address, teach string)
+}
+
+func newServe(a *app) *cobra.Command {
+	cmd := a.Command("serve", "hufud.serve",
+		"hufud serve",
+		"hufud serve --listen 0.0.0.0:9999 --log-file /var/log/hufud.log")
+	var o serving
+	cmd.Flags().StringVar(&o.listen, "listen", defaultAddress, a.Cat.T("hufud.serve.flag.listen"))
+	cmd.Flags().StringVar(&o.logFile, "log-file", "", a.Cat.T("hufud.serve.flag.log_file"))
+	cmd.Flags().DurationVar(&o.drain, "drain", 5*time.Second, a.Cat.T("hufud.serve.flag.drain"))
+	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufud.serve.flag.common_name"))
+	cmd.Flags().IntVar(&o.teach, "teach-plaintext", 0, a.Cat.T("hufud.serve.flag.teach"))
+	cmd.Flags().Lookup("teach-plaintext").NoOptDefVal = strconv.Itoa(teachPort)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		err := a.serve(cmd.Context(), o)
+		if err == nil && cmd.Context().Err() != nil {
+			return nil // stopped as asked, everything closed
+		}
+		return err
+	}
+	return cmd
+}
+
+// serve runs the server until ctx ends.
+func (a *app) serve(ctx context.Context, o serving) (err error) {
+	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); err != nil {
+		return &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "admin_data_folder_missing", Err: err}
+	}
+	lock := flock.New(filepath.Join(a.data, lockFile), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
+	}
+	if !locked {
+		return cli.Usage("serve_running", "data", a.data)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+
+	log, closeLog, err := a.logger(o.logFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+
+	s, err := a.open(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	acc, authority, err := s.withLog(ctx, a.data, log)
+	if err != nil {
+		return err
+	}
+	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fs.Close()) }()
+
+	so := server.Options{Account: acc, Authority: authority, Files: fs, Log: log, CommonName: o.commonName}
+	teachAddress := ""
+	if o.teach != 0 {
+		t, err := server.OpenTeach(filepath.Join(a.data, teachFolder), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.teach)), log)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = t.Close() }()
+		so.Teach, teachAddress = t, t.Address()
+	}
+	srv, err := server.New(so)
+	if err != nil {
+		return err
+	}
+	ln, err := listen(ctx, o.listen)
+	if err != nil {
+		return err
+	}
+	address := ln.Addr().String()
+	if err := os.WriteFile(filepath.Join(a.data, listenFile), []byte(address+"\n"), 0o600); err != nil {
+		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, ln.Close())
+	}
+	control, err := listenControl(a.data)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { serveControl(ctx, control, acc.Reload, func() any { return srv.Status() }) })
+	wg.Go(func() {
+		if err := acc.Run(ctx); err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	})
+	wg.Go(func() { expire(ctx, fs) })
+	if so.Teach != nil {
+		wg.Go(func() { _ = srv.ServeTeach(ctx, o.drain) })
+		log.Warn("teaching listener without TLS", "address", teachAddress)
+	}
+	log.Info("listening", "address", address, "version", hufu.Version)
+	if o.ready != nil {
+		o.ready(address, teachAddress)
+	}
+	err = srv.Serve(ctx, ln, o.drain)
+	log.Info("stopped")
+	cause := context.Cause(ctx)
+	cancel(nil)
+	wg.Wait()
+	if _, signalled := errors.AsType[cli.Stopped](cause); err == nil && cause != nil && !signalled && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// withLog opens account and authority again for a long run, with the log.
+func (s *site) withLog(ctx context.Context, data string, log *slog.Logger) (*account.Service, *ca.Authority, error) {
+	acc, err := account.Open(ctx, s.db, account.Options{Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	authority, err := ca.Open(ctx, data, s.db, acc, ca.Options{Log: log})
+	return acc, authority, err
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	lc := net.ListenConfig{}
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err == nil {
+		return ln, nil
+	}
+	host, port, splitErr := net.SplitHostPort(address)
+	if splitErr != nil {
+		return nil, cli.Usage("admin_address_form", "address", address)
+	}
+	other := net.JoinHostPort(host, "0")
+	if n, convErr := strconv.Atoi(port); convErr == nil && n < 65535 {
+		other = net.JoinHostPort(host, strconv.Itoa(n+1))
+	}
+	e := cli.Usage("serve_cannot_listen", "address", address, "other", other, "by", portOwner(port))
+	return nil, errors.Join(e, err)
+}
+
+func expire(ctx context.Context, fs *files.Service) {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		fs.Expire()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// logger writes lines to standard error or to a file that is appended to.
+func (a *app) logger(path string) (*slog.Logger, func() error, error) {
+	w := a.Err
+	closeLog := func() error { return nil }
+	if path != "" {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, nil, &hufu.Error{Op: "open log", Path: path, Kind: hufu.KindUsage, Code: "serve_log_file", Err: err}
+		}
+		w, closeLog = f, f.Close
+	}
+	return slog.New(slog.NewTextHandler(w, nil)), closeLog, nil
+}

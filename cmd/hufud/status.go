@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu/internal/account"
+	"hufu/internal/ca"
+	"hufu/internal/identity"
+	"hufu/internal/meta"
+)
+
+func hexOf(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
+
+// statusLine is the status in --json. Server is what the running server says of
+// itself, null if there is none.
+type statusLine struct {
+	Data         string          `json:"data"`
+	Running      bool            `json:"running"`
+	Address      string          `json:"address"`
+	Fingerprint  string          `json:"fingerprint"`
+	RootUntil    time.Time       `json:"root_not_after"`
+	IssuingUntil time.Time       `json:"issuing_not_after"`
+	ServerUntil  time.Time       `json:"server_not_after"`
+	Names        []string        `json:"names"`
+	Users        int             `json:"users"`
+	Locked       int             `json:"locked_users"`
+	Certificates int             `json:"active_client_certificates"`
+	Server       json.RawMessage `json:"server"`
+}
+
+func newStatus(a *app) *cobra.Command {
+	cmd := a.Command("status", "hufud.status")
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := a.open(cmd.Context(), true)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.close() }()
+		l, err := a.status(cmd, s)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.JSON(l)
+		}
+		return a.printStatus(l, s.ca)
+	}
+	return cmd
+}
+
+func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
+	server, err := s.ca.ServerCertificate()
+	if err != nil {
+		return statusLine{}, err
+	}
+	names, err := s.ca.Names()
+	if err != nil {
+		return statusLine{}, err
+	}
+	l := statusLine{
+		Data: a.data, Address: a.listening(), Names: names, Fingerprint: identity.FingerprintHex(s.ca.Root()),
+		RootUntil: s.ca.Root().NotAfter, IssuingUntil: s.ca.Issuing().NotAfter, ServerUntil: server.Leaf.NotAfter,
+	}
+	users, err := s.acc.Users(cmd.Context())
+	if err != nil {
+		return statusLine{}, err
+	}
+	certs, err := s.acc.Certificates(cmd.Context())
+	if err != nil {
+		return statusLine{}, err
+	}
+	l.Users = len(users)
+	for _, u := range users {
+		if !u.Locked.IsZero() {
+			l.Locked++
+		}
+	}
+	for _, c := range certs {
+		if c.Use == meta.UseClient && c.State == account.CertActive {
+			l.Certificates++
+		}
+	}
+	answer, err := a.askServer(cmd.Context(), "status")
+	l.Running = !errors.Is(err, errNoServer)
+	if err == nil && json.Valid([]byte(answer)) {
+		l.Server = json.RawMessage(answer)
+	}
+	return l, nil
+}
+
+func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
+	running := a.Cat.T("hufud.status.stopped")
+	if l.Running {
+		running = a.Cat.T("hufud.status.running", "address", l.Address)
+	}
+	sum := identity.Fingerprint(authority.Root())
+	rows := [][]string{
+		{a.Cat.T("hufud.status.data"), l.Data},
+		{a.Cat.T("hufud.status.server"), running},
+		{a.Cat.T("hufud.status.names"), strings.Join(l.Names, ", ")},
+		{a.Cat.T("hufud.status.root"), a.Cat.Time(l.RootUntil)},
+		{a.Cat.T("hufud.status.issuing"), a.Cat.Time(l.IssuingUntil)},
+		{a.Cat.T("hufud.status.certificate"), a.Cat.Time(l.ServerUntil)},
+		{a.Cat.T("hufud.column.fingerprint"), l.Fingerprint},
+		{"", identity.FingerprintWords(sum[:])},
+		{a.Cat.T("hufud.status.users"), a.Cat.T("hufud.status.count", "n", l.Users, "locked", l.Locked)},
+		{a.Cat.T("hufud.status.certificates"), a.Cat.T("hufud.status.active", "n", l.Certificates)},
+	}
+	if err := a.Table(rows); err != nil {
+		return err
+	}
+	if time.Until(l.IssuingUntil) < ca.IssuingWarning {
+		a.Hint(a.Cat.T("hufud.status.issuing_ends", "when", l.IssuingUntil))
+	}
+	return nil
+}

@@ -1,0 +1,279 @@
+// Package cli is what the two programs share on a command line: language,
+// help, flags, questions, tables, signals and the exit status. Every word comes
+// from the catalogues of package text; what a command does is in cmd.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/mattn/go-runewidth"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"hufu"
+	"hufu/internal/text"
+)
+
+// exitTerminated is the exit status of a program that SIGTERM stopped.
+const exitTerminated = 143
+
+// maxSecretFile is how much of a file with a password is read, in bytes.
+const maxSecretFile = 64 << 10
+
+// shortPassword is the length below which a new password is warned of.
+const shortPassword = 8
+
+// App is what every command of a program shares.
+type App struct {
+	Program string
+	Cat     *text.Catalogue
+	In      *os.File // for questions, if it is a terminal
+	Out     io.Writer
+	Err     io.Writer
+	Getenv  func(string) string
+	Lang    string // --lang
+}
+
+// Stopped is the cause of a context that a signal ended.
+type Stopped struct{ Signal os.Signal }
+
+func (s Stopped) Error() string { return "stopped by " + s.Signal.String() }
+
+// New prepares an App for a command line; its language is settled here, before
+// the flags are read, because their help is written in it.
+func New(program string, args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) *App {
+	return &App{
+		Program: program, In: in, Out: out, Err: stderr, Getenv: getenv,
+		Cat: text.For(text.Lang(flagLang(args), getenv)),
+	}
+}
+
+// flagLang looks for --lang in a command line.
+func flagLang(args []string) string {
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if v, ok := strings.CutPrefix(arg, "--lang="); ok {
+			return v
+		}
+		if arg == "--lang" && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
+// Run executes a command line and returns the exit status, having told the
+// user what went wrong. A signal ends the context with Stopped as its cause; a
+// second one ends the program at once.
+func (a *App) Run(root *cobra.Command, args []string) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() { // ends with the program
+		cancel(Stopped{<-signals})
+		signal.Stop(signals)
+	}()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	kind := hufu.KindOf(err)
+	if !errors.Is(err, ErrReported) {
+		a.Cat.Report(a.Err, a.Program, err)
+	}
+	if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled && s.Signal == syscall.SIGTERM {
+		return exitTerminated
+	}
+	return kind.Exit()
+}
+
+// ErrReported in an error's chain says that the user has been told already: the
+// error only carries the exit status.
+var ErrReported = errors.New("reported")
+
+// Reported wraps an error whose text has been shown.
+func Reported(kind hufu.Kind) error { return &hufu.Error{Op: "run", Kind: kind, Err: ErrReported} }
+
+// CheckLang refuses a --lang that there is no catalogue for.
+func (a *App) CheckLang() error {
+	if a.Lang != "" && a.Lang != text.English && text.Lang(a.Lang, a.Getenv) != text.Chinese {
+		return Usage("admin_lang_unknown", "lang", a.Lang)
+	}
+	return nil
+}
+
+// Printf writes a line of result.
+func (a *App) Printf(format string, args ...any) error {
+	if _, err := fmt.Fprintf(a.Out, format+"\n", args...); err != nil {
+		return &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Err: err}
+	}
+	return nil
+}
+
+// Hint writes a line for people, out of the way of scripts.
+func (a *App) Hint(s string) { _, _ = fmt.Fprintln(a.Err, s) }
+
+// JSON writes one object on one line.
+func (a *App) JSON(v any) error {
+	e := json.NewEncoder(a.Out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Err: err}
+	}
+	return nil
+}
+
+// Table writes rows in columns, by the width that a terminal gives them.
+// Whatever stands in them is made harmless.
+func (a *App) Table(rows [][]string) error {
+	var widths []int
+	for _, row := range rows {
+		for i := range row {
+			row[i] = hufu.Printable(row[i])
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], runewidth.StringWidth(row[i]))
+		}
+	}
+	for _, row := range rows {
+		var b strings.Builder
+		for i, cell := range row {
+			b.WriteString(cell)
+			b.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
+		}
+		if err := a.Printf("%s", strings.TrimRight(b.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Interactive says whether a question can be asked and its answer read.
+func (a *App) Interactive() bool { return a.In != nil && term.IsTerminal(int(a.In.Fd())) }
+
+// FirstLine is the first line of a small file: how a password or a code is
+// handed over by a script.
+func FirstLine(path string) (string, error) {
+	data, err := ReadLimited(path, maxSecretFile)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSuffix(line, "\r"), nil
+}
+
+// ReadLimited reads a file that must not be larger than limit.
+func ReadLimited(path string, limit int64) ([]byte, error) {
+	fail := func(err error) error {
+		return &hufu.Error{Op: "read file", Path: path, Kind: hufu.KindUsage, Code: "cannot_read", Err: err}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fail(err)
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fail(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, Usage("admin_file_too_large", "file", path)
+	}
+	return data, nil
+}
+
+// Ask asks for one line.
+func (a *App) Ask(prompt string) (string, error) {
+	if !a.Interactive() {
+		return "", Usage("admin_secret_without_terminal")
+	}
+	_, _ = fmt.Fprint(a.Err, prompt+" ")
+	return ReadLine(a.In)
+}
+
+// ReadLine reads one line, byte by byte so that nothing behind it is consumed.
+func ReadLine(r io.Reader) (string, error) {
+	var line []byte
+	b := make([]byte, 1)
+	for len(line) < maxSecretFile {
+		n, err := r.Read(b)
+		if n == 1 && b[0] == '\n' {
+			break
+		}
+		line = append(line, b[:n]...)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", &hufu.Error{Op: "read input", Kind: hufu.KindUnreadable, Err: err}
+		}
+	}
+	return strings.TrimSuffix(string(line), "\r"), nil
+}
+
+// Secret asks for a secret without showing it; with again, twice.
+func (a *App) Secret(prompt, again string) (string, error) {
+	if !a.Interactive() {
+		return "", Usage("admin_secret_without_terminal")
+	}
+	read := func(prompt string) (string, error) {
+		_, _ = fmt.Fprint(a.Err, prompt+" ")
+		b, err := term.ReadPassword(int(a.In.Fd()))
+		a.Hint("")
+		if err != nil {
+			return "", &hufu.Error{Op: "read from terminal", Kind: hufu.KindUnreadable, Err: err}
+		}
+		return string(b), nil
+	}
+	one, err := read(prompt)
+	if err != nil || again == "" {
+		return one, err
+	}
+	two, err := read(again)
+	if err != nil {
+		return "", err
+	}
+	if one != two {
+		return "", Usage("admin_secret_differs")
+	}
+	return one, nil
+}
+
+// Password takes a password from a file or from the terminal; a new one is
+// asked for twice, and warned of when it is short.
+func (a *App) Password(file string, fresh bool) (string, error) {
+	var pw string
+	var err error
+	switch {
+	case file != "":
+		pw, err = FirstLine(file)
+	case fresh:
+		pw, err = a.Secret(a.Cat.T("cli.ask.password"), a.Cat.T("cli.ask.password_again"))
+	default:
+		pw, err = a.Secret(a.Cat.T("cli.ask.password"), "")
+	}
+	if err != nil {
+		return "", err
+	}
+	if pw == "" {
+		return "", Usage("password_empty")
+	}
+	if fresh && len([]rune(pw)) < shortPassword {
+		a.Hint(a.Cat.T("cli.password.short"))
+	}
+	return pw, nil
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"hufu"
+)
+
+// Command makes a command whose words all come from the catalogue: key.short
+// and, where there is more to say, key.long. Examples are the same in every
+// language.
+func (a *App) Command(use, key string, examples ...string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:                   use,
+		Short:                 a.Cat.T(key + ".short"),
+		SilenceErrors:         true,
+		SilenceUsage:          true,
+		DisableFlagsInUseLine: true,
+		DisableSuggestions:    true,
+	}
+	if a.Cat.Has(key + ".long") {
+		cmd.Long = a.Cat.T(key + ".long")
+	}
+	cmd.Example = strings.Join(examples, "\n")
+	Exactly(cmd, 0)
+	return cmd
+}
+
+// Group makes a command that only holds others.
+func (a *App) Group(use, key string, subs ...*cobra.Command) *cobra.Command {
+	cmd := a.Command(use, key)
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+// Exactly sets how many arguments a command takes.
+func Exactly(cmd *cobra.Command, n int) { Between(cmd, n, n) }
+
+// Between sets the least and the most arguments of a command; most below 0 is
+// no limit.
+func Between(cmd *cobra.Command, least, most int) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return Usage("admin_argument_missing", "use", cmd.UseLine())
+		case most < 0 || len(args) <= most:
+			return nil
+		case cmd.HasSubCommands():
+			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help")
+		}
+		return Usage("admin_argument_extra", "argument", args[most], "use", cmd.UseLine())
+	}
+}
+
+// Usage is an error in how a program was called; args are pairs that fill the
+// text of code.
+func Usage(code string, args ...string) error {
+	m := make(map[string]string, len(args)/2)
+	for i := 0; i+1 < len(args); i += 2 {
+		m[args[i]] = args[i+1]
+	}
+	return &hufu.Error{Op: "read command line", Kind: hufu.KindUsage, Code: code, Args: m}
+}
+
+// Dress gives the tree below root our words where cobra has its own.
+func (a *App) Dress(root *cobra.Command) {
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _, _ = fmt.Fprint(cmd.OutOrStdout(), a.Help(cmd)) })
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := fmt.Fprint(cmd.OutOrStderr(), a.Help(cmd))
+		return err
+	})
+	var each func(*cobra.Command)
+	each = func(cmd *cobra.Command) {
+		cmd.InitDefaultHelpFlag()
+		cmd.Flags().Lookup("help").Usage = a.Cat.T("cli.flag.help")
+		if cmd == root {
+			cmd.InitDefaultVersionFlag()
+			cmd.Flags().Lookup("version").Usage = a.Cat.T("cli.flag.version")
+		}
+		if cmd.RunE == nil && cmd.HasSubCommands() {
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+		for _, sub := range cmd.Commands() {
+			each(sub)
+		}
+	}
+	each(root)
+}
+
+// Help is the help of a command, laid out for a terminal of any language.
+func (a *App) Help(cmd *cobra.Command) string {
+	var b strings.Builder
+	section := func(title string) { fmt.Fprintf(&b, "\n%s\n", title) }
+	about := cmd.Long
+	if about == "" {
+		about = cmd.Short
+	}
+	fmt.Fprintln(&b, about)
+	section(a.Cat.T("cli.help.usage"))
+	fmt.Fprintln(&b, "  "+cmd.UseLine())
+	if cmd.Example != "" {
+		section(a.Cat.T("cli.help.examples"))
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			fmt.Fprintln(&b, "  "+line)
+		}
+	}
+	if cmd.HasAvailableSubCommands() {
+		section(a.Cat.T("cli.help.commands"))
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(&b, "  %-10s %s\n", sub.Name(), sub.Short)
+			}
+		}
+	}
+	if cmd.HasAvailableLocalFlags() {
+		section(a.Cat.T("cli.help.flags"))
+		flagHelp(&b, cmd.LocalFlags())
+	}
+	if cmd.HasAvailableInheritedFlags() {
+		section(a.Cat.T("cli.help.global"))
+		flagHelp(&b, cmd.InheritedFlags())
+	}
+	return b.String()
+}
+
+// flagHelp lists flags without the English words that pflag adds.
+func flagHelp(b *strings.Builder, flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, about := pflag.UnquoteUsage(f)
+		name := "--" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", " + name
+		}
+		if value != "" {
+			name += " " + value
+		}
+		fmt.Fprintf(b, "  %s\n      %s\n", name, about)
+	})
+}
+
+// flagError says in our words what pflag found wrong.
+func flagError(err error) error {
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		name := e.GetSpecifiedName()
+		if len(e.GetSpecifiedShortnames()) > 0 {
+			return Usage("admin_flag_unknown", "flag", "-"+name)
+		}
+		return Usage("admin_flag_unknown", "flag", "--"+name)
+	}
+	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		return Usage("admin_flag_without_value", "flag", "--"+e.GetFlag().Name)
+	}
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return Usage("admin_flag_value", "flag", "--"+e.GetFlag().Name, "value", e.GetValue())
+	}
+	return &hufu.Error{Op: "read command line", Kind: hufu.KindUsage, Err: err}
+}
