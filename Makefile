@@ -1,0 +1,58 @@
+# hufu: build it, try it, test it. `make help` lists the targets.
+
+SHELL       := /bin/sh
+GO          ?= go
+FUZZTIME    ?= 10s
+TESTTIMEOUT ?= 15m
+ARGS        ?=
+
+# The version is what git calls this commit; without git it is "dev".
+VERSION := $(shell command -v git >/dev/null 2>&1 && git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Nothing here needs git: not stamping spares a build in a copied tree, or in
+# one that another user owns, an error from it.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+TOOL  := $(GO) tool -modfile=tools/go.mod
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION)'
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check fuzz bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: build ## build, then serve on 127.0.0.1:9999 with a client enrolled; ARGS="--listen 127.0.0.1:9997" for another port
+	@exec bin/hufud run $(ARGS)
+
+build: ## build bin/hufu and bin/hufud; needs Go only
+	$(BUILD) -o bin/ ./cmd/hufu ./cmd/hufud
+
+test: ## run every test once: race detector, shuffled; then the end-to-end tests in test/
+	@test/requires.sh
+	@packages=$$($(GO) list -tags e2e ./... | grep -v '^hufu/test/') && \
+		CGO_ENABLED=1 $(GO) test -tags e2e -race -shuffle=on -timeout $(TESTTIMEOUT) $$packages
+	$(GO) test -tags e2e -count=1 -p 1 -timeout $(TESTTIMEOUT) ./test/...
+
+check: ## look at the source without running it: format, vet, fix, tidy, lint
+	@out=$$($(TOOL) gofumpt -l .) && if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet -tags e2e ./...
+	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
+	$(GO) fix -diff -tags e2e ./...
+	$(GO) mod tidy -diff
+	$(TOOL) golangci-lint run ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "== $$(dirname "$$file") $$name"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+		done || exit 1; \
+	done
+
+bench: build ## measure hufu beside other tools on this machine
+	@bench/run.sh $(ARGS)
+
+clean: ## remove what was built
+	rm -rf bin
