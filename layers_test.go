@@ -34,8 +34,10 @@ var arrows = map[string][]string{
 	"internal/blob/disk":     {"internal/digest", "internal/blob"},
 	"internal/transfer":      {"internal/digest", "internal/blob/disk"},
 	"internal/files":         {"internal/access", "internal/blob/disk", "internal/digest", "internal/meta"},
-	"internal/client":        {"internal/transfer", "internal/session", "internal/frame", "internal/identity", "internal/capture", "internal/blob/disk"},
-	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca"},
+	"internal/client":        {"internal/transfer", "internal/session", "internal/frame", "internal/identity", "internal/capture", "internal/blob/disk", "internal/digest"},
+	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca", "internal/blob/disk", "internal/digest"},
+	"internal/cli":           {"internal/text"},
+	"internal/cli/clitest":   {"internal/cli", "internal/text"},
 	"internal/gui":           {"internal/client", "internal/text"},
 	"internal/blob/blobtest": {"internal/blob", "internal/blob/disk", "internal/digest"},
 }
@@ -124,7 +126,8 @@ func TestArrows(t *testing.T) {
 			switch {
 			case strings.HasPrefix(to, "cmd/"):
 				t.Errorf("%s imports a program: %s", s.name, to)
-			case wires, s.test && (to == "internal/testenv" || to == "internal/blob/blobtest"):
+			case wires, s.test && strings.HasSuffix(s.file.Name.Name, "_test"):
+				// Seen from outside its package, a test may start a whole hufu.
 			case !slices.Contains(may, to):
 				t.Errorf("%s: no arrow from %q to %q", s.name, s.pkg, to)
 			}
@@ -411,7 +414,11 @@ func TestFilesStayShort(t *testing.T) {
 	t.Parallel()
 	set, all := sources(t)
 	for _, s := range all {
-		if n := set.File(s.file.Pos()).LineCount(); n > 600 {
+		limit := 600
+		if s.test {
+			limit = 900
+		}
+		if n := set.File(s.file.Pos()).LineCount(); n > limit {
 			t.Errorf("%s has %d lines: it has two subjects", s.name, n)
 		}
 	}

@@ -136,7 +136,12 @@ func newWhoami(a *app) *cobra.Command {
 			})
 		}
 		key := "hufu.whoami.logged_out"
-		if w.LoggedIn == nil {
+		switch {
+		case a.plaintext && w.LoggedIn == nil:
+			return a.Printf("%s", a.Cat.T("hufu.whoami.teach.logged_in", "user", w.User, "address", r.Profile().Address))
+		case a.plaintext:
+			return a.Printf("%s", a.Cat.T("hufu.whoami.teach.logged_out", "address", r.Profile().Address))
+		case w.LoggedIn == nil:
 			key = "hufu.whoami.logged_in"
 		}
 		return a.Printf("%s", a.Cat.T(key, "user", w.User, "device", w.Device, "address", r.Profile().Address, "serial", w.Serial, "until", w.NotAfter))

@@ -54,7 +54,7 @@ func newRoot(a *app) *cobra.Command {
 		return a.CheckLang()
 	}
 	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newLs(a), newRm(a), newMkdir(a),
-		newVerify(a), newWire(a), newExplain(a), newVersion(a))
+		newVerify(a), newWire(a), newExplain(a), newGui(a), newVersion(a))
 	a.Dress(root)
 	return root
 }

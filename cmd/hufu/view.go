@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"hufu"
+	"hufu/internal/cli"
 	"hufu/internal/transfer"
 )
 
@@ -60,8 +61,7 @@ func (v *view) start(e *transfer.Engine) {
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
 			elapsed := time.Since(v.began)
-			moved := e.Stats.BytesDone.Load() - e.Stats.Resumed.Load()
-			rate := float64(max(moved, 0)) / max(elapsed.Seconds(), 0.001)
+			rate := float64(e.Stats.Sent.Load()) / max(elapsed.Seconds(), 0.001)
 			left := "-"
 			if rest := e.Stats.Bytes.Load() - e.Stats.BytesDone.Load(); rate > 0 && e.Stats.Planned.Load() {
 				left = cat.Duration(time.Duration(float64(max(rest, 0)) / rate * float64(time.Second)))
@@ -252,11 +252,14 @@ func (v *view) ask(_ context.Context, c transfer.Conflict) (transfer.Policy, err
 	v.line(v.a.Err, "  "+describe(from, c.From))
 	v.line(v.a.Err, "  "+describe(into, c.Into))
 	for {
-		answer, err := v.a.Ask(cat.T("hufu.conflict.ask"))
+		v.line(v.a.Err, cat.T("hufu.conflict.ask")) // a line of its own: the bars come and go below it
+		answer, err := cli.ReadLine(v.a.In)
 		if err != nil {
 			return "", err
 		}
-		answer = strings.TrimSpace(answer)
+		if answer = strings.TrimSpace(answer); answer == "" {
+			continue
+		}
 		policies := map[string]transfer.Policy{"r": transfer.Replace, "n": transfer.Newer, "k": transfer.Rename, "s": transfer.Skip}
 		p, ok := policies[strings.ToLower(answer)]
 		if !ok {

@@ -11,18 +11,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"hufu"
 	"hufu/internal/cli"
-	"hufu/internal/text"
+	"hufu/internal/cli/clitest"
 )
 
 func TestMain(m *testing.M) {
@@ -128,33 +126,12 @@ func serverCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { cancel(); <-done })
 }
 
-// Every command and every flag says in both languages what it is for, and no
-// English of cobra's shows through in Chinese.
 func TestHelpInBothLanguages(t *testing.T) {
 	t.Parallel()
-	english := regexp.MustCompile(`(?i)\b(usage|flags|commands|default|help for|strings?|duration|available)\b`)
-	for _, lang := range text.Languages() {
+	clitest.Help(t, func(lang string) (*cli.App, *cobra.Command) {
 		a := &app{App: cli.New(program, []string{"--lang", lang}, nil, io.Discard, io.Discard, func(string) string { return "" })}
-		var each func(*cobra.Command)
-		each = func(cmd *cobra.Command) {
-			if cmd.Hidden {
-				return
-			}
-			help := a.Help(cmd)
-			if lang == text.Chinese && english.MatchString(help) {
-				t.Errorf("%s: %s", cmd.CommandPath(), english.FindString(help))
-			}
-			cmd.Flags().VisitAll(func(f *pflag.Flag) {
-				if f.Usage == "" || !strings.Contains(help, "--"+f.Name) {
-					t.Errorf("%s: --%s is not explained", cmd.CommandPath(), f.Name)
-				}
-			})
-			for _, sub := range cmd.Commands() {
-				each(sub)
-			}
-		}
-		each(newRoot(a))
-	}
+		return a.App, newRoot(a)
+	})
 }
 
 func TestControlSocket(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -146,12 +147,12 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 }
 
 func missing(op, path string, err error, code string) error {
-	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Err: err}
+	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Args: map[string]string{"target": path}, Err: err}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		e.Kind = hufu.KindNotFound
 		e.Code = "no_such_file"
-	case err == nil:
+	case err == nil, code != "" && errors.Is(err, syscall.ENOTDIR):
 		e.Kind, e.Code = hufu.KindWrongKind, code
 	}
 	return e
@@ -170,7 +171,7 @@ func (r *Remote) PrepareGet(sources []Fetch, to string) (*Copy, error) {
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
 	i, err := os.Stat(to)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fail(missing("get", to, err, ""))
+		return fail(missing("get", to, err, "target_not_folder"))
 	}
 	exists := err == nil
 	inside := HasSlash(to) || exists && i.IsDir()

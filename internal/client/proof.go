@@ -1,9 +1,6 @@
 package client
 
 import (
-	"net"
-	"strconv"
-
 	"hufu"
 	"hufu/internal/identity"
 )
@@ -43,7 +40,3 @@ func (r *Remote) Proof() (*Proof, error) {
 
 // FingerprintWords are the words that stand for an invitation's fingerprint.
 func FingerprintWords(inv hufu.Invitation) string { return identity.FingerprintWords(inv.Fingerprint) }
-
-// TeachAddress is where the teaching world of the profile's server listens
-// without TLS, as the answer to hello told.
-func (p *Profile) TeachAddress(port int) string { return net.JoinHostPort(p.Host, strconv.Itoa(port)) }

@@ -277,13 +277,15 @@ func (r *Remote) LoggedIn(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return notLoggedIn(a)
+	return r.notLoggedIn(a)
 }
 
-func notLoggedIn(a *frame.HelloAnswer) error {
+func (r *Remote) notLoggedIn(a *frame.HelloAnswer) error {
 	switch {
 	case a.LoggedIn:
 		return nil
+	case r.o.Teach:
+		return &hufu.Error{Op: "login", Kind: hufu.KindCredentials, Code: "teach_not_logged_in"}
 	case a.Why != nil:
 		return a.Why.Err("login")
 	}
@@ -408,19 +410,26 @@ func (r *Remote) loggedIn(ctx context.Context) (*session.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, notLoggedIn(r.hello)
+	return c, r.notLoggedIn(r.hello)
 }
 
 // call sends one request on the control connection until it is answered.
 func call[A frame.Message](ctx context.Context, r *Remote, m frame.Message) (A, error) {
-	var answer A
-	err := r.persist(ctx, func() error {
+	answer, _, err := repeated[A](ctx, r, m)
+	return answer, err
+}
+
+// repeated is call, and says whether an earlier try may have been carried out
+// although its answer never came.
+func repeated[A frame.Message](ctx context.Context, r *Remote, m frame.Message) (answer A, maybe bool, err error) {
+	err = r.persist(ctx, func() error {
 		c, err := r.loggedIn(ctx)
 		if err != nil {
 			return err
 		}
 		got, err := c.Do(ctx, m)
 		if err != nil {
+			maybe = maybe || again(err)
 			return err
 		}
 		var ok bool
@@ -429,5 +438,5 @@ func call[A frame.Message](ctx context.Context, r *Remote, m frame.Message) (A, 
 		}
 		return nil
 	})
-	return answer, err
+	return answer, maybe, err
 }

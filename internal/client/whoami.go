@@ -25,7 +25,7 @@ func (r *Remote) Whoami(ctx context.Context) (Who, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := Who{User: a.User, Device: a.Device, Server: a.Program, LoggedIn: notLoggedIn(a), Teach: int(a.Teach)}
+	w := Who{User: a.User, Device: a.Device, Server: a.Program, LoggedIn: r.notLoggedIn(a), Teach: int(a.Teach)}
 	if r.tls == nil {
 		return w, nil
 	}

@@ -28,10 +28,10 @@ type interloper struct {
 	heard bytes.Buffer
 }
 
-// interpose starts an interloper on loopback that imitates the chain presented
-// and speaks plainly to onward.
-func interpose(presented []*identity.Certificate, onward string) (*interloper, error) {
-	config, err := identity.Impostor(presented)
+// interpose starts an interloper on loopback that imitates the server of a
+// connection and speaks plainly to onward.
+func interpose(server tls.ConnectionState, onward string) (*interloper, error) {
+	config, err := identity.Impostor(server)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +92,11 @@ func (m *interloper) close() {
 
 // attempt lets a man in the middle try to get the password.
 func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*capture.Attempt, error) {
-	presented, err := w.presented(ctx)
+	server, err := w.server(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m, err := interpose(presented, w.plain)
+	m, err := interpose(*server, w.plain)
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +115,8 @@ func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*capture.A
 	return a, nil
 }
 
-// presented is the chain that the server shows.
-func (w *wiring) presented(ctx context.Context) ([]*identity.Certificate, error) {
+// server is what anybody can see of the server.
+func (w *wiring) server(ctx context.Context) (*tls.ConnectionState, error) {
 	r, err := New(w.p, Options{Teach: true, NoRenew: true})
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (w *wiring) presented(ctx context.Context) ([]*identity.Certificate, error)
 	if _, err := r.Connect(ctx); err != nil {
 		return nil, err
 	}
-	return r.State().PeerCertificates, nil
+	return r.State(), nil
 }
 
 func tap(rec *capture.Recorder) func(net.Conn) net.Conn {

@@ -64,19 +64,28 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
-// Expire drops uploads that nobody went on with for UploadLife.
+// Expire drops uploads that nobody went on with for UploadLife, also those of
+// users who have not been here since the start.
 func (s *Service) Expire() {
-	s.mu.Lock()
-	all := make([]*disk.Store, 0, len(s.stores))
-	for _, st := range s.stores {
-		all = append(all, st)
-	}
-	s.mu.Unlock()
-	for _, st := range all {
-		if n, err := st.Expire(UploadLife); err != nil {
+	for _, parent := range []string{s.users, s.shared} {
+		list, err := os.ReadDir(filepath.Join(s.uploads, filepath.Base(parent)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.log.Warn("expire uploads", "err", err)
-		} else if n > 0 {
-			s.log.Info("expired uploads", "count", n)
+		}
+		for _, d := range list {
+			journals, err := os.ReadDir(filepath.Join(s.uploads, filepath.Base(parent), d.Name()))
+			if err != nil || len(journals) == 0 {
+				continue
+			}
+			st, err := s.store(parent, d.Name(), false)
+			if err != nil {
+				continue // the folder is gone, its uploads with it
+			}
+			if n, err := st.Expire(UploadLife); err != nil {
+				s.log.Warn("expire uploads", "err", err)
+			} else if n > 0 {
+				s.log.Info("expired uploads", "count", n)
+			}
 		}
 	}
 }
@@ -162,8 +171,8 @@ func (v *View) resolve(p hufu.Path) (spot, error) {
 		return spot{place: access.Signpost, name: SharedName}, nil
 	}
 	name, rest := rest.Cut()
-	if strings.HasPrefix(name, ".") {
-		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindNotFound}
+	if strings.HasPrefix(name, ".") || filepath.Base(name) != name || !filepath.IsLocal(name) {
+		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindNotFound} // what sharedNames would never list
 	}
 	st, err := v.s.store(v.s.shared, name, false)
 	return spot{place: access.Shared, store: st, path: rest}, err

@@ -142,14 +142,19 @@ func (b *Batch) Mkdir(p hufu.Path, mode uint32, parents bool) {
 func (b *Batch) Link(p hufu.Path, target string, m disk.Meta, cond hufu.Condition) {
 	at, cond, err := b.v.creating(p, cond)
 	if err == nil && at.place == access.Shared {
-		var owner string
-		owner, err = ownerOf(at.store, at.path, hufu.Entry{Kind: hufu.Link})
-		if err == nil && owner != b.v.user {
-			err = &hufu.Error{Op: "link", Kind: hufu.KindPermission, Code: "link_needs_own_folder"}
-		}
+		err = b.v.linkHere(at)
 	}
 	m.By = b.v.user
 	b.add(at, err, func(db *disk.Batch) int { return db.Symlink(at.path, target, m, cond) })
+}
+
+// linkHere says whether a link may get this name in a shared folder.
+func (v *View) linkHere(at spot) error {
+	owner, err := ownerOf(at.store, at.path, hufu.Entry{Kind: hufu.Link})
+	if err == nil && owner != v.user {
+		err = &hufu.Error{Op: "link", Kind: hufu.KindPermission, Code: "link_needs_own_folder"}
+	}
+	return err
 }
 
 // SetMeta sets mode and time.
@@ -165,14 +170,30 @@ func (b *Batch) SetMeta(p hufu.Path, m disk.Meta) {
 // user's own.
 func (b *Batch) Remove(p hufu.Path, recursive bool) {
 	at, err := b.v.changing(p)
-	if err == nil && recursive && at.place == access.Shared {
+	guard := recursive && at.place == access.Shared
+	if err == nil && guard {
 		err = b.v.allMine(at.store, at.path)
 	}
-	b.add(at, err, func(db *disk.Batch) int { return db.Remove(at.path, recursive) })
+	b.add(at, err, func(db *disk.Batch) int {
+		if guard { // somebody may add to it until it is gone
+			return db.RemoveEach(at.path, b.v.mine)
+		}
+		return db.Remove(at.path, recursive)
+	})
 }
 
-// allMine refuses if anything below p was put there by somebody else. It looks
-// before anything is removed, so a refusal leaves the folder whole.
+// mine refuses what somebody else put into a folder of the user's. A link in
+// it is the user's, as the folder is.
+func (v *View) mine(e hufu.Entry) error {
+	if e.Kind == hufu.Link {
+		return nil
+	}
+	return access.May(v.user, access.Change, access.Shared, e.By)
+}
+
+// allMine refuses if anything below the user's folder p was put there by
+// somebody else. It looks before anything is removed, so a refusal leaves the
+// folder whole.
 func (v *View) allMine(st *disk.Store, p hufu.Path) error {
 	e, err := st.Stat(p)
 	if err != nil || e.Kind != hufu.Folder {
@@ -180,11 +201,7 @@ func (v *View) allMine(st *disk.Store, p hufu.Path) error {
 	}
 	var below []hufu.Path
 	err = st.List(p, func(x hufu.Entry) error {
-		owner := x.By
-		if x.Kind == hufu.Link {
-			owner = e.By
-		}
-		if err := access.May(v.user, access.Change, access.Shared, owner); err != nil {
+		if err := v.mine(x); err != nil {
 			return err
 		}
 		if x.Kind == hufu.Folder {
@@ -205,9 +222,13 @@ func (v *View) allMine(st *disk.Store, p hufu.Path) error {
 }
 
 // Rename moves a name within one place. Between places a client copies and
-// removes.
+// removes. In a shared folder everything below must be the user's own: nobody
+// moves what others have put there.
 func (b *Batch) Rename(from, to hufu.Path, cond hufu.Condition) {
 	src, err := b.v.changing(from)
+	if err == nil && src.place == access.Shared {
+		err = b.v.allMine(src.store, src.path)
+	}
 	if err != nil {
 		b.add(src, err, nil)
 		return
@@ -216,7 +237,21 @@ func (b *Batch) Rename(from, to hufu.Path, cond hufu.Condition) {
 	if err == nil && dst.store != src.store {
 		err = &hufu.Error{Op: "rename", Kind: hufu.KindUnsupported, Code: "rename_between_places"}
 	}
+	if err == nil && dst.place == access.Shared {
+		if e, statErr := src.store.Stat(src.path); statErr == nil && e.Kind == hufu.Link {
+			err = b.v.linkHere(dst)
+		}
+	}
 	b.add(dst, err, func(db *disk.Batch) int { return db.Rename(src.path, dst.path, cond) })
+}
+
+// Discard forgets what is staged.
+func (b *Batch) Discard() {
+	for _, db := range b.batches {
+		db.Discard()
+	}
+	b.slots, b.bytes = b.slots[:0], 0
+	clear(b.batches)
 }
 
 // Commit makes everything durable and tells, in order, what became of each
@@ -242,7 +277,7 @@ func (b *Batch) Commit(ctx context.Context) []disk.Result {
 
 // OpenUpload begins or resumes an upload to p. Only the user's same device can
 // resume it.
-func (v *View) OpenUpload(p hufu.Path, size int64, source string) (*disk.Upload, error) {
+func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source string) (*disk.Upload, error) {
 	at, err := v.resolve(p)
 	if err != nil {
 		return nil, err
@@ -253,31 +288,64 @@ func (v *View) OpenUpload(p hufu.Path, size int64, source string) (*disk.Upload,
 	if err := access.May(v.user, access.Create, at.place, ""); err != nil {
 		return nil, err
 	}
+	if at.place == access.Shared { // said before the bytes travel; CommitUpload decides
+		if e, err := at.store.Stat(at.path); err == nil && e.Kind == hufu.File {
+			if err := v.mine(e); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := v.parents(ctx, at); err != nil {
+		return nil, err
+	}
 	return at.store.OpenUpload(disk.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()})
+}
+
+// parents makes the missing folders above a name, as this user's.
+func (v *View) parents(ctx context.Context, at spot) error {
+	up := at.path.Parent()
+	if _, err := at.store.Stat(up); hufu.KindOf(err) != hufu.KindNotFound {
+		return nil // what else is wrong with it is met by who uses it
+	}
+	b := at.store.Batch()
+	b.Mkdir(up, disk.Meta{Mode: 0o755, By: v.user}, true)
+	return b.Commit(ctx)[0].Err
 }
 
 func (v *View) owner() string { return v.user + "/" + v.device }
 
-// FindUpload finds an upload of this user and device by its id. Close it after
-// use.
+// FindUpload finds an upload of this user and device by its id, in the places
+// where he may have one. Close it after use.
 func (v *View) FindUpload(id string) (*disk.Upload, error) {
-	v.s.mu.Lock()
-	var found *disk.Upload
-	for _, st := range v.s.stores {
+	own, err := v.s.store(v.s.users, v.user, true)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := own.FindUpload(id); ok {
+		return v.ours(u)
+	}
+	names, err := v.s.sharedNames()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		st, err := v.s.store(v.s.shared, n, false)
+		if err != nil {
+			continue // it has gone since
+		}
 		if u, ok := st.FindUpload(id); ok {
-			found = u
-			break
+			return v.ours(u)
 		}
 	}
-	v.s.mu.Unlock()
-	if found == nil {
+	return nil, unknownUpload()
+}
+
+func (v *View) ours(u *disk.Upload) (*disk.Upload, error) {
+	if u.Key().Owner != v.owner() {
+		_ = u.Close()
 		return nil, unknownUpload()
 	}
-	if found.Key().Owner != v.owner() {
-		_ = found.Close()
-		return nil, unknownUpload()
-	}
-	return found, nil
+	return u, nil
 }
 
 func unknownUpload() error {

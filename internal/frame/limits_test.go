@@ -135,8 +135,12 @@ func TestHT42Limits(t *testing.T) {
 		"argument's name":         {MaxName, func(n int) Message { return failure(Error{Args: map[string]string{text(n): "v"}}) }},
 		"argument":                {MaxText, func(n int) Message { return failure(Error{Args: map[string]string{"k": text(n)}}) }},
 		"reason of a goodbye":     {MaxText, func(n int) Message { return &Goodbye{Reason: Error{Kind: "k", Args: map[string]string{"k": text(n)}}} }},
-		"reason of a why answer":  {MaxText, func(n int) Message { return &WhyAnswer{Error: &Error{Kind: "k", Args: map[string]string{"k": text(n)}}} }},
-		"reason in a hello":       {MaxText, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Why = &Error{Kind: "k", Args: map[string]string{"k": text(n)}} }) }},
+		"reason of a why answer": {MaxText, func(n int) Message {
+			return &WhyAnswer{Error: &Error{Kind: "k", Args: map[string]string{"k": text(n)}}}
+		}},
+		"reason in a hello": {MaxText, func(n int) Message {
+			return helloAnswer(func(m *HelloAnswer) { m.Why = &Error{Kind: "k", Args: map[string]string{"k": text(n)}} })
+		}},
 	} {
 		try := func(n int) error {
 			m := limit.make(n)

@@ -12,11 +12,12 @@ import (
 )
 
 // Impostor is what a man in the middle has: certificates with the same names
-// and dates as those a server presented (leaf first), signed by a CA that has
-// the name of the server's CA and another key. It is made to be refused, for
-// showing that it is.
-func Impostor(presented []*Certificate) (*tls.Config, error) {
+// and dates as those that the server of a connection has presented, signed by a
+// CA that has the name of the server's CA and another key. It is made to be
+// refused, for showing that it is.
+func Impostor(server tls.ConnectionState) (*tls.Config, error) {
 	const op = "imitate a server"
+	presented := server.PeerCertificates
 	if len(presented) == 0 {
 		return nil, refuse(sideServer, reasonNone, nil, nil)
 	}

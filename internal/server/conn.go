@@ -26,8 +26,15 @@ const (
 	groupBytes   = 8 << 20
 )
 
-// openFiles is how many files one connection keeps open for reading.
-const openFiles = 8
+// What one connection keeps open. Who is needed again is opened again.
+const (
+	openFiles   = 8  // for reading
+	openUploads = 16 // a client has fewer under way; a lane never hears which are over
+)
+
+// judgeEvery is how often a connection in use is judged again, beside every
+// change of accounts: certificates and logins end by themselves too.
+const judgeEvery = 100 * time.Millisecond
 
 // conn carries out the requests of one connection.
 type conn struct {
@@ -48,10 +55,12 @@ type conn struct {
 	view    *files.View // once logged in
 	batch   *files.Batch
 	group   []pending
-	uploads map[string]*disk.Upload
+	ordered bool           // something in the group is carried out after its puts
+	uploads []*disk.Upload // most recent first, as reading
 	reading []*reader
 	buf     []byte
 	writing atomic.Bool
+	judged  time.Time
 }
 
 // pending is a change in the group, to be answered when it is durable.
@@ -86,15 +95,25 @@ func (c *conn) judge() error {
 func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.writing.Load() }
 
 func (c *conn) close() {
-	if c.batch != nil && c.batch.Len() > 0 {
-		c.batch.Commit(context.Background()) // names that were staged and not asked about
+	switch {
+	case c.batch == nil || c.batch.Len() == 0:
+	case c.judge() == nil:
+		c.batch.Commit(context.Background()) // what came before the connection broke
+	default:
+		c.batch.Discard()
 	}
+	c.letGo()
+}
+
+// letGo closes what is open for one user before another may follow.
+func (c *conn) letGo() {
 	for _, u := range c.uploads {
 		_ = u.Close()
 	}
 	for _, r := range c.reading {
 		_ = r.f.Close()
 	}
+	c.uploads, c.reading = nil, nil
 }
 
 // Idle finishes the group that is waiting.
@@ -118,6 +137,17 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	if !c.greeted.Load() {
 		return &hufu.Error{Op: "handle", Kind: hufu.KindProtocol, Code: "hello_missing"}
 	}
+	if now := time.Now(); now.Sub(c.judged) >= judgeEvery {
+		c.judged = now
+		if err := c.judge(); err != nil {
+			return err
+		}
+	}
+	if c.ordered && makes(r.Message) || ends(r.Message) {
+		if err := c.commit(ctx); err != nil {
+			return err
+		}
+	}
 	switch m := r.Message.(type) {
 	case *frame.Login:
 		return c.login(ctx, m)
@@ -138,6 +168,25 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		return err
 	}
 	return c.ask(ctx, r)
+}
+
+// makes says whether a request takes a name. In one group these come before
+// removals and renames, whatever the order in which they were asked for.
+func makes(m frame.Message) bool {
+	switch m.(type) {
+	case *frame.Put, *frame.Mkdir, *frame.Link:
+		return true
+	}
+	return false
+}
+
+// ends says whether a request ends what the group was asked for by.
+func ends(m frame.Message) bool {
+	switch m.(type) {
+	case *frame.Login, *frame.Logout:
+		return true
+	}
+	return false
 }
 
 func stack() string { return string(debug.Stack()) }
@@ -194,6 +243,7 @@ func (c *conn) resume(ctx context.Context, token string) error {
 }
 
 func (c *conn) enter(token string) {
+	c.letGo()
 	c.token.Store(&token)
 	c.view = c.files.For(c.sub.User, c.sub.Device)
 	c.batch = c.view.Batch()
@@ -206,6 +256,7 @@ type teachLogin struct{ user, token string }
 const teachDevice = "teach"
 
 func (c *conn) enterTeach(user, token string) {
+	c.letGo()
 	c.pupil = teachLogin{user, token}
 	c.view = c.files.For(user, teachDevice)
 	c.batch = c.view.Batch()
@@ -239,18 +290,17 @@ func (c *conn) login(ctx context.Context, m *frame.Login) error {
 }
 
 func (c *conn) logout(ctx context.Context) error {
-	if t := c.token.Load(); t != nil {
+	// Without the token first: its end must not cut this very connection.
+	if t := c.token.Swap(nil); t != nil {
 		if err := c.s.o.Account.Logout(ctx, c.sub, *t); err != nil {
+			c.token.Store(t)
 			return c.session.Fail(err)
 		}
-		c.token.Store(nil)
 	}
 	if c.teach {
 		c.s.o.Teach.logout(c.pupil.token)
 	}
-	if err := c.commit(ctx); err != nil {
-		return err
-	}
+	c.letGo()
 	c.view = nil
 	c.log.Info("logout")
 	return c.session.Answer(&frame.LogoutAnswer{}, false, nil)

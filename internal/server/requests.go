@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -48,6 +49,7 @@ func (c *conn) change(r *session.Request) bool {
 		return false
 	}
 	c.group = append(c.group, p)
+	c.ordered = c.ordered || !makes(r.Message)
 	return true
 }
 
@@ -79,7 +81,7 @@ func (c *conn) commit(ctx context.Context) error {
 			return err
 		}
 	}
-	c.group = c.group[:0]
+	c.group, c.ordered = c.group[:0], false
 	return nil
 }
 
@@ -127,7 +129,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		}
 	case *frame.Open:
 		op, path = "open", m.Path.Path()
-		answer, err = c.open(m)
+		answer, err = c.open(ctx, m)
 	case *frame.Range:
 		op = "range"
 		err = c.rangeIn(m, r.Raw)
@@ -190,7 +192,7 @@ func (c *conn) get(m *frame.Get) error {
 	}
 	defer func() { _ = f.Close() }()
 	e := f.Entry()
-	if e.Size > hufu.ChunkSize || m.Version != "" && e.Version != m.Version {
+	if e.Size > hufu.ChunkSize || m.Version != "" && !f.Is(m.Version) {
 		return &hufu.Error{Op: "get", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
 	data := c.buffer()[:e.Size]
@@ -204,7 +206,7 @@ func (c *conn) get(m *frame.Get) error {
 	if !e.Digest.IsZero() && e.Digest != d {
 		return &hufu.Error{
 			Op: "get", Kind: hufu.KindIntegrity, Code: "stored_digest_differs",
-			Args: map[string]string{"want": e.Digest.String(), "got": d.String()},
+			Args: map[string]string{"stored": e.Digest.String(), "computed": d.String()},
 		}
 	}
 	e.Digest = d
@@ -227,7 +229,7 @@ func readFull(f *disk.File, data []byte, off int64) error {
 // opened finds or opens the file that a read names, in its version.
 func (c *conn) openedFile(p hufu.Path, version string) (*disk.File, error) {
 	for i, r := range c.reading {
-		if r.path == p && r.f.Entry().Version == version {
+		if r.path == p && r.f.Is(version) {
 			if i > 0 { // most recent first
 				copy(c.reading[1:i+1], c.reading[:i])
 				c.reading[0] = r
@@ -239,7 +241,7 @@ func (c *conn) openedFile(p hufu.Path, version string) (*disk.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Entry().Version != version {
+	if !f.Is(version) {
 		_ = f.Close()
 		return nil, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
@@ -286,21 +288,22 @@ func (c *conn) read(m *frame.Read) error {
 }
 
 // open begins or resumes an upload and tells what of it is there.
-func (c *conn) open(m *frame.Open) (frame.Message, error) {
-	u, err := c.view.OpenUpload(m.Path.Path(), m.Size, m.Source)
+func (c *conn) open(ctx context.Context, m *frame.Open) (frame.Message, error) {
+	u, err := c.view.OpenUpload(ctx, m.Path.Path(), m.Size, m.Source)
 	if err != nil {
 		return nil, err
 	}
 	c.drop(u.ID())
-	c.uploads[u.ID()] = u
+	c.hold(u)
 	a := &frame.OpenAnswer{Upload: u.ID(), Unit: hufu.ChunkSize}
-	if u.Have() == 0 {
-		return a, nil
-	}
-	for i := range digest.Chunks(m.Size) {
+	left := u.Have() // what follows the last one that is there need not be said
+	for i := int64(0); left > 0 && i < digest.Chunks(m.Size); i++ {
 		if len(a.CVs) == frame.MaxCVs {
 			if err := c.session.Answer(a, true, nil); err != nil {
 				return nil, err
+			}
+			if ctx.Err() != nil {
+				return nil, stopping() // nobody hears it
 			}
 			a.First, a.CVs = i, nil
 		}
@@ -310,28 +313,44 @@ func (c *conn) open(m *frame.Open) (frame.Message, error) {
 			continue
 		}
 		a.CVs = append(a.CVs, cv[:])
+		left--
 	}
 	return a, nil
 }
 
+func (c *conn) held(id string) int {
+	return slices.IndexFunc(c.uploads, func(u *disk.Upload) bool { return u.ID() == id })
+}
+
 func (c *conn) drop(id string) {
-	if u := c.uploads[id]; u != nil {
-		_ = u.Close()
-		delete(c.uploads, id)
+	if i := c.held(id); i >= 0 {
+		_ = c.uploads[i].Close()
+		c.uploads = slices.Delete(c.uploads, i, i+1)
 	}
+}
+
+func (c *conn) hold(u *disk.Upload) {
+	if len(c.uploads) == openUploads {
+		_ = c.uploads[openUploads-1].Close()
+		c.uploads = c.uploads[:openUploads-1]
+	}
+	c.uploads = slices.Insert(c.uploads, 0, u)
 }
 
 // upload finds the upload that a range belongs to; lanes other than the one
 // that opened it look it up once.
 func (c *conn) upload(id string) (*disk.Upload, error) {
-	if u := c.uploads[id]; u != nil {
+	if i := c.held(id); i >= 0 {
+		u := c.uploads[i]
+		copy(c.uploads[1:i+1], c.uploads[:i])
+		c.uploads[0] = u
 		return u, nil
 	}
 	u, err := c.view.FindUpload(id)
 	if err != nil {
 		return nil, err
 	}
-	c.uploads[id] = u
+	c.hold(u)
 	return u, nil
 }
 

@@ -19,7 +19,6 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
-	"hufu/internal/blob/disk"
 	"hufu/internal/ca"
 	"hufu/internal/files"
 	"hufu/internal/frame"
@@ -30,10 +29,13 @@ import (
 // Limits on connections.
 const (
 	MaxConnections = 8192             // at the same time; more wait to be accepted
-	MaxHandshakes  = 256              // not yet proven, at the same time; more wait
+	MaxHandshakes  = 256              // not yet proven, at the same time; see crowd
+	MaxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
+	MaxOfOneDevice = 512              // proven, at the same time, with one certificate
 	HandshakeTime  = 10 * time.Second // to prove who it is
 	HelloTime      = 10 * time.Second // to say hello after that
 	EnrollTime     = time.Minute      // for a whole enrollment
+	JudgeEvery     = time.Minute      // how often a certificate's end is looked for on open connections
 )
 
 // Options are what a server is made of.
@@ -56,11 +58,13 @@ type Server struct {
 	instance []byte
 	started  time.Time
 
-	handshakes chan struct{}
+	handshakes crowd
+	enrolling  crowd
 	slots      chan struct{}
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards conns and ofDevice
 	conns    map[*conn]struct{}
+	ofDevice map[string]int // conns by the serial of their certificate
 	draining atomic.Bool
 	wg       sync.WaitGroup
 	count    counters
@@ -77,8 +81,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(),
-		handshakes: make(chan struct{}, MaxHandshakes), slots: make(chan struct{}, MaxConnections),
-		conns: map[*conn]struct{}{},
+		handshakes: crowd{limit: MaxHandshakes}, enrolling: crowd{limit: MaxEnrolling}, slots: make(chan struct{}, MaxConnections),
+		conns: map[*conn]struct{}{}, ofDevice: map[string]int{},
 	}
 	_, _ = rand.Read(s.instance) // never fails
 	s.tls = identity.Server{
@@ -104,7 +108,23 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration
 	if err != nil {
 		return err
 	}
+	s.wg.Go(func() { s.judgeOften(ctx) })
 	return s.serve(ctx, ln, drain, func(ctx context.Context, c net.Conn) { s.handle(ctx, c, config) })
+}
+
+// judgeOften finds what no change announces: certificates and logins that end
+// while their connection is open.
+func (s *Server) judgeOften(ctx context.Context) {
+	tick := time.NewTicker(JudgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.judgeAll()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration, handle func(context.Context, net.Conn)) error {
@@ -151,15 +171,20 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
 	remote := raw.RemoteAddr().String()
 	stream := session.NewStream(raw)
 	c := tls.Server(stream, config)
-	s.handshakes <- struct{}{}
+	place := s.handshakes.enter(raw.RemoteAddr(), func() { _ = raw.Close() })
+	defer s.handshakes.leave(place) // if it panics
 	hctx, cancel := context.WithTimeout(ctx, HandshakeTime)
 	_ = raw.SetDeadline(time.Now().Add(HandshakeTime))
 	err := c.HandshakeContext(hctx)
 	cancel()
-	<-s.handshakes
+	s.handshakes.leave(place)
 	if err != nil {
 		s.count.refused.Add(1)
-		s.o.Log.Warn("refused", "remote", remote, "why", refusal(err))
+		why := refusal(err)
+		if place.out.Load() {
+			why = "made room for others"
+		}
+		s.o.Log.Warn("refused", "remote", remote, "why", why)
 		part(stream)
 		return
 	}
@@ -200,26 +225,35 @@ func part(stream *session.Stream) {
 }
 
 func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream, peer identity.Peer, remote string) {
-	sub, err := s.o.Account.Admit(peer.Serial, peer.Fingerprint)
+	// Refused here it has no name; run judges it again and says why.
+	sub, _ := s.o.Account.Admit(peer.Serial, peer.Fingerprint)
 	h := &conn{
 		s: s, peer: peer, sub: sub, session: session.NewServer(c, stream, s.codec), stream: stream,
 		log: s.o.Log.With("remote", remote, "user", sub.User, "device", sub.Device), opened: s.o.Now(),
-	}
-	if err != nil { // revoked since the handshake asked
-		h.session.Part(wrap(err))
 	}
 	s.run(ctx, h, s.o.Files, "tls")
 }
 
 // run serves one connection of the native protocol.
 func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over string) {
-	h.files, h.uploads = fs, map[string]*disk.Upload{}
+	h.files = fs
 	s.count.connections.Add(1)
 	s.mu.Lock()
 	s.conns[h] = struct{}{}
+	s.ofDevice[h.sub.Serial]++
+	crowded := h.sub.Serial != "" && s.ofDevice[h.sub.Serial] > MaxOfOneDevice
 	s.mu.Unlock()
-	if s.draining.Load() {
+	defer s.gone(h)
+	// Only now does whoever cuts connections see this one: what he judged
+	// before is judged again.
+	err := h.judge()
+	switch {
+	case err != nil:
+		h.session.Part(wrap(err))
+	case s.draining.Load():
 		h.session.Part(stopping())
+	case crowded:
+		h.session.Part(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: "too_many_connections"})
 	}
 	h.log.Info("connected", "over", over, "serial", h.sub.Serial)
 	hello := time.AfterFunc(HelloTime, func() {
@@ -227,20 +261,28 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 			h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})
 		}
 	})
-	err := h.session.Serve(ctx, h)
-	hello.Stop()
-	h.close()
-	s.mu.Lock()
-	delete(s.conns, h)
-	s.mu.Unlock()
+	defer hello.Stop()
+	err = h.session.Serve(ctx, h)
 	in, out := h.stream.Bytes()
-	s.count.in.Add(in)
-	s.count.out.Add(out)
 	attrs := []any{"bytes_in", in, "bytes_out", out, "seconds", s.o.Now().Sub(h.opened).Seconds()}
 	if err != nil && !errors.Is(err, io.EOF) {
 		attrs = append(attrs, "why", hufu.Printable(err.Error()))
 	}
 	h.log.Info("gone", attrs...)
+}
+
+// gone forgets a connection that has ended, in whatever way.
+func (s *Server) gone(h *conn) {
+	h.close()
+	in, out := h.stream.Bytes()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, h)
+	if s.ofDevice[h.sub.Serial]--; s.ofDevice[h.sub.Serial] == 0 {
+		delete(s.ofDevice, h.sub.Serial)
+	}
+	s.count.in.Add(in)
+	s.count.out.Add(out)
 }
 
 // judgeAll runs after every change of accounts and certificates: whoever may
@@ -282,6 +324,7 @@ func (s *Server) drain(limit time.Duration) error {
 		s.wg.Wait()
 		return nil
 	}
+	s.handshakes.end()
 	deadline := time.Now().Add(limit)
 	for {
 		busy := 0
@@ -303,6 +346,7 @@ func (s *Server) drain(limit time.Duration) error {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+	s.enrolling.end()
 	s.wg.Wait()
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type Handler interface {
 type Server struct {
 	*wire
 	requests chan *Request
+	only     []frame.Type // if not empty, no other request is read
 	mu       sync.Mutex
 	room     *sync.Cond
 	queued   int
@@ -56,6 +58,10 @@ func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
 	s.room = sync.NewCond(&s.mu)
 	return s
 }
+
+// Only refuses every request but these, before its message is read. It is
+// called before Serve.
+func (s *Server) Only(types ...frame.Type) { s.only = types }
 
 // Serve reads requests and gives them to h until the client leaves, breaks the
 // protocol, or Part is called; it returns why, nil when the client just left.
@@ -113,9 +119,12 @@ func (s *Server) stopReading() {
 	s.mu.Unlock()
 }
 
-func fromClient(t frame.Type) error {
-	if !t.IsRequest() {
+func (s *Server) refuse(t frame.Type) error {
+	switch {
+	case !t.IsRequest():
 		return protocolError("answer_from_client")
+	case len(s.only) > 0 && !slices.Contains(s.only, t):
+		return protocolError("request_unknown")
 	}
 	return nil
 }
@@ -123,7 +132,7 @@ func fromClient(t frame.Type) error {
 // reader fills the queue. After Part it goes on reading and throws away.
 func (s *Server) reader() error {
 	for !s.parting.Load() {
-		h, m, err := s.read(fromClient)
+		h, m, err := s.read(s.refuse)
 		if err == nil && int(s.unanswered.Add(1)) > MaxRequests {
 			err = protocolError("too_many_requests")
 		}

@@ -2,9 +2,9 @@ package transfer
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"hufu"
@@ -12,20 +12,13 @@ import (
 	"hufu/internal/digest"
 )
 
-// A lane's files are made durable together when this many, or this many bytes,
-// are staged, or when no answer is awaited.
-const (
-	groupFiles = 1024
-	groupBytes = 16 << 20
-)
-
 // Get copies sources from the far side: for each, Far is what to fetch and
 // Side the name it gets.
 func (e *Engine) Get(ctx context.Context, sources []Source) error {
-	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func() { return e.planGet(ctx, sources, larges) }, e.getLarge, e.getLane)
+	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func(bool) { return e.planGet(ctx, sources, larges) }, e.getLarge, e.getLane)
 }
 
-func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *item) (after func()) {
+func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *item) (after func(bool)) {
 	if len(sources) > 1 {
 		e.written = &nameSet{names: map[[16]byte]struct{}{}}
 	}
@@ -42,6 +35,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 			return folderJob{}, false
 		}
 		created := p.target == nil
+		p.source.Mode = e.modeHere(p)
 		if created {
 			meta := disk.Meta{Mode: p.source.Mode | 0o700}
 			made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Mkdir(p.near.Path, meta, true) }, func(r disk.Result) {
@@ -54,7 +48,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		}
 		if created || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
 			metaMu.Lock()
-			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}})
+			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, created})
 			metaMu.Unlock()
 		}
 		return folderJob{p, created}, true
@@ -79,7 +73,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 			}
 			continue
 		}
-		e.planOneGet(ctx, p, made, larges)
+		e.planOneGet(ctx, p, made, larges, nil)
 	}
 	walk(ctx, first, func(j folderJob, s *stack) {
 		var far []hufu.Entry
@@ -94,6 +88,10 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 				e.fail(j.pair, err)
 				return
 			}
+		}
+		names := make(map[string]struct{}, len(far))
+		for _, t := range far {
+			names[t.Name] = struct{}{}
 		}
 		for _, t := range far {
 			if ctx.Err() != nil {
@@ -117,10 +115,14 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 				}
 				continue
 			}
-			e.planOneGet(ctx, p, made, larges)
+			e.planOneGet(ctx, p, made, larges, names)
 		}
 	})
-	return func() {
+	return func(whole bool) {
+		if !whole {
+			made.discard()
+			return
+		}
 		made.commit(ctx)
 		e.setNear(ctx, metas)
 	}
@@ -137,7 +139,10 @@ func nearStat(s Side) (*hufu.Entry, error) {
 	return &t, nil
 }
 
-func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges chan<- *item) {
+// planOneGet decides about one file or link and queues it. The names beside it
+// at its source are not free on this side either.
+func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges chan<- *item, names map[string]struct{}) {
+	p.fetched = true
 	if p.source.Kind == hufu.File {
 		e.Stats.Files.Add(1)
 		e.Stats.Bytes.Add(p.source.Size)
@@ -152,9 +157,12 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 		e.fail(p, &hufu.Error{Op: "get", Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.near.Local}})
 		return
 	}
-	v := e.judge(ctx, p, func() (bool, error) { return e.sameAsFar(ctx, p) })
+	v := e.judge(ctx, &p, func() (bool, error) { return e.sameAsFar(ctx, &p) })
 	if v.rename {
 		name := freeName(p.near.Path.Base(), func(n string) bool {
+			if _, beside := names[n]; beside {
+				return true
+			}
 			q, err := p.near.Path.Parent().Join(n)
 			if err != nil {
 				return false
@@ -181,11 +189,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 		e.report(r)
 		return
 	}
-	mode := p.source.Mode
-	if e.o.Strip && p.source.By != "" && p.source.By != e.o.Me {
-		mode &^= 0o111
-	}
-	p.source.Mode = mode
+	p.source.Mode = e.modeHere(p)
 	if p.source.Kind == hufu.Link {
 		meta := disk.Meta{Mode: 0o777, MTime: p.source.MTime}
 		made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Symlink(p.near.Path, p.source.Target, meta, v.cond) }, func(res disk.Result) {
@@ -209,18 +213,41 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 	e.queue.addSmall(it)
 }
 
-func (e *Engine) sameAsFar(ctx context.Context, p pair) (bool, error) {
+// modeHere is the mode that a file or folder gets on this machine. A folder
+// that was there before is never opened to more people than it was. Who put it
+// there is not known of a file that came to the server without hufu: among
+// shared folders it is taken for somebody else's.
+func (e *Engine) modeHere(p pair) uint32 {
+	mode := p.source.Mode & 0o777
+	if p.source.Kind == hufu.Folder && p.target != nil {
+		mode &= p.target.Mode | 0o700 // what was there is not opened further
+	}
+	place, _ := p.far.Cut()
+	if !e.o.Strip || p.source.By == e.o.Me || p.source.By == "" && !strings.HasPrefix(place, "@") {
+		return mode
+	}
+	mode &^= 0o022
+	if p.source.Kind == hufu.File {
+		mode &^= 0o111
+	}
+	return mode
+}
+
+// sameAsFar is sameContent's counterpart.
+func (e *Engine) sameAsFar(ctx context.Context, p *pair) (bool, error) {
 	near, err := p.near.Store.Digest(p.near.Path, nil)
 	if err != nil {
 		return false, err
 	}
-	far := p.source
-	if far.Digest.IsZero() || e.o.Checksum {
-		if far, err = e.far.Digest(ctx, p.far); err != nil {
+	if p.source.Digest.IsZero() || e.o.Checksum {
+		far, err := e.far.Digest(ctx, p.far)
+		if err != nil {
 			return false, err
 		}
+		far.Name = p.source.Name
+		p.source = far
 	}
-	return near.Digest == far.Digest, nil
+	return near.Digest == p.source.Digest, nil
 }
 
 // getLarge lets the lanes fetch the chunks of one file and gives it its name.
@@ -244,17 +271,16 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		return entry, 0, err
 	}
 	defer func() { _ = up.Close() }()
-	l := &large{it: it, target: up, end: make(chan struct{})}
-	missing := int64(0)
-	for i := range up.Missing() {
-		l.todo = append(l.todo, i)
-		missing += int64(digest.ChunkLen(size, i))
+	l := &large{it: it, target: up, chunks: digest.Chunks(size), end: make(chan struct{})}
+	l.left = l.chunks - up.Have()
+	there := up.Have() * hufu.ChunkSize
+	if _, ok := up.CV(l.chunks - 1); ok { // the only one that may be shorter
+		there -= hufu.ChunkSize - int64(digest.ChunkLen(size, l.chunks-1))
 	}
-	slices.Reverse(l.todo)
-	l.resumed.Store(size - missing)
-	e.Stats.Resumed.Add(size - missing)
-	e.Stats.BytesDone.Add(size - missing)
-	it.done.Store(size - missing)
+	l.resumed.Store(there)
+	e.Stats.Resumed.Add(there)
+	e.Stats.BytesDone.Add(there)
+	it.done.Store(there)
 	it.large = l
 	e.queue.addLarge(l)
 	<-l.end
@@ -284,31 +310,10 @@ func (e *Engine) getLane(ctx context.Context, n int) error {
 			g = &group{e: e, ctx: context.WithoutCancel(ctx), lane: lane}
 		}
 		if t.it.large != nil {
-			return e.fetchChunk(lane, t)
+			return g.fetchChunk(t)
 		}
 		return g.fetch(t)
 	})
-}
-
-func (e *Engine) fetchChunk(lane Lane, t task) error {
-	l := t.it.large
-	size := digest.ChunkLen(t.it.from.Size, t.index)
-	err := lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(data []byte, hole bool, want digest.CV, err error) {
-		if err == nil {
-			err = e.storeChunk(l, t.index, size, data, hole, want)
-		}
-		if err == nil {
-			n := int64(size)
-			t.it.done.Add(n)
-			e.Stats.BytesDone.Add(n)
-			e.Stats.Sent.Add(int64(len(data)))
-		}
-		e.over(t, err)
-	})
-	if err != nil {
-		e.queue.finished(t, true, nil)
-	}
-	return err
 }
 
 func (e *Engine) storeChunk(l *large, index int64, size int, data []byte, hole bool, want digest.CV) error {
@@ -331,121 +336,6 @@ func (e *Engine) storeChunk(l *large, index int64, size int, data []byte, hole b
 
 func chunkDiffers() error {
 	return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
-}
-
-// group stages the small files that come over one lane and makes them durable
-// together. It lives on the lane's reading goroutine.
-type group struct {
-	e     *Engine
-	ctx   context.Context
-	lane  Lane
-	store *disk.Store
-	batch *disk.Batch
-	tasks []task
-	got   []hufu.Digest
-}
-
-func (g *group) fetch(t task) error {
-	it := t.it
-	err := g.lane.Get(it.remote, it.from.Version, it.from.Size, func(entry hufu.Entry, data []byte, err error) {
-		g.arrived(t, entry, data, err)
-		if g.batch != nil && (g.lane.Unanswered() == 0 || g.batch.Len() >= groupFiles || g.batch.Bytes() >= groupBytes) {
-			g.commit()
-		}
-	})
-	if err != nil {
-		g.e.queue.finished(t, true, nil)
-	}
-	return err
-}
-
-func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
-	it := t.it
-	if err == nil {
-		d := digest.Sum(data)
-		switch {
-		case int64(len(data)) != entry.Size:
-			err = &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
-		case d != entry.Digest, !it.from.Digest.IsZero() && it.from.Version == entry.Version && d != it.from.Digest:
-			err = &hufu.Error{
-				Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs",
-				Args: map[string]string{"want": entry.Digest.String(), "got": d.String()},
-			}
-		default:
-			if g.batch != nil && g.store != it.store {
-				g.commit()
-			}
-			if g.batch == nil {
-				g.store, g.batch = it.store, it.store.Batch()
-			}
-			g.batch.Put(it.path, data, disk.Meta{Mode: it.from.Mode, MTime: entry.MTime, Digest: d}, it.cond)
-			g.tasks, g.got = append(g.tasks, t), append(g.got, d)
-			g.e.Stats.Sent.Add(int64(len(data)))
-			return
-		}
-	}
-	if errors.Is(err, ErrLost) {
-		g.e.over(t, err)
-		return
-	}
-	g.e.failItem(it, err)
-	g.e.over(t, nil)
-}
-
-func (g *group) commit() {
-	for i, r := range g.batch.Commit(g.ctx) {
-		t := g.tasks[i]
-		if r.Err != nil {
-			g.e.failItem(t.it, r.Err)
-		} else {
-			g.e.Stats.BytesDone.Add(t.it.from.Size)
-			rep := t.it.rep(Transferred, nil)
-			rep.Digest = g.got[i]
-			g.e.report(rep)
-		}
-		g.e.over(t, nil)
-	}
-	g.batch, g.tasks, g.got = nil, g.tasks[:0], g.got[:0]
-}
-
-// staged is the folders and links that are made on this side; many become
-// durable together.
-type staged struct {
-	e     *Engine
-	mu    sync.Mutex
-	store *disk.Store
-	batch *disk.Batch
-	then  []func(disk.Result)
-}
-
-// add stages one operation; then gets its result at the latest with commit.
-func (s *staged) add(ctx context.Context, at *disk.Store, op func(*disk.Batch), then func(disk.Result)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.batch != nil && (s.store != at || s.batch.Len() >= groupFiles) {
-		s.commitLocked(ctx)
-	}
-	if s.batch == nil {
-		s.store, s.batch = at, at.Batch()
-	}
-	op(s.batch)
-	s.then = append(s.then, then)
-}
-
-func (s *staged) commit(ctx context.Context) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.commitLocked(ctx)
-}
-
-func (s *staged) commitLocked(ctx context.Context) {
-	if s.batch == nil {
-		return
-	}
-	for i, r := range s.batch.Commit(ctx) {
-		s.then[i](r)
-	}
-	s.batch, s.then = nil, s.then[:0]
 }
 
 // setNear sets modes and times of folders when all files are in place,

@@ -35,10 +35,19 @@ func (s Side) join(name string) (Side, error) {
 
 // pair is one name on both sides.
 type pair struct {
-	near   Side
-	far    hufu.Path
-	source hufu.Entry
-	target *hufu.Entry // nil when nothing is there
+	near    Side
+	far     hufu.Path
+	source  hufu.Entry
+	target  *hufu.Entry // nil when nothing is there
+	fetched bool        // the target is the near one
+}
+
+// into is the target's name, for people.
+func (p pair) into() string {
+	if p.fetched {
+		return p.near.Local
+	}
+	return p.far.Virtual()
 }
 
 // folderJob compares one folder of the source with its target.
@@ -130,6 +139,7 @@ type folderMeta struct {
 	near Side
 	far  hufu.Path
 	meta Meta
+	made bool // by this transfer
 }
 
 type verdict struct {
@@ -141,12 +151,11 @@ type verdict struct {
 
 // judge decides what to do with a file or link whose target may exist.
 // compare says whether the contents are the same; it is called only when needed.
-func (e *Engine) judge(ctx context.Context, p pair, compare func() (bool, error)) verdict {
+func (e *Engine) judge(ctx context.Context, p *pair, compare func() (bool, error)) verdict {
 	if p.target == nil {
 		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}}
 	}
-	s, t := p.source, *p.target
-	if s.Kind == t.Kind {
+	if s, t := p.source, *p.target; s.Kind == t.Kind {
 		same := false
 		switch {
 		case s.Kind == hufu.Link:
@@ -165,10 +174,11 @@ func (e *Engine) judge(ctx context.Context, p pair, compare func() (bool, error)
 			return verdict{outcome: Same}
 		}
 	}
+	s, t := p.source, *p.target // as compare left them
 	if t.Kind == hufu.Folder || t.Kind == hufu.Other {
 		return verdict{outcome: Failed, err: &hufu.Error{
 			Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-			Args: map[string]string{"target": p.far.Virtual(), "kind": t.Kind.String()},
+			Args: map[string]string{"target": p.into(), "kind": t.Kind.String()},
 		}}
 	}
 	policy := e.o.Conflict
@@ -184,10 +194,10 @@ func (e *Engine) judge(ctx context.Context, p pair, compare func() (bool, error)
 	return settle(policy, p)
 }
 
-func settle(policy Policy, p pair) verdict {
+func settle(policy Policy, p *pair) verdict {
 	differs := &hufu.Error{
 		Op: "compare", Path: p.near.Local, Kind: hufu.KindExists, Code: "target_differs",
-		Args: map[string]string{"target": p.far.Virtual()},
+		Args: map[string]string{"target": p.into()},
 	}
 	replace := verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfVersion, Version: p.target.Version}}
 	if p.target.Version == "" { // a link has none
@@ -233,7 +243,7 @@ func freeName(name string, taken func(string) bool) string {
 		suffix := fmt.Sprintf(" (%d)", n)
 		s := stem
 		if over := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; over > 0 {
-			s = s[:max(1, len(s)-over)]
+			s = strings.ToValidUTF8(s[:max(1, len(s)-over)], "")
 		}
 		if c := s + suffix + ext; !taken(c) {
 			return c

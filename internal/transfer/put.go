@@ -31,56 +31,10 @@ type Source struct {
 // Put copies sources to the far side. The error is what ended the transfer as
 // a whole; what became of each name is in the reports.
 func (e *Engine) Put(ctx context.Context, sources []Source) error {
-	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func() { return e.planPut(ctx, sources, larges) }, e.putLarge, e.putLane)
+	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func(bool) { return e.planPut(ctx, sources, larges) }, e.putLarge, e.putLane)
 }
 
-// run starts the planner, the goroutines that see large files through, and the
-// lanes, waits until all files are in place, calls what the planner left to be
-// done after that, and ends the lanes.
-func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *item) func(),
-	one func(context.Context, *item), lane func(context.Context, int) error,
-) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	e.fatal = cancel
-	defer context.AfterFunc(ctx, e.queue.abort)()
-	larges := make(chan *item, maxWaiting)
-	var opening, lanes sync.WaitGroup
-	for range openers {
-		opening.Go(func() {
-			for it := range larges {
-				if ctx.Err() == nil {
-					one(ctx, it)
-				}
-			}
-		})
-	}
-	for i := range e.o.Lanes {
-		lanes.Go(func() {
-			if err := lane(ctx, i); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	after := plan(ctx, larges)
-	e.Stats.Planned.Store(true)
-	close(larges)
-	opening.Wait()
-	if e.queue.drain() {
-		after()
-	}
-	e.queue.close()
-	lanes.Wait()
-	if err := context.Cause(ctx); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
-		}
-		return err
-	}
-	return nil
-}
-
-func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *item) (after func()) {
+func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *item) (after func(bool)) {
 	if len(sources) > 1 {
 		e.written = &nameSet{names: map[[16]byte]struct{}{}}
 	}
@@ -98,7 +52,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		}
 		if made || p.target == nil || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
 			metaMu.Lock()
-			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}})
+			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, made})
 			metaMu.Unlock()
 		}
 		return folderJob{p, made}, true
@@ -140,6 +94,15 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 			e.fail(j.pair, err)
 			return
 		}
+		names := make(map[string]struct{}, len(here))
+		for _, t := range here {
+			names[t.Name] = struct{}{}
+		}
+		taken := func(n string) bool {
+			_, far := there[n]
+			_, near := names[n] // will be there
+			return far || near
+		}
 		for _, t := range here {
 			if ctx.Err() != nil {
 				return
@@ -161,10 +124,14 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 				}
 				continue
 			}
-			e.planOnePut(ctx, p, larges, func(n string) bool { _, ok := there[n]; return ok })
+			e.planOnePut(ctx, p, larges, taken)
 		}
 	})
-	return func() { e.setFolders(ctx, metas) }
+	return func(whole bool) {
+		if whole {
+			e.setFolders(ctx, metas)
+		}
+	}
 }
 
 func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) {
@@ -203,7 +170,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 		e.fail(p, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.far.Virtual()}})
 		return
 	}
-	v := e.judge(ctx, p, func() (bool, error) { return e.sameContent(ctx, p) })
+	v := e.judge(ctx, &p, func() (bool, error) { return e.sameContent(ctx, &p) })
 	if v.rename {
 		name := freeName(p.far.Base(), taken)
 		far, err := p.far.Parent().Join(name)
@@ -249,42 +216,22 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 	e.queue.addSmall(it)
 }
 
-// sameContent compares digests, the local one computed now.
-func (e *Engine) sameContent(ctx context.Context, p pair) (bool, error) {
+// sameContent compares digests, the local one computed now. What was read is
+// from then on the target: the digest that is kept with a file makes another
+// version of it.
+func (e *Engine) sameContent(ctx context.Context, p *pair) (bool, error) {
 	near, err := p.near.Store.Digest(p.near.Path, nil)
 	if err != nil {
 		return false, err
 	}
-	far := *p.target
-	if far.Digest.IsZero() || e.o.Checksum {
-		if far, err = e.far.Digest(ctx, p.far); err != nil {
+	if p.target.Digest.IsZero() || e.o.Checksum {
+		far, err := e.far.Digest(ctx, p.far)
+		if err != nil {
 			return false, err
 		}
+		p.target = &far
 	}
-	return near.Digest == far.Digest, nil
-}
-
-// fail reports a name that did not make it, and ends the transfer if the
-// reason is not the name's alone.
-func (e *Engine) fail(p pair, err error) {
-	if stops(err) {
-		e.fatal(err)
-	}
-	e.report(Report{
-		Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size,
-		Outcome: Failed, Err: within("put", p.near.Local, err),
-	})
-}
-
-func (e *Engine) failItem(it *item, err error) {
-	if errors.Is(err, errAborted) {
-		return // the transfer's own error says it
-	}
-	if stops(err) {
-		e.fatal(err)
-		return
-	}
-	e.report(it.rep(Failed, within("transfer", it.local, err)))
+	return near.Digest == p.target.Digest, nil
 }
 
 // putLarge opens an upload, lets the lanes carry its chunks, and commits it.
@@ -312,7 +259,8 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	if size <= largeAbove {
 		return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
-	cvs := make([]digest.CV, digest.Chunks(size))
+	chunks := digest.Chunks(size)
+	cvs := make([]digest.CV, chunks)
 	// An upload that the server has lost (its disk went back in time, or it
 	// expired) is opened again, a few times.
 	for range 3 {
@@ -320,32 +268,41 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		if err != nil {
 			return entry, 0, err
 		}
-		l := &large{it: it, upload: up.ID, cvs: cvs, known: up.CVs, end: make(chan struct{})}
-		for i := int64(len(cvs)) - 1; i >= 0; i-- {
-			l.todo = append(l.todo, i)
-		}
+		l := &large{it: it, source: f, upload: up.ID, cvs: cvs, known: up.CVs, chunks: chunks, left: chunks, end: make(chan struct{})}
 		e.Stats.BytesDone.Add(-it.done.Swap(0))
 		it.large = l
-		l.source = f
 		e.queue.addLarge(l)
 		<-l.end
 		if err := e.queue.failure(l); err != nil {
-			if hufu.CodeOf(err) == "upload_unknown" {
+			if forgotten(err) {
 				continue
 			}
-			if discarded(ctx) {
-				e.abandon(ctx, up.ID)
+			if discarded(ctx) || hufu.KindOf(err) == hufu.KindChanged {
+				e.abandon(ctx, up.ID) // nothing of another version can be used
 			}
 			return entry, 0, err
 		}
 		m := Meta{it.from.Mode, it.from.MTime}
 		entry, err = e.far.Commit(ctx, up.ID, it.remote, digest.Root(cvs), m, it.cond)
-		if hufu.CodeOf(err) == "upload_unknown" || hufu.CodeOf(err) == "upload_incomplete" {
+		if forgotten(err) {
 			continue
+		}
+		if err != nil && discarded(ctx) {
+			e.abandon(ctx, up.ID)
 		}
 		return entry, l.resumed.Load(), err
 	}
 	return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindUnavailable, Code: "upload_unknown"}
+}
+
+// forgotten says whether the far side no longer has the upload, or not all of
+// it.
+func forgotten(err error) bool {
+	switch hufu.CodeOf(err) {
+	case "upload_unknown", "upload_gone", "upload_incomplete":
+		return true
+	}
+	return false
 }
 
 // putLane carries tasks over one lane until there are none, and gets itself a
@@ -358,67 +315,6 @@ func (e *Engine) putLane(ctx context.Context, n int) error {
 		}
 		return e.sendSmall(ctx, lane, t, buf)
 	})
-}
-
-// onLanes runs do for tasks as they come. An error of do is the lane's, and the
-// task is then back in the queue.
-func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
-	for {
-		t, ok := e.queue.next(n == 0, true)
-		if !ok {
-			return nil
-		}
-		lane, err := e.far.Lane(ctx)
-		if err != nil {
-			e.queue.finished(t, true, nil)
-			return err
-		}
-		e.Stats.Lanes.Add(1)
-		err = e.onLane(ctx, lane, n, t, do)
-		_ = lane.Close() // waits until every answer is given or given up
-		e.Stats.Lanes.Add(-1)
-		if err != nil && stops(err) && hufu.KindOf(err) != hufu.KindNetwork && hufu.KindOf(err) != hufu.KindUnavailable {
-			return err
-		}
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-	}
-}
-
-func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(Lane, task) error) error {
-	stop := context.AfterFunc(ctx, func() { _ = lane.Close() })
-	defer stop()
-	for {
-		if err := do(lane, t); err != nil {
-			return err
-		}
-		var ok bool
-		if t, ok = e.queue.next(n == 0, false); ok {
-			continue
-		}
-		if err := lane.Flush(); err != nil {
-			return err
-		}
-		if t, ok = e.queue.next(n == 0, true); !ok {
-			return nil
-		}
-	}
-}
-
-// ErrLost in an error's chain says that the lane was lost and nobody knows
-// whether the request was carried out.
-var ErrLost = errors.New("lane lost")
-
-// over gives a task back or reports it, from the answer to its request.
-func (e *Engine) over(t task, err error) {
-	switch {
-	case errors.Is(err, ErrLost):
-		t.it.lost = true
-		e.queue.finished(t, true, nil)
-	default:
-		e.queue.finished(t, false, err)
-	}
 }
 
 func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
@@ -493,7 +389,7 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, buf []byte) e
 		if it.lost && (hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged) {
 			// The first try may have arrived. Asking takes a round trip, which
 			// this goroutine must not wait for.
-			go e.settleLost(ctx, t, d, size, err)
+			e.asking.Go(func() { e.settleLost(ctx, t, d, size, err) })
 			return
 		}
 		e.smallDone(t, d, size, err)
@@ -558,7 +454,13 @@ func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := e.far.SetMeta(ctx, m.far, m.meta.Mode, m.meta.MTime); err != nil {
+			err := e.far.SetMeta(ctx, m.far, m.meta.Mode, m.meta.MTime)
+			switch {
+			case err == nil:
+			case !m.made && hufu.KindOf(err) == hufu.KindPermission:
+				// Somebody else's folder may be added to and keeps its mode and time.
+				e.report(Report{Local: m.near.Local, Remote: m.far, Kind: hufu.Folder, Outcome: Skipped, Err: within("set meta", m.near.Local, err)})
+			default:
 				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, err)
 			}
 		})

@@ -42,9 +42,11 @@ type large struct {
 	upload  string
 	cvs     []digest.CV // of chunks that are at their place
 	known   []digest.CV // what the far side says it has; zero where not
-	todo    []int64     // chunks to do, last first
+	chunks  int64       // in all
+	next    int64       // the first that was never handed out
+	again   []int64     // to be handed out once more
 	pending int         // handed out, not finished
-	left    int         // not yet at their place
+	left    int64       // not yet at their place
 	err     error
 	end     chan struct{} // closed when left is 0 or err is set and nothing is pending
 	ended   bool
@@ -72,7 +74,6 @@ func (q *queue) addSmall(it *item) bool {
 func (q *queue) addLarge(l *large) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l.left = len(l.todo)
 	q.large = append(q.large, l)
 	q.settle(l)
 	q.cond.Broadcast()
@@ -109,9 +110,7 @@ func (q *queue) next(preferSmall, wait bool) (t task, ok bool) {
 			}
 		}
 		for _, l := range q.large {
-			if n := len(l.todo); n > 0 && l.err == nil {
-				index := l.todo[n-1]
-				l.todo = l.todo[:n-1]
+			if index, ok := l.take(); ok {
 				l.pending++
 				return task{l.it, index}, true
 			}
@@ -124,6 +123,31 @@ func (q *queue) next(preferSmall, wait bool) (t task, ok bool) {
 		}
 		q.cond.Wait()
 	}
+}
+
+// take hands out a chunk that is not at its place. The list of them is never
+// written down: an announced size must not cost memory. The caller holds mu of
+// the queue.
+func (l *large) take() (int64, bool) {
+	if l.err != nil {
+		return 0, false
+	}
+	if n := len(l.again); n > 0 {
+		index := l.again[n-1]
+		l.again = l.again[:n-1]
+		return index, true
+	}
+	for l.next < l.chunks {
+		index := l.next
+		l.next++
+		if l.target == nil {
+			return index, true
+		}
+		if _, there := l.target.CV(index); !there {
+			return index, true
+		}
+	}
+	return 0, false
 }
 
 func (q *queue) nextSmall() (task, bool) {
@@ -154,7 +178,7 @@ func (q *queue) finished(t task, again bool, err error) {
 				l.err = err
 			}
 		case again:
-			l.todo = append(l.todo, t.index)
+			l.again = append(l.again, t.index)
 		default:
 			l.left--
 		}

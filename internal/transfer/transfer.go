@@ -110,8 +110,9 @@ type Options struct {
 	Checksum bool // compare digests even where size and time agree
 	Lanes    int  // connections that carry bytes; 0 chooses
 	Owner    string
-	// Strip takes the execute permission off files that other people put
-	// there (HT-33).
+	// Strip takes off what other people's files and folders may not have on
+	// this machine: the permission to be executed, and to be written by
+	// anybody but their owner (HT-33).
 	Strip bool
 	Me    string // the user's name, for Strip
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
@@ -131,6 +132,8 @@ type Engine struct {
 	askMu    sync.Mutex
 	fatal    context.CancelCauseFunc
 	written  *nameSet
+	answered atomic.Int64   // answers that lanes have brought
+	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
 
 	activeMu sync.Mutex
 	active   map[*item]struct{}

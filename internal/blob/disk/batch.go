@@ -52,9 +52,10 @@ const (
 type slot struct {
 	kind      slotKind
 	recursive bool
-	dir       int        // where the staged thing lies
-	tmp       fileHandle // a put without a name
-	name      string     // of a put that has a reserved one
+	may       func(hufu.Entry) error // of a removal: asked about all below
+	dir       int                    // where the staged thing lies
+	tmp       fileHandle             // a put without a name
+	name      string                 // of a put that has a reserved one
 	path, to  hufu.Path
 	meta      Meta
 	cond      hufu.Condition
@@ -120,7 +121,7 @@ func (b *Batch) stage(sl *slot, data []byte) error {
 		return err
 	}
 	var err error
-	if sl.dir, err = b.parent(sl.path.Parent()); err != nil {
+	if sl.dir, err = b.parent(sl.path.Parent(), sl.meta.By); err != nil {
 		return err
 	}
 	mode := b.s.fileMode(sl.meta.Mode)
@@ -230,8 +231,9 @@ func (b *Batch) drop(sl *slot) {
 	}
 }
 
-// parent finds or opens the folder at path, making what is missing.
-func (b *Batch) parent(path hufu.Path) (int, error) {
+// parent finds or opens the folder at path, making what is missing: by is who
+// puts it there.
+func (b *Batch) parent(path hufu.Path, by string) (int, error) {
 	if b.last >= 0 && b.dirs[b.last].path == path {
 		return b.last, nil
 	}
@@ -241,7 +243,7 @@ func (b *Batch) parent(path hufu.Path) (int, error) {
 	}
 	h, err := b.s.k.openDir(b.s.root, path.String(), passFlags)
 	if errors.Is(err, syscall.ENOENT) && !path.IsRoot() {
-		if err := b.makeDir(path); err != nil {
+		if err := b.makeDir(path, by); err != nil {
 			return 0, err
 		}
 		h, err = b.s.k.openDir(b.s.root, path.String(), passFlags)
@@ -294,8 +296,8 @@ func (b *Batch) handle(i int) (dirHandle, error) {
 }
 
 // makeDir makes the folder at path and those above it that are missing.
-func (b *Batch) makeDir(path hufu.Path) error {
-	up, err := b.parent(path.Parent())
+func (b *Batch) makeDir(path hufu.Path, by string) error {
+	up, err := b.parent(path.Parent(), by)
 	if err != nil {
 		return err
 	}
@@ -308,6 +310,9 @@ func (b *Batch) makeDir(path hufu.Path) error {
 		return err
 	}
 	b.dirs[up].dirty = true
+	if err == nil && b.s.o.Server {
+		return b.recordFolder(d, path.Base(), &Meta{By: by})
+	}
 	return nil
 }
 
@@ -335,7 +340,7 @@ func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
 		}
 		h.close()
 	}
-	up, err := b.parent(p.Parent())
+	up, err := b.parent(p.Parent(), m.By)
 	if err != nil {
 		return Result{}, err
 	}
@@ -386,7 +391,7 @@ func (b *Batch) Symlink(p hufu.Path, target string, m Meta, cond hufu.Condition)
 	sl := &b.slots[i]
 	err := checkTarget("make link", p)
 	if err == nil {
-		sl.dir, err = b.parent(p.Parent())
+		sl.dir, err = b.parent(p.Parent(), m.By)
 	}
 	if err != nil {
 		sl.fail("make link", p, err)
@@ -405,6 +410,13 @@ func (b *Batch) SetMeta(p hufu.Path, m Meta) int {
 // if recursive.
 func (b *Batch) Remove(p hufu.Path, recursive bool) int {
 	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, tmp: noFile}, checkTarget("remove", p))
+}
+
+// RemoveEach is Remove of a folder with everything in it, where may is asked
+// about each thing below at the moment it is to go. Its first error ends the
+// removal: what stood before it is gone, it and the folder are not.
+func (b *Batch) RemoveEach(p hufu.Path, may func(hufu.Entry) error) int {
+	return b.later("remove", slot{kind: slotRemove, path: p, recursive: true, may: may, tmp: noFile}, checkTarget("remove", p))
 }
 
 // Rename moves from to to at Commit, if cond holds there.

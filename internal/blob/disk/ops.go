@@ -188,7 +188,7 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	case n.kind != hufu.Folder:
 		err = d.unlink(p.Base())
 	case sl.recursive:
-		err = b.s.removeAll(ctx, d, p)
+		err = b.s.removeTree(ctx, d, p.Base(), sl, 0)
 	default:
 		err = b.s.removeEmpty(d, p)
 	}
@@ -234,18 +234,14 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 	return nil
 }
 
-// removeAll removes a folder with everything in it, by handles, so that no
+// removeTree removes a folder with everything in it, by handles, so that no
 // link that is planted meanwhile is followed.
-func (s *Store) removeAll(ctx context.Context, d dirHandle, p hufu.Path) error {
-	return s.removeTree(ctx, d, p.Base(), p, 0)
-}
-
-func (s *Store) removeTree(ctx context.Context, d dirHandle, name string, p hufu.Path, depth int) error {
-	if err := canceled(ctx, "remove", p); err != nil {
+func (s *Store) removeTree(ctx context.Context, d dirHandle, name string, sl *slot, depth int) error {
+	if err := canceled(ctx, "remove", sl.path); err != nil {
 		return err
 	}
 	if depth > 2*hufu.MaxDepth {
-		return &hufu.Error{Op: "remove", Path: p.String(), Kind: hufu.KindUnsupported, Code: "folders_too_deep"}
+		return &hufu.Error{Op: "remove", Path: sl.path.String(), Kind: hufu.KindUnsupported, Code: "folders_too_deep"}
 	}
 	sub, err := d.openSub(name)
 	if err != nil {
@@ -258,10 +254,13 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, name string, p hufu
 	}
 	for _, name := range names {
 		n, err := sub.stat(name)
+		if err == nil && sl.may != nil && !reserved(name) {
+			err = s.mayGo(sub, name, &n, sl.may)
+		}
 		switch {
 		case err != nil:
 		case n.kind == hufu.Folder:
-			err = s.removeTree(ctx, sub, name, p, depth+1)
+			err = s.removeTree(ctx, sub, name, sl, depth+1)
 		default:
 			err = sub.unlink(name)
 		}
@@ -270,6 +269,16 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, name string, p hufu
 		}
 	}
 	return d.rmdir(name)
+}
+
+func (s *Store) mayGo(d dirHandle, name string, n *node, may func(hufu.Entry) error) error {
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	e := n.entry(name)
+	if err := s.describe(d, name, n, &e, sc.record); err != nil {
+		return err
+	}
+	return may(e)
 }
 
 func (s *Store) eachName(d dirHandle, yield func(string) error) error {

@@ -202,6 +202,16 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Is says whether the file, as it was opened, is the version that an entry
+// named: that very one, or what keeping its digest has made of it.
+func (f *File) Is(name string) bool {
+	if name == f.entry.Version {
+		return true
+	}
+	v, ok := parseVersion(name)
+	return ok && f.s.moved.same(v, f.n.version)
+}
+
 // Check says KindChanged if the file is no longer the version that was opened:
 // written, truncated, replaced or removed.
 func (f *File) Check() error {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+	"hufu/internal/gui"
+)
+
+// browserTime is how long a browser gets to read the file that leads it to the
+// page.
+const browserTime = 5 * time.Second
+
+func newGui(a *app) *cobra.Command {
+	cmd := a.Command("gui", "hufu.gui", "hufu gui", "hufu gui --listen 127.0.0.1:8080 --no-open")
+	var listen string
+	var noOpen bool
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", a.Cat.T("hufu.flag.gui_listen"))
+	cmd.Flags().BoolVar(&noOpen, "no-open", false, a.Cat.T("hufu.flag.no_open"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if a.plaintext {
+			return cli.Usage("plaintext_only_wire")
+		}
+		return a.gui(cmd.Context(), listen, noOpen)
+	}
+	return cmd
+}
+
+func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
+	dirs, err := client.UserDirs()
+	if err != nil {
+		return err
+	}
+	ln, err := gui.Listen(ctx, listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ln.Close() }()
+	home, _ := os.UserHomeDir() // without one the page begins at the root
+	s, err := gui.Open(gui.Options{
+		Dirs: dirs, Profile: a.profileName(), Lang: a.Cat.Lang(), Home: home, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if hufu.CodeOf(err) == "queue_in_use" {
+		// A second window of the page that is running already.
+		start, err := gui.Ask(ctx, dirs)
+		if err != nil {
+			return err
+		}
+		a.Hint(a.Cat.T("hufu.gui.running"))
+		remove, err := a.show(dirs, start, noOpen)
+		if err == nil && !noOpen {
+			select { // until the browser has read where to go
+			case <-time.After(browserTime):
+			case <-ctx.Done():
+			}
+		}
+		remove()
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	var shown error
+	remove := func() {}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err = s.Serve(ctx, ln, func(start string) {
+		if remove, shown = a.show(dirs, start, noOpen); shown != nil {
+			cancel()
+			return
+		}
+		a.Hint(a.Cat.T("hufu.gui.stop"))
+	})
+	remove()
+	if err == nil {
+		err = shown
+	}
+	return err
+}
+
+// show prints the address, which works once, and opens a window on it. A
+// browser that does not open is told and is no error: the address is there.
+func (a *app) show(dirs client.Dirs, start string, noOpen bool) (remove func(), err error) {
+	remove = func() {}
+	if err := a.Printf("%s", start); err != nil || noOpen {
+		return remove, err
+	}
+	gone, err := gui.OpenBrowser(dirs, start)
+	if err != nil {
+		a.told(err)
+		return remove, nil
+	}
+	return gone, nil
+}

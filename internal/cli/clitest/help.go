@@ -1,0 +1,46 @@
+// Package clitest holds what the command lines of both programs promise.
+package clitest
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"hufu/internal/cli"
+	"hufu/internal/text"
+)
+
+// Help checks that every command and every flag below root says in both
+// languages what it is for, and that no English of cobra's shows through in
+// Chinese.
+func Help(t *testing.T, root func(lang string) (*cli.App, *cobra.Command)) {
+	t.Helper()
+	english := regexp.MustCompile(`(?i)\b(usage|flags|commands|default|help for|strings?|duration|available)\b`)
+	examples := regexp.MustCompile(`(?m)^  hufu.*$|default`)
+	for _, lang := range text.Languages() {
+		a, cmd := root(lang)
+		var each func(*cobra.Command)
+		each = func(cmd *cobra.Command) {
+			if cmd.Hidden {
+				return
+			}
+			help := a.Help(cmd)
+			words := examples.ReplaceAllString(help, "")
+			if lang == text.Chinese && english.MatchString(words) {
+				t.Errorf("%s: %q shows through", cmd.CommandPath(), english.FindString(words))
+			}
+			cmd.Flags().VisitAll(func(f *pflag.Flag) {
+				if f.Usage == "" || !strings.Contains(help, "--"+f.Name) {
+					t.Errorf("%s: --%s is not explained", cmd.CommandPath(), f.Name)
+				}
+			})
+			for _, sub := range cmd.Commands() {
+				each(sub)
+			}
+		}
+		each(cmd)
+	}
+}

@@ -1,0 +1,327 @@
+package gui
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"hufu"
+	"hufu/internal/client"
+)
+
+// browseTime is how long the page waits for an answer about a folder.
+const browseTime = 10 * time.Second
+
+// maxEntries is how many names of one folder the page shows; more than that is
+// for the command line.
+const maxEntries = 100_000
+
+// jsonEntry is one name in a pane.
+type jsonEntry struct {
+	Key    string `json:"key"`  // escaped segment
+	Name   string `json:"name"` // as shown
+	Kind   string `json:"kind"`
+	Size   int64  `json:"size"`
+	MTime  int64  `json:"mtime"` // milliseconds
+	Mode   string `json:"mode"`
+	By     string `json:"by,omitempty"`
+	Target string `json:"target,omitempty"`
+	Digest string `json:"digest,omitempty"`
+}
+
+func entryOf(e hufu.Entry) jsonEntry {
+	j := jsonEntry{
+		Key: strings.TrimPrefix(escape([]string{e.Name}), "/"), Name: hufu.Printable(e.Name), Kind: e.Kind.String(), Size: e.Size,
+		MTime: e.MTime.UnixMilli(), Mode: fmt.Sprintf("%04o", e.Mode), By: hufu.Printable(e.By), Target: hufu.Printable(e.Target),
+	}
+	if !e.Digest.IsZero() {
+		j.Digest = e.Digest.String()
+	}
+	return j
+}
+
+// where is a path on one of the two sides.
+type where struct {
+	Side string `json:"side"` // "local" or "remote"
+	Path string `json:"path"`
+}
+
+func (w where) local() bool { return w.Side == "local" }
+
+// browse gives f one of the two sides. A server that is away is told at once
+// instead of being waited for.
+func (s *Server) browse(ctx context.Context, at where, local func(name string) error, remote func(context.Context, *client.Remote, hufu.Path) error) error {
+	switch at.Side {
+	case "local":
+		name, err := localName(at.Path)
+		if err != nil {
+			return err
+		}
+		return local(name)
+	case "remote":
+		p, err := remotePath(at.Path)
+		if err != nil {
+			return err
+		}
+		r, l, err := s.entered()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, browseTime)
+		defer cancel()
+		err = remote(ctx, r, p)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
+			s.mu.Lock()
+			l.lost = s.link.lost
+			s.mu.Unlock()
+			if l.lost != nil {
+				return l.lost
+			}
+			return &hufu.Error{Op: "browse", Kind: hufu.KindNetwork, Code: "gui_server_slow", Err: err}
+		}
+		return err
+	}
+	return &hufu.Error{Op: "browse", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
+}
+
+// fsError is an error of the operating system as people read it.
+func fsError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*hufu.Error](err); ok {
+		return err
+	}
+	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Kind, e.Code = hufu.KindNotFound, "no_such_file"
+	case errors.Is(err, fs.ErrExist):
+		e.Kind, e.Code = hufu.KindExists, ""
+	}
+	return e
+}
+
+// list answers with a folder, or, when it is what the page has already, with
+// its tag alone.
+func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		where
+		Tag string `json:"tag"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	entries := []jsonEntry{}
+	cut := false
+	add := func(e hufu.Entry) error {
+		if len(entries) >= maxEntries {
+			cut = true
+			return nil
+		}
+		entries = append(entries, entryOf(e))
+		return nil
+	}
+	var free, total int64
+	var crumbs []string
+	err = s.browse(r.Context(), req.where, func(name string) error {
+		crumbs, _ = unescape(req.Path)
+		free, total, _ = client.LocalSpace(name) // not known is not shown
+		return client.LocalList(name, add)
+	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
+		crumbs = p.Segments()
+		if err := remote.List(ctx, p, add); err != nil {
+			return err
+		}
+		if p.IsRoot() {
+			if n, err := (hufu.Path{}).Join("@shared"); err == nil {
+				if e, err := remote.Stat(ctx, n); err == nil && !slices.ContainsFunc(entries, func(j jsonEntry) bool { return j.Name == "@shared" }) {
+					e.Name = "@shared"
+					entries = append(entries, entryOf(e))
+				}
+			}
+		}
+		free, total, _ = remote.Space(ctx, p)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(x, y jsonEntry) int { return strings.Compare(x.Key, y.Key) })
+	h := fnv.New128a()
+	if err := json.NewEncoder(h).Encode(entries); err != nil {
+		return &hufu.Error{Op: "list", Kind: hufu.KindInternal, Err: err}
+	}
+	tag := hex.EncodeToString(h.Sum(nil))
+	answer := map[string]any{"tag": tag, "free": free, "total": total}
+	if tag != req.Tag {
+		shown := make([]jsonCrumb, len(crumbs))
+		for i := range crumbs {
+			shown[i] = jsonCrumb{hufu.Printable(crumbs[i]), escape(crumbs[:i+1])}
+		}
+		answer["entries"], answer["cut"], answer["crumbs"] = entries, cut, shown
+	}
+	return s.ok(w, answer)
+}
+
+type jsonCrumb struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
+}
+
+func (s *Server) mkdir(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[where](r)
+	if err != nil {
+		return err
+	}
+	err = s.browse(r.Context(), req, func(name string) error { return fsError("mkdir", name, os.Mkdir(name, 0o777)) },
+		func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
+			made, err := remote.Mkdir(ctx, p, 0o755, false)
+			if err == nil && !made {
+				return &hufu.Error{Op: "mkdir", Path: p.Virtual(), Kind: hufu.KindExists}
+			}
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}
+
+// rename gives a name another place on the same side; what stands there
+// already is never replaced.
+func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		where
+		To string `json:"to"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	err = s.browse(r.Context(), req.where, func(name string) error {
+		to, err := localName(req.To)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Lstat(to); err == nil && !sameFile(name, to) {
+			return &hufu.Error{Op: "rename", Path: to, Kind: hufu.KindExists}
+		}
+		return fsError("rename", name, os.Rename(name, to))
+	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
+		to, err := remotePath(req.To)
+		if err != nil {
+			return err
+		}
+		return remote.Rename(ctx, p, to, hufu.Condition{Kind: hufu.IfAbsent})
+	})
+	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}
+
+// sameFile says whether two names are one file, as on a file system that
+// keeps, but does not tell apart, capitals.
+func sameFile(a, b string) bool {
+	x, err := os.Lstat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Lstat(b)
+	return err == nil && os.SameFile(x, y) && strings.EqualFold(a, b)
+}
+
+// remove deletes names; what fails is told, the rest goes on.
+func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		Side  string   `json:"side"`
+		Paths []string `json:"paths"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	failed := []*problem{}
+	removed := 0
+	for _, p := range req.Paths {
+		err := s.browse(r.Context(), where{req.Side, p}, func(name string) error {
+			if filepath.Dir(name) == name {
+				return &hufu.Error{Op: "remove", Path: name, Kind: hufu.KindInvalidPath, Code: "root_folder"}
+			}
+			if _, err := os.Lstat(name); err != nil {
+				return fsError("remove", name, err)
+			}
+			return fsError("remove", name, os.RemoveAll(name))
+		}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error { return remote.Remove(ctx, p, true) })
+		if err == nil {
+			removed++
+			continue
+		}
+		failed = append(failed, problemOf(s.cat(r), err))
+		if k := hufu.KindOf(err); k.Exit() >= 5 && k != hufu.KindIntegrity {
+			break // not this name's trouble
+		}
+	}
+	return s.ok(w, map[string]any{"removed": removed, "failed": failed})
+}
+
+// properties tells of one name; with digest its bytes are read.
+func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		where
+		Digest bool `json:"digest"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	var e hufu.Entry
+	err = s.browse(r.Context(), req.where, func(name string) error {
+		if req.Digest {
+			e, err = client.LocalDigest(name)
+			return err
+		}
+		dir, base := filepath.Split(name)
+		e.Kind = 0
+		if err := client.LocalList(filepath.Clean(dir), func(x hufu.Entry) error {
+			if x.Name == base {
+				e = x
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if e.Kind == 0 {
+			return &hufu.Error{Op: "stat", Path: name, Kind: hufu.KindNotFound, Code: "no_such_file"}
+		}
+		return nil
+	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
+		if req.Digest {
+			// Hashing takes as long as it takes.
+			ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
+			defer cancel()
+			e, err = remote.Digest(ctx, p)
+			return err
+		}
+		e, err = remote.Stat(ctx, p)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if e.Name == "" {
+		segments, _ := unescape(req.Path)
+		if n := len(segments); n > 0 {
+			e.Name = segments[n-1]
+		}
+	}
+	return s.ok(w, map[string]any{"entry": entryOf(e)})
+}

@@ -1,0 +1,145 @@
+package gui
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of the guard.
+const (
+	tokenLife  = 10 * time.Minute // of a start token nobody has used
+	maxTokens  = 32
+	maxSession = 64
+)
+
+// secret is a token or key as it is kept: hashed, so that memory that leaks
+// opens nothing and comparing tells nothing.
+type secret [32]byte
+
+func hashed(s string) secret { return sha256.Sum256([]byte(s)) }
+
+// guard knows who may ask. A session is two secrets: a cookie, which a browser
+// sends by itself, also to other ports of the same machine; and a key in the
+// page's own storage, which no other origin can read and which every call of
+// the interface must carry.
+type guard struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	host     string // the only Host there is
+	tokens   map[secret]time.Time
+	sessions map[secret]session // by cookie
+}
+
+type session struct {
+	key  secret
+	made time.Time
+}
+
+func newGuard(now func() time.Time) *guard {
+	return &guard{now: now, tokens: map[secret]time.Time{}, sessions: map[secret]session{}}
+}
+
+func (g *guard) bind(address string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.host = address
+}
+
+func (g *guard) origin() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return "http://" + g.host
+}
+
+// cookieName carries the port: cookies of one machine's ports share one jar.
+func (g *guard) cookieName() string {
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.origin(), "http://"))
+	return "hufu_" + port
+}
+
+// newToken makes a start token.
+func (g *guard) newToken() string {
+	t := rand.Text()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for h, made := range g.tokens {
+		if g.now().Sub(made) > tokenLife || len(g.tokens) >= maxTokens {
+			delete(g.tokens, h)
+		}
+	}
+	g.tokens[hashed(t)] = g.now()
+	return t
+}
+
+// redeem trades a start token, once, for a session's cookie and key.
+func (g *guard) redeem(token string) (cookie, key string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := hashed(token)
+	made, ok := g.tokens[h]
+	delete(g.tokens, h)
+	if !ok || g.now().Sub(made) > tokenLife {
+		return "", "", false
+	}
+	if len(g.sessions) >= maxSession {
+		var oldest secret
+		for c, s := range g.sessions {
+			if o, ok := g.sessions[oldest]; !ok || s.made.Before(o.made) {
+				oldest = c
+			}
+		}
+		delete(g.sessions, oldest)
+	}
+	cookie, key = rand.Text(), rand.Text()
+	g.sessions[hashed(cookie)] = session{hashed(key), g.now()}
+	return cookie, key, true
+}
+
+// known says whether a request carries the cookie of a session and, with key,
+// its key as well.
+func (g *guard) known(r *http.Request, key bool) bool {
+	c, err := r.Cookie(g.cookieName())
+	if err != nil {
+		return false
+	}
+	g.mu.Lock()
+	s, ok := g.sessions[hashed(c.Value)]
+	g.mu.Unlock()
+	if !ok || !key {
+		return ok
+	}
+	h := hashed(r.Header.Get(keyHeader))
+	return subtle.ConstantTimeCompare(h[:], s.key[:]) == 1
+}
+
+// keyHeader carries the session's key. A page of another origin cannot set it
+// without a preflight, which is never granted.
+const keyHeader = "X-Hufu-Key"
+
+// foreign says why a request cannot come from our own page, "" if it can. The
+// Host check stands against a name that is bound again to loopback (HT-21).
+func (g *guard) foreign(r *http.Request) string {
+	origin := g.origin()
+	if "http://"+r.Host != origin {
+		return "gui_foreign_host"
+	}
+	if o := r.Header.Get("Origin"); o != "" && o != origin {
+		return "gui_foreign_origin"
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+		return ""
+	}
+	// Opening the page from elsewhere is harmless: it needs a token or a cookie.
+	if r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
+		return ""
+	}
+	return "gui_foreign_origin"
+}

@@ -1,0 +1,145 @@
+// Package gui is the local web page: it serves the front end and a small JSON
+// interface over package client to a browser on the same machine, and opens
+// that browser. The key stays in this process; the browser needs no
+// certificate and never speaks to the server.
+//
+// It promises that nothing answers without a session (the router denies by
+// default), that a session begins with a start token that works once and for a
+// short time, that a page of another origin or a name bound again to loopback
+// reaches nothing, and that names of files are sent as data only: no body of a
+// file is ever served to the browser.
+package gui
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/client"
+	"hufu/internal/text"
+)
+
+// Times of the server.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	drainTime  = 2 * time.Second
+)
+
+// Options are what the page is made of.
+type Options struct {
+	Dirs    client.Dirs
+	Profile string // shown first
+	Lang    string // used until somebody chooses another
+	Home    string // the folder that "this computer" begins with
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Server is the page of one person. Any number of windows may show it.
+type Server struct {
+	o        Options
+	queue    *client.Queue
+	cats     map[string]*text.Catalogue
+	guard    *guard
+	instance *instance
+	static   *static
+	handler  http.Handler
+	done     chan struct{} // closed when the server stops; ends the event streams
+
+	mu     sync.Mutex // guards what follows
+	link   link
+	gen    int // of the newest wish for a link, so that a slow connect does not overwrite a newer one
+	linked int // the wish that link came of
+}
+
+// Open reads the queue of transfers and goes on with it.
+// KindUsage with code queue_in_use: another hufu gui is running; see Ask.
+func Open(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{})}
+	for _, l := range text.Languages() {
+		s.cats[l] = text.For(l)
+	}
+	var err error
+	if s.static, err = loadStatic(); err != nil {
+		return nil, err
+	}
+	s.queue, err = client.OpenQueue(client.QueueOptions{Dirs: o.Dirs, Remote: s.jobRemote})
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.router()
+	return s, nil
+}
+
+// Listen opens a loopback address; any other is refused.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	ip, ipErr := netip.ParseAddr(host)
+	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 0 || n > 65535 || ipErr != nil || !ip.IsLoopback() || ip.Zone() != "" {
+		return nil, &hufu.Error{Op: "listen", Path: address, Kind: hufu.KindUsage, Code: "gui_not_loopback", Args: map[string]string{"address": address}}
+	}
+	lc := net.ListenConfig{}
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, &hufu.Error{Op: "listen", Path: address, Kind: hufu.KindUsage, Code: "gui_cannot_listen", Args: map[string]string{"address": address}, Err: err}
+	}
+	return ln, nil
+}
+
+// Serve answers on ln until ctx ends. ready, if not nil, is called with an
+// address that works once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, ready func(start string)) (err error) {
+	s.guard.bind(ln.Addr().String())
+	if s.instance, err = announce(s.o.Dirs, ln.Addr().String()); err != nil {
+		return err
+	}
+	defer s.instance.forget()
+	srv := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() {
+		close(s.done)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		if srv.Shutdown(ctx) != nil {
+			_ = srv.Close()
+		}
+	})
+	defer stop()
+	if ready != nil {
+		ready(s.Start())
+	}
+	if err := srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return &hufu.Error{Op: "serve page", Kind: hufu.KindInternal, Err: err}
+	}
+	return nil
+}
+
+// Start is an address that opens the page once.
+func (s *Server) Start() string { return s.guard.origin() + "/start?token=" + s.guard.newToken() }
+
+// Close stops the transfers; they go on when Open is called again.
+func (s *Server) Close() error {
+	err := s.queue.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gen++
+	return errors.Join(err, s.link.close())
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -1,0 +1,346 @@
+package gui
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"hufu"
+	"hufu/internal/client"
+	"hufu/internal/text"
+)
+
+// Limits of what a page may hand over or ask for.
+const (
+	maxSources  = 20_000
+	maxHeader   = 16 << 10 // one file's line in a batch, in bytes
+	eventPause  = 250 * time.Millisecond
+	eventAlive  = 10 * time.Second
+	maxFailShow = 100
+	maxActive   = 20
+)
+
+// jsonJob is one row of the transfers.
+type jsonJob struct {
+	ID          string         `json:"id"`
+	Op          string         `json:"op"`
+	Name        string         `json:"name"` // of the first source
+	More        int            `json:"more"` // sources besides it
+	From        string         `json:"from"`
+	To          string         `json:"to"`
+	State       string         `json:"state"`
+	Plain       bool           `json:"plain"`
+	Profile     string         `json:"profile"`
+	Created     int64          `json:"created"`
+	Ended       int64          `json:"ended,omitempty"`
+	Error       *problem       `json:"error"`
+	Files       int64          `json:"files"`
+	FilesDone   int64          `json:"files_done"`
+	Bytes       int64          `json:"bytes"`
+	BytesDone   int64          `json:"bytes_done"`
+	Planned     bool           `json:"planned"`
+	Transferred int64          `json:"transferred"`
+	Resumed     int64          `json:"resumed"`
+	Same        int64          `json:"same"`
+	Skipped     int64          `json:"skipped"`
+	Failed      int64          `json:"failed"`
+	Failures    []jsonFailure  `json:"failures"`
+	Rate        float64        `json:"rate"`
+	Lanes       int64          `json:"lanes"`
+	Active      []jsonProgress `json:"active"`
+	Question    *jsonQuestion  `json:"question"`
+	Again       bool           `json:"again"` // can be run again
+}
+
+type jsonFailure struct {
+	Name  string   `json:"name"`
+	Error *problem `json:"error"`
+}
+
+type jsonProgress struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
+	Done int64  `json:"done"`
+}
+
+// jsonQuestion is a conflict: what is sent and what it would replace.
+type jsonQuestion struct {
+	ID         int       `json:"id"`
+	Local      string    `json:"local"`
+	Remote     string    `json:"remote"`
+	LocalPath  string    `json:"local_path"` // escaped
+	RemotePath string    `json:"remote_path"`
+	From       jsonEntry `json:"from"`
+	Into       jsonEntry `json:"into"`
+}
+
+func (s *Server) jsonJob(c *text.Catalogue, j client.Job) jsonJob {
+	v := jsonJob{
+		ID: j.ID, Op: "get", State: string(j.State), Plain: j.Teach, Profile: j.Profile, To: hufu.Printable(j.To), More: max(len(j.Sources)-1, 0),
+		Created: j.Created.UnixMilli(), Files: j.Files, FilesDone: j.FilesDone, Bytes: j.Bytes, BytesDone: j.BytesDone, Planned: j.Planned,
+		Transferred: j.Transferred, Resumed: j.Resumed, Same: j.Same, Skipped: j.Skipped, Failed: j.Failed, Rate: j.Rate, Lanes: j.Lanes,
+		Failures: []jsonFailure{}, Active: []jsonProgress{}, Again: len(j.Sources) > 0,
+	}
+	if j.Err != nil {
+		v.Error = problemOf(c, j.Err)
+	}
+	if !j.Ended.IsZero() {
+		v.Ended = j.Ended.UnixMilli()
+	}
+	if j.Put {
+		v.Op = "put"
+	}
+	if len(j.Sources) > 0 {
+		base, dir := filepath.Base(j.Sources[0]), filepath.Dir(j.Sources[0])
+		if !j.Put {
+			if p, err := hufu.ParsePath(j.Sources[0]); err == nil {
+				base, dir = p.Base(), p.Parent().Virtual()
+			}
+		}
+		v.Name, v.From = hufu.Printable(base), hufu.Printable(dir)
+	}
+	for i, f := range j.Failures {
+		if i == maxFailShow {
+			break
+		}
+		name := f.Local
+		if !j.Put {
+			name = f.Remote
+		}
+		v.Failures = append(v.Failures, jsonFailure{hufu.Printable(name), problemOf(c, f.Err)})
+	}
+	for i, a := range j.Active {
+		if i == maxActive {
+			break
+		}
+		v.Active = append(v.Active, jsonProgress{hufu.Printable(a.Remote.Base()), a.Size, a.Done})
+	}
+	if q := j.Question; q != nil {
+		v.Question = &jsonQuestion{
+			q.ID, hufu.Printable(q.Local), hufu.Printable(q.Remote.Virtual()), localPath(q.Local), escape(q.Remote.Segments()), entryOf(q.From), entryOf(q.Into),
+		}
+	}
+	return v
+}
+
+// events is a stream of lines, each the whole state of what moves by itself,
+// sent when it changes. A page that reads slowly misses states, not the last.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := http.NewResponseController(w)
+	c := s.cat(r)
+	enc := json.NewEncoder(w)
+	for {
+		jobs, changed := s.queue.Jobs()
+		all := make([]jsonJob, len(jobs))
+		for i := range jobs {
+			all[i] = s.jsonJob(c, jobs[i])
+		}
+		s.mu.Lock()
+		lost, entered := s.link.lost, s.link.entered
+		s.mu.Unlock()
+		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "lost": problemOf(c, lost), "entered": entered}), out.Flush()); err != nil {
+			return nil //nolint:nilerr // the page is gone, there is nobody to tell
+		}
+		alive := time.After(eventAlive)
+		pause := time.After(eventPause)
+		select {
+		case <-pause:
+		case <-s.done:
+			return nil
+		case <-r.Context().Done():
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-alive:
+		case <-s.done:
+			return nil
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+}
+
+// addJob puts a transfer between the two panes into the queue.
+func (s *Server) addJob(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		Op      string   `json:"op"`
+		Sources []string `json:"sources"`
+		To      string   `json:"to"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	if len(req.Sources) > maxSources || req.Op != "put" && req.Op != "get" {
+		return &hufu.Error{Op: "add transfer", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
+	}
+	_, l, err := s.entered()
+	if err != nil {
+		return err
+	}
+	spec := client.JobSpec{Put: req.Op == "put", Profile: l.profile, Teach: l.plain}
+	here := func(p string) (string, error) { return localName(p) }
+	there := func(p string) (string, error) {
+		q, err := remotePath(p)
+		return q.Virtual(), err
+	}
+	from, to := here, there
+	if !spec.Put {
+		from, to = there, here
+	}
+	for _, p := range req.Sources {
+		name, err := from(p)
+		if err != nil {
+			return err
+		}
+		spec.Sources = append(spec.Sources, name)
+	}
+	if spec.To, err = to(req.To); err != nil {
+		return err
+	}
+	id, err := s.queue.Add(spec)
+	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]string{"id": id})
+}
+
+// actJob pauses, resumes, retries, cancels or dismisses; without an id, all
+// that it makes sense for.
+func (s *Server) actJob(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		ID  string `json:"id"`
+		Act string `json:"act"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case req.Act == "dismiss":
+		err = s.queue.Dismiss(req.ID)
+	case req.Act == "retry" && req.ID == "":
+		err = s.queue.RetryFailed("")
+	case req.ID == "":
+		err = &hufu.Error{Op: "act", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
+	case req.Act == "pause":
+		err = s.queue.Pause(req.ID)
+	case req.Act == "resume", req.Act == "retry":
+		err = s.queue.Resume(req.ID)
+	case req.Act == "cancel":
+		err = s.queue.Cancel(req.ID)
+	default:
+		err = &hufu.Error{Op: "act", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
+	}
+	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}
+
+func (s *Server) answerJob(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		ID       string `json:"id"`
+		Question int    `json:"question"`
+		Policy   string `json:"policy"`
+		All      bool   `json:"all"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	// Nothing is asked about files that are the same: "if different" is yes.
+	if req.Policy == "different" {
+		req.Policy = "replace"
+	}
+	if err := s.queue.Answer(req.ID, req.Question, client.Policy(req.Policy), req.All); err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}
+
+// spool begins an upload of files that the browser hands over.
+func (s *Server) spool(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		To    string `json:"to"`
+		Files int64  `json:"files"`
+		Bytes int64  `json:"bytes"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	_, l, err := s.entered()
+	if err != nil {
+		return err
+	}
+	to, err := remotePath(req.To)
+	if err != nil {
+		return err
+	}
+	id, err := s.queue.Spool(client.JobSpec{Profile: l.profile, Teach: l.plain, To: to.Virtual()}, req.Files, req.Bytes)
+	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]string{"id": id})
+}
+
+// spoolBytes takes a batch of files: for each a line of JSON, then as many
+// bytes as it says. Ten thousand small files are a few dozen requests. A name
+// that cannot be is told and passed over.
+func (s *Server) spoolBytes(w http.ResponseWriter, r *http.Request) error {
+	in := bufio.NewReaderSize(r.Body, 256<<10)
+	refused := []*problem{}
+	err := s.spoolAll(r, in, func(err error) { refused = append(refused, problemOf(s.cat(r), err)) })
+	if err != nil {
+		_, _ = io.Copy(io.Discard, in) // a browser reads the answer only when it has sent all
+		return err
+	}
+	return s.ok(w, map[string]any{"refused": refused})
+}
+
+func (s *Server) spoolAll(r *http.Request, in *bufio.Reader, refuse func(error)) error {
+	for {
+		line, err := in.ReadSlice('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 {
+			return nil
+		}
+		var h struct {
+			Path  string `json:"path"`
+			Size  int64  `json:"size"` // negative: a folder
+			MTime int64  `json:"mtime"`
+		}
+		if err != nil || len(line) > maxHeader || json.Unmarshal(line, &h) != nil {
+			return &hufu.Error{Op: "spool", Kind: hufu.KindInvalid, Code: "spool_cut", Err: err}
+		}
+		p, err := hufu.ParsePath(h.Path)
+		if err == nil {
+			var mtime time.Time
+			if h.MTime > 0 {
+				mtime = time.UnixMilli(h.MTime)
+			}
+			if err = s.queue.SpoolFile(r.PathValue("id"), p, h.Size, mtime, in); err == nil {
+				continue
+			}
+		}
+		if hufu.KindOf(err) != hufu.KindInvalidPath {
+			return err
+		}
+		refuse(err)
+		if _, err := io.CopyN(io.Discard, in, max(h.Size, 0)); err != nil {
+			return &hufu.Error{Op: "spool", Kind: hufu.KindNetwork, Code: "spool_cut", Err: err}
+		}
+	}
+}
+
+func (s *Server) spoolDone(w http.ResponseWriter, r *http.Request) error {
+	if _, err := read[struct{}](r); err != nil {
+		return err
+	}
+	if err := s.queue.SpoolDone(r.PathValue("id")); err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}

@@ -1,0 +1,78 @@
+// Files that come from the browser itself, dropped or chosen: the page hands
+// them over to the program, which keeps them until they are on the server.
+import { post, postBytes } from './api.js'
+import { notice, tell } from './store.js'
+import { n, t } from './text.js'
+
+const batchBytes = 8 << 20
+const batchFiles = 400
+
+// collect lists what was dropped, folders with everything in them. It must
+// begin before the event is over.
+export function collect(data) {
+  const entries = [...data.items].filter(i => i.kind === 'file').map(i => i.webkitGetAsEntry?.()).filter(Boolean)
+  if (entries.length === 0) return Promise.resolve([...data.files].map(file => ({ path: file.name, file })))
+  return walk(entries)
+}
+
+async function walk(entries) {
+  const all = []
+  const visit = async entry => {
+    const path = entry.fullPath.replace(/^\//, '')
+    if (entry.isFile) {
+      all.push({ path, file: await new Promise((ok, no) => entry.file(ok, no)) })
+      return
+    }
+    all.push({ path })
+    const reader = entry.createReader()
+    for (;;) {
+      const some = await new Promise((ok, no) => reader.readEntries(ok, no))
+      if (some.length === 0) return
+      for (const e of some) await visit(e)
+    }
+  }
+  for (const e of entries) await visit(e)
+  return all
+}
+
+let open = 0
+
+// Leaving while files are being handed over would lose them: the browser asks.
+const stay = e => e.preventDefault()
+
+export async function spool(collecting, to) {
+  const list = await collecting
+  if (list.length === 0) return
+  const bytes = list.reduce((x, i) => x + (i.file?.size || 0), 0)
+  const { id } = await post('spool', { to, files: list.filter(i => i.file).length, bytes })
+  if (open++ === 0) addEventListener('beforeunload', stay)
+  notice('info', n('gui.spool.begin', list.length))
+  try {
+    const refused = []
+    let parts = []
+    let some = 0
+    let weight = 0
+    const flush = async () => {
+      if (parts.length === 0) return
+      const body = new Blob(parts)
+      parts = []
+      some = weight = 0
+      refused.push(...(await postBytes('spool/' + id, body)).refused)
+    }
+    for (const { path, file } of list) {
+      parts.push(JSON.stringify(file ? { path, size: file.size, mtime: file.lastModified } : { path, size: -1, mtime: 0 }) + '\n')
+      if (file) parts.push(file)
+      weight += file?.size || 0
+      if (++some >= batchFiles || weight >= batchBytes) await flush()
+    }
+    await flush()
+    await post(`spool/${id}/done`)
+    for (const p of refused.slice(0, 5)) notice('error', p.what, p.fix)
+    if (refused.length > 5) notice('error', t('gui.more', { n: refused.length - 5 }))
+  } catch (e) {
+    await post('jobs/act', { id, act: 'cancel' }).catch(tell)
+    throw e
+  } finally {
+    if (--open === 0) removeEventListener('beforeunload', stay)
+  }
+}

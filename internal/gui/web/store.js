@@ -1,0 +1,119 @@
+// What the page knows, in one place; components draw it anew when it changes.
+import { useEffect, useState } from './vendor/hooks.js'
+import { get, listen, onSessionOver, Problem } from './api.js'
+import { lang, remember, t, use } from './text.js'
+
+export const state = {
+  ready: false,
+  over: false, // the session is not known any more
+  down: false, // the program behind the page is away
+  version: '',
+  profiles: [],
+  profile: '',
+  link: null, // the server, once somebody has looked at it
+  entered: false,
+  lost: null,
+  jobs: [],
+  home: '/',
+  roots: ['/'],
+  screen: '',
+  notices: [],
+  theme: localStorage.getItem('hufu-theme') || 'auto',
+}
+
+const watchers = new Set()
+
+export function set(change) {
+  Object.assign(state, change)
+  for (const w of watchers) w()
+}
+
+export function useStore() {
+  const [, draw] = useState(0)
+  useEffect(() => {
+    const w = () => draw(x => x + 1)
+    watchers.add(w)
+    return () => watchers.delete(w)
+  }, [])
+  return state
+}
+
+let serial = 0
+
+// notice shows a line: an error stays until it is dismissed.
+export function notice(kind, what, fix) {
+  const id = ++serial
+  set({ notices: [...state.notices.filter(x => x.what !== what), { id, kind, what, fix }] })
+  if (kind !== 'error') setTimeout(() => dismiss(id), 8000)
+}
+
+export const dismiss = id => set({ notices: state.notices.filter(x => x.id !== id) })
+
+// tell shows an error as a notice.
+export function tell(e) {
+  if (!(e instanceof Problem)) throw e
+  notice('error', e.what, e.fix)
+}
+
+export function go(screen) {
+  if (state.screen === screen) return
+  set({ screen, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login') })
+  history.replaceState(null, '', '/#/' + screen)
+}
+
+export function setTheme(theme) {
+  localStorage.setItem('hufu-theme', theme)
+  set({ theme })
+  document.documentElement.dataset.theme = theme
+}
+
+export async function setLang(next) {
+  remember(next)
+  use(next, {})
+  use(next, await get('texts'))
+  set({})
+  restart()
+}
+
+// The stream speaks the language that it began with.
+let restart = () => {}
+
+const finished = s => s === 'done' || s === 'failed' || s === 'canceled'
+
+function take(update) {
+  const before = new Map(state.jobs.map(j => [j.id, j.state]))
+  const change = { jobs: update.jobs, lost: update.lost }
+  if (state.entered && !update.entered) change.entered = false
+  set(change)
+  if ('entered' in change && state.screen !== 'join') go('login')
+  for (const j of update.jobs) {
+    if (!before.has(j.id) || finished(before.get(j.id)) || !finished(j.state)) continue
+    if (j.state === 'done') notice('done', t('gui.job.done', { name: j.name || t('gui.job.files') }))
+    if (j.state === 'failed') notice('error', t('gui.job.failed', { name: j.name || t('gui.job.files') }), j.error?.what)
+  }
+}
+
+export async function begin() {
+  document.documentElement.dataset.theme = state.theme
+  onSessionOver(() => set({ over: true, ready: true }))
+  const s = await get('state')
+  use(lang() || s.lang, {})
+  use(lang(), await get('texts'))
+  const wanted = location.hash.replace(/^#\//, '')
+  set({
+    version: s.version, profiles: s.profiles, profile: s.profile, home: s.home, roots: s.roots,
+    link: s.link.logged_in ? s.link : null, entered: s.link.logged_in, ready: true,
+  })
+  const inside = ['files', 'transfers', 'wire', 'handshake']
+  go(s.link.logged_in ? (inside.includes(wanted) ? wanted : 'files') : s.profiles.length === 0 ? 'join' : 'login')
+  follow()
+}
+
+function follow() {
+  const stop = new AbortController()
+  restart = () => {
+    stop.abort()
+    follow()
+  }
+  listen(take, down => state.down === down || set({ down }), stop.signal)
+}

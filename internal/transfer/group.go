@@ -1,0 +1,171 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// A lane's files are made durable together when this many, or this many bytes,
+// are staged, or when no answer is awaited.
+const (
+	groupFiles = 1024
+	groupBytes = 16 << 20
+)
+
+// group stages the small files that come over one lane and makes them durable
+// together. It lives on the lane's reading goroutine.
+type group struct {
+	e     *Engine
+	ctx   context.Context
+	lane  Lane
+	store *disk.Store
+	batch *disk.Batch
+	tasks []task
+	got   []hufu.Digest
+}
+
+func (g *group) fetchChunk(t task) error {
+	e, l := g.e, t.it.large
+	size := digest.ChunkLen(t.it.from.Size, t.index)
+	err := g.lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(data []byte, hole bool, want digest.CV, err error) {
+		if err == nil {
+			err = e.storeChunk(l, t.index, size, data, hole, want)
+		}
+		if err == nil {
+			n := int64(size)
+			t.it.done.Add(n)
+			e.Stats.BytesDone.Add(n)
+			e.Stats.Sent.Add(int64(len(data)))
+		}
+		e.over(t, err)
+		g.settle() // small files may have come before it
+	})
+	if err != nil {
+		e.queue.finished(t, true, nil)
+	}
+	return err
+}
+
+func (g *group) fetch(t task) error {
+	it := t.it
+	err := g.lane.Get(it.remote, it.from.Version, it.from.Size, func(entry hufu.Entry, data []byte, err error) {
+		g.arrived(t, entry, data, err)
+		g.settle()
+	})
+	if err != nil {
+		g.e.queue.finished(t, true, nil)
+	}
+	return err
+}
+
+// settle commits when enough is staged, or when nothing more is on its way that
+// would come back to it: whatever the last answer was.
+func (g *group) settle() {
+	if g.batch != nil && (g.lane.Unanswered() == 0 || g.batch.Len() >= groupFiles || g.batch.Bytes() >= groupBytes) {
+		g.commit()
+	}
+}
+
+func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
+	it := t.it
+	if err == nil {
+		d := digest.Sum(data)
+		switch {
+		case int64(len(data)) != entry.Size:
+			err = &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
+		case d != entry.Digest, !it.from.Digest.IsZero() && it.from.Version == entry.Version && d != it.from.Digest:
+			err = &hufu.Error{
+				Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs",
+				Args: map[string]string{"want": entry.Digest.String(), "got": d.String()},
+			}
+		default:
+			if g.batch != nil && g.store != it.store {
+				g.commit()
+			}
+			if g.batch == nil {
+				g.store, g.batch = it.store, it.store.Batch()
+			}
+			g.batch.Put(it.path, data, disk.Meta{Mode: it.from.Mode, MTime: entry.MTime, Digest: d}, it.cond)
+			g.tasks, g.got = append(g.tasks, t), append(g.got, d)
+			g.e.Stats.Sent.Add(int64(len(data)))
+			return
+		}
+	}
+	if errors.Is(err, ErrLost) {
+		g.e.over(t, err)
+		return
+	}
+	g.e.failItem(it, err)
+	g.e.over(t, nil)
+}
+
+func (g *group) commit() {
+	for i, r := range g.batch.Commit(g.ctx) {
+		t := g.tasks[i]
+		if r.Err != nil {
+			g.e.failItem(t.it, r.Err)
+		} else {
+			g.e.Stats.BytesDone.Add(t.it.from.Size)
+			rep := t.it.rep(Transferred, nil)
+			rep.Digest = g.got[i]
+			g.e.report(rep)
+		}
+		g.e.over(t, nil)
+	}
+	g.batch, g.tasks, g.got = nil, g.tasks[:0], g.got[:0]
+}
+
+// staged is the folders and links that are made on this side; many become
+// durable together.
+type staged struct {
+	e     *Engine
+	mu    sync.Mutex
+	store *disk.Store
+	batch *disk.Batch
+	then  []func(disk.Result)
+}
+
+// add stages one operation; then gets its result at the latest with commit.
+func (s *staged) add(ctx context.Context, at *disk.Store, op func(*disk.Batch), then func(disk.Result)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.batch != nil && (s.store != at || s.batch.Len() >= groupFiles) {
+		s.commitLocked(ctx)
+	}
+	if s.batch == nil {
+		s.store, s.batch = at, at.Batch()
+	}
+	op(s.batch)
+	s.then = append(s.then, then)
+}
+
+func (s *staged) commit(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.commitLocked(ctx)
+}
+
+// discard forgets what is not committed.
+func (s *staged) discard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.batch != nil {
+		s.batch.Discard()
+	}
+	s.batch, s.then = nil, nil
+}
+
+func (s *staged) commitLocked(ctx context.Context) {
+	if s.batch == nil {
+		return
+	}
+	for i, r := range s.batch.Commit(ctx) {
+		s.then[i](r)
+	}
+	s.batch, s.then = nil, s.then[:0]
+}

@@ -1,0 +1,164 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"hufu"
+)
+
+// run starts the planner, the goroutines that see large files through, and the
+// lanes, waits until all files are in place, calls what the planner left to be
+// done after that (with false if the transfer was given up), and ends the
+// lanes. When it returns nothing of it runs any more.
+func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *item) func(bool),
+	one func(context.Context, *item), lane func(context.Context, int) error,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	e.fatal = cancel
+	defer context.AfterFunc(ctx, e.queue.abort)()
+	larges := make(chan *item, maxWaiting)
+	var opening, lanes sync.WaitGroup
+	for range openers {
+		opening.Go(func() {
+			for it := range larges {
+				if ctx.Err() == nil {
+					one(ctx, it)
+				}
+			}
+		})
+	}
+	for i := range e.o.Lanes {
+		lanes.Go(func() {
+			if err := lane(ctx, i); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	after := plan(ctx, larges)
+	e.Stats.Planned.Store(true)
+	close(larges)
+	opening.Wait()
+	after(e.queue.drain())
+	e.queue.close()
+	lanes.Wait()
+	e.asking.Wait()
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrDiscard) {
+		return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
+	}
+	return err
+}
+
+// A lane that is lost before it has brought an answer is replaced after a
+// while. This many in a row are a defect that trying does not cure: a request,
+// perhaps, that the server cannot survive.
+const (
+	maxFruitless = 8
+	firstPause   = 50 * time.Millisecond
+	lastPause    = 2 * time.Second
+)
+
+// onLanes runs do for tasks as they come. An error of do is the lane's, and the
+// task is then back in the queue.
+func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
+	fruitless, pause := 0, firstPause
+	for {
+		t, ok := e.queue.next(n == 0, true)
+		if !ok {
+			return nil
+		}
+		lane, err := e.far.Lane(ctx)
+		if err != nil {
+			e.queue.finished(t, true, nil)
+			return err
+		}
+		e.Stats.Lanes.Add(1)
+		before := e.answered.Load()
+		err = e.onLane(ctx, lane, n, t, do)
+		_ = lane.Close() // waits until every answer is given or given up
+		e.Stats.Lanes.Add(-1)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if k := hufu.KindOf(err); stops(err) && k != hufu.KindNetwork && k != hufu.KindUnavailable {
+			return err
+		}
+		if e.answered.Load() != before {
+			fruitless, pause = 0, firstPause
+			continue
+		}
+		if fruitless++; fruitless == maxFruitless {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(Lane, task) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = lane.Close() })
+	defer stop()
+	for {
+		if err := do(lane, t); err != nil {
+			return err
+		}
+		var ok bool
+		if t, ok = e.queue.next(n == 0, false); ok {
+			continue
+		}
+		if err := lane.Flush(); err != nil {
+			return err
+		}
+		if t, ok = e.queue.next(n == 0, true); !ok {
+			return nil
+		}
+	}
+}
+
+// ErrLost in an error's chain says that the lane was lost and nobody knows
+// whether the request was carried out.
+var ErrLost = errors.New("lane lost")
+
+// over gives a task back or reports it, from the answer to its request.
+func (e *Engine) over(t task, err error) {
+	switch {
+	case errors.Is(err, ErrLost):
+		if t.it.large == nil { // one lane at a time has it
+			t.it.lost = true
+		}
+		e.queue.finished(t, true, nil)
+	default:
+		e.answered.Add(1)
+		e.queue.finished(t, false, err)
+	}
+}
+
+// fail reports a name that did not make it, and ends the transfer if the
+// reason is not the name's alone.
+func (e *Engine) fail(p pair, err error) {
+	if stops(err) {
+		e.fatal(err)
+	}
+	e.report(Report{
+		Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size,
+		Outcome: Failed, Err: within("transfer", p.near.Local, err),
+	})
+}
+
+func (e *Engine) failItem(it *item, err error) {
+	if errors.Is(err, errAborted) {
+		return // the transfer's own error says it
+	}
+	if stops(err) {
+		e.fatal(err)
+		return
+	}
+	e.report(it.rep(Failed, within("transfer", it.local, err)))
+}
