@@ -15,6 +15,11 @@ func newApp(lang string) *app {
 	return &app{App: cli.New(program, []string{"--lang", lang}, nil, io.Discard, io.Discard, func(string) string { return "" })}
 }
 
+func TestHT25NoSecretIsAnArgument(t *testing.T) {
+	t.Parallel()
+	clitest.Secrets(t, newRoot(newApp("en")))
+}
+
 func TestHelpInBothLanguages(t *testing.T) {
 	t.Parallel()
 	clitest.Help(t, func(lang string) (*cli.App, *cobra.Command) {

@@ -126,6 +126,11 @@ func serverCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { cancel(); <-done })
 }
 
+func TestHT25NoSecretIsAnArgument(t *testing.T) {
+	t.Parallel()
+	clitest.Secrets(t, newRoot(&app{App: cli.New(program, nil, nil, io.Discard, io.Discard, func(string) string { return "" })}))
+}
+
 func TestHelpInBothLanguages(t *testing.T) {
 	t.Parallel()
 	clitest.Help(t, func(lang string) (*cli.App, *cobra.Command) {

@@ -33,7 +33,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		f.Add(s)
 	}
 	h := newHouse(f)
-	ok(f, mkdir(f, h.s.For("alice", "pc"), "/"))
+	ok(f, mkdir(f, h.s.For("alice", "pc"), "/"), mkdir(f, h.s.For("bob", "pc"), "/"))
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := hufu.ParsePath(s)
 		if err != nil {

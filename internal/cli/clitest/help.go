@@ -3,6 +3,7 @@ package clitest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,5 +43,31 @@ func Help(t *testing.T, root func(lang string) (*cli.App, *cobra.Command)) {
 			}
 		}
 		each(cmd)
+	}
+}
+
+// Secrets checks that no flag of any command takes a secret itself, which the
+// list of processes would show to everybody on the machine (HT-25): a secret
+// comes from a file, from standard input or from a question.
+func Secrets(t *testing.T, root *cobra.Command) {
+	t.Helper()
+	secret := regexp.MustCompile(`(?i)pass|secret|token|key|code|pin`)
+	harmless := []string{"key-type", "secrets", "no-passphrase"} // a choice, and two switches
+	seen := 0
+	var each func(*cobra.Command)
+	each = func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			seen++
+			if secret.MatchString(f.Name) && !strings.HasSuffix(f.Name, "-file") && !slices.Contains(harmless, f.Name) {
+				t.Errorf("%s: --%s takes a secret", cmd.CommandPath(), f.Name)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			each(sub)
+		}
+	}
+	each(root)
+	if seen < 5 {
+		t.Errorf("%d flags were looked at: the scan is broken", seen)
 	}
 }

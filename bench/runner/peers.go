@@ -1,0 +1,184 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"time"
+)
+
+// A peer is a tool that somebody might use instead of hufu, or hufu.
+//
+// A command is given to sh with these variables:
+//
+//	SRC   what is to be moved, on this side of the link or the other
+//	NAME  its last name: "big" or "tree"
+//	DST   an empty folder, in which it shall appear under that name
+//	WORK  where the settings of servers and clients are
+//	ADDR  the server
+//
+// and those that its server adds, see servers.go.
+type peer struct {
+	name     string
+	about    string
+	server   string
+	packages []string // of Debian: name of the package, then a program in it
+	commands map[shape]string
+	parts    bool // arrives in four parts
+	farOnly  bool
+	// read takes what was moved in which time from the command's own words,
+	// where its start and end are not to be counted. nil: nothing is special.
+	read func(output []byte) (bytes int64, items int, wall time.Duration, err error)
+}
+
+func peers() []peer {
+	ssh := []string{"openssh-client", "ssh", "openssh-server", "sshd"}
+	rsync := []string{"rsync", "rsync"}
+	nginx := []string{"nginx", "nginx", "curl", "curl"}
+	list := []peer{{
+		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud",
+		commands: map[shape]string{
+			fileUp:    `exec hufu put -q "$SRC" :/in/`,
+			treeUp:    `exec hufu put -q "$SRC" :/in/`,
+			fileDown:  `exec hufu get -q ":/src/$NAME" "$DST/"`,
+			treeDown:  `exec hufu get -q ":/src/$NAME" "$DST/"`,
+			handshake: `exec handshake -seconds "$LENGTH" -addr "$ADDR" -ca "$PROFILE/root.crt" -cert "$PROFILE/client.crt" -key "$PROFILE/client.key" -alpn hufu/1`,
+		},
+		read: readHandshake,
+	}}
+	for _, c := range []struct{ suffix, host, about string }{
+		{"-gcm", "gcm", "aes128-gcm@openssh.com"},
+		{"", "plain", "the default cipher"},
+	} {
+		fill := func(command string) string { return fmt.Sprintf(command, c.host) }
+		list = append(list, peer{
+			name: "scp" + c.suffix, about: "scp -r, " + c.about, server: "sshd", packages: ssh,
+			commands: map[shape]string{
+				fileUp:   fill(`exec scp -q -F "$WORK/ssh_config" "$SRC" "%s:$DST/"`),
+				treeUp:   fill(`exec scp -q -r -F "$WORK/ssh_config" "$SRC" "%s:$DST/"`),
+				fileDown: fill(`exec scp -q -F "$WORK/ssh_config" "%s:$SRC" "$DST/"`),
+				treeDown: fill(`exec scp -q -r -F "$WORK/ssh_config" "%s:$SRC" "$DST/"`),
+			},
+		}, peer{
+			name: "sftp" + c.suffix, about: "sftp put and get, " + c.about, server: "sshd", packages: ssh,
+			commands: map[shape]string{
+				fileUp:   fill(`echo "put $SRC $DST/" | sftp -q -b - -F "$WORK/ssh_config" %s`),
+				treeUp:   fill(`echo "put -r $SRC $DST/" | sftp -q -b - -F "$WORK/ssh_config" %s`),
+				fileDown: fill(`echo "get $SRC $DST/" | sftp -q -b - -F "$WORK/ssh_config" %s`),
+				treeDown: fill(`echo "get -r $SRC $DST/" | sftp -q -b - -F "$WORK/ssh_config" %s`),
+			},
+		}, peer{
+			name: "rsync-ssh" + c.suffix, about: "rsync -a over ssh, " + c.about, server: "sshd", packages: slices.Concat(ssh, rsync),
+			commands: map[shape]string{
+				fileUp:   fill(`exec rsync -a -e "ssh -F $WORK/ssh_config" "$SRC" "%s:$DST/"`),
+				treeUp:   fill(`exec rsync -a -e "ssh -F $WORK/ssh_config" "$SRC" "%s:$DST/"`),
+				fileDown: fill(`exec rsync -a -e "ssh -F $WORK/ssh_config" "%s:$SRC" "$DST/"`),
+				treeDown: fill(`exec rsync -a -e "ssh -F $WORK/ssh_config" "%s:$SRC" "$DST/"`),
+			},
+		}, peer{
+			name: "tar-ssh" + c.suffix, about: "tar | ssh | tar, " + c.about, server: "sshd", packages: ssh,
+			commands: map[shape]string{
+				fileUp:   fill(`tar -C "${SRC%%/*}" -cf - "$NAME" | ssh -F "$WORK/ssh_config" %s "tar -C '$DST' -xf -"`),
+				treeUp:   fill(`tar -C "${SRC%%/*}" -cf - "$NAME" | ssh -F "$WORK/ssh_config" %s "tar -C '$DST' -xf -"`),
+				fileDown: fill(`ssh -F "$WORK/ssh_config" %s "tar -C '${SRC%%/*}' -cf - '$NAME'" | tar -C "$DST" -xf -`),
+				treeDown: fill(`ssh -F "$WORK/ssh_config" %s "tar -C '${SRC%%/*}' -cf - '$NAME'" | tar -C "$DST" -xf -`),
+			},
+		})
+	}
+	return append(list, peer{
+		name: "rsyncd", about: "rsync -a to the rsync daemon: nobody proven, nothing encrypted", server: "rsyncd", packages: rsync,
+		commands: map[shape]string{
+			fileUp:   `exec rsync -a "$SRC" "$RSYNC/in/"`,
+			treeUp:   `exec rsync -a "$SRC" "$RSYNC/in/"`,
+			fileDown: `exec rsync -a "$RSYNC/src/$NAME" "$DST/"`,
+			treeDown: `exec rsync -a "$RSYNC/src/$NAME" "$DST/"`,
+		},
+	}, peer{
+		name: "nginx", about: "curl PUT and GET to nginx, mutual TLS 1.3, AES-128-GCM; a tree: 4 in parallel", server: "nginx", packages: nginx,
+		commands: map[shape]string{
+			fileUp:    `exec curl -q -K "$WORK/curlrc" -T "$SRC" "$HTTPS/in/$NAME"`,
+			fileDown:  `exec curl -q -K "$WORK/curlrc" -o "$DST/$NAME" "$HTTPS/src/$NAME"`,
+			treeUp:    `exec curl -q -Z --parallel-max 4 -K "$WORK/curlrc" -K "$WORK/curl-up"`,
+			treeDown:  `exec curl -q -Z --parallel-max 4 --create-dirs -K "$WORK/curlrc" -K "$WORK/curl-down"`,
+			handshake: `exec handshake -seconds "$LENGTH" -addr "$ADDR" -ca "$WORK/ca.pem" -cert "$WORK/client.pem" -key "$WORK/client.key"`,
+		},
+		read: readHandshake,
+	}, peer{
+		name: "nginx4", about: "four curls at once, each a quarter of the file; nobody joins the parts", server: "nginx", packages: nginx, parts: true,
+		commands: map[shape]string{
+			fileUp: `pids=
+for i in 0 1 2 3; do curl -q -K "$WORK/curlrc" -T "$SRC.$i" "$HTTPS/in/$NAME.$i" & pids="$pids $!"; done
+for p in $pids; do wait "$p" || exit 1; done`,
+			fileDown: `pids= i=0
+for r in $RANGES; do curl -q -K "$WORK/curlrc" -r "$r" -o "$DST/$NAME.$i" "$HTTPS/src/$NAME" & pids="$pids $!"; i=$((i + 1)); done
+for p in $pids; do wait "$p" || exit 1; done`,
+		},
+	}, peer{
+		name: "rclone", about: "rclone copy by sftp, 8 transfers, with its check by md5sum afterwards", server: "sshd", packages: slices.Concat(ssh, []string{"rclone", "rclone"}),
+		commands: map[shape]string{
+			fileUp:   `exec rclone copyto --config "" "$SRC" "$RCLONE$DST/$NAME"`,
+			treeUp:   `exec rclone copy --config "" --transfers 8 "$SRC" "$RCLONE$DST/$NAME"`,
+			fileDown: `exec rclone copyto --config "" "$RCLONE$SRC" "$DST/$NAME"`,
+			treeDown: `exec rclone copy --config "" --transfers 8 "$RCLONE$SRC" "$DST/$NAME"`,
+		},
+	}, peer{
+		name: "iperf3", about: "four streams that carry nothing: what TCP reaches on the link", server: "iperf3", packages: []string{"iperf3", "iperf3"}, farOnly: true,
+		commands: map[shape]string{
+			fileUp:   `exec iperf3 -J -P 4 -t "$LENGTH" -c "$HOST" -p "$PORT"`,
+			fileDown: `exec iperf3 -J -P 4 -t "$LENGTH" -R -c "$HOST" -p "$PORT"`,
+		},
+		read: readIperf,
+	})
+}
+
+// missing are the Debian packages that the chosen peers need and that are not
+// there.
+func (s *settings) missing() []string {
+	need := []string{"iproute2", "ip", "util-linux", "nsenter"}
+	for _, w := range s.workloads {
+		for _, p := range s.peersOf(w) {
+			need = append(need, p.packages...)
+		}
+	}
+	var list []string
+	for i := 0; i < len(need); i += 2 {
+		if _, err := exec.LookPath(need[i+1]); err != nil && !slices.Contains(list, need[i]) {
+			list = append(list, need[i])
+		}
+	}
+	return list
+}
+
+// readHandshake leaves a transfer alone: it says nothing.
+func readHandshake(output []byte) (bytes int64, items int, wall time.Duration, err error) {
+	if len(output) == 0 {
+		return 0, 0, 0, nil
+	}
+	var seconds float64
+	if _, err := fmt.Sscanf(string(output), "%d connections in %f s", &items, &seconds); err != nil {
+		return 0, 0, 0, fmt.Errorf("cannot read what handshake says: %q", output)
+	}
+	return 0, items, time.Duration(seconds * float64(time.Second)), nil
+}
+
+func readIperf(output []byte) (bytes int64, items int, wall time.Duration, err error) {
+	var said struct {
+		End struct {
+			Received struct {
+				Bytes   int64
+				Seconds float64
+			} `json:"sum_received"`
+		}
+		Error string
+	}
+	if err := json.Unmarshal(output, &said); err != nil {
+		return 0, 0, 0, fmt.Errorf("cannot read what iperf3 says: %w", err)
+	}
+	if said.Error != "" || said.End.Received.Seconds == 0 {
+		return 0, 0, 0, fmt.Errorf("iperf3: %s", said.Error)
+	}
+	return said.End.Received.Bytes, 1, time.Duration(said.End.Received.Seconds * float64(time.Second)), nil
+}

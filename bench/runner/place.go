@@ -1,0 +1,353 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A place is where a workload happens: folders, servers, perhaps a far link.
+//
+//	store/src     what is moved
+//	store/in      where what is put arrives, of all but hufu
+//	store/out     where what is fetched arrives
+//	store/hufud   data folder of the hufu server
+//	store/work    settings, logs, and the HOME of all
+type place struct {
+	s       *settings
+	w       workload
+	store   string
+	work    string
+	groups  string
+	address string   // of the servers
+	there   []string // in front of a server's command line
+	env     []string
+	link    *exec.Cmd
+	client  *side
+	servers map[string]*server
+	// enroll is what makes hufu known to its server, when that listens.
+	enroll     string
+	enrollArgs []string
+}
+
+func (p *place) hufud() string { return p.store + "/hufud" }
+
+// name is what the moved thing is called.
+func (p *place) name() string {
+	if p.w.shape.tree() {
+		return "tree"
+	}
+	return "big"
+}
+
+func (p *place) src() string { return p.store + "/src/" + p.name() }
+
+// arrival is the folder in which it shall appear.
+func (p *place) arrival(who peer) string {
+	switch {
+	case !p.w.shape.up():
+		return p.store + "/out"
+	case who.server == "hufud":
+		return p.hufud() + "/files/users/bench/in"
+	}
+	return p.store + "/in"
+}
+
+func (s *settings) open(ctx context.Context, w workload, groups string) (p *place, err error) {
+	parent := s.tmpfs
+	if w.disk {
+		parent = s.disk
+	}
+	if parent, err = filepath.Abs(parent); err != nil {
+		return nil, err
+	}
+	if err := s.room(w, parent); err != nil {
+		return nil, err
+	}
+	p = &place{s: s, w: w, groups: groups, address: "127.0.0.1", servers: make(map[string]*server)}
+	if p.store, err = os.MkdirTemp(parent, "hufu-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if strings.ContainsAny(p.store, " \t\n'\"") {
+		return nil, fmt.Errorf("%q: not every peer can bear blanks or quotes in a path", p.store)
+	}
+	p.work = p.store + "/work"
+	for _, dir := range []string{"src", "in", "out", "work/home"} {
+		if err := os.MkdirAll(filepath.Join(p.store, dir), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	p.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.work + "/home", "TMPDIR=" + p.work, "LANG=C.UTF-8"}
+	if p.client, err = newSide(groups, w.name+"-client"); err != nil {
+		return nil, err
+	}
+	if w.far {
+		if err := p.lengthen(); err != nil {
+			return nil, err
+		}
+	}
+	return p, p.fill()
+}
+
+// room says whether the data fit: the source, the server's copy, the arrival,
+// and one to spare.
+func (s *settings) room(w workload, dir string) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	bytes, files := s.amount(w)
+	need := 4 * (bytes + int64(files)*4096)
+	free := int64(st.Bavail) * st.Bsize
+	if !w.disk {
+		var si unix.Sysinfo_t
+		if err := unix.Sysinfo(&si); err == nil {
+			free = min(free, int64(si.Freeram+si.Bufferram)*int64(si.Unit)+cached())
+		}
+	}
+	if free < need {
+		return fmt.Errorf("%s needs %d MiB in %s and %d are free: choose a smaller --size or --files", w.name, need>>20, dir, free>>20)
+	}
+	return nil
+}
+
+func cached() int64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	return kilobytes(text, "\nCached:") << 10
+}
+
+func (p *place) fill() error {
+	bytes, files := p.s.amount(p.w)
+	switch {
+	case bytes == 0:
+		return nil
+	case p.w.shape.tree():
+		return makeTree(p.src(), files, int64(p.s.fileSize))
+	}
+	return errors.Join(makeFile(p.src(), bytes), makeParts(p.src(), bytes))
+}
+
+// lengthen puts the far link between us and the servers.
+func (p *place) lengthen() error {
+	if !p.s.own {
+		return errors.New("the far link needs a network namespace of its own: run it as root")
+	}
+	p.link = exec.Command("farlink", "-rtt", p.s.rtt.String(), "-mbit", strconv.Itoa(p.s.mbit), "-loss", strconv.FormatFloat(p.s.loss, 'g', -1, 64), "-far", "10.99.0.2")
+	p.link.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	log, err := os.Create(p.work + "/farlink.log")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	p.link.Stderr = log
+	out, err := p.link.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := p.link.Start(); err != nil {
+		p.link = nil
+		return err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	namespace, ok := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if err != nil || !ok {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("the far link does not start: %s", lastLine(text))
+	}
+	p.address, p.there = "10.99.0.2", []string{"nsenter", "--net=" + namespace}
+	return nil
+}
+
+func (p *place) close() {
+	for _, s := range p.servers {
+		s.stop()
+	}
+	if p.link != nil {
+		_ = p.link.Process.Signal(syscall.SIGTERM)
+		_ = p.link.Wait()
+	}
+	if p.client != nil {
+		p.client.close()
+	}
+	_ = os.RemoveAll(p.store)
+}
+
+// do runs something that is not measured.
+func (p *place) do(ctx context.Context, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env, cmd.Dir = p.env, p.work
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", argv[0], err, lastLine(out))
+	}
+	return nil
+}
+
+// prepare brings a peer to the point from which it is measured.
+func (p *place) prepare(ctx context.Context, who peer) error {
+	if p.servers[who.server] == nil {
+		s, err := p.start(ctx, who.server)
+		if err != nil {
+			return err
+		}
+		p.servers[who.server] = s
+		if who.server == "hufud" {
+			if err := p.do(ctx, append([]string{"sh", "-c", p.enroll, "enroll"}, p.enrollArgs...)...); err != nil {
+				return err
+			}
+			if !p.w.shape.up() && p.w.shape != handshake {
+				if err := p.do(ctx, "hufu", "put", "-q", p.src(), ":/src/"); err != nil {
+					return err
+				}
+			}
+		}
+		if who.server == "nginx" && p.w.shape.tree() {
+			https := strings.TrimPrefix(s.env[0], "HTTPS=")
+			if err := curlLists(p.src(), p.work, https, "in", p.store+"/out"); err != nil {
+				return err
+			}
+		}
+	}
+	if p.w.again {
+		return p.do(ctx, append([]string{"env"}, append(p.variables(who), "sh", "-c", who.commands[p.w.shape])...)...)
+	}
+	return nil
+}
+
+func (p *place) variables(who peer) []string {
+	bytes, _ := p.s.amount(p.w)
+	return append([]string{
+		"SRC=" + p.src(), "NAME=" + p.name(), "DST=" + p.arrival(who), "WORK=" + p.work,
+		"RANGES=" + strings.Join(quarters(bytes), " "), "LENGTH=" + strconv.Itoa(p.s.seconds),
+	}, p.servers[who.server].env...)
+}
+
+// clear removes what has arrived.
+func (p *place) clear(ctx context.Context, who peer) error {
+	switch {
+	case p.w.shape == handshake || p.w.again:
+		return nil
+	case p.w.shape.up() && who.server == "hufud":
+		if _, err := os.Stat(p.arrival(who)); err != nil {
+			return nil
+		}
+		return p.do(ctx, "hufu", "rm", "-r", ":/in")
+	}
+	return empty(p.arrival(who))
+}
+
+func (p *place) verify(who peer) error {
+	got := filepath.Join(p.arrival(who), p.name())
+	switch {
+	case p.w.shape == handshake || who.server == "iperf3":
+		return nil
+	case p.w.shape.tree():
+		return verifyTree(p.src(), got)
+	}
+	return verifyFile(p.src(), got, who.parts)
+}
+
+// sync waits until all that was written is on the disk.
+func (p *place) sync() error {
+	f, err := os.Open(p.store)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// run is one run of one peer: the figures of it, verified.
+func (p *place) run(ctx context.Context, who peer) (r result, err error) {
+	server := p.servers[who.server]
+	if err := p.clear(ctx, who); err != nil {
+		return r, err
+	}
+	if err := p.sync(); err != nil {
+		return r, err
+	}
+	r.bytes, r.items = p.s.amount(p.w)
+	r.load = load()
+
+	timed, cancel := context.WithTimeout(ctx, p.s.timeout)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(timed, "sh", "-c", who.commands[p.w.shape])
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = append(p.env, p.variables(who)...), p.work, &stdout, &stderr, p.client.attributes()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+
+	server.side.forget()
+	clientBefore, serverBefore := p.client.cpu(), server.side.cpu()
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return r, err
+	}
+	p.client.root = cmd.Process.Pid
+	watch := newWatch(p.client, server.side)
+	err = cmd.Wait()
+	r.wall = time.Since(begin)
+	if p.w.disk && err == nil {
+		err = p.sync()
+		r.synced = time.Since(begin)
+	}
+	time.Sleep(50 * time.Millisecond) // what a server does after its last answer
+	peaks := watch.end()
+	r.clientMemory, r.serverMemory = peaks[0], peaks[1]
+	r.serverCPU = server.side.cpu() - serverBefore
+	r.clientCPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if p.client.group != "" {
+		r.clientCPU = p.client.cpu() - clientBefore
+	}
+	switch {
+	case ctx.Err() != nil:
+		return r, ctx.Err()
+	case timed.Err() != nil:
+		return r, fmt.Errorf("stopped after %v", p.s.timeout)
+	case err != nil:
+		return r, fmt.Errorf("%w: %s", err, lastLine(stderr.Bytes()))
+	}
+	if who.read != nil {
+		bytes, items, wall, err := who.read(stdout.Bytes())
+		if err != nil {
+			return r, err
+		}
+		if wall > 0 {
+			r.bytes, r.items, r.wall = bytes, items, wall
+		}
+	}
+	return r, p.verify(who)
+}
+
+func load() float64 {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	n, _ := strconv.ParseFloat(first, 64)
+	return n
+}
+
+func lastLine(text []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,238 @@
+//go:build e2e && linux
+
+package gui
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"hufu/test/built"
+)
+
+// random is bytes that no compression and no digest cache can guess.
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(n), byte(n >> 8)}).Read(b)
+	return b
+}
+
+// served is where a file of alice's lies at the server.
+func (w *world) served(path string) string {
+	return filepath.Join(w.Data, "files", "users", "alice", filepath.FromSlash(path))
+}
+
+func same(t *testing.T, path string, want []byte) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes, want %d (%v)", path, len(got), len(want), err)
+	}
+}
+
+func TestJoinByInvitation(t *testing.T) {
+	w := newWorld(t)
+	home := filepath.Join(t.TempDir(), "bob")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, err := w.Invite("bob", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob := built.NewPerson(bin, home)
+	d := sit(t, bob)
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.sees("Paste the invitation code")
+	p.fill("textarea", code[:len(code)-1]+"x")
+	p.sees("This is not an invitation code")
+	p.fill("textarea", code)
+	p.sees("CA fingerprint in words")
+	p.audit("join")
+	p.fill("input[aria-describedby=join-short]", built.Password)
+	p.fill("input[aria-describedby=join-again]", "something else")
+	p.sees("The two passwords differ.")
+	p.fill("input[aria-describedby=join-again]", built.Password)
+	p.click("=Join")
+	p.until("document.querySelector('main.files')")
+	p.sees("bob")
+	if r, err := bob.Run("whoami"); err != nil || r.Code != 0 || !strings.Contains(r.Out, "bob") {
+		t.Errorf("whoami: %v %v", r, err)
+	}
+}
+
+func TestWrongPasswordIsToldAndRightOneEnters(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	if r, err := alice.Run("logout"); err != nil || r.Code != 0 {
+		t.Fatal(r, err)
+	}
+	d := sit(t, alice)
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.sees("TLS 1.3")
+	p.sees("X25519MLKEM768")
+	p.fill("input[type=password]", "not it")
+	p.click("=Log in")
+	p.until("document.querySelector('form .trouble')")
+	p.fill("input[type=password]", built.Password)
+	p.click("=Log in")
+	p.until("document.querySelector('main.files')")
+	p.click("=Log out")
+	p.until("document.querySelector('main.login')")
+	p.goTo(d.address + "/")
+	p.until("document.querySelector('main.login')")
+}
+
+func TestChooserAndDropOfAFolder(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	elsewhere := t.TempDir()
+	one, two := random(5), random(3<<20)
+	strange := "<b>名 😀\u202egnp.txt\nline"
+	write(t, filepath.Join(elsewhere, "one.bin"), one)
+	write(t, filepath.Join(elsewhere, "tree", "deep", "er", "two.bin"), two)
+	write(t, filepath.Join(elsewhere, "tree", strange), []byte("strange"))
+	if err := os.Mkdir(filepath.Join(elsewhere, "tree", "empty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := enter(t, sit(t, alice))
+	p.do(chromedp.SetUploadFiles("#choose-files", []string{filepath.Join(elsewhere, "one.bin")}))
+	p.until(row("remote", "one.bin"))
+	same(t, w.served("one.bin"), one)
+
+	p.dropFiles("section.pane:nth-of-type(2) .grid", filepath.Join(elsewhere, "tree"))
+	p.until(row("remote", "tree"))
+	p.click("=Transfers")
+	p.job("tree", "done")
+	same(t, w.served("tree/deep/er/two.bin"), two)
+	same(t, w.served("tree/"+strange), []byte("strange"))
+	if i, err := os.Stat(w.served("tree/empty")); err != nil || !i.IsDir() {
+		t.Errorf("the empty folder: %v", err)
+	}
+	p.until("document.querySelectorAll('.job').length === 2")
+
+	// The name with markup is text, and what could turn it round is shown as a mark.
+	p.click("=Files")
+	x, y := p.middle(row("remote", "tree"))
+	p.do(chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+	shown := `<b>名 😀\u202egnp.txt\x0aline`
+	p.until(row("remote", shown))
+	if n := eval[int](p, "document.querySelectorAll('.pane b').length"); n != 0 {
+		t.Error("a name has become markup")
+	}
+	// Nothing stays in the spool.
+	if left, _ := os.ReadDir(filepath.Join(alice.Home, ".local/state/hufu/spool")); len(left) > 0 {
+		t.Errorf("left in the spool: %v", left)
+	}
+}
+
+func TestRenameMoveDeleteProperties(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	write(t, filepath.Join(alice.Home, "a.txt"), []byte("a"))
+	write(t, filepath.Join(alice.Home, "b.txt"), []byte("b"))
+	p := enter(t, sit(t, alice))
+	p.pick("local", "a.txt")
+	p.pick("local", "b.txt", chromedp.ButtonModifiers(chromedp.ModifierShift))
+	p.click("=Upload")
+	p.until(row("remote", "a.txt") + " && " + row("remote", "b.txt"))
+
+	inRemote := "section.pane:nth-of-type(2) "
+	p.click(inRemote + "button[aria-label='New folder']")
+	p.fill("dialog input", "folder")
+	p.click("=Make")
+	p.until(row("remote", "folder"))
+
+	p.pick("remote", "a.txt")
+	p.click(inRemote + "button[aria-label=Rename]")
+	p.fill("dialog input", "b.txt")
+	p.click("dialog .primary")
+	p.until("document.querySelector('dialog .trouble')") // taken
+	p.fill("dialog input", "c & <i>.txt")
+	p.click("dialog .primary")
+	p.until(row("remote", "c & <i>.txt"))
+
+	p.pick("remote", "b.txt")
+	p.click(inRemote + "button[aria-label=Move]")
+	p.click("dialog .folders button:last-child")
+	p.click("=Move here")
+	p.until("!" + row("remote", "b.txt"))
+	same(t, w.served("folder/b.txt"), []byte("b"))
+
+	p.pick("remote", "c & <i>.txt")
+	p.click(inRemote + "button[aria-label=Properties]")
+	p.until("document.querySelector('dialog .digest')?.innerText.length === 64")
+	p.audit("properties")
+	p.click("=Close")
+
+	p.pick("remote", "folder", chromedp.ButtonModifiers(chromedp.ModifierCtrl))
+	p.click(inRemote + "button[aria-label=Delete]")
+	p.sees("cannot be brought back")
+	p.audit("delete")
+	p.click("dialog .danger")
+	p.until("!" + row("remote", "folder") + " && !" + row("remote", "c & <i>.txt"))
+	if _, err := os.Stat(w.served("folder")); !os.IsNotExist(err) {
+		t.Errorf("still there: %v", err)
+	}
+}
+
+// TestDragBetweenPanes: in both directions.
+func TestDragBetweenPanes(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	write(t, filepath.Join(alice.Home, "up.txt"), []byte("up"))
+	write(t, w.served("down.txt"), []byte("down"))
+	p := enter(t, sit(t, alice))
+	drag := func(from, to string) {
+		p.until(from)
+		x, y := p.middle(from)
+		u, v := p.middle(to)
+		move := func(x, y float64) chromedp.Action[chromedp.Void] {
+			return chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, x, y, chromedp.ButtonLeft, func(p *input.DispatchMouseEventParams) { p.Buttons = 1 })
+		}
+		p.do(chromedp.MouseEvent(input.DispatchMouseEventTypeMousePressed, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)),
+			move(x+4, y+4), move((x+u)/2, (y+v)/2), move(u-2, v-2), move(u, v),
+			chromedp.MouseEvent(input.DispatchMouseEventTypeMouseReleased, u, v, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	}
+	drag(row("local", "up.txt"), find("section.pane:nth-of-type(2) .grid"))
+	p.until(row("remote", "up.txt"))
+	drag(row("remote", "down.txt"), find("section.pane:nth-of-type(1) .grid"))
+	p.until(row("local", "down.txt"))
+	same(t, filepath.Join(alice.Home, "down.txt"), []byte("down"))
+}
+
+func TestManyNames(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	dir := filepath.Join(alice.Home, "many")
+	for i := range 10_000 {
+		write(t, filepath.Join(dir, fmt.Sprintf("f%05d", i)), []byte{byte(i), byte(i >> 8)})
+	}
+	p := enter(t, sit(t, alice))
+	p.dropFiles("section.pane:nth-of-type(2) .grid", dir)
+	p.click("=Transfers")
+	p.patience(120)
+	p.job("many", "done")
+	list, err := os.ReadDir(w.served("many"))
+	if err != nil || len(list) != 10_000 {
+		t.Errorf("%d files arrived: %v", len(list), err)
+	}
+	p.click("=Files")
+	x, y := p.middle(row("local", "many"))
+	p.do(chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+	p.sees("10000 names")
+	if n := eval[int](p, "document.querySelectorAll('[id^=local-row-]').length"); n > 100 {
+		t.Errorf("%d rows are drawn", n)
+	}
+	p.keys(kb.End)
+	p.until(row("local", "f09999"))
+}

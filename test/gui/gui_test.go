@@ -1,0 +1,110 @@
+//go:build e2e && linux
+
+// Package gui drives the page in a real Chromium, against real programs.
+package gui
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"hufu/test/built"
+)
+
+var (
+	bin     string
+	browser *chromium
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, remove, err := built.Build()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer remove()
+		bin = dir
+		if browser, err = startChromium(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer browser.stop()
+		return m.Run()
+	}())
+}
+
+// world is a server and somebody enrolled with it.
+type world struct {
+	*built.Server
+	alice built.Person
+}
+
+func newWorld(t *testing.T, flags ...string) *world {
+	t.Helper()
+	s, err := built.NewServer(bin, filepath.Join(t.TempDir(), "data"), flags...)
+	if err == nil {
+		err = s.Start("127.0.0.1:0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Kill() })
+	return &world{Server: s}
+}
+
+// join enrolls alice by the command line.
+func (w *world) join(t *testing.T, address string) built.Person {
+	t.Helper()
+	p, err := w.Enroll(filepath.Join(t.TempDir(), "alice"), "alice", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// enter opens the page and logs in.
+func enter(t *testing.T, d *desk) *window {
+	t.Helper()
+	w := browser.open(t)
+	w.goTo(d.start)
+	w.click("=Continue")
+	w.until("document.querySelector('main.files')")
+	return w
+}
+
+func TestLoginListUploadDownload(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	write(t, filepath.Join(alice.Home, "hello.txt"), []byte("hello, hufu\n"))
+	d := sit(t, alice)
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.sees("What each side has proven")
+	p.click("=Continue")
+	p.pick("local", "hello.txt")
+	p.click("=Upload")
+	p.until(row("remote", "hello.txt"))
+	p.pick("remote", "hello.txt")
+	if err := os.Remove(filepath.Join(alice.Home, "hello.txt")); err != nil {
+		t.Fatal(err)
+	}
+	p.until("!" + row("local", "hello.txt"))
+	p.click("=Download")
+	p.until(row("local", "hello.txt"))
+	if data, _ := os.ReadFile(filepath.Join(alice.Home, "hello.txt")); string(data) != "hello, hufu\n" {
+		t.Errorf("came back as %q", data)
+	}
+	p.keep()
+}

@@ -1,0 +1,357 @@
+//go:build e2e && linux
+
+// Package powercut pulls the plug: it mounts an ext4 image, writes by way of
+// the disk store, has the file system drop everything that was not synced, and
+// looks what is left after mounting it again. It needs root and loop devices,
+// and fails where it has none: a promise that was not checked is not kept.
+package powercut
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// _IOR('X', 125, __u32) and EXT4_GOING_FLAGS_NOLOGFLUSH of the kernel's
+// fs/ext4/ext4.h: nothing more goes to the disk, the journal included.
+const (
+	ext4Shutdown   = 0x8004587d
+	goingNoLogging = 2
+)
+
+// machine is a disk that can lose its power.
+type machine struct {
+	*testing.T
+	image, mount string
+	store        *disk.Store
+	options      disk.Options
+}
+
+func start(t *testing.T, o disk.Options) *machine {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("mounting a file system needs root; run this test as root")
+	}
+	dir := t.TempDir()
+	m := &machine{T: t, image: filepath.Join(dir, "disk.img"), mount: filepath.Join(dir, "mnt"), options: o}
+	m.run("truncate", "--size=512M", m.image)
+	m.run("mkfs.ext4", "-q", "-F", m.image)
+	if err := os.Mkdir(m.mount, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.run("mount", "-o", "loop", m.image, m.mount)
+	t.Cleanup(func() {
+		if m.store != nil {
+			m.store.Close()
+		}
+		_ = exec.Command("umount", m.mount).Run()
+	})
+	if err := os.Mkdir(filepath.Join(m.mount, "root"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.run("sync", "-f", m.mount)
+	m.open()
+	return m
+}
+
+func (m *machine) run(name string, args ...string) {
+	m.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		m.Fatalf("%s %v: %v %s", name, args, err, out)
+	}
+}
+
+func (m *machine) open() {
+	m.Helper()
+	m.options.Uploads = filepath.Join(m.mount, "uploads")
+	s, err := disk.Open(filepath.Join(m.mount, "root"), m.options)
+	if err != nil {
+		m.Fatal(err)
+	}
+	m.store = s
+}
+
+// cut takes the power away; what holds descriptors must be closed after it.
+func (m *machine) cut() {
+	m.Helper()
+	f, err := os.Open(m.mount)
+	if err != nil {
+		m.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, goingNoLogging); err != nil {
+		m.Fatal("shutdown ioctl:", err)
+	}
+	f.Close()
+}
+
+// boot mounts what the disk holds.
+func (m *machine) boot() {
+	m.Helper()
+	m.store.Close()
+	m.store = nil
+	m.run("umount", m.mount)
+	m.run("mount", "-o", "loop", m.image, m.mount)
+	m.open()
+}
+
+func (m *machine) path(s string) hufu.Path {
+	m.Helper()
+	p, err := hufu.ParsePath(s)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return p
+}
+
+func random(n int, seed byte) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
+
+func commit(t *testing.T, b *disk.Batch) {
+	t.Helper()
+	for _, r := range b.Commit(t.Context()) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+}
+
+var (
+	absent = hufu.Condition{Kind: hufu.IfAbsent}
+	always = hufu.Condition{Kind: hufu.Always}
+)
+
+// Acknowledged is durable: small files, in large batches and in small ones,
+// into new folders and over old files (HT-50).
+func TestHT50AcknowledgedFilesSurvive(t *testing.T) {
+	for _, size := range []int{1000, 300, 3, 1} {
+		for _, server := range []bool{true, false} {
+			t.Run(fmt.Sprintf("batch=%d,server=%v", size, server), func(t *testing.T) {
+				m := start(t, disk.Options{Server: server})
+				files := min(1000, 40*size)
+				name := func(i int) string { return fmt.Sprintf("top/f%d/sub/file%d", i%20, i) }
+				b := m.store.Batch()
+				put := func(i int, data []byte) {
+					b.Put(m.path(name(i)), data, disk.Meta{Mode: 0o644, MTime: time.Unix(1_700_000_000, 0), Digest: digest.Sum(data), By: "alice"}, always)
+					if b.Len() == size || i == files-1 {
+						commit(t, b)
+					}
+				}
+				for i := range files {
+					put(i, random(4096, 1))
+				}
+				for i := range files / 2 {
+					put(i, random(4096, 2))
+				}
+				if b.Len() > 0 {
+					commit(t, b)
+				}
+				m.cut()
+				m.boot()
+				for i := range files {
+					data := random(4096, 1)
+					if i < files/2 {
+						data = random(4096, 2)
+					}
+					e, err := m.store.Digest(m.path(name(i)), nil)
+					if err != nil || e.Digest != digest.Sum(data) {
+						t.Fatalf("file %d of %d was acknowledged and is lost: %v", i, files, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// So are folders, links, renames, removals and modes.
+func TestHT50AcknowledgedOperationsSurvive(t *testing.T) {
+	for _, others := range []int{0, 500} { // 500 files more make syncfs the way
+		t.Run(fmt.Sprint(others), func(t *testing.T) {
+			m := start(t, disk.Options{Server: true})
+			b := m.store.Batch()
+			for _, n := range []string{"gone/a", "gone/b/c", "moved/a", "kept"} {
+				b.Put(m.path(n), []byte(n), disk.Meta{Mode: 0o644}, absent)
+			}
+			commit(t, b)
+			m.run("sync", "-f", m.mount)
+			for i := range others {
+				b.Put(m.path(fmt.Sprintf("more/%d", i)), []byte("x"), disk.Meta{}, absent)
+			}
+			b.Mkdir(m.path("new/er/est"), disk.Meta{Mode: 0o755}, true)
+			b.Symlink(m.path("link"), "kept", disk.Meta{}, absent)
+			b.Remove(m.path("gone"), true)
+			b.Rename(m.path("moved"), m.path("new/place"), absent)
+			b.SetMeta(m.path("kept"), disk.Meta{Mode: 0o600, MTime: time.Unix(1_600_000_000, 0)})
+			commit(t, b)
+			m.cut()
+			m.boot()
+			for n, kind := range map[string]hufu.EntryKind{"new/er/est": hufu.Folder, "link": hufu.Link, "new/place/a": hufu.File, "kept": hufu.File, "gone": 0, "moved": 0} {
+				e, err := m.store.Stat(m.path(n))
+				if e.Kind != kind || kind == 0 && hufu.KindOf(err) != hufu.KindNotFound {
+					t.Errorf("%s: %+v %v", n, e, err)
+				}
+			}
+			if e, err := m.store.Stat(m.path("kept")); err != nil || e.Mode != 0o600 || !e.MTime.Equal(time.Unix(1_600_000_000, 0)) {
+				t.Errorf("%+v %v", e, err)
+			}
+		})
+	}
+}
+
+func write(t *testing.T, u *disk.Upload, data []byte, from, to int64) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		c := data[i<<20 : (i+1)<<20]
+		if err := u.WriteChunk(i, c, digest.Chunk(c, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestHT50AcknowledgedUploadSurvives(t *testing.T) {
+	for _, server := range []bool{true, false} {
+		m := start(t, disk.Options{Server: server})
+		data := random(80<<20, 3)
+		u, err := m.store.OpenUpload(disk.UploadKey{Path: m.path("new/folder/big"), Size: int64(len(data)), Owner: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, u, data, 0, 80)
+		if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o644}, absent); err != nil {
+			t.Fatal(err)
+		}
+		m.cut()
+		u.Close()
+		m.boot()
+		e, err := m.store.Digest(m.path("new/folder/big"), nil)
+		if err != nil || e.Digest != digest.Sum(data) {
+			t.Errorf("server=%v: the acknowledged file is lost: %v", server, err)
+		}
+		if _, ok := m.store.Committed(u.ID(), m.path("new/folder/big")); server && !ok {
+			t.Error("not known as committed")
+		}
+	}
+}
+
+// The journal may have reached the disk where the bytes have not: going on
+// gives the right file all the same, though the machine itself never went down
+// and has the same boot id (HT-49).
+func TestHT49ResumeAfterPowerCut(t *testing.T) {
+	for _, server := range []bool{true, false} {
+		m := start(t, disk.Options{Server: server})
+		data := random(80<<20, 4)
+		key := disk.UploadKey{Path: m.path("folder/big"), Size: int64(len(data)), Owner: "alice"}
+		u, err := m.store.OpenUpload(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, u, data, 0, 20)
+		m.run("sync", "-f", m.mount)
+		write(t, u, data, 20, 60)
+		journal, err := os.OpenFile(filepath.Join(m.mount, "uploads", u.ID()), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := journal.Sync(); err != nil { // the worst case
+			t.Fatal(err)
+		}
+		journal.Close()
+		m.cut()
+		u.Close()
+		m.boot()
+		v, err := m.store.OpenUpload(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.ID() != u.ID() || v.Have() < 20 {
+			t.Errorf("what was synced is not there: %d chunks", v.Have())
+		}
+		t.Logf("server=%v: %d of 60 chunks survived", server, v.Have())
+		for _, i := range slices.Collect(v.Missing()) {
+			write(t, v, data, i, i+1)
+		}
+		if _, err := v.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o644}, absent); err != nil {
+			t.Fatal(err)
+		}
+		v.Close()
+		m.cut()
+		m.boot()
+		if e, err := m.store.Digest(key.Path, nil); err != nil || e.Digest != digest.Sum(data) {
+			t.Errorf("server=%v: %v", server, err)
+		}
+	}
+}
+
+// The power goes at each step of a commit: every name holds the old file or
+// the new one, whole.
+func TestPowerCutAtEveryStep(t *testing.T) {
+	for _, step := range []string{"put-written", "batch-staged", "batch-synced", "batch-name", "replace-checked", "batch-named", "commit-meta", "commit-synced", "commit-named"} {
+		t.Run(step, func(t *testing.T) {
+			var m *machine
+			on := false
+			m = start(t, disk.Options{Server: true, Hook: func(at string) error {
+				if on && at == step {
+					on = false
+					m.cut()
+				}
+				return nil
+			}})
+			b := m.store.Batch()
+			old, fresh := random(4096, 5), random(4096, 6)
+			var versions []string
+			for i := range 50 {
+				b.Put(m.path(fmt.Sprintf("d/%d", i)), old, disk.Meta{Digest: digest.Sum(old)}, absent)
+			}
+			for _, r := range b.Commit(t.Context()) {
+				versions = append(versions, r.Entry.Version)
+			}
+			big := random(3<<20, 7)
+			on = true
+			for i := range 50 {
+				b.Put(m.path(fmt.Sprintf("d/%d", i)), fresh, disk.Meta{Digest: digest.Sum(fresh)}, hufu.Condition{Kind: hufu.IfVersion, Version: versions[i]})
+			}
+			for i := range 50 {
+				b.Put(m.path(fmt.Sprintf("new/%d", i)), fresh, disk.Meta{Digest: digest.Sum(fresh)}, absent)
+			}
+			b.Commit(t.Context()) // fails, or does not know it yet
+			if u, err := m.store.OpenUpload(disk.UploadKey{Path: m.path("big"), Size: int64(len(big)), Owner: "a"}); err == nil {
+				for i := range int64(3) {
+					_ = u.WriteChunk(i, big[i<<20:(i+1)<<20], digest.Chunk(big[i<<20:(i+1)<<20], i))
+				}
+				_, _ = u.Commit(t.Context(), digest.Sum(big), disk.Meta{}, absent)
+				u.Close()
+			}
+			if on {
+				t.Fatal("the step was never reached")
+			}
+			m.boot()
+			for i := range 50 {
+				e, err := m.store.Digest(m.path(fmt.Sprintf("d/%d", i)), nil)
+				if err != nil || e.Digest != digest.Sum(old) && e.Digest != digest.Sum(fresh) {
+					t.Fatalf("file %d: neither old nor new: %v", i, err)
+				}
+				e, err = m.store.Digest(m.path(fmt.Sprintf("new/%d", i)), nil)
+				if hufu.KindOf(err) != hufu.KindNotFound && (err != nil || e.Digest != digest.Sum(fresh)) {
+					t.Fatalf("new file %d is a part: %v", i, err)
+				}
+			}
+			e, err := m.store.Digest(m.path("big"), nil)
+			if hufu.KindOf(err) != hufu.KindNotFound && (err != nil || e.Digest != digest.Sum(big)) {
+				t.Fatalf("the big file is a part: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,234 @@
+//go:build e2e && linux
+
+// Package stories tells on the built programs what people do with hufu, and
+// what it answers: exit status and output. Each story is a script in testdata
+// with a server of its own.
+package stories
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"hufu/test/built"
+)
+
+// bin is where the programs are, set once before the tests.
+var bin string
+
+func TestMain(m *testing.M) {
+	dir, remove, err := built.Build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	bin = dir
+	code := m.Run()
+	remove()
+	os.Exit(code)
+}
+
+func TestStories(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		ContinueOnError:     testing.Verbose(),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("HUFU_UPDATE_STORIES") != "",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
+			e.Setenv("LANG", "")
+			e.Values["servers"] = map[string]*built.Server{}
+			e.Defer(func() {
+				for _, s := range e.Values["servers"].(map[string]*built.Server) {
+					_ = s.Kill()
+				}
+			})
+			return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte(built.Password+"\n"), 0o600)
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve": serve, "shut": shut, "freeze": freeze, "thaw": thaw, "as": as, "enroll": enroll, "exits": exits, "signalled": signalled,
+			"field": field, "log": log, "await": await, "odd": odd,
+		},
+	})
+}
+
+func servers(ts *testscript.TestScript) map[string]*built.Server {
+	return ts.Value("servers").(map[string]*built.Server)
+}
+
+func need(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
+	if neg || len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+// serve starts a server whose data folder is $WORK/NAME, made if need be, and
+// sets $DATA, $ADDRESS and $PORT. A second time it has the same port.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "serve NAME [ADDRESS]")
+	s := servers(ts)[args[0]]
+	if s == nil {
+		var err error
+		s, err = built.NewServer(bin, ts.MkAbs(args[0]))
+		ts.Check(err)
+		servers(ts)[args[0]] = s
+	}
+	address := "127.0.0.1:0"
+	if len(args) > 1 {
+		address = args[1]
+	}
+	ts.Check(s.Start(address))
+	ts.Setenv("DATA", s.Data)
+	ts.Setenv("ADDRESS", s.Address)
+	ts.Setenv("PORT", s.Address[strings.LastIndex(s.Address, ":")+1:])
+}
+
+// shut ends a server as an operator does.
+func shut(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "shut NAME")
+	code, err := servers(ts)[args[0]].Stop()
+	ts.Check(err)
+	if code != 0 {
+		ts.Fatalf("the server ended with %d", code)
+	}
+}
+
+func freeze(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "freeze NAME")
+	ts.Check(syscall.Kill(servers(ts)[args[0]].Pid(), syscall.SIGSTOP))
+}
+
+func thaw(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "thaw NAME")
+	ts.Check(syscall.Kill(servers(ts)[args[0]].Pid(), syscall.SIGCONT))
+}
+
+// as makes what follows happen in somebody's home.
+func as(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "as PERSON")
+	home := filepath.Join(ts.Getenv("WORK"), "home", args[0])
+	ts.Check(os.MkdirAll(home, 0o700))
+	ts.Setenv("HOME", home)
+	ts.Check(ts.Chdir(home))
+}
+
+// enroll makes somebody a user with a machine of their own, and goes on as
+// them.
+func enroll(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "enroll NAME PERSON")
+	as(ts, false, args[1:])
+	_, err := servers(ts)[args[0]].Enroll(ts.Getenv("HOME"), args[1], "")
+	ts.Check(err)
+}
+
+// exits runs a command that must end with an exact status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "exits STATUS COMMAND…")
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	judge(ts, want, ts.Exec(args[1], args[2:]...))
+}
+
+func judge(ts *testscript.TestScript, want int, err error) {
+	got := 0
+	if err != nil {
+		exit, ok := err.(*exec.ExitError) //nolint:errorlint // what exec returns
+		if !ok {
+			ts.Check(err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, not %d", got, want)
+	}
+}
+
+// signalled runs a command and sends it a signal once it is on the network.
+// With a frozen server that is the only way on.
+func signalled(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 3, "signalled INT|TERM STATUS COMMAND…")
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	signal := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}[args[0]]
+	cmd := exec.Command(filepath.Join(bin, args[2]), args[3:]...)
+	cmd.Env = built.Environ(ts.Getenv("HOME"), "LANG="+ts.Getenv("LANG"))
+	cmd.Dir = ts.Getenv("HOME")
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	ts.Check(cmd.Start())
+	err = built.Eventually("a socket", func() bool { return built.HasSocket(cmd.Process.Pid) })
+	if err == nil {
+		err = cmd.Process.Signal(signal)
+	}
+	ts.Check(err)
+	got, err := built.Code(cmd, cmd.Wait())
+	ts.Check(err)
+	if got != want {
+		ts.Fatalf("exit status %d, not %d", got, want)
+	}
+}
+
+// field sets a variable from the first JSON line of standard output with
+// other fields as given.
+func field(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "field VARIABLE KEY [KEY=VALUE…]")
+	lines, err := built.Result{Out: ts.ReadFile("stdout")}.Lines()
+	ts.Check(err)
+next:
+	for _, m := range lines {
+		for _, a := range args[2:] {
+			if k, v, _ := strings.Cut(a, "="); fmt.Sprint(m[k]) != v {
+				continue next
+			}
+		}
+		ts.Setenv(args[0], fmt.Sprint(m[args[1]]))
+		return
+	}
+	ts.Fatalf("no such line")
+}
+
+// log writes a server's log to the file "log" in the work folder.
+func log(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "log NAME")
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "log"), []byte(servers(ts)[args[0]].Log()), 0o600))
+}
+
+// await runs a command until it ends with the status.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "await STATUS COMMAND…")
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = built.Eventually(strings.Join(args, " "), func() bool {
+		got := 0
+		if exit, ok := ts.Exec(args[1], args[2:]...).(*exec.ExitError); ok { //nolint:errorlint // what exec returns
+			got = exit.ExitCode()
+		}
+		return got == want
+	})
+	ts.Check(err)
+}
+
+// odd makes files with names that a script cannot write, below a folder.
+func odd(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "odd FOLDER")
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Join(dir, "fold\ner \x1b[31m"), 0o755))
+	for _, name := range []string{"new\nline", "in\xff\xfevalid", "-rf", "a:b", ":", "\x1b]0;title\a", " ", "'\"$(true)`", "…", "...", strings.Repeat("n", 255)} {
+		ts.Check(os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
+	}
+	ts.Check(os.WriteFile(filepath.Join(dir, "fold\ner \x1b[31m", "tab\there"), nil, 0o644))
+}
