@@ -29,6 +29,7 @@ const UploadLife = 7 * 24 * time.Hour
 // Service serves one data folder.
 type Service struct {
 	users, shared, uploads string
+	descriptors            *disk.Descriptors // of all stores together
 	log                    *slog.Logger
 
 	mu     sync.Mutex
@@ -41,7 +42,7 @@ type Service struct {
 func Open(dir, uploads string, log *slog.Logger) (*Service, error) {
 	s := &Service{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
-		log: log, stores: map[string]*disk.Store{},
+		descriptors: disk.NewDescriptors(0), log: log, stores: map[string]*disk.Store{},
 	}
 	for _, d := range []string{s.users, s.shared, s.uploads} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -115,7 +116,7 @@ func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 	if err := os.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
 	}
-	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Log: s.log})
+	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Descriptors: s.descriptors, Log: s.log})
 	if err != nil {
 		return nil, err
 	}

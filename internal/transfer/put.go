@@ -282,10 +282,16 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			}
 			return entry, 0, err
 		}
-		m := Meta{it.from.Mode, it.from.MTime}
-		entry, err = e.far.Commit(ctx, up.ID, it.remote, digest.Root(cvs), m, it.cond)
+		m, root := Meta{it.from.Mode, it.from.MTime}, digest.Root(cvs)
+		entry, err = e.far.Commit(ctx, up.ID, it.remote, root, m, it.cond)
 		if forgotten(err) {
 			continue
+		}
+		if overtaken(err) {
+			if there, same := e.alike(ctx, it.remote, root); same {
+				e.abandon(ctx, up.ID)
+				return there, l.resumed.Load(), nil
+			}
 		}
 		if err != nil && discarded(ctx) {
 			e.abandon(ctx, up.ID)
@@ -386,13 +392,12 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, buf []byte) e
 	d := digest.Sum(data)
 	size := int64(len(data))
 	sendErr := lane.Put(it.remote, Meta{entry.Mode, entry.MTime}, data, d, it.cond, func(err error) {
-		if it.lost && (hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged) {
-			// The first try may have arrived. Asking takes a round trip, which
-			// this goroutine must not wait for.
-			e.asking.Go(func() { e.settleLost(ctx, t, d, size, err) })
+		if overtaken(err) {
+			// Asking takes a round trip, which this goroutine must not wait for.
+			e.asking.Go(func() { e.settle(ctx, t, d, size, err) })
 			return
 		}
-		e.smallDone(t, d, size, err)
+		e.smallDone(t, Transferred, d, size, err)
 	})
 	if sendErr != nil {
 		e.queue.finished(t, true, nil)
@@ -402,18 +407,38 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, buf []byte) e
 	return nil
 }
 
-func (e *Engine) settleLost(ctx context.Context, t task, d hufu.Digest, size int64, err error) {
-	if far, statErr := e.far.Digest(ctx, t.it.remote); statErr == nil && far.Digest == d {
-		err = nil
-	}
-	e.smallDone(t, d, size, err)
+// overtaken says whether something else has got the name since it was looked
+// at. It may be this very file: a first try whose answer was lost, or what a
+// command that was killed had sent and the server then finished.
+func overtaken(err error) bool {
+	return hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged
 }
 
-func (e *Engine) smallDone(t task, d hufu.Digest, size int64, err error) {
+// alike says whether the file with this digest is at the far side by now.
+func (e *Engine) alike(ctx context.Context, p hufu.Path, d hufu.Digest) (hufu.Entry, bool) {
+	t, err := e.far.Stat(ctx, p)
+	if err == nil && t.Kind == hufu.File && t.Digest.IsZero() {
+		t, err = e.far.Digest(ctx, p)
+	}
+	return t, err == nil && t.Digest == d
+}
+
+func (e *Engine) settle(ctx context.Context, t task, d hufu.Digest, size int64, err error) {
+	outcome := Same
+	if t.it.lost {
+		outcome = Transferred
+	}
+	if _, there := e.alike(ctx, t.it.remote, d); there {
+		err = nil
+	}
+	e.smallDone(t, outcome, d, size, err)
+}
+
+func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err error) {
 	switch {
 	case err == nil:
 		e.Stats.BytesDone.Add(size)
-		r := t.it.rep(Transferred, nil)
+		r := t.it.rep(o, nil)
 		r.Digest, r.Size = d, size
 		e.report(r)
 	case !errors.Is(err, ErrLost):

@@ -32,7 +32,7 @@ type Batch struct {
 	dirs  []batchDir
 	index map[string]int // path of a folder to its place in dirs
 	last  int            // the folder used last, -1 if none
-	open  int            // descriptors held by slots and dirs
+	open  int            // descriptors held by dirs
 	bytes int64
 	enc   []byte
 	res   []Result
@@ -75,9 +75,8 @@ type batchDir struct {
 	dirty bool // a name in it is new or gone
 }
 
-// maxOpen bounds the descriptors that a batch holds: staged files beyond it
-// get a reserved name and are closed.
-const maxOpen = 384
+// maxFolders bounds the folders that a batch holds open.
+const maxFolders = 128
 
 // Batch begins a batch.
 func (s *Store) Batch() *Batch {
@@ -140,7 +139,6 @@ func (b *Batch) stage(sl *slot, data []byte) error {
 	if sl.name != "" { // found again by its name
 		sl.tmp.close()
 		sl.tmp = noFile
-		b.open--
 	}
 	return b.s.hook("put-written")
 }
@@ -153,12 +151,11 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 		return err
 	}
 	dir := &b.dirs[sl.dir]
-	if !dir.noTmp && b.open < maxOpen {
-		sl.tmp, err = b.s.k.tmpfile(d, mode)
-		if err == nil {
-			b.open++
+	if !dir.noTmp && b.s.o.Descriptors.take() {
+		if sl.tmp, err = b.s.k.tmpfile(d, mode); err == nil {
 			return nil
 		}
+		b.s.o.Descriptors.give()
 		if !errors.Is(err, syscall.EOPNOTSUPP) {
 			return err
 		}
@@ -169,8 +166,19 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 		sl.name = ""
 		return err
 	}
-	b.open++
 	return nil
+}
+
+// shutTmp closes a staged file.
+func (b *Batch) shutTmp(sl *slot) {
+	if !sl.tmp.ok() {
+		return
+	}
+	sl.tmp.close()
+	sl.tmp = noFile
+	if sl.name == "" {
+		b.s.o.Descriptors.give()
+	}
 }
 
 // finish sets mode, time and record of a file that is written, in this order:
@@ -218,11 +226,7 @@ func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
 
 // drop forgets what a slot has staged.
 func (b *Batch) drop(sl *slot) {
-	if sl.tmp.ok() {
-		sl.tmp.close()
-		sl.tmp = noFile
-		b.open--
-	}
+	b.shutTmp(sl)
 	if sl.name != "" {
 		if d, err := b.handle(sl.dir); err == nil {
 			_ = d.unlink(sl.name)
@@ -260,7 +264,7 @@ func (b *Batch) parent(path hufu.Path, by string) (int, error) {
 }
 
 func (b *Batch) keep(d batchDir) int {
-	if b.open >= maxOpen {
+	if b.open >= maxFolders {
 		for i := range b.dirs { // who is needed again is opened again
 			b.shut(&b.dirs[i])
 		}

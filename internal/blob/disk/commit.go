@@ -157,11 +157,7 @@ func (b *Batch) name(sl *slot) {
 		return
 	}
 	sl.res = Result{Entry: b.placed(sl), Created: created}
-	if sl.tmp.ok() {
-		sl.tmp.close()
-		sl.tmp = noFile
-		b.open--
-	}
+	b.shutTmp(sl)
 	sl.kind = slotDone
 }
 

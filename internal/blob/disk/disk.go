@@ -36,6 +36,9 @@ type Options struct {
 	// Uploads is the folder of the journals of unfinished uploads. It is made
 	// when the first one starts; without it there are no uploads.
 	Uploads string
+	// Descriptors bounds the staged files that are open; nil is a bound of this
+	// store's own. Stores of one process should share one.
+	Descriptors *Descriptors
 	// Boot names the run of the machine in which page caches are trusted; ""
 	// asks the system.
 	Boot string
@@ -55,6 +58,7 @@ type Store struct {
 	log      *slog.Logger
 	k        kernel
 	has      traits
+	opened   time.Time
 	codec    *codec
 	sync     *syncer
 	moved    moves
@@ -100,9 +104,12 @@ func Open(root string, o Options) (*Store, error) {
 		d.close()
 		return nil, &hufu.Error{Op: "open store", Path: root, Kind: hufu.KindUnreadable, Err: err}
 	}
-	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), codec: codec, seed: maphash.MakeSeed()}
+	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), opened: time.Now(), codec: codec, seed: maphash.MakeSeed()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.o.Descriptors == nil {
+		s.o.Descriptors = NewDescriptors(0)
 	}
 	s.sync = newSyncer(s)
 	s.chunks.New = func() any { return new(make([]byte, hufu.ChunkSize)) }

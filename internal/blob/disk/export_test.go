@@ -1,5 +1,7 @@
 package disk
 
+import "time"
+
 // WithoutOpenat2 makes the store resolve paths as on a system without openat2.
 func (s *Store) WithoutOpenat2() { s.k.noOpenat2.Store(true) }
 
@@ -9,5 +11,11 @@ func (s *Store) WithoutTmpfile() { s.k.noTmpfile.Store(true) }
 // WithFsync makes it use fsync where it would use syncfs.
 func (s *Store) WithFsync() { s.has.syncfs = false }
 
-// Batches hold at most so many descriptors.
-const MaxOpen = maxOpen
+// WithDescriptors allows it so many staged files without a name.
+func (s *Store) WithDescriptors(n int64) { s.o.Descriptors = NewDescriptors(n) }
+
+// DescriptorsLeft is how many more it may have.
+func (s *Store) DescriptorsLeft() int64 { return s.o.Descriptors.left.Load() }
+
+// OpenedLater makes the store believe that it was opened at another time.
+func (s *Store) OpenedLater(d time.Duration) { s.opened = s.opened.Add(d) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -14,8 +15,9 @@ import (
 func TestMoreFilesThanDescriptors(t *testing.T) {
 	t.Parallel()
 	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		const allowed, n = 300, 777
+		tr.WithDescriptors(allowed)
 		b := tr.Batch()
-		const n = 2*disk.MaxOpen + 7
 		for i := range n {
 			p := path(t, "d"+string(rune('a'+i%26))+"/"+strings.Repeat("x", 1+i/26))
 			b.Put(p, []byte("data"), disk.Meta{Mode: 0o600}, ifAbsent())
@@ -24,6 +26,9 @@ func TestMoreFilesThanDescriptors(t *testing.T) {
 			if r.Err != nil {
 				t.Fatal(r.Err)
 			}
+		}
+		if left := tr.DescriptorsLeft(); left != allowed {
+			t.Errorf("%d descriptors are free again, of %d", left, allowed)
 		}
 		total := 0
 		for _, d := range names(t, tr.root) {
@@ -136,5 +141,19 @@ func TestSweepRemovesWhatACrashLeft(t *testing.T) {
 	tr.list("")
 	if _, err := os.Stat(left); err != nil {
 		t.Error("a fresh one must stay:", err)
+	}
+	tr.OpenedLater(time.Hour)
+	tr.list("")
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Error("one from before the tree was opened must go:", err)
+	}
+	// An unfinished upload of another time is not left over: its journal knows.
+	u, err := tr.OpenUpload(disk.UploadKey{Path: path(t, "large"), Size: 2 << 20, Source: "v", Owner: "o"})
+	must(t, err)
+	must(t, u.Close())
+	tr.OpenedLater(time.Hour)
+	tr.list("")
+	if _, err := os.Stat(filepath.Join(tr.root, ".hufu-"+u.ID())); err != nil {
+		t.Error("an unfinished upload must stay:", err)
 	}
 }

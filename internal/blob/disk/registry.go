@@ -295,20 +295,20 @@ func (s *Store) uploadOpen(name string) bool {
 	return p != nil && p.refs > 0
 }
 
-// orphanAge is how long nothing must have been written to something under a
-// reserved name before it is taken for left over.
-const orphanAge = 24 * time.Hour
+// clockTick is more than file times lag behind the clock.
+const clockTick = 50 * time.Millisecond
 
 // sweep removes what a crash left under a reserved name, when a listing comes
-// across it: bytes whose journal is gone, or a version that was replaced. Only
-// a server, which has its tree to itself, can know.
+// across it: a staged file, bytes whose journal is gone, or a version that was
+// replaced. Only a server can know, which has its tree to itself: what was last
+// touched before it opened the tree is nobody's any more.
 func (s *Store) sweep(d dirHandle, name string) {
 	id := name[len(hufu.ReservedPrefix):]
 	if !s.o.Server || s.o.Uploads == "" || len(id) != 2*idSize {
 		return
 	}
 	n, err := d.stat(name)
-	if err != nil || time.Since(n.ctime.time()) < orphanAge {
+	if err != nil || !n.ctime.time().Before(s.opened.Add(-clockTick)) {
 		return
 	}
 	s.reg.mu.Lock()

@@ -264,3 +264,12 @@ func (d dirHandle) freeSpace() (free, total int64, err error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil //nolint:unconvert // other systems have other widths
 }
+
+// openLimit is how many descriptors this process may have.
+func openLimit() int64 {
+	var r unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
+		return 256
+	}
+	return int64(min(r.Cur, 1<<30)) //nolint:gosec // bounded
+}

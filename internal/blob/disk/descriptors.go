@@ -1,0 +1,31 @@
+package disk
+
+import "sync/atomic"
+
+// Descriptors bounds how many staged files without a name are open at a time,
+// in all stores that share it. Files over the bound are staged under reserved
+// names instead, which a crash leaves behind.
+type Descriptors struct{ left atomic.Int64 }
+
+// mostDescriptors is a bound that no useful load reaches.
+const mostDescriptors = 1 << 16
+
+// NewDescriptors allows n of them; 0 is half of what this process may open.
+func NewDescriptors(n int64) *Descriptors {
+	if n == 0 {
+		n = min(openLimit()/2, mostDescriptors)
+	}
+	d := &Descriptors{}
+	d.left.Store(n)
+	return d
+}
+
+func (d *Descriptors) take() bool {
+	if d.left.Add(-1) >= 0 {
+		return true
+	}
+	d.left.Add(1)
+	return false
+}
+
+func (d *Descriptors) give() { d.left.Add(1) }
