@@ -15,6 +15,10 @@ PATH=$out/bin:$PWD/bin:$PATH
 if [ ! -x bin/hufu ] || [ ! -x bin/hufud ]; then make build; fi
 CGO_ENABLED=0 go build -buildvcs=false -o "$out/bin/" ./bench/...
 
+case " $* " in
+*" --list "* | *" --help "* | *" -h "*) exec runner "$@" ;;
+esac
+
 root=
 [ "$(id -u)" -ne 0 ] || root=yes
 
@@ -53,10 +57,6 @@ if [ -n "$needs" ]; then
 	# shellcheck disable=SC2086
 	install $needs
 fi
-
-case " $* " in
-*" --list "* | *" --help "* | *" -h "*) exec runner "$@" ;;
-esac
 
 # A network namespace of its own: no port is taken, nothing is reachable from
 # outside, no firewall rule is in the way.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"hufu"
 	"hufu/internal/digest"
@@ -14,6 +15,26 @@ import (
 // lane is one more connection to the server, for bytes.
 type lane struct {
 	c *session.Client
+}
+
+// Lanes that carry bytes, by the round trip to the server. Near, two keep both
+// ends busy. Far, one connection is bound to what the kernel keeps unanswered
+// (4 MiB in a round trip), and each starts slowly by itself.
+const (
+	nearLanes = 2
+	farLanes  = 8
+	farFrom   = 5 * time.Millisecond
+)
+
+// Lanes is how many lanes are worth their cost on the way to the server.
+func (r *Remote) Lanes(ctx context.Context) int {
+	_, _ = r.Connect(ctx) // whoever needs the connection meets the error
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.control != nil && r.control.Way().RTT >= farFrom {
+		return farLanes
+	}
+	return nearLanes
 }
 
 // Lane connects once more. The login travels in the same flight as the first

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"hufu"
@@ -21,6 +22,9 @@ const (
 	DialTimeout = 15 * time.Second
 	// RetryFor is how long a lost connection is tried again before giving up.
 	RetryFor = 2 * time.Minute
+	// restartTime is the same for a server that nobody has spoken to yet.
+	restartTime = 30 * time.Second
+
 	firstTry = 100 * time.Millisecond
 	lastTry  = 5 * time.Second
 )
@@ -269,9 +273,14 @@ func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
 	return c, nil
 }
 
-// LoggedIn says why there is no login, nil if there is one. It connects.
+// LoggedIn says why there is no login, nil if there is one. It connects. A
+// server that took the connection and broke it off is just being restarted, and
+// is waited for; one that is not there, or that is silent, is told at once.
 func (r *Remote) LoggedIn(ctx context.Context) error {
 	a, err := r.Connect(ctx)
+	if brokenOff(err) {
+		err = r.persistFor(ctx, restartTime, func() error { a, err = r.Connect(ctx); return err })
+	}
 	if err != nil {
 		return err
 	}
@@ -368,9 +377,17 @@ func again(err error) bool {
 	return k == hufu.KindNetwork || k == hufu.KindUnavailable
 }
 
+func brokenOff(err error) bool {
+	return again(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+}
+
 // persist calls try until it succeeds, fails for good, or the connection has
 // been away for RetryFor.
 func (r *Remote) persist(ctx context.Context, try func() error) error {
+	return r.persistFor(ctx, RetryFor, try)
+}
+
+func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func() error) error {
 	wait := firstTry
 	var since time.Time
 	for {
@@ -390,7 +407,7 @@ func (r *Remote) persist(ctx context.Context, try func() error) error {
 				r.o.Notify(err)
 			}
 		}
-		if time.Since(since) > RetryFor {
+		if time.Since(since) > limit {
 			return err
 		}
 		select {

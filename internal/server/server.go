@@ -255,7 +255,7 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	case crowded:
 		h.session.Part(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: "too_many_connections"})
 	}
-	h.log.Info("connected", "over", over, "serial", h.sub.Serial)
+	h.log.Info("connected", "over", over, "serial", h.sub.Serial, "way", h.stream.Way().String())
 	hello := time.AfterFunc(HelloTime, func() {
 		if !h.greeted.Load() {
 			h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -343,5 +344,49 @@ func TestCanceled(t *testing.T) {
 	}
 	if n := len(reports); n != 1 || reports[0].Resumed == 0 {
 		t.Errorf("nothing was kept for resuming: %+v", reports)
+	}
+}
+
+// TestFirstConnectionBrokenOff: a server that is being restarted while somebody
+// connects for the first time is waited for.
+func TestFirstConnectionBrokenOff(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for i := 0; ; i++ {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if i < 2 {
+				_ = c.Close()
+				continue
+			}
+			to, err := net.Dial("tcp", env.Address)
+			if err != nil {
+				_ = c.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(to, c); _ = to.Close() }()
+			go func() { _, _ = io.Copy(c, to); _ = c.Close() }()
+		}
+	}()
+	var notes []error
+	r := alice.Remote(client.Options{Address: ln.Addr().String(), Notify: func(err error) { notes = append(notes, err) }})
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if len(notes) != 2 || notes[0] == nil || notes[1] != nil {
+		t.Errorf("told: %v", notes)
+	}
+	_ = ln.Close()
+	if err := alice.Remote(client.Options{Address: ln.Addr().String()}).LoggedIn(t.Context()); hufu.CodeOf(err) != "cannot_connect" {
+		t.Errorf("a server that is not there: %v", err)
 	}
 }

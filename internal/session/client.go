@@ -197,6 +197,9 @@ func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) erro
 	}
 }
 
+// Way is what is known of the network to the server.
+func (c *Client) Way() Way { return c.stream.Way() }
+
 // Done is closed when the connection has ended; Err then says why.
 func (c *Client) Done() <-chan struct{} { return c.done }
 

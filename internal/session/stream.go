@@ -35,6 +35,7 @@ type Stream struct {
 	sent   atomic.Int64 // time of the last byte written
 	in     atomic.Int64
 	out    atomic.Int64
+	way    Way // set when the session begins
 }
 
 var (
@@ -52,6 +53,9 @@ func NewStream(c net.Conn) *Stream {
 
 // Gather begins to hold writes back until Flush.
 func (s *Stream) Gather() { s.gather.Store(true) }
+
+// Way is what was known of the network when the session began.
+func (s *Stream) Way() Way { return s.way }
 
 // Moved is when a byte was last read or written.
 func (s *Stream) Moved() time.Time { return time.Unix(0, s.moved.Load()) }

@@ -290,6 +290,8 @@ func (w *world) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.D
 	return e, err
 }
 
+func (*world) Lanes(context.Context) int { return 2 }
+
 func (w *world) Abandon(ctx context.Context, upload string) error {
 	return w.control(ctx, "abandon", hufu.Path{}, func() error {
 		delete(w.uploads, upload)

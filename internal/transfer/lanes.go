@@ -31,7 +31,11 @@ func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *ite
 			}
 		})
 	}
-	for i := range e.o.Lanes {
+	count := e.o.Lanes
+	if count <= 0 {
+		count = e.far.Lanes(ctx)
+	}
+	for i := range count {
 		lanes.Go(func() {
 			if err := lane(ctx, i); err != nil {
 				cancel(err)

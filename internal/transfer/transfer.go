@@ -32,6 +32,8 @@ type Far interface {
 	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
 	Abandon(ctx context.Context, upload string) error
 	Lane(ctx context.Context) (Lane, error)
+	// Lanes is how many lanes are worth their cost on the way there.
+	Lanes(ctx context.Context) int
 }
 
 // Upload is an unfinished upload at the far side: its id and the chaining
@@ -161,9 +163,6 @@ type Progress struct {
 
 // New prepares a transfer with far.
 func New(far Far, o Options) *Engine {
-	if o.Lanes <= 0 {
-		o.Lanes = 2
-	}
 	if o.Conflict == "" {
 		o.Conflict = Refuse
 	}

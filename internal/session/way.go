@@ -1,0 +1,50 @@
+package session
+
+import (
+	"net"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// farAway is the round trip from which a connection is given to BBR: over a
+// far link a single lost segment makes the others wait for many round trips,
+// while BBR goes on at the rate that it has measured. At 50 ms and 1 % loss
+// eight connections moved 95 MiB/s with it and 3.6 with CUBIC.
+const farAway = 5 * time.Millisecond
+
+// Way is what is known of the network between both ends.
+type Way struct {
+	RTT        time.Duration // shortest round trip so far, 0 if not known
+	Congestion string        // congestion control of what we send, "" if not known
+}
+
+// look measures the way and chooses the congestion control for it. On loopback
+// nothing is lost and pacing only costs: there CUBIC, or Reno where only that
+// is allowed, moves a third more than BBR. In between the system's choice
+// stands.
+func look(c net.Conn) Way {
+	if _, ok := c.(syscall.Conn); !ok { // not the kernel's: a pipe, or a tap in between
+		return Way{}
+	}
+	w := Way{RTT: measure(c)}
+	switch {
+	case loopback(c.RemoteAddr()):
+		w.Congestion = steer(c, "cubic", "reno")
+	case w.RTT >= farAway:
+		w.Congestion = steer(c, "bbr")
+	default:
+		w.Congestion = steer(c)
+	}
+	return w
+}
+
+func loopback(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return ok && t.IP.IsLoopback()
+}
+
+// String is the way in a log.
+func (w Way) String() string {
+	return strings.TrimSpace(w.Congestion + " " + w.RTT.Round(10*time.Microsecond).String())
+}

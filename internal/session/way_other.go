@@ -1,0 +1,13 @@
+//go:build !linux
+
+package session
+
+import (
+	"net"
+	"time"
+)
+
+// measure and steer are for Linux; elsewhere the system's own choice stands.
+func measure(net.Conn) time.Duration { return 0 }
+
+func steer(net.Conn, ...string) string { return "" }
