@@ -261,7 +261,9 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 				return fsError("remove", name, err)
 			}
 			return fsError("remove", name, os.RemoveAll(name))
-		}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error { return remote.Remove(ctx, p, true) })
+		}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
+			return remote.Remove(ctx, p, true)
+		})
 		if err == nil {
 			removed++
 			continue

@@ -2,6 +2,7 @@ package gui
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -287,13 +288,17 @@ func (s *Server) spool(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]string{"id": id})
 }
 
+// folder is the size of a folder in a batch.
+const folder = -1
+
 // spoolBytes takes a batch of files: for each a line of JSON, then as many
-// bytes as it says. Ten thousand small files are a few dozen requests. A name
-// that cannot be is told and passed over.
+// bytes as it says. Ten thousand small files are a few dozen requests.
 func (s *Server) spoolBytes(w http.ResponseWriter, r *http.Request) error {
 	in := bufio.NewReaderSize(r.Body, 256<<10)
 	refused := []*problem{}
-	err := s.spoolAll(r, in, func(err error) { refused = append(refused, problemOf(s.cat(r), err)) })
+	err := readBatch(in, func(f batchFile) error {
+		return s.queue.SpoolFile(r.PathValue("id"), f.path, f.size, f.mtime, in)
+	}, func(err error) { refused = append(refused, problemOf(s.cat(r), err)) })
 	if err != nil {
 		_, _ = io.Copy(io.Discard, in) // a browser reads the answer only when it has sent all
 		return err
@@ -301,7 +306,16 @@ func (s *Server) spoolBytes(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{"refused": refused})
 }
 
-func (s *Server) spoolAll(r *http.Request, in *bufio.Reader, refuse func(error)) error {
+// batchFile is what a batch says of a file before its bytes.
+type batchFile struct {
+	path  hufu.Path
+	size  int64 // folder: -1
+	mtime time.Time
+}
+
+// readBatch gives each file of a batch to take, which reads its bytes from in.
+// A name that cannot be is told to refuse and its bytes are passed over.
+func readBatch(in *bufio.Reader, take func(batchFile) error, refuse func(error)) error {
 	for {
 		line, err := in.ReadSlice('\n')
 		if errors.Is(err, io.EOF) && len(line) == 0 {
@@ -309,19 +323,27 @@ func (s *Server) spoolAll(r *http.Request, in *bufio.Reader, refuse func(error))
 		}
 		var h struct {
 			Path  string `json:"path"`
-			Size  int64  `json:"size"` // negative: a folder
+			Size  int64  `json:"size"`
 			MTime int64  `json:"mtime"`
 		}
-		if err != nil || len(line) > maxHeader || json.Unmarshal(line, &h) != nil {
+		if err == nil && len(line) > maxHeader {
+			err = errors.New("line too long")
+		}
+		if err == nil {
+			err = strictly(bytes.NewReader(line), &h)
+		}
+		if err == nil && h.Size < folder {
+			err = errors.New("negative size")
+		}
+		if err != nil {
 			return &hufu.Error{Op: "spool", Kind: hufu.KindInvalid, Code: "spool_cut", Err: err}
 		}
-		p, err := hufu.ParsePath(h.Path)
-		if err == nil {
-			var mtime time.Time
-			if h.MTime > 0 {
-				mtime = time.UnixMilli(h.MTime)
-			}
-			if err = s.queue.SpoolFile(r.PathValue("id"), p, h.Size, mtime, in); err == nil {
+		f := batchFile{size: h.Size}
+		if h.MTime > 0 {
+			f.mtime = time.UnixMilli(h.MTime)
+		}
+		if f.path, err = hufu.ParsePath(h.Path); err == nil {
+			if err = take(f); err == nil {
 				continue
 			}
 		}
@@ -329,7 +351,7 @@ func (s *Server) spoolAll(r *http.Request, in *bufio.Reader, refuse func(error))
 			return err
 		}
 		refuse(err)
-		if _, err := io.CopyN(io.Discard, in, max(h.Size, 0)); err != nil {
+		if _, err := io.CopyN(io.Discard, in, max(f.size, 0)); err != nil {
 			return &hufu.Error{Op: "spool", Kind: hufu.KindNetwork, Code: "spool_cut", Err: err}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"path"
 	"strings"
 
 	"hufu"
@@ -70,10 +71,18 @@ func (s *Server) router() http.Handler {
 	}
 	// What no route names is refused like a route without a session, so that
 	// asking tells nothing.
-	mux.Handle("/", s.guarded(route{"/", byKey, func(http.ResponseWriter, *http.Request) error {
+	nothing := s.guarded(route{"/", byKey, func(http.ResponseWriter, *http.Request) error {
 		return &hufu.Error{Op: "route", Kind: hufu.KindNotFound, Code: "gui_no_route"}
-	}}))
-	return mux
+	}})
+	mux.Handle("/", nothing)
+	mux.Handle("/web", nothing) // else the mux leads on to /web/
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path { // the mux would lead it elsewhere by itself
+			nothing.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // guarded is the only way to a handler.
@@ -224,14 +233,7 @@ func (s *Server) ok(w http.ResponseWriter, v any) error {
 // read decodes a request strictly: one object, no unknown key, nothing behind.
 func read[T any](r *http.Request) (T, error) {
 	var v T
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(&v)
-	if err == nil {
-		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something behind the request")
-		}
-	}
+	err := strictly(r.Body, &v)
 	if err != nil {
 		if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return v, tooLarge
@@ -239,4 +241,20 @@ func read[T any](r *http.Request) (T, error) {
 		return v, &hufu.Error{Op: "read request", Kind: hufu.KindInvalid, Code: "gui_bad_request", Err: err}
 	}
 	return v, nil
+}
+
+// strictly decodes one JSON value that is all there is.
+func strictly(from io.Reader, v any) error {
+	d := json.NewDecoder(from)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	switch _, err := d.Token(); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errors.New("something behind the value")
 }

@@ -1,0 +1,265 @@
+package gui
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"hufu"
+)
+
+// TestHT41NoBodyOfAFileIsServed: whatever route is asked for a file that holds
+// a page, its bytes do not come.
+func TestHT41NoBodyOfAFileIsServed(t *testing.T) {
+	t.Parallel()
+	p := sit(t)
+	const marker = "MARKER-OF-THE-BODY"
+	name := filepath.Join(p.home, "evil.html")
+	if err := os.WriteFile(name, []byte("<script>"+marker+"</script>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := localPath(name)
+	bodies := []string{
+		`{}`, `{"side":"local","path":` + quoted(at) + `}`, `{"side":"local","path":` + quoted(at) + `,"tag":""}`, `{"side":"local","path":` + quoted(at) + `,"digest":true}`,
+		`{"side":"local","path":` + quoted(localPath(p.home)) + `}`, `{"side":"local","path":` + quoted(at) + `,"to":` + quoted(at) + `}`,
+		`{"op":"put","sources":[` + quoted(at) + `],"to":"/"}`, `{"profile":"default","file":` + quoted(name) + `,"secrets":true,"mitm":false}`, `{"code":` + quoted(name) + `}`,
+	}
+	answers := 0
+	for _, rt := range p.routes() {
+		method, where := target(rt.pattern)
+		if where == "/api/events" {
+			continue
+		}
+		targets := []string{where, where + "?path=" + at, where + "?file=" + at}
+		if method == http.MethodGet {
+			targets = append(targets, "/web"+at, "/web/..%2f"+strings.TrimPrefix(at, "/"), at, "/web/index.html", "/file"+at)
+		}
+		for _, tg := range targets {
+			for _, body := range bodies {
+				w := p.do(method, tg, body)
+				answers++
+				if strings.Contains(w.Body.String(), marker) {
+					t.Fatalf("%s %s %s serves the file", method, tg, body)
+				}
+				typ := w.Header().Get("Content-Type")
+				if page := strings.HasPrefix(typ, "text/html"); page && tg != "/" && !strings.HasPrefix(tg, "/?") {
+					t.Errorf("%s %s is a page", method, tg)
+				}
+				if w.Header().Get("X-Content-Type-Options") != "nosniff" {
+					t.Errorf("%s %s may be sniffed", method, tg)
+				}
+			}
+		}
+	}
+	if answers < 500 {
+		t.Errorf("%d answers only: the walk is broken", answers)
+	}
+	// What was asked for did exist, and only the digest came of it.
+	var got struct{ Entry jsonEntry }
+	if e := p.ask("properties", map[string]any{"side": "local", "path": at, "digest": true}, &got); e != nil || got.Entry.Digest == "" || got.Entry.Name != "evil.html" {
+		t.Errorf("properties: %+v %+v", got, e)
+	}
+}
+
+func quoted(s string) string {
+	b, _ := json.Marshal(s)
+	return string(b)
+}
+
+// TestHT41NamesAreData: names with markup, marks and bytes that are no text come
+// as JSON, with a form to show that is harmless and a key that is exact.
+func TestHT41NamesAreData(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems do not hold these names")
+	}
+	p := sit(t)
+	dir := filepath.Join(p.home, "names")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range awkward {
+		if err := os.WriteFile(filepath.Join(dir, n), nil, 0o600); err != nil {
+			t.Fatalf("%q: %v", n, err)
+		}
+	}
+	if err := os.Symlink("<b>\u202etarget\n", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	w := p.do(http.MethodPost, "/api/list", `{"side":"local","path":`+quoted(localPath(dir))+`}`)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %s", w.Code, w.Header().Get("Content-Type"))
+	}
+	if strings.ContainsAny(w.Body.String(), "<>\n\u202e\u2028") {
+		t.Errorf("the answer holds markup as such: %s", w.Body)
+	}
+	var a struct {
+		Entries []jsonEntry
+		Crumbs  []jsonCrumb
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]bool{"link": true}
+	for _, n := range awkward {
+		left[n] = true
+	}
+	for _, e := range a.Entries {
+		s, err := unescape("/" + e.Key)
+		if err != nil || len(s) != 1 || !left[s[0]] {
+			t.Errorf("the key %q is nothing that is there: %q %v", e.Key, s, err)
+			continue
+		}
+		delete(left, s[0])
+		if e.Name != hufu.Printable(s[0]) || strings.ContainsAny(e.Name+e.Target, "\n\u202e\u2028\x1b") {
+			t.Errorf("%q is shown as %q → %q", s[0], e.Name, e.Target)
+		}
+		// By its key each can be had, whatever it is called.
+		var got struct{ Entry jsonEntry }
+		if problem := p.ask("properties", where{"local", localPath(dir) + "/" + e.Key}, &got); problem != nil || got.Entry.Key != e.Key {
+			t.Errorf("properties of %q: %+v %+v", s[0], got, problem)
+		}
+	}
+	if len(left) > 0 {
+		t.Errorf("not listed: %v", left)
+	}
+}
+
+// scripts are our own files of the page, without those of others.
+func scripts(t *testing.T) map[string]string {
+	t.Helper()
+	st, err := loadStatic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for name, data := range st.files {
+		if !strings.HasPrefix(name, "vendor/") {
+			all[name] = string(data)
+		}
+	}
+	if len(all) < 10 {
+		t.Fatalf("%d files only: the scan is broken", len(all))
+	}
+	return all
+}
+
+// TestHT41ThePageMakesNoMarkupFromData: no way from a string to markup or code
+// is used, nor anything that the policy of the page would have to allow.
+func TestHT41ThePageMakesNoMarkupFromData(t *testing.T) {
+	t.Parallel()
+	never := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerouslySetInnerHTML|\beval\(|new Function|srcdoc|createContextualFragment|DOMParser|javascript:|setHTMLUnsafe|importScripts|https?://`)
+	for name, text := range scripts(t) {
+		if found := never.FindString(strings.ReplaceAll(text, `xmlns="http://www.w3.org/2000/svg"`, "")); found != "" {
+			t.Errorf("%s: %s", name, found)
+		}
+	}
+	index := scripts(t)["index.html"]
+	if inline := regexp.MustCompile(`(?i)<style|\son\w+=|\sstyle=|<script(?:\s+type="module")?>|<script[^>]*>[^<]`).FindString(index); inline != "" {
+		t.Errorf("index.html: %s", inline)
+	}
+}
+
+// TestThePageIsWhole: what the files of the page ask for is there, with a type.
+func TestThePageIsWhole(t *testing.T) {
+	t.Parallel()
+	p := sit(t)
+	asked := 0
+	for name, text := range scripts(t) {
+		for _, m := range regexp.MustCompile(`(?:from |import )'(\./[^']+)'|(?:src|href)="/web/([^"]+)"`).FindAllStringSubmatch(text, -1) {
+			file := m[2]
+			if m[1] != "" {
+				file = path.Join(path.Dir(name), m[1])
+			}
+			asked++
+			w := p.do(http.MethodGet, "/web/"+file, "", without(keyHeader))
+			if w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentTypes[path.Ext(file)] || w.Body.Len() == 0 {
+				t.Errorf("%s asks for %s: %d %s", name, file, w.Code, w.Header().Get("Content-Type"))
+			}
+			tag := w.Header().Get("ETag")
+			if again := p.do(http.MethodGet, "/web/"+file, "", with("If-None-Match", tag)); again.Code != http.StatusNotModified || again.Body.Len() > 0 {
+				t.Errorf("%s again: %d", file, again.Code)
+			}
+		}
+	}
+	if asked < 20 {
+		t.Errorf("%d files asked for: the scan is broken", asked)
+	}
+}
+
+// TestTheBundleIsSmall: everything that the page is made of.
+func TestTheBundleIsSmall(t *testing.T) {
+	t.Parallel()
+	st, err := loadStatic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, packed := 0, 0
+	for name, data := range st.files {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write(data); err != nil || z.Close() != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		plain += len(data)
+		packed += b.Len()
+	}
+	t.Logf("%d files, %.1f kB, gzipped %.1f kB", len(st.files), float64(plain)/1000, float64(packed)/1000)
+	if packed == 0 || packed >= 300_000 {
+		t.Errorf("gzipped the page has %d bytes, at most 300 kB are allowed", packed)
+	}
+}
+
+// TestEvents: the stream says at once what is, carries the same head as
+// everything, and ends with the page.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	p := open(t, nil)
+	start, stop := served(t, p)
+	defer stop()
+	host, _, _ := strings.Cut(strings.TrimPrefix(start, "http://"), "/")
+	res, err := http.Get(start) //nolint:noctx // short
+	if err != nil {
+		t.Fatal(err)
+	}
+	lead, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/api/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(res.Cookies()[0])
+	r.Header.Set(keyHeader, keyBehind.FindStringSubmatch(string(lead))[1])
+	stream, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Body.Close() }()
+	if stream.StatusCode != http.StatusOK || stream.Header.Get("X-Content-Type-Options") != "nosniff" || stream.Header.Get("Content-Security-Policy") == "" {
+		t.Errorf("%s %v", stream.Status, stream.Header)
+	}
+	var state struct {
+		Jobs    []jsonJob
+		Entered bool
+	}
+	d := json.NewDecoder(stream.Body)
+	if err := d.Decode(&state); err != nil || state.Jobs == nil || state.Entered {
+		t.Errorf("%+v %v", state, err)
+	}
+	stop()
+	if err := d.Decode(&state); err == nil {
+		t.Error("the stream goes on without the page")
+	}
+}

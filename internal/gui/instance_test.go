@@ -1,0 +1,207 @@
+package gui
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"hufu"
+)
+
+func private(t *testing.T, path string) {
+	t.Helper()
+	i, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && i.Mode().Perm() != 0o600 {
+		t.Errorf("%s is %v", path, i.Mode())
+	}
+}
+
+// TestSecondPageAsksTheFirst: there is one queue of transfers, so there is one
+// program, and a second one opens a window of it.
+func TestSecondPageAsksTheFirst(t *testing.T) {
+	t.Parallel()
+	p := open(t, nil)
+	dirs := testDirs(p.home)
+	file := instanceFile(dirs)
+	// What a killed program left, readable by all, is replaced by one that is not.
+	if err := os.WriteFile(file, []byte(`{"address":"127.0.0.1:1","key":"old"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Ask(t.Context(), dirs); hufu.CodeOf(err) != "gui_stuck" {
+		t.Errorf("the stale file of a dead program: %v", err)
+	}
+	first, stop := served(t, p)
+	private(t, file)
+	if _, err := Open(Options{Dirs: dirs}); hufu.CodeOf(err) != "queue_in_use" {
+		t.Errorf("a second one opens: %v", err)
+	}
+	start, err := Ask(t.Context(), dirs)
+	if err != nil || start == first {
+		t.Fatalf("asked: %q %v", start, err)
+	}
+	res, err := http.Get(start) //nolint:noctx // short
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK || len(res.Cookies()) != 1 {
+		t.Errorf("the second window: %s", res.Status)
+	}
+	var in instance
+	data, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(data, &in) != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	for _, key := range []string{"", "old", in.Key[1:], in.Key + "A", strings.ToLower(in.Key)} {
+		body, _ := json.Marshal(map[string]string{"key": key})
+		w := p.do(http.MethodPost, "/instance", string(body), func(r *http.Request) { r.Host = in.Address }, without("Origin"))
+		if w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "token") {
+			t.Errorf("with the key %q: %d %s", key, w.Code, w.Body)
+		}
+	}
+	stop()
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("left behind: %v", err)
+	}
+	if _, err := Ask(t.Context(), dirs); hufu.CodeOf(err) != "gui_stuck" {
+		t.Errorf("nobody is there: %v", err)
+	}
+}
+
+// TestAskTakesNothingForAnAnswer: a program that is none of ours at the old
+// port, and a file that holds anything.
+func TestAskTakesNothingForAnAnswer(t *testing.T) {
+	t.Parallel()
+	dirs := testDirs(t.TempDir())
+	if err := os.MkdirAll(dirs.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	answers := map[string]string{"nothing": ``, "a page": `<html>`, "no address": `{}`, "a number": `{"start":1}`, "without end": strings.Repeat(" ", maxBody+1)}
+	for what, answer := range answers {
+		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) })} //nolint:gosec // of a test
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(ln) }()
+		data, _ := json.Marshal(instance{Address: ln.Addr().String(), Key: "k"})
+		if err := os.WriteFile(instanceFile(dirs), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if start, err := Ask(t.Context(), dirs); hufu.CodeOf(err) != "gui_stuck" {
+			t.Errorf("%s: %q %v", what, start, err)
+		}
+		_ = srv.Close()
+		<-done
+	}
+	for _, data := range []string{``, `[]`, `{"address":`, `{"address":"\n"}`, `{"address":"127.0.0.1:0"}`} {
+		if err := os.WriteFile(instanceFile(dirs), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if start, err := Ask(t.Context(), dirs); hufu.CodeOf(err) != "gui_stuck" {
+			t.Errorf("%s: %q %v", data, start, err)
+		}
+	}
+}
+
+func TestFindBrowser(t *testing.T) {
+	t.Setenv("DISPLAY", ":0")
+	t.Setenv("WAYLAND_DISPLAY", "")
+	if runtime.GOOS != "linux" {
+		t.Skip("the names are Linux's")
+	}
+	there := func(names ...string) func(string) (string, error) {
+		return func(name string) (string, error) {
+			for _, n := range names {
+				if n == name {
+					return "/usr/bin/" + n, nil
+				}
+			}
+			return "", os.ErrNotExist
+		}
+	}
+	for want, look := range map[string]func(string) (string, error){
+		"/usr/bin/chromium --app=": there("xdg-open", "microsoft-edge", "chromium"), "/usr/bin/microsoft-edge --app=": there("xdg-open", "microsoft-edge"),
+		"/usr/bin/xdg-open ": there("xdg-open"), "": there(),
+	} {
+		if got := strings.Join(findBrowser(look), " "); got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
+	}
+	t.Setenv("DISPLAY", "")
+	if got := findBrowser(there("chromium")); got != nil {
+		t.Errorf("without a display: %v", got)
+	}
+}
+
+// TestOpenedBrowserSeesNoToken: other people of this machine can read the
+// arguments of a program. The browser here is this test, see TestMain.
+func TestOpenedBrowserSeesNoToken(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the names are Linux's")
+	}
+	home := t.TempDir()
+	dirs := testDirs(home)
+	bin := filepath.Join(home, "bin")
+	for _, dir := range []string{bin, dirs.State} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(bin, "chromium")); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	for k, v := range map[string]string{"PATH": bin, "HOME": home, "DISPLAY": ":0", asBrowser: ln.Addr().String()} {
+		t.Setenv(k, v)
+	}
+	start := "http://127.0.0.1:4711/start?token=ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	remove, err := OpenBrowser(dirs, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	var seen struct{ Args, Env []string }
+	if err := json.NewDecoder(c).Decode(&seen); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(seen.Args, seen.Env...) {
+		if strings.Contains(s, "token=") || strings.Contains(s, "ABCDEFGH") {
+			t.Errorf("the browser was told %s", s)
+		}
+	}
+	file, ok := strings.CutPrefix(seen.Args[len(seen.Args)-1], "--app=file://")
+	if !ok {
+		t.Fatalf("the browser was called with %q", seen.Args)
+	}
+	private(t, file)
+	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), start) != 2 {
+		t.Errorf("it leads elsewhere: %s %v", data, err)
+	}
+	remove()
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("left behind: %v", err)
+	}
+}
