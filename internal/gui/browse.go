@@ -80,6 +80,9 @@ func (s *Server) browse(ctx context.Context, at where, local func(name string) e
 		ctx, cancel := context.WithTimeout(ctx, browseTime)
 		defer cancel()
 		err = remote(ctx, r, p)
+		if k := hufu.KindOf(err); err == nil || k != hufu.KindNetwork && k != hufu.KindUnavailable && ctx.Err() == nil {
+			s.answered(r)
+		}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
 			s.mu.Lock()
 			l.lost = s.link.lost

@@ -51,6 +51,7 @@ type jsonLink struct {
 	Server   string        `json:"server"`
 	Teach    int           `json:"teach"` // port of the teaching world, 0: none
 	Proof    *client.Proof `json:"proof"`
+	Turn     int           `json:"turn"` // an event of an earlier turn knows less
 }
 
 func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
@@ -69,7 +70,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.mu.Lock()
 	entered := s.link.entered
-	l := jsonLink{Profile: s.link.profile, Plain: s.link.plain, LoggedIn: entered}
+	l := jsonLink{Profile: s.link.profile, Plain: s.link.plain, LoggedIn: entered, Turn: s.turn}
 	if s.link.remote != nil {
 		p := s.link.remote.Profile()
 		l.User, l.Device, l.Address = p.User, p.Device, p.Address
@@ -165,6 +166,7 @@ func (s *Server) open(ctx context.Context, profile string, plain bool) (*client.
 	}
 	_ = s.link.close()
 	s.link, s.linked = link{remote: remote, profile: profile, plain: plain}, gen
+	s.stir()
 	return remote, who, nil
 }
 
@@ -173,8 +175,20 @@ func (s *Server) lost(gen int, err error) {
 	s.mu.Lock()
 	if gen == s.linked {
 		s.link.lost = err
+		s.stir()
 	}
 	s.mu.Unlock()
+}
+
+// answered is told when the shown server has answered: the call that was told
+// of the loss may have given up before it could tell that it was over.
+func (s *Server) answered(r *client.Remote) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link.remote == r && s.link.lost != nil {
+		s.link.lost = nil
+		s.stir()
+	}
 }
 
 // describe is the link as the page shows it.
@@ -246,7 +260,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
 	if s.link.remote == remote {
 		s.link.entered = who.LoggedIn == nil
+		s.stir()
 	}
+	l.Turn = s.turn
 	s.mu.Unlock()
 	if !req.Plain {
 		if err := s.queue.RetryFailed(req.Profile); err != nil {
@@ -264,6 +280,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	old := s.link
 	s.link = link{}
 	s.gen++
+	s.stir()
 	s.mu.Unlock()
 	if old.remote == nil {
 		return s.ok(w, map[string]any{})

@@ -54,7 +54,9 @@ type Server struct {
 	handler  http.Handler
 	done     chan struct{} // closed when the server stops; ends the event streams
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex    // guards what follows
+	news   chan struct{} // closed and replaced when the link changes
+	turn   int           // counts the changes of the link
 	link   link
 	gen    int // of the newest wish for a link, so that a slow connect does not overwrite a newer one
 	linked int // the wish that link came of
@@ -69,7 +71,7 @@ func Open(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{})}
+	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), news: make(chan struct{})}
 	for _, l := range text.Languages() {
 		s.cats[l] = text.For(l)
 	}
@@ -140,6 +142,13 @@ func (s *Server) Close() error {
 	defer s.mu.Unlock()
 	s.gen++
 	return errors.Join(err, s.link.close())
+}
+
+// stir tells the event streams that the link has changed; the mutex is held.
+func (s *Server) stir() {
+	s.turn++
+	close(s.news)
+	s.news = make(chan struct{})
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -142,9 +142,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 			all[i] = s.jsonJob(c, jobs[i])
 		}
 		s.mu.Lock()
-		lost, entered := s.link.lost, s.link.entered
+		lost, entered, turn, news := s.link.lost, s.link.entered, s.turn, s.news
 		s.mu.Unlock()
-		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "lost": problemOf(c, lost), "entered": entered}), out.Flush()); err != nil {
+		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
 			return nil //nolint:nilerr // the page is gone, there is nobody to tell
 		}
 		alive := time.After(eventAlive)
@@ -158,6 +158,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		select {
 		case <-changed:
+		case <-news:
 		case <-alive:
 		case <-s.done:
 			return nil

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,7 +29,7 @@ import (
 )
 
 // patience is how long a page gets for what it does in milliseconds.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 //go:embed testdata/axe.min.js
 var axe string
@@ -66,8 +67,9 @@ func startChromium() (*chromium, error) {
 // window is one page of one person.
 type window struct {
 	*testing.T
-	ctx  context.Context
-	wait time.Duration
+	ctx   context.Context
+	wait  time.Duration
+	close func() // and look what the console complained of
 
 	mu     sync.Mutex
 	faults []string // what the console complained of
@@ -75,10 +77,34 @@ type window struct {
 
 func (c *chromium) open(t *testing.T) *window {
 	t.Helper()
+	return tab(t, c.ctx, chromedp.WithNewBrowserContext())
+}
+
+// another is a second window of the same browser: the same cookies and
+// storage. It goes with the first.
+func (w *window) another() *window {
+	w.Helper()
+	return tab(w.T, w.ctx)
+}
+
+func tab(t *testing.T, parent context.Context, o ...chromedp.ContextOption) *window {
+	t.Helper()
 	w := &window{T: t, wait: patience}
-	ctx, cancel := chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(parent, o...)
 	w.ctx = ctx
+	w.close = sync.OnceFunc(func() {
+		w.mu.Lock()
+		faults := slices.Clone(w.faults) // the picture below needs hear
+		w.mu.Unlock()
+		for _, f := range faults {
+			t.Errorf("the page complained: %s", f)
+		}
+		if t.Failed() {
+			w.keep()
+		}
+		cancel()
+	})
+	t.Cleanup(w.close)
 	w.do(func(ctx context.Context, tg *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, tg, cdplog.Enable, cdp.Empty{})
 		return chromedp.Void{}, err
@@ -87,16 +113,6 @@ func (c *chromium) open(t *testing.T) *window {
 		t.Fatal(err)
 	}
 	w.size(1200, 800)
-	t.Cleanup(func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for _, f := range w.faults {
-			t.Errorf("the page complained: %s", f)
-		}
-		if t.Failed() {
-			w.keep()
-		}
-	})
 	return w
 }
 
@@ -260,6 +276,14 @@ func (w *window) pick(side, name string, o ...chromedp.MouseOption) {
 	x, y := w.middle(row(side, name))
 	w.do(chromedp.MouseClickXY(x, y, o...))
 	w.until(row(side, name) + "?.getAttribute('aria-selected') === 'true'")
+}
+
+// enterFolder goes into a folder by a double click.
+func (w *window) enterFolder(side, name string) {
+	w.Helper()
+	w.until(row(side, name))
+	x, y := w.middle(row(side, name))
+	w.do(chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
 }
 
 // job waits for a transfer of a name to be in a state.

@@ -122,8 +122,7 @@ func TestChooserAndDropOfAFolder(t *testing.T) {
 
 	// The name with markup is text, and what could turn it round is shown as a mark.
 	p.click("=Files")
-	x, y := p.middle(row("remote", "tree"))
-	p.do(chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+	p.enterFolder("remote", "tree")
 	shown := `<b>名 😀\u202egnp.txt\x0aline`
 	p.until(row("remote", shown))
 	if n := eval[int](p, "document.querySelectorAll('.pane b').length"); n != 0 {
@@ -227,8 +226,7 @@ func TestManyNames(t *testing.T) {
 		t.Errorf("%d files arrived: %v", len(list), err)
 	}
 	p.click("=Files")
-	x, y := p.middle(row("local", "many"))
-	p.do(chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+	p.enterFolder("local", "many")
 	p.sees("10000 names")
 	if n := eval[int](p, "document.querySelectorAll('[id^=local-row-]').length"); n > 100 {
 		t.Errorf("%d rows are drawn", n)

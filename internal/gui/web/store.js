@@ -83,7 +83,8 @@ const finished = s => s === 'done' || s === 'failed' || s === 'canceled'
 function take(update) {
   const before = new Map(state.jobs.map(j => [j.id, j.state]))
   const change = { jobs: update.jobs, lost: update.lost }
-  if (state.entered && !update.entered) change.entered = false
+  // A line that was on its way when somebody logged in says nothing of it.
+  if (state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)) change.entered = false
   set(change)
   if ('entered' in change && state.screen !== 'join') go('login')
   for (const j of update.jobs) {

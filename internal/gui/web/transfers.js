@@ -21,7 +21,7 @@ function Job({ job: j, ask }) {
   const done = j.state === 'done' ? 100 : percent(j.bytes_done, j.bytes)
   const facts = [
     j.state === 'running' && !j.planned ? t('gui.job.looking') : '',
-    j.files > 1 || j.files_done !== j.files ? t('gui.job.count', { done: j.files_done, total: j.files }) : '',
+    j.files > 1 ? t('gui.job.count', { done: j.files_done, total: j.files }) : '',
     j.bytes > 0 ? t('gui.job.bytes', { done: size(Math.max(0, j.bytes_done)), total: size(j.bytes) }) : '',
     moving(j) && j.rate > 0 ? rate(j.rate) : '',
     moving(j) && left(j) ? t('gui.job.left', { time: left(j) }) : '',
