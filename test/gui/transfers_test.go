@@ -56,8 +56,8 @@ func (w *window) upload(names ...string) {
 			w.pick("local", n, chromedp.ButtonModifiers(chromedp.ModifierCtrl))
 		}
 	}
-	w.click("=Upload")
-	w.sees("begins.")
+	w.click("section.pane .tools .primary")
+	w.until("document.querySelector('.notice.done')")
 }
 
 // TestPauseResumeAndClosedPage: a transfer stops and goes on by a button, and

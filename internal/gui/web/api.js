@@ -38,7 +38,7 @@ async function answer(request) {
     throw gone()
   }
   if (r.ok) return a
-  if (r.status === 401) over()
+  if (r.status === 401) over(a.error)
   throw new Problem(a.error || { kind: 'internal', code: 'internal', what: r.statusText })
 }
 
@@ -52,7 +52,7 @@ export async function listen(fn, down, signal) {
   for (let wait = 500; ; wait = Math.min(wait * 2, 5000)) {
     try {
       const r = await fetch('/api/events', { headers: headers(), cache: 'no-store', signal })
-      if (r.status === 401) return over()
+      if (r.status === 401) return over((await r.json()).error)
       const reader = r.body.pipeThrough(new TextDecoderStream()).getReader()
       let rest = ''
       for (;;) {

@@ -6,7 +6,7 @@ import { Files } from './files.js'
 import { Handshake } from './handshake.js'
 import { Join } from './join.js'
 import { Login } from './login.js'
-import { lang, percent, t } from './text.js'
+import { known, lang, percent, t } from './text.js'
 import { Transfers } from './transfers.js'
 import { Button, html, Icon, Trouble } from './ui.js'
 import { Wire } from './wire.js'
@@ -92,7 +92,7 @@ function App() {
   const s = useStore()
   if (s.over) {
     return html`<main class="center"><div class="card"><h1>hufu</h1>
-      <${Trouble} problem=${{ what: t('gui.over'), fix: t('gui.over.fix') }} /></div></main>`
+      <${Trouble} problem=${known('gui.over') ? { what: t('gui.over'), fix: t('gui.over.fix') } : s.over} /></div></main>`
   }
   if (!s.ready) return html`<main class="center"><p role="status">…</p></main>`
   const Screen = screens[s.screen] || Login
@@ -108,6 +108,6 @@ for (const kind of ['dragover', 'drop']) window.addEventListener(kind, e => e.pr
 
 render(html`<${App} />`, document.getElementById('app'))
 begin().catch(e => {
-  set({ ready: true, over: true })
+  set({ ready: true, over: e })
   if (e.code !== 'gui_no_session') console.warn(e.message)
 })

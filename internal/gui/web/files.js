@@ -28,7 +28,7 @@ function Folder({ pane, onYes, onClose }) {
   const { busy, problem, run } = useBusy()
   const folders = there.entries.filter(e => e.kind === 'folder')
   return html`<${Dialog} title=${t('gui.move.title')} onClose=${onClose}>
-    <p>${n('gui.move.text', pane.picked.length)} <strong><bdi>${decodeURIComponent(there.path)}</bdi></strong></p>
+    <p>${n('gui.move.text', pane.picked.length)} <strong><bdi>${'/' + (there.list?.path === there.path ? there.list.crumbs : []).map(c => c.name).join('/')}</bdi></strong></p>
     <div class="folders" tabindex="0" aria-label=${t('gui.move.folders')} role="group">
       ${there.path !== '/' && html`<button type="button" onClick=${() => there.open(parent(there.path))}><${Icon} name="up" />${t('gui.files.up')}</button>`}
       ${folders.map(e => html`<button type="button" key=${e.key} onClick=${() => there.open(join(there.path, e.key))}><${Icon} name="folder" /><bdi>${e.name}</bdi></button>`)}</div>

@@ -13,7 +13,7 @@ export function Proof({ link }) {
   if (!p) return null
   const server = p.peer?.[0]
   return html`<div class="proofs">
-    ${server && html`<${Cert} title=${t('gui.proof.server')} of=${server} more=${[[t('gui.proof.name'), html`<bdi>${p.server_name}</bdi>`]]} />`}
+    ${server && html`<${Cert} title=${t('gui.proof.server')} of=${server} more=${[[t('gui.proof.name'), html`<bdi>${p.server_name || link.address.replace(/:\d+$/, '')}</bdi>`]]} />`}
     <${Cert} title=${t('gui.proof.you')} of=${p.own} more=${[[t('gui.proof.user'), html`<bdi>${p.own.user}</bdi>`], [t('gui.proof.device'), html`<bdi>${p.own.device}</bdi>`]]} />
     <section class="proof"><h3><${Icon} name="lock" />${t('gui.proof.session')}</h3><${Rows} of=${[
       [t('gui.proof.version'), p.version], [t('gui.proof.cipher'), p.cipher],

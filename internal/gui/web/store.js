@@ -1,11 +1,11 @@
 // What the page knows, in one place; components draw it anew when it changes.
-import { useEffect, useState } from './vendor/hooks.js'
+import { useLayoutEffect, useState } from './vendor/hooks.js'
 import { get, listen, onSessionOver, Problem } from './api.js'
 import { lang, remember, t, use } from './text.js'
 
 export const state = {
   ready: false,
-  over: false, // the session is not known any more
+  over: null, // why the page cannot go on: the session is not known any more
   down: false, // the program behind the page is away
   version: '',
   profiles: [],
@@ -30,7 +30,7 @@ export function set(change) {
 
 export function useStore() {
   const [, draw] = useState(0)
-  useEffect(() => {
+  useLayoutEffect(() => { // at once: an answer may come before the first effect
     const w = () => draw(x => x + 1)
     watchers.add(w)
     return () => watchers.delete(w)
@@ -96,7 +96,7 @@ function take(update) {
 
 export async function begin() {
   document.documentElement.dataset.theme = state.theme
-  onSessionOver(() => set({ over: true, ready: true }))
+  onSessionOver(why => set({ over: why, ready: true }))
   const s = await get('state')
   use(lang() || s.lang, {})
   use(lang(), await get('texts'))

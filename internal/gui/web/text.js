@@ -13,6 +13,9 @@ export function use(next, catalogue) {
 
 export const remember = next => localStorage.setItem('hufu-lang', next)
 
+// Without a session there are no texts but those that come with an answer.
+export const known = key => key in texts
+
 // t is the text under key with its placeholders filled.
 export function t(key, values = {}) {
   return (texts[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '?')

@@ -1,0 +1,660 @@
+//go:build e2e && linux
+
+package gui
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/tracing"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"hufu/internal/text"
+	"hufu/test/built"
+)
+
+// shown writes a picture of what the window shows for the README.
+func (w *window) shown(name string) {
+	w.Helper()
+	dir := os.Getenv("HUFU_SCREENSHOTS")
+	full, err := png.Decode(bytes.NewReader(w.picture()))
+	if err != nil {
+		w.Fatal(err)
+	}
+	if size := full.Bounds().Size(); size != image.Pt(1200, 800) {
+		w.Errorf("the picture %s is %v", name, size)
+	}
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, fewer(full)); err != nil {
+		w.Fatal(err)
+	}
+	if b.Len() > 120_000 {
+		w.Errorf("the picture %s has %d bytes", name, b.Len())
+	}
+	if dir == "" {
+		return
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		w.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), b.Bytes(), 0o644); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// fewer is a picture in its 256 commonest colours, a third of the bytes.
+func fewer(full image.Image) image.Image {
+	count := map[color.RGBA]int{}
+	r := full.Bounds()
+	at := func(x, y int) color.RGBA { return color.RGBAModel.Convert(full.At(x, y)).(color.RGBA) }
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			count[at(x, y)]++
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+		return cmp.Or(count[b]-count[a], cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+	})
+	var palette color.Palette
+	for _, c := range order[:min(256, len(order))] {
+		palette = append(palette, c)
+	}
+	index := map[color.RGBA]uint8{}
+	for c := range count {
+		index[c] = uint8(palette.Index(c))
+	}
+	p := image.NewPaletted(r, palette)
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			p.SetColorIndex(x, y, index[at(x, y)])
+		}
+	}
+	return p
+}
+
+// theme chooses the colours by the page's own control.
+func (w *window) theme(name string) {
+	w.Helper()
+	w.choose(`.choose select:has(option[value=auto])`, name)
+	w.until("document.documentElement.dataset.theme === " + quote(name))
+}
+
+// choose takes a value of a select, as the browser's own list does.
+func (w *window) choose(selector, value string) {
+	w.Helper()
+	w.until("document.querySelector(" + quote(selector) + ")")
+	eval[chromedp.Void](w, "(e => { e.value = "+quote(value)+"; e.dispatchEvent(new Event('change', {bubbles: true})) })(document.querySelector("+quote(selector)+"))")
+}
+
+func (w *window) language(lang string) {
+	w.Helper()
+	w.choose(`.choose select:has(option[value=en])`, lang)
+	w.until("document.documentElement.lang === " + quote(lang))
+}
+
+// TestPictures makes the pictures of the README where HUFU_SCREENSHOTS says,
+// and sees in any case that they can be made.
+func TestPictures(t *testing.T) {
+	w := newWorld(t, "--teach-plaintext")
+	alice, slow := w.slowly(t)
+	day := time.Date(2026, 3, 14, 9, 26, 0, 0, time.Local)
+	mine := map[string]int{
+		"Projects/tally/plan.md": 900, "Pictures/tiger.jpg": 2_400_000, "minutes-2026-03.pdf": 184_320, "measurements.csv": 5_412_345, "thesis-draft-3.docx": 912_000,
+		"holiday film.mkv": 9 << 20, "notes.txt": 1_204, "数据备份.tar": 3_145_728,
+	}
+	theirs := map[string]int{"inbox/a.bin": 10, "reports/2025.pdf": 300_000, "measurements.csv": 5_412_345, "kernel-6.12.tar.xz": 7_340_032, "会议纪要.docx": 48_200}
+	for name, size := range mine {
+		write(t, filepath.Join(alice.Home, "Documents", name), random(size))
+	}
+	for name, size := range theirs {
+		write(t, w.served(name), random(size))
+	}
+	for _, root := range []string{filepath.Join(alice.Home, "Documents"), w.served("")} {
+		i := 0
+		if err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			i++
+			at := day.Add(-time.Duration(i) * 7 * time.Hour)
+			if err == nil {
+				err = os.Chtimes(path, at, at)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := sit(t, alice)
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.theme("light")
+	p.sees("What each side has proven")
+	p.shown("login")
+	p.click("=Continue")
+	p.enterFolder("local", "Documents")
+	p.pick("local", "measurements.csv")
+	p.pick("local", "thesis-draft-3.docx", chromedp.ButtonModifiers(chromedp.ModifierCtrl))
+	p.until(row("remote", "inbox"))
+	p.shown("files")
+	p.language("zh-CN")
+	p.theme("dark")
+	p.until("document.body.innerText.includes('服务器')")
+	p.shown("files-zh-dark")
+	p.language("en")
+	p.theme("light")
+
+	slow.Rate(3 << 20)
+	p.upload("holiday film.mkv")
+	p.pick("remote", "kernel-6.12.tar.xz")
+	p.click("=Download")
+	p.upload("thesis-draft-3.docx")
+	p.show("transfers")
+	p.job("thesis-draft-3.docx", "done")
+	p.click("=Pause kernel-6.12.tar.xz")
+	p.job("kernel-6.12.tar.xz", "paused")
+	p.until(bar("holiday film.mkv") + " >= 20")
+	eval[chromedp.Void](p, "document.querySelectorAll('.notice .button').forEach(e => e.click())")
+	p.until("!document.querySelector('.notice')")
+	p.shown("transfers")
+	slow.Rate(fast)
+	p.job("holiday film.mkv", "done")
+
+	p.show("wire")
+	p.click("=Record and compare")
+	p.until("document.querySelector('#wire-verdict')")
+	eval[chromedp.Void](p, "document.querySelector('#wire-verdict').scrollIntoView()")
+	p.shown("wire")
+	p.show("handshake")
+	p.until("document.querySelectorAll('.steps li').length > 10")
+	p.shown("handshake")
+}
+
+// tour shows every screen and window of the page, one after the other, in
+// whatever state makes it fullest.
+func tour(t *testing.T, look func(p *window, screen string)) {
+	t.Helper()
+	w := newWorld(t, "--teach-plaintext")
+	home := filepath.Join(t.TempDir(), "alice")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	alice := built.NewPerson(bin, home)
+	slow, err := built.NewSlow(w.Address, fast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(slow.Close)
+	code, err := w.Invite("alice", slow.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("a-rather-long-name-", 8) + ".bin"
+	for _, n := range []string{"running.bin", "paused.bin", "waiting.bin", "gone.bin", long} {
+		write(t, filepath.Join(home, n), random(3<<20))
+	}
+	write(t, filepath.Join(home, "there.txt"), []byte("mine"))
+	write(t, filepath.Join(home, "box", "x"), nil)
+
+	p := browser.open(t)
+	p.goTo(sit(t, alice).start)
+	p.fill("textarea", "nonsense")
+	p.until("document.querySelector('textarea[aria-invalid]')")
+	look(p, "join, refused")
+	p.fill("textarea", code)
+	p.until("document.querySelector('.words')")
+	p.fill("input[aria-describedby=join-short]", built.Password)
+	p.fill("input[aria-describedby=join-again]", built.Password)
+	look(p, "join")
+	p.click(".button.primary")
+	p.until("document.querySelector('main.files')")
+	write(t, w.served("there.txt"), []byte("theirs"))
+	p.until(row("remote", "there.txt"))
+	p.pick("local", "there.txt")
+	look(p, "files")
+	for _, key := range []string{"folder.title", "rename.title", "move.title", "remove.title", "properties"} {
+		p.click("section.pane .tools .button[aria-label=" + quote(p.says("gui."+key)) + "]")
+		p.until("document.querySelector('dialog[open]')")
+		look(p, key)
+		p.keys(kb.Escape)
+		p.until("!document.querySelector('dialog')")
+	}
+	p.upload("there.txt")
+	p.until("document.querySelector('dialog [data-policy]')")
+	p.until("[...document.querySelectorAll('dialog .digest')].filter(e => e.innerText.length === 64).length === 2")
+	look(p, "conflict")
+	p.click("dialog [data-policy=skip]")
+	if err := os.MkdirAll(w.served("gone.bin"), 0o755); err != nil { // a folder where a file is to go
+		t.Fatal(err)
+	}
+	p.upload("gone.bin")
+	p.show("transfers")
+	p.job("gone.bin", "failed")
+	slow.Rate(crawl / 4)
+	p.upload("running.bin")
+	p.upload(long)
+	p.upload("paused.bin")
+	p.show("transfers")
+	p.click(".job[data-name='paused.bin'] .button")
+	p.job("paused.bin", "paused")
+	p.upload("waiting.bin")
+	p.upload("there.txt")
+	p.show("transfers")
+	p.job("waiting.bin", "running")
+	p.job("there.txt", "waiting")
+	look(p, "transfers")
+	p.click(".job[data-name='running.bin'] .button.danger-quiet")
+	p.until("document.querySelector('dialog[open]')")
+	look(p, "cancel")
+	p.keys(kb.Escape)
+	slow.Rate(fast)
+	p.job(long, "done")
+	p.click("dialog [data-policy=skip]") // there.txt asks again
+	p.show("handshake")
+	p.until("document.querySelectorAll('.steps li').length > 10")
+	look(p, "handshake")
+	p.show("wire")
+	p.click(".options .primary")
+	p.until("document.querySelector('#wire-verdict')")
+	look(p, "wire")
+	p.show("files")
+	p.click(".top > .button")
+	p.until("document.querySelector('main.login .proofs')")
+	look(p, "login")
+	p.fill("input[type=password]", "wrong")
+	p.click(".buttons .primary")
+	p.until("document.querySelector('.login .trouble')")
+	look(p, "login, refused")
+	p.click("#tls")
+	p.until("document.querySelector('#tls[aria-checked=false]') && document.querySelector('.hint.bad')")
+	look(p, "login without TLS")
+	p.fill("input[autocomplete=username]", "pupil")
+	p.fill("input[type=password]", "nothing secret")
+	p.click(".buttons .primary")
+	p.until("document.querySelector('main.files') && document.querySelector('.banner.danger')")
+	look(p, "files without TLS")
+}
+
+// says is a text in the language of the page.
+func (w *window) says(key string) string {
+	w.Helper()
+	return text.For(eval[string](w, "document.documentElement.lang")).T(key)
+}
+
+// TestEveryScreenIsAccessible: axe-core in both themes, and nothing to scroll
+// sideways on a narrow window.
+func TestEveryScreenIsAccessible(t *testing.T) {
+	screens := 0
+	tour(t, func(p *window, screen string) {
+		screens++
+		p.audit(screen)
+		p.size(800, 600)
+		p.until("innerWidth === 800")
+		if wide := eval[[]string](p, `[document.documentElement, ...document.querySelectorAll('main, .pane, .tools, .grid, dialog, .card, .job, .top, .banner, .notices')]`+
+			`.filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0).map(e => e.tagName + '.' + e.className + ' ' + e.scrollWidth + ' > ' + e.clientWidth)`); len(wide) > 0 {
+			t.Errorf("%s at 800 px: %v", screen, wide)
+		}
+		if dir := os.Getenv("HUFU_KEEP"); dir != "" {
+			_ = os.WriteFile(filepath.Join(dir, "800-"+screen+".png"), p.picture(), 0o600)
+		}
+		p.size(1200, 800)
+		p.until("innerWidth === 1200")
+	})
+	if screens < 15 {
+		t.Errorf("%d screens seen", screens)
+	}
+}
+
+// TestChineseIsWhole: with the language switched no text of the English
+// catalogue is left on any screen, in no label and no title.
+func TestChineseIsWhole(t *testing.T) {
+	var en, zh map[string]string
+	for lang, into := range map[string]*map[string]string{text.English: &en, text.Chinese: &zh} {
+		if err := json.Unmarshal(text.For(lang).JSON(), into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	english := map[string]string{}
+	for k, v := range en {
+		if v != zh[k] && strings.ContainsFunc(v, func(r rune) bool { return r >= 'a' && r <= 'z' }) {
+			english[v] = k
+		}
+	}
+	// The one English word that stands there in every language.
+	delete(english, "English")
+	seen, chinese := 0, 0
+	switched := false
+	tour(t, func(p *window, screen string) {
+		if !switched { // once; the choice is kept
+			p.language(text.Chinese)
+			p.until("document.body.innerText.includes(" + quote(zh["gui.join.title"]) + ")")
+			switched = true
+			// What the program has said stays as it was said until it is asked again.
+			p.fill("textarea", "other nonsense")
+			p.until("document.querySelector('.hint.bad') && /[\\u4e00-\\u9fff]/.test(document.querySelector('.hint.bad').innerText)")
+		}
+		for _, s := range eval[[]string](p, `(() => { const all = new Set(); const w = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);`+
+			`while (w.nextNode()) all.add(w.currentNode.data.trim()); for (const e of document.querySelectorAll('*')) for (const a of ['aria-label', 'title', 'placeholder', 'alt']) `+
+			`if (e.hasAttribute(a)) all.add(e.getAttribute(a).trim()); all.delete(''); return [...all] })()`) {
+			seen++
+			if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x4e00 && r <= 0x9fff }) {
+				chinese++
+			}
+			if k, bad := english[s]; bad {
+				t.Errorf("%s: %q is English (%s)", screen, s, k)
+				continue
+			}
+			for v, k := range english {
+				if len(v) > 14 && strings.Contains(s, v) {
+					t.Errorf("%s: %q holds English (%s)", screen, s, k)
+				}
+			}
+		}
+	})
+	if seen < 300 || chinese < 150 {
+		t.Errorf("%d texts, %d of them Chinese: the scan is broken", seen, chinese)
+	}
+}
+
+// TestTeachingWorldAndBack: the switch of the login window, the red banner on
+// every screen while TLS is off, and the real world untouched by it.
+func TestTeachingWorldAndBack(t *testing.T) {
+	w := newWorld(t, "--teach-plaintext")
+	alice := w.join(t, "")
+	write(t, filepath.Join(alice.Home, "lesson.txt"), []byte("lesson"))
+	write(t, w.served("real.txt"), []byte("real"))
+	p := browser.open(t)
+	p.goTo(sit(t, alice).start)
+	p.until("document.querySelector('#tls[aria-checked=true]:not([disabled])')")
+	p.click("#tls")
+	p.sees("Nothing has been proven")
+	p.sees("No TLS: everything can be read.")
+	if colour := eval[string](p, "getComputedStyle(document.querySelector('.banner.danger')).backgroundColor"); colour != "rgb(179, 18, 29)" {
+		t.Errorf("the banner is %s", colour)
+	}
+	p.fill("input[autocomplete=username]", "alice")
+	p.fill("input[type=password]", built.Password) // the real one: HT-52
+	p.click("=Log in")
+	p.until("document.querySelector('main.files')")
+	p.upload("lesson.txt")
+	p.until(row("remote", "lesson.txt"))
+	if eval[bool](p, "!!"+row("remote", "real.txt")) {
+		t.Error("HT-52: a real file is in the teaching world")
+	}
+	for _, screen := range []string{"transfers", "wire", "handshake", "files"} {
+		p.show(screen)
+		p.sees("No TLS: everything can be read.")
+	}
+	p.show("transfers")
+	p.until("document.querySelector('.job .state.danger')?.innerText === 'no TLS'")
+	p.click("=Log out")
+	p.until("document.querySelector('main.login')")
+	p.until("document.querySelector('#tls[aria-checked=true]') && !document.querySelector('.banner')")
+	p.sees("What each side has proven")
+	p.click("=Continue")
+	p.until(row("remote", "real.txt"))
+	if eval[bool](p, "!!"+row("remote", "lesson.txt")+" || !!document.querySelector('.banner')") {
+		t.Error("something of the teaching world is left")
+	}
+	if _, err := os.Stat(w.served("lesson.txt")); !os.IsNotExist(err) {
+		t.Errorf("the lesson lies among the real files: %v", err)
+	}
+}
+
+// TestWireAndHandshake: the two proofs, as the page tells them.
+func TestWireAndHandshake(t *testing.T) {
+	w := newWorld(t, "--teach-plaintext")
+	alice := w.join(t, "")
+	p := enter(t, sit(t, alice))
+	p.show("wire")
+	p.click("=Record and compare")
+	p.until("document.querySelector('#wire-verdict.good')")
+	clear := eval[int](p, "document.querySelectorAll('table .tone.bad').length")
+	hidden := eval[int](p, "document.querySelectorAll('table .tone.good').length")
+	if clear != 4 || hidden != 4 {
+		t.Errorf("%d of user, password, name and bytes are found without TLS, %d are hidden with it", clear, hidden)
+	}
+	marked := eval[string](p, "[...document.querySelectorAll('.sides > div:first-child mark')].map(e => e.innerText).join('')")
+	user := eval[string](p, `/name was "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)
+	password := eval[string](p, `/password "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)
+	for _, s := range []string{user, password} {
+		if len(s) < 6 || !strings.Contains(marked, s) {
+			t.Errorf("%q is not marked in what the wire shows: %s", s, marked)
+		}
+	}
+	if n := eval[int](p, "document.querySelectorAll('.sides > div:last-child mark').length"); n != 0 {
+		t.Error("something is found with TLS")
+	}
+	for _, fact := range []string{"A man in the middle", "ClientHello", "TLS 1.3", "tcp.port ==", "plain.pcapng, tls.pcapng"} {
+		p.sees(fact)
+	}
+	for _, name := range []string{"plain.pcapng", "tls.pcapng"} {
+		if i, err := os.Stat(filepath.Join(alice.Home, "hufu-wire", name)); err != nil || i.Size() < 1000 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p.click("=Show the folder")
+	p.until(row("local", "plain.pcapng"))
+
+	p.show("handshake")
+	p.sees("Both sides have proven who they are")
+	for _, side := range []int{1, 2} {
+		steps := eval[[]string](p, fmt.Sprintf("[...document.querySelectorAll('.steps:nth-of-type(%d) li')].map(e => e.dataset.step + e.dataset.ok)", side))
+		if len(steps) < 7 || slices.ContainsFunc(steps, func(s string) bool { return !strings.HasSuffix(s, "yes") }) {
+			t.Errorf("side %d: %v", side, steps)
+		}
+	}
+	for _, fact := range []string{"Root CA, trusted", "has signed", "user alice", "X25519MLKEM768"} {
+		p.sees(fact)
+	}
+	// A client that the server refuses is told why, here too.
+	if r, err := w.Admin("user", "lock", "alice"); err != nil || r.Code != 0 {
+		t.Fatal(r, err)
+	}
+	p.click("=Shake hands again")
+	p.sees("The server has refused this computer's certificate.")
+	p.until("document.querySelector('.steps li[data-ok=no] .fix')")
+	p.audit("handshake, refused")
+}
+
+// TestExpiredStartAddress: used once, it says what to do.
+func TestExpiredStartAddress(t *testing.T) {
+	w := newWorld(t)
+	d := sit(t, w.join(t, ""))
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.until("document.querySelector('main.login')")
+	q := browser.open(t)
+	for _, address := range []string{d.start, d.address + "/start?token=AAAA", d.address + "/", d.address + "/nothing"} {
+		q.goTo(address)
+		q.sees(`Run "hufu gui" again`)
+		if eval[bool](q, "!!document.querySelector('script, form, input')") {
+			t.Errorf("%s is a page that does something", address)
+		}
+	}
+	// The page that is open does not mind, and a page whose session is gone says so.
+	p.goTo(d.address + "/")
+	p.until("document.querySelector('main.login')")
+	eval[chromedp.Void](p, "localStorage.setItem('hufu-key', 'A')")
+	p.goTo(d.address + "/?again")
+	p.sees(`Run "hufu gui" again`)
+	p.audit("session over")
+}
+
+// TestByKeyboardAlone: join, log in, upload, download and cancel without a mouse.
+func TestByKeyboardAlone(t *testing.T) {
+	w := newWorld(t)
+	home := filepath.Join(t.TempDir(), "alice")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	slow, err := built.NewSlow(w.Address, fast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(slow.Close)
+	code, err := w.Invite("alice", slow.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := random(5 << 20)
+	write(t, filepath.Join(home, "zebra.bin"), data)
+	p := browser.open(t)
+	p.goTo(sit(t, built.NewPerson(bin, home)).start)
+	// to goes on by Tab until the focus is where it is meant to be.
+	to := func(what string) {
+		t.Helper()
+		p.until(what)
+		for range 60 {
+			if eval[bool](p, "document.activeElement === "+what) {
+				if !eval[bool](p, "document.activeElement.matches(':focus-visible')") {
+					t.Errorf("the focus on %s cannot be seen", what)
+				}
+				return
+			}
+			p.keys(kb.Tab)
+		}
+		t.Fatalf("no Tab leads to %s", what)
+	}
+	press := func(what string) {
+		t.Helper()
+		p.until("!" + what + "?.disabled")
+		to(what)
+		p.keys(kb.Enter)
+	}
+	p.until("document.querySelector('textarea')")
+	to("document.querySelector('textarea')")
+	p.keys(code)
+	p.until("document.querySelector('.words')")
+	to("document.querySelectorAll('input[type=password]')[0]")
+	p.keys(built.Password)
+	to("document.querySelectorAll('input[type=password]')[1]")
+	p.keys(built.Password + kb.Enter)
+	p.until("document.querySelector('main.files')")
+
+	press(find("=Log out"))
+	p.until("document.querySelector('main.login .proofs')")
+	to("document.querySelector('input[type=password]')")
+	p.keys(built.Password + kb.Enter)
+	p.until("document.querySelector('main.files')")
+
+	to("document.querySelector('[aria-label=\"Files: This computer\"]')")
+	p.until(row("local", "zebra.bin"))
+	p.keys("zeb")
+	p.until(row("local", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
+	p.keys(kb.F5)
+	p.until(row("remote", "zebra.bin"))
+	if err := os.Remove(filepath.Join(home, "zebra.bin")); err != nil {
+		t.Fatal(err)
+	}
+	p.until("!" + row("local", "zebra.bin"))
+	to("document.querySelector('[aria-label=\"Files: Server\"]')")
+	p.keys(kb.End)
+	p.until(row("remote", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
+	slow.Rate(crawl / 2)
+	p.keys(kb.F5)
+	p.sees("Download of 1 name begins.")
+	press("document.querySelector('nav a[href=\"#/transfers\"]')")
+	p.job("zebra.bin", "running")
+	press(find("=Cancel zebra.bin"))
+	p.until("document.querySelector('dialog[open]')")
+	press(find("=Give up"))
+	p.job("zebra.bin", "canceled")
+	slow.Rate(fast)
+	if left, _ := filepath.Glob(filepath.Join(home, "*zebra*")); len(left) > 0 {
+		t.Errorf("left of what was given up: %v", left)
+	}
+	press("document.querySelector('nav a[href=\"#/files\"]')")
+	to("document.querySelector('[aria-label=\"Files: Server\"]')")
+	p.until(row("remote", "zebra.bin"))
+	p.keys(kb.End + kb.F5)
+	p.until(row("local", "zebra.bin"))
+	same(t, filepath.Join(home, "zebra.bin"), data)
+}
+
+// TestFirstPaint prints when Chromium's own trace says that something of the
+// page was there to see. A figure, no promise.
+func TestFirstPaint(t *testing.T) {
+	w := newWorld(t)
+	d := sit(t, w.join(t, ""))
+	p := browser.open(t)
+	var mu sync.Mutex
+	var events []traceEvent
+	done := make(chan struct{})
+	if err := chromedp.Listen(p.ctx, func(ev any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch ev := ev.(type) {
+		case *tracing.EventDataCollected:
+			for _, v := range ev.Value {
+				var e traceEvent
+				if json.Unmarshal(v, &e) == nil {
+					events = append(events, e)
+				}
+			}
+		case *tracing.EventTracingComplete:
+			close(done)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p.do(chromedp.Func(func(ctx context.Context, tg *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tg, tracing.Start, tracing.StartParams{TraceConfig: &tracing.TraceConfig{IncludedCategories: []string{"loading", "blink.user_timing", "devtools.timeline"}}})
+		return err
+	}))
+	p.goTo(d.start)
+	p.until("document.querySelector('main.login .proofs')")
+	p.do(chromedp.Func(func(ctx context.Context, tg *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tg, tracing.End, cdp.Empty{})
+		return err
+	}))
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("the trace does not end")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	slices.SortFunc(events, func(a, b traceEvent) int { return cmp.Compare(a.TS, b.TS) })
+	var begin float64
+	told := map[string]float64{}
+	for _, e := range events {
+		switch e.Name {
+		case "navigationStart":
+			if strings.HasPrefix(e.Args.Data.URL, d.address) { // the last one: the start address leads on
+				begin, told = e.TS, map[string]float64{}
+			}
+		case "firstPaint", "firstContentfulPaint":
+			if _, ok := told[e.Name]; !ok && begin > 0 {
+				told[e.Name] = (e.TS - begin) / 1000
+			}
+		}
+	}
+	if len(told) != 2 {
+		t.Fatalf("the trace of %d events tells of no paint: %v", len(events), told)
+	}
+	t.Logf("first paint %.0f ms, first contentful paint %.0f ms after the navigation", told["firstPaint"], told["firstContentfulPaint"])
+}
+
+type traceEvent struct {
+	Name string  `json:"name"`
+	TS   float64 `json:"ts"` // microseconds
+	Args struct {
+		Data struct {
+			URL string `json:"documentLoaderURL"`
+		} `json:"data"`
+	} `json:"args"`
+}
