@@ -82,7 +82,7 @@ func (q *Queue) run(ctx context.Context, j *job) {
 	j.cancel, j.engine = nil, nil
 	j.Rate, j.Lanes, j.Question = 0, 0, nil
 	switch {
-	case errors.Is(cause, transfer.ErrDiscard):
+	case errors.Is(cause, transfer.ErrDiscard), j.State == JobCanceled: // canceled while a pause was still taking effect
 		q.end(j, JobCanceled, nil)
 		j.dropSpool()
 	case errors.Is(cause, errPaused):
@@ -121,6 +121,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	if err := r.LoggedIn(ctx); err != nil {
 		return err
 	}
+	r.WarmUp()
 	q.mu.Lock()
 	j.Same, j.Skipped, j.Job.Failed, j.Failures = 0, 0, 0, nil
 	if j.State == JobOffline {

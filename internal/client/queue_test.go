@@ -1,0 +1,204 @@
+package client_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/client"
+)
+
+// stuck is a queue whose server answers when the test says so.
+type stuck struct {
+	*client.Queue
+	asked   chan struct{}
+	release chan error
+}
+
+func openQueue(t *testing.T, dirs client.Dirs) *stuck {
+	t.Helper()
+	s := &stuck{asked: make(chan struct{}, 100), release: make(chan error, 100)}
+	var err error
+	s.Queue, err = client.OpenQueue(client.QueueOptions{Dirs: dirs, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+		s.asked <- struct{}{}
+		if err, open := <-s.release; open {
+			return nil, nil, err
+		}
+		return nil, nil, errGone
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *stuck) close(t *testing.T) {
+	t.Helper()
+	close(s.release)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// until waits for a job to be so.
+func (s *stuck) until(id string, so func(client.Job) bool) client.Job {
+	for {
+		jobs, changed := s.Jobs()
+		for _, j := range jobs {
+			if j.ID == id && so(j) {
+				return j
+			}
+		}
+		<-changed
+	}
+}
+
+func queueDirs(t *testing.T) client.Dirs {
+	t.Helper()
+	return client.Dirs{Config: filepath.Join(t.TempDir(), "config"), State: filepath.Join(t.TempDir(), "state")}
+}
+
+var errGone = &hufu.Error{Op: "dial", Kind: hufu.KindRefused, Code: "cert_revoked"}
+
+// TestCancelWhilePausing: a pause that has not taken effect yet does not
+// swallow the cancel that follows it, nor the resume.
+func TestCancelWhilePausing(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, queueDirs(t))
+	defer q.close(t)
+	add := func() string {
+		t.Helper()
+		id, err := q.Add(client.JobSpec{Put: true, Profile: "default", Sources: []string{"/x"}, To: ":/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-q.asked
+		return id
+	}
+	id := add()
+	if err := errors.Join(q.Pause(id), q.Cancel(id)); err != nil {
+		t.Fatal(err)
+	}
+	q.release <- errGone
+	q.until(id, func(j client.Job) bool { return !j.Ended.IsZero() || j.State == client.JobPaused })
+	if j := q.until(id, func(client.Job) bool { return true }); j.State != client.JobCanceled {
+		t.Errorf("paused, then canceled: %s", j.State)
+	}
+
+	id = add()
+	if err := errors.Join(q.Pause(id), q.Resume(id)); err != nil {
+		t.Fatal(err)
+	}
+	q.release <- errGone
+	<-q.asked // it runs again
+	q.release <- errGone
+	if j := q.until(id, func(j client.Job) bool { return j.State.Over() }); j.State != client.JobFailed || j.Err.Code != "cert_revoked" {
+		t.Errorf("paused, then resumed: %s %v", j.State, j.Err)
+	}
+}
+
+// TestQueueIsThereAgain: what a queue knew, whatever bytes are in its paths,
+// and what was being handed over when the program ended is told as lost.
+func TestQueueIsThereAgain(t *testing.T) {
+	t.Parallel()
+	dirs := queueDirs(t)
+	q := openQueue(t, dirs)
+	odd := "/home/\xff\xfe\n<b>.txt"
+	runs, err := q.Add(client.JobSpec{Put: true, Profile: "p", Sources: []string{odd, "/b"}, To: ":/f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-q.asked
+	waits, err := q.Add(client.JobSpec{Profile: "p", Sources: []string{":/c"}, To: "/d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays, err := q.Add(client.JobSpec{Profile: "p", Sources: []string{":/e"}, To: "/d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taught, err := q.Add(client.JobSpec{Teach: true, Profile: "p", Sources: []string{":/t"}, To: "/d"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spools, err := q.Spool(client.JobSpec{Profile: "p", To: ":/"}, 1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := hufu.ParsePath("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(q.Pause(stays), q.SpoolFile(spools, p, 3, time.Time{}, strings.NewReader("abc"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.OpenQueue(client.QueueOptions{Dirs: dirs}); hufu.CodeOf(err) != "queue_in_use" {
+		t.Errorf("a queue is opened twice: %v", err)
+	}
+	q.close(t)
+	foreign := filepath.Join(dirs.State, "spool", "nobody")
+	if err := os.MkdirAll(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+
+	q = openQueue(t, dirs)
+	defer q.close(t)
+	<-q.asked // the first runs again
+	got := map[string]client.Job{}
+	jobs, _ := q.Jobs()
+	for _, j := range jobs {
+		got[j.ID] = j
+	}
+	if j := got[runs]; j.State != client.JobRunning || len(j.Sources) != 2 || j.Sources[0] != odd || j.To != ":/f" || !j.Put {
+		t.Errorf("the one that ran: %+v", j)
+	}
+	if j := got[waits]; j.State != client.JobWaiting {
+		t.Errorf("the one that waited: %+v", j)
+	}
+	if j := got[stays]; j.State != client.JobPaused {
+		t.Errorf("the paused one: %+v", j)
+	}
+	if j := got[spools]; j.State != client.JobFailed || j.Err == nil || j.Err.Code != "spool_broken" {
+		t.Errorf("the one being handed over: %+v", j)
+	}
+	if _, there := got[taught]; there || len(got) != 4 {
+		t.Errorf("%d jobs", len(got))
+	}
+	if left, err := os.ReadDir(filepath.Join(dirs.State, "spool")); err != nil || len(left) > 0 {
+		t.Errorf("left in the spool: %v %v", left, err)
+	}
+	if err := q.Resume(spools); hufu.CodeOf(err) != "spool_gone" {
+		t.Errorf("what was never handed over is sent: %v", err)
+	}
+	if i, err := os.Stat(filepath.Join(dirs.State, "transfers.json")); err != nil || i.Mode().Perm()&0o077 != 0 {
+		t.Errorf("others may read the transfers: %v %v", i.Mode(), err)
+	}
+}
+
+// TestBrokenQueueIsPutAside: a journal that cannot be read stops nobody and is
+// kept.
+func TestBrokenQueueIsPutAside(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{"", "{", `{"a":1}`, `[{"id":"../../x","spool":true,"state":"waiting"},{"id":"","state":"waiting"}]`} {
+		dirs := queueDirs(t)
+		if err := os.MkdirAll(dirs.State, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dirs.State, "transfers.json")
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		q := openQueue(t, dirs)
+		if jobs, _ := q.Jobs(); len(jobs) != 0 {
+			t.Errorf("%q: %v", data, jobs)
+		}
+		q.close(t)
+		if kept, err := os.ReadFile(path + ".broken"); !strings.HasPrefix(data, "[") && (err != nil || string(kept) != data) {
+			t.Errorf("%q is kept as %q: %v", data, kept, err)
+		}
+	}
+}
