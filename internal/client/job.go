@@ -187,7 +187,7 @@ func (j *job) kept() kept {
 		ID: j.ID, Put: j.Put, Profile: j.Profile, Sources: byteStrings(j.Sources), To: []byte(j.To), Conflict: j.Conflict, Checksum: j.Checksum,
 		Spool: j.spool != nil, State: j.State, Created: j.Created, Ended: j.Ended, Err: keep(j.Err),
 		Files: j.Files, Bytes: j.Bytes, FilesDone: j.FilesDone, BytesDone: j.BytesDone, Moved: j.Transferred,
-		Same: j.Same, Skipped: j.Skipped, Failed: j.Job.Failed,
+		Same: j.Same, Skipped: j.Skipped, Failed: j.Failed,
 	}
 	for _, f := range j.Failures {
 		k.Failures = append(k.Failures, keptFailure{[]byte(f.Local), []byte(f.Remote), keep(f.Err)})

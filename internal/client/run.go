@@ -93,7 +93,7 @@ func (q *Queue) run(ctx context.Context, j *job) {
 		j.State = JobWaiting // the program ends; it goes on with the next
 	case err != nil:
 		q.end(j, JobFailed, asError(err))
-	case j.Job.Failed > 0:
+	case j.Failed > 0:
 		q.end(j, JobFailed, j.verdict())
 	default:
 		q.end(j, JobDone, nil)
@@ -105,7 +105,7 @@ func (q *Queue) run(ctx context.Context, j *job) {
 
 // verdict is what a job says that ended with some names failed.
 func (j *job) verdict() *hufu.Error {
-	if j.Job.Failed == 1 && len(j.Failures) == 1 {
+	if j.Failed == 1 && len(j.Failures) == 1 {
 		return j.Failures[0].Err
 	}
 	return &hufu.Error{Op: "transfer", Kind: hufu.KindExists, Code: "some_failed"}
@@ -123,7 +123,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	}
 	r.WarmUp()
 	q.mu.Lock()
-	j.Same, j.Skipped, j.Job.Failed, j.Failures = 0, 0, 0, nil
+	j.Same, j.Skipped, j.Failed, j.Failures = 0, 0, 0, nil
 	if j.State == JobOffline {
 		j.State = JobRunning
 	}
@@ -205,7 +205,7 @@ func (q *Queue) report(j *job, r transfer.Report) {
 	case transfer.Skipped:
 		j.Skipped++
 	case transfer.Failed:
-		j.Job.Failed++
+		j.Failed++
 		if len(j.Failures) < maxFailures {
 			j.Failures = append(j.Failures, Failure{r.Local, r.Remote.Virtual(), asError(r.Err)})
 		}

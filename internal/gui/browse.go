@@ -56,8 +56,6 @@ type where struct {
 	Path string `json:"path"`
 }
 
-func (w where) local() bool { return w.Side == "local" }
-
 // browse gives f one of the two sides. A server that is away is told at once
 // instead of being waited for.
 func (s *Server) browse(ctx context.Context, at where, local func(name string) error, remote func(context.Context, *client.Remote, hufu.Path) error) error {
@@ -216,10 +214,10 @@ func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Lstat(to); err == nil && !sameFile(name, to) {
+		if _, err := os.Lstat(to); err == nil && !sameFile(name, to) { //nolint:gosec // the page is the person: it may what he may
 			return &hufu.Error{Op: "rename", Path: to, Kind: hufu.KindExists}
 		}
-		return fsError("rename", name, os.Rename(name, to))
+		return fsError("rename", name, os.Rename(name, to)) //nolint:gosec // the page is the person: it may what he may
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		to, err := remotePath(req.To)
 		if err != nil {
@@ -240,7 +238,7 @@ func sameFile(a, b string) bool {
 	if err != nil {
 		return false
 	}
-	y, err := os.Lstat(b)
+	y, err := os.Lstat(b) //nolint:gosec // the page is the person: it may what he may
 	return err == nil && os.SameFile(x, y) && strings.EqualFold(a, b)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,22 +88,15 @@ func TestAskTakesNothingForAnAnswer(t *testing.T) {
 	}
 	answers := map[string]string{"nothing": ``, "a page": `<html>`, "no address": `{}`, "a number": `{"start":1}`, "without end": strings.Repeat(" ", maxBody+1)}
 	for what, answer := range answers {
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
-		if err != nil {
-			t.Fatal(err)
-		}
-		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) })} //nolint:gosec // of a test
-		done := make(chan error, 1)
-		go func() { done <- srv.Serve(ln) }()
-		data, _ := json.Marshal(instance{Address: ln.Addr().String(), Key: "k"})
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+		data, _ := json.Marshal(instance{Address: srv.Listener.Addr().String(), Key: "k"})
 		if err := os.WriteFile(instanceFile(dirs), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if start, err := Ask(t.Context(), dirs); hufu.CodeOf(err) != "gui_stuck" {
 			t.Errorf("%s: %q %v", what, start, err)
 		}
-		_ = srv.Close()
-		<-done
+		srv.Close()
 	}
 	for _, data := range []string{``, `[]`, `{"address":`, `{"address":"\n"}`, `{"address":"127.0.0.1:0"}`} {
 		if err := os.WriteFile(instanceFile(dirs), []byte(data), 0o600); err != nil {

@@ -99,9 +99,9 @@ func findBrowser(look func(string) (string, error)) []string {
 // home folder itself.
 func writeLead(dirs client.Dirs, start, browser string) (string, error) {
 	dir := dirs.State
-	if real, err := filepath.EvalSymlinks(browser); err == nil {
+	if program, err := filepath.EvalSymlinks(browser); err == nil {
 		_, snaps := os.Stat("/snap/bin")
-		if home, err := os.UserHomeDir(); err == nil && (strings.Contains(real, "snap") || snaps == nil) {
+		if home, err := os.UserHomeDir(); err == nil && (strings.Contains(program, "snap") || snaps == nil) {
 			dir = home
 		}
 	}

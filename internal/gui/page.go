@@ -61,7 +61,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 		s.fail(w, r, http.StatusForbidden, &hufu.Error{Op: "start", Kind: hufu.KindPermission, Code: "gui_start_expired"})
 		return nil
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // not Secure: it never leaves this machine, and there is no TLS on loopback
 		Name: s.guard.cookieName(), Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 	var page bytes.Buffer

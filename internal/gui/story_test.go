@@ -92,7 +92,7 @@ func (v *visitor) ask(path string, body any) (map[string]any, string) {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return v.answer(v.send(http.MethodPost, path, "application/json", data))
+	return v.answer(v.send(http.MethodPost, path, "application/json", data)) //nolint:bodyclose // answer does it
 }
 
 func (v *visitor) answer(res *http.Response) (map[string]any, string) {
@@ -288,7 +288,7 @@ func TestSpool(t *testing.T) {
 	}
 	hand := func(id, body string) (map[string]any, string) {
 		t.Helper()
-		return v.answer(v.send(http.MethodPost, "spool/"+id, "application/octet-stream", []byte(body)))
+		return v.answer(v.send(http.MethodPost, "spool/"+id, "application/octet-stream", []byte(body))) //nolint:bodyclose // answer does it
 	}
 	folder := filepath.Join(v.Dirs.State, "spool")
 	for what, body := range map[string]m{

@@ -77,17 +77,17 @@ type window struct {
 
 func (c *chromium) open(t *testing.T) *window {
 	t.Helper()
-	return tab(t, c.ctx, chromedp.WithNewBrowserContext())
+	return tab(c.ctx, t, chromedp.WithNewBrowserContext())
 }
 
 // another is a second window of the same browser: the same cookies and
 // storage. It goes with the first.
 func (w *window) another() *window {
 	w.Helper()
-	return tab(w.T, w.ctx)
+	return tab(w.ctx, w.T)
 }
 
-func tab(t *testing.T, parent context.Context, o ...chromedp.ContextOption) *window {
+func tab(parent context.Context, t *testing.T, o ...chromedp.ContextOption) *window {
 	t.Helper()
 	w := &window{T: t, wait: patience}
 	ctx, cancel := chromedp.NewContext(parent, o...)

@@ -35,10 +35,9 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// world is a server and somebody enrolled with it.
+// world is a server that people can enroll with.
 type world struct {
 	*built.Server
-	alice built.Person
 }
 
 func newWorld(t *testing.T, flags ...string) *world {

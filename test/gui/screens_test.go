@@ -58,7 +58,8 @@ func (w *window) shown(name string) {
 	}
 }
 
-// fewer is a picture in its 256 commonest colours, a third of the bytes.
+// fewer is a picture in 256 colours, a third of the bytes: the commonest shade
+// of each of the commonest kinds of colour.
 func fewer(full image.Image) image.Image {
 	count := map[color.RGBA]int{}
 	r := full.Bounds()
@@ -68,12 +69,27 @@ func fewer(full image.Image) image.Image {
 			count[at(x, y)]++
 		}
 	}
-	order := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
-		return cmp.Or(count[b]-count[a], cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
-	})
+	commonest := func(count map[color.RGBA]int) []color.RGBA {
+		return slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+			return cmp.Or(count[b]-count[a], cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+		})
+	}
+	kind := func(c color.RGBA) color.RGBA { return color.RGBA{c.R >> 5, c.G >> 5, c.B >> 5, 0} }
+	kinds, best := map[color.RGBA]int{}, map[color.RGBA]color.RGBA{}
+	for _, c := range commonest(count) {
+		if _, ok := best[kind(c)]; !ok {
+			best[kind(c)] = c
+		}
+		kinds[kind(c)] += count[c]
+	}
 	var palette color.Palette
-	for _, c := range order[:min(256, len(order))] {
-		palette = append(palette, c)
+	for _, k := range commonest(kinds)[:min(len(kinds), 160)] {
+		palette = append(palette, best[k])
+	}
+	for _, c := range commonest(count) {
+		if len(palette) < 256 && !slices.Contains(palette, color.Color(c)) {
+			palette = append(palette, c)
+		}
 	}
 	index := map[color.RGBA]uint8{}
 	for c := range count {
@@ -243,7 +259,7 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.upload("gone.bin")
 	p.show("transfers")
 	p.job("gone.bin", "failed")
-	slow.Rate(crawl / 4)
+	slow.Rate(crawl / 8)
 	p.upload("running.bin")
 	p.upload(long)
 	p.upload("paused.bin")
@@ -422,10 +438,10 @@ func TestWireAndHandshake(t *testing.T) {
 	p.show("wire")
 	p.click("=Record and compare")
 	p.until("document.querySelector('#wire-verdict.good')")
-	clear := eval[int](p, "document.querySelectorAll('table .tone.bad').length")
+	plain := eval[int](p, "document.querySelectorAll('table .tone.bad').length")
 	hidden := eval[int](p, "document.querySelectorAll('table .tone.good').length")
-	if clear != 4 || hidden != 4 {
-		t.Errorf("%d of user, password, name and bytes are found without TLS, %d are hidden with it", clear, hidden)
+	if plain != 4 || hidden != 4 {
+		t.Errorf("%d of user, password, name and bytes are found without TLS, %d are hidden with it", plain, hidden)
 	}
 	marked := eval[string](p, "[...document.querySelectorAll('.sides > div:first-child mark')].map(e => e.innerText).join('')")
 	user := eval[string](p, `/name was "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)

@@ -17,21 +17,23 @@ export function collect(data) {
 
 async function walk(entries) {
   const all = []
-  const visit = async entry => {
-    const path = entry.fullPath.replace(/^\//, '')
-    if (entry.isFile) {
-      all.push({ path, file: await new Promise((ok, no) => entry.file(ok, no)) })
-      return
-    }
-    all.push({ path })
-    const reader = entry.createReader()
-    for (;;) {
-      const some = await new Promise((ok, no) => reader.readEntries(ok, no))
-      if (some.length === 0) return
-      for (const e of some) await visit(e)
+  const path = entry => entry.fullPath.replace(/^\//, '')
+  const some = async list => {
+    // The files of one answer at once: asked for one by one, ten thousand take long.
+    const files = list.filter(e => e.isFile)
+    const got = await Promise.all(files.map(e => new Promise((ok, no) => e.file(ok, no))))
+    files.forEach((e, i) => all.push({ path: path(e), file: got[i] }))
+    for (const folder of list.filter(e => !e.isFile)) {
+      all.push({ path: path(folder) })
+      const reader = folder.createReader()
+      for (;;) {
+        const next = await new Promise((ok, no) => reader.readEntries(ok, no))
+        if (next.length === 0) break
+        await some(next)
+      }
     }
   }
-  for (const e of entries) await visit(e)
+  await some(entries)
   return all
 }
 
@@ -41,7 +43,8 @@ let open = 0
 const stay = e => e.preventDefault()
 
 export async function spool(collecting, to) {
-  const list = await collecting
+  const looking = setTimeout(() => notice('info', t('gui.job.looking')), 400)
+  const list = await collecting.finally(() => clearTimeout(looking))
   if (list.length === 0) return
   const bytes = list.reduce((x, i) => x + (i.file?.size || 0), 0)
   const { id } = await post('spool', { to, files: list.filter(i => i.file).length, bytes })

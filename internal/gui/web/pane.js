@@ -83,13 +83,17 @@ export function usePane(side, begin) {
 function Crumbs({ pane, roots, home }) {
   const crumbs = pane.list?.path === pane.path ? pane.list.crumbs : []
   const label = pane.side === 'local' ? t('gui.files.local') : t('gui.files.remote')
+  // Below the home folder the path begins there: what lies above it is of no use.
+  const deep = home && home !== '/' && (pane.path === home || pane.path.startsWith(home + '/')) ? home.split('/').length - 1 : 0
+  const homeButton = home && html`<${Button} short icon="home" kind="quiet" label=${t('gui.files.home')} aria-current=${deep > 0 && deep === crumbs.length ? 'location' : undefined} onClick=${() => pane.open(home)} />`
   return html`<nav class="crumbs" aria-label=${t('gui.files.path', { side: label })}>
-    ${home && html`<${Button} short icon="home" kind="quiet" label=${t('gui.files.home')} onClick=${() => pane.open(home)} />`}
+    ${deep === 0 && homeButton}
     ${roots.map(r => html`<a href="#" onClick=${e => {
       e.preventDefault()
       pane.open(r)
     }}>${r === '/' ? (pane.side === 'remote' ? t('gui.files.mine') : '/') : r.slice(1)}</a>`)}
-    ${crumbs.map((c, i) => html`<span aria-hidden="true">›</span><a href="#" aria-current=${i === crumbs.length - 1 ? 'location' : undefined} onClick=${e => {
+    ${deep > 0 && homeButton}
+    ${crumbs.map((c, i) => i >= deep && html`<span aria-hidden="true">›</span><a href="#" aria-current=${i === crumbs.length - 1 ? 'location' : undefined} onClick=${e => {
       e.preventDefault()
       pane.open(c.path)
     }}><bdi>${c.name}</bdi></a>`)}</nav>`
