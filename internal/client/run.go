@@ -253,8 +253,12 @@ func (q *Queue) sample(j *job, now time.Time) {
 	default:
 		return
 	}
-	if d := now.Sub(j.lastTime).Seconds(); d > 0 && !j.lastTime.IsZero() {
-		rate := float64(max(moved-j.last, 0)) / d
+	d := now.Sub(j.lastTime)
+	if !j.lastTime.IsZero() && d < sampleEvery/2 {
+		return // what fills the first buffers is no speed
+	}
+	if !j.lastTime.IsZero() {
+		rate := float64(max(moved-j.last, 0)) / d.Seconds()
 		if j.Rate > 0 {
 			rate = rateWeight*rate + (1-rateWeight)*j.Rate
 		}

@@ -225,6 +225,7 @@ func TestManyNames(t *testing.T) {
 	p.patience(120)
 	p.until("document.querySelector('.job')")
 	found := time.Since(begin)
+	p.sees("Leave this page open until the files are taken over")
 	p.job("many", "running")
 	taken := time.Since(begin)
 	p.job("many", "done")
