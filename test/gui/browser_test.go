@@ -31,6 +31,9 @@ import (
 // patience is how long a page gets for what it does in milliseconds.
 const patience = 20 * time.Second
 
+// rebound is a name of somebody else's that leads to this machine.
+const rebound = "rebound.test"
+
 //go:embed testdata/axe.min.js
 var axe string
 
@@ -49,7 +52,7 @@ func startChromium() (*chromium, error) {
 	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("/usr/bin/chromium"), chromedp.UserDataDir(dir), chromedp.NoSandbox,
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("lang", "en"), chromedp.WindowSize(1200, 800),
+		chromedp.Flag("host-resolver-rules", "MAP "+rebound+" 127.0.0.1"), chromedp.Flag("lang", "en"), chromedp.WindowSize(1200, 800),
 	)...)
 	ctx, cancelBrowser := chromedp.NewContext(alloc)
 	c := &chromium{ctx, func() {
@@ -137,6 +140,16 @@ func (w *window) hear(ev any) {
 			w.faults = append(w.faults, ev.Entry.Text+" "+ev.Entry.URL)
 		}
 	}
+}
+
+// expected forgets what the console complained of so far, and says whether it
+// was something.
+func (w *window) expected() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	some := len(w.faults) > 0
+	w.faults = nil
+	return some
 }
 
 func (w *window) do(steps ...chromedp.Action[chromedp.Void]) {

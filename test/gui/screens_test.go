@@ -12,6 +12,8 @@ import (
 	"image/color"
 	"image/png"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -508,6 +510,54 @@ func TestExpiredStartAddress(t *testing.T) {
 	p.goTo(d.address + "/?again")
 	p.sees(`Run "hufu gui" again`)
 	p.audit("session over")
+}
+
+// TestHT21ForeignPagesReachNothing: a real browser, the session's own cookie and
+// key in it, and pages of other origins: a name bound to this machine, another
+// name of it, another port.
+func TestHT21ForeignPagesReachNothing(t *testing.T) {
+	w := newWorld(t)
+	d := sit(t, w.join(t, ""))
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.until("document.querySelector('main.login')")
+	key := eval[string](p, "localStorage.getItem('hufu-key')")
+	if len(key) != 26 {
+		t.Fatalf("the key is %q", key)
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(d.address, "http://"), ":")
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("elsewhere")) }))
+	t.Cleanup(other.Close)
+	q := p.another()
+	for _, from := range []string{"http://" + rebound + ":" + port + "/", "http://localhost:" + port + "/", other.URL + "/"} {
+		q.goTo(from)
+		if from != other.URL+"/" {
+			q.sees("This request was made under another name than the page's.")
+		} else {
+			q.sees("elsewhere")
+		}
+		for _, to := range []string{d.address, strings.TrimSuffix(from, "/")} {
+			for _, call := range []string{
+				"fetch(%s + '/api/state', {credentials: 'include', headers: {'X-Hufu-Key': %s}})",
+				"fetch(%s + '/api/state', {credentials: 'include', cache: %s && 'no-store'})",
+				"fetch(%s + '/api/logout', {method: 'POST', credentials: 'include', headers: {'Content-Type': 'application/json', 'X-Hufu-Key': %s}, body: '{}'})",
+				"fetch(%s + '/api/logout', {method: 'POST', credentials: 'include', headers: {'Content-Type': 'text/plain', 'X-Unknown': %s}, body: '{}'})",
+			} {
+				got, err := chromedp.Run(q.ctx, chromedp.Evaluate[string]("("+fmt.Sprintf(call, quote(to), quote(key))+").then(async r => r.status + ' ' + await r.text(), () => 'nothing')", chromedp.EvalAwaitPromise))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got != "nothing" && !strings.HasPrefix(got, "403 ") && got != "200 elsewhere" || strings.Contains(got, "profiles") {
+					t.Errorf("from %s: %s to %s: %s", from, call, to, got)
+				}
+			}
+		}
+	}
+	if !q.expected() { // the browser says of each that it was blocked
+		t.Error("nothing was blocked")
+	}
+	p.goTo(d.address + "/")
+	p.until("document.querySelector('main.login .proofs')")
 }
 
 // TestByKeyboardAlone: join, log in, upload, download and cancel without a mouse.
