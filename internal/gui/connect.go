@@ -1,6 +1,7 @@
 package gui
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"net/http"
@@ -20,8 +21,9 @@ type link struct {
 	remote  *client.Remote
 	profile string
 	plain   bool
-	entered bool  // logged in
-	lost    error // why the connection is away, nil while it is there
+	user    string // who has logged in to the teaching world; else the profile's
+	entered bool   // logged in
+	lost    error  // why the connection is away, nil while it is there
 }
 
 func (l *link) close() error {
@@ -73,7 +75,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
 	l := jsonLink{Profile: s.link.profile, Plain: s.link.plain, LoggedIn: entered, Turn: s.turn}
 	if s.link.remote != nil {
 		p := s.link.remote.Profile()
-		l.User, l.Device, l.Address = p.User, p.Device, p.Address
+		l.User, l.Device, l.Address = cmp.Or(s.link.user, p.User), p.Device, p.Address
 	}
 	s.mu.Unlock()
 	home := s.o.Home
@@ -260,6 +262,10 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	s.mu.Lock()
 	if s.link.remote == remote {
 		s.link.entered = who.LoggedIn == nil
+		if req.Plain {
+			s.link.user = req.User
+		}
+		l.User = cmp.Or(s.link.user, l.User)
 		s.stir()
 	}
 	l.Turn = s.turn

@@ -303,6 +303,7 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.fill("input[type=password]", "nothing secret")
 	p.click(".buttons .primary")
 	p.until("document.querySelector('main.files') && document.querySelector('.banner.danger')")
+	p.until("document.querySelector('.who bdi').innerText === 'pupil'") // not who the certificate is of
 	look(p, "files without TLS")
 }
 
