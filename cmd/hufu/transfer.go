@@ -77,6 +77,7 @@ func newPut(a *app) *cobra.Command {
 			}
 		}
 		return a.with(cmd.Context(), to, func(r *client.Remote) error {
+			r.WarmUp()
 			c, err := r.PreparePut(cmd.Context(), sources, to.path, to.slash)
 			if err != nil {
 				return err
@@ -113,12 +114,14 @@ func newGet(a *app) *cobra.Command {
 			return err
 		}
 		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+			r.WarmUp()
 			fetch := make([]client.Fetch, len(locs))
 			for i, l := range locs {
-				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
-				if _, err := r.Stat(cmd.Context(), l.path); err != nil {
+				e, err := r.Stat(cmd.Context(), l.path)
+				if err != nil {
 					return err
 				}
+				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash, Entry: &e}
 			}
 			c, err := r.PrepareGet(fetch, dst)
 			if err != nil {

@@ -96,18 +96,19 @@ func HasSlash(path string) bool {
 }
 
 // PreparePut settles where sources go: inside to when slash says that it is a
-// folder or when it is one, else to is the new name of the only source.
+// folder or when it is one, else to is the new name of the only source. The
+// folder is made if need be, once the sources are known to be there.
 func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, slash bool) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
-	there, err := r.Stat(ctx, to)
-	exists := err == nil
-	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
-		return fail(err)
-	}
-	inside := slash || exists && there.Kind == hufu.Folder
-	if exists && inside && there.Kind != hufu.Folder {
-		return fail(&hufu.Error{Op: "put", Path: to.Virtual(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to.Virtual()}})
+	inside, exists := slash, false
+	if !slash { // with a slash, making the folder tells as much
+		there, err := r.Stat(ctx, to)
+		if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+			return fail(err)
+		}
+		exists = err == nil
+		inside = exists && there.Kind == hufu.Folder
 	}
 	if !inside && len(sources) > 1 {
 		return fail(&hufu.Error{Op: "put", Path: to.Virtual(), Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to.Virtual()}})
@@ -115,6 +116,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	contents := false
 	for _, path := range sources {
 		s := transfer.Source{Far: to}
+		var err error
 		if HasSlash(path) {
 			s.Contents, contents = true, true
 			if i, err := os.Stat(path); err != nil || !i.IsDir() {
@@ -134,16 +136,34 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		}
 		c.Sources = append(c.Sources, s)
 	}
-	parent := to.Parent()
-	if inside || contents {
-		parent = to
-	}
-	if !parent.IsRoot() && (!exists || parent != to) {
-		if _, err := r.Mkdir(ctx, parent, 0o755, true); err != nil {
+	switch {
+	case slash, contents && !inside:
+		fresh, err := r.makeFolder(ctx, to)
+		if err != nil {
+			return fail(err)
+		}
+		for i := range c.Sources {
+			c.Sources[i].Fresh = fresh
+		}
+	case !exists:
+		if _, err := r.makeFolder(ctx, to.Parent()); err != nil {
 			return fail(err)
 		}
 	}
 	return c, nil
+}
+
+// makeFolder makes a folder with its parents, or finds it there: made says
+// which.
+func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err error) {
+	if p.IsRoot() {
+		return false, nil
+	}
+	made, err = r.Mkdir(ctx, p, 0o755, true)
+	if hufu.KindOf(err) == hufu.KindExists {
+		err = &hufu.Error{Op: "put", Path: p.Virtual(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": p.Virtual()}, Err: err}
+	}
+	return made, err
 }
 
 func missing(op, path string, err error, code string) error {
@@ -161,7 +181,8 @@ func missing(op, path string, err error, code string) error {
 // Fetch is one source of a get.
 type Fetch struct {
 	Path     hufu.Path
-	Contents bool // what is in the folder, not the folder itself
+	Contents bool        // what is in the folder, not the folder itself
+	Entry    *hufu.Entry // what stands there, if it is known already
 }
 
 // PrepareGet settles where sources go, as PreparePut does in the other
@@ -197,7 +218,7 @@ func (r *Remote) PrepareGet(sources []Fetch, to string) (*Copy, error) {
 		return fail(err)
 	}
 	for _, f := range sources {
-		s := transfer.Source{Side: root, Far: f.Path, Contents: f.Contents}
+		s := transfer.Source{Side: root, Far: f.Path, Contents: f.Contents, Entry: f.Entry}
 		if !f.Contents {
 			name := f.Path.Base()
 			if !inside {

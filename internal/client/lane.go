@@ -22,7 +22,7 @@ type lane struct {
 // (4 MiB in a round trip), and each starts slowly by itself.
 const (
 	nearLanes = 2
-	farLanes  = 8
+	farLanes  = 12
 	farFrom   = 5 * time.Millisecond
 )
 
@@ -37,25 +37,94 @@ func (r *Remote) Lanes(ctx context.Context) int {
 	return nearLanes
 }
 
-// Lane connects once more. The login travels in the same flight as the first
-// data: if it is not good, every request says so.
-func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
-	var l *lane
-	err := r.persist(ctx, func() error {
-		c, _, err := r.dial(ctx)
-		if err != nil {
-			return err
-		}
+// laneWindow is how many bytes of answers one lane asks for ahead, at first.
+const laneWindow = 4 << 20
+
+// warming is a lane that is being opened before somebody wants it.
+type warming struct {
+	ready chan struct{} // closed when l and err are set
+	l     *lane
+	err   error
+}
+
+// WarmUp begins to open the lanes that a transfer over a far link will want, so
+// that their round trips pass while the caller still asks what is there. Near,
+// and when it is not known how far, it does nothing. Close closes what nobody
+// has taken.
+func (r *Remote) WarmUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.control == nil || r.control.Way().RTT < farFrom || r.closed || len(r.warm) > 0 {
+		return
+	}
+	for range farLanes {
+		w := &warming{ready: make(chan struct{})}
+		r.warm = append(r.warm, w)
+		go func() { // ends with the dialling, by DialTimeout at the latest
+			w.l, w.err = r.openLane(context.Background())
+			close(w.ready)
+		}()
+	}
+}
+
+// warmed takes a lane that was opened ahead, nil if there is none.
+func (r *Remote) warmed(ctx context.Context) *lane {
+	for {
 		r.mu.Lock()
-		token, hello := r.token, r.hello
-		r.mu.Unlock()
-		if hello != nil {
-			c.Allow(int(hello.Requests), int(hello.Bytes)) // the same server named them before
+		if len(r.warm) == 0 {
+			r.mu.Unlock()
+			return nil
 		}
-		l = &lane{c}
-		return c.Send(r.helloMessage(token), nil, 0, func(session.Answer) {})
+		w := r.warm[0]
+		r.warm = r.warm[1:]
+		r.mu.Unlock()
+		select {
+		case <-w.ready:
+			if w.err == nil && w.l.c.Err() == nil {
+				return w.l
+			}
+		case <-ctx.Done():
+			go w.close()
+			return nil
+		}
+	}
+}
+
+func (w *warming) close() {
+	<-w.ready
+	if w.err == nil {
+		_ = w.l.Close()
+	}
+}
+
+// Lane connects once more.
+func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
+	if l := r.warmed(ctx); l != nil {
+		return l, nil
+	}
+	var l *lane
+	err := r.persist(ctx, func() (err error) {
+		l, err = r.openLane(ctx)
+		return err
 	})
 	return l, err
+}
+
+// openLane connects. The login travels in the same flight as the first data: if
+// it is not good, every request says so.
+func (r *Remote) openLane(ctx context.Context) (*lane, error) {
+	c, _, err := r.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	token, hello := r.token, r.hello
+	r.mu.Unlock()
+	if hello != nil {
+		c.Allow(int(hello.Requests), int(hello.Bytes)) // the same server named them before
+		c.Share(laneWindow)
+	}
+	return &lane{c}, c.Send(r.helloMessage(token), nil, 0, func(session.Answer) {})
 }
 
 func lost(a session.Answer) error {

@@ -62,6 +62,7 @@ type Remote struct {
 	hello   *frame.HelloAnswer
 	state   *tls.ConnectionState
 	token   []byte
+	warm    []*warming
 	lost    time.Time // since when there is no connection, zero while there is
 	closed  bool
 }
@@ -158,6 +159,9 @@ func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	d := net.Dialer{}
 	d.SetMultipathTCP(false)
 	raw, err := d.DialContext(ctx, "tcp", address)
+	if errors.Is(err, context.Canceled) {
+		return nil, &hufu.Error{Op: "connect", Path: address, Kind: hufu.KindCanceled, Err: err}
+	}
 	if err != nil {
 		code := "cannot_connect"
 		if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
@@ -365,6 +369,10 @@ func (r *Remote) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	for _, w := range r.warm {
+		go w.close()
+	}
+	r.warm = nil
 	if r.control != nil {
 		return r.control.Close()
 	}

@@ -259,7 +259,9 @@ func (b *Batch) Discard() {
 func (b *Batch) Commit(ctx context.Context) []disk.Result {
 	done := make(map[*disk.Store][]disk.Result, len(b.batches))
 	for st, db := range b.batches {
-		done[st] = db.Commit(ctx)
+		if db.Len() > 0 {
+			done[st] = db.Commit(ctx)
+		}
 	}
 	results := make([]disk.Result, len(b.slots))
 	for i, s := range b.slots {
@@ -271,7 +273,6 @@ func (b *Batch) Commit(ctx context.Context) []disk.Result {
 		}
 	}
 	b.slots, b.bytes = b.slots[:0], 0
-	clear(b.batches)
 	return results
 }
 

@@ -34,6 +34,7 @@ type Client struct {
 	asked   int
 	maxReq  int
 	maxAsk  int
+	window  int   // as maxAsk, and below it as long as others are to have their share
 	err     error // why the connection ended, set once
 	failing error // what writing met first; the reader finds out why
 	waiting int   // goroutines about to write: whoever is last flushes
@@ -45,6 +46,7 @@ type Client struct {
 type pending struct {
 	want  frame.Type
 	bytes int
+	sent  time.Time
 	fn    func(Answer)
 }
 
@@ -55,7 +57,7 @@ type pending struct {
 func NewClient(conn net.Conn, stream *Stream, codec *frame.Codec, judge func(error) error) *Client {
 	c := &Client{
 		wire: newWire(conn, stream, codec), onRead: judge, done: make(chan struct{}),
-		maxReq: 64, maxAsk: frame.MaxRaw, // until hello is answered
+		maxReq: 64, maxAsk: frame.MaxRaw, window: frame.MaxRaw, // until hello is answered
 	}
 	c.cond = sync.NewCond(&c.qmu)
 	go c.reader()
@@ -68,7 +70,25 @@ func (c *Client) Allow(requests, bytes int) {
 	c.qmu.Lock()
 	defer c.qmu.Unlock()
 	c.maxReq, c.maxAsk = min(requests, MaxRequests), min(bytes, MaxAsked)
+	c.window = c.maxAsk
 	c.cond.Broadcast()
+}
+
+// Share asks for so many bytes ahead at first, instead of all that Allow
+// allows: one of several connections that asked for everything would leave
+// nothing to the others. It asks for more when answers come as fast as the
+// network's round trip lets them, which says that more could be under way.
+func (c *Client) Share(bytes int) {
+	c.qmu.Lock()
+	defer c.qmu.Unlock()
+	c.window = min(bytes, c.maxAsk)
+}
+
+// widen is told of an answer; the caller holds qmu.
+func (c *Client) widen(p pending) {
+	if c.window < c.maxAsk && p.bytes > 0 && time.Since(p.sent) < 2*c.stream.Way().RTT {
+		c.window = min(c.window+p.bytes, c.maxAsk)
+	}
 }
 
 // Send writes a request and returns when its bytes may be reused; fn gets each
@@ -99,10 +119,11 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 		defer c.qmu.Unlock()
 		return c.err
 	}
+	now := time.Now()
 	if len(c.queue) == 0 {
-		c.since = time.Now()
+		c.since = now
 	}
-	c.queue = append(c.queue, pending{m.Type(), answerBytes, fn})
+	c.queue = append(c.queue, pending{m.Type(), answerBytes, now, fn})
 	c.asked += answerBytes
 	c.qmu.Unlock()
 	if err := c.put(raw); err != nil {
@@ -113,7 +134,7 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 
 // full says whether the bounds leave no room; the caller holds qmu.
 func (c *Client) full(answerBytes int) bool {
-	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.maxAsk
+	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.window
 }
 
 // Flush sends what Send left in buffers.
@@ -317,6 +338,7 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 		c.queue[0] = pending{} // lets go of fn
 		c.queue = c.queue[1:]
 		c.asked -= p.bytes
+		c.widen(p)
 		c.cond.Broadcast()
 		c.qmu.Unlock()
 	}

@@ -16,7 +16,7 @@ import (
 
 // queueBytes is how much raw data of requests may wait for their handler on
 // one connection.
-const queueBytes = 3 * frame.MaxRaw
+const queueBytes = 2 * frame.MaxRaw
 
 // Request is one call at the serving end. Raw is valid until it is answered.
 type Request struct {

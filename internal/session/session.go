@@ -37,11 +37,18 @@ const (
 	flushEvery = 100 * time.Millisecond
 )
 
-// smallRaw is the size up to which raw bytes get a buffer of their own instead
-// of a chunk from the pool.
-const smallRaw = 32 << 10
+// Raw bytes come into buffers that are used again, of three sizes: most files
+// are small, and a thousand of them may wait for their handler.
+const (
+	tinyRaw  = 4 << 10
+	smallRaw = 32 << 10
+)
 
-var chunkPool = sync.Pool{New: func() any { return new([frame.MaxRaw]byte) }}
+var (
+	tinyPool  = sync.Pool{New: func() any { return new([tinyRaw]byte) }}
+	smallPool = sync.Pool{New: func() any { return new([smallRaw]byte) }}
+	chunkPool = sync.Pool{New: func() any { return new([frame.MaxRaw]byte) }}
+)
 
 // wire is what both ends share: a stream, TLS or nothing above it, and framing
 // above that.
@@ -145,26 +152,38 @@ func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message,
 	return h, m, err
 }
 
-// raw is a buffer with the raw bytes of one frame.
+// raw is a buffer with the raw bytes of one frame. One of the arrays holds
+// them, from its pool.
 type raw struct {
 	data  []byte
-	chunk *[frame.MaxRaw]byte // from the pool, or nil
+	tiny  *[tinyRaw]byte
+	small *[smallRaw]byte
+	chunk *[frame.MaxRaw]byte
 }
 
 func (r *raw) free() {
-	if r.chunk != nil {
+	switch {
+	case r.tiny != nil:
+		tinyPool.Put(r.tiny)
+	case r.small != nil:
+		smallPool.Put(r.small)
+	case r.chunk != nil:
 		chunkPool.Put(r.chunk)
-		r.chunk = nil
 	}
-	r.data = nil
+	*r = raw{}
 }
 
-// cost is what the buffer takes of the memory allowed for a connection.
+// rawCost is what the buffer takes of the memory allowed for a connection.
 func rawCost(n int) int {
-	if n > smallRaw {
-		return frame.MaxRaw
+	switch {
+	case n == 0:
+		return 0
+	case n <= tinyRaw:
+		return tinyRaw
+	case n <= smallRaw:
+		return smallRaw
 	}
-	return n
+	return frame.MaxRaw
 }
 
 func (w *wire) readRaw(n int) (raw, error) {
@@ -172,11 +191,15 @@ func (w *wire) readRaw(n int) (raw, error) {
 	switch {
 	case n == 0:
 		return r, nil
-	case n > smallRaw:
+	case n <= tinyRaw:
+		r.tiny = tinyPool.Get().(*[tinyRaw]byte)
+		r.data = r.tiny[:n]
+	case n <= smallRaw:
+		r.small = smallPool.Get().(*[smallRaw]byte)
+		r.data = r.small[:n]
+	default:
 		r.chunk = chunkPool.Get().(*[frame.MaxRaw]byte)
 		r.data = r.chunk[:n]
-	default:
-		r.data = make([]byte, n)
 	}
 	if _, err := io.ReadFull(w.br, r.data); err != nil {
 		r.free()

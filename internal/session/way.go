@@ -13,6 +13,10 @@ import (
 // eight connections moved 95 MiB/s with it and 3.6 with CUBIC.
 const farAway = 5 * time.Millisecond
 
+// farUnsent is how many bytes a connection over a far link may hold that are not
+// on their way yet.
+const farUnsent = 512 << 10
+
 // Way is what is known of the network between both ends.
 type Way struct {
 	RTT        time.Duration // shortest round trip so far, 0 if not known
@@ -33,6 +37,7 @@ func look(c net.Conn) Way {
 		w.Congestion = steer(c, "cubic", "reno")
 	case w.RTT >= farAway:
 		w.Congestion = steer(c, "bbr")
+		unsent(c, farUnsent)
 	default:
 		w.Congestion = steer(c)
 	}

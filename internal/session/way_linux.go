@@ -36,6 +36,12 @@ func steer(c net.Conn, names ...string) (inForce string) {
 	return inForce
 }
 
+// unsent bounds what the kernel takes from us before it can send it. Work that
+// waits in one connection's buffer is lost to the others.
+func unsent(c net.Conn, bytes int) {
+	control(c, func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes) })
+}
+
 func control(c net.Conn, do func(fd int)) {
 	s, ok := c.(syscall.Conn)
 	if !ok {

@@ -60,7 +60,12 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 			continue
 		}
 		var err error
-		if p.source, err = e.far.Stat(ctx, s.Far); err == nil {
+		if s.Entry != nil {
+			p.source = *s.Entry
+		} else {
+			p.source, err = e.far.Stat(ctx, s.Far)
+		}
+		if err == nil {
 			p.target, err = nearStat(s.Side)
 		}
 		if err != nil {

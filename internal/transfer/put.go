@@ -26,6 +26,10 @@ type Source struct {
 	Far hufu.Path
 	// Contents means what is in the folder, not the folder itself.
 	Contents bool
+	// Fresh says that the folder at the far side was just made: nothing is in it.
+	Fresh bool
+	// Entry is what stands at the far side, for a get, if it is known already.
+	Entry *hufu.Entry
 }
 
 // Put copies sources to the far side. The error is what ended the transfer as
@@ -41,30 +45,48 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 	var first []folderJob
 	var metaMu sync.Mutex
 	var metas []folderMeta
+	var making sync.WaitGroup
+	slots := make(chan struct{}, 2*planners)
+	made := func(p pair) { e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made}) }
 	planFolder := func(p pair) (folderJob, bool) {
-		made, err := e.far.Mkdir(ctx, p.far, p.source.Mode|0o700, false)
-		if err != nil {
-			e.fail(p, err)
-			return folderJob{}, false
+		fresh := p.target == nil
+		switch {
+		case fresh:
+			// Nothing waits for the answer: what is put below makes the folder as
+			// well, whichever comes first.
+			slots <- struct{}{}
+			making.Go(func() {
+				defer func() { <-slots }()
+				if _, err := e.far.Mkdir(ctx, p.far, p.source.Mode|0o700, true); err != nil {
+					e.fail(p, err)
+					return
+				}
+				made(p)
+			})
+		case p.target.Kind != hufu.Folder:
+			if created, err := e.far.Mkdir(ctx, p.far, p.source.Mode|0o700, false); err != nil {
+				e.fail(p, err)
+				return folderJob{}, false
+			} else if created { // what stood there has gone
+				fresh = true
+				made(p)
+			}
 		}
-		if made {
-			e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made})
-		}
-		if made || p.target == nil || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
+		if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
 			metaMu.Lock()
-			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, made})
+			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, fresh})
 			metaMu.Unlock()
 		}
-		return folderJob{p, made}, true
+		return folderJob{p, fresh}, true
 	}
 	for _, s := range sources {
 		if s.Contents {
-			first = append(first, folderJob{pair: pair{near: s.Side, far: s.Far}})
+			first = append(first, folderJob{pair{near: s.Side, far: s.Far}, s.Fresh})
 			continue
 		}
 		p := pair{near: s.Side, far: s.Far}
 		var err error
-		if p.source, err = s.Store.Stat(s.Path); err == nil {
+		if p.source, err = s.Store.Stat(s.Path); err == nil && !s.Fresh {
 			p.target, err = e.farStat(ctx, s.Far)
 		}
 		if err != nil {
@@ -128,6 +150,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		}
 	})
 	return func(whole bool) {
+		making.Wait()
 		if whole {
 			e.setFolders(ctx, metas)
 		}
