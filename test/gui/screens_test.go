@@ -696,17 +696,17 @@ func TestFirstPaint(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	slices.SortFunc(events, func(a, b traceEvent) int { return cmp.Compare(a.TS, b.TS) })
-	var begin float64
-	told := map[string]float64{}
+	begin, told := map[string]float64{}, map[string]float64{}
 	for _, e := range events {
+		id := e.Args.Data.Navigation
 		switch e.Name {
-		case "navigationStart":
-			if strings.HasPrefix(e.Args.Data.URL, d.address) { // the last one: the start address leads on
-				begin, told = e.TS, map[string]float64{}
+		case "navigationStart": // not of the start address, which only leads on
+			if strings.HasPrefix(e.Args.Data.URL, d.address+"/") && !strings.HasPrefix(e.Args.Data.URL, d.address+"/start") {
+				begin[id] = e.TS
 			}
 		case "firstPaint", "firstContentfulPaint":
-			if _, ok := told[e.Name]; !ok && begin > 0 {
-				told[e.Name] = (e.TS - begin) / 1000
+			if at, ok := begin[id]; ok {
+				told[e.Name] = (e.TS - at) / 1000
 			}
 		}
 	}
@@ -721,7 +721,8 @@ type traceEvent struct {
 	TS   float64 `json:"ts"` // microseconds
 	Args struct {
 		Data struct {
-			URL string `json:"documentLoaderURL"`
+			URL        string `json:"documentLoaderURL"`
+			Navigation string `json:"navigationId"`
 		} `json:"data"`
 	} `json:"args"`
 }
