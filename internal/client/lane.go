@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"hufu"
@@ -17,24 +18,28 @@ type lane struct {
 	c *session.Client
 }
 
-// Lanes that carry bytes, by the round trip to the server. Near, two keep both
-// ends busy. Far, one connection is bound to what the kernel keeps unanswered
-// (4 MiB in a round trip), and each starts slowly by itself.
+// Lanes, by the round trip to the server. Near, two lanes of small files let
+// one go on while the other's group is made durable; the chunks of a large file
+// want as many as there are cores to encrypt and hash beside what else is to be
+// done: on two cores a second one costs a tenth more and brings nothing. Far,
+// one connection is bound to what the kernel keeps unanswered (4 MiB in a round
+// trip), and each starts slowly by itself.
 const (
 	nearLanes = 2
 	farLanes  = 12
 	farFrom   = 5 * time.Millisecond
 )
 
-// Lanes is how many lanes are worth their cost on the way to the server.
-func (r *Remote) Lanes(ctx context.Context) int {
+// Lanes is how many lanes are worth their cost on the way to the server, and
+// how many of them should carry chunks of large files.
+func (r *Remote) Lanes(ctx context.Context) (all, bulk int) {
 	_, _ = r.Connect(ctx) // whoever needs the connection meets the error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.control != nil && r.control.Way().RTT >= farFrom {
-		return farLanes
+		return farLanes, farLanes
 	}
-	return nearLanes
+	return nearLanes, max(1, min(nearLanes, runtime.GOMAXPROCS(0)/2))
 }
 
 // laneWindow is how many bytes of answers one lane asks for ahead, at first.

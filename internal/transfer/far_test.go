@@ -290,7 +290,7 @@ func (w *world) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.D
 	return e, err
 }
 
-func (*world) Lanes(context.Context) int { return 2 }
+func (*world) Lanes(context.Context) (all, bulk int) { return 2, 2 }
 
 func (w *world) Abandon(ctx context.Context, upload string) error {
 	return w.control(ctx, "abandon", hufu.Path{}, func() error {

@@ -55,11 +55,25 @@ func TestFaults(t *testing.T) {
 		n   int64
 		err error
 	}{
-		{"put", 1, errLoseLane}, {"put", 3, errLoseLane}, {"range", 1, errLoseLane}, {"range", 4, errLoseLane},
-		{"get", 1, errLoseLane}, {"get", 3, errLoseLane}, {"read", 1, errLoseLane}, {"read", 4, errLoseLane},
-		{"commit", 1, errLoseLane}, {"commit", 2, errLoseLane}, {"open", 1, errLoseLane}, {"mkdir", 2, errLoseLane}, {"setmeta", 1, errLoseLane},
-		{"list", 1, errLoseLane}, {"stat", 1, errLoseLane},
-		{"range", 2, unknown}, {"commit", 1, unknown}, {"commit", 1, incomplete}, {"range", 1, failed(hufu.KindNotFound, "upload_gone")},
+		{"put", 1, errLoseLane},
+		{"put", 3, errLoseLane},
+		{"range", 1, errLoseLane},
+		{"range", 4, errLoseLane},
+		{"get", 1, errLoseLane},
+		{"get", 3, errLoseLane},
+		{"read", 1, errLoseLane},
+		{"read", 4, errLoseLane},
+		{"commit", 1, errLoseLane},
+		{"commit", 2, errLoseLane},
+		{"open", 1, errLoseLane},
+		{"mkdir", 2, errLoseLane},
+		{"setmeta", 1, errLoseLane},
+		{"list", 1, errLoseLane},
+		{"stat", 1, errLoseLane},
+		{"range", 2, unknown},
+		{"commit", 1, unknown},
+		{"commit", 1, incomplete},
+		{"range", 1, failed(hufu.KindNotFound, "upload_gone")},
 	} {
 		for _, after := range []bool{false, true} {
 			if after && !errors.Is(c.err, errLoseLane) {
@@ -128,51 +142,6 @@ func TestSmallBeforeLargeOnOneLane(t *testing.T) {
 	}
 	if string(dst.content("small")) != "small" || len(dst.content("large")) != 2*hufu.ChunkSize {
 		t.Error("not all arrived")
-	}
-}
-
-// TestOneFileIsOnlyOneFile: what is wrong with one of many is told of that one.
-func TestOneFileIsOnlyOneFile(t *testing.T) {
-	t.Parallel()
-	full := failed(hufu.KindQuota, "disk_full")
-	w, src := newWorld(), newNear(t)
-	for name, data := range contents() {
-		src.write(name, data)
-	}
-	if err := syscall.Mkfifo(filepath.Join(src.dir, "a", "fifo"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/etc/passwd", filepath.Join(src.dir, "a", "link")); err != nil {
-		t.Fatal(err)
-	}
-	w.fault = func(op string, p hufu.Path, after bool) error {
-		switch {
-		case after:
-		case op == "put" && p.String() == "a/one", op == "commit" && p.String() == "a/large":
-			return full
-		case op == "list": // seen, and then no longer there
-			_ = os.Remove(filepath.Join(src.dir, "gone"))
-		case op == "stat":
-			src.write("gone", []byte("x"))
-		}
-		return nil
-	}
-	src.write("gone", []byte("x"))
-	told, err := put(t.Context(), w, Options{}, []Source{src.one("a", "a"), src.one("large", "large"), src.one("chunk", "chunk"), src.one("empty", "empty")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := told.of(Failed); !slices.Equal(got, []string{"a/large", "a/one"}) || told.codes() != "disk_full" {
-		t.Errorf("failed: %v %s", got, told.codes())
-	}
-	if got := told.of(Transferred); !slices.Equal(got, []string{"a/b/two", "a/link", "chunk", "empty", "large"}) {
-		t.Errorf("transferred: %v", got)
-	}
-	if got := told.of(Skipped); !slices.Equal(got, []string{"a/fifo"}) {
-		t.Errorf("skipped: %v", got)
-	}
-	if l := w.things["a/link"]; l == nil || l.Kind != hufu.Link || l.Target != "/etc/passwd" {
-		t.Errorf("the link arrived as %+v", l)
 	}
 }
 
@@ -442,12 +411,12 @@ func TestTakeCostsNothing(t *testing.T) {
 	q := newQueue()
 	q.addLarge(l)
 	for i := range int64(1000) {
-		if task, ok := q.next(false, false); !ok || task.index != i {
+		if task, ok := q.next(chunksFirst, false); !ok || task.index != i {
 			t.Fatalf("chunk %d is %d, %v", i, task.index, ok)
 		}
 	}
 	q.finished(task{it: &item{large: l}, index: 7}, true, nil)
-	if task, _ := q.next(false, false); task.index != 7 {
+	if task, _ := q.next(chunksFirst, false); task.index != 7 {
 		t.Errorf("a lost chunk comes back as %d", task.index)
 	}
 }

@@ -32,8 +32,9 @@ type Far interface {
 	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
 	Abandon(ctx context.Context, upload string) error
 	Lane(ctx context.Context) (Lane, error)
-	// Lanes is how many lanes are worth their cost on the way there.
-	Lanes(ctx context.Context) int
+	// Lanes is how many lanes are worth their cost on the way there, and how
+	// many of them should carry chunks of large files.
+	Lanes(ctx context.Context) (all, bulk int)
 }
 
 // Upload is an unfinished upload at the far side: its id and the chaining
@@ -134,6 +135,7 @@ type Engine struct {
 	askMu    sync.Mutex
 	fatal    context.CancelCauseFunc
 	written  *nameSet
+	noChunks int            // so many lanes, the first ones, carry no chunks
 	answered atomic.Int64   // answers that lanes have brought
 	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
 
