@@ -99,23 +99,28 @@ func device(name, address, peer string) (int, error) {
 // deviceInNewNamespace does so on a thread that has left for a new namespace.
 // The thread ends with its goroutine; a descriptor keeps the namespace.
 func deviceInNewNamespace(name, address, peer string) (fd int, path string, err error) {
-	done := make(chan struct{})
+	type made struct {
+		fd   int
+		path string
+		err  error
+	}
+	done := make(chan made)
 	go func() {
-		defer close(done)
 		runtime.LockOSThread()
-		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			err = fmt.Errorf("make a network namespace: %w", err)
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- made{err: fmt.Errorf("make a network namespace: %w", err)}
 			return
 		}
-		var ns int
-		if ns, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		ns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			done <- made{err: err}
 			return
 		}
-		path = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns)
-		fd, err = device(name, address, peer)
+		fd, err := device(name, address, peer)
+		done <- made{fd, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns), err}
 	}()
-	<-done
-	return fd, path, err
+	m := <-done
+	return m.fd, m.path, m.err
 }
 
 // sleepUntil is more exact than a timer of the runtime, which may be a

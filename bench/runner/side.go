@@ -102,7 +102,7 @@ func (s *side) pids() []int {
 
 func numbers(text []byte) []int {
 	var list []int
-	for _, f := range bytes.Fields(text) {
+	for f := range bytes.FieldsSeq(text) {
 		if n, err := strconv.Atoi(string(f)); err == nil {
 			list = append(list, n)
 		}

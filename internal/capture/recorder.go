@@ -185,7 +185,7 @@ func save(path, code string, write func(io.Writer) error) error {
 
 // open registers a connection and its TCP handshake.
 func (r *Recorder) open(c net.Conn) *flow {
-	f := &flow{isn: [2]uint32{rand.Uint32(), rand.Uint32()}}
+	f := &flow{isn: [2]uint32{rand.Uint32(), rand.Uint32()}} //nolint:gosec // where a picture of a connection begins to count
 	r.mu.Lock()
 	n := r.flows
 	r.flows++

@@ -130,8 +130,11 @@ func (p *Profile) stateFile(name string) string {
 	return filepath.Join(p.dirs.State, "profiles", p.Name, name)
 }
 
+// journals is the name of that folder in the state folder.
+const journals = "journals"
+
 // Journals is the folder for journals of unfinished downloads.
-func (p *Profile) Journals() string { return filepath.Join(p.dirs.State, "journals") }
+func (p *Profile) Journals() string { return filepath.Join(p.dirs.State, journals) }
 
 // Dirs are the folders the profile lives in.
 func (p *Profile) Dirs() Dirs { return p.dirs }

@@ -15,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"hufu"
+	"hufu/internal/blob/disk"
 	"hufu/internal/transfer"
 )
 
@@ -224,9 +225,40 @@ func (q *Queue) Cancel(id string) error {
 		default:
 			q.end(j, JobCanceled, nil)
 			j.dropSpool()
+			return q.discard(j)
 		}
 		return nil
 	})
+}
+
+// discard removes from this machine what has arrived of a get that is not
+// running. What a put has sent the server forgets by itself.
+func (q *Queue) discard(j *job) error {
+	if j.Put {
+		return nil
+	}
+	to, err := filepath.Abs(j.To)
+	if err != nil {
+		return &hufu.Error{Op: "find folder", Path: j.To, Kind: hufu.KindUsage, Err: err}
+	}
+	s, err := disk.Open(to, disk.Options{Uploads: filepath.Join(q.o.Dirs.State, journals)})
+	if err != nil {
+		return nil //nolint:nilerr // the folder is gone, and with it what was in it
+	}
+	defer func() { _ = s.Close() }()
+	for _, source := range j.Sources {
+		p, err := hufu.ParsePath(source)
+		if err == nil {
+			p, err = hufu.Path{}.Join(p.Base())
+		}
+		if err == nil {
+			err = s.Discard(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Dismiss forgets a job that is over; with an empty id all that went well.

@@ -42,7 +42,7 @@ func newHouse(t testing.TB, shared ...string) *house {
 // extended attributes: durability is tested elsewhere.
 func memory(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "hufu-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "hufu-test-") //nolint:usetesting // not where TempDir is
 	if err != nil {
 		return t.TempDir()
 	}

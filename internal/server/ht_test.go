@@ -57,7 +57,7 @@ func dial(t *testing.T, address string) net.Conn {
 func dialTLS(t *testing.T, address string, alpn ...string) (*wire, error) {
 	t.Helper()
 	raw := dial(t, address)
-	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: alpn}) //nolint:gosec // a stranger
+	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: alpn}) // a stranger
 	w := speak(t, c)
 	return w, c.HandshakeContext(t.Context())
 }

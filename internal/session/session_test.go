@@ -221,14 +221,12 @@ func TestBoundsHoldWhenWritingFails(t *testing.T) {
 		c := dial(deaf{near})
 		start := time.Now()
 		lost, sent := 0, 0
-		for {
-			if c.Send(put(), make([]byte, 1000), 0, func(a Answer) {
-				if a.Lost {
-					lost++
-				}
-			}) != nil {
-				break
+		answered := func(a Answer) {
+			if a.Lost {
+				lost++
 			}
+		}
+		for c.Send(put(), make([]byte, 1000), 0, answered) == nil {
 			if sent++; sent > 1000 {
 				t.Fatal("no bound")
 			}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ErrDiscard, as the cause of a context's end, says that the transfer is given
+// ErrDiscard as the cause of a context's end, says that the transfer is given
 // up for good: what has arrived of unfinished files is removed at both ends
 // instead of kept for resuming.
 var ErrDiscard = errors.New("transfer given up")

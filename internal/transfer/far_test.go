@@ -229,8 +229,8 @@ func (w *world) Digest(ctx context.Context, p hufu.Path) (e hufu.Entry, err erro
 		if t == nil || t.Kind != hufu.File {
 			return failed(hufu.KindNotFound, "")
 		}
-		if t.Entry.Digest.IsZero() { // keeping it makes another version
-			t.Entry.Digest, t.Version = digest.Sum(t.data), w.version()
+		if t.Digest.IsZero() { // keeping it makes another version
+			t.Digest, t.Version = digest.Sum(t.data), w.version()
 		}
 		e = t.Entry
 		return nil
@@ -535,7 +535,7 @@ func nearWith(t testing.TB, hook func(string) error) *near {
 // durability is tested elsewhere.
 func memory(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "hufu-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "hufu-test-") //nolint:usetesting // not where TempDir is
 	if err != nil {
 		return t.TempDir()
 	}

@@ -3,6 +3,7 @@ package transfer
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,12 +42,7 @@ func TestFreeName(t *testing.T) {
 	t.Parallel()
 	taken := func(names ...string) func(string) bool {
 		return func(s string) bool {
-			for _, n := range names {
-				if n == s {
-					return true
-				}
-			}
-			return false
+			return slices.Contains(names, s)
 		}
 	}
 	for _, c := range []struct {
@@ -113,7 +109,7 @@ func TestComparingMakesAnotherVersion(t *testing.T) {
 		theirs, mine := noise(size, 1), noise(size, 2)
 		unknown := func() {
 			w.set("f", theirs, someTime, "")
-			w.things["f"].Entry.Digest = hufu.Digest{}
+			w.things["f"].Digest = hufu.Digest{}
 		}
 		unknown()
 		n.write("f", mine)

@@ -3,6 +3,7 @@
 package built
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -151,7 +152,7 @@ func (s *Slow) carry(c net.Conn) {
 					err = e
 				}
 				if err != nil {
-					if half, ok := way[1].(*net.TCPConn); ok && err == io.EOF {
+					if half, ok := way[1].(*net.TCPConn); ok && errors.Is(err, io.EOF) {
 						_ = half.CloseWrite()
 						return
 					}

@@ -63,7 +63,7 @@ func newWorld(t *testing.T, size int64) *world {
 	w := &world{T: t, size: size}
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
-	w.random = rand.New(rand.NewPCG(uint64(seed), 0)) //nolint:gosec // moments, not secrets
+	w.random = rand.New(rand.NewPCG(uint64(seed), 0))
 	var err error
 	w.server, err = built.NewServer(bin, filepath.Join(dir, "data"))
 	w.must(err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,10 +162,8 @@ func (w *world) whole(path string, versions ...string) bool {
 		return false
 	}
 	sum := w.b3sum(path)
-	for _, v := range versions {
-		if sum == v {
-			return true
-		}
+	if slices.Contains(versions, sum) {
+		return true
 	}
 	w.Errorf("%s is there and is no version of its source", path)
 	return true

@@ -30,7 +30,6 @@ type site struct {
 	t      *testing.T
 	hufud  string
 	data   string
-	log    *bufio.Scanner
 	server *exec.Cmd
 }
 

@@ -263,7 +263,29 @@ func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	return len(stale) + n, err
 }
 
-// expireForeign does the same for the journals of other trees.
+// Discard removes the unfinished uploads to path and to everything below it that
+// nobody has open.
+func (s *Store) Discard(path hufu.Path) error {
+	s.reg.mu.Lock()
+	if err := s.loadLocked(); err != nil {
+		s.reg.mu.Unlock()
+		return err
+	}
+	var given []*pending
+	for id, p := range s.reg.byID {
+		if p.refs == 0 && p.key.Path.Below(path) {
+			delete(s.reg.byID, id)
+			given = append(given, p)
+		}
+	}
+	s.reg.mu.Unlock()
+	for _, p := range given {
+		p.discard()
+	}
+	return nil
+}
+
+// expireForeign is Expire for the journals of other trees.
 func (s *Store) expireForeign(limit time.Time) (int, error) {
 	var stale []*pending
 	err := s.eachJournal(false, func(name string, h *header) {

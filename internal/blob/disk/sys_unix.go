@@ -271,5 +271,5 @@ func openLimit() int64 {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
 		return 256
 	}
-	return int64(min(r.Cur, 1<<30)) //nolint:gosec // bounded
+	return int64(min(r.Cur, 1<<30))
 }

@@ -60,7 +60,7 @@ export function Transfers() {
   const bytes = live.reduce((x, j) => x + j.bytes, 0)
   const done = live.reduce((x, j) => x + Math.max(0, j.bytes_done), 0)
   const speed = live.reduce((x, j) => x + j.rate, 0)
-  const cancel = (j, name) => setAsk(html`<${Confirm} danger title=${t('gui.cancel.title')} text=${j.state === 'paused' ? t('gui.cancel.paused', { name }) : t('gui.cancel.text', { name })} yes=${t('gui.cancel.button')}
+  const cancel = (j, name) => setAsk(html`<${Confirm} danger title=${t('gui.cancel.title')} text=${j.state === 'paused' && j.op === 'put' ? t('gui.cancel.paused', { name }) : t('gui.cancel.text', { name })} yes=${t('gui.cancel.button')}
     onClose=${() => setAsk(null)} onYes=${async () => {
       await post('jobs/act', { id: j.id, act: 'cancel' })
       setAsk(null)
