@@ -37,7 +37,7 @@ func newRun(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&open, "open", true, a.Cat.T("hufud.run.flag.open"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
-		password, err := a.prepare(ctx)
+		password, fresh, err := a.prepare(ctx)
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func newRun(a *app) *cobra.Command {
 		defer cancel(nil)
 		o.ready = func(address, teach string) {
 			go func() {
-				if err := a.welcome(ctx, address, teach, password, o.logFile, open); err != nil {
+				if err := a.welcome(ctx, welcome{address: address, teach: teach, password: password, fresh: fresh, log: o.logFile, open: open}); err != nil {
 					failed <- err
 					cancel(err)
 				}
@@ -66,51 +66,61 @@ func newRun(a *app) *cobra.Command {
 	return cmd
 }
 
-// prepare makes the data folder and the first user, or finds them there. The
-// password is empty if it was shown at an earlier start and its file is gone.
-func (a *app) prepare(ctx context.Context) (string, error) {
+// prepare makes the data folder and the first user, or finds them there; fresh
+// says that the password is new. It is empty if it was shown at an earlier
+// start and its file is gone.
+func (a *app) prepare(ctx context.Context) (password string, fresh bool, err error) {
 	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); errors.Is(err, os.ErrNotExist) {
 		if err := ca.Init(ctx, a.data, ca.InitOptions{Names: []string{"localhost", "127.0.0.1"}, Common: true}); err != nil {
-			return "", err
+			return "", false, err
 		}
 	}
 	path := filepath.Join(a.data, passwordFile)
 	if data, err := os.ReadFile(path); err == nil {
-		return strings.TrimSpace(string(data)), nil
+		return strings.TrimSpace(string(data)), false, nil
 	}
 	s, err := a.open(ctx, false)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer func() { _ = s.close() }()
 	users, err := s.acc.Users(ctx)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	for _, u := range users {
 		if u.Name == firstUser {
-			return "", nil
+			return "", false, nil
 		}
 	}
 	// On disk before it is set: a crash in between leaves a password that is
 	// known, not one that nobody knows.
-	password := strings.ToLower(rand.Text())
+	password = strings.ToLower(rand.Text())
 	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
-		return "", &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
+		return "", false, &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
 	}
 	if err := s.acc.AddUser(ctx, firstUser, true); err != nil {
-		return "", err
+		return "", false, err
 	}
-	return password, s.acc.SetPassword(ctx, firstUser, password)
+	return password, true, s.acc.SetPassword(ctx, firstUser, password)
+}
+
+// welcome is what run tells whoever has started it.
+type welcome struct {
+	address, teach string // where it listens
+	password       string
+	fresh          bool // the password was just made: it is shown, once
+	log            string
+	open           bool // the GUI, too
 }
 
 // welcome enrolls this machine once the server listens, and says what to try.
-func (a *app) welcome(ctx context.Context, address, teach, password, log string, open bool) error {
+func (a *app) welcome(ctx context.Context, w welcome) error {
 	dirs, err := client.UserDirs()
 	if err != nil {
 		return err
 	}
-	name, err := a.enrollHere(ctx, dirs, address, password)
+	name, err := a.enrollHere(ctx, dirs, w.address, w.password)
 	if err != nil {
 		return err
 	}
@@ -120,21 +130,30 @@ func (a *app) welcome(ctx context.Context, address, teach, password, log string,
 		where = name + ":"
 	}
 	say := func(key string, args ...any) error { return a.Printf("%s", a.Cat.T(key, args...)) }
-	err = errors.Join(
-		say("hufud.run.listening", "address", address, "data", a.data, "log", log),
-		say("hufud.run.user", "user", firstUser, "password", password, "file", filepath.Join(a.data, passwordFile)),
-	)
-	if teach != "" {
-		err = errors.Join(err, say("hufud.run.teach", "address", teach))
+	err = say("hufud.run.listening", "address", w.address, "data", a.data, "log", w.log)
+	kept := filepath.Join(a.data, passwordFile)
+	switch {
+	case w.fresh:
+		err = errors.Join(err, say("hufud.run.user", "user", firstUser, "password", w.password, "file", kept))
+	case w.password != "":
+		err = errors.Join(err, say("hufud.run.user_again", "user", firstUser, "file", kept))
+	}
+	if w.teach != "" {
+		err = errors.Join(err, say("hufud.run.teach", "address", w.teach))
+	}
+	gui := hufuProgram + " gui"
+	if name != client.DefaultProfile {
+		gui += " --profile " + name
 	}
 	err = errors.Join(err, say("hufud.run.try"),
-		a.Printf("\n%s put README.md %s/", hufuProgram, where),
-		a.Printf("%s ls %s/", hufuProgram, where),
-		a.Printf("%s get %s/README.md copy-of-README.md", hufuProgram, where),
+		a.Printf("\n%s put README.md %s/demo/", hufuProgram, where),
+		a.Printf("%s ls %s/demo", hufuProgram, where),
+		a.Printf("%s get %s/demo/README.md back/", hufuProgram, where),
+		a.Printf("%s", gui),
 		a.Printf("%s wire --out proof", hufuProgram),
 		a.Printf("%s invite alice\n", a.beside("hufud")),
 		say("hufud.run.stop"))
-	if err != nil || !open {
+	if err != nil || !w.open {
 		return err
 	}
 	a.openGUI(ctx, hufuProgram, name)

@@ -89,8 +89,8 @@ type maker struct {
 
 func (m *maker) subject(o InitOptions) error {
 	if o.Subject == "" {
-		m.rootName = pkix.Name{CommonName: shorten("hufu root CA, " + o.Names[0])}
-		m.issuingName = pkix.Name{CommonName: shorten("hufu issuing CA, " + o.Names[0])}
+		m.rootName = pkix.Name{CommonName: shorten("hufu root CA (" + o.Names[0] + ")")}
+		m.issuingName = pkix.Name{CommonName: shorten("hufu issuing CA (" + o.Names[0] + ")")}
 		return nil
 	}
 	name, err := identity.ParseSubject(o.Subject)

@@ -25,6 +25,9 @@ func (c *Catalogue) Error(err error) (what, fix string) {
 		return "", ""
 	}
 	kind, code, args := anatomy(err)
+	if word := "gui.kind." + args["kind"]; c.Has(word) { // of an entry: "folder"
+		args["kind"] = c.texts[word]
+	}
 	name := kind.String()
 	if code != "" && c.Has("error."+code) {
 		name = code

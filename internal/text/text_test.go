@@ -142,6 +142,17 @@ func TestError(t *testing.T) {
 	}
 }
 
+// TestErrorNamesKinds: the kind of an entry is a word of the language.
+func TestErrorNamesKinds(t *testing.T) {
+	t.Parallel()
+	err := &hufu.Error{Kind: hufu.KindWrongKind, Code: "target_wrong_kind", Args: map[string]string{"target": "/a", "kind": hufu.Folder.String()}}
+	for lang, want := range map[string]string{English: "folder", Chinese: "文件夹"} {
+		if what, _ := For(lang).Error(err); !strings.Contains(what, want) {
+			t.Errorf("%s: %s", lang, what)
+		}
+	}
+}
+
 func TestReport(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
