@@ -45,7 +45,7 @@ func peers() []peer {
 			treeUp:    `exec hufu put -q "$SRC" :/in/`,
 			fileDown:  `exec hufu get -q ":/src/$NAME" "$DST/"`,
 			treeDown:  `exec hufu get -q ":/src/$NAME" "$DST/"`,
-			handshake: `exec handshake -seconds "$LENGTH" -addr "$ADDR" -ca "$PROFILE/root.crt" -cert "$PROFILE/client.crt" -key "$PROFILE/client.key" -alpn hufu/1`,
+			handshake: `exec handshake -seconds "$LENGTH" -address "$ADDR" -ca "$PROFILE/root.crt" -cert "$PROFILE/client.crt" -key "$PROFILE/client.key" -alpn hufu/1`,
 		},
 		read: readHandshake,
 	}}
@@ -103,7 +103,7 @@ func peers() []peer {
 			fileDown:  `exec curl -q -K "$WORK/curlrc" -o "$DST/$NAME" "$HTTPS/src/$NAME"`,
 			treeUp:    `exec curl -q -Z --parallel-max 4 -K "$WORK/curlrc" -K "$WORK/curl-up"`,
 			treeDown:  `exec curl -q -Z --parallel-max 4 --create-dirs -K "$WORK/curlrc" -K "$WORK/curl-down"`,
-			handshake: `exec handshake -seconds "$LENGTH" -addr "$ADDR" -ca "$WORK/ca.pem" -cert "$WORK/client.pem" -key "$WORK/client.key"`,
+			handshake: `exec handshake -seconds "$LENGTH" -address "$ADDR" -ca "$WORK/ca.pem" -cert "$WORK/client.pem" -key "$WORK/client.key"`,
 		},
 		read: readHandshake,
 	}, peer{
