@@ -269,7 +269,7 @@ func (w *world) usual(v way) time.Duration {
 	return took
 }
 
-// TestKill covers HT-46 on the built programs.
+// TestKill covers HT-45 on the built programs.
 func TestKill(t *testing.T) {
 	size := int64(256 * chunk)
 	if os.Getenv("HUFU_LARGE") != "" {
