@@ -95,7 +95,7 @@ func modeText(e hufu.Entry) string {
 }
 
 func newVerify(a *app) *cobra.Command {
-	cmd := a.Command("verify [SRC…] :/PATH", "hufu.verify", "hufu verify :/2026", "hufu verify photos :/2026/photos")
+	cmd := a.Command("verify [SRC] :/PATH", "hufu.verify", "hufu verify :/2026", "hufu verify photos :/2026/photos")
 	cli.Between(cmd, 1, 2)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		locs, err := a.remoteOnly(args[len(args)-1:])
@@ -114,10 +114,11 @@ func newVerify(a *app) *cobra.Command {
 			local = l.local
 		}
 		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
-			bad, began := 0, time.Now()
+			bad, damaged, began := 0, false, time.Now()
 			n, err := r.Verify(cmd.Context(), locs[0].path, local, func(v client.Verified) {
 				if v.Err != nil {
 					bad++
+					damaged = damaged || hufu.KindOf(v.Err) == hufu.KindIntegrity
 				}
 				a.verified(v)
 			})
@@ -127,8 +128,11 @@ func newVerify(a *app) *cobra.Command {
 			if !a.json {
 				a.Hint(a.Cat.T("hufu.verify.summary", "files", n, "bad", bad, "time", time.Since(began)))
 			}
-			if bad > 0 {
+			switch {
+			case damaged:
 				return cli.Reported(hufu.KindIntegrity)
+			case bad > 0:
+				return cli.Reported(hufu.KindExists) // something is on one side only, or of another kind
 			}
 			return nil
 		})

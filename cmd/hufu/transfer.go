@@ -13,7 +13,8 @@ import (
 	"hufu/internal/transfer"
 )
 
-// maxLanes bounds --jobs: more connections than this only cost memory.
+// maxLanes bounds --jobs: more connections than this only cost memory. The help
+// names it.
 const maxLanes = 64
 
 // copyFlags are the flags of put and get.
@@ -35,13 +36,13 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 }
 
 func (f copyFlags) options() (transfer.Options, error) {
-	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: min(f.jobs, maxLanes)}
+	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs}
 	switch o.Conflict {
 	case "", transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
 	default:
 		return o, cli.Usage("conflict_unknown", "conflict", f.conflict)
 	}
-	if f.jobs < 0 {
+	if f.jobs < 0 || f.jobs > maxLanes {
 		return o, cli.Usage("admin_flag_value", "flag", "--jobs", "value", strconv.Itoa(f.jobs))
 	}
 	return o, nil
@@ -51,7 +52,7 @@ func newPut(a *app) *cobra.Command {
 	cmd := a.Command("put SRC… :/FOLDER/", "hufu.put",
 		"hufu put report.pdf :/",
 		"hufu put photos notes.txt :/2026/",
-		"hufu put src/ :/backup/     # the contents of src",
+		"hufu put src/ :/backup/",
 		"hufu put big.iso work:/images/ --conflict newer")
 	cli.Between(cmd, 2, -1)
 	var f copyFlags
@@ -83,7 +84,7 @@ func newPut(a *app) *cobra.Command {
 				return err
 			}
 			defer func() { _ = c.Close() }()
-			return a.copy(cmd.Context(), r, f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
+			return a.copy(cmd.Context(), r, c, f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
 		})
 	}
 	return cmd
@@ -115,28 +116,37 @@ func newGet(a *app) *cobra.Command {
 		}
 		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
 			r.WarmUp()
-			fetch := make([]client.Fetch, len(locs))
-			for i, l := range locs {
+			var fetch []client.Fetch
+			var missing []transfer.Report
+			for _, l := range locs {
 				e, err := r.Stat(cmd.Context(), l.path)
+				if hufu.KindOf(err) == hufu.KindNotFound && len(locs) > 1 {
+					missing = append(missing, transfer.Report{Remote: l.path, Kind: hufu.File, Outcome: transfer.Failed, Err: err})
+					continue
+				}
 				if err != nil {
 					return err
 				}
-				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash, Entry: &e}
+				fetch = append(fetch, client.Fetch{Path: l.path, Contents: l.slash, Entry: &e})
+			}
+			if len(fetch) == 0 {
+				return missing[0].Err
 			}
 			c, err := r.PrepareGet(fetch, dst)
 			if err != nil {
 				return err
 			}
+			c.Failures = missing
 			defer func() { _ = c.Close() }()
 			o.Strip, o.Me = !f.executable, r.Profile().User
-			return a.copy(cmd.Context(), r, f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
+			return a.copy(cmd.Context(), r, c, f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
 		})
 	}
 	return cmd
 }
 
 // copy runs a transfer and tells of it. Its error carries the exit status.
-func (a *app) copy(ctx context.Context, r *client.Remote, f copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
+func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
 	v := newView(a, op, f.quiet)
 	if o.Conflict == "" && a.Interactive() && !a.json {
@@ -144,6 +154,9 @@ func (a *app) copy(ctx context.Context, r *client.Remote, f copyFlags, o transfe
 	}
 	o.Report = v.report
 	e := transfer.New(r, o)
+	for _, rep := range c.Failures {
+		e.Tell(rep)
+	}
 	v.start(e)
 	err := run(ctx, e)
 	v.stop()

@@ -17,8 +17,10 @@ import (
 // Copy is a put or a get that is prepared: where each source goes is settled.
 type Copy struct {
 	Sources []transfer.Source
-	stores  map[string]*disk.Store
-	journal string
+	// Failures are sources of several that cannot be found: the others go on.
+	Failures []transfer.Report
+	stores   map[string]*disk.Store
+	journal  string
 }
 
 // Close closes the folders of this machine that the copy opened.
@@ -115,26 +117,19 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	}
 	contents := false
 	for _, path := range sources {
-		s := transfer.Source{Far: to}
-		var err error
-		if HasSlash(path) {
-			s.Contents, contents = true, true
-			if i, err := os.Stat(path); err != nil || !i.IsDir() {
-				return fail(missing("put", path, err, "source_not_folder"))
-			}
-			s.Side, err = c.inside(path)
-		} else {
-			if _, err := os.Lstat(path); err != nil {
-				return fail(missing("put", path, err, ""))
-			}
-			if s.Side, err = c.side(path); err == nil && inside {
-				s.Far, err = to.Join(s.Path.Base())
-			}
-		}
-		if err != nil {
+		source, err := c.source(path, to, inside)
+		switch {
+		case err == nil:
+			contents = contents || source.Contents
+			c.Sources = append(c.Sources, source)
+		case len(sources) == 1:
 			return fail(err)
+		default:
+			c.Failures = append(c.Failures, transfer.Report{Local: path, Remote: to, Kind: hufu.File, Outcome: transfer.Failed, Err: err})
 		}
-		c.Sources = append(c.Sources, s)
+	}
+	if len(c.Sources) == 0 {
+		return fail(c.Failures[0].Err)
 	}
 	switch {
 	case slash, contents && !inside:
@@ -151,6 +146,26 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		}
 	}
 	return c, nil
+}
+
+// source finds one source of a put on this machine.
+func (c *Copy) source(path string, to hufu.Path, inside bool) (s transfer.Source, err error) {
+	s.Far = to
+	if HasSlash(path) {
+		s.Contents = true
+		if i, err := os.Stat(path); err != nil || !i.IsDir() {
+			return s, missing("put", path, err, "source_not_folder")
+		}
+		s.Side, err = c.inside(path)
+		return s, err
+	}
+	if _, err := os.Lstat(path); err != nil {
+		return s, missing("put", path, err, "")
+	}
+	if s.Side, err = c.side(path); err == nil && inside {
+		s.Far, err = to.Join(s.Path.Base())
+	}
+	return s, err
 }
 
 // makeFolder makes a folder with its parents, or finds it there: made says

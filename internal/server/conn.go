@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -157,6 +158,11 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	if c.view == nil {
 		return c.session.Fail(&hufu.Error{Op: "handle", Kind: hufu.KindCredentials, Code: "not_logged_in"})
 	}
+	if c.teach {
+		if err := c.s.o.Teach.room(weight(r)); err != nil {
+			return errors.Join(c.commit(ctx), c.session.Fail(err)) // answers keep their order
+		}
+	}
 	if c.change(r) {
 		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {
 			return c.commit(ctx)
@@ -178,6 +184,15 @@ func makes(m frame.Message) bool {
 		return true
 	}
 	return false
+}
+
+// weight is what a request takes of the teaching world: its bytes, and what a
+// name costs.
+func weight(r *session.Request) int64 {
+	if _, chunk := r.Message.(*frame.Range); chunk || makes(r.Message) {
+		return int64(len(r.Raw)) + 1<<10
+	}
+	return 0
 }
 
 // ends says whether a request ends what the group was asked for by.

@@ -21,10 +21,12 @@ import (
 )
 
 // The teaching world forgets the oldest beyond these bounds: nothing in it is
-// meant to stay.
+// meant to stay. What is put into it counts, in bytes since the start, whether
+// it is still there or not: it is for samples.
 const (
 	maxPupils      = 256 // accounts
 	maxPupilLogins = 16  // logins of one account
+	maxTaught      = 256 << 20
 )
 
 // Teach is the throw-away world of the teaching mode: accounts that the first
@@ -35,8 +37,20 @@ type Teach struct {
 	files *files.Service
 	ln    net.Listener
 
-	mu     sync.Mutex // guards pupils
+	mu     sync.Mutex // guards what follows
 	pupils []*pupil   // oldest first
+	taken  int64      // bytes that were put
+}
+
+// room takes so many bytes of what the teaching world may hold, or refuses.
+func (t *Teach) room(bytes int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if bytes > maxTaught-t.taken {
+		return &hufu.Error{Op: "teach", Kind: hufu.KindQuota, Code: "teach_full"}
+	}
+	t.taken += bytes
+	return nil
 }
 
 // pupil is an account of the teaching world.

@@ -132,3 +132,21 @@ func TestTeachingForgetsTheOldest(t *testing.T) {
 		t.Errorf("the oldest account is still there: %v", err)
 	}
 }
+
+// However much is put, the world stays small: the disk under it is the real
+// one's.
+func TestTeachingWorldFills(t *testing.T) {
+	t.Parallel()
+	w := openTeach(t)
+	for range 4 {
+		if err := w.room(maxTaught / 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.room(1); hufu.CodeOf(err) != "teach_full" || hufu.KindOf(err) != hufu.KindQuota {
+		t.Errorf("one byte more: %v", err)
+	}
+	if err := w.room(0); err != nil {
+		t.Errorf("what takes nothing: %v", err)
+	}
+}

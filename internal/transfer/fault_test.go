@@ -420,3 +420,26 @@ func TestTakeCostsNothing(t *testing.T) {
 		t.Errorf("a lost chunk comes back as %d", task.index)
 	}
 }
+
+// TestStoppedForWhateverReason: a caller's own cause of stopping is a stop, and
+// no error that nobody foresaw.
+func TestStoppedForWhateverReason(t *testing.T) {
+	t.Parallel()
+	w, src := newWorld(), newNear(t)
+	for name, data := range contents() {
+		src.write(name, data)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	why := errors.New("a signal")
+	w.fault = func(op string, _ hufu.Path, after bool) error {
+		if op == "range" && after {
+			cancel(why)
+		}
+		return nil
+	}
+	_, err := put(ctx, w, Options{}, src.all())
+	if hufu.KindOf(err) != hufu.KindCanceled || !errors.Is(err, why) {
+		t.Errorf("stopped: %v", err)
+	}
+}

@@ -28,10 +28,8 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 	made := &staged{e: e}
 	planFolder := func(p pair) (folderJob, bool) {
 		if p.target != nil && p.target.Kind != hufu.Folder {
-			e.fail(p, &hufu.Error{
-				Op: "get", Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-				Args: map[string]string{"target": p.near.Local, "kind": p.target.Kind.String()},
-			})
+			p.fetched = true
+			e.fail(p, wrongKind(p))
 			return folderJob{}, false
 		}
 		created := p.target == nil

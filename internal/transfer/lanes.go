@@ -52,10 +52,14 @@ func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *ite
 	lanes.Wait()
 	e.asking.Wait()
 	err := context.Cause(ctx)
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrDiscard) {
-		return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
+	if err == nil {
+		return nil
 	}
-	return err
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		return e // what ended the transfer
+	}
+	// The caller stopped it, for whatever reason of his own.
+	return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
 }
 
 // A lane that is lost before it has brought an answer is replaced after a

@@ -176,10 +176,7 @@ func (e *Engine) judge(ctx context.Context, p *pair, compare func() (bool, error
 	}
 	s, t := p.source, *p.target // as compare left them
 	if t.Kind == hufu.Folder || t.Kind == hufu.Other {
-		return verdict{outcome: Failed, err: &hufu.Error{
-			Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-			Args: map[string]string{"target": p.into(), "kind": t.Kind.String()},
-		}}
+		return verdict{outcome: Failed, err: wrongKind(*p)}
 	}
 	policy := e.o.Conflict
 	if e.o.Ask != nil {
@@ -192,6 +189,14 @@ func (e *Engine) judge(ctx context.Context, p *pair, compare func() (bool, error
 		}
 	}
 	return settle(policy, p)
+}
+
+// wrongKind is the error of a target that nothing of the source's kind replaces.
+func wrongKind(p pair) error {
+	return &hufu.Error{
+		Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
+		Args: map[string]string{"target": p.into(), "kind": p.target.Kind.String()},
+	}
 }
 
 func settle(policy Policy, p *pair) verdict {

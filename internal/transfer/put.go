@@ -64,13 +64,8 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 				made(p)
 			})
 		case p.target.Kind != hufu.Folder:
-			if created, err := e.far.Mkdir(ctx, p.far, p.source.Mode|0o700, false); err != nil {
-				e.fail(p, err)
-				return folderJob{}, false
-			} else if created { // what stood there has gone
-				fresh = true
-				made(p)
-			}
+			e.fail(p, wrongKind(p))
+			return folderJob{}, false
 		}
 		if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
 			metaMu.Lock()
@@ -135,6 +130,10 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 			}
 			if err != nil {
 				e.fail(pair{near: j.near, far: j.far, source: t}, err)
+				continue
+			}
+			if p.near.Path.Reserved() {
+				e.fail(p, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindInvalidPath, Code: "name_reserved"})
 				continue
 			}
 			if x, ok := there[t.Name]; ok {

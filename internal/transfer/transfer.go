@@ -195,6 +195,10 @@ func (e *Engine) setActive(it *item, on bool) {
 	}
 }
 
+// Tell reports a name that the caller could not even begin with, as one of the
+// transfer's own.
+func (e *Engine) Tell(r Report) { e.report(r) }
+
 func (e *Engine) report(r Report) {
 	if r.Kind == hufu.File {
 		e.Stats.FilesDone.Add(1)

@@ -107,6 +107,32 @@ func TestRevokedInTheMiddle(t *testing.T) {
 	}
 }
 
+// TestStoppedInTheMiddle: a signal in the middle of a transfer is what the user
+// asked for, and the same command goes on.
+func TestStoppedInTheMiddle(t *testing.T) {
+	w := newWorld(t, t.TempDir(), 40*mib)
+	sum := w.b3sum(w.fill("large", 60*mib))
+	for _, way := range [][]string{{"put", "large", ":/there"}, {"get", ":/there", "back"}} {
+		for signal, status := range map[syscall.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
+			before := w.slow.Passed()
+			r := w.start(way...)
+			w.must(built.Eventually("bytes of the file", func() bool { return w.slow.Passed() > before+5*mib }))
+			w.must(r.cmd.Process.Signal(signal))
+			if end := r.end(status); !strings.Contains(end.Err, "hufu: Stopped, as you asked.") {
+				t.Errorf("%s, %v: %s", way[0], signal, end.Err)
+			}
+		}
+		s, err := w.do(0, append(way, "--json")...).Summary()
+		w.must(err)
+		if s.Resumed == 0 {
+			t.Errorf("%s: nothing was kept", way[0])
+		}
+	}
+	if !w.whole(w.home("back"), sum) {
+		t.Error("it did not come back")
+	}
+}
+
 // TestSourceThatMoves covers HT-48 on the built programs: files that are
 // changed, cut off and removed while they are read, and one that is replaced
 // while it is fetched: one version whole or none, and the rest goes on.

@@ -23,6 +23,13 @@ func newID() string {
 
 func reserved(name string) bool { return strings.HasPrefix(name, hufu.ReservedPrefix) }
 
+// hidden says whether a listing passes over name. In a person's tree only what
+// looks like our own unfinished files is: another name that begins like them is
+// listed, and then refused by whoever cannot take it.
+func (s *Store) hidden(name string) bool {
+	return reserved(name) && (s.o.Server || len(name) == len(hufu.ReservedPrefix)+2*idSize)
+}
+
 // stagingName is the name that unfinished bytes have in their target's folder.
 func stagingName(id string) string { return hufu.ReservedPrefix + id }
 

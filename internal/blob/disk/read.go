@@ -84,7 +84,7 @@ func (s *Store) List(p hufu.Path, yield func(hufu.Entry) error) error {
 	defer s.dirents.Put(sc)
 	var stop error
 	err = d.names(sc.dirents, func(name string) error {
-		if reserved(name) {
+		if s.hidden(name) {
 			s.sweep(d, name)
 			return nil
 		}
