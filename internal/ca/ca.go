@@ -120,6 +120,10 @@ func (a *Authority) openCA() error {
 	if a.issuingKey, err = a.readKey(issueKey); err != nil {
 		return err
 	}
+	// It is not needed here and may be kept elsewhere; if not, it is private.
+	if err := checkMode(filepath.Join(a.dir, rootKey)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	now := a.now()
 	broken := func(name, code string, cause error, args ...string) error {
 		e := &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: code, Err: cause}

@@ -348,6 +348,7 @@ func TestHT04BrokenTrustDoesNotOpen(t *testing.T) {
 		{"nonsense", "trust_file_broken", write(rootCert, "nonsense")},
 		{"empty", "trust_file_broken", write(issueKey, "")},
 		{"readable key", "key_file_open", func(_ *testing.T, dir string) { _ = os.Chmod(filepath.Join(dir, issueKey), 0o640) }},
+		{"readable root key", "key_file_open", func(_ *testing.T, dir string) { _ = os.Chmod(filepath.Join(dir, rootKey), 0o644) }},
 		{"readable server key", "key_file_open", func(_ *testing.T, dir string) { _ = os.Chmod(filepath.Join(dir, serverKey), 0o604) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

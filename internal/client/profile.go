@@ -209,10 +209,26 @@ func (p *Profile) Certificate() (*tls.Certificate, error) {
 		return nil, err
 	}
 	key, err := p.read("client.key")
+	if err == nil {
+		err = ownersAlone(p.file("client.key"))
+	}
 	if err != nil {
 		return nil, err
 	}
 	return identity.ParsePair(certs, key, nil)
+}
+
+// ownersAlone refuses a private key that others on this machine can read.
+// Windows has no such bits; there the folder's rights protect it.
+func ownersAlone(path string) error {
+	i, err := os.Stat(path)
+	if err != nil {
+		return &hufu.Error{Op: "read profile", Path: path, Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
+	}
+	if runtime.GOOS != "windows" && i.Mode().Perm()&0o077 != 0 {
+		return &hufu.Error{Op: "read profile", Path: path, Kind: hufu.KindUsage, Code: "client_key_open"}
+	}
+	return nil
 }
 
 // Roots reads the CA that this profile believes in.
