@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -325,7 +326,8 @@ func withCertificate(t *testing.T, p *testenv.Person, s shown) *client.Profile {
 		"client.crt": identity.MarshalCerts(s.chain...),
 		"client.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
 	} {
-		if err := os.WriteFile(filepath.Join(to, name), data, 0o600); err != nil {
+		file := filepath.Join(to, name)
+		if err := errors.Join(os.WriteFile(file, data, 0o600), os.Chmod(file, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
