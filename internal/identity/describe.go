@@ -42,7 +42,7 @@ type Session struct {
 func DescribeCert(c *Certificate) Cert {
 	sum := Fingerprint(c)
 	d := Cert{
-		Subject: c.Subject.String(), Issuer: c.Issuer.String(), Serial: Serial(c),
+		Subject: subjectText(c.Subject), Issuer: subjectText(c.Issuer), Serial: Serial(c),
 		Fingerprint: FingerprintHex(c), Words: FingerprintWords(sum[:]), Names: hostNames(c),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Version: c.Version,
 		Key: keyName(c.PublicKey), Signature: c.SignatureAlgorithm.String(), Usage: usageNames(c), IsCA: c.IsCA,

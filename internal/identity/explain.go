@@ -201,7 +201,7 @@ func (in Explanation) explain(s side, chain []*Certificate, told *hufu.Error) []
 	in.tellName(t, r, chain[0])
 	switch leaf := chain[0]; {
 	case leaf.IsCA:
-		t.tell(stepUsage, false, "is_ca", map[string]string{"subject": leaf.Subject.String()})
+		t.tell(stepUsage, false, "is_ca", map[string]string{"subject": subjectText(leaf.Subject)})
 	case !r.rightUse(leaf):
 		t.tell(stepUsage, false, "wrong_use", map[string]string{"usage": usageNames(leaf)})
 	default:
@@ -264,7 +264,7 @@ func (in Explanation) tellValidity(t *teller, path []*Certificate) {
 	}
 	leaf := path[0]
 	t.tell(stepPresented, true, "ok", map[string]string{
-		"subject": leaf.Subject.String(), "serial": Serial(leaf),
+		"subject": subjectText(leaf.Subject), "serial": Serial(leaf),
 		"not_before": stamp(leaf.NotBefore), "not_after": stamp(leaf.NotAfter),
 	})
 }
@@ -274,11 +274,11 @@ func (in Explanation) tellValidity(t *teller, path []*Certificate) {
 func (in Explanation) tellIssuer(t *teller, path []*Certificate, anchored bool) bool {
 	var trusted []string
 	for _, c := range in.Roots {
-		trusted = append(trusted, c.Subject.String())
+		trusted = append(trusted, subjectText(c.Subject))
 	}
 	top := path[len(path)-1]
 	args := map[string]string{
-		"subject": path[0].Subject.String(), "issuer": path[0].Issuer.String(), "missing": top.Issuer.String(),
+		"subject": subjectText(path[0].Subject), "issuer": subjectText(path[0].Issuer), "missing": subjectText(top.Issuer),
 		"trusted": strings.Join(trusted, "; "),
 	}
 	if len(trusted) == 0 {
@@ -287,7 +287,7 @@ func (in Explanation) tellIssuer(t *teller, path []*Certificate, anchored bool) 
 	t.tell(stepLookFor, true, "ok", args)
 	switch {
 	case anchored:
-		args["anchor"], args["fingerprint"] = top.Subject.String(), FingerprintHex(top)
+		args["anchor"], args["fingerprint"] = subjectText(top.Subject), FingerprintHex(top)
 		t.tell(stepFound, true, "ok", args)
 	case len(in.Roots)+len(in.Issuing) == 0:
 		t.tell(stepFound, false, "no_trust", args)
@@ -307,7 +307,7 @@ func (in Explanation) tellIssuer(t *teller, path []*Certificate, anchored bool) 
 func (in Explanation) tellSignatures(t *teller, path []*Certificate) {
 	links := path[1:]
 	for _, ca := range links {
-		args := map[string]string{"issuer": ca.Subject.String(), "key": keyName(ca.PublicKey)}
+		args := map[string]string{"issuer": subjectText(ca.Subject), "key": keyName(ca.PublicKey)}
 		v1 := in.CommonName && ca.Version == 1 && slices.ContainsFunc(in.Roots, ca.Equal)
 		switch {
 		case !v1 && (!ca.BasicConstraintsValid || !ca.IsCA), !maySign(ca):
@@ -318,10 +318,10 @@ func (in Explanation) tellSignatures(t *teller, path []*Certificate) {
 			return
 		}
 	}
-	t.tell(stepCAKey, true, "ok", map[string]string{"issuer": links[0].Subject.String(), "key": keyName(links[0].PublicKey)})
+	t.tell(stepCAKey, true, "ok", map[string]string{"issuer": subjectText(links[0].Subject), "key": keyName(links[0].PublicKey)})
 	for i, ca := range links {
 		child := path[i]
-		args := map[string]string{"subject": child.Subject.String(), "issuer": ca.Subject.String(), "what": child.SignatureAlgorithm.String()}
+		args := map[string]string{"subject": subjectText(child.Subject), "issuer": subjectText(ca.Subject), "what": child.SignatureAlgorithm.String()}
 		if weakSignature(child.SignatureAlgorithm) {
 			// Such a signature says nothing, whether it fits or not.
 			t.tell(stepHash, false, "weak", args)
@@ -333,7 +333,7 @@ func (in Explanation) tellSignatures(t *teller, path []*Certificate) {
 		}
 	}
 	t.tell(stepSignature, true, "ok", map[string]string{
-		"issuer": links[0].Subject.String(), "what": path[0].SignatureAlgorithm.String(),
+		"issuer": subjectText(links[0].Subject), "what": path[0].SignatureAlgorithm.String(),
 	})
 	t.tell(stepHash, true, "ok", map[string]string{"what": path[0].SignatureAlgorithm.String(), "hash": signedHash(path[0])})
 }
@@ -342,7 +342,7 @@ func (in Explanation) tellSignatures(t *teller, path []*Certificate) {
 // verifier, so that nothing is called trusted that would be refused.
 func (in Explanation) tellTrust(t *teller, r rules, chain []*Certificate) {
 	leaf := chain[0]
-	args := map[string]string{"subject": leaf.Subject.String(), "key": keyName(leaf.PublicKey)}
+	args := map[string]string{"subject": subjectText(leaf.Subject), "key": keyName(leaf.PublicKey)}
 	if weakKey(leaf.PublicKey) != "" {
 		t.tell(stepTrust, false, "weak", args)
 		return
@@ -374,7 +374,7 @@ func (in Explanation) tellTrust(t *teller, r rules, chain []*Certificate) {
 }
 
 func (in Explanation) tellName(t *teller, r rules, leaf *Certificate) {
-	args := map[string]string{"host": in.Host, "names": namesOr(leaf), "subject": leaf.Subject.String()}
+	args := map[string]string{"host": in.Host, "names": namesOr(leaf), "subject": subjectText(leaf.Subject)}
 	if t.side == sideClient {
 		p, err := peerOf(leaf)
 		args["user"], args["device"] = p.User, p.Device

@@ -79,8 +79,8 @@ func peerOf(c *Certificate) (Peer, error) {
 		Fingerprint: Fingerprint(c),
 		NotBefore:   c.NotBefore,
 		NotAfter:    c.NotAfter,
-		Subject:     c.Subject.String(),
-		Issuer:      c.Issuer.String(),
+		Subject:     subjectText(c.Subject),
+		Issuer:      subjectText(c.Issuer),
 	}
 	if names := hostNames(c); len(names) > 0 {
 		p.Host = names[0]

@@ -70,22 +70,22 @@ type rules struct {
 func (r rules) examine(chain []*Certificate) *hufu.Error {
 	if len(chain) == 1 {
 		// the trust anchor itself
-		return refuse(r.side, reasonIsCA, map[string]string{"subject": chain[0].Subject.String()}, nil)
+		return refuse(r.side, reasonIsCA, map[string]string{"subject": subjectText(chain[0].Subject)}, nil)
 	}
 	for i, c := range chain {
 		if what := weakKey(c.PublicKey); what != "" {
-			return refuse(r.side, reasonWeak, map[string]string{"what": what, "subject": c.Subject.String()}, nil)
+			return refuse(r.side, reasonWeak, map[string]string{"what": what, "subject": subjectText(c.Subject)}, nil)
 		}
 		// Nothing rests on the anchor's signature of itself.
 		if i < len(chain)-1 && weakSignature(c.SignatureAlgorithm) {
 			return refuse(r.side, reasonWeak,
-				map[string]string{"what": c.SignatureAlgorithm.String(), "subject": c.Subject.String()}, nil)
+				map[string]string{"what": c.SignatureAlgorithm.String(), "subject": subjectText(c.Subject)}, nil)
 		}
 	}
 	leaf := chain[0]
 	switch {
 	case leaf.IsCA:
-		return refuse(r.side, reasonIsCA, map[string]string{"subject": leaf.Subject.String()}, nil)
+		return refuse(r.side, reasonIsCA, map[string]string{"subject": subjectText(leaf.Subject)}, nil)
 	case !r.rightUse(leaf):
 		return refuse(r.side, reasonWrongUse, map[string]string{"usage": usageNames(leaf)}, nil)
 	case leaf.SerialNumber == nil || leaf.SerialNumber.Sign() <= 0 || leaf.SerialNumber.BitLen() > 8*20:
@@ -260,10 +260,10 @@ func fromX509(s side, err error) *hufu.Error {
 func fromUnknown(s side, e x509.UnknownAuthorityError) *hufu.Error {
 	args := map[string]string{"issuer": "?"}
 	if e.Cert != nil {
-		args["issuer"] = e.Cert.Issuer.String()
+		args["issuer"] = subjectText(e.Cert.Issuer)
 		if weakSignature(e.Cert.SignatureAlgorithm) {
 			return refuse(s, reasonWeak,
-				map[string]string{"what": e.Cert.SignatureAlgorithm.String(), "subject": e.Cert.Subject.String()}, e)
+				map[string]string{"what": e.Cert.SignatureAlgorithm.String(), "subject": subjectText(e.Cert.Subject)}, e)
 		}
 	}
 	text := e.Error()
@@ -295,7 +295,7 @@ func fromInvalid(s side, e x509.CertificateInvalidError) *hufu.Error {
 		case e.Cert == nil:
 			return refuse(s, reasonBad, nil, e)
 		case e.Cert.IsCA:
-			return refuse(s, reasonBadIssuer, map[string]string{"issuer": e.Cert.Subject.String()}, e)
+			return refuse(s, reasonBadIssuer, map[string]string{"issuer": subjectText(e.Cert.Subject)}, e)
 		}
 		return checkTime(s, e.Cert, now)
 	case x509.IncompatibleUsage:
@@ -308,7 +308,7 @@ func fromInvalid(s side, e x509.CertificateInvalidError) *hufu.Error {
 		x509.CANotAuthorizedForExtKeyUsage, x509.NameConstraintsWithoutSANs, x509.UnconstrainedName:
 		args := map[string]string{"issuer": "-"}
 		if e.Cert != nil {
-			args["issuer"] = e.Cert.Subject.String()
+			args["issuer"] = subjectText(e.Cert.Subject)
 		}
 		return refuse(s, reasonBadIssuer, args, e)
 	}
@@ -319,7 +319,7 @@ func fromInvalid(s side, e x509.CertificateInvalidError) *hufu.Error {
 // distance helps the owner of a wrong clock.
 func checkTime(s side, c *Certificate, now time.Time) *hufu.Error {
 	args := map[string]string{
-		"not_before": stamp(c.NotBefore), "not_after": stamp(c.NotAfter), "now": stamp(now), "subject": c.Subject.String(),
+		"not_before": stamp(c.NotBefore), "not_after": stamp(c.NotAfter), "now": stamp(now), "subject": subjectText(c.Subject),
 	}
 	switch {
 	case now.Before(c.NotBefore):

@@ -165,6 +165,11 @@ func TestSubject(t *testing.T) {
 	if _, err := asn1.Unmarshal(der, &seq); err != nil || len(seq) != 7 {
 		t.Error(err, seq)
 	}
+	var back pkix.Name
+	back.FillFromRDNSequence(&seq)
+	if s := subjectText(back); s != `CN=虎符 CA,OU=NSP,O=A/B \\ C,L=SZ,ST=GD,C=CN,emailAddress=ca@example.cn` {
+		t.Error(s)
+	}
 	for _, bad := range []string{
 		"", "CN=x", "/", "/CN", "/CN=", "/XX=y", "/C=CHN", "/C=中国", "/CN=a/CN=b", `/CN=a\`, "/CN=a\x00b", "/CN=a\x1bb", "/CN=\xff",
 		"//CN=a", "/CN=" + strings.Repeat("a", maxAttribute+1), "/emailAddress=虎@符.cn", "/emailAddress=" + strings.Repeat("a", maxEmail+1),

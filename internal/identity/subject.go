@@ -53,7 +53,7 @@ func ParseSubject(s string) (pkix.Name, error) {
 			name.CommonName = value
 		case "emailAddress":
 			name.ExtraNames = append(name.ExtraNames, pkix.AttributeTypeAndValue{
-				Type:  asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1},
+				Type:  emailAddress(),
 				Value: asn1.RawValue{Tag: asn1.TagIA5String, Bytes: []byte(value)},
 			})
 		default:
@@ -99,4 +99,31 @@ func splitSubject(s string) (parts []string, ok bool) {
 		}
 	}
 	return append(parts, part.String()), true
+}
+
+// emailAddress is the type of an e-mail address in a subject.
+func emailAddress() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
+}
+
+// escapes are those of RFC 4514 for what would end a value.
+var escapes = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `+`, `\+`, `"`, `\"`, `<`, `\<`, `>`, `\>`, `;`, `\;`)
+
+// subjectText is a name as people read it. The standard library shows an e-mail
+// address, which openssl's recipes put there, as a number and its bytes.
+func subjectText(n pkix.Name) string {
+	var parts []string
+	rest := n
+	rest.Names = nil
+	for _, a := range n.Names {
+		if v, ok := a.Value.(string); ok && a.Type.Equal(emailAddress()) {
+			parts = append([]string{"emailAddress=" + escapes.Replace(v)}, parts...)
+			continue
+		}
+		rest.Names = append(rest.Names, a)
+	}
+	if s := rest.String(); s != "" {
+		parts = append([]string{s}, parts...)
+	}
+	return strings.Join(parts, ",")
 }
