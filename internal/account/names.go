@@ -11,7 +11,7 @@ import (
 // Limits of what people type, in bytes.
 const (
 	MaxName     = 32 // a user's
-	MaxDevice   = 64
+	MaxDevice   = 32
 	MaxPassword = 1024
 	MaxReason   = 200
 )
@@ -34,10 +34,9 @@ func CheckUserName(name string) error {
 	return &hufu.Error{Op: "check user name", Kind: hufu.KindInvalid, Code: "user_name", Args: map[string]string{"name": clip(name)}}
 }
 
-// CheckDeviceName is CheckUserName for a device, which may have capitals and 64
-// characters.
+// CheckDeviceName is CheckUserName for a device.
 func CheckDeviceName(name string) error {
-	if len(name) <= MaxDevice && validName(name) {
+	if len(name) <= MaxDevice && name == strings.ToLower(name) && validName(name) {
 		return nil
 	}
 	return &hufu.Error{Op: "check device name", Kind: hufu.KindInvalid, Code: "device_name", Args: map[string]string{"name": clip(name)}}

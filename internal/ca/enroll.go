@@ -104,7 +104,6 @@ func (a *Authority) enroll(ctx context.Context, r EnrollRequest) (Enrolled, erro
 		return Enrolled{}, err
 	}
 	a.reload(ctx)
-	a.log.Info("enrolled", "user", out.User, "device", out.Device, "remote", r.Remote)
 	return out, nil
 }
 
