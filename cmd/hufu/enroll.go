@@ -25,6 +25,8 @@ func newEnroll(a *app) *cobra.Command {
 		var code string
 		var err error
 		switch {
+		case len(args) == 0 && !a.Interactive():
+			return cli.Usage("enroll_code_missing")
 		case len(args) == 0:
 			code, err = a.Ask(a.Cat.T("hufu.ask.code"))
 		case args[0] == "-":
@@ -64,7 +66,7 @@ func newEnroll(a *app) *cobra.Command {
 
 func newLogin(a *app) *cobra.Command {
 	cmd := a.Command("login", "hufu.login", "hufu login", "hufu login --profile work --password-file password.txt",
-		"hufu --plaintext login --user pupil     # the teaching world")
+		"hufu --plaintext login --user pupil")
 	var file, user string
 	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufu.flag.user"))
 	cmd.Flags().StringVar(&file, "password-file", "", a.Cat.T("hufu.flag.password_file"))

@@ -41,6 +41,9 @@ func newInvite(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&code, "qr", false, a.Cat.T("hufud.invite.flag.qr"))
 	cmd.Flags().BoolVar(&role, "admin", false, a.Cat.T("hufud.invite.flag.admin"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if ttl <= 0 { // the zero value would mean the default
+			return &hufu.Error{Op: "invite", Kind: hufu.KindInvalid, Code: "invitation_life"}
+		}
 		s, err := a.open(cmd.Context(), true)
 		if err != nil {
 			return err

@@ -111,7 +111,7 @@ func (s *site) close() error { return s.db.Close() }
 func (a *app) open(ctx context.Context, authority bool) (*site, error) {
 	path := filepath.Join(a.data, ca.Database)
 	if _, err := os.Stat(path); err != nil {
-		return nil, &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "admin_data_folder_missing", Err: err}
+		return nil, a.noData(err)
 	}
 	db, err := meta.Open(ctx, path)
 	if err != nil {
@@ -125,6 +125,16 @@ func (a *app) open(ctx context.Context, authority bool) (*site, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// noData says why the data folder cannot be used: somebody else's is no reason
+// to make a new one.
+func (a *app) noData(err error) error {
+	e := &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "admin_data_folder_missing", Err: err}
+	if errors.Is(err, os.ErrPermission) {
+		e.Kind, e.Code = hufu.KindPermission, "admin_data_folder_closed"
+	}
+	return e
 }
 
 // change opens the accounts, makes a change and tells a running server.

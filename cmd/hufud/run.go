@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,13 +32,19 @@ const passwordFile = "admin-password"
 // wants to try hufu would have to do by hand.
 func newRun(a *app) *cobra.Command {
 	cmd := a.Command("run", "hufud.run", "hufud run", "hufud run --listen 127.0.0.1:9997")
-	o := serving{drain: 2 * time.Second}
+	o := serving{drain: 2 * time.Second, trial: true}
 	var open bool
 	cmd.Flags().StringVar(&o.listen, "listen", defaultAddress, a.Cat.T("hufud.serve.flag.listen"))
-	cmd.Flags().IntVar(&o.teach, "teach-plaintext", teachPort, a.Cat.T("hufud.serve.flag.teach"))
+	a.teachFlag(cmd, &o.teach, teachPort)
 	cmd.Flags().BoolVar(&open, "open", true, a.Cat.T("hufud.run.flag.open"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
+		if _, port, err := net.SplitHostPort(o.listen); err == nil && port == strconv.Itoa(o.teach) && !cmd.Flags().Changed("teach-plaintext") {
+			o.teach-- // nobody has asked for this one
+		}
+		if err := o.checkPorts(); err != nil {
+			return err // before anything is made
+		}
 		password, fresh, err := a.prepare(ctx)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -31,6 +32,9 @@ const teachFolder = "teach"
 // teachPort is where the teaching listener is unless the port is taken.
 const teachPort = 9998
 
+// maxPort is the last port there is.
+const maxPort = 65535
+
 // expireEvery is how often unfinished uploads are looked through.
 const expireEvery = time.Hour
 
@@ -41,6 +45,7 @@ type serving struct {
 	drain      time.Duration
 	teach      int // port of the teaching listener, 0: none
 	commonName bool
+	trial      bool // by "hufud run": advice names make, too
 	// ready is called when connections are accepted, with the addresses.
 	ready func(address, teach string)
 }
@@ -54,8 +59,7 @@ func newServe(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&o.logFile, "log-file", "", a.Cat.T("hufud.serve.flag.log_file"))
 	cmd.Flags().DurationVar(&o.drain, "drain", 5*time.Second, a.Cat.T("hufud.serve.flag.drain"))
 	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufud.serve.flag.common_name"))
-	cmd.Flags().IntVar(&o.teach, "teach-plaintext", 0, a.Cat.T("hufud.serve.flag.teach"))
-	cmd.Flags().Lookup("teach-plaintext").NoOptDefVal = strconv.Itoa(teachPort)
+	a.teachFlag(cmd, &o.teach, 0)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		err := a.serve(cmd.Context(), o)
 		if err == nil && cmd.Context().Err() != nil {
@@ -66,13 +70,46 @@ func newServe(a *app) *cobra.Command {
 	return cmd
 }
 
+func (a *app) teachFlag(cmd *cobra.Command, port *int, preset int) {
+	cmd.Flags().IntVar(port, "teach-plaintext", preset, a.Cat.T("hufud.serve.flag.teach"))
+	cmd.Flags().Lookup("teach-plaintext").NoOptDefVal = strconv.Itoa(teachPort)
+}
+
+// checkPorts refuses what could not be listened on, before anything is opened:
+// the teaching listener comes first and would be found in the other's way.
+func (o serving) checkPorts() error {
+	if o.teach < 0 || o.teach > maxPort {
+		return cli.Usage("admin_flag_value", "flag", "--teach-plaintext", "value", strconv.Itoa(o.teach))
+	}
+	_, port, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return cli.Usage("admin_address_form", "address", o.listen)
+	}
+	n, err := strconv.Atoi(port)
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && (n < 0 || n > maxPort):
+		return cli.Usage("serve_port_range", "address", o.listen)
+	case err != nil:
+		return cli.Usage("admin_address_form", "address", o.listen)
+	case n == o.teach && n != 0:
+		return cli.Usage("serve_teach_port", "port", port)
+	}
+	return nil
+}
+
 // serve runs the server until ctx ends.
 func (a *app) serve(ctx context.Context, o serving) (err error) {
+	if err := o.checkPorts(); err != nil {
+		return err
+	}
 	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); err != nil {
-		return &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "admin_data_folder_missing", Err: err}
+		return a.noData(err)
 	}
 	lock := flock.New(filepath.Join(a.data, lockFile), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
+	if errors.Is(err, os.ErrPermission) {
+		return a.noData(err)
+	}
 	if err != nil {
 		return &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
 	}
@@ -116,7 +153,7 @@ func (a *app) serve(ctx context.Context, o serving) (err error) {
 	if err != nil {
 		return err
 	}
-	ln, err := listen(ctx, o.listen)
+	ln, err := o.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -168,22 +205,37 @@ func (s *site) withLog(ctx context.Context, data string, log *slog.Logger) (*acc
 	return acc, authority, err
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// open listens where the server is to be reached.
+func (o serving) open(ctx context.Context) (net.Listener, error) {
+	address := o.listen
 	lc := net.ListenConfig{}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if err == nil {
 		return ln, nil
 	}
-	host, port, splitErr := net.SplitHostPort(address)
-	if splitErr != nil {
-		return nil, cli.Usage("admin_address_form", "address", address)
+	host, port, _ := net.SplitHostPort(address) // checked already
+	var e error
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
+		e = cli.Usage("serve_host_unknown", "address", address)
+	} else if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		e = cli.Usage("serve_host_elsewhere", "address", address)
+	} else if errors.Is(err, os.ErrPermission) {
+		e = cli.Usage("serve_port_denied", "address", address)
+	}
+	if e != nil {
+		return nil, errors.Join(e, err)
 	}
 	other := net.JoinHostPort(host, "0")
-	if n, convErr := strconv.Atoi(port); convErr == nil && n < 65535 {
+	if n, convErr := strconv.Atoi(port); convErr == nil && n < maxPort {
 		other = net.JoinHostPort(host, strconv.Itoa(n+1))
 	}
-	e := cli.Usage("serve_cannot_listen", "address", address, "other", other, "by", portOwner(port))
+	by := portOwner(port)
+	if o.trial {
+		e = cli.Usage("run_cannot_listen", "address", address, "other", other, "by", by)
+	} else {
+		e = cli.Usage("serve_cannot_listen", "address", address, "other", other, "by", by)
+	}
 	return nil, errors.Join(e, err)
 }
 

@@ -94,18 +94,57 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 		signal.Stop(signals)
 	}()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	kind := hufu.KindOf(err)
 	if !errors.Is(err, ErrReported) {
 		a.Cat.Report(a.Err, a.Program, err)
+		if wantsJSON(cmd, args) {
+			_ = a.JSON(a.failure(err)) // who reads standard error has been told
+		}
 	}
 	if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled && s.Signal == syscall.SIGTERM {
 		return exitTerminated
 	}
 	return kind.Exit()
+}
+
+// failure is an error of a whole command in --json.
+type failure struct {
+	Error   string `json:"error"` // kind
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+func (a *App) failure(err error) failure {
+	f := failure{Error: hufu.KindOf(err).String(), Code: hufu.CodeOf(err)}
+	f.Message, f.Fix = a.Cat.Error(err)
+	return f
+}
+
+// wantsJSON says whether a command that knows --json was given it. What stands
+// behind a flag that is wrong was not read as a flag, so the command line is
+// looked at.
+func wantsJSON(cmd *cobra.Command, args []string) bool {
+	f := cmd.Flag("json")
+	if f == nil {
+		return false
+	}
+	if f.Changed {
+		return f.Value.String() == "true"
+	}
+	for _, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "--json", "--json=true":
+			return true
+		}
+	}
+	return false
 }
 
 // ErrReported in an error's chain says that the user has been told already: the

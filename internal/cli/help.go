@@ -53,8 +53,22 @@ func Between(cmd *cobra.Command, least, most int) {
 		case cmd.HasSubCommands():
 			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help")
 		}
+		if f := optional(cmd); f != nil {
+			return Usage("admin_argument_flag_value", "argument", args[most], "flag", "--"+f.Name)
+		}
 		return Usage("admin_argument_extra", "argument", args[most], "use", cmd.UseLine())
 	}
+}
+
+// optional is a flag that was given without the value it may have: an argument
+// too many was meant to be that.
+func optional(cmd *cobra.Command) (found *pflag.Flag) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.NoOptDefVal != "" && f.Value.Type() != "bool" && f.Value.String() == f.NoOptDefVal {
+			found = f
+		}
+	})
+	return found
 }
 
 // Usage is an error in how a program was called; args are pairs that fill the
@@ -107,7 +121,11 @@ func (a *App) Help(cmd *cobra.Command) string {
 	}
 	fmt.Fprintln(&b, about)
 	section(a.Cat.T("cli.help.usage"))
-	fmt.Fprintln(&b, "  "+cmd.UseLine())
+	use := cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		use += " COMMAND"
+	}
+	fmt.Fprintln(&b, "  "+use)
 	if cmd.Example != "" {
 		section(a.Cat.T("cli.help.examples"))
 		for line := range strings.SplitSeq(cmd.Example, "\n") {
@@ -141,7 +159,10 @@ func flagHelp(b *strings.Builder, flags *pflag.FlagSet) {
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
-		if value != "" {
+		switch {
+		case value != "" && f.NoOptDefVal != "" && f.Value.Type() != "bool":
+			name += "[=" + value + "]"
+		case value != "":
 			name += " " + value
 		}
 		fmt.Fprintf(b, "  %s\n      %s\n", name, about)

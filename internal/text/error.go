@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"syscall"
 
 	"hufu"
 )
@@ -24,7 +25,7 @@ func (c *Catalogue) Error(err error) (what, fix string) {
 	if err == nil {
 		return "", ""
 	}
-	kind, code, args := anatomy(err)
+	kind, code, args := c.anatomy(err)
 	if word := "gui.kind." + args["kind"]; c.Has(word) { // of an entry: "folder"
 		args["kind"] = c.texts[word]
 	}
@@ -37,7 +38,7 @@ func (c *Catalogue) Error(err error) (what, fix string) {
 
 // anatomy collects along the chain: the first kind, the first path, and the
 // first code with its arguments.
-func anatomy(err error) (kind hufu.Kind, code string, args map[string]string) {
+func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[string]string) {
 	args = make(map[string]string)
 	rest := err
 	for rest != nil {
@@ -65,14 +66,26 @@ func anatomy(err error) (kind hufu.Kind, code string, args map[string]string) {
 		kind = hufu.KindInternal
 	}
 	if rest != nil && args["cause"] == "" {
-		args["cause"] = cause(rest)
+		args["cause"] = c.cause(kind, rest)
 	}
 	return kind, code, args
 }
 
 // cause is what the operating system said, without the path that the sentence
-// around it names already.
-func cause(err error) string {
+// around it names already. How a connection ends and that time ran out is said
+// in the language of the sentence: it is what people see most.
+func (c *Catalogue) cause(kind hufu.Kind, err error) string {
+	connection := kind == hufu.KindNetwork || kind == hufu.KindProtocol || kind == hufu.KindUnavailable
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch {
+	case connection && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+		return c.T("cause.ended")
+	case errors.Is(err, context.DeadlineExceeded), ok && timeout.Timeout():
+		return c.T("cause.timeout")
+	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err.Error()
 	}
