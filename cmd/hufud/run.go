@@ -149,16 +149,16 @@ func (a *app) welcome(ctx context.Context, w welcome) error {
 	if w.teach != "" {
 		err = errors.Join(err, say("hufud.run.teach", "address", w.teach))
 	}
-	gui := hufuProgram + " gui"
+	profile := ""
 	if name != client.DefaultProfile {
-		gui += " --profile " + name
+		profile = " --profile " + name
 	}
 	err = errors.Join(err, say("hufud.run.try"),
 		a.Printf("\n%s put README.md %s/demo/", hufuProgram, where),
 		a.Printf("%s ls %s/demo", hufuProgram, where),
 		a.Printf("%s get %s/demo/README.md back/", hufuProgram, where),
-		a.Printf("%s", gui),
-		a.Printf("%s wire --out proof", hufuProgram),
+		a.Printf("%s gui%s", hufuProgram, profile),
+		a.Printf("%s wire --out proof%s", hufuProgram, profile),
 		a.Printf("%s invite alice\n", a.beside("hufud")),
 		say("hufud.run.stop"))
 	if err != nil || !w.open {
