@@ -22,11 +22,11 @@ func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return a.Entry.Entry(), nil
 }
 
-// at names the path in an error that came without one.
+// at names the path in an error that came without one, as users write it.
 func at(p hufu.Path, err error) error {
 	if e, ok := err.(*hufu.Error); ok && e.Path == "" && !again(err) { //nolint:errorlint // only the outermost is ours to fill in
 		c := *e
-		c.Path = p.Virtual()
+		c.Path = ":" + p.Virtual()
 		return &c
 	}
 	return err
