@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,6 +142,30 @@ func TestError(t *testing.T) {
 	}
 	if what, fix := c.Error(nil); what != "" || fix != "" {
 		t.Errorf("no error reads %q, %q", what, fix)
+	}
+}
+
+// TestErrorSaysHowAConnectionEnded in the language of the sentence, not in
+// that of the Go library. A file that is cut short is no connection.
+func TestErrorSaysHowAConnectionEnded(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		kind   hufu.Kind
+		err    error
+		en, zh string
+	}{
+		{kind: hufu.KindNetwork, err: io.EOF, en: "the connection ended", zh: "连接已断开"},
+		{kind: hufu.KindProtocol, err: fmt.Errorf("read frame: %w", io.ErrUnexpectedEOF), en: "the connection ended", zh: "连接已断开"},
+		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, en: "the connection ended", zh: "连接已断开"},
+		{kind: hufu.KindNetwork, err: context.DeadlineExceeded, en: "no answer came in time", zh: "未及时收到答复"},
+		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, en: "no answer came in time", zh: "未及时收到答复"},
+		{kind: hufu.KindUsage, err: io.ErrUnexpectedEOF, en: "unexpected EOF", zh: "unexpected EOF"},
+	} {
+		for lang, want := range map[string]string{English: x.en, Chinese: x.zh} {
+			if what, _ := For(lang).Error(&hufu.Error{Kind: x.kind, Err: x.err}); !strings.HasSuffix(strings.TrimRight(what, ".。"), want) {
+				t.Errorf("%s, %v: %s", lang, x.err, what)
+			}
+		}
 	}
 }
 
