@@ -154,9 +154,9 @@ func TestErrorSaysHowAConnectionEnded(t *testing.T) {
 		err    error
 		en, zh string
 	}{
-		{kind: hufu.KindNetwork, err: io.EOF, en: "the connection ended", zh: "连接已断开"},
-		{kind: hufu.KindProtocol, err: fmt.Errorf("read frame: %w", io.ErrUnexpectedEOF), en: "the connection ended", zh: "连接已断开"},
-		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, en: "the connection ended", zh: "连接已断开"},
+		{kind: hufu.KindNetwork, err: io.EOF, en: "the other side closed it", zh: "对方关闭了连接"},
+		{kind: hufu.KindProtocol, err: fmt.Errorf("read frame: %w", io.ErrUnexpectedEOF), en: "the other side closed it", zh: "对方关闭了连接"},
+		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, en: "the other side closed it", zh: "对方关闭了连接"},
 		{kind: hufu.KindNetwork, err: context.DeadlineExceeded, en: "no answer came in time", zh: "未及时收到答复"},
 		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, en: "no answer came in time", zh: "未及时收到答复"},
 		{kind: hufu.KindUsage, err: io.ErrUnexpectedEOF, en: "unexpected EOF", zh: "unexpected EOF"},
