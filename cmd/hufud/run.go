@@ -104,7 +104,7 @@ func (a *app) prepare(ctx context.Context) (password string, fresh bool, err err
 	// On disk before it is set: a crash in between leaves a password that is
 	// known, not one that nobody knows.
 	password = strings.ToLower(rand.Text())
-	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil { //nolint:gosec // in the data folder that whoever runs this has named
 		return "", false, &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
 	}
 	if err := s.acc.AddUser(ctx, firstUser, true); err != nil {
