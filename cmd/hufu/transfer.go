@@ -250,6 +250,13 @@ func (a *app) each(ctx context.Context, args []string, do func(*client.Remote, h
 				}
 				failed = err
 				a.told(err)
+				if a.json {
+					what, fix := a.Cat.Error(err)
+					j := map[string]string{"path": l.path.Virtual(), "outcome": "failed", "error": hufu.KindOf(err).String(), "code": hufu.CodeOf(err), "message": what, "fix": fix}
+					if err := a.JSON(j); err != nil {
+						return err
+					}
+				}
 				continue
 			}
 			if a.json {
