@@ -102,7 +102,7 @@ export function Prompt({ title, label, value = '', yes, onYes, onClose }) {
   const [text, setText] = useState(value)
   const { busy, problem, run } = useBusy()
   const input = useRef()
-  useEffect(() => {
+  useLayoutEffect(() => { // at once, or it would undo what somebody quick has chosen
     const dot = value.lastIndexOf('.')
     input.current.focus()
     input.current.setSelectionRange(0, dot > 0 ? dot : value.length)
