@@ -176,6 +176,9 @@ func (a *Authority) readKey(name string) (crypto.Signer, error) {
 		return nil, err
 	}
 	key, err := identity.ParseKey(data, nil)
+	if hufu.CodeOf(err) == "key_passphrase_needed" {
+		return nil, &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: "key_file_locked", Err: err}
+	}
 	if err != nil {
 		return nil, trustBroken(a.dir, name, err)
 	}

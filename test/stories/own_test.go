@@ -143,6 +143,8 @@ func TestOwnCertificates(t *testing.T) {
 			p.want(s.Admin(mine...))(2, "not registered", "ca/trusted")
 			p.copy(filepath.Join(s.Data, "ca", "trusted", "own.crt"), "ca.crt", 0o644)
 			p.copy(filepath.Join(s.Data, "server.crt"), "server.crt", 0o644)
+			p.copy(filepath.Join(s.Data, "server.key"), "server.locked.key", 0o600)
+			p.want(s.Admin(mine...))(2, "passphrase", "openssl pkey -in")
 			p.copy(filepath.Join(s.Data, "server.key"), "server.key", 0o600)
 
 			p.want(s.Admin(mine...))(0, "Registered", "hufud serve --accept-common-name")
