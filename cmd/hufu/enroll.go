@@ -10,17 +10,26 @@ import (
 	"hufu/internal/client"
 )
 
+// maxOwnFile is how large a file with certificates or a key may be, in bytes.
+const maxOwnFile = 1 << 20
+
 func newEnroll(a *app) *cobra.Command {
-	cmd := a.Command("enroll [CODE]", "hufu.enroll",
+	cmd := a.Command("enroll [CODE | --certificate FILE --key-file FILE --ca FILE --server HOST:PORT]", "hufu.enroll",
 		"hufu enroll",
 		"hufu enroll --profile work",
-		"printf '%s\\n' \"$CODE\" | hufu enroll - --password-file password.txt")
+		"printf '%s\\n' \"$CODE\" | hufu enroll - --password-file password.txt",
+		"hufu enroll --certificate client.crt --key-file client.key --ca ca.crt --server files.example.org:9999")
 	cli.Between(cmd, 0, 1)
 	var file string
+	var own ownFiles
+	own.flags(a, cmd)
 	cmd.Flags().StringVar(&file, "password-file", "", a.Cat.T("hufu.flag.password_file"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if a.plaintext {
 			return cli.Usage("plaintext_needs_tls")
+		}
+		if own.given() {
+			return own.enroll(cmd, a, args, file)
 		}
 		var code string
 		var err error
@@ -56,12 +65,68 @@ func newEnroll(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.JSON(map[string]string{"profile": p.Name, "user": p.User, "device": p.Device, "address": p.Address})
-		}
-		return a.Printf("%s", a.Cat.T("hufu.enrolled", "user", p.User, "device", p.Device, "address", p.Address))
+		return a.enrolled(p)
 	}
 	return cmd
+}
+
+// ownFiles are the flags of enroll for a certificate that was made elsewhere.
+type ownFiles struct {
+	certificate, key, ca, server, serverName string
+	commonName                               bool
+}
+
+func (o *ownFiles) flags(a *app, cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.certificate, "certificate", "", a.Cat.T("hufu.enroll.flag.certificate"))
+	cmd.Flags().StringVar(&o.key, "key-file", "", a.Cat.T("hufu.enroll.flag.key"))
+	cmd.Flags().StringVar(&o.ca, "ca", "", a.Cat.T("hufu.enroll.flag.ca"))
+	cmd.Flags().StringVar(&o.server, "server", "", a.Cat.T("hufu.enroll.flag.server"))
+	cmd.Flags().StringVar(&o.serverName, "server-name", "", a.Cat.T("hufu.enroll.flag.server_name"))
+	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufu.enroll.flag.common_name"))
+}
+
+func (o *ownFiles) given() bool { return *o != ownFiles{} }
+
+func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFile string) error {
+	if len(args) > 0 || o.certificate == "" || o.key == "" || o.ca == "" || o.server == "" {
+		return cli.Usage("enroll_own_what")
+	}
+	f := client.OwnFiles{Address: o.server, Host: o.serverName, CommonName: o.commonName}
+	for _, r := range []struct {
+		path string
+		data *[]byte
+	}{{o.certificate, &f.Certificate}, {o.key, &f.Key}, {o.ca, &f.CA}} {
+		var err error
+		if *r.data, err = cli.ReadLimited(r.path, maxOwnFile); err != nil {
+			return err
+		}
+	}
+	dirs, err := client.UserDirs()
+	if err != nil {
+		return err
+	}
+	if !client.Replaceable(dirs, a.profileName()) {
+		return cli.Usage("profile_exists", "profile", a.profileName())
+	}
+	if err := f.Check(); err != nil { // before asking for a password that would be of no use
+		return err
+	}
+	password, err := a.Password(passwordFile, false)
+	if err != nil {
+		return err
+	}
+	p, err := client.EnrollOwn(cmd.Context(), dirs, a.profileName(), f, password)
+	if err != nil {
+		return err
+	}
+	return a.enrolled(p)
+}
+
+func (a *app) enrolled(p *client.Profile) error {
+	if a.json {
+		return a.JSON(map[string]string{"profile": p.Name, "user": p.User, "device": p.Device, "address": p.Address})
+	}
+	return a.Printf("%s", a.Cat.T("hufu.enrolled", "user", p.User, "device", p.Device, "address", p.Address))
 }
 
 func newLogin(a *app) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -15,11 +16,15 @@ import (
 	"hufu/internal/meta"
 )
 
-// maxRequestFile is how large a file with a signing request may be, in bytes.
-const maxRequestFile = 64 << 10
+// How large a file with a signing request and one with certificates may be, in
+// bytes.
+const (
+	maxRequestFile = 64 << 10
+	maxCertFile    = 1 << 20
+)
 
 func newCert(a *app) *cobra.Command {
-	return a.Group("cert", "hufud.cert", newCertList(a), newCertShow(a), newCertRevoke(a), newCertSign(a))
+	return a.Group("cert", "hufud.cert", newCertList(a), newCertShow(a), newCertRevoke(a), newCertSign(a), newCertAdd(a))
 }
 
 // certLine is a certificate in --json. The first six fields are for scripts and
@@ -263,6 +268,49 @@ func newCertSign(a *app) *cobra.Command {
 			return &hufu.Error{Op: "write certificate", Path: out, Kind: hufu.KindUnreadable, Err: err}
 		}
 		return nil
+	}
+	return cmd
+}
+
+func newCertAdd(a *app) *cobra.Command {
+	cmd := a.Command("add CERTFILE --user USER --device DEVICE", "hufud.cert.add",
+		"hufud cert add client.crt --user alice --device laptop")
+	cli.Exactly(cmd, 1)
+	var user, device string
+	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.sign.flag.user"))
+	cmd.Flags().StringVar(&device, "device", "", a.Cat.T("hufud.cert.add.flag.device"))
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if user == "" || device == "" {
+			return cli.Usage("admin_cert_whose")
+		}
+		data, err := cli.ReadLimited(args[0], maxCertFile)
+		if err != nil {
+			return err
+		}
+		s, err := a.open(cmd.Context(), true)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.close() }()
+		c, err := s.ca.Add(cmd.Context(), data, user, device)
+		if e, ok := errors.AsType[*hufu.Error](err); ok && e.Code == "cert_not_good" {
+			e.Args["why"], _ = a.Cat.Error(e.Err)
+		}
+		if err != nil {
+			return err
+		}
+		a.poke(cmd.Context())
+		if c.CommonName {
+			a.Hint(a.Cat.T("hufud.cert.add.common_name"))
+		}
+		if c.Poses {
+			a.Hint(a.Cat.T("hufud.cert.add.poses"))
+		}
+		if a.json {
+			return a.JSON(map[string]any{"serial": c.Serial, "user": user, "device": device, "not_after": c.NotAfter, "common_name": c.CommonName})
+		}
+		return a.Printf("%s", a.Cat.T("hufud.cert.add.done", "serial", c.Serial, "user", user, "device", device, "until", c.NotAfter))
 	}
 	return cmd
 }

@@ -101,6 +101,11 @@ func (a *app) invitationTo(authority *ca.Authority, address string) (hufu.Invita
 	if !hufu.ValidHost(host) {
 		return hufu.Invitation{}, cli.Usage("admin_address_form", "address", address)
 	}
+	if provable, err := authority.Invitable(); err != nil {
+		return hufu.Invitation{}, err
+	} else if !provable {
+		return hufu.Invitation{}, cli.Usage("admin_invite_own_certificate")
+	}
 	good, err := authority.HasName(host)
 	if err != nil {
 		return hufu.Invitation{}, err

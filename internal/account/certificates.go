@@ -100,9 +100,13 @@ func stateOf(c meta.Certificate, locked map[device]time.Time, now time.Time) Cer
 }
 
 // NormalSerial is a serial as it is stored, from one as people copy it: with
-// colons, or in capitals.
+// colons, in capitals, or with a zero in front, as openssl writes it.
 func NormalSerial(serial string) string {
-	return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(serial), ":", ""))
+	serial = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(serial), ":", ""))
+	if short := strings.TrimLeft(serial, "0"); short != "" {
+		return short
+	}
+	return serial
 }
 
 func unknownSerial(op, serial string) error {

@@ -79,12 +79,14 @@ type Authority struct {
 	root       *x509.Certificate
 	issuing    *x509.Certificate
 	issuingKey crypto.Signer
+	trusted    []*x509.Certificate // CAs of the operator's own
 
 	mu     sync.Mutex // guards what follows
 	server *tls.Certificate
 	seen   [2]fileState // of server.crt and server.key as they were read
 	looked time.Time
 	failed time.Time // when renewing last failed
+	warned time.Time // when its end was last warned of
 }
 
 // Open reads the authority of the data folder dir. Any doubt about a key, a
@@ -122,6 +124,9 @@ func (a *Authority) openCA() error {
 	}
 	// It is not needed here and may be kept elsewhere; if not, it is private.
 	if err := checkMode(filepath.Join(a.dir, rootKey)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if a.trusted, err = a.readTrusted(); err != nil {
 		return err
 	}
 	now := a.now()
@@ -175,6 +180,9 @@ func (a *Authority) readKey(name string) (crypto.Signer, error) {
 		return nil, err
 	}
 	key, err := identity.ParseKey(data, nil)
+	if hufu.CodeOf(err) == "key_passphrase_needed" {
+		return nil, &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: "key_file_locked", Err: err}
+	}
 	if err != nil {
 		return nil, trustBroken(a.dir, name, err)
 	}
@@ -226,7 +234,7 @@ func (a *Authority) Trust() (identity.Trust, error) {
 			return identity.Trust{}, &hufu.Error{Op: "trust ca", Kind: hufu.KindUsage, Code: "ca_expired", Args: map[string]string{"when": stamp(c.NotAfter)}}
 		}
 	}
-	return identity.Trust{Roots: []*x509.Certificate{a.root}, Issuing: []*x509.Certificate{a.issuing}}, nil
+	return identity.Trust{Roots: append([]*x509.Certificate{a.root}, a.trusted...), Issuing: []*x509.Certificate{a.issuing}}, nil
 }
 
 // Names is what the server's certificate is good for, the first one the name
@@ -243,6 +251,9 @@ func namesOf(c *x509.Certificate) []string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
+	}
+	if len(names) == 0 && c.Subject.CommonName != "" { // an operator's own
+		return []string{c.Subject.CommonName}
 	}
 	if i := slices.Index(names, c.Subject.CommonName); i > 0 {
 		names = slices.Concat([]string{names[i]}, names[:i], names[i+1:])

@@ -16,6 +16,9 @@ import (
 	"hufu/internal/meta"
 )
 
+// serialBits is the length of every serial that hufu makes.
+const serialBits = 127
+
 // newSerial is 126 random bits. The top two are fixed so that every serial is
 // positive, 16 bytes long and 32 hex digits.
 func newSerial() *big.Int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"strings"
 
 	"hufu"
 	"hufu/internal/account"
@@ -30,6 +31,9 @@ func (a *Authority) Renew(ctx context.Context, serial string, fingerprint [32]by
 		old, err := account.Judge(ctx, q, serial, fingerprint, now.Add(-Grace))
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(old.Lineage, outside) {
+			return &hufu.Error{Op: "renew", Kind: hufu.KindRefused, Code: "renew_outside"}
 		}
 		good, err := goodCertificates(ctx, q, old.User, old.Device, now)
 		if err != nil {

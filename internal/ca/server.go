@@ -20,7 +20,8 @@ type fileState struct {
 
 // ServerCertificate is the server's certificate with the issuing CA behind it.
 // It is asked at each handshake: files that were replaced are read again, and
-// one of ours is renewed at two thirds of its life. What goes wrong then is
+// one of ours is renewed at two thirds of its life; one that the operator has
+// made himself is used as it is. What goes wrong then is
 // logged, and the certificate we have goes on as long as it is valid.
 func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	a.mu.Lock()
@@ -37,7 +38,10 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	}
 	leaf := a.server.Leaf
 	due := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
-	ours := leaf.CheckSignatureFrom(a.issuing) == nil
+	ours := a.issued(leaf)
+	if !ours {
+		a.warnOfEnd(leaf, now)
+	}
 	if ours && now.After(due) && (now.Sub(a.failed) >= retryAfter || now.Before(a.failed)) {
 		if err := a.renewServer(); err != nil {
 			a.failed = now

@@ -137,7 +137,7 @@ func renewDue(notBefore, notAfter, now time.Time) bool {
 // now is asked again at the next connection; while the old certificate is good
 // that is no error. mu is held.
 func (r *Remote) renewIfDue(ctx context.Context) error {
-	if r.tls == nil || r.o.NoRenew {
+	if r.tls == nil || r.o.NoRenew || r.p.Own {
 		return nil
 	}
 	pair, err := r.p.Certificate()

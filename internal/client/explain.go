@@ -76,7 +76,7 @@ func (p *Profile) asClient() (identity.Client, []*identity.Certificate, error) {
 	if err != nil {
 		return identity.Client{}, nil, err
 	}
-	c := identity.Client{Roots: roots, Host: p.Host, Certificate: p.Certificate}
+	c := identity.Client{Roots: roots, Host: p.Host, Certificate: p.Certificate, CommonName: p.CommonName}
 	if _, err = p.Certificate(); hufu.CodeOf(err) != "key_too_weak" {
 		return c, nil, err
 	}

@@ -65,8 +65,14 @@ type Profile struct {
 	Host    string `json:"host"`    // the name that the server must prove
 	User    string `json:"user"`
 	Device  string `json:"device"`
+	// Own says that key and certificate were made elsewhere: the server does
+	// not renew them.
+	Own bool `json:"own_certificate,omitempty"`
+	// CommonName accepts a server whose name stands in CN alone.
+	CommonName bool `json:"accept_common_name,omitempty"`
 
 	dirs Dirs
+	held map[string][]byte // files of a profile that is not saved yet
 }
 
 // ValidProfile says whether name can be a profile: two to 32 letters, digits,
@@ -173,7 +179,10 @@ func (p *Profile) MoveTo(address string) error {
 	if err != nil {
 		return &hufu.Error{Op: "move profile", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
 	}
-	p.Address, p.Host = address, host
+	p.Address = address
+	if !p.Own { // which may prove a name that is no address
+		p.Host = host
+	}
 	return p.save(nil, nil, nil)
 }
 
@@ -209,7 +218,7 @@ func (p *Profile) Certificate() (*tls.Certificate, error) {
 		return nil, err
 	}
 	key, err := p.read("client.key")
-	if err == nil {
+	if err == nil && p.held == nil {
 		err = ownersAlone(p.file("client.key"))
 	}
 	if err != nil {
@@ -241,6 +250,9 @@ func (p *Profile) Roots() ([]*identity.Certificate, error) {
 }
 
 func (p *Profile) read(name string) ([]byte, error) {
+	if data, ok := p.held[name]; ok {
+		return data, nil
+	}
 	data, err := os.ReadFile(p.file(name))
 	if err != nil {
 		return nil, &hufu.Error{Op: "read profile", Path: p.file(name), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}

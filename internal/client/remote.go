@@ -94,7 +94,9 @@ func (p *Profile) config(alpn string, keyLog io.Writer) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return identity.Client{Roots: roots, Certificate: p.Certificate, Host: p.Host, ALPN: alpn, KeyLog: keyLog}.Config()
+	return identity.Client{
+		Roots: roots, Certificate: p.Certificate, Host: p.Host, ALPN: alpn, CommonName: p.CommonName, KeyLog: keyLog,
+	}.Config()
 }
 
 // checkLoopback refuses to speak without TLS to any other machine.

@@ -187,6 +187,22 @@ func (s Server) EnrollPeer(cs tls.ConnectionState) (Peer, error) {
 	return peer, nilOr(checkTime(sideClient, leaf, now))
 }
 
+// CheckClient judges a client's certificate, leaf first, as a server with this
+// trust and this setting for common names would at the time at, short of the
+// look-up. The Peer is what the certificate says of itself.
+func CheckClient(chain []*Certificate, t Trust, at time.Time, commonName bool) (Peer, error) {
+	if err := checkRoots(t.Roots, commonName); err != nil {
+		return Peer{}, err
+	}
+	if err := checkAnchors(t.Issuing, false); err != nil {
+		return Peer{}, err
+	}
+	if err := (rules{side: sideClient, commonName: commonName}).verify(chain, t.anchors(), at); err != nil {
+		return Peer{}, err
+	}
+	return peerOf(chain[0])
+}
+
 // trust asks for the trusted certificates and refuses any that could not be
 // one: a list that is empty or holds a stranger must never mean "anybody".
 func (s Server) trust() (Trust, error) {

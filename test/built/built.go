@@ -140,6 +140,9 @@ func NewServer(bin, data string, flags ...string) (*Server, error) {
 	return s, err
 }
 
+// Serve sets the flags that the server starts with from now on.
+func (s *Server) Serve(flags ...string) { s.flags = flags }
+
 // Admin runs hufud on the server's data folder.
 func (s *Server) Admin(args ...string) (Result, error) {
 	cmd := exec.Command(filepath.Join(s.bin, "hufud"), append([]string{"--data", s.Data}, args...)...)

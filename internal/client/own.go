@@ -1,0 +1,96 @@
+package client
+
+import (
+	"context"
+	"net"
+
+	"hufu"
+	"hufu/internal/identity"
+)
+
+// OwnFiles are a certificate, its key and the CA of the server, made elsewhere
+// and registered at the server, in PEM.
+type OwnFiles struct {
+	Certificate, Key, CA []byte
+	Address              string // HOST:PORT to dial
+	Host                 string // the name that the server must prove; that of Address if empty
+	CommonName           bool   // accept the server's name in CN alone
+}
+
+// Check refuses what could not be used, before a password is asked for.
+func (f OwnFiles) Check() error {
+	if _, err := f.profile(Dirs{}, DefaultProfile); err != nil {
+		return err
+	}
+	if _, err := identity.ParseCerts(f.CA); err != nil {
+		return err
+	}
+	_, err := identity.ParsePair(f.Certificate, f.Key, nil)
+	if hufu.CodeOf(err) == "key_passphrase_needed" {
+		return &hufu.Error{Op: "enroll", Kind: hufu.KindUsage, Code: "key_passphrase_remove", Err: err}
+	}
+	return err
+}
+
+func (f OwnFiles) profile(dirs Dirs, name string) (*Profile, error) {
+	host, _, err := net.SplitHostPort(f.Address)
+	if err == nil && f.Host != "" {
+		host = f.Host
+	}
+	if err != nil || !hufu.ValidHost(host) {
+		return nil, &hufu.Error{Op: "enroll", Path: f.Address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
+	}
+	if !ValidProfile(name) {
+		return nil, &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
+	}
+	return &Profile{Name: name, Address: f.Address, Host: host, Own: true, CommonName: f.CommonName, dirs: dirs}, nil
+}
+
+// EnrollOwn makes a profile from files, once the server has proven itself, let
+// the certificate in and taken the password: whose it is the server says.
+// Before that nothing is saved. A profile of this kind may be replaced, because
+// nobody renews its certificate.
+func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password string) (*Profile, error) {
+	if err := f.Check(); err != nil {
+		return nil, err
+	}
+	p, err := f.profile(dirs, name)
+	if err != nil {
+		return nil, err
+	}
+	if !Replaceable(dirs, name) {
+		return nil, &hufu.Error{Op: "enroll", Path: name, Kind: hufu.KindUsage, Code: "profile_exists", Args: map[string]string{"profile": name}}
+	}
+	chain, err := identity.ParseCerts(f.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	root, err := identity.ParseCerts(f.CA)
+	if err != nil {
+		return nil, err
+	}
+	p.held = map[string][]byte{"client.crt": f.Certificate, "client.key": f.Key, "root.crt": f.CA}
+	r, err := New(p, Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	r.token = nil // of the profile that is replaced
+	hello, err := r.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.User, p.Device = hello.User, hello.Device
+	if err := r.Login(ctx, p.User, password); err != nil {
+		return nil, err
+	}
+	p.held = nil
+	return p, p.save(f.Key, chain, root)
+}
+
+// Replaceable says whether EnrollOwn may make the profile: there is none, or
+// one that was made from files.
+func Replaceable(dirs Dirs, name string) bool {
+	old, err := LoadProfile(dirs, name)
+	return hufu.CodeOf(err) == "not_enrolled" || err == nil && old.Own
+}

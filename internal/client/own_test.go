@@ -1,0 +1,42 @@
+package client
+
+import (
+	"crypto/tls"
+	"testing"
+
+	"hufu"
+)
+
+// A certificate made elsewhere is not renewed: not even looked at for that.
+func TestOwnCertificateIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	dirs := Dirs{Config: t.TempDir(), State: t.TempDir()} // without a file in them
+	for own, ok := range map[bool]bool{true: true, false: false} {
+		r := &Remote{p: &Profile{Name: "work", Own: own, dirs: dirs}, tls: &tls.Config{}}
+		if err := r.renewIfDue(t.Context()); (err == nil) != ok {
+			t.Errorf("own %v: %v", own, err)
+		}
+	}
+}
+
+func TestOwnFilesAreChecked(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{"": "bad_address", "files.example.org": "bad_address", ":9999": "bad_address", "[::1]:9999": "cert_unreadable"} {
+		if got := hufu.CodeOf(OwnFiles{Address: address}.Check()); got != want {
+			t.Errorf("%q: %q, not %q", address, got, want)
+		}
+	}
+	dirs := Dirs{Config: t.TempDir(), State: t.TempDir()}
+	for own, want := range map[bool]bool{true: true, false: false} {
+		p := &Profile{Name: "work", Own: own, dirs: dirs}
+		if err := p.save([]byte("key"), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := Replaceable(dirs, "work"); got != want {
+			t.Errorf("own %v: replaceable %v", own, got)
+		}
+	}
+	if !Replaceable(dirs, "other") {
+		t.Error("a profile that is not there cannot be made")
+	}
+}
