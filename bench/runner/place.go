@@ -89,13 +89,13 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 	if strings.ContainsAny(p.store, " \t\n'\"") {
 		return nil, fmt.Errorf("%q: not every peer can bear blanks or quotes in a path", p.store)
 	}
-	p.work = p.store + "/work"
+	p.work = filepath.Join(p.store, "work")
 	for _, dir := range []string{"src", "in", "out", "work/home"} {
 		if err := os.MkdirAll(filepath.Join(p.store, dir), 0o700); err != nil {
 			return nil, err
 		}
 	}
-	p.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.work + "/home", "TMPDIR=" + p.work, "LANG=C.UTF-8"}
+	p.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(p.work, "home"), "TMPDIR=" + p.work, "LANG=C.UTF-8"}
 	if p.client, err = newSide(groups, w.name+"-client"); err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func listen(t testing.TB, address string, serve func(net.Conn)) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
-		t.Skipf("no listener on %s: %v", address, err)
+		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	t.Cleanup(func() {

@@ -87,7 +87,7 @@ func FuzzHT08Key(f *testing.F) {
 	f.Add(locked, []byte("secret"))
 	f.Add(locked, []byte("wrong"))
 	f.Add(bytes.Replace(locked, []byte("A"), []byte("B"), 3), []byte("secret"))
-	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,00\n\n-----END RSA PRIVATE KEY-----\n"), []byte("x"))
+	f.Add(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "DES-EDE3-CBC,00"}}), []byte("x"))
 	if _, err := ParseKey(locked, []byte("secret")); err != nil {
 		f.Fatal("the seed is no good: ", err)
 	}

@@ -207,7 +207,7 @@ func TestHT18LoginDataIsOnlyCompared(t *testing.T) {
 	tempting := []string{
 		"../../../etc/passwd", "/etc/passwd", bait, "file://" + bait, "http://" + ln.Addr().String() + "/x", "//" + ln.Addr().String() + "/share",
 		`\\` + ln.Addr().String() + `\share`, "ldap://" + ln.Addr().String(), "${jndi:ldap://" + ln.Addr().String() + "/a}", "$(touch " + bait + ")", "`touch " + bait + "`",
-		"|touch " + bait, "' OR '1'='1' -- ", `" OR 1=1 #`, "alice'; DROP TABLE users; --", "alice\x00admin", "alice\n", "{{.}}", "%s%n", "-----BEGIN OPENSSH PRIVATE KEY-----",
+		"|touch " + bait, "' OR '1'='1' -- ", `" OR 1=1 #`, "alice'; DROP TABLE users; --", "alice\x00admin", "alice\n", "{{.}}", "%s%n", "ssh-ed25519 AAAA",
 	}
 	before := tree(t, env.Data)
 	r := alice.Remote(client.Options{})
