@@ -142,8 +142,12 @@ func (p Path) Reserved() bool {
 // hold any byte but NUL: escape it before a terminal or a log sees it.
 func (p Path) String() string { return p.s }
 
-// Virtual is the path as a user writes it, with a leading slash.
+// Virtual is the path with a leading slash, as it stands in logs and in JSON.
 func (p Path) Virtual() string { return "/" + p.s }
+
+// Remote is the path as people write one of the server's, with a colon before
+// the slash: what tells it from a path of this machine.
+func (p Path) Remote() string { return ":/" + p.s }
 
 // ValidText says whether p can stand in a JSON string as it is.
 func (p Path) ValidText() bool { return utf8.ValidString(p.s) }

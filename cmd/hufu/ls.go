@@ -140,20 +140,27 @@ func newVerify(a *app) *cobra.Command {
 	return cmd
 }
 
+// jsonVerified is one line of verify --json.
+type jsonVerified struct {
+	Path   string `json:"path"`
+	OK     bool   `json:"ok"`
+	Digest string `json:"digest"`
+	*cli.Failure
+}
+
 func (a *app) verified(v client.Verified) {
 	if a.json {
-		j := map[string]any{"path": v.Path.Virtual(), "ok": v.Err == nil, "digest": v.Digest.String()}
+		j := jsonVerified{Path: v.Path.Virtual(), OK: v.Err == nil, Digest: v.Digest.String()}
 		if v.Err != nil {
-			what, _ := a.Cat.Error(v.Err)
-			j["error"], j["code"], j["message"] = hufu.KindOf(v.Err).String(), hufu.CodeOf(v.Err), what
+			j.Failure = a.Failure(v.Err)
 		}
 		_ = a.JSON(j)
 		return
 	}
 	if v.Err != nil {
 		what, _ := a.Cat.Error(v.Err)
-		a.Hint(a.Cat.T("hufu.verify.bad", "path", ":"+v.Path.Virtual(), "what", what))
+		a.Hint(a.Cat.T("hufu.verify.bad", "path", v.Path.Remote(), "what", what))
 		return
 	}
-	_ = a.Printf("%s  %s", v.Digest, hufu.Printable(":"+v.Path.Virtual()))
+	_ = a.Printf("%s  %s", v.Digest, hufu.Printable(v.Path.Remote()))
 }

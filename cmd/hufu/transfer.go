@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -116,27 +115,14 @@ func newGet(a *app) *cobra.Command {
 		}
 		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
 			r.WarmUp()
-			var fetch []client.Fetch
-			var missing []transfer.Report
-			for _, l := range locs {
-				e, err := r.Stat(cmd.Context(), l.path)
-				if hufu.KindOf(err) == hufu.KindNotFound && len(locs) > 1 {
-					missing = append(missing, transfer.Report{Remote: l.path, Kind: hufu.File, Outcome: transfer.Failed, Err: err})
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				fetch = append(fetch, client.Fetch{Path: l.path, Contents: l.slash, Entry: &e})
+			fetch := make([]client.Fetch, len(locs))
+			for i, l := range locs {
+				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
 			}
-			if len(fetch) == 0 {
-				return missing[0].Err
-			}
-			c, err := r.PrepareGet(fetch, dst)
+			c, err := r.PrepareGet(cmd.Context(), fetch, dst)
 			if err != nil {
 				return err
 			}
-			c.Failures = missing
 			defer func() { _ = c.Close() }()
 			o.Strip, o.Me = !f.executable, r.Profile().User
 			return a.copy(cmd.Context(), r, c, f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
@@ -154,9 +140,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copy
 	}
 	o.Report = v.report
 	e := transfer.New(r, o)
-	for _, rep := range c.Failures {
-		e.Tell(rep)
-	}
+	e.Tell(c.Failures)
 	v.start(e)
 	err := run(ctx, e)
 	v.stop()
@@ -209,7 +193,7 @@ func newRm(a *app) *cobra.Command {
 				return nil
 			}
 			return err
-		}, "hufu.removed")
+		}, "removed")
 	}
 	return cmd
 }
@@ -223,12 +207,19 @@ func newMkdir(a *app) *cobra.Command {
 		return a.each(cmd.Context(), args, func(r *client.Remote, p hufu.Path) error {
 			made, err := r.Mkdir(cmd.Context(), p, 0o755, parents)
 			if err == nil && !made && !parents {
-				return &hufu.Error{Op: "mkdir", Path: p.Virtual(), Kind: hufu.KindExists}
+				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists}
 			}
 			return err
-		}, "hufu.made")
+		}, "made")
 	}
 	return cmd
+}
+
+// jsonDone is one line of rm --json and mkdir --json.
+type jsonDone struct {
+	Path    string `json:"path"`
+	Outcome string `json:"outcome"`
+	*cli.Failure
 }
 
 // each does one thing to every path; what fails is told, the rest goes on.
@@ -251,16 +242,14 @@ func (a *app) each(ctx context.Context, args []string, do func(*client.Remote, h
 				failed = err
 				a.told(err)
 				if a.json {
-					what, fix := a.Cat.Error(err)
-					j := map[string]string{"path": l.path.Virtual(), "outcome": "failed", "error": hufu.KindOf(err).String(), "code": hufu.CodeOf(err), "message": what, "fix": fix}
-					if err := a.JSON(j); err != nil {
+					if err := a.JSON(jsonDone{l.path.Virtual(), "failed", a.Failure(err)}); err != nil {
 						return err
 					}
 				}
 				continue
 			}
 			if a.json {
-				if err := a.JSON(map[string]string{"path": l.path.Virtual(), "outcome": strings.TrimPrefix(done, "hufu.")}); err != nil {
+				if err := a.JSON(jsonDone{l.path.Virtual(), done, nil}); err != nil {
 					return err
 				}
 			}

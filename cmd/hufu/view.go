@@ -127,18 +127,15 @@ func (v *view) line(w io.Writer, s string) {
 
 // jsonReport is one line of --json.
 type jsonReport struct {
-	Op       string `json:"op"`
-	Local    string `json:"local"`
-	Remote   string `json:"remote"`
-	Kind     string `json:"kind"`
-	Size     int64  `json:"size"`
-	Digest   string `json:"digest,omitempty"`
-	Outcome  string `json:"outcome"`
-	Resumed  int64  `json:"resumed,omitempty"`
-	Error    string `json:"error,omitempty"` // kind
-	Code     string `json:"code,omitempty"`
-	Message  string `json:"message,omitempty"`
-	Suggests string `json:"fix,omitempty"`
+	Op      string `json:"op"`
+	Local   string `json:"local"`
+	Remote  string `json:"remote"`
+	Kind    string `json:"kind"`
+	Size    int64  `json:"size"`
+	Digest  string `json:"digest,omitempty"`
+	Outcome string `json:"outcome"`
+	Resumed int64  `json:"resumed,omitempty"`
+	*cli.Failure
 }
 
 // report is transfer.Options.Report.
@@ -163,15 +160,14 @@ func (v *view) report(r transfer.Report) {
 			j.Digest = r.Digest.String()
 		}
 		if r.Err != nil {
-			j.Error, j.Code = hufu.KindOf(r.Err).String(), hufu.CodeOf(r.Err)
-			j.Message, j.Suggests = cat.Error(r.Err)
+			j.Failure = v.a.Failure(r.Err)
 		}
 		_ = v.a.JSON(j) // a closed pipe ends the program by its signal
 		return
 	}
 	name := r.Local
 	if v.op == "get" {
-		name = ":" + r.Remote.Virtual()
+		name = r.Remote.Remote()
 	}
 	switch {
 	case r.Outcome == transfer.Failed, r.Outcome == transfer.Skipped && r.Err != nil && !v.quiet:
@@ -241,7 +237,7 @@ func (v *view) ask(_ context.Context, c transfer.Conflict) (transfer.Policy, err
 		return v.policy, nil
 	}
 	cat := v.a.Cat
-	from, into := c.Local, ":"+c.Remote.Virtual()
+	from, into := c.Local, c.Remote.Remote()
 	if v.op == "get" {
 		from, into = into, from
 	}

@@ -18,7 +18,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -123,7 +122,7 @@ func (a *Authority) openCA() error {
 		return err
 	}
 	// It is not needed here and may be kept elsewhere; if not, it is private.
-	if err := checkMode(filepath.Join(a.dir, rootKey)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := identity.OwnersAlone(filepath.Join(a.dir, rootKey)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if a.trusted, err = a.readTrusted(); err != nil {
@@ -176,7 +175,7 @@ func (a *Authority) readKey(name string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMode(filepath.Join(a.dir, name)); err != nil {
+	if err := identity.OwnersAlone(filepath.Join(a.dir, name)); err != nil {
 		return nil, err
 	}
 	key, err := identity.ParseKey(data, nil)
@@ -202,22 +201,6 @@ func (a *Authority) read(name string) ([]byte, error) {
 
 func trustBroken(dir, name string, err error) error {
 	return &hufu.Error{Op: "open ca", Path: filepath.Join(dir, name), Kind: hufu.KindUsage, Code: "trust_file_broken", Err: err}
-}
-
-// checkMode refuses a private key that others on this machine can read. Windows
-// has no such bits; there the folder's rights protect it.
-func checkMode(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	fi, err := os.Stat(path)
-	if err != nil {
-		return &hufu.Error{Op: "open ca", Path: path, Kind: hufu.KindUnreadable, Err: err}
-	}
-	if fi.Mode().Perm()&0o077 != 0 {
-		return &hufu.Error{Op: "open ca", Path: path, Kind: hufu.KindUsage, Code: "key_file_open"}
-	}
-	return nil
 }
 
 // Root is the certificate at the top.

@@ -102,7 +102,7 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	if !errors.Is(err, ErrReported) {
 		a.Cat.Report(a.Err, a.Program, err)
 		if wantsJSON(cmd, args) {
-			_ = a.JSON(a.failure(err)) // who reads standard error has been told
+			_ = a.JSON(a.Failure(err)) // who reads standard error has been told
 		}
 	}
 	if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled && s.Signal == syscall.SIGTERM {
@@ -111,16 +111,18 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	return kind.Exit()
 }
 
-// failure is an error of a whole command in --json.
-type failure struct {
+// Failure is an error in --json: of a whole command, or of one name among
+// others.
+type Failure struct {
 	Error   string `json:"error"` // kind
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Fix     string `json:"fix,omitempty"`
 }
 
-func (a *App) failure(err error) failure {
-	f := failure{Error: hufu.KindOf(err).String(), Code: hufu.CodeOf(err)}
+// Failure is what --json says of err.
+func (a *App) Failure(err error) *Failure {
+	f := &Failure{Error: hufu.KindOf(err).String(), Code: hufu.CodeOf(err)}
 	f.Message, f.Fix = a.Cat.Error(err)
 	return f
 }

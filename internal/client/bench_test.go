@@ -125,7 +125,7 @@ func benchmarkGet(b *testing.B, fill func(*testing.B, string) int64) {
 	}
 	to := b.TempDir()
 	for b.Loop() {
-		c, err := r.PrepareGet([]client.Fetch{{Path: name}}, to+"/")
+		c, err := r.PrepareGet(b.Context(), []client.Fetch{{Path: name}}, to+"/")
 		if err != nil {
 			b.Fatal(err)
 		}

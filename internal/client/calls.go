@@ -26,7 +26,7 @@ func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 func at(p hufu.Path, err error) error {
 	if e, ok := err.(*hufu.Error); ok && e.Path == "" && !again(err) { //nolint:errorlint // only the outermost is ours to fill in
 		c := *e
-		c.Path = ":" + p.Virtual()
+		c.Path = p.Remote()
 		return &c
 	}
 	return err

@@ -9,10 +9,16 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
+
 	"hufu"
 	"hufu/internal/blob/disk"
 	"hufu/internal/transfer"
 )
+
+// statsAtOnce is how many sources of a get are asked for at the same time, so
+// that a far link's round trips overlap.
+const statsAtOnce = 32
 
 // Copy is a put or a get that is prepared: where each source goes is settled.
 type Copy struct {
@@ -33,7 +39,7 @@ func (c *Copy) Close() error {
 }
 
 func (r *Remote) newCopy() *Copy {
-	return &Copy{stores: map[string]*disk.Store{}, journal: r.p.Journals()}
+	return &Copy{stores: map[string]*disk.Store{}, journal: r.p.dirs.Journals()}
 }
 
 // store opens a folder of this machine once.
@@ -113,7 +119,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		inside = exists && there.Kind == hufu.Folder
 	}
 	if !inside && len(sources) > 1 {
-		return fail(&hufu.Error{Op: "put", Path: to.Virtual(), Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to.Virtual()}})
+		return fail(&hufu.Error{Op: "put", Path: to.Remote(), Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to.Remote()}})
 	}
 	contents := false
 	for _, path := range sources {
@@ -176,7 +182,7 @@ func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err er
 	}
 	made, err = r.Mkdir(ctx, p, 0o755, true)
 	if hufu.KindOf(err) == hufu.KindExists {
-		err = &hufu.Error{Op: "put", Path: p.Virtual(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": p.Virtual()}, Err: err}
+		err = &hufu.Error{Op: "put", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": p.Remote()}, Err: err}
 	}
 	return made, err
 }
@@ -196,25 +202,46 @@ func missing(op, path string, err error, code string) error {
 // Fetch is one source of a get.
 type Fetch struct {
 	Path     hufu.Path
-	Contents bool        // what is in the folder, not the folder itself
-	Entry    *hufu.Entry // what stands there, if it is known already
+	Contents bool // what is in the folder, not the folder itself
 }
 
 // PrepareGet settles where sources go, as PreparePut does in the other
-// direction. The folder to is made if need be.
-func (r *Remote) PrepareGet(sources []Fetch, to string) (*Copy, error) {
+// direction. The folder to is made if need be, once a source is known to be there.
+func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
+	there, errs := make([]hufu.Entry, len(sources)), make([]error, len(sources))
+	var stats errgroup.Group
+	stats.SetLimit(statsAtOnce)
+	for i, f := range sources {
+		stats.Go(func() error {
+			there[i], errs[i] = r.Stat(ctx, f.Path)
+			return nil
+		})
+	}
+	_ = stats.Wait()
+	found := make([]transfer.Source, 0, len(sources))
+	contents := false
+	for i, f := range sources {
+		switch err := errs[i]; {
+		case err == nil:
+			contents = contents || f.Contents
+			found = append(found, transfer.Source{Far: f.Path, Contents: f.Contents, Entry: &there[i]})
+		case len(sources) == 1 || transfer.Stops(err):
+			return fail(err)
+		default:
+			c.Failures = append(c.Failures, transfer.Report{Local: to, Remote: f.Path, Kind: hufu.File, Outcome: transfer.Failed, Err: err})
+		}
+	}
+	if len(found) == 0 {
+		return fail(c.Failures[0].Err)
+	}
 	i, err := os.Stat(to)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fail(missing("get", to, err, "target_not_folder"))
 	}
 	exists := err == nil
 	inside := HasSlash(to) || exists && i.IsDir()
-	contents := false
-	for _, s := range sources {
-		contents = contents || s.Contents
-	}
 	if exists && (inside || contents) && !i.IsDir() {
 		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to}})
 	}
@@ -232,20 +259,19 @@ func (r *Remote) PrepareGet(sources []Fetch, to string) (*Copy, error) {
 	if err != nil {
 		return fail(err)
 	}
-	for _, f := range sources {
-		s := transfer.Source{Side: root, Far: f.Path, Contents: f.Contents, Entry: f.Entry}
-		if !f.Contents {
-			name := f.Path.Base()
+	for _, s := range found {
+		s.Side = root
+		if !s.Contents {
+			name := s.Far.Base()
 			if !inside {
 				name = filepath.Base(to)
 			}
 			if name == "" {
 				return fail(&hufu.Error{Op: "get", Kind: hufu.KindUsage, Code: "root_needs_folder"})
 			}
-			if s.Path, err = root.Path.Join(name); err != nil {
+			if s.Side, err = root.Join(name); err != nil {
 				return fail(err)
 			}
-			s.Local = filepath.Join(dir, name)
 		}
 		c.Sources = append(c.Sources, s)
 	}

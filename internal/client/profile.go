@@ -30,6 +30,9 @@ type Dirs struct {
 	State  string // logins, journals of unfinished downloads, spools
 }
 
+// Journals is the folder for journals of unfinished downloads.
+func (d Dirs) Journals() string { return filepath.Join(d.State, "journals") }
+
 // UserDirs are the folders of the XDG base directory specification for the
 // person running the program.
 func UserDirs() (Dirs, error) {
@@ -136,12 +139,6 @@ func (p *Profile) stateFile(name string) string {
 	return filepath.Join(p.dirs.State, "profiles", p.Name, name)
 }
 
-// journals is the name of that folder in the state folder.
-const journals = "journals"
-
-// Journals is the folder for journals of unfinished downloads.
-func (p *Profile) Journals() string { return filepath.Join(p.dirs.State, journals) }
-
 // Dirs are the folders the profile lives in.
 func (p *Profile) Dirs() Dirs { return p.dirs }
 
@@ -219,25 +216,12 @@ func (p *Profile) Certificate() (*tls.Certificate, error) {
 	}
 	key, err := p.read("client.key")
 	if err == nil && p.held == nil {
-		err = ownersAlone(p.file("client.key"))
+		err = identity.OwnersAlone(p.file("client.key"))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return identity.ParsePair(certs, key, nil)
-}
-
-// ownersAlone refuses a private key that others on this machine can read.
-// Windows has no such bits; there the folder's rights protect it.
-func ownersAlone(path string) error {
-	i, err := os.Stat(path)
-	if err != nil {
-		return &hufu.Error{Op: "read profile", Path: path, Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
-	}
-	if runtime.GOOS != "windows" && i.Mode().Perm()&0o077 != 0 {
-		return &hufu.Error{Op: "read profile", Path: path, Kind: hufu.KindUsage, Code: "client_key_open"}
-	}
-	return nil
 }
 
 // Roots reads the CA that this profile believes in.

@@ -241,7 +241,7 @@ func (q *Queue) discard(j *job) error {
 	if err != nil {
 		return &hufu.Error{Op: "find folder", Path: j.To, Kind: hufu.KindUsage, Err: err}
 	}
-	s, err := disk.Open(to, disk.Options{Uploads: filepath.Join(q.o.Dirs.State, journals)})
+	s, err := disk.Open(to, disk.Options{Uploads: q.o.Dirs.Journals()})
 	if err != nil {
 		return nil //nolint:nilerr // the folder is gone, and with it what was in it
 	}

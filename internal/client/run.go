@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -136,11 +135,12 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 		Report: func(rep transfer.Report) { q.report(j, rep) },
 	}
 	e := transfer.New(r, o)
-	c, do, err := q.prepare(ctx, r, j, e)
-	if err != nil || c == nil {
+	c, do, err := prepare(ctx, r, j, e)
+	if err != nil {
 		return err
 	}
 	defer func() { _ = c.Close() }()
+	e.Tell(c.Failures)
 	q.mu.Lock()
 	j.engine, j.last, j.lastTime = e, 0, time.Now()
 	q.mu.Unlock()
@@ -149,26 +149,14 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	return err
 }
 
-// prepare settles where the sources go. Sources of this machine that are no
-// longer there are reported and left out; the copy is nil if none is left.
-func (q *Queue) prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engine) (*Copy, func(context.Context, []transfer.Source) error, error) {
+// prepare settles where the sources go.
+func prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engine) (*Copy, func(context.Context, []transfer.Source) error, error) {
 	if j.Put {
 		to, err := hufu.ParsePath(j.To)
 		if err != nil {
 			return nil, nil, err
 		}
-		var there []string
-		for _, s := range j.Sources {
-			if _, err := os.Lstat(s); err != nil {
-				q.report(j, transfer.Report{Local: s, Remote: to, Kind: hufu.File, Outcome: transfer.Failed, Err: missing("put", s, err, "")})
-				continue
-			}
-			there = append(there, s)
-		}
-		if len(there) == 0 {
-			return nil, nil, nil
-		}
-		c, err := r.PreparePut(ctx, there, to, true)
+		c, err := r.PreparePut(ctx, j.Sources, to, true)
 		return c, e.Put, err
 	}
 	var fetch []Fetch
@@ -179,7 +167,7 @@ func (q *Queue) prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engi
 		}
 		fetch = append(fetch, Fetch{Path: p})
 	}
-	c, err := r.PrepareGet(fetch, filepath.Clean(j.To)+string(filepath.Separator))
+	c, err := r.PrepareGet(ctx, fetch, filepath.Clean(j.To)+string(filepath.Separator))
 	return c, e.Get, err
 }
 

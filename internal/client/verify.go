@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hufu"
+	"hufu/internal/transfer"
 )
 
 // Verified is what came of one file of Verify.
@@ -25,24 +26,34 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 	if err != nil {
 		return 0, err
 	}
-	v := &verifier{r: r, c: r.newCopy(), report: report}
-	defer func() { _ = v.c.Close() }()
-	err = v.visit(ctx, p, top, local)
+	v := &verifier{r: r, report: report}
+	var near transfer.Side
+	if local != "" {
+		c := r.newCopy()
+		defer func() { _ = c.Close() }()
+		s, err := c.source(local, p, false)
+		if err != nil {
+			return 0, err
+		}
+		near = s.Side
+	}
+	err = v.visit(ctx, p, top, near)
 	return v.files, err
 }
 
 type verifier struct {
 	r      *Remote
-	c      *Copy
 	files  int
 	report func(Verified)
 }
 
-func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, local string) error {
-	if local != "" {
-		if err := v.compareKind(e, local); err != nil {
+// visit verifies one name; near has no store when there is nothing to compare
+// with.
+func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near transfer.Side) error {
+	if near.Store != nil {
+		if err := sameKind(e, near); err != nil {
 			v.report(Verified{Path: p, Err: err})
-			local = ""
+			near = transfer.Side{}
 			if e.Kind == hufu.Folder {
 				return nil // all below it would be told again
 			}
@@ -52,20 +63,20 @@ func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, local s
 	case hufu.File:
 		v.files++
 		far, err := v.r.Digest(ctx, p)
-		if err == nil && local != "" {
-			err = v.compare(p, far, local)
+		if err == nil && near.Store != nil {
+			err = sameBytes(p, far, near)
 		}
-		if err != nil && (again(err) || hufu.KindOf(err).Exit() == 6 || ctx.Err() != nil) {
+		if transfer.Stops(err) || ctx.Err() != nil {
 			return err
 		}
 		v.report(Verified{p, far.Digest, at(p, err)})
 	case hufu.Folder:
-		return v.folder(ctx, p, local)
+		return v.folder(ctx, p, near)
 	}
 	return nil
 }
 
-func (v *verifier) folder(ctx context.Context, p hufu.Path, local string) error {
+func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side) error {
 	var entries []hufu.Entry
 	there := map[string]bool{}
 	err := v.r.List(ctx, p, func(e hufu.Entry) error {
@@ -82,67 +93,59 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, local string) error 
 		if err != nil {
 			return err
 		}
-		below := ""
-		if local != "" {
-			below = filepath.Join(local, e.Name)
+		var below transfer.Side
+		if near.Store != nil {
+			if below, err = near.Join(e.Name); err != nil {
+				return err
+			}
 		}
 		if err := v.visit(ctx, q, e, below); err != nil {
 			return err
 		}
 	}
-	if local == "" {
+	if near.Store == nil {
 		return nil
 	}
-	return LocalList(local, func(e hufu.Entry) error {
+	return near.Store.List(near.Path, func(e hufu.Entry) error {
 		q, err := p.Join(e.Name)
 		if err != nil || there[e.Name] {
 			return err
 		}
 		v.report(Verified{Path: q, Err: &hufu.Error{
-			Op: "verify", Path: q.Virtual(), Kind: hufu.KindNotFound, Code: "verify_not_there", Args: map[string]string{"local": filepath.Join(local, e.Name)},
+			Op: "verify", Path: q.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_there", Args: map[string]string{"local": filepath.Join(near.Local, e.Name)},
 		}})
 		return nil
 	})
 }
 
-// compareKind says whether the same kind of thing stands under local, for a
+// sameKind says whether the same kind of thing stands on this machine, for a
 // link with the same target.
-func (v *verifier) compareKind(far hufu.Entry, local string) error {
-	side, err := v.c.side(local)
-	if err != nil {
-		return err
-	}
+func sameKind(far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Stat(side.Path)
 	switch {
 	case hufu.KindOf(err) == hufu.KindNotFound:
-		return &hufu.Error{Op: "verify", Path: local, Kind: hufu.KindNotFound, Code: "no_such_file"}
+		return &hufu.Error{Op: "verify", Path: side.Local, Kind: hufu.KindNotFound, Code: "no_such_file"}
 	case err != nil:
 		return err
 	case near.Kind != far.Kind:
 		return &hufu.Error{
 			Op: "verify", Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-			Args: map[string]string{"target": local, "kind": near.Kind.String()},
+			Args: map[string]string{"target": side.Local, "kind": near.Kind.String()},
 		}
 	case near.Target != far.Target:
-		return &hufu.Error{Op: "verify", Path: local, Kind: hufu.KindChanged, Code: "verify_link_differs", Args: map[string]string{"target": far.Target}}
+		return &hufu.Error{Op: "verify", Path: side.Local, Kind: hufu.KindChanged, Code: "verify_link_differs", Args: map[string]string{"target": far.Target}}
 	}
 	return nil
 }
 
-func (v *verifier) compare(p hufu.Path, far hufu.Entry, local string) error {
-	side, err := v.c.side(local)
-	if err != nil {
-		return err
-	}
+// sameBytes reads the file of this machine.
+func sameBytes(p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Digest(side.Path, nil)
-	if err != nil {
-		return err
-	}
-	if near.Digest != far.Digest {
-		return &hufu.Error{
-			Op: "verify", Path: p.Virtual(), Kind: hufu.KindIntegrity, Code: "verify_differs",
-			Args: map[string]string{"local": local, "want": near.Digest.String(), "got": far.Digest.String()},
+	if err == nil && near.Digest != far.Digest {
+		err = &hufu.Error{
+			Op: "verify", Path: p.Remote(), Kind: hufu.KindIntegrity, Code: "verify_differs",
+			Args: map[string]string{"local": side.Local, "want": near.Digest.String(), "got": far.Digest.String()},
 		}
 	}
-	return nil
+	return err
 }

@@ -242,7 +242,7 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 	}
 	rec.Note("get")
 	back := local + ".back"
-	get, err := r.PrepareGet([]Fetch{{Path: path}}, back)
+	get, err := r.PrepareGet(ctx, []Fetch{{Path: path}}, back)
 	if err != nil {
 		return err
 	}

@@ -189,7 +189,7 @@ func (s *Server) mkdir(w http.ResponseWriter, r *http.Request) error {
 		func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 			made, err := remote.Mkdir(ctx, p, 0o755, false)
 			if err == nil && !made {
-				return &hufu.Error{Op: "mkdir", Path: p.Virtual(), Kind: hufu.KindExists}
+				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists}
 			}
 			return err
 		})

@@ -11,6 +11,8 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
+	"os"
+	"runtime"
 	"slices"
 
 	"github.com/youmark/pkcs8"
@@ -254,4 +256,18 @@ func weakKey(pub crypto.PublicKey) string {
 		return ""
 	}
 	return keyName(pub)
+}
+
+// OwnersAlone refuses a file with a private key that others on this machine can
+// read, with KindUsage. Windows has no such bits; there the folder's rights
+// protect it.
+func OwnersAlone(path string) error {
+	i, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return &hufu.Error{Op: "look at key", Path: path, Kind: hufu.KindUnreadable, Err: err}
+	case runtime.GOOS != "windows" && i.Mode().Perm()&0o077 != 0:
+		return &hufu.Error{Op: "look at key", Path: path, Kind: hufu.KindUsage, Code: "key_file_open"}
+	}
+	return nil
 }

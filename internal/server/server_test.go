@@ -66,7 +66,7 @@ func get(t testing.TB, r *client.Remote, o transfer.Options, to string, sources 
 	for _, s := range sources {
 		fetch = append(fetch, client.Fetch{Path: path(t, s)})
 	}
-	c, err := r.PrepareGet(fetch, to+"/")
+	c, err := r.PrepareGet(t.Context(), fetch, to+"/")
 	if err != nil {
 		return nil, err
 	}

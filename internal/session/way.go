@@ -28,21 +28,33 @@ type Way struct {
 // is allowed, moves a third more than BBR. In between the system's choice
 // stands.
 func look(c net.Conn) Way {
-	if _, ok := c.(syscall.Conn); !ok { // not the kernel's: a pipe, or a tap in between
+	s, ok := c.(syscall.Conn)
+	if !ok { // not the kernel's: a pipe, or a tap in between
 		return Way{}
 	}
-	w := Way{RTT: measure(c)}
-	switch {
-	case loopback(c.RemoteAddr()):
-		w.Congestion = steer(c, "cubic", "reno")
-	case w.RTT >= farAway:
-		w.Congestion = steer(c, "bbr")
-		unsent(c, farUnsent)
-	default:
-		w.Congestion = steer(c)
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return Way{}
 	}
+	var w Way
+	_ = raw.Control(func(fd uintptr) { // closed: there is nothing to steer
+		k := socket(fd)
+		w.RTT = k.rtt()
+		switch {
+		case loopback(c.RemoteAddr()):
+			w.Congestion = k.steer("cubic", "reno")
+		case w.RTT >= farAway:
+			w.Congestion = k.steer("bbr")
+			k.unsent(farUnsent)
+		default:
+			w.Congestion = k.steer()
+		}
+	})
 	return w
 }
+
+// socket is the kernel's end of a connection.
+type socket uintptr
 
 func loopback(a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)

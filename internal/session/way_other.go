@@ -2,14 +2,11 @@
 
 package session
 
-import (
-	"net"
-	"time"
-)
+import "time"
 
-// measure, steer and unsent are for Linux; elsewhere the system's own choice stands.
-func measure(net.Conn) time.Duration { return 0 }
+// rtt, steer and unsent are for Linux; elsewhere the system's own choice stands.
+func (socket) rtt() time.Duration { return 0 }
 
-func steer(net.Conn, ...string) string { return "" }
+func (socket) steer(...string) string { return "" }
 
-func unsent(net.Conn, int) {}
+func (socket) unsent(int) {}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrDiscard as the cause of a context's end, says that the transfer is given
-// up for good: what has arrived of unfinished files is removed at both ends
+// ErrDiscard is the cause of a context's end that gives the transfer up for
+// good: what has arrived of unfinished files is removed at both ends
 // instead of kept for resuming.
 var ErrDiscard = errors.New("transfer given up")
 

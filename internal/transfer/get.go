@@ -51,23 +51,23 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		}
 		return folderJob{p, created}, true
 	}
-	for _, s := range sources {
-		p := pair{near: s.Side, far: s.Far}
+	pairs, errs := look(sources, func(s Source, p *pair) (err error) {
+		if s.Entry != nil {
+			p.source = *s.Entry
+		} else if p.source, err = e.far.Stat(ctx, s.Far); err != nil {
+			return err
+		}
+		p.target, err = nearStat(s.Side)
+		return err
+	})
+	for i, s := range sources {
+		p := pairs[i]
 		if s.Contents {
 			first = append(first, folderJob{pair: p})
 			continue
 		}
-		var err error
-		if s.Entry != nil {
-			p.source = *s.Entry
-		} else {
-			p.source, err = e.far.Stat(ctx, s.Far)
-		}
-		if err == nil {
-			p.target, err = nearStat(s.Side)
-		}
-		if err != nil {
-			e.fail(p, err)
+		if errs[i] != nil {
+			e.fail(p, errs[i])
 			continue
 		}
 		if p.source.Kind == hufu.Folder {
@@ -102,7 +102,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 			}
 			p := pair{source: t}
 			var err error
-			if p.near, err = j.near.join(t.Name); err == nil {
+			if p.near, err = j.near.Join(t.Name); err == nil {
 				p.far, err = j.far.Join(t.Name)
 			}
 			if err != nil {
@@ -152,7 +152,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 	}
 	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
 	if p.source.Kind == hufu.Other {
-		r.Outcome, r.Err = Skipped, &hufu.Error{Op: "get", Path: p.far.Virtual(), Kind: hufu.KindUnsupported, Code: "special_file"}
+		r.Outcome, r.Err = Skipped, &hufu.Error{Op: "get", Path: p.far.Remote(), Kind: hufu.KindUnsupported, Code: "special_file"}
 		e.report(r)
 		return
 	}
@@ -174,7 +174,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 			return err == nil && t != nil
 		})
 		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
-		near, err := parent.join(name)
+		near, err := parent.Join(name)
 		if err != nil {
 			e.fail(p, err)
 			return

@@ -106,7 +106,7 @@ func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) 
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		if k := hufu.KindOf(err); stops(err) && k != hufu.KindNetwork && k != hufu.KindUnavailable {
+		if k := hufu.KindOf(err); Stops(err) && k != hufu.KindNetwork && k != hufu.KindUnavailable {
 			return err
 		}
 		if e.answered.Load() != before {
@@ -165,7 +165,7 @@ func (e *Engine) over(t task, err error) {
 // fail reports a name that did not make it, and ends the transfer if the
 // reason is not the name's alone.
 func (e *Engine) fail(p pair, err error) {
-	if stops(err) {
+	if Stops(err) {
 		e.fatal(err)
 	}
 	e.report(Report{
@@ -178,7 +178,7 @@ func (e *Engine) failItem(it *item, err error) {
 	if errors.Is(err, errAborted) {
 		return // the transfer's own error says it
 	}
-	if stops(err) {
+	if Stops(err) {
 		e.fatal(err)
 		return
 	}

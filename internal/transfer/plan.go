@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"hufu"
 	"hufu/internal/blob/disk"
 )
@@ -28,7 +30,8 @@ type Side struct {
 	Local string    // the same as people write it
 }
 
-func (s Side) join(name string) (Side, error) {
+// Join is a name in the folder that s is.
+func (s Side) Join(name string) (Side, error) {
 	p, err := s.Path.Join(name)
 	return Side{s.Store, p, filepath.Join(s.Local, name)}, err
 }
@@ -47,7 +50,26 @@ func (p pair) into() string {
 	if p.fetched {
 		return p.near.Local
 	}
-	return p.far.Virtual()
+	return p.far.Remote()
+}
+
+// look finds the sources at both ends, many at the same time. Of folders whose
+// contents are copied only the names are known.
+func look(sources []Source, find func(Source, *pair) error) ([]pair, []error) {
+	pairs, errs := make([]pair, len(sources)), make([]error, len(sources))
+	var g errgroup.Group
+	g.SetLimit(planners)
+	for i, s := range sources {
+		pairs[i] = pair{near: s.Side, far: s.Far}
+		if !s.Contents {
+			g.Go(func() error {
+				errs[i] = find(s, &pairs[i])
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // each has its own error
+	return pairs, errs
 }
 
 // folderJob compares one folder of the source with its target.
@@ -262,7 +284,7 @@ func within(op, path string, err error) error {
 	}
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
 		c := *e
-		if c.Path == "" || !stops(err) {
+		if c.Path == "" || !Stops(err) {
 			c.Path = path
 		}
 		return &c

@@ -74,18 +74,20 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		}
 		return folderJob{p, fresh}, true
 	}
-	for _, s := range sources {
-		if s.Contents {
-			first = append(first, folderJob{pair{near: s.Side, far: s.Far}, s.Fresh})
-			continue
-		}
-		p := pair{near: s.Side, far: s.Far}
-		var err error
+	pairs, errs := look(sources, func(s Source, p *pair) (err error) {
 		if p.source, err = s.Store.Stat(s.Path); err == nil && !s.Fresh {
 			p.target, err = e.farStat(ctx, s.Far)
 		}
-		if err != nil {
-			e.fail(p, err)
+		return err
+	})
+	for i, s := range sources {
+		p := pairs[i]
+		if s.Contents {
+			first = append(first, folderJob{p, s.Fresh})
+			continue
+		}
+		if errs[i] != nil {
+			e.fail(p, errs[i])
 			continue
 		}
 		if p.source.Kind == hufu.Folder {
@@ -125,7 +127,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 				return
 			}
 			p := pair{source: t}
-			if p.near, err = j.near.join(t.Name); err == nil {
+			if p.near, err = j.near.Join(t.Name); err == nil {
 				p.far, err = j.far.Join(t.Name)
 			}
 			if err != nil {
@@ -189,7 +191,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 		return
 	}
 	if !e.written.take(p.far.String()) {
-		e.fail(p, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.far.Virtual()}})
+		e.fail(p, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.far.Remote()}})
 		return
 	}
 	v := e.judge(ctx, &p, func() (bool, error) { return e.sameContent(ctx, &p) })

@@ -195,9 +195,13 @@ func (e *Engine) setActive(it *item, on bool) {
 	}
 }
 
-// Tell reports a name that the caller could not even begin with, as one of the
+// Tell reports names that the caller could not even begin with, as some of the
 // transfer's own.
-func (e *Engine) Tell(r Report) { e.report(r) }
+func (e *Engine) Tell(reports []Report) {
+	for _, r := range reports {
+		e.report(r)
+	}
+}
 
 func (e *Engine) report(r Report) {
 	if r.Kind == hufu.File {
@@ -214,9 +218,9 @@ func (e *Engine) report(r Report) {
 	e.o.Report(r)
 }
 
-// stops says whether an error ends the whole transfer instead of one file: the
+// Stops says whether an error ends the whole transfer instead of one file: the
 // connection or the login is gone, not the file.
-func stops(err error) bool {
+func Stops(err error) bool {
 	switch hufu.KindOf(err) {
 	case hufu.KindNetwork, hufu.KindUnavailable, hufu.KindProtocol, hufu.KindRefused, hufu.KindCredentials, hufu.KindUnproven,
 		hufu.KindRateLimit, hufu.KindCanceled:

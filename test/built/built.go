@@ -26,6 +26,31 @@ const patience = 30 * time.Second
 // Password is the password of everybody.
 const Password = "correct horse battery staple"
 
+// Main is TestMain of the packages that run the programs: it sets bin to their
+// folder and ends with m's exit status. What starts start runs meanwhile.
+func Main(m interface{ Run() int }, bin *string, starts ...func() (stop func(), err error)) {
+	os.Exit(func() int {
+		fail := func(err error) int {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		dir, remove, err := Build()
+		if err != nil {
+			return fail(err)
+		}
+		defer remove()
+		*bin = dir
+		for _, start := range starts {
+			stop, err := start()
+			if err != nil {
+				return fail(err)
+			}
+			defer stop()
+		}
+		return m.Run()
+	}())
+}
+
 // Build makes both programs as `make build` does and returns their folder;
 // HUFU_BIN names one that has them already. remove takes away what was made.
 func Build() (dir string, remove func(), err error) {

@@ -4,7 +4,6 @@
 package gui
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,21 +17,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, remove, err := built.Build()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer remove()
-		bin = dir
+	built.Main(m, &bin, func() (stop func(), err error) {
 		if browser, err = startChromium(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+			return nil, err
 		}
-		defer browser.stop()
-		return m.Run()
-	}())
+		return browser.stop, nil
+	})
 }
 
 // world is a server that people can enroll with.

@@ -33,17 +33,7 @@ const (
 
 var bin string
 
-func TestMain(m *testing.M) {
-	dir, remove, err := built.Build()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	bin = dir
-	code := m.Run()
-	remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { built.Main(m, &bin) }
 
 // world is a server, somebody, and a large file.
 type world struct {

@@ -7,7 +7,6 @@ package scale
 import (
 	"bytes"
 	crand "crypto/rand"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -28,17 +27,7 @@ const (
 
 var bin string
 
-func TestMain(m *testing.M) {
-	dir, remove, err := built.Build()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	bin = dir
-	code := m.Run()
-	remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { built.Main(m, &bin) }
 
 // world is a server and somebody, who may be behind a slow network.
 type world struct {

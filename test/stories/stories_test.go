@@ -23,17 +23,7 @@ import (
 // bin is where the programs are, set once before the tests.
 var bin string
 
-func TestMain(m *testing.M) {
-	dir, remove, err := built.Build()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	bin = dir
-	code := m.Run()
-	remove()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { built.Main(m, &bin) }
 
 func TestStories(t *testing.T) {
 	t.Parallel()
