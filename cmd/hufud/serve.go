@@ -215,28 +215,26 @@ func (o serving) open(ctx context.Context) (net.Listener, error) {
 		return ln, nil
 	}
 	host, port, _ := net.SplitHostPort(address) // checked already
-	var e error
+	code := ""
 	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
-		e = cli.Usage("serve_host_unknown", "address", address)
+		code = "serve_host_unknown"
 	} else if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		e = cli.Usage("serve_host_elsewhere", "address", address)
+		code = "serve_host_elsewhere"
 	} else if errors.Is(err, os.ErrPermission) {
-		e = cli.Usage("serve_port_denied", "address", address)
+		code = "serve_port_denied"
 	}
-	if e != nil {
-		return nil, errors.Join(e, err)
+	if code != "" {
+		return nil, errors.Join(cli.Usage(code, "address", address), err)
 	}
 	other := net.JoinHostPort(host, "0")
 	if n, convErr := strconv.Atoi(port); convErr == nil && n < maxPort {
 		other = net.JoinHostPort(host, strconv.Itoa(n+1))
 	}
-	by := portOwner(port)
+	code = "serve_cannot_listen"
 	if o.trial {
-		e = cli.Usage("run_cannot_listen", "address", address, "other", other, "by", by)
-	} else {
-		e = cli.Usage("serve_cannot_listen", "address", address, "other", other, "by", by)
+		code = "run_cannot_listen"
 	}
-	return nil, errors.Join(e, err)
+	return nil, errors.Join(cli.Usage(code, "address", address, "other", other, "by", portOwner(port)), err)
 }
 
 func expire(ctx context.Context, fs *files.Service) {

@@ -36,11 +36,14 @@ func (r *Remote) Lanes(ctx context.Context) (all, bulk int) {
 	_, _ = r.Connect(ctx) // whoever needs the connection meets the error
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.control != nil && r.control.Way().RTT >= farFrom {
+	if r.isFar() {
 		return farLanes, farLanes
 	}
 	return nearLanes, max(1, min(nearLanes, runtime.GOMAXPROCS(0)/2))
 }
+
+// isFar says whether the server is known to be far away; the caller holds mu.
+func (r *Remote) isFar() bool { return r.control != nil && r.control.Way().RTT >= r.far }
 
 // laneWindow is how many bytes of answers one lane asks for ahead, at first.
 const laneWindow = 4 << 20
@@ -59,7 +62,7 @@ type warming struct {
 func (r *Remote) WarmUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.control == nil || r.control.Way().RTT < farFrom || r.closed || len(r.warm) > 0 {
+	if r.closed || !r.isFar() || len(r.warm) > 0 {
 		return
 	}
 	for range farLanes {

@@ -7,8 +7,15 @@ import (
 	"hufu/internal/blob/disk"
 )
 
+// LocalStat tells what stands under a path of this machine.
+func LocalStat(path string) (hufu.Entry, error) { return local(path, (*disk.Store).Stat) }
+
 // LocalDigest hashes a file of this machine; a link is not followed.
 func LocalDigest(path string) (hufu.Entry, error) {
+	return local(path, func(s *disk.Store, p hufu.Path) (hufu.Entry, error) { return s.Digest(p, nil) })
+}
+
+func local(path string, ask func(*disk.Store, hufu.Path) (hufu.Entry, error)) (hufu.Entry, error) {
 	dir, base := filepath.Split(path)
 	s, err := disk.Open(filepath.Clean(dir), disk.Options{})
 	if err != nil {
@@ -19,7 +26,11 @@ func LocalDigest(path string) (hufu.Entry, error) {
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	return s.Digest(p, nil)
+	e, err := ask(s, p)
+	if hufu.KindOf(err) == hufu.KindNotFound {
+		err = &hufu.Error{Op: "look", Path: path, Kind: hufu.KindNotFound, Code: "no_such_file", Err: err}
+	}
+	return e, err
 }
 
 // LocalList gives what stands in a folder of this machine to fn, in any order.

@@ -55,7 +55,8 @@ type Remote struct {
 	p     *Profile
 	o     Options
 	codec *frame.Codec
-	tls   *tls.Config // nil without TLS
+	tls   *tls.Config   // nil without TLS
+	far   time.Duration // the round trip from which the server is far away
 
 	mu      sync.Mutex // guards what follows; held while connecting
 	control *session.Client
@@ -70,7 +71,7 @@ type Remote struct {
 // New prepares a Remote; it reads the profile's certificates and does not
 // connect.
 func New(p *Profile, o Options) (*Remote, error) {
-	r := &Remote{p: p, o: o, codec: frame.NewCodec()}
+	r := &Remote{p: p, o: o, codec: frame.NewCodec(), far: farFrom}
 	if o.Address == "" {
 		r.o.Address = p.Address
 	}

@@ -288,24 +288,12 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	}
 	var e hufu.Entry
 	err = s.browse(r.Context(), req.where, func(name string) error {
+		ask := client.LocalStat
 		if req.Digest {
-			e, err = client.LocalDigest(name)
-			return err
+			ask = client.LocalDigest
 		}
-		dir, base := filepath.Split(name)
-		e.Kind = 0
-		if err := client.LocalList(filepath.Clean(dir), func(x hufu.Entry) error {
-			if x.Name == base {
-				e = x
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-		if e.Kind == 0 {
-			return &hufu.Error{Op: "stat", Path: name, Kind: hufu.KindNotFound, Code: "no_such_file"}
-		}
-		return nil
+		e, err = ask(name)
+		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		if req.Digest {
 			// Hashing takes as long as it takes.

@@ -447,6 +447,45 @@ func TestExpire(t *testing.T) {
 	}
 }
 
+// TestDiscard: what is given up goes with its journal, what lies elsewhere or is
+// in use stays.
+func TestDiscard(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, disk.Options{})
+	must(t, os.MkdirAll(filepath.Join(tr.dir, "root", "d", "deep"), 0o755))
+	data := random(2*mib, 12)
+	for _, n := range []string{"d/a", "d/deep/b", "d2", "e"} {
+		u := tr.open(key(t, n, data))
+		write(t, u, data, 0)
+		u.Close()
+	}
+	used := tr.open(key(t, "d/used", data))
+	defer used.Close()
+	write(t, used, data, 0)
+	journals := func() int { return len(names(t, filepath.Join(tr.dir, "uploads"))) }
+	if n := journals(); n != 5 {
+		t.Fatalf("%d journals", n)
+	}
+	// As a program that has just begun.
+	fresh := openTree(t, tr.dir, disk.Options{})
+	must(t, fresh.Discard(path(t, "d")))
+	if n := journals(); n != 3 {
+		t.Errorf("%d journals are left", n)
+	}
+	if got := names(t, filepath.Join(tr.root, "d", "deep")); len(got) != 0 {
+		t.Errorf("left behind: %q", got)
+	}
+	write(t, used, data, 1)
+	if _, err := used.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+		t.Error("what was in use was taken away:", err)
+	}
+	u := fresh.open(key(t, "e", data))
+	defer u.Close()
+	if u.Have() != 1 {
+		t.Errorf("%d chunks of what lies elsewhere are left", u.Have())
+	}
+}
+
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	one := newTree(t, disk.Options{})
