@@ -9,16 +9,10 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sync/errgroup"
-
 	"hufu"
 	"hufu/internal/blob/disk"
 	"hufu/internal/transfer"
 )
-
-// statsAtOnce is how many sources of a get are asked for at the same time, so
-// that a far link's round trips overlap.
-const statsAtOnce = 32
 
 // Copy is a put or a get that is prepared: where each source goes is settled.
 type Copy struct {
@@ -211,15 +205,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string) (*C
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
 	there, errs := make([]hufu.Entry, len(sources)), make([]error, len(sources))
-	var stats errgroup.Group
-	stats.SetLimit(statsAtOnce)
-	for i, f := range sources {
-		stats.Go(func() error {
-			there[i], errs[i] = r.Stat(ctx, f.Path)
-			return nil
-		})
-	}
-	_ = stats.Wait()
+	transfer.Together(len(sources), func(i int) { there[i], errs[i] = r.Stat(ctx, sources[i].Path) })
 	found := make([]transfer.Source, 0, len(sources))
 	contents := false
 	for i, f := range sources {

@@ -72,7 +72,7 @@ const (
 )
 
 // appetite is what lane n takes: the first ones no chunks, if not all are to
-// carry them, and one of the others small files first, so that neither kind
+// carry them, else the first one small files before chunks, so that neither kind
 // waits for the other.
 func (e *Engine) appetite(n int) appetite {
 	switch {

@@ -53,22 +53,28 @@ func (p pair) into() string {
 	return p.far.Remote()
 }
 
-// look finds the sources at both ends, many at the same time. Of folders whose
-// contents are copied only the names are known.
-func look(sources []Source, find func(Source, *pair) error) ([]pair, []error) {
-	pairs, errs := make([]pair, len(sources)), make([]error, len(sources))
+// Together calls do with 0 to n-1, as many at the same time as folders are
+// compared, and returns when all are done.
+func Together(n int, do func(i int)) {
 	var g errgroup.Group
 	g.SetLimit(planners)
-	for i, s := range sources {
+	for i := range n {
+		g.Go(func() error { do(i); return nil })
+	}
+	_ = g.Wait()
+}
+
+// look finds the sources at both ends. Of folders whose contents are copied only
+// the names are known.
+func look(sources []Source, find func(Source, *pair) error) ([]pair, []error) {
+	pairs, errs := make([]pair, len(sources)), make([]error, len(sources))
+	Together(len(sources), func(i int) {
+		s := sources[i]
 		pairs[i] = pair{near: s.Side, far: s.Far}
 		if !s.Contents {
-			g.Go(func() error {
-				errs[i] = find(s, &pairs[i])
-				return nil
-			})
+			errs[i] = find(s, &pairs[i])
 		}
-	}
-	_ = g.Wait() // each has its own error
+	})
 	return pairs, errs
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"hufu"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
@@ -45,23 +47,21 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 	var first []folderJob
 	var metaMu sync.Mutex
 	var metas []folderMeta
-	var making sync.WaitGroup
-	slots := make(chan struct{}, 2*planners)
-	made := func(p pair) { e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made}) }
+	var making errgroup.Group
+	making.SetLimit(2 * planners)
 	planFolder := func(p pair) (folderJob, bool) {
 		fresh := p.target == nil
 		switch {
 		case fresh:
 			// Nothing waits for the answer: what is put below makes the folder as
 			// well, whichever comes first.
-			slots <- struct{}{}
-			making.Go(func() {
-				defer func() { <-slots }()
+			making.Go(func() error {
 				if _, err := e.far.Mkdir(ctx, p.far, p.source.Mode|0o700, true); err != nil {
 					e.fail(p, err)
-					return
+				} else {
+					e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made})
 				}
-				made(p)
+				return nil
 			})
 		case p.target.Kind != hufu.Folder:
 			e.fail(p, wrongKind(p))
@@ -151,7 +151,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		}
 	})
 	return func(whole bool) {
-		making.Wait()
+		_ = making.Wait() // each has told its own error
 		if whole {
 			e.setFolders(ctx, metas)
 		}
