@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"hufu"
@@ -39,7 +38,7 @@ func (r *Remote) Lanes(ctx context.Context) (all, bulk int) {
 	if r.isFar() {
 		return farLanes, farLanes
 	}
-	return nearLanes, max(1, min(nearLanes, runtime.GOMAXPROCS(0)/2))
+	return nearLanes, nearLanes
 }
 
 // isFar says whether the server is known to be far away; the caller holds mu.
