@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"internal/capture":       {},
 	"internal/meta":          {},
 	"internal/access":        {},
-	"internal/session":       {"internal/frame"},
+	"internal/session":       {"internal/frame", "internal/digest"},
 	"internal/account":       {"internal/meta"},
 	"internal/ca":            {"internal/identity", "internal/account", "internal/meta"},
 	"internal/blob":          {"internal/digest"},

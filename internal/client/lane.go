@@ -17,10 +17,9 @@ type lane struct {
 	c *session.Client
 }
 
-// Lanes, by the round trip to the server. Near, two lanes of small files let
-// one go on while the other's group is made durable; the chunks of a large file
-// want as many as there are cores to encrypt and hash beside what else is to be
-// done: on two cores a second one costs a tenth more and brings nothing. Far,
+// Lanes, by the round trip to the server. Near, one of two goes on while the
+// other's small files are made durable, or while the other writes its chunk, as
+// only one at a time can; more bring nothing. Far,
 // one connection is bound to what the kernel keeps unanswered (4 MiB in a round
 // trip), and each starts slowly by itself.
 const (
@@ -29,16 +28,15 @@ const (
 	farFrom   = 5 * time.Millisecond
 )
 
-// Lanes is how many lanes are worth their cost on the way to the server, and
-// how many of them should carry chunks of large files.
-func (r *Remote) Lanes(ctx context.Context) (all, bulk int) {
+// Lanes is how many lanes are worth their cost on the way to the server.
+func (r *Remote) Lanes(ctx context.Context) int {
 	_, _ = r.Connect(ctx) // whoever needs the connection meets the error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isFar() {
-		return farLanes, farLanes
+		return farLanes
 	}
-	return nearLanes, nearLanes
+	return nearLanes
 }
 
 // isFar says whether the server is known to be far away; the caller holds mu.
@@ -166,18 +164,18 @@ func (l *lane) Get(p hufu.Path, version string, size int64, done func(hufu.Entry
 	})
 }
 
-func (l *lane) Read(p hufu.Path, version string, index int64, size int, done func([]byte, bool, digest.CV, error)) error {
+func (l *lane) Read(p hufu.Path, version string, index int64, size int, done func(transfer.Chunk, error)) error {
 	return l.c.Send(&frame.Read{Path: frame.WirePath(p), Version: version, Index: index}, nil, size, func(a session.Answer) {
 		if err := lost(a); err != nil {
-			done(nil, false, digest.CV{}, err)
+			done(transfer.Chunk{}, err)
 			return
 		}
 		g, ok := a.Message.(*frame.ReadAnswer)
 		if !ok {
-			done(nil, false, digest.CV{}, &hufu.Error{Op: "read", Kind: hufu.KindProtocol})
+			done(transfer.Chunk{}, &hufu.Error{Op: "read", Kind: hufu.KindProtocol})
 			return
 		}
-		done(a.Raw, g.Hole, digest.CV(g.CV), nil)
+		done(transfer.Chunk{Data: a.Raw, Hole: g.Hole, Want: digest.CV(g.CV), Got: a.CV}, nil)
 	})
 }
 

@@ -63,7 +63,7 @@ func Sum(data []byte) hufu.Digest {
 // chunk. All chunks but the last hold exactly hufu.ChunkSize bytes; data is
 // never empty.
 func Chunk(data []byte, index int64) CV {
-	return CV(bytes(guts.ChainingValue(chunkNode(data, uint64(index)*(hufu.ChunkSize/guts.ChunkSize)))))
+	return CV(bytes(guts.ChainingValue(chunkNode(data, index))))
 }
 
 // Root combines the chaining values of all chunks of a file, in order, to its
@@ -80,28 +80,52 @@ func Root(cvs []CV) hufu.Digest {
 	return t.root()
 }
 
-// chunkNode compresses up to 1 MiB whose first 1 KiB chunk has number counter.
-func chunkNode(data []byte, counter uint64) guts.Node {
+// Filling is Chunk for a buffer that fills little by little: each group is
+// hashed as soon as it is there, while the processor's cache still holds it.
+// Hashing a whole chunk after it has left the cache takes twice as long.
+type Filling struct {
+	cvs     [groupsPerChunk][8]uint32
+	n       int // groups hashed
+	counter uint64
+}
+
+// Start begins with chunk index.
+func (f *Filling) Start(index int64) {
+	f.n, f.counter = 0, uint64(index)*(hufu.ChunkSize/guts.ChunkSize)
+}
+
+// To takes note of what the buffer holds by now, from its beginning on.
+func (f *Filling) To(data []byte) {
+	for len(data)-f.n*groupSize > groupSize { // the last group may be the root
+		f.cvs[f.n] = guts.ChainingValue(f.group(data))
+		f.n++
+	}
+}
+
+func (f *Filling) group(data []byte) guts.Node {
+	at := f.n * groupSize
+	return guts.CompressBuffer((*[groupSize]byte)(data[at:at+groupSize]), groupSize, &guts.IV, f.counter+uint64(f.n)*guts.MaxSIMD, 0)
+}
+
+// Chunk is the chaining value of the chunk that data holds by now.
+func (f *Filling) Chunk(data []byte) CV { return CV(bytes(guts.ChainingValue(f.node(data)))) }
+
+// node compresses up to 1 MiB.
+func (f *Filling) node(data []byte) guts.Node {
 	if len(data) > hufu.ChunkSize {
 		panic("digest: more than one chunk")
 	}
-	var cvs [groupsPerChunk][8]uint32
-	n := 0
-	for len(data) > groupSize {
-		cvs[n] = guts.ChainingValue(guts.CompressBuffer((*[groupSize]byte)(data), groupSize, &guts.IV, counter, 0))
-		data = data[groupSize:]
-		counter += guts.MaxSIMD
-		n++
-	}
+	f.To(data)
 	var last guts.Node
-	if len(data) == groupSize {
-		last = guts.CompressBuffer((*[groupSize]byte)(data), groupSize, &guts.IV, counter, 0)
+	if len(data)-f.n*groupSize == groupSize {
+		last = f.group(data)
 	} else {
-		last = tailNode(data, counter)
+		last = tailNode(data[f.n*groupSize:], f.counter+uint64(f.n)*guts.MaxSIMD)
 	}
-	if n == 0 {
+	if f.n == 0 {
 		return last
 	}
+	cvs, n := &f.cvs, f.n
 	cvs[n] = guts.ChainingValue(last)
 	n++
 	// Pairing neighbours level by level and carrying an odd one up unchanged
@@ -118,6 +142,13 @@ func chunkNode(data []byte, counter uint64) guts.Node {
 		n = half
 	}
 	return guts.ParentNode(cvs[0], cvs[1], &guts.IV, 0)
+}
+
+// chunkNode compresses a chunk that is there as a whole.
+func chunkNode(data []byte, index int64) guts.Node {
+	var f Filling
+	f.Start(index)
+	return f.node(data)
 }
 
 // tailNode compresses less than a group; the library reads a whole group, so

@@ -61,6 +61,26 @@ func TestChunksInAnyOrder(t *testing.T) {
 	})
 }
 
+// TestFilling: however a buffer fills, the value is that of the chunk.
+func TestFilling(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		data := sample(rapid.IntRange(1, hufu.ChunkSize).Draw(t, "size"))
+		index := rapid.Int64Range(0, 1<<40).Draw(t, "index")
+		var f Filling
+		f.Start(index + 1) // of an earlier chunk
+		f.To(data)
+		f.Start(index)
+		for have := 0; have < len(data); {
+			have = min(len(data), have+rapid.IntRange(1, 100_000).Draw(t, "piece"))
+			f.To(data[:have])
+		}
+		if got, want := f.Chunk(data), Chunk(data, index); got != want {
+			t.Fatalf("%d bytes of chunk %d: %x, want %x", len(data), index, got, want)
+		}
+	})
+}
+
 func TestChunkAllocatesNothing(t *testing.T) {
 	data := sample(hufu.ChunkSize)
 	if n := testing.AllocsPerRun(10, func() { Chunk(data, 3) }); n != 0 {

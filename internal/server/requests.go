@@ -132,7 +132,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.open(ctx, m)
 	case *frame.Range:
 		op = "range"
-		err = c.rangeIn(m, r.Raw)
+		err = c.rangeIn(m, r.Raw, r.CV)
 		answer = &frame.RangeAnswer{}
 	case *frame.Commit:
 		op, path = "commit", m.Path.Path()
@@ -265,26 +265,11 @@ func (c *conn) read(m *frame.Read) error {
 	if size <= hufu.ChunkSize || m.Index >= digest.Chunks(size) {
 		return &hufu.Error{Op: "read", Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
-	off, n := m.Index*hufu.ChunkSize, digest.ChunkLen(size, m.Index)
-	if err := f.Check(); err != nil {
+	data, hole, cv, err := f.ReadChunk(m.Index, c.buffer())
+	if err != nil {
 		return err
 	}
-	if f.NextData(off) >= off+int64(n) {
-		cv := digest.Zeros(n, m.Index)
-		if err := f.Check(); err != nil {
-			return err
-		}
-		return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: true}, false, nil)
-	}
-	data := c.buffer()[:n]
-	if err := readFull(f, data, off); err != nil {
-		return err
-	}
-	cv := digest.Chunk(data, m.Index)
-	if err := f.Check(); err != nil {
-		return err
-	}
-	return c.session.Answer(&frame.ReadAnswer{CV: cv[:]}, false, data)
+	return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, false, data)
 }
 
 // open begins or resumes an upload and tells what of it is there.
@@ -354,7 +339,8 @@ func (c *conn) upload(id string) (*disk.Upload, error) {
 	return u, nil
 }
 
-func (c *conn) rangeIn(m *frame.Range, data []byte) error {
+// rangeIn stores a chunk; got is the chaining value of what came.
+func (c *conn) rangeIn(m *frame.Range, data []byte, got digest.CV) error {
 	u, err := c.upload(m.Upload)
 	if err != nil {
 		return err
@@ -374,7 +360,7 @@ func (c *conn) rangeIn(m *frame.Range, data []byte) error {
 	if len(data) != n {
 		return &hufu.Error{Op: "range", Kind: hufu.KindInvalid, Code: "chunk_length"}
 	}
-	if digest.Chunk(data, m.Index) != want {
+	if got != want {
 		return &hufu.Error{Op: "range", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
 	}
 	return u.WriteChunk(m.Index, data, want)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/digest"
 	"hufu/internal/frame"
 )
 
@@ -18,9 +19,10 @@ import (
 type Answer struct {
 	Message frame.Message
 	Raw     []byte
-	More    bool  // the answer goes on
-	Err     error // instead of a message: the peer's error, or why the connection ended
-	Lost    bool  // the connection ended; whether the request was carried out is not known
+	CV      digest.CV // of Raw, if it is a chunk
+	More    bool      // the answer goes on
+	Err     error     // instead of a message: the peer's error, or why the connection ended
+	Lost    bool      // the connection ended; whether the request was carried out is not known
 }
 
 // Client is the calling end. Its methods are safe for concurrent use.
@@ -46,6 +48,7 @@ type Client struct {
 type pending struct {
 	want  frame.Type
 	bytes int
+	chunk int64 // asked for, -1 if none
 	sent  time.Time
 	fn    func(Answer)
 }
@@ -123,7 +126,7 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 	if len(c.queue) == 0 {
 		c.since = now
 	}
-	c.queue = append(c.queue, pending{m.Type(), answerBytes, now, fn})
+	c.queue = append(c.queue, pending{m.Type(), answerBytes, chunkOf(m), now, fn})
 	c.asked += answerBytes
 	c.qmu.Unlock()
 	if err := c.put(raw); err != nil {
@@ -328,11 +331,11 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 	if h.Raw > p.bytes {
 		return protocolError("answer_too_large")
 	}
-	raw, err := c.readRaw(h.Raw)
+	raw, err := c.readRaw(h.Raw, p.chunk)
 	if err != nil {
 		return err
 	}
-	a.Raw = raw.data
+	a.Raw, a.CV = raw.data, raw.cv
 	if !h.More { // out of the queue before fn: fn sees room, and never twice
 		c.qmu.Lock()
 		c.queue[0] = pending{} // lets go of fn

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/digest"
 	"hufu/internal/frame"
 )
 
@@ -22,6 +23,7 @@ const queueBytes = 2 * frame.MaxRaw
 type Request struct {
 	Message frame.Message
 	Raw     []byte
+	CV      digest.CV // of Raw, if it is a chunk
 	raw     raw
 }
 
@@ -142,11 +144,11 @@ func (s *Server) reader() error {
 		if !s.waitForRoom(rawCost(h.Raw)) {
 			break
 		}
-		raw, err := s.readRaw(h.Raw)
+		raw, err := s.readRaw(h.Raw, chunkOf(m))
 		if err != nil {
 			return s.readFailed(err)
 		}
-		s.requests <- &Request{Message: m, Raw: raw.data, raw: raw} // never blocks: see MaxRequests
+		s.requests <- &Request{Message: m, Raw: raw.data, CV: raw.cv, raw: raw} // never blocks: see MaxRequests
 	}
 	s.discard()
 	return nil

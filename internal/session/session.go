@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/digest"
 	"hufu/internal/frame"
 )
 
@@ -53,11 +54,12 @@ var (
 // wire is what both ends share: a stream, TLS or nothing above it, and framing
 // above that.
 type wire struct {
-	codec  *frame.Codec
-	stream *Stream
-	conn   net.Conn // TLS over stream, or stream itself
-	br     *bufio.Reader
-	body   []byte
+	codec   *frame.Codec
+	stream  *Stream
+	conn    net.Conn // TLS over stream, or stream itself
+	br      *bufio.Reader
+	body    []byte
+	filling digest.Filling
 
 	wmu  sync.Mutex // guards everything below
 	bw   *bufio.Writer
@@ -156,6 +158,7 @@ func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message,
 // them, from its pool.
 type raw struct {
 	data  []byte
+	cv    digest.CV // of a chunk
 	tiny  *[tinyRaw]byte
 	small *[smallRaw]byte
 	chunk *[frame.MaxRaw]byte
@@ -186,7 +189,21 @@ func rawCost(n int) int {
 	return frame.MaxRaw
 }
 
-func (w *wire) readRaw(n int) (raw, error) {
+// chunkOf is the index of the chunk that a request brings or asks for, -1 if
+// it does neither.
+func chunkOf(m frame.Message) int64 {
+	switch m := m.(type) {
+	case *frame.Range:
+		return m.Index
+	case *frame.Read:
+		return m.Index
+	}
+	return -1
+}
+
+// readRaw reads n raw bytes. If they are chunk number chunk of a file, they are
+// hashed on the way, while the processor's cache holds them.
+func (w *wire) readRaw(n int, chunk int64) (raw, error) {
 	var r raw
 	switch {
 	case n == 0:
@@ -201,10 +218,22 @@ func (w *wire) readRaw(n int) (raw, error) {
 		r.chunk = chunkPool.Get().(*[frame.MaxRaw]byte)
 		r.data = r.chunk[:n]
 	}
-	if _, err := io.ReadFull(w.br, r.data); err != nil {
-		r.free()
-		return r, noEOF(err)
+	if chunk < 0 {
+		if _, err := io.ReadFull(w.br, r.data); err != nil {
+			r.free()
+			return r, noEOF(err)
+		}
+		return r, nil
 	}
+	w.filling.Start(chunk)
+	for have := 0; have < n; w.filling.To(r.data[:have]) {
+		got, err := w.br.Read(r.data[have:]) // a record of TLS at a time
+		if have += got; err != nil && have < n {
+			r.free()
+			return r, noEOF(err)
+		}
+	}
+	r.cv = w.filling.Chunk(r.data)
 	return r, nil
 }
 

@@ -8,14 +8,79 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"hufu"
+	"hufu/internal/digest"
 	"hufu/internal/frame"
 )
+
+// TestChunksAreHashedOnTheWay: whoever gets a chunk, of either side, gets its
+// chaining value with it, computed over the bytes that came.
+func TestChunksAreHashedOnTheWay(t *testing.T) {
+	t.Parallel()
+	const index = 7
+	chunk := func(n int) []byte {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(i * i >> 7)
+		}
+		return b
+	}
+	for _, n := range []int{1, 16 << 10, 16<<10 + 1, smallRaw, 100_001, frame.MaxRaw} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			data := chunk(n)
+			want := digest.Chunk(data, index)
+			near, far := newLink(roomy)
+			_, over := run(far, func(s **Server) handler {
+				return handler{handle: func(_ context.Context, r *Request) error {
+					defer (*s).Release(r)
+					switch r.Message.(type) {
+					case *frame.Range:
+						if r.CV != want {
+							t.Errorf("the server has %x, want %x", r.CV, want)
+						}
+						return (*s).Answer(&frame.RangeAnswer{}, false, nil)
+					case *frame.Read:
+						return (*s).Answer(&frame.ReadAnswer{CV: make([]byte, 32)}, false, data)
+					}
+					return (*s).Answer(reply(r), false, nil)
+				}}
+			})
+			c := dial(near)
+			c.Allow(MaxRequests, MaxAsked)
+			answers := 0
+			got := func(a Answer) {
+				if a.Err != nil {
+					t.Error(a.Err)
+				}
+				answers++
+			}
+			err := c.Send(&frame.Range{Upload: strings.Repeat("0", 32), Index: index, CV: make([]byte, 32)}, data, 0, got)
+			if err == nil {
+				err = c.Send(&frame.Read{Path: path(t, "f"), Version: "v", Index: index}, nil, n, func(a Answer) {
+					got(a)
+					if a.CV != want || !bytes.Equal(a.Raw, data) {
+						t.Errorf("the client has %x, want %x", a.CV, want)
+					}
+				})
+			}
+			if err == nil {
+				_, err = c.Do(t.Context(), &frame.Logout{})
+			}
+			_ = c.Close()
+			<-over
+			if answers != 2 {
+				t.Errorf("%d answers, %v", answers, err)
+			}
+		})
+	}
+}
 
 // TestOrder: answers come back in the order of the requests, whether the
 // handler answers at once or a group later.

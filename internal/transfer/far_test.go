@@ -290,7 +290,7 @@ func (w *world) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.D
 	return e, err
 }
 
-func (*world) Lanes(context.Context) (all, bulk int) { return 2, 2 }
+func (*world) Lanes(context.Context) int { return 2 }
 
 func (w *world) Abandon(ctx context.Context, upload string) error {
 	return w.control(ctx, "abandon", hufu.Path{}, func() error {
@@ -468,24 +468,26 @@ func (l *testLane) Get(p hufu.Path, version string, _ int64, done func(hufu.Entr
 	}, func(err error) { done(e, data, err) })
 }
 
-func (l *testLane) Read(p hufu.Path, version string, index int64, size int, done func([]byte, bool, digest.CV, error)) error {
-	var data []byte
-	var hole bool
-	var cv digest.CV
+func (l *testLane) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
+	var c Chunk
 	return l.send("read", p, func() error {
 		if l.w.read != nil {
 			var err error
-			data, hole, cv, err = l.w.read(p, index, size)
+			c.Data, c.Hole, c.Want, err = l.w.read(p, index, size)
+			if 0 < len(c.Data) && len(c.Data) <= hufu.ChunkSize {
+				c.Got = digest.Chunk(c.Data, index)
+			}
 			return err
 		}
 		t := l.w.things[p.String()]
 		if t == nil || t.Version != version {
 			return failed(hufu.KindChanged, "file_changed")
 		}
-		data = t.data[index*hufu.ChunkSize:][:size]
-		cv = digest.Chunk(data, index)
+		c.Data = t.data[index*hufu.ChunkSize:][:size]
+		c.Want = digest.Chunk(c.Data, index)
+		c.Got = c.Want
 		return nil
-	}, func(err error) { done(data, hole, cv, err) })
+	}, func(err error) { done(c, err) })
 }
 
 func (l *testLane) Flush() error {

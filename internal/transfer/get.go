@@ -319,26 +319,22 @@ func (e *Engine) getLane(ctx context.Context, n int) error {
 	})
 }
 
-func (e *Engine) storeChunk(l *large, index int64, size int, data []byte, hole bool, want digest.CV) error {
-	if hole {
-		cv := digest.Zeros(size, index)
-		if cv != want {
-			return chunkDiffers()
-		}
-		return l.target.WriteHole(index, cv)
-	}
-	if len(data) != size {
+// store puts chunk index, of size bytes, in its place, if it is what the far
+// side says.
+func (l *large) store(index int64, size int, c Chunk) error {
+	if !c.Hole && len(c.Data) != size {
 		return &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
 	}
-	cv := digest.Chunk(data, index)
-	if cv != want {
-		return chunkDiffers()
+	if c.Hole {
+		c.Got = digest.Zeros(size, index)
 	}
-	return l.target.WriteChunk(index, data, cv)
-}
-
-func chunkDiffers() error {
-	return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
+	switch {
+	case c.Got != c.Want:
+		return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
+	case c.Hole:
+		return l.target.WriteHole(index, c.Got)
+	}
+	return l.target.WriteChunk(index, c.Data, c.Got)
 }
 
 // setNear sets modes and times of folders when all files are in place,

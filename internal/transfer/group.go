@@ -32,15 +32,15 @@ type group struct {
 func (g *group) fetchChunk(t task) error {
 	e, l := g.e, t.it.large
 	size := digest.ChunkLen(t.it.from.Size, t.index)
-	err := g.lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(data []byte, hole bool, want digest.CV, err error) {
+	err := g.lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(c Chunk, err error) {
 		if err == nil {
-			err = e.storeChunk(l, t.index, size, data, hole, want)
+			err = l.store(t.index, size, c)
 		}
 		if err == nil {
 			n := int64(size)
 			t.it.done.Add(n)
 			e.Stats.BytesDone.Add(n)
-			e.Stats.Sent.Add(int64(len(data)))
+			e.Stats.Sent.Add(int64(len(c.Data)))
 		}
 		e.over(t, err)
 		g.settle() // small files may have come before it

@@ -31,11 +31,10 @@ func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *ite
 			}
 		})
 	}
-	count, bulk := e.o.Lanes, e.o.Lanes
+	count := e.o.Lanes
 	if count <= 0 {
-		count, bulk = e.far.Lanes(ctx)
+		count = e.far.Lanes(ctx)
 	}
-	e.noChunks = count - bulk
 	for i := range count {
 		lanes.Go(func() {
 			if err := lane(ctx, i); err != nil {
@@ -71,25 +70,14 @@ const (
 	lastPause    = 2 * time.Second
 )
 
-// appetite is what lane n takes: the first ones no chunks, if not all are to
-// carry them, else the first one small files before chunks, so that neither kind
-// waits for the other.
-func (e *Engine) appetite(n int) appetite {
-	switch {
-	case n < e.noChunks:
-		return smallOnly
-	case n == 0:
-		return smallFirst
-	}
-	return chunksFirst
-}
-
-// onLanes runs do for tasks as they come. An error of do is the lane's, and the
-// task is then back in the queue.
+// onLanes runs do for tasks as they come. The first lane takes small files
+// before chunks and the others chunks before small files, so that neither kind
+// waits for the other. An error of do is the lane's, and the task is then back
+// in the queue.
 func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
 	fruitless, pause := 0, firstPause
 	for {
-		t, ok := e.queue.next(e.appetite(n), true)
+		t, ok := e.queue.next(n == 0, true)
 		if !ok {
 			return nil
 		}
@@ -132,13 +120,13 @@ func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(L
 			return err
 		}
 		var ok bool
-		if t, ok = e.queue.next(e.appetite(n), false); ok {
+		if t, ok = e.queue.next(n == 0, false); ok {
 			continue
 		}
 		if err := lane.Flush(); err != nil {
 			return err
 		}
-		if t, ok = e.queue.next(e.appetite(n), true); !ok {
+		if t, ok = e.queue.next(n == 0, true); !ok {
 			return nil
 		}
 	}

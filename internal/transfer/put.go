@@ -349,26 +349,13 @@ func (e *Engine) putLane(ctx context.Context, n int) error {
 
 func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 	l := t.it.large
-	f := l.source
-	off := t.index * hufu.ChunkSize
-	data := buf[:digest.ChunkLen(t.it.from.Size, t.index)]
-	hole := f.NextData(off) >= off+int64(len(data))
-	var err error
-	if hole {
-		clear(data)
-	} else if err = f.Check(); err == nil {
-		err = readFull(f, data, off)
-	}
-	if err == nil {
-		err = f.Check()
-	}
+	data, hole, cv, err := l.source.ReadChunk(t.index, buf)
 	if err != nil {
 		e.queue.finished(t, false, err)
 		return nil
 	}
-	cv := digest.Chunk(data, t.index)
 	l.cvs[t.index] = cv
-	n := int64(len(data))
+	n := int64(digest.ChunkLen(t.it.from.Size, t.index))
 	done := func(err error) {
 		if err == nil {
 			t.it.done.Add(n)
@@ -382,13 +369,8 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 		done(nil)
 		return nil
 	}
-	if hole {
-		err = lane.Range(l.upload, t.index, nil, true, cv, done)
-	} else {
-		e.Stats.Sent.Add(n)
-		err = lane.Range(l.upload, t.index, data, false, cv, done)
-	}
-	if err != nil {
+	e.Stats.Sent.Add(int64(len(data)))
+	if err = lane.Range(l.upload, t.index, data, hole, cv, done); err != nil {
 		e.queue.finished(t, true, nil)
 	}
 	return err

@@ -95,33 +95,21 @@ func (q *queue) settle(l *large) {
 	close(l.end)
 }
 
-// appetite is what a lane takes, and what it takes first.
-type appetite uint8
-
-const (
-	chunksFirst appetite = iota
-	smallFirst
-	smallOnly
-)
-
-// next returns a task. Without wait it returns at once with ok false when
+// next returns a task, a small file before a chunk or after. Without wait it returns at once with ok false when
 // there is none now; with wait, ok false means that there will never be one.
-func (q *queue) next(want appetite, wait bool) (t task, ok bool) {
+func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
 		if q.aborted {
 			return task{}, false
 		}
-		if want != chunksFirst {
+		if smallFirst {
 			if t, ok := q.nextSmall(); ok {
 				return t, true
 			}
 		}
 		for _, l := range q.large {
-			if want == smallOnly {
-				break
-			}
 			if index, ok := l.take(); ok {
 				l.pending++
 				return task{l.it, index}, true

@@ -32,9 +32,8 @@ type Far interface {
 	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
 	Abandon(ctx context.Context, upload string) error
 	Lane(ctx context.Context) (Lane, error)
-	// Lanes is how many lanes are worth their cost on the way there, and how
-	// many of them should carry chunks of large files.
-	Lanes(ctx context.Context) (all, bulk int)
+	// Lanes is how many lanes are worth their cost on the way there.
+	Lanes(ctx context.Context) int
 }
 
 // Upload is an unfinished upload at the far side: its id and the chaining
@@ -58,10 +57,18 @@ type Lane interface {
 	Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error
 	Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error
 	Get(p hufu.Path, version string, size int64, done func(e hufu.Entry, data []byte, err error)) error
-	Read(p hufu.Path, version string, index int64, size int, done func(data []byte, hole bool, cv digest.CV, err error)) error
+	Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error
 	Flush() error
 	Unanswered() int
 	Close() error
+}
+
+// Chunk is what came of one chunk of a large file.
+type Chunk struct {
+	Data []byte
+	Hole bool      // all zeros, and no data
+	Want digest.CV // as the far side has it
+	Got  digest.CV // of Data, as it came
 }
 
 // Outcome says what became of one name.
@@ -135,7 +142,6 @@ type Engine struct {
 	askMu    sync.Mutex
 	fatal    context.CancelCauseFunc
 	written  *nameSet
-	noChunks int            // so many lanes, the first ones, carry no chunks
 	answered atomic.Int64   // answers that lanes have brought
 	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
 

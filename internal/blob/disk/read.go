@@ -202,6 +202,41 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// pieceSize is how many bytes of a chunk are read before they are hashed: so
+// few that the processor's cache holds them.
+const pieceSize = 64 << 10
+
+// ReadChunk reads chunk index of the version that was opened into buf, which
+// has room for a whole one, and hashes it on the way. A hole has no data.
+func (f *File) ReadChunk(index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
+	if index < 0 || index >= digest.Chunks(f.n.size) {
+		return nil, false, cv, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInvalid, Code: "chunk_index"}
+	}
+	off, n := index*hufu.ChunkSize, digest.ChunkLen(f.n.size, index)
+	if f.NextData(off) >= off+int64(n) {
+		return nil, true, digest.Zeros(n, index), f.Check()
+	}
+	if err := f.Check(); err != nil {
+		return nil, false, cv, err
+	}
+	data = buf[:n]
+	var h digest.Filling
+	h.Start(index)
+	for have := 0; have < n; {
+		next := min(have+pieceSize, n)
+		got, err := f.ReadAt(data[have:next], off+int64(have))
+		if err == nil && got < next-have {
+			err = changed("read", f.path, "file_changed")
+		}
+		if err != nil {
+			return nil, false, cv, err
+		}
+		have = next
+		h.To(data[:have])
+	}
+	return data, false, h.Chunk(data), f.Check()
+}
+
 // Is says whether the file, as it was opened, is the version that an entry
 // named: that very one, or what keeping its digest has made of it.
 func (f *File) Is(name string) bool {

@@ -81,6 +81,25 @@ func TestHT53HolesTakeNoSpace(t *testing.T) {
 	if e, err := tr.Digest(path(t, "f"), nil); err != nil || e.Digest != digest.Sum(data) {
 		t.Error(err)
 	}
+	buf := make([]byte, mib)
+	for i := range int64(chunks) {
+		want := data[i*mib:][:mib]
+		got, hole, cv, err := f.ReadChunk(i, buf)
+		if err != nil || cv != digest.Chunk(want, i) || !hole && !bytes.Equal(got, want) || hole && len(got) != 0 {
+			t.Fatalf("chunk %d: %d bytes, hole %v, %v", i, len(got), hole, err)
+		}
+	}
+	for _, i := range []int64{-1, chunks} {
+		if _, _, _, err := f.ReadChunk(i, buf); hufu.CodeOf(err) != "chunk_index" {
+			t.Errorf("chunk %d: %v", i, err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(tr.root, "f"), 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := f.ReadChunk(70, buf); hufu.CodeOf(err) != "file_changed" {
+		t.Errorf("a chunk that has gone: %v", err)
+	}
 }
 
 // A hole over a chunk whose bytes were spoilt reads as zeros all the same.

@@ -36,6 +36,9 @@ type pending struct {
 	journal fileHandle
 	opened  bool
 
+	// The kernel lets one at a time write to a file, and has the others spin.
+	writing sync.Mutex
+
 	mu      sync.Mutex // guards what follows, and appending to the journal
 	moved   sync.Cond  // a chunk left the state busy
 	chunks  chunkTable
@@ -116,7 +119,10 @@ func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
 	}
 	off := index * hufu.ChunkSize
 	p.prepare(index)
-	if err = p.staging.writeAt(data, off); err == nil {
+	p.writing.Lock()
+	err = p.staging.writeAt(data, off)
+	p.writing.Unlock()
+	if err == nil {
 		err = p.s.hook("chunk-written")
 	}
 	if err == nil && !p.s.has.memory {
