@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -52,7 +53,17 @@ func configure(name, roots, cert, key, alpn string) (*tls.Config, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no certificate", roots)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: name, RootCAs: pool, Certificates: []tls.Certificate{pair}}
+	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: name, RootCAs: pool}
+	// As every client of either server should: whoever names our issuer has it,
+	// and would only have to verify what leads to it.
+	config.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		for _, subject := range asked.AcceptableCAs {
+			if bytes.Equal(subject, pair.Leaf.RawIssuer) {
+				return &tls.Certificate{Certificate: pair.Certificate[:1], PrivateKey: pair.PrivateKey}, nil
+			}
+		}
+		return &pair, nil
+	}
 	if alpn != "" {
 		config.NextProtos = []string{alpn}
 	}

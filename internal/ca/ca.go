@@ -82,6 +82,7 @@ type Authority struct {
 
 	mu     sync.Mutex // guards what follows
 	server *tls.Certificate
+	ours   bool         // server is one that this package makes
 	seen   [2]fileState // of server.crt and server.key as they were read
 	looked time.Time
 	failed time.Time // when renewing last failed

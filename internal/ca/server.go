@@ -38,11 +38,10 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	}
 	leaf := a.server.Leaf
 	due := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
-	ours := a.issued(leaf)
-	if !ours {
+	if !a.ours {
 		a.warnOfEnd(leaf, now)
 	}
-	if ours && now.After(due) && (now.Sub(a.failed) >= retryAfter || now.Before(a.failed)) {
+	if a.ours && now.After(due) && (now.Sub(a.failed) >= retryAfter || now.Before(a.failed)) {
 		if err := a.renewServer(); err != nil {
 			a.failed = now
 			a.log.Warn("server certificate was not renewed", "error", err)
@@ -91,7 +90,7 @@ func (a *Authority) reloadServer() error {
 	if err != nil {
 		return trustBroken(a.dir, serverKey, err)
 	}
-	a.server, a.seen = pair, seen
+	a.server, a.ours, a.seen = pair, a.issued(pair.Leaf), seen
 	return nil
 }
 

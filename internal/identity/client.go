@@ -132,14 +132,26 @@ func clientConfig(host, proto string, cert func() (*tls.Certificate, error), now
 		// No ClientSessionCache: no session is ever resumed.
 		SessionTicketsDisabled: true,
 		// Whatever CAs the server names, we show the one certificate we have:
-		// it can then say what it dislikes about it.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		// it can then say what it dislikes about it. A server that names its
+		// issuer has that (RFC 8446, section 4.2.4): sent all the same, it
+		// would be one more way to the root, and each is verified.
+		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if cert == nil {
 				return &tls.Certificate{}, nil
 			}
-			return cert()
+			own, err := cert()
+			if err != nil || own.Leaf == nil || len(own.Certificate) < 2 || !named(asked.AcceptableCAs, own.Leaf.RawIssuer) {
+				return own, err
+			}
+			alone := *own
+			alone.Certificate = own.Certificate[:1]
+			return &alone, nil
 		},
 	}, nil
+}
+
+func named(subjects [][]byte, issuer []byte) bool {
+	return slices.ContainsFunc(subjects, func(s []byte) bool { return bytes.Equal(s, issuer) })
 }
 
 // checkALPN refuses a server that did not agree on our protocol: it is ours,

@@ -52,6 +52,30 @@ func TestLeafAlone(t *testing.T) {
 	}
 }
 
+// A client sends what leads to the root only to a server that does not name
+// its issuing CA: each way to the root is verified.
+func TestIssuingCAIsSentOnDemand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	rootAlone := w.serve(t)
+	rootAlone.Trust = func() (Trust, error) { return Trust{Roots: []*Certificate{w.root.cert}}, nil }
+	for name, c := range map[string]struct {
+		server      Server
+		sent, paths int
+	}{
+		"known":   {w.serve(t), 1, 1},
+		"unknown": {rootAlone, 2, 1},
+	} {
+		o := shake(t, config(t, c.server), config(t, w.dial(t, w.alice)))
+		if o.clientErr != nil || o.serverErr != nil {
+			t.Fatal(name, o.clientErr, o.serverErr)
+		}
+		if sent, paths := len(o.server.PeerCertificates), len(o.server.VerifiedChains); sent != c.sent || paths != c.paths {
+			t.Errorf("%s: %d certificates sent, %d ways verified", name, sent, paths)
+		}
+	}
+}
+
 func TestHT01NoSessionIsResumed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
