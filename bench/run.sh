@@ -64,9 +64,9 @@ csv=$out/$(date -u +%Y%m%dT%H%M%S).csv
 status=0
 if [ -n "$root" ] && unshare --net true 2>/dev/null; then
 	# shellcheck disable=SC2016
-	unshare --net sh -c 'ip link set lo up && exec "$@"' sh runner --own-network --csv "$csv" "$@" || status=$?
+	unshare --net sh -c 'ip link set lo up && exec "$@"' sh runner "$@" --own-network --csv "$csv" || status=$?
 else
-	runner --csv "$csv" "$@" || status=$?
+	runner "$@" --csv "$csv" || status=$?
 fi
 plot "$csv" || status=$?
 echo "${csv%.csv}.md, .csv, .svg" >&2

@@ -81,6 +81,7 @@ func run(args []string) error {
 	f.BoolVar(&s.own, "own-network", false, "set by run.sh: this network namespace is ours")
 	_ = f.MarkHidden("own-network")
 	_ = f.MarkHidden("needs")
+	_ = f.MarkHidden("csv") // run.sh says where, and makes table and plot of it
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil

@@ -113,7 +113,7 @@ func newVerify(a *app) *cobra.Command {
 			}
 			local = l.local
 		}
-		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+		return a.with(cmd.Context(), locs[0], nil, func(r *client.Remote) error {
 			bad, damaged, began := 0, false, time.Now()
 			n, err := r.Verify(cmd.Context(), locs[0].path, local, func(v client.Verified) {
 				if v.Err != nil {

@@ -105,11 +105,15 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 	return client.New(p, o)
 }
 
-// open connects to the server of a profile, once, and demands a login.
-func (a *app) open(ctx context.Context, name string) (*client.Remote, error) {
+// open connects to the server of a profile, once, and demands a login. foresee,
+// if not nil, tells it before what will be asked.
+func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote)) (*client.Remote, error) {
 	r, err := a.remote(ctx, name, client.Options{})
 	if err != nil {
 		return nil, err
+	}
+	if foresee != nil {
+		foresee(r)
 	}
 	if err := r.LoggedIn(ctx); err != nil {
 		_ = r.Close()
@@ -118,9 +122,9 @@ func (a *app) open(ctx context.Context, name string) (*client.Remote, error) {
 	return r, nil
 }
 
-// with runs f on the open server of a location.
-func (a *app) with(ctx context.Context, loc location, f func(*client.Remote) error) error {
-	r, err := a.open(ctx, loc.profile)
+// with runs f on the open server of a location; see open for foresee.
+func (a *app) with(ctx context.Context, loc location, foresee func(*client.Remote), f func(*client.Remote) error) error {
+	r, err := a.open(ctx, loc.profile, foresee)
 	if err != nil {
 		return err
 	}

@@ -76,8 +76,11 @@ func newPut(a *app) *cobra.Command {
 				return cli.Usage("put_source_remote", "source", s)
 			}
 		}
-		return a.with(cmd.Context(), to, func(r *client.Remote) error {
+		foresee := func(r *client.Remote) {
 			r.WarmUp()
+			r.ForeseePut(sources, to.path, to.slash)
+		}
+		return a.with(cmd.Context(), to, foresee, func(r *client.Remote) error {
 			c, err := r.PreparePut(cmd.Context(), sources, to.path, to.slash)
 			if err != nil {
 				return err
@@ -113,12 +116,15 @@ func newGet(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+		fetch := make([]client.Fetch, len(locs))
+		for i, l := range locs {
+			fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
+		}
+		foresee := func(r *client.Remote) {
 			r.WarmUp()
-			fetch := make([]client.Fetch, len(locs))
-			for i, l := range locs {
-				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
-			}
+			r.ForeseeGet(fetch)
+		}
+		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
 			c, err := r.PrepareGet(cmd.Context(), fetch, dst)
 			if err != nil {
 				return err
@@ -168,7 +174,7 @@ func newLs(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), locs[0], func(r *client.Remote) error {
+		return a.with(cmd.Context(), locs[0], nil, func(r *client.Remote) error {
 			for _, l := range locs {
 				if err := a.ls(cmd.Context(), r, l.path); err != nil {
 					return err
@@ -228,7 +234,7 @@ func (a *app) each(ctx context.Context, args []string, do func(*client.Remote, h
 	if err != nil {
 		return err
 	}
-	return a.with(ctx, locs[0], func(r *client.Remote) error {
+	return a.with(ctx, locs[0], nil, func(r *client.Remote) error {
 		var failed error
 		for _, l := range locs {
 			err := do(r, l.path)

@@ -15,7 +15,7 @@ var _ transfer.Far = (*Remote)(nil)
 
 // Stat tells what stands under p.
 func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
-	a, err := call[*frame.StatAnswer](ctx, r, &frame.Stat{Path: frame.WirePath(p)})
+	a, err := call[*frame.StatAnswer](ctx, r, statRequest(p))
 	if err != nil {
 		return hufu.Entry{}, at(p, err)
 	}
@@ -64,7 +64,7 @@ func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) erro
 
 // Mkdir makes a folder, or finds it there.
 func (r *Remote) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (bool, error) {
-	a, err := call[*frame.MkdirAnswer](ctx, r, &frame.Mkdir{Path: frame.WirePath(p), Mode: mode & 0o777, Parents: parents})
+	a, err := call[*frame.MkdirAnswer](ctx, r, mkdirRequest(p, mode, parents))
 	if err != nil {
 		return false, at(p, err)
 	}
@@ -137,8 +137,8 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 			return err
 		}
 		up = transfer.Upload{}
-		return c.Each(ctx, &frame.Open{Path: frame.WirePath(p), Size: size, Source: source}, func(ans session.Answer) error {
-			a, ok := ans.Message.(*frame.OpenAnswer)
+		return r.each(ctx, c, openRequest(p, size, source), func(m frame.Message) error {
+			a, ok := m.(*frame.OpenAnswer)
 			if !ok || a.First != int64(len(up.CVs)) || a.First+int64(len(a.CVs)) > digest.Chunks(size) {
 				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
 			}

@@ -40,7 +40,7 @@ func (r *Remote) Lanes(ctx context.Context) int {
 }
 
 // isFar says whether the server is known to be far away; the caller holds mu.
-func (r *Remote) isFar() bool { return r.control != nil && r.control.Way().RTT >= r.far }
+func (r *Remote) isFar() bool { return r.way.RTT >= r.far }
 
 // laneWindow is how many bytes of answers one lane asks for ahead, at first.
 const laneWindow = 4 << 20
@@ -53,15 +53,27 @@ type warming struct {
 }
 
 // WarmUp begins to open the lanes that a transfer over a far link will want, so
-// that their round trips pass while the caller still asks what is there. Near,
-// and when it is not known how far, it does nothing. Close closes what nobody
-// has taken.
+// that their round trips pass while the caller still logs in and asks what is
+// there: as soon as the server is reached, if it is not yet. Near it does
+// nothing. Close closes what nobody has taken.
 func (r *Remote) WarmUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || !r.isFar() || len(r.warm) > 0 {
+	r.hurry = true
+	r.warmUp()
+}
+
+// reached is told how far the server is; the caller holds mu.
+func (r *Remote) reached(w session.Way) {
+	r.way = w
+	r.warmUp()
+}
+
+func (r *Remote) warmUp() {
+	if !r.hurry || r.closed || !r.isFar() || len(r.warm) > 0 {
 		return
 	}
+	r.hurry = false
 	for range farLanes {
 		w := &warming{ready: make(chan struct{})}
 		r.warm = append(r.warm, w)
@@ -118,7 +130,7 @@ func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
 // openLane connects. The login travels in the same flight as the first data: if
 // it is not good, every request says so.
 func (r *Remote) openLane(ctx context.Context) (*lane, error) {
-	c, _, err := r.dial(ctx)
+	c, _, err := r.dial(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,10 @@ type Remote struct {
 	hello   *frame.HelloAnswer
 	state   *tls.ConnectionState
 	token   []byte
+	way     session.Way // to the server, zero before it was reached
+	hurry   bool        // WarmUp was called: lanes are opened as soon as it is known how far it is
 	warm    []*warming
+	ahead   []*foreseen
 	lost    time.Time // since when there is no connection, zero while there is
 	closed  bool
 }
@@ -124,7 +127,8 @@ func checkLoopback(address string) error {
 func (r *Remote) Profile() *Profile { return r.p }
 
 // dial makes one connection and starts a session on it; hello is the caller's.
-func (r *Remote) dial(ctx context.Context) (*session.Client, *tls.ConnectionState, error) {
+// reached, if not nil, is told how far the server is, before TLS is spoken.
+func (r *Remote) dial(ctx context.Context, reached func(session.Way)) (*session.Client, *tls.ConnectionState, error) {
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
 	raw, err := dialTCP(ctx, r.o.Address)
@@ -141,6 +145,9 @@ func (r *Remote) dial(ctx context.Context) (*session.Client, *tls.ConnectionStat
 		raw = r.o.Tap(raw)
 	}
 	stream := session.NewStream(raw)
+	if reached != nil {
+		reached(stream.Way())
+	}
 	if r.tls == nil {
 		return session.NewClient(stream, stream, r.codec, nil), nil, nil
 	}
@@ -256,19 +263,14 @@ func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
 	if err := r.renewIfDue(ctx); err != nil {
 		return nil, err
 	}
-	c, state, err := r.dial(ctx)
+	c, state, err := r.dial(ctx, r.reached)
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.Do(ctx, r.helloMessage(r.token))
+	a, err := r.hi(ctx, c)
 	if err != nil {
 		_ = c.Close()
 		return nil, err
-	}
-	a, ok := m.(*frame.HelloAnswer)
-	if !ok {
-		_ = c.Close()
-		return nil, &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
 	}
 	if r.o.Teach && !slices.Contains(a.Features, frame.FeatureTeach) {
 		_ = c.Close() // nothing meant for the teaching world goes to the real one
@@ -278,6 +280,33 @@ func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
 	r.control, r.hello, r.state = c, a, state
 	r.lost = time.Time{}
 	return c, nil
+}
+
+// hi sends hello with all that is foreseen, and waits for its answer; the caller
+// holds mu.
+func (r *Remote) hi(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
+	type answer struct {
+		m   *frame.HelloAnswer
+		err error
+	}
+	answered := make(chan answer, 1)
+	err := c.Send(r.helloMessage(r.token), nil, 0, func(a session.Answer) {
+		m, ok := a.Message.(*frame.HelloAnswer)
+		if !ok && a.Err == nil {
+			a.Err = &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
+		}
+		answered <- answer{m, a.Err}
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.sendAhead(c)
+	select {
+	case a := <-answered:
+		return a.m, a.err
+	case <-ctx.Done():
+		return nil, &hufu.Error{Op: "hello", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
 }
 
 // LoggedIn says why there is no login, nil if there is one. It connects. A
@@ -455,16 +484,15 @@ func repeated[A frame.Message](ctx context.Context, r *Remote, m frame.Message) 
 		if err != nil {
 			return err
 		}
-		got, err := c.Do(ctx, m)
-		if err != nil {
-			maybe = maybe || again(err)
-			return err
-		}
-		var ok bool
-		if answer, ok = got.(A); !ok {
-			return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindProtocol}
-		}
-		return nil
+		err = r.each(ctx, c, m, func(got frame.Message) error {
+			var ok bool
+			if answer, ok = got.(A); !ok {
+				return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindProtocol}
+			}
+			return nil
+		})
+		maybe = maybe || again(err)
+		return err
 	})
 	return answer, maybe, err
 }

@@ -117,10 +117,10 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 		return err
 	}
 	defer release()
+	r.WarmUp()
 	if err := r.LoggedIn(ctx); err != nil {
 		return err
 	}
-	r.WarmUp()
 	q.mu.Lock()
 	j.Same, j.Skipped, j.Failed, j.Failures = 0, 0, 0, nil
 	if j.State == JobOffline {

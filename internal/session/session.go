@@ -68,7 +68,6 @@ type wire struct {
 }
 
 func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
-	stream.way = look(stream.Conn)
 	stream.Gather()
 	return &wire{
 		codec: codec, stream: stream, conn: conn,

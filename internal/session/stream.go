@@ -35,7 +35,7 @@ type Stream struct {
 	sent   atomic.Int64 // time of the last byte written
 	in     atomic.Int64
 	out    atomic.Int64
-	way    Way // set when the session begins
+	way    Way
 }
 
 var (
@@ -46,7 +46,7 @@ var (
 // NewStream puts a stream over a connection. Until Gather is called every
 // write goes out at once, as a handshake needs it.
 func NewStream(c net.Conn) *Stream {
-	s := &Stream{Conn: c}
+	s := &Stream{Conn: c, way: look(c)}
 	s.moved.Store(time.Now().UnixNano())
 	return s
 }
@@ -54,7 +54,7 @@ func NewStream(c net.Conn) *Stream {
 // Gather begins to hold writes back until Flush.
 func (s *Stream) Gather() { s.gather.Store(true) }
 
-// Way is what was known of the network when the session began.
+// Way is what was known of the network when the connection was made.
 func (s *Stream) Way() Way { return s.way }
 
 // Moved is when a byte was last read or written.

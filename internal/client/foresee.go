@@ -1,0 +1,165 @@
+package client
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+)
+
+// A put or a get asks one thing after the other, and each would take a round
+// trip: hello, the folder, what stands at the target, the upload. What can be
+// told before is asked together with hello instead. Whoever then asks the same
+// finds the answer on its way.
+
+// foreseenFor is how long an answer may wait for whoever asks, and maxForeseen
+// how many are asked for: a long list is asked all at once anyway.
+const (
+	foreseenFor = 5 * time.Second
+	maxForeseen = 16
+)
+
+// foreseen is one request that was sent before it is asked.
+type foreseen struct {
+	m       frame.Message
+	c       *session.Client // that carries it, nil before there is a connection
+	at      time.Time
+	done    chan struct{} // closed when the answer is whole
+	answers []frame.Message
+	err     error
+}
+
+// foresee sends requests as soon as there is a connection. In place of all that
+// were foreseen before: what nobody has asked for by then will not be.
+func (r *Remote) foresee(requests ...frame.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ahead = nil
+	if r.o.Teach || len(requests) > maxForeseen {
+		return // nothing meant for the teaching world goes to the real one
+	}
+	for _, m := range requests {
+		r.ahead = append(r.ahead, &foreseen{m: m, done: make(chan struct{})})
+	}
+	if r.control != nil && r.control.Err() == nil {
+		r.sendAhead(r.control)
+	}
+}
+
+// sendAhead sends what is foreseen and was not sent on an earlier connection;
+// the caller holds mu.
+func (r *Remote) sendAhead(c *session.Client) {
+	r.ahead = slices.DeleteFunc(r.ahead, func(f *foreseen) bool { return f.c != nil })
+	for _, f := range r.ahead {
+		f.c, f.at = c, time.Now()
+		err := c.Send(f.m, nil, 0, func(a session.Answer) {
+			if f.err == nil {
+				f.err = a.Err
+			}
+			f.answers = append(f.answers, a.Message)
+			if !a.More {
+				close(f.done)
+			}
+		})
+		if err != nil {
+			r.ahead = nil // the connection has ended; whoever asks finds out why
+			return
+		}
+	}
+	_ = c.Flush()
+}
+
+// each is session.Client.Each for a request that may have been foreseen.
+func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) error {
+	f := r.asked(c, m)
+	if f == nil {
+		return c.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	for _, a := range f.answers {
+		if err := fn(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asked takes what was foreseen of m on this connection, nil if nothing was.
+func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, f := range r.ahead {
+		if f.c == c && time.Since(f.at) < foreseenFor && reflect.DeepEqual(f.m, m) {
+			r.ahead = append(r.ahead[:i:i], r.ahead[i+1:]...)
+			return f
+		}
+	}
+	return nil
+}
+
+// ForeseePut tells of a put that PreparePut will be asked for with the same
+// arguments, before the connection is made.
+func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
+	var ask []frame.Message
+	switch {
+	case slash:
+		ask = append(ask, folderRequest(to))
+	case len(sources) != 1:
+		return
+	default:
+		ask = append(ask, statRequest(to))
+		if !to.Parent().IsRoot() {
+			ask = append(ask, folderRequest(to.Parent()))
+		}
+	}
+	c := r.newCopy()
+	defer func() { _ = c.Close() }()
+	for _, path := range sources {
+		s, err := c.source(path, to, slash)
+		if err != nil {
+			r.foresee() // PreparePut says what is wrong, before a folder is made
+			return
+		}
+		if s.Contents {
+			continue
+		}
+		ask = append(ask, statRequest(s.Far))
+		if e, err := s.Store.Stat(s.Path); err == nil && e.Kind == hufu.File && e.Size > hufu.ChunkSize {
+			ask = append(ask, openRequest(s.Far, e.Size, e.Version))
+		}
+	}
+	r.foresee(ask...)
+}
+
+// ForeseeGet is ForeseePut's counterpart.
+func (r *Remote) ForeseeGet(sources []Fetch) {
+	var ask []frame.Message
+	for _, s := range sources {
+		ask = append(ask, statRequest(s.Path))
+	}
+	r.foresee(ask...)
+}
+
+func statRequest(p hufu.Path) *frame.Stat { return &frame.Stat{Path: frame.WirePath(p)} }
+
+func mkdirRequest(p hufu.Path, mode uint32, parents bool) *frame.Mkdir {
+	return &frame.Mkdir{Path: frame.WirePath(p), Mode: mode & 0o777, Parents: parents}
+}
+
+// folderRequest is how the folder of a put is made.
+func folderRequest(p hufu.Path) *frame.Mkdir { return mkdirRequest(p, 0o755, true) }
+
+func openRequest(p hufu.Path, size int64, version string) *frame.Open {
+	return &frame.Open{Path: frame.WirePath(p), Size: size, Source: version}
+}

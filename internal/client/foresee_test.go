@@ -1,0 +1,136 @@
+package client_test
+
+import (
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"hufu"
+	"hufu/internal/client"
+	"hufu/internal/testenv"
+	"hufu/internal/transfer"
+)
+
+// spoken counts what a client's connections have written.
+type spoken struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (s spoken) Write(p []byte) (int, error) {
+	s.n.Add(int64(len(p)))
+	return s.Conn.Write(p)
+}
+
+// foreseer is a client that counts what it says, another that looks, and a
+// large file.
+func foreseer(t *testing.T) (r, other *client.Remote, said *atomic.Int64, d *dials, file string) {
+	t.Helper()
+	alice := testenv.New(t, testenv.Options{}).Person("alice")
+	said, d = new(atomic.Int64), new(dials)
+	r = alice.Remote(client.Options{Tap: func(c net.Conn) net.Conn { return spoken{d.tap(c), said} }})
+	file = alice.Local("big")
+	if err := os.WriteFile(file, make([]byte, 3*hufu.ChunkSize), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return r, alice.Remote(client.Options{}), said, d, file
+}
+
+// TestForesee: what a put and a get will ask first travels with hello, and is
+// not asked again.
+func TestForesee(t *testing.T) {
+	t.Parallel()
+	r, other, said, _, file := foreseer(t)
+	r.ForeseePut([]string{file}, parse(t, "in/deep"), true)
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := said.Load()
+	c, err := r.PreparePut(t.Context(), []string{file}, parse(t, "in/deep"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	e, err := c.Sources[0].Store.Stat(c.Sources[0].Path)
+	if err != nil || !c.Sources[0].Fresh {
+		t.Fatalf("the folder is new, %v", err)
+	}
+	up, err := r.Open(t.Context(), c.Sources[0].Far, e.Size, e.Version)
+	if err != nil || len(up.ID) != 32 {
+		t.Errorf("upload %q, %v", up.ID, err)
+	}
+	if n := said.Load() - before; n != 0 {
+		t.Errorf("%d bytes were said again", n)
+	}
+	if e, err := other.Stat(t.Context(), parse(t, "in/deep")); err != nil || e.Kind != hufu.Folder {
+		t.Errorf("the folder: %+v, %v", e, err)
+	}
+	// Asked once more, it is asked.
+	if _, err := r.Mkdir(t.Context(), parse(t, "in/deep"), 0o755, true); err != nil || said.Load() == before {
+		t.Errorf("an answer was used twice, %v", err)
+	}
+
+	r.ForeseeGet([]client.Fetch{{Path: parse(t, "in/deep")}, {Path: parse(t, "none")}})
+	before = said.Load()
+	if e, err := r.Stat(t.Context(), parse(t, "in/deep")); err != nil || e.Kind != hufu.Folder {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err := r.Stat(t.Context(), parse(t, "none")); hufu.KindOf(err) != hufu.KindNotFound {
+		t.Errorf("what is not there: %v", err)
+	}
+	if n := said.Load() - before; n != 0 {
+		t.Errorf("%d bytes were said again", n)
+	}
+}
+
+// TestForeseeNothing: no folder is made for a source that is not there, and a
+// new name is not taken for a folder.
+func TestForeseeNothing(t *testing.T) {
+	t.Parallel()
+	r, other, _, _, file := foreseer(t)
+	r.ForeseePut([]string{file + ".none"}, parse(t, "in"), true)
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Stat(t.Context(), parse(t, "in")); hufu.KindOf(err) != hufu.KindNotFound {
+		t.Errorf("the folder: %v", err)
+	}
+	put := func(to string) {
+		t.Helper()
+		r.ForeseePut([]string{file}, parse(t, to), false)
+		c, err := r.PreparePut(t.Context(), []string{file}, parse(t, to), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if err := transfer.New(r, transfer.Options{Owner: "test", Conflict: transfer.Replace}).Put(t.Context(), c.Sources); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("to/name")
+	if e, err := other.Stat(t.Context(), parse(t, "to/name")); err != nil || e.Size != 3*hufu.ChunkSize {
+		t.Errorf("%+v, %v", e, err)
+	}
+	put("to")
+	if e, err := other.Stat(t.Context(), parse(t, "to/big")); err != nil || e.Size != 3*hufu.ChunkSize {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// TestForeseenIsLost: what was foreseen on a connection that ended is asked on
+// the next.
+func TestForeseenIsLost(t *testing.T) {
+	t.Parallel()
+	r, _, _, d, file := foreseer(t)
+	r.ForeseePut([]string{file}, parse(t, "in"), true)
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.all()[0].Close()
+	c, err := r.PreparePut(t.Context(), []string{file}, parse(t, "in"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+}
