@@ -7,7 +7,6 @@ import (
 	"hufu"
 	"hufu/internal/digest"
 	"hufu/internal/frame"
-	"hufu/internal/session"
 	"hufu/internal/transfer"
 )
 
@@ -42,8 +41,8 @@ func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) erro
 			return err
 		}
 		entries = entries[:0]
-		return c.Each(ctx, &frame.List{Path: frame.WirePath(p)}, func(a session.Answer) error {
-			l, ok := a.Message.(*frame.ListAnswer)
+		return r.each(ctx, c, listRequest(p), func(m frame.Message) error {
+			l, ok := m.(*frame.ListAnswer)
 			if !ok {
 				return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
 			}

@@ -77,6 +77,9 @@ func (r *Remote) sendAhead(c *session.Client) {
 func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) error {
 	f := r.asked(c, m)
 	if f == nil {
+		if m.Type() == frame.TypeList {
+			c = r.idle(c)
+		}
 		return c.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
 	}
 	select {
@@ -148,8 +151,13 @@ func (r *Remote) ForeseeGet(sources []Fetch) {
 	for _, s := range sources {
 		ask = append(ask, statRequest(s.Path))
 	}
+	if len(sources) == 1 { // a folder perhaps
+		ask = append(ask, listRequest(sources[0].Path))
+	}
 	r.foresee(ask...)
 }
+
+func listRequest(p hufu.Path) *frame.List { return &frame.List{Path: frame.WirePath(p)} }
 
 func statRequest(p hufu.Path) *frame.Stat { return &frame.Stat{Path: frame.WirePath(p)} }
 

@@ -82,6 +82,16 @@ func TestForesee(t *testing.T) {
 	if n := said.Load() - before; n != 0 {
 		t.Errorf("%d bytes were said again", n)
 	}
+
+	r.ForeseeGet([]client.Fetch{{Path: parse(t, "in")}})
+	before = said.Load()
+	names := 0
+	if err := r.List(t.Context(), parse(t, "in"), func(hufu.Entry) error { names++; return nil }); err != nil || names != 1 {
+		t.Errorf("%d names, %v", names, err)
+	}
+	if n := said.Load() - before; n != 0 {
+		t.Errorf("%d bytes were said again", n)
+	}
 }
 
 // TestForeseeNothing: no folder is made for a source that is not there, and a
