@@ -237,13 +237,13 @@ func (v *View) List(p hufu.Path, yield func(hufu.Entry) error) error {
 	return nil
 }
 
-// Open opens a file for reading one version of it.
-func (v *View) Open(p hufu.Path) (*disk.File, error) {
+// Open opens a file for reading one version of it, by o.
+func (v *View) Open(p hufu.Path, o *disk.Opener) (*disk.File, error) {
 	at, err := v.readable(p)
 	if err != nil {
 		return nil, err
 	}
-	return at.store.Open(at.path)
+	return o.Open(at.store, at.path)
 }
 
 // Digest reads a file and hashes it.

@@ -118,7 +118,7 @@ func rename(t testing.TB, v *View, from, to string) error {
 }
 
 func read(t testing.TB, v *View, name string) (string, error) {
-	f, err := v.Open(at(t, name))
+	f, err := v.Open(at(t, name), new(disk.Opener))
 	if err != nil {
 		return "", err
 	}
@@ -339,7 +339,7 @@ func TestSignposts(t *testing.T) {
 		if _, err := v.OpenUpload(t.Context(), at(t, p), 2*hufu.ChunkSize, "v"); err == nil {
 			t.Errorf("upload to %s is allowed", p)
 		}
-		if _, err := v.Open(at(t, p)); err == nil {
+		if _, err := v.Open(at(t, p), new(disk.Opener)); err == nil {
 			t.Errorf("%s opens as a file", p)
 		}
 		if _, err := v.Digest(at(t, p)); err == nil {

@@ -78,7 +78,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		if err != nil || e.Name != segments[len(segments)-1] || e.By != "alice" {
 			t.Errorf("stat of %q: %+v, %v", s, e, err)
 		}
-		file, err := v.Open(p)
+		file, err := v.Open(p, new(disk.Opener))
 		if err != nil || file.Entry().Version != e.Version {
 			t.Fatalf("open of %q: %v", s, err)
 		}

@@ -59,6 +59,7 @@ type conn struct {
 	ordered bool           // something in the group is carried out after its puts
 	uploads []*disk.Upload // most recent first, as reading
 	reading []*reader
+	opener  disk.Opener // open while one get follows another
 	buf     []byte
 	writing atomic.Bool
 	judged  time.Time
@@ -114,11 +115,13 @@ func (c *conn) letGo() {
 	for _, r := range c.reading {
 		_ = r.f.Close()
 	}
+	c.opener.Close()
 	c.uploads, c.reading = nil, nil
 }
 
 // Idle finishes the group that is waiting.
 func (c *conn) Idle(ctx context.Context) error {
+	c.opener.Close()
 	if err := c.commit(ctx); err != nil {
 		return err
 	}
@@ -132,6 +135,9 @@ func (c *conn) Idle(ctx context.Context) error {
 // wrong with the request alone is its answer.
 func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	defer c.session.Release(r)
+	if _, get := r.Message.(*frame.Get); !get {
+		c.opener.Close()
+	}
 	if hello, ok := r.Message.(*frame.Hello); ok {
 		return c.hello(ctx, hello)
 	}

@@ -186,7 +186,7 @@ func (c *conn) buffer() []byte {
 
 // get answers with a whole small file.
 func (c *conn) get(m *frame.Get) error {
-	f, err := c.view.Open(m.Path.Path())
+	f, err := c.view.Open(m.Path.Path(), &c.opener)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (c *conn) openedFile(p hufu.Path, version string) (*disk.File, error) {
 			return r.f, nil
 		}
 	}
-	f, err := c.view.Open(p)
+	f, err := c.view.Open(p, &c.opener)
 	if err != nil {
 		return nil, err
 	}

@@ -339,11 +339,13 @@ func forgotten(err error) bool {
 // new lane when one is lost. Its error ends the transfer.
 func (e *Engine) putLane(ctx context.Context, n int) error {
 	buf := make([]byte, hufu.ChunkSize)
+	var files disk.Opener
+	defer files.Close()
 	return e.onLanes(ctx, n, func(lane Lane, t task) error {
 		if t.it.large != nil {
 			return e.sendChunk(lane, t, buf)
 		}
-		return e.sendSmall(ctx, lane, t, buf)
+		return e.sendSmall(ctx, lane, t, &files, buf)
 	})
 }
 
@@ -387,9 +389,9 @@ func readFull(f *disk.File, data []byte, off int64) error {
 	return nil
 }
 
-func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, buf []byte) error {
+func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *disk.Opener, buf []byte) error {
 	it := t.it
-	data, entry, err := readWhole(it, buf)
+	data, entry, err := readWhole(it, files, buf)
 	if err != nil {
 		e.queue.finished(t, false, nil)
 		e.failItem(it, err)
@@ -455,8 +457,8 @@ func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err err
 }
 
 // readWhole reads a small file, one version of it.
-func readWhole(it *item, buf []byte) ([]byte, hufu.Entry, error) {
-	f, err := it.store.Open(it.path)
+func readWhole(it *item, files *disk.Opener, buf []byte) ([]byte, hufu.Entry, error) {
+	f, err := files.Open(it.store, it.path)
 	if err != nil {
 		return nil, hufu.Entry{}, err
 	}

@@ -403,3 +403,46 @@ func TestOpenRefusesWhatIsNoFolder(t *testing.T) {
 	_, err = disk.Open(filepath.Join(dir, "f"), disk.Options{})
 	wantErr(t, err, hufu.KindWrongKind, "not_a_folder")
 }
+
+// TestOpener: one after the other, in this folder, in another store's of the
+// same name, in the root; a folder that was replaced is seen after Close.
+func TestOpener(t *testing.T) {
+	t.Parallel()
+	a, b := newTree(t, server()), newTree(t, server())
+	a.mustPut("d/f", "one")
+	a.mustPut("d/g", "two")
+	a.mustPut("f", "root")
+	b.mustPut("d/f", "other")
+	var o disk.Opener
+	defer o.Close()
+	read := func(tr *tree, name, want string) {
+		t.Helper()
+		f, err := o.Open(tr.Store, path(t, name))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		buf := make([]byte, 16)
+		if n, err := f.ReadAt(buf, 0); err != nil || string(buf[:n]) != want {
+			t.Errorf("%s holds %q, not %q: %v", name, buf[:n], want, err)
+		}
+	}
+	read(a, "d/f", "one")
+	read(a, "d/g", "two")
+	read(b, "d/f", "other")
+	read(a, "f", "root")
+	read(a, "d/g", "two")
+	for _, name := range []string{"d/none", "none/f", "d"} {
+		if _, err := o.Open(a.Store, path(t, name)); err == nil {
+			t.Errorf("%s was opened", name)
+		}
+	}
+	read(a, "d/f", "one")
+	if err := os.Rename(filepath.Join(a.root, "d"), filepath.Join(a.root, "e")); err != nil {
+		t.Fatal(err)
+	}
+	a.mustPut("d/f", "new")
+	o.Close()
+	read(a, "d/f", "new")
+}

@@ -116,18 +116,45 @@ type File struct {
 
 // Open opens the regular file p.
 func (s *Store) Open(p hufu.Path) (*File, error) {
+	var o Opener
+	defer o.Close()
+	return o.Open(s, p)
+}
+
+// Opener opens file after file and walks to their folder only when it is
+// another one. Whoever moves that folder meanwhile moves it with the Opener in
+// it. The zero value is ready; not for concurrent use.
+type Opener struct {
+	s    *Store
+	path hufu.Path // of the folder
+	d    dirHandle
+}
+
+// Close lets go of the folder; the Opener may be used again.
+func (o *Opener) Close() {
+	if o.s != nil {
+		o.s.release(o.d)
+		o.s = nil
+	}
+}
+
+// Open opens the regular file p of s.
+func (o *Opener) Open(s *Store, p hufu.Path) (*File, error) {
 	if err := check("open", p); err != nil {
 		return nil, err
 	}
 	if p.IsRoot() {
 		return nil, fail("open", p, reading, errIsDir)
 	}
-	d, err := s.parent(p)
-	if err != nil {
-		return nil, fail("open", p, reading, err)
+	if up := p.Parent(); o.s != s || o.path != up {
+		o.Close()
+		d, err := s.parent(p)
+		if err != nil {
+			return nil, fail("open", p, reading, err)
+		}
+		o.s, o.path, o.d = s, up, d
 	}
-	h, n, err := openChecked(d, p.Base())
-	s.release(d)
+	h, n, err := openChecked(o.d, p.Base())
 	if err != nil {
 		return nil, fail("open", p, reading, err)
 	}
