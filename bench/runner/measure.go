@@ -123,7 +123,8 @@ func (s *settings) interleave(ctx context.Context, w workload, all []peer, group
 		ready = append(ready, who)
 	}
 	for run := 1; run <= s.runs; run++ {
-		for _, who := range ready {
+		for i := range ready {
+			who := ready[(i+run)%len(ready)] // nobody always follows the same one
 			r, err := p.run(ctx, who)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
