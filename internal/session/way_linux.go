@@ -29,6 +29,11 @@ func (s socket) steer(names ...string) (inForce string) {
 	return inForce
 }
 
+// resend bounds the pause before bytes are sent again.
+func (s socket) resend(every time.Duration) {
+	_ = unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(every.Milliseconds()))
+}
+
 // unsent bounds what the kernel takes from us before it can send it. Work that
 // waits in one connection's buffer is lost to the others.
 func (s socket) unsent(bytes int) {

@@ -4,9 +4,11 @@ package session
 
 import "time"
 
-// rtt, steer and unsent are for Linux; elsewhere the system's own choice stands.
+// rtt, steer, resend and unsent are for Linux; elsewhere the system's own choice stands.
 func (socket) rtt() time.Duration { return 0 }
 
 func (socket) steer(...string) string { return "" }
+
+func (socket) resend(time.Duration) {}
 
 func (socket) unsent(int) {}
