@@ -1,7 +1,7 @@
 //go:build linux
 
 // Command runner measures hufu beside other tools: it makes data, starts the
-// servers, lets each peer move the same bytes in turn (A B C, B C A, …, so that
+// servers, lets each peer move the same bytes in turn (A B C, C B A, …, so that
 // whatever else the machine does hits all alike), looks whether everything has
 // arrived, and writes a line of CSV for each run. bench/run.sh starts it.
 package main

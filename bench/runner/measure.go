@@ -124,7 +124,10 @@ func (s *settings) interleave(ctx context.Context, w workload, all []peer, group
 	}
 	for run := 1; run <= s.runs; run++ {
 		for i := range ready {
-			who := ready[(i+run)%len(ready)] // nobody always follows the same one
+			who := ready[i]
+			if run%2 == 0 { // nobody always follows the same one
+				who = ready[len(ready)-1-i]
+			}
 			r, err := p.run(ctx, who)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()

@@ -51,6 +51,13 @@ func phc(salt, key []byte) string {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
 
+// idKey is argon2id, and gives its 19 MiB back to the system: left to the
+// collector, they would stay for as long as little else is allocated.
+func idKey(password string, salt []byte, passes, memory, lanes, size int) []byte {
+	defer debug.FreeOSMemory()
+	return argon2.IDKey([]byte(password), salt, uint32(passes), uint32(memory), uint8(lanes), uint32(size))
+}
+
 // HashPassword is what is stored of a password. It waits for its turn.
 func (s *Service) HashPassword(ctx context.Context, password string) (string, error) {
 	if err := CheckPassword(password); err != nil {
@@ -63,19 +70,13 @@ func (s *Service) HashPassword(ctx context.Context, password string) (string, er
 	defer release()
 	salt := make([]byte, hashSalt)
 	_, _ = rand.Read(salt) // never fails
-	return phc(salt, argon2.IDKey([]byte(password), salt, hashTime, hashMemory, hashLanes, hashSize)), nil
+	return phc(salt, idKey(password, salt, hashTime, hashMemory, hashLanes, hashSize)), nil
 }
 
-// hashSlot waits until a hash may be computed. Its 19 MiB go back to the system
-// with the slot: left to the collector, they would stay for as long as little
-// else is allocated.
 func (s *Service) hashSlot(ctx context.Context) (release func(), err error) {
 	select {
 	case s.hashing <- struct{}{}:
-		return func() {
-			debug.FreeOSMemory()
-			<-s.hashing
-		}, nil
+		return func() { <-s.hashing }, nil
 	case <-ctx.Done():
 		return nil, &hufu.Error{Op: "wait to check password", Kind: hufu.KindCanceled, Err: ctx.Err()}
 	}
@@ -104,7 +105,7 @@ func matches(stored, password string) (bool, error) {
 	if err != nil || len(want) < 16 || len(want) > 64 {
 		return false, errPHC
 	}
-	got := argon2.IDKey([]byte(password), salt, uint32(passes), uint32(memory), uint8(lanes), uint32(len(want)))
+	got := idKey(password, salt, passes, memory, lanes, len(want))
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 

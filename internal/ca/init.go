@@ -87,10 +87,14 @@ type maker struct {
 	leaf          *x509.Certificate
 }
 
+// subject names root and issuing CA. The issuing CA has its day in its name, so
+// that the one after it has another: a client that finds its issuer's name in
+// the server's request shows its certificate alone.
 func (m *maker) subject(o InitOptions) error {
+	day := m.now.UTC().Format(time.DateOnly)
 	if o.Subject == "" {
 		m.rootName = pkix.Name{CommonName: shorten("hufu root CA (" + o.Names[0] + ")")}
-		m.issuingName = pkix.Name{CommonName: shorten("hufu issuing CA (" + o.Names[0] + ")")}
+		m.issuingName = pkix.Name{CommonName: shorten("hufu issuing CA " + day + " (" + o.Names[0] + ")")}
 		return nil
 	}
 	name, err := identity.ParseSubject(o.Subject)
@@ -98,9 +102,9 @@ func (m *maker) subject(o InitOptions) error {
 		return err
 	}
 	m.rootName, m.issuingName = name, name
-	m.issuingName.CommonName = shorten("issuing CA")
+	m.issuingName.CommonName = shorten("issuing CA " + day)
 	if name.CommonName != "" {
-		m.issuingName.CommonName = shorten(name.CommonName + " issuing")
+		m.issuingName.CommonName = shorten("issuing CA " + day + " of " + name.CommonName)
 	}
 	return nil
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // A put or a get asks one thing after the other, and each would take a round
-// trip: hello, the folder, what stands at the target, the upload. What can be
-// told before is asked together with hello instead. Whoever then asks the same
-// finds the answer on its way.
+// trip: hello, the folder, what stands at the target. What can be told before is
+// asked together with hello instead. Whoever then asks the same finds the answer
+// on its way. Uploads are not opened before they are wanted: that makes files.
 
 // foreseenFor is how long an answer may wait for whoever asks, and maxForeseen
 // how many are asked for: a long list is asked all at once anyway.
@@ -43,6 +43,9 @@ func (r *Remote) foresee(requests ...frame.Message) {
 		return // nothing meant for the teaching world goes to the real one
 	}
 	for _, m := range requests {
+		if frame.Check(m) != nil {
+			continue // whoever asks is told
+		}
 		r.ahead = append(r.ahead, &foreseen{m: m, done: make(chan struct{})})
 	}
 	if r.control != nil && r.control.Err() == nil {
@@ -67,7 +70,7 @@ func (r *Remote) sendAhead(c *session.Client) {
 		})
 		if err != nil {
 			r.ahead = nil // the connection has ended; whoever asks finds out why
-			return
+			break
 		}
 	}
 	_ = c.Flush()
@@ -77,10 +80,16 @@ func (r *Remote) sendAhead(c *session.Client) {
 func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) error {
 	f := r.asked(c, m)
 	if f == nil {
+		by := c
 		if m.Type() == frame.TypeList {
-			c = r.idle(c)
+			by = r.idle(c)
 		}
-		return c.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
+		err := by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
+		if err != nil && by != c && by.Err() != nil && ctx.Err() == nil {
+			// The lane has ended, whoever ended it; c has not.
+			return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
+		}
+		return err
 	}
 	select {
 	case <-f.done:
@@ -116,6 +125,7 @@ func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
 func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 	var ask []frame.Message
 	switch {
+	case slash && to.IsRoot():
 	case slash:
 		ask = append(ask, folderRequest(to))
 	case len(sources) != 1:
@@ -138,9 +148,6 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 			continue
 		}
 		ask = append(ask, statRequest(s.Far))
-		if e, err := s.Store.Stat(s.Path); err == nil && e.Kind == hufu.File && e.Size > hufu.ChunkSize {
-			ask = append(ask, openRequest(s.Far, e.Size, e.Version))
-		}
 	}
 	r.foresee(ask...)
 }
@@ -150,9 +157,9 @@ func (r *Remote) ForeseeGet(sources []Fetch) {
 	var ask []frame.Message
 	for _, s := range sources {
 		ask = append(ask, statRequest(s.Path))
-	}
-	if len(sources) == 1 { // a folder perhaps
-		ask = append(ask, listRequest(sources[0].Path))
+		if s.Contents {
+			ask = append(ask, listRequest(s.Path))
+		}
 	}
 	r.foresee(ask...)
 }
@@ -167,7 +174,3 @@ func mkdirRequest(p hufu.Path, mode uint32, parents bool) *frame.Mkdir {
 
 // folderRequest is how the folder of a put is made.
 func folderRequest(p hufu.Path) *frame.Mkdir { return mkdirRequest(p, 0o755, true) }
-
-func openRequest(p hufu.Path, size int64, version string) *frame.Open {
-	return &frame.Open{Path: frame.WirePath(p), Size: size, Source: version}
-}

@@ -19,9 +19,9 @@ type lane struct {
 
 // Lanes, by the round trip to the server. Near, one of two goes on while the
 // other's small files are made durable, or while the other writes its chunk, as
-// only one at a time can; more bring nothing. Far,
-// one connection is bound to what the kernel keeps unanswered (4 MiB in a round
-// trip), and each starts slowly by itself.
+// only one at a time can; more bring nothing. Far, one connection is bound to
+// what the kernel keeps unanswered (4 MiB in a round trip), and each starts
+// slowly by itself.
 const (
 	nearLanes = 2
 	farLanes  = 12
@@ -59,26 +59,35 @@ type warming struct {
 func (r *Remote) WarmUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hurry = true
-	r.warmUp()
+	if r.control == nil {
+		r.hurry = true
+		return
+	}
+	if r.isFar() {
+		r.warmUp()
+	}
 }
 
 // reached is told how far the server is; the caller holds mu.
 func (r *Remote) reached(w session.Way) {
 	r.way = w
-	r.warmUp()
+	if r.hurry && r.isFar() {
+		r.warmUp()
+	}
+	r.hurry = false // near, or begun
 }
 
 func (r *Remote) warmUp() {
-	if !r.hurry || r.closed || !r.isFar() || len(r.warm) > 0 {
+	if r.closed || len(r.warm) > 0 {
 		return
 	}
-	r.hurry = false
 	for range farLanes {
 		w := &warming{ready: make(chan struct{})}
 		r.warm = append(r.warm, w)
-		go func() { // ends with the dialling, by DialTimeout at the latest
-			w.l, w.err = r.openLane(context.Background())
+		go func() { // ends with the dialling and the answer to the first hello
+			if w.l, w.err = r.openLane(context.Background(), false); w.err == nil {
+				_ = w.l.Flush() // hello: the server does not wait for it long
+			}
 			close(w.ready)
 		}()
 	}
@@ -98,6 +107,7 @@ func (r *Remote) warmed(ctx context.Context) *lane {
 		select {
 		case <-w.ready:
 			if w.err == nil && w.l.c.Err() == nil {
+				r.bound(w.l)
 				return w.l
 			}
 		case <-ctx.Done():
@@ -134,34 +144,46 @@ func (w *warming) close() {
 	}
 }
 
-// Lane connects once more.
+// Lane connects once more. From here on things change at the server, and what
+// was foreseen counts no more.
 func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
+	r.mu.Lock()
+	r.ahead = nil
+	r.mu.Unlock()
 	if l := r.warmed(ctx); l != nil {
 		return l, nil
 	}
 	var l *lane
 	err := r.persist(ctx, func() (err error) {
-		l, err = r.openLane(ctx)
+		l, err = r.openLane(ctx, true)
 		return err
 	})
 	return l, err
 }
 
 // openLane connects. The login travels in the same flight as the first data: if
-// it is not good, every request says so.
-func (r *Remote) openLane(ctx context.Context) (*lane, error) {
-	c, _, err := r.dial(ctx, nil)
+// it is not good, every request says so. Only with ask is the server asked why
+// it refuses us.
+func (r *Remote) openLane(ctx context.Context, ask bool) (*lane, error) {
+	c, _, err := r.dial(ctx, nil, ask)
 	if err != nil {
 		return nil, err
 	}
+	l := &lane{c}
+	token := r.bound(l)
+	return l, c.Send(r.helloMessage(token), nil, 0, func(session.Answer) {})
+}
+
+// bound gives a lane the bounds that the same server named before, and returns
+// the login to be shown there.
+func (r *Remote) bound(l *lane) (token []byte) {
 	r.mu.Lock()
-	token, hello := r.token, r.hello
-	r.mu.Unlock()
-	if hello != nil {
-		c.Allow(int(hello.Requests), int(hello.Bytes)) // the same server named them before
-		c.Share(laneWindow)
+	defer r.mu.Unlock()
+	if r.hello != nil {
+		l.c.Allow(int(r.hello.Requests), int(r.hello.Bytes))
+		l.c.Share(laneWindow)
 	}
-	return &lane{c}, c.Send(r.helloMessage(token), nil, 0, func(session.Answer) {})
+	return r.token
 }
 
 func lost(a session.Answer) error {

@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"hufu"
 	"hufu/internal/client"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
@@ -96,6 +98,48 @@ func TestWarmUp(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// TestWarmUpFromTheFirstRoundTrip: a far server's lanes are dialled before
+// anybody is logged in, and folders are listed over them until they are taken.
+func TestWarmUpFromTheFirstRoundTrip(t *testing.T) {
+	t.Parallel()
+	alice := testenv.New(t, testenv.Options{}).Person("alice")
+	var d dials
+	var mu sync.Mutex
+	said := map[net.Conn]*atomic.Int64{}
+	r := alice.Remote(client.Options{Tap: func(c net.Conn) net.Conn {
+		mu.Lock()
+		defer mu.Unlock()
+		said[c] = new(atomic.Int64)
+		return spoken{d.tap(c), said[c]}
+	}})
+	client.Far(r)
+	r.WarmUp()
+	if n := len(d.all()); n != 0 {
+		t.Fatalf("%d connections before anybody asked for one", n)
+	}
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	far := r.Lanes(t.Context())
+	until(t, "the lanes were not opened", func() bool { return len(d.all()) == 1+far })
+	quiet := func() int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return said[d.all()[0]].Load()
+	}
+	before := quiet()
+	until(t, "no folder was listed over a lane", func() bool {
+		if err := r.List(t.Context(), hufu.Path{}, func(hufu.Entry) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		now := quiet()
+		same := now == before
+		before = now
+		return same
+	})
+	_ = r.Close()
 }
 
 // TestFarTransfer: large and small files over the lanes of a far link.

@@ -127,8 +127,9 @@ func checkLoopback(address string) error {
 func (r *Remote) Profile() *Profile { return r.p }
 
 // dial makes one connection and starts a session on it; hello is the caller's.
-// reached, if not nil, is told how far the server is, before TLS is spoken.
-func (r *Remote) dial(ctx context.Context, reached func(session.Way)) (*session.Client, *tls.ConnectionState, error) {
+// reached, if not nil, is told how far the server is, before TLS is spoken. Only
+// with ask is a server that refuses us asked why.
+func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (*session.Client, *tls.ConnectionState, error) {
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
 	raw, err := dialTCP(ctx, r.o.Address)
@@ -154,9 +155,15 @@ func (r *Remote) dial(ctx context.Context, reached func(session.Way)) (*session.
 	c := tls.Client(stream, r.tls)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, nil, r.judge(ctx, err)
+		if ask {
+			err = r.judge(ctx, err)
+		}
+		return nil, nil, err
 	}
 	state := c.ConnectionState()
+	if !ask {
+		return session.NewClient(c, stream, r.codec, nil), &state, nil
+	}
 	judge := func(err error) error {
 		ctx, cancel := context.WithTimeout(context.Background(), DialTimeout)
 		defer cancel()
@@ -263,11 +270,12 @@ func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
 	if err := r.renewIfDue(ctx); err != nil {
 		return nil, err
 	}
-	c, state, err := r.dial(ctx, r.reached)
+	c, state, err := r.dial(ctx, r.reached, true)
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.hi(ctx, c)
+	r.way = c.Way() // by several samples now
+	a, err := r.greet(ctx, c)
 	if err != nil {
 		_ = c.Close()
 		return nil, err
@@ -282,9 +290,9 @@ func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
 	return c, nil
 }
 
-// hi sends hello with all that is foreseen, and waits for its answer; the caller
+// greet sends hello with all that is foreseen, and waits for its answer; the caller
 // holds mu.
-func (r *Remote) hi(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
+func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
 	type answer struct {
 		m   *frame.HelloAnswer
 		err error

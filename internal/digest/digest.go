@@ -107,7 +107,8 @@ func (f *Filling) group(data []byte) guts.Node {
 	return guts.CompressBuffer((*[groupSize]byte)(data[at:at+groupSize]), groupSize, &guts.IV, f.counter+uint64(f.n)*guts.MaxSIMD, 0)
 }
 
-// Chunk is the chaining value of the chunk that data holds by now.
+// Chunk is the chaining value of the chunk that data holds by now. The next
+// chunk begins with Start.
 func (f *Filling) Chunk(data []byte) CV { return CV(bytes(guts.ChainingValue(f.node(data)))) }
 
 // node compresses up to 1 MiB.

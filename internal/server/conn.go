@@ -146,6 +146,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	}
 	if now := time.Now(); now.Sub(c.judged) >= judgeEvery {
 		c.judged = now
+		c.opener.Close() // no folder is held for long, however many gets come
 		if err := c.judge(); err != nil {
 			return err
 		}

@@ -68,6 +68,7 @@ type wire struct {
 }
 
 func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
+	stream.way = look(stream.Conn) // once more: the first sample may have been a slow one
 	stream.Gather()
 	return &wire{
 		codec: codec, stream: stream, conn: conn,

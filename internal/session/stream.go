@@ -54,7 +54,8 @@ func NewStream(c net.Conn) *Stream {
 // Gather begins to hold writes back until Flush.
 func (s *Stream) Gather() { s.gather.Store(true) }
 
-// Way is what was known of the network when the connection was made.
+// Way is what was known of the network when the connection was made or, later,
+// when the session began.
 func (s *Stream) Way() Way { return s.way }
 
 // Moved is when a byte was last read or written.

@@ -20,7 +20,8 @@ const farUnsent = 512 << 10
 // resendEvery is how long at most the kernel waits before it sends again what
 // has not been acknowledged. Left to itself it doubles the pause up to two
 // minutes, and a link that was away for 20 seconds is tried again after 40.
-// From Linux 6.15 on.
+// It then also gives up sooner, after some 40 seconds, which is later than
+// StallTimeout. From Linux 6.15 on.
 const resendEvery = 3 * time.Second
 
 // Way is what is known of the network between both ends.

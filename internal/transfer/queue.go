@@ -95,8 +95,9 @@ func (q *queue) settle(l *large) {
 	close(l.end)
 }
 
-// next returns a task, a small file before a chunk or after. Without wait it returns at once with ok false when
-// there is none now; with wait, ok false means that there will never be one.
+// next returns a task, a small file before a chunk or after. Without wait it
+// returns at once with ok false when there is none now; with wait, ok false
+// means that there will never be one.
 func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

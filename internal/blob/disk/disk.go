@@ -117,7 +117,8 @@ func Open(root string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close gives the root back. Files, uploads and batches must be closed before.
+// Close gives the root back. Files, uploads, batches and openers must be closed
+// before.
 func (s *Store) Close() error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()

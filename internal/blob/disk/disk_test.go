@@ -443,6 +443,7 @@ func TestOpener(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.mustPut("d/f", "new")
+	read(a, "d/f", "one") // where it was
 	o.Close()
 	read(a, "d/f", "new")
 }
