@@ -59,8 +59,8 @@ type conn struct {
 	ordered bool           // something in the group is carried out after its puts
 	uploads []*disk.Upload // most recent first, as reading
 	reading []*reader
-	opener  disk.Opener // open while one get follows another
-	buf     []byte
+	opener  disk.Opener           // open while one get follows another
+	buf     *[hufu.ChunkSize]byte // what is being read, nil when idle
 	writing atomic.Bool
 	judged  time.Time
 }
@@ -116,12 +116,14 @@ func (c *conn) letGo() {
 		_ = r.f.Close()
 	}
 	c.opener.Close()
+	c.giveBack()
 	c.uploads, c.reading = nil, nil
 }
 
 // Idle finishes the group that is waiting.
 func (c *conn) Idle(ctx context.Context) error {
 	c.opener.Close()
+	c.giveBack()
 	if err := c.commit(ctx); err != nil {
 		return err
 	}

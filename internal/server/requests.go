@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -177,11 +178,22 @@ func (c *conn) list(p hufu.Path) (frame.Message, error) {
 	return &a, err
 }
 
+// buffers are for what is read to be sent. A connection that has nothing to do
+// holds none.
+var buffers = sync.Pool{New: func() any { return new([hufu.ChunkSize]byte) }}
+
 func (c *conn) buffer() []byte {
 	if c.buf == nil {
-		c.buf = make([]byte, hufu.ChunkSize)
+		c.buf = buffers.Get().(*[hufu.ChunkSize]byte)
 	}
-	return c.buf
+	return c.buf[:]
+}
+
+func (c *conn) giveBack() {
+	if c.buf != nil {
+		buffers.Put(c.buf)
+		c.buf = nil
+	}
 }
 
 // get answers with a whole small file.
