@@ -272,6 +272,17 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// reach starts a client and waits until it has reached the server: one that is
+// not there at the beginning is told at once, and not waited for.
+func (w *world) reach(args []string) *run {
+	w.Helper()
+	connected := func() int { return strings.Count(w.server.Log(), "msg=connected") }
+	before := connected()
+	r := w.start(args)
+	w.must(built.Eventually("a connection", func() bool { return connected() > before }))
+	return r
+}
+
 // killServer: the server comes back and the client goes on by itself.
 func (w *world) killServer(v way) {
 	usual := w.usual(v)
@@ -281,7 +292,7 @@ func (w *world) killServer(v way) {
 	began := time.Now()
 	for killed < kills {
 		name := fmt.Sprintf("server-%d", transfers)
-		r := w.start(v.args(name))
+		r := w.reach(v.args(name))
 		during := 0
 		var end built.Result
 		for ended := false; !ended; {

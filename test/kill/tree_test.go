@@ -59,7 +59,7 @@ func (w *world) killTree(v way, victim string, usual time.Duration) {
 	began := time.Now()
 	for killed < kills/2 {
 		name := fmt.Sprintf("%s-%d", victim, transfers)
-		r := w.start(v.args(name))
+		r := w.reach(v.args(name))
 		for ended := false; !ended; {
 			moment := time.NewTimer(time.Duration(w.random.Float64() * float64(usual)))
 			if killed == kills/2 {
