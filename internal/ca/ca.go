@@ -160,6 +160,15 @@ func (a *Authority) openCA() error {
 }
 
 func (a *Authority) readCert(name string) (*x509.Certificate, error) {
+	certs, err := a.readCerts(name)
+	if err != nil {
+		return nil, err
+	}
+	return certs[0], nil
+}
+
+// readCerts reads a file of one certificate or more.
+func (a *Authority) readCerts(name string) ([]*x509.Certificate, error) {
 	data, err := a.read(name)
 	if err != nil {
 		return nil, err
@@ -168,7 +177,7 @@ func (a *Authority) readCert(name string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, trustBroken(a.dir, name, err)
 	}
-	return certs[0], nil
+	return certs, nil
 }
 
 func (a *Authority) readKey(name string) (crypto.Signer, error) {

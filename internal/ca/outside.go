@@ -51,13 +51,9 @@ func (a *Authority) readTrusted() ([]*x509.Certificate, error) {
 			continue
 		}
 		name := trustedFolder + "/" + e.Name()
-		data, err := a.read(name)
+		certs, err := a.readCerts(name)
 		if err != nil {
 			return nil, err
-		}
-		certs, err := identity.ParseCerts(data)
-		if err != nil {
-			return nil, trustBroken(a.dir, name, err)
 		}
 		for _, c := range certs {
 			ok := c.BasicConstraintsValid && c.IsCA

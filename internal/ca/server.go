@@ -74,13 +74,9 @@ func (a *Authority) reloadServer() error {
 	if a.server != nil && seen == a.seen {
 		return nil
 	}
-	data, err := a.read(serverCert)
+	chain, err := a.readCerts(serverCert)
 	if err != nil {
 		return err
-	}
-	chain, err := identity.ParseCerts(data)
-	if err != nil {
-		return trustBroken(a.dir, serverCert, err)
 	}
 	key, err := a.readKey(serverKey)
 	if err != nil {

@@ -33,6 +33,41 @@ type foreseen struct {
 	err     error
 }
 
+func foreseeing(m frame.Message) *foreseen { return &foreseen{m: m, done: make(chan struct{})} }
+
+// send puts the request into the buffers of c. After an error there will be no
+// answer: c has ended.
+func (f *foreseen) send(c *session.Client) error {
+	f.c, f.at = c, time.Now()
+	return c.Send(f.m, nil, 0, func(a session.Answer) {
+		if f.err == nil {
+			f.err = a.Err
+		}
+		f.answers = append(f.answers, a.Message)
+		if !a.More {
+			close(f.done)
+		}
+	})
+}
+
+// wait waits for the answer and gives its messages to fn.
+func (f *foreseen) wait(ctx context.Context, fn func(frame.Message) error) error {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return &hufu.Error{Op: f.m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	for _, a := range f.answers {
+		if err := fn(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // foresee sends requests as soon as there is a connection. In place of all that
 // were foreseen before: what nobody has asked for by then will not be.
 func (r *Remote) foresee(requests ...frame.Message) {
@@ -46,7 +81,7 @@ func (r *Remote) foresee(requests ...frame.Message) {
 		if frame.Check(m) != nil {
 			continue // whoever asks is told
 		}
-		r.ahead = append(r.ahead, &foreseen{m: m, done: make(chan struct{})})
+		r.ahead = append(r.ahead, foreseeing(m))
 	}
 	if r.control != nil && r.control.Err() == nil {
 		r.sendAhead(r.control)
@@ -58,17 +93,7 @@ func (r *Remote) foresee(requests ...frame.Message) {
 func (r *Remote) sendAhead(c *session.Client) {
 	r.ahead = slices.DeleteFunc(r.ahead, func(f *foreseen) bool { return f.c != nil })
 	for _, f := range r.ahead {
-		f.c, f.at = c, time.Now()
-		err := c.Send(f.m, nil, 0, func(a session.Answer) {
-			if f.err == nil {
-				f.err = a.Err
-			}
-			f.answers = append(f.answers, a.Message)
-			if !a.More {
-				close(f.done)
-			}
-		})
-		if err != nil {
+		if f.send(c) != nil {
 			r.ahead = nil // the connection has ended; whoever asks finds out why
 			break
 		}
@@ -78,33 +103,19 @@ func (r *Remote) sendAhead(c *session.Client) {
 
 // each is session.Client.Each for a request that may have been foreseen.
 func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) error {
-	f := r.asked(c, m)
-	if f == nil {
-		by := c
-		if m.Type() == frame.TypeList {
-			by = r.idle(c)
-		}
-		err := by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
-		if err != nil && by != c && by.Err() != nil && ctx.Err() == nil {
-			// The lane has ended, whoever ended it; c has not.
-			return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
-		}
-		return err
+	if f := r.asked(c, m); f != nil {
+		return f.wait(ctx, fn)
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	by := c
+	if m.Type() == frame.TypeList {
+		by = r.idle(c)
 	}
-	if f.err != nil {
-		return f.err
+	err := by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
+	if err != nil && by != c && by.Err() != nil && ctx.Err() == nil {
+		// The lane has ended, whoever ended it; c has not.
+		return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
 	}
-	for _, a := range f.answers {
-		if err := fn(a); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // asked takes what was foreseen of m on this connection, nil if nothing was.

@@ -77,6 +77,7 @@ func (r *Remote) reached(w session.Way) {
 	r.hurry = false // near, or begun
 }
 
+// warmUp dials the lanes; the caller holds mu.
 func (r *Remote) warmUp() {
 	if r.closed || len(r.warm) > 0 {
 		return

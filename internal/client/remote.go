@@ -293,28 +293,20 @@ func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
 // greet sends hello with all that is foreseen, and waits for its answer; the caller
 // holds mu.
 func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
-	type answer struct {
-		m   *frame.HelloAnswer
-		err error
-	}
-	answered := make(chan answer, 1)
-	err := c.Send(r.helloMessage(r.token), nil, 0, func(a session.Answer) {
-		m, ok := a.Message.(*frame.HelloAnswer)
-		if !ok && a.Err == nil {
-			a.Err = &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
-		}
-		answered <- answer{m, a.Err}
-	})
-	if err != nil {
+	hello := foreseeing(r.helloMessage(r.token))
+	if err := hello.send(c); err != nil {
 		return nil, err
 	}
 	r.sendAhead(c)
-	select {
-	case a := <-answered:
-		return a.m, a.err
-	case <-ctx.Done():
-		return nil, &hufu.Error{Op: "hello", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-	}
+	var answer *frame.HelloAnswer
+	err := hello.wait(ctx, func(m frame.Message) error {
+		var ok bool
+		if answer, ok = m.(*frame.HelloAnswer); !ok {
+			return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
+		}
+		return nil
+	})
+	return answer, err
 }
 
 // LoggedIn says why there is no login, nil if there is one. It connects. A

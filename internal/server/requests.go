@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"io"
 	"slices"
 	"sync"
 
@@ -208,7 +206,7 @@ func (c *conn) get(m *frame.Get) error {
 		return &hufu.Error{Op: "get", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
 	data := c.buffer()[:e.Size]
-	if err := readFull(f, data, 0); err != nil {
+	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
 	if err := f.Check(); err != nil {
@@ -225,17 +223,6 @@ func (c *conn) get(m *frame.Get) error {
 	c.s.count.gets.Add(1)
 	c.log.Info("transfer", "op", "get", "path", hufu.Printable(m.Path.Path().Virtual()), "size", e.Size)
 	return c.session.Answer(&frame.GetAnswer{Entry: frame.WireEntry(e)}, false, data)
-}
-
-func readFull(f *disk.File, data []byte, off int64) error {
-	n, err := f.ReadAt(data, off)
-	if n == len(data) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
-	}
-	return err
 }
 
 // opened finds or opens the file that a read names, in its version.

@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -14,16 +13,7 @@ import (
 // where the kernel lets us say so.
 func TestResendEvery(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := within(t)
 	NewStream(c)
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {

@@ -7,20 +7,27 @@ import (
 	"testing"
 )
 
-// TestWayOnLoopback: what the kernel tells of a connection within one machine,
-// and that it is not paced.
-func TestWayOnLoopback(t *testing.T) {
-	t.Parallel()
+// within is a connection of the kernel's within this machine.
+func within(t *testing.T) net.Conn {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	a, err := net.Dial("tcp", ln.Addr().String())
+	t.Cleanup(func() { _ = ln.Close() })
+	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Close()
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// TestWayOnLoopback: what the kernel tells of a connection within one machine,
+// and that it is not paced.
+func TestWayOnLoopback(t *testing.T) {
+	t.Parallel()
+	a := within(t)
 	w := look(a)
 	if runtime.GOOS != "linux" {
 		if w != (Way{}) {

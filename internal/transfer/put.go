@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"sync"
 
@@ -378,17 +377,6 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 	return err
 }
 
-func readFull(f *disk.File, data []byte, off int64) error {
-	n, err := f.ReadAt(data, off)
-	if n < len(data) {
-		if err == nil || errors.Is(err, io.EOF) {
-			return &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
-		}
-		return err
-	}
-	return nil
-}
-
 func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *disk.Opener, buf []byte) error {
 	it := t.it
 	data, entry, err := readWhole(it, files, buf)
@@ -468,7 +456,7 @@ func readWhole(it *item, files *disk.Opener, buf []byte) ([]byte, hufu.Entry, er
 		return nil, entry, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
 	data := buf[:entry.Size]
-	if err := readFull(f, data, 0); err != nil {
+	if _, err := f.ReadAt(data, 0); err != nil {
 		return nil, entry, err
 	}
 	return data, entry, f.Check()

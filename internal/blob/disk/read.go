@@ -251,11 +251,7 @@ func (f *File) ReadChunk(index int64, buf []byte) (data []byte, hole bool, cv di
 	h.Start(index)
 	for have := 0; have < n; {
 		next := min(have+pieceSize, n)
-		got, err := f.ReadAt(data[have:next], off+int64(have))
-		if err == nil && got < next-have {
-			err = changed("read", f.path, "file_changed")
-		}
-		if err != nil {
+		if _, err := f.ReadAt(data[have:next], off+int64(have)); err != nil {
 			return nil, false, cv, err
 		}
 		have = next
