@@ -7,7 +7,6 @@ import (
 	"hufu"
 	"hufu/internal/digest"
 	"hufu/internal/frame"
-	"hufu/internal/session"
 	"hufu/internal/transfer"
 )
 
@@ -137,8 +136,8 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 			return err
 		}
 		up = transfer.Upload{}
-		return c.Each(ctx, &frame.Open{Path: frame.WirePath(p), Size: size, Source: source}, func(ans session.Answer) error {
-			a, ok := ans.Message.(*frame.OpenAnswer)
+		return r.each(ctx, c, openRequest(p, size, source), func(m frame.Message) error {
+			a, ok := m.(*frame.OpenAnswer)
 			if !ok || a.First != int64(len(up.CVs)) || a.First+int64(len(a.CVs)) > digest.Chunks(size) {
 				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
 			}

@@ -9,12 +9,13 @@ import (
 	"hufu"
 	"hufu/internal/frame"
 	"hufu/internal/session"
+	"hufu/internal/transfer"
 )
 
 // A put or a get asks one thing after the other, and each would take a round
 // trip: hello, the folder, what stands at the target. What can be told before is
 // asked together with hello instead. Whoever then asks the same finds the answer
-// on its way. Uploads are not opened before they are wanted: that makes files.
+// on its way.
 
 // foreseenFor is how long an answer may wait for whoever asks, and maxForeseen
 // how many are asked for: a long list is asked all at once anyway.
@@ -147,6 +148,7 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 			ask = append(ask, folderRequest(to.Parent()))
 		}
 	}
+	var open []frame.Message
 	c := r.newCopy()
 	defer func() { _ = c.Close() }()
 	for _, path := range sources {
@@ -159,8 +161,14 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 			continue
 		}
 		ask = append(ask, statRequest(s.Far))
+		if e, err := s.Store.Stat(s.Path); err == nil && transfer.IsLarge(e) {
+			open = append(open, openRequest(s.Far, e.Size, e.Version))
+		}
 	}
-	r.foresee(ask...)
+	if len(ask)+len(open) > maxForeseen {
+		open = nil
+	}
+	r.foresee(append(ask, open...)...)
 }
 
 // ForeseeGet is ForeseePut's counterpart.
@@ -181,6 +189,10 @@ func statRequest(p hufu.Path) *frame.Stat { return &frame.Stat{Path: frame.WireP
 
 func mkdirRequest(p hufu.Path, mode uint32, parents bool) *frame.Mkdir {
 	return &frame.Mkdir{Path: frame.WirePath(p), Mode: mode & 0o777, Parents: parents}
+}
+
+func openRequest(p hufu.Path, size int64, source string) *frame.Open {
+	return &frame.Open{Path: frame.WirePath(p), Size: size, Source: source}
 }
 
 // folderRequest is how the folder of a put is made.

@@ -61,6 +61,17 @@ func TestForesee(t *testing.T) {
 	if n := said.Load() - before; n != 0 {
 		t.Errorf("%d bytes were said again", n)
 	}
+	from := c.Sources[0]
+	e, err := from.Store.Stat(from.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Open(t.Context(), from.Far, e.Size, e.Version); err != nil {
+		t.Errorf("the upload: %v", err)
+	}
+	if n := said.Load() - before; n != 0 {
+		t.Errorf("%d bytes were said again", n)
+	}
 	if e, err := other.Stat(t.Context(), parse(t, "in/deep")); err != nil || e.Kind != hufu.Folder {
 		t.Errorf("the folder: %+v, %v", e, err)
 	}

@@ -59,8 +59,8 @@ type conn struct {
 	ordered bool           // something in the group is carried out after its puts
 	uploads []*disk.Upload // most recent first, as reading
 	reading []*reader
-	opener  disk.Opener           // open while one get follows another
-	buf     *[hufu.ChunkSize]byte // what is being read, nil when idle
+	opener  disk.Opener    // open while one get follows another
+	buf     *session.Chunk // what is being read, nil when idle
 	writing atomic.Bool
 	judged  time.Time
 }

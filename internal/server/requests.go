@@ -3,7 +3,7 @@ package server
 import (
 	"context"
 	"slices"
-	"sync"
+	"time"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -176,20 +176,18 @@ func (c *conn) list(p hufu.Path) (frame.Message, error) {
 	return &a, err
 }
 
-// buffers are for what is read to be sent. A connection that has nothing to do
+// buffer is for what is read to be sent. A connection that has nothing to do
 // holds none.
-var buffers = sync.Pool{New: func() any { return new([hufu.ChunkSize]byte) }}
-
 func (c *conn) buffer() []byte {
 	if c.buf == nil {
-		c.buf = buffers.Get().(*[hufu.ChunkSize]byte)
+		c.buf = session.TakeChunk()
 	}
 	return c.buf[:]
 }
 
 func (c *conn) giveBack() {
 	if c.buf != nil {
-		buffers.Put(c.buf)
+		c.buf.Give()
 		c.buf = nil
 	}
 }
@@ -365,13 +363,19 @@ func (c *conn) rangeIn(m *frame.Range, data []byte, got digest.CV) error {
 	return u.WriteChunk(m.Index, data, want)
 }
 
+// arrivalWait is how long a commit waits for chunks that are still on their way
+// over other connections.
+const arrivalWait = 2 * time.Second
+
 func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message, error) {
 	c.writing.Store(true)
 	defer c.writing.Store(false)
-	c.drop(m.Upload)
+	defer c.drop(m.Upload)
 	p := m.Path.Path()
 	meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}
-	e, err := c.view.CommitUpload(context.WithoutCancel(ctx), m.Upload, p, hufu.Digest(m.Digest), meta, m.Condition.Condition())
+	arrival, stop := context.WithTimeout(ctx, arrivalWait)
+	defer stop()
+	e, err := c.view.CommitUpload(context.WithoutCancel(ctx), arrival, m.Upload, p, hufu.Digest(m.Digest), meta, m.Condition.Condition())
 	if err != nil {
 		return nil, err
 	}

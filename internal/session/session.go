@@ -48,8 +48,18 @@ const (
 var (
 	tinyPool  = sync.Pool{New: func() any { return new([tinyRaw]byte) }}
 	smallPool = sync.Pool{New: func() any { return new([smallRaw]byte) }}
-	chunkPool = sync.Pool{New: func() any { return new([frame.MaxRaw]byte) }}
+	chunkPool = sync.Pool{New: func() any { return new(Chunk) }}
 )
+
+// Chunk is room for the raw bytes of one frame.
+type Chunk [frame.MaxRaw]byte
+
+// TakeChunk takes one from those that all connections share, for both
+// directions.
+func TakeChunk() *Chunk { return chunkPool.Get().(*Chunk) }
+
+// Give gives it back.
+func (c *Chunk) Give() { chunkPool.Put(c) }
 
 // wire is what both ends share: a stream, TLS or nothing above it, and framing
 // above that.
@@ -69,6 +79,9 @@ type wire struct {
 
 func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
 	stream.way = look(stream.Conn) // once more: the first sample may have been a slow one
+	if stream.way.far() {
+		go stream.way.leaveSlowStart(stream.Conn, slowStart)
+	}
 	stream.Gather()
 	return &wire{
 		codec: codec, stream: stream, conn: conn,
@@ -161,7 +174,7 @@ type raw struct {
 	cv    digest.CV // of a chunk
 	tiny  *[tinyRaw]byte
 	small *[smallRaw]byte
-	chunk *[frame.MaxRaw]byte
+	chunk *Chunk
 }
 
 func (r *raw) free() {
@@ -171,7 +184,7 @@ func (r *raw) free() {
 	case r.small != nil:
 		smallPool.Put(r.small)
 	case r.chunk != nil:
-		chunkPool.Put(r.chunk)
+		r.chunk.Give()
 	}
 	*r = raw{}
 }
@@ -215,7 +228,7 @@ func (w *wire) readRaw(n int, chunk int64) (raw, error) {
 		r.small = smallPool.Get().(*[smallRaw]byte)
 		r.data = r.small[:n]
 	default:
-		r.chunk = chunkPool.Get().(*[frame.MaxRaw]byte)
+		r.chunk = TakeChunk()
 		r.data = r.chunk[:n]
 	}
 	if chunk < 0 {

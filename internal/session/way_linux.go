@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,13 @@ func (s socket) steer(names ...string) (inForce string) {
 	}
 	inForce, _ = unix.GetsockoptString(int(s), unix.IPPROTO_TCP, unix.TCP_CONGESTION)
 	return inForce
+}
+
+// slowStartOver says whether the kernel has found out how fast it can send, or
+// has lost something.
+func (s socket) slowStartOver() bool {
+	info, err := unix.GetsockoptTCPInfo(int(s), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err != nil || info.Snd_ssthresh < math.MaxInt32 || info.Total_retrans > 0
 }
 
 // resend bounds the pause before bytes are sent again.

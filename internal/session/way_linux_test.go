@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -31,4 +32,36 @@ func TestResendEvery(t *testing.T) {
 	case time.Duration(ms)*time.Millisecond != resendEvery:
 		t.Errorf("%d ms", ms)
 	}
+}
+
+// TestLeaveSlowStart: what was left to CUBIC at first is under BBR in the end,
+// where the kernel has it, whether or not anything was sent.
+func TestLeaveSlowStart(t *testing.T) {
+	t.Parallel()
+	control := func(c net.Conn, do func(socket)) {
+		raw, err := c.(syscall.Conn).SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { do(socket(fd)) })
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	var want, got string
+	control(within(t), func(s socket) { want = s.steer(bbr) })
+	c := within(t)
+	control(c, func(s socket) {
+		s.bySlowStart()
+		if s.slowStartOver() {
+			t.Error("slow start is over before anything was sent")
+		}
+	})
+	w := Way{RTT: 4 * time.Millisecond, Congestion: want}
+	w.leaveSlowStart(c, 10*time.Millisecond)
+	control(c, func(s socket) { got = s.steer() })
+	if want == bbr && got != want {
+		t.Errorf("under %q, and %q was to be had", got, want)
+	}
+	_ = c.Close()
+	w.leaveSlowStart(c, time.Hour) // ends with the connection
 }

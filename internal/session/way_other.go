@@ -4,10 +4,12 @@ package session
 
 import "time"
 
-// rtt, steer, resend and unsent are for Linux; elsewhere the system's own choice stands.
+// These are for Linux; elsewhere the system's own choice stands.
 func (socket) rtt() time.Duration { return 0 }
 
 func (socket) steer(...string) string { return "" }
+
+func (socket) slowStartOver() bool { return true }
 
 func (socket) resend(time.Duration) {}
 

@@ -263,6 +263,15 @@ func (w *world) Open(ctx context.Context, p hufu.Path, size int64, source string
 }
 
 func (w *world) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (e hufu.Entry, err error) {
+	lacks := func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		a := w.uploads[upload]
+		return a != nil && slices.Contains(a.have, false)
+	}
+	for end := time.Now().Add(2 * time.Second); lacks() && ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // chunks may be on their way
+	}
 	err = w.control(ctx, "commit", p, func() error {
 		if t := w.things[p.String()]; t != nil && t.Upload == upload {
 			e = t.Entry

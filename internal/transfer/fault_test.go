@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -115,6 +116,47 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestCommitBehindTheLastChunk: the last file is committed before its chunks
+// are answered, whatever becomes of the answers.
+func TestCommitBehindTheLastChunk(t *testing.T) {
+	t.Parallel()
+	for _, lanes := range []int{1, 3} {
+		for _, answered := range []error{nil, errLoseLane} {
+			w, src, data := newWorld(), newNear(t), noise(5*hufu.ChunkSize+5, 3)
+			src.write("large", data)
+			committed := make(chan struct{})
+			once := sync.OnceFunc(func() { close(committed) })
+			var lost atomic.Bool
+			w.fault = func(op string, _ hufu.Path, after bool) error {
+				switch {
+				case op == "commit":
+					once()
+				case op == "range" && after:
+					select {
+					case <-committed:
+						if lost.CompareAndSwap(false, true) {
+							return answered
+						}
+					case <-time.After(20 * time.Second):
+						return failed(hufu.KindInternal, "commit_waits_for_answers")
+					}
+				}
+				return nil
+			}
+			told, err := put(t.Context(), w, Options{Lanes: lanes}, src.all())
+			if err != nil || told.codes() != "" {
+				t.Fatal(lanes, answered, err, told.codes())
+			}
+			if got, _ := w.content("large"); !bytes.Equal(got, data) {
+				t.Errorf("arrived as %d bytes", len(got))
+			}
+			if got := told.of(Transferred); !slices.Equal(got, []string{"large"}) {
+				t.Errorf("told of %v", got)
+			}
+		}
+	}
+}
+
 // TestSmallBeforeLargeOnOneLane: the answer of a small file comes while chunks
 // of a large one are still awaited on the same lane, and no small one follows.
 func TestSmallBeforeLargeOnOneLane(t *testing.T) {
@@ -213,7 +255,7 @@ func TestLaneThatNeverAnswers(t *testing.T) {
 				data = noise(2*hufu.ChunkSize, 1)
 			}
 			w.fault = func(o string, _ hufu.Path, after bool) error {
-				if o == op && after {
+				if o == op && after == (op != "range") { // chunks that have arrived can be committed without their answers
 					return errLoseLane
 				}
 				return nil

@@ -21,6 +21,9 @@ const openers = 4
 // up to it the file travels in one frame.
 const largeAbove = hufu.ChunkSize
 
+// IsLarge says whether e is sent as an upload of chunks.
+func IsLarge(e hufu.Entry) bool { return e.Kind == hufu.File && e.Size > largeAbove }
+
 // Source is one thing to transfer and the name it gets.
 type Source struct {
 	Side
@@ -283,7 +286,6 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
 	chunks := digest.Chunks(size)
-	cvs := make([]digest.CV, chunks)
 	// An upload that the server has lost (its disk went back in time, or it
 	// expired) is opened again, a few times.
 	for range 3 {
@@ -291,11 +293,20 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		if err != nil {
 			return entry, 0, err
 		}
-		l := &large{it: it, source: f, upload: up.ID, cvs: cvs, known: up.CVs, chunks: chunks, left: chunks, end: make(chan struct{})}
+		l := &large{
+			it: it, source: f, upload: up.ID, cvs: make([]digest.CV, chunks), known: up.CVs, chunks: chunks, left: chunks,
+			sent: make(chan struct{}), end: make(chan struct{}),
+		}
+		l.unsent.Store(chunks)
 		e.Stats.BytesDone.Add(-it.done.Swap(0))
 		it.large = l
 		e.queue.addLarge(l)
-		<-l.end
+		var root hufu.Digest
+		commit := func(ctx context.Context) (hufu.Entry, error) {
+			root = digest.Root(l.cvs)
+			return e.far.Commit(ctx, up.ID, it.remote, root, Meta{it.from.Mode, it.from.MTime}, it.cond)
+		}
+		entry, err = e.commitBehind(ctx, l, commit)
 		if err := e.queue.failure(l); err != nil {
 			if forgotten(err) {
 				continue
@@ -305,8 +316,9 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			}
 			return entry, 0, err
 		}
-		m, root := Meta{it.from.Mode, it.from.MTime}, digest.Root(cvs)
-		entry, err = e.far.Commit(ctx, up.ID, it.remote, root, m, it.cond)
+		if err != nil && hufu.CodeOf(err) == incomplete {
+			entry, err = commit(ctx)
+		}
 		if forgotten(err) {
 			continue
 		}
@@ -328,10 +340,52 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 // it.
 func forgotten(err error) bool {
 	switch hufu.CodeOf(err) {
-	case "upload_unknown", "upload_gone", "upload_incomplete":
+	case "upload_unknown", "upload_gone", incomplete:
 		return true
 	}
 	return false
+}
+
+// incomplete is the code of a commit that came before all chunks.
+const incomplete = "upload_incomplete"
+
+// commitBehind waits until l has ended. If nothing else is to be done it sends
+// the commit behind the last chunk, a round trip earlier: the far side waits a
+// while for chunks that are still on their way. The error has the code
+// incomplete if the upload must be committed yet.
+func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context.Context) (hufu.Entry, error)) (entry hufu.Entry, err error) {
+	err = &hufu.Error{Op: "commit", Kind: hufu.KindInvalid, Code: incomplete}
+	select {
+	case <-l.end:
+		return entry, err
+	case <-l.sent:
+		if !e.lastOne() {
+			<-l.end
+			return entry, err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var end sync.WaitGroup
+	end.Go(func() {
+		<-l.end
+		if e.queue.failure(l) != nil {
+			cancel() // nothing more will come
+		}
+	})
+	if entry, err = commit(ctx); err == nil {
+		e.queue.arrived(l)
+	}
+	end.Wait()
+	return entry, err
+}
+
+// lastOne says whether only one large file is left, and no other's request
+// waits behind what is asked for it.
+func (e *Engine) lastOne() bool {
+	e.activeMu.Lock()
+	defer e.activeMu.Unlock()
+	return e.Stats.Planned.Load() && len(e.active) == 1
 }
 
 // putLane carries tasks over one lane until there are none, and gets itself a
@@ -355,7 +409,14 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 		e.queue.finished(t, false, err)
 		return nil
 	}
-	l.cvs[t.index] = cv
+	first := l.cvs[t.index] == digest.CV{}
+	switch {
+	case first:
+		l.cvs[t.index] = cv
+	case l.cvs[t.index] != cv:
+		e.queue.finished(t, false, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"})
+		return nil
+	}
 	n := int64(digest.ChunkLen(t.it.from.Size, t.index))
 	done := func(err error) {
 		if err == nil {
@@ -367,14 +428,17 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 	if t.index < int64(len(l.known)) && l.known[t.index] == cv {
 		l.resumed.Add(n)
 		e.Stats.Resumed.Add(n)
+		l.chunkSent(first)
 		done(nil)
 		return nil
 	}
 	e.Stats.Sent.Add(int64(len(data)))
 	if err = lane.Range(l.upload, t.index, data, hole, cv, done); err != nil {
 		e.queue.finished(t, true, nil)
+		return err
 	}
-	return err
+	l.chunkSent(first)
+	return nil
 }
 
 func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *disk.Opener, buf []byte) error {

@@ -50,8 +50,11 @@ type large struct {
 	err     error
 	end     chan struct{} // closed when left is 0 or err is set and nothing is pending
 	ended   bool
+	whole   bool // all chunks are at their place, whatever becomes of answers
 
 	source  *disk.File   // of a put
+	unsent  atomic.Int64 // chunks of it that were never sent
+	sent    chan struct{}
 	target  *disk.Upload // of a get
 	resumed atomic.Int64 // bytes that were at their place before
 }
@@ -174,6 +177,7 @@ func (q *queue) finished(t task, again bool, err error) {
 	if l := t.it.large; l != nil {
 		l.pending--
 		switch {
+		case l.whole:
 		case err != nil:
 			if l.err == nil {
 				l.err = err
@@ -195,6 +199,23 @@ func (q *queue) finished(t task, again bool, err error) {
 	}
 	if again || q.smallIn == 0 {
 		q.cond.Broadcast()
+	}
+}
+
+// arrived says that the far side has all of l.
+func (q *queue) arrived(l *large) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.whole, l.left, l.err = true, 0, nil
+	q.settle(l)
+	q.cond.Broadcast()
+}
+
+// chunkSent counts a chunk that was sent for the first time, and closes sent
+// with the last one.
+func (l *large) chunkSent(first bool) {
+	if first && l.unsent.Add(-1) == 0 {
+		close(l.sent)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
 )
 
 func TestMoreFilesThanDescriptors(t *testing.T) {
@@ -150,6 +151,7 @@ func TestSweepRemovesWhatACrashLeft(t *testing.T) {
 	// An unfinished upload of another time is not left over: its journal knows.
 	u, err := tr.OpenUpload(disk.UploadKey{Path: path(t, "large"), Size: 2 << 20, Source: "v", Owner: "o"})
 	must(t, err)
+	must(t, u.WriteHole(0, digest.Zeros(hufu.ChunkSize, 0)))
 	must(t, u.Close())
 	tr.OpenedLater(time.Hour)
 	tr.list("")

@@ -12,7 +12,8 @@ import (
 	"hufu/internal/digest"
 )
 
-// ready opens the files of an upload, once, whoever needs them first.
+// ready opens the files of an upload, once, whoever needs them first. A fresh
+// one has none: who begins an upload may find out that he need not.
 func (p *pending) ready() error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
@@ -22,18 +23,43 @@ func (p *pending) ready() error {
 	p.moved.L = &p.mu
 	p.chunks = newChunkTable(digest.Chunks(p.key.Size))
 	p.reserve = reservation{}
-	open := p.resume
-	if p.fresh {
-		open = p.create
+	if !p.fresh {
+		if err := p.resume(); err != nil {
+			p.shut()
+			return err
+		}
 	}
-	if err := open(); err != nil {
-		p.shut()
-		return err
-	}
-	p.fresh = false
 	p.files.Lock()
 	p.opened = true
 	p.files.Unlock()
+	return nil
+}
+
+// begin makes the files of a fresh upload, for its first chunk.
+func (p *pending) begin() error {
+	p.files.RLock()
+	begun := !p.fresh || !p.opened // enter refuses what is not open
+	p.files.RUnlock()
+	if begun {
+		return nil
+	}
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	p.files.Lock()
+	defer p.files.Unlock()
+	if !p.fresh || !p.opened {
+		return nil
+	}
+	for _, old := range p.s.superseded(p) {
+		old.discard()
+	}
+	if err := p.create(); err != nil {
+		p.staging.close()
+		p.journal.close()
+		p.staging, p.journal = noFile, noFile
+		return fail("open upload", p.key.Path, writing, err)
+	}
+	p.fresh = false
 	return nil
 }
 
@@ -41,7 +67,6 @@ func (p *pending) ready() error {
 // reserved name is accounted for, also when the power goes.
 func (p *pending) create() error {
 	s := p.s
-	p.staging, p.journal = noFile, noFile
 	parent := p.key.Path.Parent()
 	d, err := s.makeFolder(parent)
 	if err != nil {
@@ -299,13 +324,17 @@ func (p *pending) rewrite() error {
 	return err
 }
 
-// release gives back one reference; the last one closes the files.
+// release gives back one reference; the last one closes the files, and forgets
+// what has none.
 func (p *pending) release() {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	p.s.reg.mu.Lock()
 	p.refs--
 	last := p.refs == 0
+	if last && p.fresh && p.s.reg.byID[p.id] == p {
+		delete(p.s.reg.byID, p.id)
+	}
 	p.s.reg.mu.Unlock()
 	if last {
 		p.shut()

@@ -125,8 +125,9 @@ func (s *Store) readHeader(name string) (header, error) {
 }
 
 // OpenUpload begins the upload of a file of more than one chunk, or goes on
-// with the unfinished one of the same key. An unfinished one of the same owner
-// to the same path with other bytes is discarded, unless somebody has it open.
+// with the unfinished one of the same key. Nothing is made before the first
+// chunk comes; then an unfinished upload of the same owner to the same path
+// with other bytes is discarded, unless somebody has it open.
 func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
 	if err := checkTarget("open upload", k.Path); err != nil {
 		return nil, err
@@ -135,12 +136,9 @@ func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
 		return nil, &hufu.Error{Op: "open upload", Path: k.Path.String(), Kind: hufu.KindInvalid, Code: "upload_size"}
 	}
 	for {
-		p, stale, err := s.claim(k)
+		p, err := s.claim(k)
 		if err != nil {
 			return nil, err
-		}
-		for _, old := range stale {
-			old.discard()
 		}
 		err = p.ready()
 		if err == nil {
@@ -158,21 +156,16 @@ func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
 	}
 }
 
-// claim takes a reference to the upload of this key, a new one if need be, and
-// finds those that it makes pointless.
-func (s *Store) claim(k UploadKey) (found *pending, stale []*pending, err error) {
+// claim takes a reference to the upload of this key, a new one if need be.
+func (s *Store) claim(k UploadKey) (found *pending, err error) {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	if err := s.loadLocked(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for id, p := range s.reg.byID {
-		switch {
-		case p.key == k:
+	for _, p := range s.reg.byID {
+		if p.key == k {
 			found = p
-		case p.key.Path == k.Path && p.key.Owner == k.Owner && p.refs == 0:
-			delete(s.reg.byID, id)
-			stale = append(stale, p)
 		}
 	}
 	if found == nil {
@@ -182,7 +175,20 @@ func (s *Store) claim(k UploadKey) (found *pending, stale []*pending, err error)
 		s.reg.byID[id] = found
 	}
 	found.refs++
-	return found, stale, nil
+	return found, nil
+}
+
+// superseded takes out of the registry what p makes pointless.
+func (s *Store) superseded(p *pending) (stale []*pending) {
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	for id, old := range s.reg.byID {
+		if old != p && old.key.Path == p.key.Path && old.key.Owner == p.key.Owner && old.refs == 0 {
+			delete(s.reg.byID, id)
+			stale = append(stale, old)
+		}
+	}
+	return stale
 }
 
 // FindUpload opens an unfinished upload by its id.

@@ -28,8 +28,13 @@ func TestHT53AnnouncedSizesTakeNoSpace(t *testing.T) {
 		}
 		return fi.Sys().(*syscall.Stat_t).Blocks * 512
 	}
+	if got := names(t, tr.root); len(got) != 0 {
+		t.Fatalf("made by an announcement: %q", got)
+	}
+	zero := make([]byte, mib)
+	must(t, u.WriteHole(1, digest.Chunk(zero, 1)))
 	if n := used(); n > mib {
-		t.Fatalf("%d bytes taken by an announcement", n)
+		t.Fatalf("%d bytes taken by a hole", n)
 	}
 	data := random(mib, 12)
 	for i := range int64(40) { // far apart, so that each could reserve around it

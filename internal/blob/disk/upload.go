@@ -28,10 +28,10 @@ type pending struct {
 
 	refs int // guarded by the registry's lock
 
-	opening sync.Mutex // held while the files are opened, checked or given up
-	fresh   bool       // nothing on disk yet
+	opening sync.Mutex // held while the files are made, opened, checked or given up
 
 	files   sync.RWMutex // guards the handles against closing
+	fresh   bool         // nothing on disk yet; changed while opening is held too
 	staging fileHandle
 	journal fileHandle
 	opened  bool
@@ -111,6 +111,9 @@ func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
 	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) != digest.ChunkLen(p.key.Size, index) {
 		return p.error("write chunk", hufu.KindInvalid, "chunk_form")
 	}
+	if err := p.begin(); err != nil {
+		return err
+	}
 	p.files.RLock()
 	defer p.files.RUnlock()
 	have, err := p.enter(u, index, &cv)
@@ -137,6 +140,9 @@ func (u *Upload) WriteHole(index int64, cv digest.CV) error {
 	p := u.p
 	if index < 0 || index >= digest.Chunks(p.key.Size) {
 		return p.error("write hole", hufu.KindInvalid, "chunk_form")
+	}
+	if err := p.begin(); err != nil {
+		return err
 	}
 	p.files.RLock()
 	defer p.files.RUnlock()
@@ -201,6 +207,22 @@ func (p *pending) appendLocked(index int64, hole bool, cv *digest.CV) error {
 	}
 	p.end += recordSize
 	return p.s.hook("chunk-journalled")
+}
+
+// Await waits until all chunks are there, the upload is given up, or ctx is
+// over.
+func (u *Upload) Await(ctx context.Context) {
+	p := u.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.moved.Broadcast()
+	})()
+	for p.chunks.have < p.chunks.n && !p.gone && ctx.Err() == nil {
+		p.moved.Wait()
+	}
 }
 
 // Commit makes the file durable and gives it its name, if all chunks are
@@ -322,6 +344,7 @@ func (u *Upload) Abort() error {
 	if p.committed == nil {
 		p.mu.Lock()
 		p.gone = true
+		p.moved.Broadcast()
 		p.mu.Unlock()
 		p.forget()
 		p.remove()

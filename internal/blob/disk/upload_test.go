@@ -3,6 +3,7 @@
 package disk_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -306,10 +307,19 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	if w.ID() == u.ID() || w.Have() != 0 {
 		t.Fatal("two owners in one upload")
 	}
+	write(t, w, data, 0)
 	w.Close()
 	u.Close()
 	v.Close()
 	v = tr.open(other)
+	v.Close()
+	if x, ok := tr.FindUpload(u.ID()); !ok {
+		t.Error("the first was discarded before the second brought anything")
+	} else {
+		x.Close()
+	}
+	v = tr.open(other)
+	write(t, v, data, 0)
 	v.Close()
 	if _, ok := tr.FindUpload(u.ID()); ok {
 		t.Error("the first should have been discarded")
@@ -322,6 +332,69 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	if got := names(t, tr.root); len(got) != 2 {
 		t.Errorf("on disk: %q", got)
 	}
+}
+
+// TestBegunWithTheFirstChunk: what is opened and then not wanted leaves nothing.
+func TestBegunWithTheFirstChunk(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 8)
+	traces := func() int { return len(names(t, tr.root)) + len(names(t, filepath.Join(tr.dir, "uploads"))) }
+	u := tr.open(key(t, "f", data))
+	v, ok := tr.FindUpload(u.ID()) // as another lane does
+	if !ok {
+		t.Fatal("not found by its id")
+	}
+	if n := traces(); n != 0 {
+		t.Errorf("%d files made by opening", n)
+	}
+	u.Close()
+	write(t, v, data, 1)
+	if n := traces(); n != 2 {
+		t.Errorf("%d files for one chunk", n)
+	}
+	v.Close()
+	v = tr.open(key(t, "f", data))
+	if v.ID() != u.ID() || v.Have() != 1 {
+		t.Errorf("not gone on with: %d chunks", v.Have())
+	}
+	must(t, v.Abort())
+	u = tr.open(key(t, "f", data))
+	u.Close()
+	if _, ok := tr.FindUpload(u.ID()); ok {
+		t.Error("remembered although nothing came and nobody holds it")
+	}
+	if n := traces(); n != 0 {
+		t.Errorf("%d files left", n)
+	}
+}
+
+// TestAwait: whoever commits may wait for what others bring.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 9)
+	u := tr.open(key(t, "f", data))
+	defer u.Close()
+	write(t, u, data, 1)
+	over, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { u.Await(over) })
+	stop()
+	wg.Wait()
+	if u.Have() != 1 {
+		t.Error(u.Have())
+	}
+	wg.Go(func() { write(t, u, data, 0) })
+	u.Await(t.Context())
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	v := tr.open(key(t, "g", data))
+	wg.Go(func() { v.Await(t.Context()) })
+	must(t, v.Abort())
+	wg.Wait()
 }
 
 func TestHoldersShareAnUpload(t *testing.T) {
@@ -413,6 +486,9 @@ func TestExpire(t *testing.T) {
 		data := random(2*mib, 10)
 		old, used := tr.open(key(t, "old", data)), tr.open(key(t, "used", data))
 		fresh := tr.open(key(t, "fresh", data))
+		for _, u := range []*disk.Upload{old, used, fresh} {
+			write(t, u, data, 0)
+		}
 		old.Close()
 		fresh.Close()
 		long := time.Now().Add(-48 * time.Hour)
