@@ -14,14 +14,6 @@ import (
 	"hufu"
 )
 
-// groupSize is the piece that the SIMD code compresses at once. Walking a
-// buffer in such groups is faster than the library's call for large buffers,
-// which starts goroutines.
-const groupSize = guts.MaxSIMD * guts.ChunkSize
-
-// groupsPerChunk is 64, so a chunk's groups merge in six steps.
-const groupsPerChunk = hufu.ChunkSize / groupSize
-
 // CV is the chaining value of one chunk of a file that has more than one: the
 // inner node's first 256 bits, not the root of anything.
 type CV [32]byte
@@ -78,89 +70,6 @@ func Root(cvs []CV) hufu.Digest {
 		t.push(words(cvs[i]))
 	}
 	return t.root()
-}
-
-// Filling is Chunk for a buffer that fills little by little: each group is
-// hashed as soon as it is there, while the processor's cache still holds it.
-// Hashing a whole chunk after it has left the cache takes twice as long.
-type Filling struct {
-	cvs     [groupsPerChunk][8]uint32
-	n       int // groups hashed
-	counter uint64
-}
-
-// Start begins with chunk index.
-func (f *Filling) Start(index int64) {
-	f.n, f.counter = 0, uint64(index)*(hufu.ChunkSize/guts.ChunkSize)
-}
-
-// To takes note of what the buffer holds by now, from its beginning on.
-func (f *Filling) To(data []byte) {
-	for len(data)-f.n*groupSize > groupSize { // the last group may be the root
-		f.cvs[f.n] = guts.ChainingValue(f.group(data))
-		f.n++
-	}
-}
-
-func (f *Filling) group(data []byte) guts.Node {
-	at := f.n * groupSize
-	return guts.CompressBuffer((*[groupSize]byte)(data[at:at+groupSize]), groupSize, &guts.IV, f.counter+uint64(f.n)*guts.MaxSIMD, 0)
-}
-
-// Chunk is the chaining value of the chunk that data holds by now. The next
-// chunk begins with Start.
-func (f *Filling) Chunk(data []byte) CV { return CV(bytes(guts.ChainingValue(f.node(data)))) }
-
-// node compresses up to 1 MiB.
-func (f *Filling) node(data []byte) guts.Node {
-	if len(data) > hufu.ChunkSize {
-		panic("digest: more than one chunk")
-	}
-	f.To(data)
-	var last guts.Node
-	if len(data)-f.n*groupSize == groupSize {
-		last = f.group(data)
-	} else {
-		last = tailNode(data[f.n*groupSize:], f.counter+uint64(f.n)*guts.MaxSIMD)
-	}
-	if f.n == 0 {
-		return last
-	}
-	cvs, n := &f.cvs, f.n
-	cvs[n] = guts.ChainingValue(last)
-	n++
-	// Pairing neighbours level by level and carrying an odd one up unchanged
-	// builds exactly the left-balanced tree.
-	for n > 2 {
-		half := n / 2
-		for i := range half {
-			cvs[i] = guts.ChainingValue(guts.ParentNode(cvs[2*i], cvs[2*i+1], &guts.IV, 0))
-		}
-		if n%2 == 1 {
-			cvs[half] = cvs[n-1]
-			half++
-		}
-		n = half
-	}
-	return guts.ParentNode(cvs[0], cvs[1], &guts.IV, 0)
-}
-
-// chunkNode compresses a chunk that is there as a whole.
-func chunkNode(data []byte, index int64) guts.Node {
-	var f Filling
-	f.Start(index)
-	return f.node(data)
-}
-
-// tailNode compresses less than a group; the library reads a whole group, so
-// what is shorter is copied first.
-func tailNode(data []byte, counter uint64) guts.Node {
-	if len(data) <= guts.ChunkSize {
-		return guts.CompressChunk(data, &guts.IV, counter, 0)
-	}
-	var buf [groupSize]byte
-	copy(buf[:], data)
-	return guts.CompressBuffer(&buf, len(data), &guts.IV, counter, 0)
 }
 
 // tree merges the chaining values of equal, complete subtrees as they come,

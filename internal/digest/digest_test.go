@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"lukechampine.com/blake3"
+	"lukechampine.com/blake3/guts"
 	"pgregory.net/rapid"
 
 	"hufu"
@@ -77,6 +78,60 @@ func TestFilling(t *testing.T) {
 		}
 		if got, want := f.Chunk(data), Chunk(data, index); got != want {
 			t.Fatalf("%d bytes of chunk %d: %x, want %x", len(data), index, got, want)
+		}
+	})
+}
+
+// TestWithAndWithoutLanes: a processor without lanes gets the same values.
+func TestWithAndWithoutLanes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		groups := rapid.IntRange(0, groupSize-1).Draw(t, "groups") % 65
+		size := min(hufu.ChunkSize, groups*groupSize+rapid.SampledFrom([]int{0, 0, 1, 1024, 5000}).Draw(t, "rest"))
+		data := sample(max(1, size))
+		want := hufu.Digest(blake3.Sum256(data))
+		for _, half := range []int{1, lanes} {
+			if half == lanes && !wide() {
+				continue
+			}
+			var f Filling
+			f.Start(0)
+			f.half = half
+			if got := rootDigest(f.node(data)); got != want {
+				t.Fatalf("%d bytes, %d at a time: %s, want %s", len(data), half, got, want)
+			}
+		}
+	})
+}
+
+// TestLanes compares each lane with the library's portable code, where the
+// processor has any.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	if !wide() {
+		t.Log("this processor has no AVX-512: nothing of it is used")
+		return
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		group := (*[groupSize]byte)(sample(groupSize))
+		counter := rapid.Uint64Range(0, 1<<54).Draw(t, "counter") * lanes
+		var pairs [2 * lanes][8]uint32
+		for half := range 2 {
+			cvs, counter := (*[lanes][8]uint32)(pairs[half*lanes:]), counter+uint64(half*lanes)
+			chunks16(cvs, group, counter)
+			for i, cv := range cvs {
+				n := guts.CompressChunk(group[i*guts.ChunkSize:][:guts.ChunkSize], &guts.IV, counter+uint64(i), 0)
+				if want := guts.ChainingValue(n); cv != want {
+					t.Fatalf("chunk %d: %x, want %x", counter+uint64(i), cv, want)
+				}
+			}
+		}
+		children := pairs
+		parents16((*[lanes][8]uint32)(pairs[:]), &pairs)
+		for i, cv := range pairs[:lanes] {
+			if want := guts.ChainingValue(guts.ParentNode(children[2*i], children[2*i+1], &guts.IV, 0)); cv != want {
+				t.Fatalf("parent %d: %x, want %x", i, cv, want)
+			}
 		}
 	})
 }

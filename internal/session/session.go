@@ -69,7 +69,7 @@ type wire struct {
 	conn    net.Conn // TLS over stream, or stream itself
 	br      *bufio.Reader
 	body    []byte
-	filling digest.Filling
+	filling *digest.Filling // nil until a chunk comes
 
 	wmu  sync.Mutex // guards everything below
 	bw   *bufio.Writer
@@ -237,6 +237,9 @@ func (w *wire) readRaw(n int, chunk int64) (raw, error) {
 			return r, noEOF(err)
 		}
 		return r, nil
+	}
+	if w.filling == nil {
+		w.filling = new(digest.Filling)
 	}
 	w.filling.Start(chunk)
 	for have := 0; have < n; w.filling.To(r.data[:have]) {

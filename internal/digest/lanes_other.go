@@ -1,0 +1,9 @@
+//go:build !amd64
+
+package digest
+
+func wide() bool { return false }
+
+func chunks16(*[lanes][8]uint32, *[groupSize]byte, uint64) { panic("digest: no lanes") }
+
+func parents16(*[lanes][8]uint32, *[2 * lanes][8]uint32) { panic("digest: no lanes") }
