@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"hufu"
@@ -26,47 +27,58 @@ const (
 
 // foreseen is one request that was sent before it is asked.
 type foreseen struct {
-	m       frame.Message
-	c       *session.Client // that carries it, nil before there is a connection
-	at      time.Time
-	done    chan struct{} // closed when the answer is whole
-	answers []frame.Message
+	m    frame.Message
+	c    *session.Client // that carries it, nil before there is a connection
+	at   time.Time
+	news chan struct{} // holds one when something has come
+
+	mu      sync.Mutex
+	answers []frame.Message // not yet asked for
+	over    bool
 	err     error
 }
 
-func foreseeing(m frame.Message) *foreseen { return &foreseen{m: m, done: make(chan struct{})} }
+func foreseeing(m frame.Message) *foreseen { return &foreseen{m: m, news: make(chan struct{}, 1)} }
 
 // send puts the request into the buffers of c. After an error there will be no
 // answer: c has ended.
 func (f *foreseen) send(c *session.Client) error {
 	f.c, f.at = c, time.Now()
 	return c.Send(f.m, nil, 0, func(a session.Answer) {
-		if f.err == nil {
-			f.err = a.Err
+		f.mu.Lock()
+		if f.err = a.Err; f.err == nil {
+			f.answers = append(f.answers, a.Message)
 		}
-		f.answers = append(f.answers, a.Message)
-		if !a.More {
-			close(f.done)
+		f.over = !a.More
+		f.mu.Unlock()
+		select {
+		case f.news <- struct{}{}:
+		default:
 		}
 	})
 }
 
-// wait waits for the answer and gives its messages to fn.
+// wait gives the answer's messages to fn as they come.
 func (f *foreseen) wait(ctx context.Context, fn func(frame.Message) error) error {
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return &hufu.Error{Op: f.m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-	}
-	if f.err != nil {
-		return f.err
-	}
-	for _, a := range f.answers {
-		if err := fn(a); err != nil {
+	for {
+		f.mu.Lock()
+		answers, over, err := f.answers, f.over, f.err
+		f.answers = nil
+		f.mu.Unlock()
+		for _, a := range answers {
+			if err := fn(a); err != nil {
+				return err
+			}
+		}
+		if over {
 			return err
 		}
+		select {
+		case <-f.news:
+		case <-ctx.Done():
+			return &hufu.Error{Op: f.m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
 	}
-	return nil
 }
 
 // foresee sends requests as soon as there is a connection. In place of all that
@@ -175,10 +187,7 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 func (r *Remote) ForeseeGet(sources []Fetch) {
 	var ask []frame.Message
 	for _, s := range sources {
-		ask = append(ask, statRequest(s.Path))
-		if s.Contents {
-			ask = append(ask, listRequest(s.Path))
-		}
+		ask = append(ask, statRequest(s.Path), listRequest(s.Path)) // it may be a folder
 	}
 	r.foresee(ask...)
 }

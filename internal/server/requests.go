@@ -87,6 +87,9 @@ func (c *conn) commit(ctx context.Context) error {
 // failed logs why a request failed: what the client did wrong briefly, what
 // went wrong here in full.
 func (c *conn) failed(op string, p hufu.Path, err error) {
+	if op == "list" && hufu.KindOf(err) == hufu.KindWrongKind {
+		return // a get asks before it knows that there is only a file
+	}
 	attrs := []any{"op", op, "path", hufu.Printable(p.Virtual()), "why", hufu.CodeOf(err)}
 	switch hufu.KindOf(err) {
 	case hufu.KindInternal, hufu.KindUnreadable, hufu.KindQuota, hufu.KindIntegrity:

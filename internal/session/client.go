@@ -90,8 +90,21 @@ func (c *Client) Share(bytes int) {
 // widen is told of an answer; the caller holds qmu.
 func (c *Client) widen(p pending) {
 	if c.window < c.maxAsk && p.bytes > 0 && time.Since(p.sent) < 2*c.stream.Way().RTT {
-		c.window = min(c.window+p.bytes, c.maxAsk)
+		more := p.bytes
+		if c.small(p.bytes) {
+			more *= smallShare
+		}
+		c.window = min(c.window+more, c.maxAsk)
 	}
+}
+
+// smallShare is which part of what is asked for ahead may be small files, over
+// a far link: one connection of twelve would take a thousand of them before the
+// next is there, and bring them in by itself.
+const smallShare = 16
+
+func (c *Client) small(answerBytes int) bool {
+	return answerBytes < frame.MaxRaw/2 && c.stream.Way().far()
 }
 
 // Send writes a request and returns when its bytes may be reused; fn gets each
@@ -137,7 +150,11 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 
 // full says whether the bounds leave no room; the caller holds qmu.
 func (c *Client) full(answerBytes int) bool {
-	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.window
+	window := c.window
+	if c.small(answerBytes) {
+		window /= smallShare
+	}
+	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > window
 }
 
 // Flush sends what Send left in buffers.

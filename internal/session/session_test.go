@@ -277,65 +277,6 @@ func TestBoundsOfTheClient(t *testing.T) {
 	})
 }
 
-// TestShareWidens: a connection that shares the way with others asks for little
-// ahead at first, and for more only as long as answers come as fast as the
-// network lets them.
-func TestShareWidens(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const mib, rtt = 1 << 20, 50 * time.Millisecond
-		near, far := newLink(8 << 20)
-		c := dial(near)
-		c.stream.way = Way{RTT: rtt}
-		server := byHand(t, far)
-		asked, answered := 0, 0
-		go func() {
-			for m, _ := server.read(); m != nil; m, _ = server.read() {
-				asked++
-			}
-		}()
-		c.Allow(MaxRequests, 6*mib)
-		c.Share(2 * mib)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for range 100 {
-				if c.Send(&frame.Read{Version: "v"}, nil, mib, func(Answer) {}) != nil {
-					return
-				}
-			}
-		})
-		expect := func(n int) {
-			t.Helper()
-			synctest.Wait()
-			if asked-answered != n {
-				t.Errorf("%d MiB are asked for ahead, not %d", asked-answered, n)
-			}
-		}
-		answer := func(after time.Duration) {
-			time.Sleep(after)
-			server.write(&frame.ReadAnswer{CV: make([]byte, 32)}, false, nil)
-			answered++
-			synctest.Wait()
-		}
-		expect(2)
-		answer(rtt)
-		expect(3)
-		answer(0) // asked for at the same time as the one before
-		expect(4)
-		answer(2 * rtt) // more is under way than the network takes
-		answer(0)
-		answer(0)
-		answer(0)
-		expect(4)
-		for range 4 {
-			answer(rtt / 4)
-		}
-		expect(6) // and never for more than the server allows
-		_ = c.Close()
-		wg.Wait()
-	})
-}
-
 // TestBoundsHoldWhenWritingFails: until reading has found out why, requests
 // pile up to the bound and no further.
 func TestBoundsHoldWhenWritingFails(t *testing.T) {
