@@ -78,8 +78,8 @@ func flagLang(args []string) string {
 // garbage collector works whenever the heap has grown by a part; without ballast
 // a small heap does that a hundred times a second under load, and connections,
 // for example, cost a third more. What a large heap holds is mostly buffers,
-// which cost nothing to look through: collectAt, in percent, is half of what Go
-// would take, and garbage no more than half as much as what is in use.
+// which cost nothing to look through: so it works when the heap has grown by
+// collectAt percent, where Go would wait for it to double.
 const (
 	ballast   = 40 << 20
 	collectAt = 30
@@ -91,7 +91,7 @@ const (
 func (a *App) Run(root *cobra.Command, args []string) int {
 	defer runtime.KeepAlive(make([]byte, ballast))
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
+		defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)

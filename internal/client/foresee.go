@@ -187,7 +187,12 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 func (r *Remote) ForeseeGet(sources []Fetch) {
 	var ask []frame.Message
 	for _, s := range sources {
-		ask = append(ask, statRequest(s.Path), listRequest(s.Path)) // it may be a folder
+		ask = append(ask, statRequest(s.Path))
+	}
+	if 2*len(ask) <= maxForeseen {
+		for _, s := range sources {
+			ask = append(ask, listRequest(s.Path)) // it may be a folder
+		}
 	}
 	r.foresee(ask...)
 }

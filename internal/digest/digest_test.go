@@ -100,6 +100,15 @@ func TestWithAndWithoutLanes(t *testing.T) {
 			if got := rootDigest(f.node(data)); got != want {
 				t.Fatalf("%d bytes, %d at a time: %s, want %s", len(data), half, got, want)
 			}
+			index := rapid.Int64Range(0, 1<<40).Draw(t, "index")
+			f.Start(index)
+			f.half = half
+			for have := 0; have < len(data); have += 50_000 {
+				f.To(data[:have])
+			}
+			if got, want := f.Chunk(data), Chunk(data, index); got != want {
+				t.Fatalf("%d bytes of chunk %d, %d at a time: %x, want %x", len(data), index, half, got, want)
+			}
 		}
 	})
 }

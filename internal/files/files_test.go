@@ -199,7 +199,7 @@ func upload(t testing.TB, v *View, name string, data []byte) {
 	ok(t, err)
 	defer func() { _ = u.Close() }()
 	fill(t, u, data)
-	_, err = v.CommitUpload(t.Context(), t.Context(), u.ID(), at(t, name), digest.Sum(data), disk.Meta{Mode: 0o644}, hufu.Condition{Kind: hufu.IfAbsent})
+	_, err = v.CommitUpload(t.Context(), u.ID(), at(t, name), digest.Sum(data), disk.Meta{Mode: 0o644}, hufu.Condition{Kind: hufu.IfAbsent})
 	ok(t, err)
 }
 
@@ -263,7 +263,7 @@ func TestUploadsOfOthers(t *testing.T) {
 			_, err := v.FindUpload(u.ID())
 			code(t, err, "upload_unknown")
 			code(t, v.Abandon(u.ID()), "upload_unknown")
-			_, err = v.CommitUpload(t.Context(), t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			_, err = v.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 			code(t, err, "upload_unknown")
 		}
 		found, err := alice.FindUpload(u.ID())
@@ -271,14 +271,14 @@ func TestUploadsOfOthers(t *testing.T) {
 		if found.Have() != 4 {
 			t.Errorf("%d chunks are there", found.Have())
 		}
-		_, err = alice.CommitUpload(t.Context(), t.Context(), u.ID(), at(t, "/elsewhere"), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, "/elsewhere"), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		code(t, err, "upload_unknown")
-		_, err = alice.CommitUpload(t.Context(), t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		ok(t, err, found.Close())
 		// Once more, as who did not hear the answer; and as somebody else.
-		_, err = alice.CommitUpload(t.Context(), t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		ok(t, err)
-		_, err = h.s.For("bob", "pc").CommitUpload(t.Context(), t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = h.s.For("bob", "pc").CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		code(t, err, "upload_unknown")
 	}
 	// What is bob's in a shared folder is refused before alice sends it.

@@ -290,7 +290,7 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 						piece := large[c*hufu.ChunkSize:][:digest.ChunkLen(int64(len(large)), c)]
 						_ = u.WriteChunk(c, piece, digest.Chunk(piece, c))
 					}
-					_, _ = alice.CommitUpload(t.Context(), t.Context(), u.ID(), at(t, name+".large"), digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.Always})
+					_, _ = alice.CommitUpload(t.Context(), u.ID(), at(t, name+".large"), digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.Always})
 					_ = u.Close()
 				}
 			}

@@ -354,8 +354,8 @@ func unknownUpload() error {
 }
 
 // CommitUpload gives a complete upload its name p, or tells that this has
-// happened already. For chunks that are missing it waits until arrival is over.
-func (v *View) CommitUpload(ctx, arrival context.Context, id string, p hufu.Path, want hufu.Digest, m disk.Meta, cond hufu.Condition) (hufu.Entry, error) {
+// happened already.
+func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hufu.Digest, m disk.Meta, cond hufu.Condition) (hufu.Entry, error) {
 	at, cond, err := v.creating(p, cond)
 	if err != nil && hufu.KindOf(err) != hufu.KindPermission {
 		return hufu.Entry{}, err
@@ -378,7 +378,6 @@ func (v *View) CommitUpload(ctx, arrival context.Context, id string, p hufu.Path
 		return hufu.Entry{}, unknownUpload()
 	}
 	m.By, m.Upload, m.Digest = v.user, id, want
-	u.Await(arrival)
 	return u.Commit(ctx, want, m, cond)
 }
 

@@ -87,8 +87,11 @@ func (c *conn) commit(ctx context.Context) error {
 // failed logs why a request failed: what the client did wrong briefly, what
 // went wrong here in full.
 func (c *conn) failed(op string, p hufu.Path, err error) {
-	if op == "list" && hufu.KindOf(err) == hufu.KindWrongKind {
+	switch {
+	case op == "list" && hufu.KindOf(err) == hufu.KindWrongKind:
 		return // a get asks before it knows that there is only a file
+	case op == "commit" && hufu.CodeOf(err) == "upload_incomplete":
+		return // it was early, and comes again
 	}
 	attrs := []any{"op", op, "path", hufu.Printable(p.Virtual()), "why", hufu.CodeOf(err)}
 	switch hufu.KindOf(err) {
@@ -370,15 +373,31 @@ func (c *conn) rangeIn(m *frame.Range, data []byte, got digest.CV) error {
 // over other connections.
 const arrivalWait = 2 * time.Second
 
+// arrival waits for the chunks of an upload that are missing.
+func (c *conn) arrival(ctx context.Context, id string) error {
+	u, err := c.upload(id)
+	if err != nil || u.Have() == digest.Chunks(u.Key().Size) {
+		return nil // perhaps committed already
+	}
+	if c.session.Flush() != nil {
+		return nil // the connection is gone, and with it whoever wants to know
+	}
+	ctx, stop := context.WithTimeout(ctx, arrivalWait)
+	defer stop()
+	u.Await(ctx)
+	return c.judge() // meanwhile he may have lost the right
+}
+
 func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message, error) {
 	c.writing.Store(true)
 	defer c.writing.Store(false)
 	defer c.drop(m.Upload)
+	if err := c.arrival(ctx, m.Upload); err != nil {
+		return nil, err
+	}
 	p := m.Path.Path()
 	meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}
-	arrival, stop := context.WithTimeout(ctx, arrivalWait)
-	defer stop()
-	e, err := c.view.CommitUpload(context.WithoutCancel(ctx), arrival, m.Upload, p, hufu.Digest(m.Digest), meta, m.Condition.Condition())
+	e, err := c.view.CommitUpload(context.WithoutCancel(ctx), m.Upload, p, hufu.Digest(m.Digest), meta, m.Condition.Condition())
 	if err != nil {
 		return nil, err
 	}

@@ -30,19 +30,21 @@ type Client struct {
 	*wire
 	onRead func(error) error // turns a read error into its reason
 
-	qmu     sync.Mutex
-	cond    *sync.Cond // on qmu: room in the bounds, or the end
-	queue   []pending  // sent or about to be, unanswered, in order
-	asked   int
-	maxReq  int
-	maxAsk  int
-	window  int   // as maxAsk, and below it as long as others are to have their share
-	err     error // why the connection ended, set once
-	failing error // what writing met first; the reader finds out why
-	waiting int   // goroutines about to write: whoever is last flushes
-	since   time.Time
-	calling atomic.Bool // an answer is being given to its function
-	done    chan struct{}
+	qmu   sync.Mutex
+	cond  *sync.Cond // on qmu: room in the bounds, or the end
+	queue []pending  // sent or about to be, unanswered, in order
+	asked int
+	// askedSmall is how much of asked is small files over a far link.
+	askedSmall int
+	maxReq     int
+	maxAsk     int
+	window     int   // as maxAsk, and below it as long as others are to have their share
+	err        error // why the connection ended, set once
+	failing    error // what writing met first; the reader finds out why
+	waiting    int   // goroutines about to write: whoever is last flushes
+	since      time.Time
+	calling    atomic.Bool // an answer is being given to its function
+	done       chan struct{}
 }
 
 type pending struct {
@@ -141,6 +143,9 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 	}
 	c.queue = append(c.queue, pending{m.Type(), answerBytes, chunkOf(m), now, fn})
 	c.asked += answerBytes
+	if c.small(answerBytes) {
+		c.askedSmall += answerBytes
+	}
 	c.qmu.Unlock()
 	if err := c.put(raw); err != nil {
 		c.writeFailed(err)
@@ -150,11 +155,8 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 
 // full says whether the bounds leave no room; the caller holds qmu.
 func (c *Client) full(answerBytes int) bool {
-	window := c.window
-	if c.small(answerBytes) {
-		window /= smallShare
-	}
-	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > window
+	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.window ||
+		c.askedSmall > 0 && c.small(answerBytes) && c.askedSmall+answerBytes > c.window/smallShare
 }
 
 // Flush sends what Send left in buffers.
@@ -358,6 +360,9 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 		c.queue[0] = pending{} // lets go of fn
 		c.queue = c.queue[1:]
 		c.asked -= p.bytes
+		if c.small(p.bytes) {
+			c.askedSmall -= p.bytes
+		}
 		c.widen(p)
 		c.cond.Broadcast()
 		c.qmu.Unlock()

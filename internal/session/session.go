@@ -80,7 +80,7 @@ type wire struct {
 func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
 	stream.way = look(stream.Conn) // once more: the first sample may have been a slow one
 	if stream.way.far() {
-		go stream.way.leaveSlowStart(stream.Conn, slowStart)
+		go stream.way.leaveSlowStart(stream.Conn, slowStart) // ends soon after the connection
 	}
 	stream.Gather()
 	return &wire{

@@ -82,10 +82,13 @@ func TestSmallFilesAreShared(t *testing.T) {
 		ahead := func(bytes int) (n int) {
 			c.qmu.Lock()
 			defer c.qmu.Unlock()
+			asked := c.asked
 			for ; !c.full(bytes); n++ {
-				c.asked += bytes
+				if c.asked += bytes; c.small(bytes) {
+					c.askedSmall += bytes
+				}
 			}
-			c.asked = 0
+			c.asked, c.askedSmall = asked, 0
 			return n
 		}
 		if files, chunks := ahead(file), ahead(mib); files != 1024 || chunks != 4 {
@@ -95,6 +98,11 @@ func TestSmallFilesAreShared(t *testing.T) {
 		if files, chunks := ahead(file), ahead(mib); files != 1024/smallShare || chunks != 4 {
 			t.Errorf("far: %d files and %d chunks ahead", files, chunks)
 		}
+		c.asked = 2 * mib
+		if files := ahead(file); files != 1024/smallShare || c.full(0) {
+			t.Errorf("behind chunks: %d files ahead", files)
+		}
+		c.asked = 0
 		for range 1024 / smallShare {
 			c.qmu.Lock()
 			c.widen(pending{bytes: file, sent: time.Now()})

@@ -84,7 +84,7 @@ func (w Way) leaveSlowStart(c net.Conn, limit time.Duration) {
 	if err != nil {
 		return
 	}
-	tick := time.NewTicker(max(w.RTT/4, time.Millisecond))
+	tick := time.NewTicker(max(w.RTT/4, 2*farAway))
 	defer tick.Stop()
 	last := time.Now().Add(limit)
 	for over := false; !over && err == nil; {

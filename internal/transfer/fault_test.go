@@ -143,9 +143,13 @@ func TestCommitBehindTheLastChunk(t *testing.T) {
 				}
 				return nil
 			}
-			told, err := put(t.Context(), w, Options{Lanes: lanes}, src.all())
-			if err != nil || told.codes() != "" {
+			var told reports
+			e := New(w, Options{Lanes: lanes, Owner: "test", Report: told.add})
+			if err := e.Put(t.Context(), src.all()); err != nil || told.codes() != "" {
 				t.Fatal(lanes, answered, err, told.codes())
+			}
+			if done := e.Stats.BytesDone.Load(); done != int64(len(data)) {
+				t.Errorf("%d bytes are done", done)
 			}
 			if got, _ := w.content("large"); !bytes.Equal(got, data) {
 				t.Errorf("arrived as %d bytes", len(got))

@@ -369,14 +369,19 @@ func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context
 	var end sync.WaitGroup
 	end.Go(func() {
 		<-l.end
-		if e.queue.failure(l) != nil {
+		if err := e.queue.failure(l); err != nil && !forgotten(err) {
 			cancel() // nothing more will come
-		}
+		} // forgotten because it is committed, perhaps: the commit finds out
 	})
 	if entry, err = commit(ctx); err == nil {
 		e.queue.arrived(l)
 	}
 	end.Wait()
+	if err == nil { // answers that were lost do not count less
+		rest := l.it.from.Size - l.it.done.Load()
+		l.it.done.Add(rest)
+		e.Stats.BytesDone.Add(rest)
+	}
 	return entry, err
 }
 

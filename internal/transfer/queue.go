@@ -40,7 +40,7 @@ func newQueue() *queue {
 type large struct {
 	it      *item
 	upload  string
-	cvs     []digest.CV // of chunks that are at their place
+	cvs     []digest.CV // of a put's chunks, as they were first read
 	known   []digest.CV // what the far side says it has; zero where not
 	chunks  int64       // in all
 	next    int64       // the first that was never handed out
@@ -207,6 +207,7 @@ func (q *queue) arrived(l *large) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.whole, l.left, l.err = true, 0, nil
+	l.again, l.next = nil, l.chunks // nothing of it is handed out any more
 	q.settle(l)
 	q.cond.Broadcast()
 }

@@ -50,9 +50,13 @@ func (p *pending) begin() error {
 	if !p.fresh || !p.opened {
 		return nil
 	}
-	for _, old := range p.s.superseded(p) {
-		old.discard()
+	p.mu.Lock()
+	gone := p.gone
+	p.mu.Unlock()
+	if gone {
+		return p.error("write chunk", hufu.KindNotFound, "upload_gone")
 	}
+	p.discardSuperseded()
 	if err := p.create(); err != nil {
 		p.staging.close()
 		p.journal.close()
@@ -77,6 +81,7 @@ func (p *pending) create() error {
 		return err
 	}
 	if err := p.journal.lock(); err != nil {
+		_ = s.reg.dir.unlink(p.id)
 		return err
 	}
 	if p.staging, err = d.create(stagingName(p.id), 0o600); err != nil {

@@ -178,17 +178,21 @@ func (s *Store) claim(k UploadKey) (found *pending, err error) {
 	return found, nil
 }
 
-// superseded takes out of the registry what p makes pointless.
-func (s *Store) superseded(p *pending) (stale []*pending) {
-	s.reg.mu.Lock()
-	defer s.reg.mu.Unlock()
-	for id, old := range s.reg.byID {
+// discardSuperseded removes what p makes pointless and nobody has open.
+func (p *pending) discardSuperseded() {
+	r := &p.s.reg
+	r.mu.Lock()
+	var stale []*pending
+	for id, old := range r.byID {
 		if old != p && old.key.Path == p.key.Path && old.key.Owner == p.key.Owner && old.refs == 0 {
-			delete(s.reg.byID, id)
+			delete(r.byID, id)
 			stale = append(stale, old)
 		}
 	}
-	return stale
+	r.mu.Unlock()
+	for _, old := range stale {
+		old.discard()
+	}
 }
 
 // FindUpload opens an unfinished upload by its id.

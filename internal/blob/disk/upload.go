@@ -253,6 +253,7 @@ func (u *Upload) Commit(ctx context.Context, want hufu.Digest, m Meta, cond hufu
 	if err != nil {
 		return hufu.Entry{}, fail("commit", p.key.Path, writing, err)
 	}
+	p.discardSuperseded() // what was still open when this one began
 	return e, nil
 }
 
@@ -342,12 +343,14 @@ func (u *Upload) Abort() error {
 	p := u.p
 	p.committing.Lock()
 	if p.committed == nil {
+		p.opening.Lock() // nobody makes the files meanwhile, or later
 		p.mu.Lock()
 		p.gone = true
 		p.moved.Broadcast()
 		p.mu.Unlock()
 		p.forget()
 		p.remove()
+		p.opening.Unlock()
 	}
 	p.committing.Unlock()
 	return u.Close()

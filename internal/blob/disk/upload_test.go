@@ -359,6 +359,23 @@ func TestBegunWithTheFirstChunk(t *testing.T) {
 		t.Errorf("not gone on with: %d chunks", v.Have())
 	}
 	must(t, v.Abort())
+	// Given up by another holder before anything has come: not begun any more,
+	// and nothing else is discarded for it.
+	older := tr.open(key(t, "f", data))
+	write(t, older, data, 0)
+	older.Close()
+	k := key(t, "f", data)
+	k.Source = "v2"
+	u, v = tr.open(k), tr.open(k)
+	must(t, v.Abort())
+	err := u.WriteChunk(0, data[:mib], digest.Chunk(data[:mib], 0))
+	wantErr(t, err, hufu.KindNotFound, "upload_gone")
+	u.Close()
+	older = tr.open(key(t, "f", data))
+	if older.Have() != 1 {
+		t.Error("an upload was discarded for one that never began")
+	}
+	must(t, older.Abort())
 	u = tr.open(key(t, "f", data))
 	u.Close()
 	if _, ok := tr.FindUpload(u.ID()); ok {
