@@ -206,7 +206,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 		return
 	}
 	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond}
-	if it.from.Size > largeAbove {
+	if IsLarge(it.from) {
 		select {
 		case larges <- it:
 		case <-ctx.Done():

@@ -44,6 +44,7 @@ func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *ite
 	}
 	after := plan(ctx, larges)
 	e.Stats.Planned.Store(true)
+	close(e.planned)
 	close(larges)
 	opening.Wait()
 	after(e.queue.drain())

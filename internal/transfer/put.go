@@ -232,7 +232,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 		return
 	}
 	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond}
-	if it.from.Size > largeAbove {
+	if IsLarge(it.from) {
 		select {
 		case larges <- it:
 		case <-ctx.Done():
@@ -359,10 +359,15 @@ func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context
 	case <-l.end:
 		return entry, err
 	case <-l.sent:
-		if !e.lastOne() {
-			<-l.end
-			return entry, err
-		}
+	}
+	select {
+	case <-l.end:
+		return entry, err
+	case <-e.planned: // now it is known what else is to be done
+	}
+	if !e.lastOne() {
+		<-l.end
+		return entry, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -385,12 +390,12 @@ func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context
 	return entry, err
 }
 
-// lastOne says whether only one large file is left, and no other's request
-// waits behind what is asked for it.
+// lastOne says, when all is planned, whether only one large file is left, and no
+// other's request waits behind what is asked for it.
 func (e *Engine) lastOne() bool {
 	e.activeMu.Lock()
 	defer e.activeMu.Unlock()
-	return e.Stats.Planned.Load() && len(e.active) == 1
+	return len(e.active) == 1
 }
 
 // putLane carries tasks over one lane until there are none, and gets itself a

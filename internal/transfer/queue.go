@@ -52,11 +52,11 @@ type large struct {
 	ended   bool
 	whole   bool // all chunks are at their place, whatever becomes of answers
 
-	source  *disk.File   // of a put
-	unsent  atomic.Int64 // chunks of it that were never sent
-	sent    chan struct{}
-	target  *disk.Upload // of a get
-	resumed atomic.Int64 // bytes that were at their place before
+	source  *disk.File    // of a put
+	unsent  atomic.Int64  // chunks of it that were never sent
+	sent    chan struct{} // closed when unsent is 0
+	target  *disk.Upload  // of a get
+	resumed atomic.Int64  // bytes that were at their place before
 }
 
 // addSmall waits for room. It says false when the transfer is over.

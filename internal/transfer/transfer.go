@@ -142,6 +142,7 @@ type Engine struct {
 	askMu    sync.Mutex
 	fatal    context.CancelCauseFunc
 	written  *nameSet
+	planned  chan struct{}  // closed when all that is to be done is known
 	answered atomic.Int64   // answers that lanes have brought
 	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
 
@@ -177,7 +178,7 @@ func New(far Far, o Options) *Engine {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
-	return &Engine{far: far, o: o, queue: newQueue(), active: map[*item]struct{}{}}
+	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}}
 }
 
 // Active lists the large files under way.
