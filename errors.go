@@ -111,6 +111,7 @@ type Error struct {
 	// Kind, Path, Code and Args may cross the wire, Op and Err never do.
 	Code string
 	Args map[string]string
+	Far  bool // the other end of the connection has met it
 	Err  error
 }
 

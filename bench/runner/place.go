@@ -107,15 +107,15 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 	return p, p.fill()
 }
 
-// room says whether the data fit: the source, the server's copy, the arrival,
-// and one to spare.
+// room says whether the data fit: the source, the server's copies, whole and in
+// parts, the arrival, and an eighth and what is held of touch.
 func (s *settings) room(w workload, dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	bytes, files := s.amount(w)
-	need := 4 * (bytes + int64(files)*4096)
+	need := 17 * (bytes + int64(files)*4096) / 4
 	free := int64(st.Bavail) * st.Bsize
 	if !w.disk {
 		var si unix.Sysinfo_t
@@ -268,21 +268,31 @@ func (p *place) verify(who peer) error {
 	return verifyFile(p.src(), got, who.parts)
 }
 
-// touch writes as much as is going to arrive, and removes it. A virtual machine
-// that gives free memory back to its host gets each page anew at the first
-// writing, many times slower than the second: without this, whoever runs after
-// a pause pays for it.
-func (p *place) touch(bytes int64) error {
-	name := filepath.Join(p.store, "touch")
-	f, err := os.Create(name)
+// touch writes as much as is going to arrive and an eighth more, and removes it. A
+// virtual machine that gives free memory back to its host gets each page anew at
+// the first writing, many times slower than the second: without this, whoever runs
+// after a pause pays for it. It gives back what has been free for two seconds in
+// pieces of 2 MiB and more, which whoever is slow would pay for: so where
+// memory comes page by page, as in tmpfs, one of each 256 KiB stays in use until
+// the file that holds them is closed.
+func (p *place) touch(bytes int64) (held *os.File, err error) {
+	free, err := os.Create(filepath.Join(p.store, "touch"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	page := make([]byte, 1<<20)
-	for ; bytes > 0 && err == nil; bytes -= int64(len(page)) {
-		_, err = f.Write(page)
+	defer func() { err = errors.Join(err, free.Close(), os.Remove(free.Name())) }()
+	held, err = os.Create(filepath.Join(p.store, "held"))
+	if err != nil {
+		return nil, err
 	}
-	return errors.Join(err, f.Close(), os.Remove(name))
+	err = os.Remove(held.Name())
+	piece := make([]byte, 256<<10)
+	for n := bytes + bytes/8; n > 0 && err == nil; n -= int64(len(piece)) {
+		if _, err = free.Write(piece); err == nil {
+			_, err = held.Write(piece[:4<<10])
+		}
+	}
+	return held, err
 }
 
 // sync waits until all that was written is on the disk.
@@ -302,7 +312,11 @@ func (p *place) run(ctx context.Context, who peer) (r result, err error) {
 		return r, err
 	}
 	r.bytes, r.items = p.s.amount(p.w)
-	if err := p.touch(r.bytes); err != nil {
+	held, err := p.touch(r.bytes)
+	if held != nil {
+		defer func() { _ = held.Close() }()
+	}
+	if err != nil {
 		return r, err
 	}
 	if err := p.sync(); err != nil {

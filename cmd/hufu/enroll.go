@@ -37,9 +37,9 @@ func newEnroll(a *app) *cobra.Command {
 		case len(args) == 0 && !a.Interactive():
 			return cli.Usage("enroll_code_missing")
 		case len(args) == 0:
-			code, err = a.Ask(a.Cat.T("hufu.ask.code"))
+			code, err = a.Ask(cmd.Context(), a.Cat.T("hufu.ask.code"))
 		case args[0] == "-":
-			code, err = cli.ReadLine(a.In)
+			code, err = a.Line(cmd.Context())
 		default:
 			code = args[0]
 		}
@@ -55,9 +55,9 @@ func newEnroll(a *app) *cobra.Command {
 			return err
 		}
 		if _, err := client.LoadProfile(dirs, a.profileName()); err == nil {
-			return cli.Usage("profile_exists", "profile", a.profileName())
+			return client.ProfileExists(dirs, a.profileName())
 		}
-		password, err := a.Password(file, true)
+		password, err := a.Password(cmd.Context(), file, true)
 		if err != nil {
 			return err
 		}
@@ -106,12 +106,12 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 		return err
 	}
 	if !client.Replaceable(dirs, a.profileName()) {
-		return cli.Usage("profile_exists", "profile", a.profileName())
+		return client.ProfileExists(dirs, a.profileName())
 	}
 	if err := f.Check(); err != nil { // before asking for a password that would be of no use
 		return err
 	}
-	password, err := a.Password(passwordFile, false)
+	password, err := a.Password(cmd.Context(), passwordFile, false)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func newLogin(a *app) *cobra.Command {
 		if _, err := r.Connect(cmd.Context()); err != nil {
 			return err // before asking for a password that would be of no use
 		}
-		password, err := a.Password(file, false)
+		password, err := a.Password(cmd.Context(), file, false)
 		if err != nil {
 			return err
 		}

@@ -120,7 +120,7 @@ func newVerify(a *app) *cobra.Command {
 					bad++
 					damaged = damaged || hufu.KindOf(v.Err) == hufu.KindIntegrity
 				}
-				a.verified(v)
+				a.verified(v, bad)
 			})
 			if err != nil {
 				return err
@@ -144,13 +144,16 @@ func newVerify(a *app) *cobra.Command {
 type jsonVerified struct {
 	Path   string `json:"path"`
 	OK     bool   `json:"ok"`
-	Digest string `json:"digest"`
+	Digest string `json:"digest,omitempty"` // what the server has read
 	*cli.Failure
 }
 
-func (a *app) verified(v client.Verified) {
+func (a *app) verified(v client.Verified, bad int) {
 	if a.json {
-		j := jsonVerified{Path: v.Path.Virtual(), OK: v.Err == nil, Digest: v.Digest.String()}
+		j := jsonVerified{Path: v.Path.Virtual(), OK: v.Err == nil}
+		if !v.Digest.IsZero() {
+			j.Digest = v.Digest.String()
+		}
 		if v.Err != nil {
 			j.Failure = a.Failure(v.Err)
 		}
@@ -158,8 +161,11 @@ func (a *app) verified(v client.Verified) {
 		return
 	}
 	if v.Err != nil {
-		what, _ := a.Cat.Error(v.Err)
+		what, fix := a.Cat.Error(v.Err)
 		a.Hint(a.Cat.T("hufu.verify.bad", "path", v.Path.Remote(), "what", what))
+		if fix != "" && bad <= fixes {
+			a.Hint("  " + fix)
+		}
 		return
 	}
 	_ = a.Printf("%s  %s", v.Digest, hufu.Printable(v.Path.Remote()))

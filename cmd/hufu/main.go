@@ -5,7 +5,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"maps"
 	"os"
 	"time"
 
@@ -92,7 +94,7 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 		}
 		a.Hint(a.red(a.Cat.T("hufu.plaintext.banner", "address", p.Address)))
 	} else if p, err = client.LoadProfile(dirs, name); err != nil {
-		return nil, err
+		return nil, forProfile(name, err)
 	}
 	o.Notify = func(err error) {
 		if err != nil {
@@ -117,9 +119,21 @@ func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote
 	}
 	if err := r.LoggedIn(ctx); err != nil {
 		_ = r.Close()
-		return nil, err
+		return nil, forProfile(name, err)
 	}
 	return r, nil
+}
+
+// forProfile has an error tell what to do for this very profile.
+func forProfile(name string, err error) error {
+	e, ok := errors.AsType[*hufu.Error](err)
+	if !ok || name == client.DefaultProfile {
+		return err
+	}
+	c := *e
+	c.Args = map[string]string{"other": name}
+	maps.Copy(c.Args, e.Args)
+	return &c
 }
 
 // with runs f on the open server of a location; see open for foresee.
@@ -129,7 +143,7 @@ func (a *app) with(ctx context.Context, loc location, foresee func(*client.Remot
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	return f(r)
+	return forProfile(loc.profile, f(r))
 }
 
 // jsonTime is a time as all JSON output has it.

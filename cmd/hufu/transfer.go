@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -77,7 +79,7 @@ func newPut(a *app) *cobra.Command {
 			}
 		}
 		foresee := func(r *client.Remote) {
-			r.WarmUp()
+			r.WarmUp(client.Up, f.jobs)
 			r.ForeseePut(sources, to.path, to.slash)
 		}
 		return a.with(cmd.Context(), to, foresee, func(r *client.Remote) error {
@@ -121,7 +123,7 @@ func newGet(a *app) *cobra.Command {
 			fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
 		}
 		foresee := func(r *client.Remote) {
-			r.WarmUp()
+			r.WarmUp(client.Down, f.jobs)
 			r.ForeseeGet(fetch)
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
@@ -148,7 +150,11 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copy
 	e := transfer.New(r, o)
 	e.Tell(c.Failures)
 	v.start(e)
+	began := time.Now()
 	err := run(ctx, e)
+	if err == nil {
+		r.Remember(e.Stats.Sent.Load(), time.Since(began))
+	}
 	v.stop()
 	v.summary(e)
 	if err != nil {
@@ -174,9 +180,14 @@ func newLs(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), locs[0], nil, func(r *client.Remote) error {
-			for _, l := range locs {
-				if err := a.ls(cmd.Context(), r, l.path); err != nil {
+		paths := make([]hufu.Path, len(locs))
+		for i, l := range locs {
+			paths[i] = l.path
+		}
+		foresee := func(r *client.Remote) { r.ForeseeList(paths) }
+		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
+			for _, p := range paths {
+				if err := a.ls(cmd.Context(), r, p); err != nil {
 					return err
 				}
 			}
@@ -204,6 +215,21 @@ func newRm(a *app) *cobra.Command {
 	return cmd
 }
 
+// placeIsThere says whether the tree in which p is to be exists: one's own, or
+// a shared folder, which nobody makes with mkdir.
+func placeIsThere(ctx context.Context, r *client.Remote, p hufu.Path) bool {
+	place := hufu.Path{}
+	if first, rest := p.Cut(); strings.HasPrefix(first, "@") {
+		name, _ := rest.Cut()
+		var err error
+		if place, err = hufu.ParsePath("/" + first + "/" + name); err != nil {
+			return false
+		}
+	}
+	_, err := r.Stat(ctx, place)
+	return err == nil
+}
+
 func newMkdir(a *app) *cobra.Command {
 	cmd := a.Command("mkdir :/FOLDER…", "hufu.mkdir", "hufu mkdir :/2026", "hufu mkdir -p :/2026/10/31")
 	cli.Between(cmd, 1, -1)
@@ -212,8 +238,11 @@ func newMkdir(a *app) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.each(cmd.Context(), args, func(r *client.Remote, p hufu.Path) error {
 			made, err := r.Mkdir(cmd.Context(), p, 0o755, parents)
-			if err == nil && !made && !parents {
+			switch {
+			case err == nil && !made && !parents:
 				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists}
+			case hufu.KindOf(err) == hufu.KindNotFound && !parents && placeIsThere(cmd.Context(), r, p):
+				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "parent_missing", Err: err}
 			}
 			return err
 		}, "made")

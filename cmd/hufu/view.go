@@ -116,9 +116,12 @@ func (v *view) stop() {
 	v.bars.Wait()
 }
 
+// fixes is for how many names of a batch it is said what to do.
+const fixes = 3
+
 // line writes above the bars.
 func (v *view) line(w io.Writer, s string) {
-	if v.bars != nil {
+	if v.bars != nil && (w == v.a.Err || v.a.OutTerminal()) {
 		_, _ = v.bars.Write([]byte(s + "\n"))
 		return
 	}
@@ -165,18 +168,21 @@ func (v *view) report(r transfer.Report) {
 		_ = v.a.JSON(j) // a closed pipe ends the program by its signal
 		return
 	}
-	name := r.Local
+	name, as := r.Local, r.Remote.Remote()
 	if v.op == "get" {
-		name = r.Remote.Remote()
+		name, as = as, name
 	}
 	switch {
 	case r.Outcome == transfer.Failed, r.Outcome == transfer.Skipped && r.Err != nil && !v.quiet:
 		what, fix := cat.Error(r.Err)
 		v.line(v.a.Err, cat.T("hufu.report."+string(r.Outcome), "name", name, "what", what))
-		if fix != "" && v.failed <= 3 && r.Outcome == transfer.Failed {
+		if fix != "" && v.failed <= fixes && r.Outcome == transfer.Failed {
 			v.line(v.a.Err, "  "+fix)
 		}
-	case v.quiet || v.tty || r.Kind == hufu.Folder:
+	case v.quiet || r.Kind == hufu.Folder:
+	case r.Outcome == transfer.Transferred && r.Renamed:
+		v.line(v.a.Out, cat.T("hufu.report.renamed", "name", name, "size", cat.Size(r.Size), "as", as))
+	case v.tty && v.a.OutTerminal(): // who looks on sees the bars
 	default:
 		v.line(v.a.Out, cat.T("hufu.report."+string(r.Outcome), "name", name, "size", cat.Size(r.Size)))
 	}
@@ -232,7 +238,7 @@ func (v *view) summary(e *transfer.Engine) {
 
 // ask is transfer.Options.Ask: one question for each conflict, with an answer
 // for all that follow.
-func (v *view) ask(_ context.Context, c transfer.Conflict) (transfer.Policy, error) {
+func (v *view) ask(ctx context.Context, c transfer.Conflict) (transfer.Policy, error) {
 	if v.policy != "" {
 		return v.policy, nil
 	}
@@ -249,7 +255,11 @@ func (v *view) ask(_ context.Context, c transfer.Conflict) (transfer.Policy, err
 	v.line(v.a.Err, "  "+describe(into, c.Into))
 	for {
 		v.line(v.a.Err, cat.T("hufu.conflict.ask")) // a line of its own: the bars come and go below it
-		answer, err := cli.ReadLine(v.a.In)
+		answer, err := v.a.Line(ctx)
+		if hufu.CodeOf(err) == "input_ended" { // nobody answers any more
+			v.policy = transfer.Refuse
+			return v.policy, nil
+		}
 		if err != nil {
 			return "", err
 		}

@@ -44,7 +44,7 @@ func newWire(a *app) *cobra.Command {
 			return err
 		}
 		if password != "" {
-			if o.Password, err = a.Password(password, false); err != nil {
+			if o.Password, err = a.Password(cmd.Context(), password, false); err != nil {
 				return err
 			}
 			a.Hint(a.red(a.Cat.T("hufu.wire.password_warning", "file", password, "dir", o.Dir)))

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"hufu"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/identity"
@@ -34,7 +36,7 @@ func newInit(a *app) *cobra.Command {
 		if len(names) == 0 {
 			return cli.Usage("admin_init_without_name")
 		}
-		secret, err := a.passphrase(passphrase, noPassphrase)
+		secret, err := a.passphrase(cmd.Context(), passphrase, noPassphrase)
 		if err != nil {
 			return err
 		}
@@ -50,7 +52,7 @@ func newInit(a *app) *cobra.Command {
 }
 
 // passphrase is that of the root key. To have none must be said.
-func (a *app) passphrase(file string, none bool) (string, error) {
+func (a *app) passphrase(ctx context.Context, file string, none bool) (string, error) {
 	switch {
 	case none && file != "":
 		return "", cli.Usage("admin_passphrase_twice")
@@ -66,8 +68,10 @@ func (a *app) passphrase(file string, none bool) (string, error) {
 	if a.In == nil {
 		return "", cli.Usage("admin_passphrase_unsaid")
 	}
-	secret, err := a.Secret(a.Cat.T("hufud.ask.passphrase"), a.Cat.T("hufud.ask.passphrase_again"))
+	secret, err := a.Secret(ctx, a.Cat.T("hufud.ask.passphrase"), a.Cat.T("hufud.ask.passphrase_again"))
 	switch {
+	case hufu.KindOf(err) == hufu.KindCanceled:
+		return "", err
 	case err != nil:
 		return "", errors.Join(cli.Usage("admin_passphrase_unsaid"), err)
 	case secret == "":

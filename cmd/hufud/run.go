@@ -190,7 +190,7 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 		}
 	}
 	if free == "" {
-		return "", cli.Usage("profile_exists", "profile", client.DefaultProfile)
+		return "", client.ProfileExists(dirs, client.DefaultProfile)
 	}
 	v, err := a.invitationTo(s.ca, address)
 	if err != nil {

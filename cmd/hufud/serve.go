@@ -129,11 +129,11 @@ func (a *app) serve(ctx context.Context, o serving) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	acc, authority, err := s.withLog(ctx, a.data, log)
+	acc, authority, err := s.withLog(ctx, a.data, log.Logger)
 	if err != nil {
 		return err
 	}
-	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), log)
+	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), log.Logger)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (a *app) serve(ctx context.Context, o serving) (err error) {
 	so := server.Options{Account: acc, Authority: authority, Files: fs, Log: log, CommonName: o.commonName}
 	teachAddress := ""
 	if o.teach != 0 {
-		t, err := server.OpenTeach(filepath.Join(a.data, teachFolder), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.teach)), log)
+		t, err := server.OpenTeach(filepath.Join(a.data, teachFolder), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.teach)), log.Logger)
 		if err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func expire(ctx context.Context, fs *files.Service) {
 }
 
 // logger writes lines to standard error or to a file that is appended to.
-func (a *app) logger(path string) (*slog.Logger, func() error, error) {
+func (a *app) logger(path string) (*server.Log, func() error, error) {
 	w := a.Err
 	closeLog := func() error { return nil }
 	if path != "" {
@@ -261,5 +261,5 @@ func (a *app) logger(path string) (*slog.Logger, func() error, error) {
 		}
 		w, closeLog = f, f.Close
 	}
-	return slog.New(slog.NewTextHandler(w, nil)), closeLog, nil
+	return server.NewLog(w), closeLog, nil
 }

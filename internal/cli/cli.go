@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,7 +15,9 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
@@ -42,6 +45,32 @@ type App struct {
 	Err     io.Writer
 	Getenv  func(string) string
 	Lang    string // --lang
+
+	out *output // Out
+}
+
+// output remembers the first error of standard output: what did not get there
+// must not look like success.
+type output struct {
+	w   io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.w.Write(p)
+	if err != nil && o.err == nil {
+		o.err = &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Code: "output_lost", Err: err}
+	}
+	return n, err
+}
+
+func (o *output) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // Stopped is the cause of a context that a signal ended.
@@ -52,10 +81,17 @@ func (s Stopped) Error() string { return "stopped by " + s.Signal.String() }
 // New prepares an App for a command line; its language is settled here, before
 // the flags are read, because their help is written in it.
 func New(program string, args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) *App {
+	o := &output{w: out}
 	return &App{
-		Program: program, In: in, Out: out, Err: stderr, Getenv: getenv,
+		Program: program, In: in, Out: o, Err: stderr, Getenv: getenv, out: o,
 		Cat: text.For(text.Lang(flagLang(args), getenv)),
 	}
+}
+
+// OutTerminal says whether standard output is shown to somebody.
+func (a *App) OutTerminal() bool {
+	f, ok := a.out.w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // flagLang looks for --lang in a command line.
@@ -104,6 +140,12 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	}()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if lost := a.out.failure(); lost != nil {
+		a.Cat.Report(a.Err, a.Program, lost)
+		if err == nil || hufu.CodeOf(err) == hufu.CodeOf(lost) {
+			return hufu.KindOf(lost).Exit()
+		}
+	}
 	if err == nil {
 		return 0
 	}
@@ -176,7 +218,7 @@ func (a *App) CheckLang() error {
 // Printf writes a line of result.
 func (a *App) Printf(format string, args ...any) error {
 	if _, err := fmt.Fprintf(a.Out, format+"\n", args...); err != nil {
-		return &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Err: err}
+		return a.out.failure()
 	}
 	return nil
 }
@@ -189,7 +231,7 @@ func (a *App) JSON(v any) error {
 	e := json.NewEncoder(a.Out)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Err: err}
+		return cmp.Or(a.out.failure(), err)
 	}
 	return nil
 }
@@ -255,16 +297,52 @@ func ReadLimited(path string, limit int64) ([]byte, error) {
 }
 
 // Ask asks for one line.
-func (a *App) Ask(prompt string) (string, error) {
+func (a *App) Ask(ctx context.Context, prompt string) (string, error) {
 	if !a.Interactive() {
 		return "", Usage("admin_secret_without_terminal")
 	}
 	_, _ = fmt.Fprint(a.Err, prompt+" ")
-	return ReadLine(a.In)
+	return a.Line(ctx)
 }
 
-// ReadLine reads one line, byte by byte so that nothing behind it is consumed.
-func ReadLine(r io.Reader) (string, error) {
+// Line reads one line of input, unless ctx ends before. Its error has the code
+// "input_ended" if there is none.
+func (a *App) Line(ctx context.Context) (string, error) {
+	return await(ctx, func() (string, error) { return readLine(a.In) }, func() { a.Hint("") })
+}
+
+// await returns what read has read, unless ctx ends before: then it leaves read
+// behind, which only the end of the program ends, and calls left.
+func await(ctx context.Context, read func() (string, error), left func()) (string, error) {
+	var answer string
+	var err error
+	done := make(chan struct{})
+	if ctx.Err() == nil {
+		go func() {
+			defer close(done)
+			answer, err = read()
+		}()
+		select {
+		case <-done:
+			if hufu.CodeOf(err) != inputEnded {
+				return answer, err
+			}
+			select { // Ctrl-C may end the input a moment before its signal has come
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+				return answer, err
+			}
+		case <-ctx.Done():
+			left()
+		}
+	}
+	return "", &hufu.Error{Op: "ask", Kind: hufu.KindCanceled, Code: "question_left", Err: context.Cause(ctx)}
+}
+
+const inputEnded = "input_ended"
+
+// readLine reads one line, byte by byte so that nothing behind it is consumed.
+func readLine(r io.Reader) (string, error) {
 	var line []byte
 	b := make([]byte, 1)
 	for len(line) < maxSecretFile {
@@ -274,6 +352,9 @@ func ReadLine(r io.Reader) (string, error) {
 		}
 		line = append(line, b[:n]...)
 		if errors.Is(err, io.EOF) {
+			if len(line) == 0 {
+				return "", Usage(inputEnded)
+			}
 			break
 		}
 		if err != nil {
@@ -284,18 +365,36 @@ func ReadLine(r io.Reader) (string, error) {
 }
 
 // Secret asks for a secret without showing it; with again, twice.
-func (a *App) Secret(prompt, again string) (string, error) {
+func (a *App) Secret(ctx context.Context, prompt, again string) (string, error) {
 	if !a.Interactive() {
 		return "", Usage("admin_secret_without_terminal")
 	}
 	read := func(prompt string) (string, error) {
-		_, _ = fmt.Fprint(a.Err, prompt+" ")
-		b, err := term.ReadPassword(int(a.In.Fd()))
-		a.Hint("")
+		fd := int(a.In.Fd())
+		shown, err := term.GetState(fd)
 		if err != nil {
 			return "", &hufu.Error{Op: "read from terminal", Kind: hufu.KindUnreadable, Err: err}
 		}
-		return string(b), nil
+		_, _ = fmt.Fprint(a.Err, prompt+" ")
+		begun := make(chan struct{})
+		secret, err := await(ctx, func() (string, error) {
+			close(begun)
+			b, err := term.ReadPassword(fd)
+			switch {
+			case errors.Is(err, io.EOF):
+				return "", Usage(inputEnded)
+			case err != nil:
+				return "", &hufu.Error{Op: "read from terminal", Kind: hufu.KindUnreadable, Err: err}
+			}
+			return string(b), nil
+		}, func() { // or nothing that is typed later would be shown
+			<-begun
+			_ = term.Restore(fd, shown)
+			time.Sleep(50 * time.Millisecond) // it may be about to hide what is typed
+			_ = term.Restore(fd, shown)
+		})
+		a.Hint("")
+		return secret, err
 	}
 	one, err := read(prompt)
 	if err != nil || again == "" {
@@ -313,16 +412,16 @@ func (a *App) Secret(prompt, again string) (string, error) {
 
 // Password takes a password from a file or from the terminal; a new one is
 // asked for twice, and warned of when it is short.
-func (a *App) Password(file string, fresh bool) (string, error) {
+func (a *App) Password(ctx context.Context, file string, fresh bool) (string, error) {
 	var pw string
 	var err error
 	switch {
 	case file != "":
 		pw, err = FirstLine(file)
 	case fresh:
-		pw, err = a.Secret(a.Cat.T("cli.ask.password"), a.Cat.T("cli.ask.password_again"))
+		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), a.Cat.T("cli.ask.password_again"))
 	default:
-		pw, err = a.Secret(a.Cat.T("cli.ask.password"), "")
+		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), "")
 	}
 	if err != nil {
 		return "", err

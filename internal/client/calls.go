@@ -106,6 +106,9 @@ func (r *Remote) Rename(ctx context.Context, from, to hufu.Path, c hufu.Conditio
 			return nil
 		}
 	}
+	if k := hufu.KindOf(err); k == hufu.KindExists || k == hufu.KindWrongKind {
+		return at(to, err) // what stands there is in the way
+	}
 	return at(from, err)
 }
 

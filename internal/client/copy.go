@@ -245,6 +245,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string) (*C
 	if err != nil {
 		return fail(err)
 	}
+	_ = root.Store.Recover() // who needs the journals meets the error
 	for _, s := range found {
 		s.Side = root
 		if !s.Contents {

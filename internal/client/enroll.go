@@ -20,7 +20,7 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 		return nil, err
 	}
 	if _, err := os.Stat(p.file("profile.json")); err == nil {
-		return nil, &hufu.Error{Op: "enroll", Path: name, Kind: hufu.KindUsage, Code: "profile_exists", Args: map[string]string{"profile": name}}
+		return nil, ProfileExists(dirs, name)
 	}
 	keyPEM, err := os.ReadFile(p.file("client.key"))
 	if err != nil {

@@ -121,7 +121,7 @@ func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, f
 	}
 	by := c
 	if m.Type() == frame.TypeList {
-		by = r.idle(c)
+		by = r.idle(ctx, c)
 	}
 	err := by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
 	if err != nil && by != c && by.Err() != nil && ctx.Err() == nil {
@@ -185,13 +185,23 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 
 // ForeseeGet is ForeseePut's counterpart.
 func (r *Remote) ForeseeGet(sources []Fetch) {
+	paths := make([]hufu.Path, len(sources))
+	for i, s := range sources {
+		paths[i] = s.Path
+	}
+	r.ForeseeList(paths)
+}
+
+// ForeseeList tells of what Stat will be asked for, and List where it is a
+// folder, before the connection is made.
+func (r *Remote) ForeseeList(paths []hufu.Path) {
 	var ask []frame.Message
-	for _, s := range sources {
-		ask = append(ask, statRequest(s.Path))
+	for _, p := range paths {
+		ask = append(ask, statRequest(p))
 	}
 	if 2*len(ask) <= maxForeseen {
-		for _, s := range sources {
-			ask = append(ask, listRequest(s.Path)) // it may be a folder
+		for _, p := range paths {
+			ask = append(ask, listRequest(p))
 		}
 	}
 	r.foresee(ask...)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"hufu"
@@ -55,16 +56,22 @@ type warming struct {
 // WarmUp begins to open the lanes that a transfer over a far link will want, so
 // that their round trips pass while the caller still logs in and asks what is
 // there: as soon as the server is reached, if it is not yet. Near it does
-// nothing. Close closes what nobody has taken.
-func (r *Remote) WarmUp() {
+// nothing. Where the way was long and wide the last time they are opened together
+// with the first connection. There are as many as lanes says, as many as are worth
+// it if that is 0. Close closes what nobody has taken.
+func (r *Remote) WarmUp(flow Flow, lanes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.flow, r.lanes = flow, lanes
+	if lanes == 0 {
+		r.lanes = farLanes
+	}
 	if r.control == nil {
 		r.hurry = true
 		return
 	}
 	if r.isFar() {
-		r.warmUp()
+		r.warmUp(false)
 	}
 }
 
@@ -72,21 +79,27 @@ func (r *Remote) WarmUp() {
 func (r *Remote) reached(w session.Way) {
 	r.way = w
 	if r.hurry && r.isFar() {
-		r.warmUp()
+		r.warmUp(false)
 	}
 	r.hurry = false // near, or begun
 }
 
-// warmUp dials the lanes; the caller holds mu.
-func (r *Remote) warmUp() {
+// warmUp dials the lanes, early if there is nothing to send for a round trip after
+// they are ready; the caller holds mu.
+func (r *Remote) warmUp(early bool) {
+	r.warm = slices.DeleteFunc(r.warm, (*warming).over)
 	if r.closed || len(r.warm) > 0 {
 		return
 	}
-	for range farLanes {
+	for range r.lanes {
+		hello := r.helloMessage(r.token)
+		if early {
+			pad(hello, r.flow)
+		}
 		w := &warming{ready: make(chan struct{})}
 		r.warm = append(r.warm, w)
-		go func() { // ends with the dialling and the answer to the first hello
-			if w.l, w.err = r.openLane(context.Background(), false); w.err == nil {
+		go func() { // ends with the dialling
+			if w.l, w.err = r.openLane(context.Background(), hello, false); w.err == nil {
 				_ = w.l.Flush() // hello: the server does not wait for it long
 			}
 			close(w.ready)
@@ -107,7 +120,7 @@ func (r *Remote) warmed(ctx context.Context) *lane {
 		r.mu.Unlock()
 		select {
 		case <-w.ready:
-			if w.err == nil && w.l.c.Err() == nil {
+			if w.alive() {
 				r.bound(w.l)
 				return w.l
 			}
@@ -120,23 +133,57 @@ func (r *Remote) warmed(ctx context.Context) *lane {
 
 // idle is one of the lanes that nobody has taken yet, in turn, else c. Answers
 // that are long need several round trips over a connection that has carried
-// nothing so far; over all of them, fewer.
-func (r *Remote) idle(c *session.Client) *session.Client {
+// nothing so far; over all of them, fewer. They are ready when the first folder
+// is known, or a moment later: waiting for one costs less than a round trip.
+func (r *Remote) idle(ctx context.Context, c *session.Client) *session.Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for range r.warm {
-		w := r.warm[0]
-		r.warm = append(r.warm[1:], w)
-		select {
-		case <-w.ready:
-			if w.err == nil && w.l.c.Err() == nil {
-				return w.l.c
-			}
-		default:
-		}
+	if len(r.warm) == 0 {
+		return c
+	}
+	w := r.warm[0]
+	r.warm = append(r.warm[1:], w)
+	late := time.NewTimer(r.way.RTT / 2)
+	defer late.Stop()
+	r.mu.Unlock()
+	select {
+	case <-w.ready:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	i := slices.Index(r.warm, w) // -1 if a transfer has taken it meanwhile
+	if i >= 0 && w.alive() {
+		return w.l.c
+	}
+	if i = slices.IndexFunc(r.warm, (*warming).alive); i >= 0 {
+		return r.warm[i].l.c
 	}
 	return c
 }
+
+// coolDown closes the lanes that nobody has taken; the caller holds mu.
+func (r *Remote) coolDown() {
+	for _, w := range r.warm {
+		go w.close()
+	}
+	r.warm = nil
+}
+
+// dialled says whether w.l and w.err are set.
+func (w *warming) dialled() bool {
+	select {
+	case <-w.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// alive says whether the lane is ready and has not ended, over whether it has, or
+// could not be opened.
+func (w *warming) alive() bool { return w.dialled() && w.err == nil && w.l.c.Err() == nil }
+func (w *warming) over() bool  { return w.dialled() && !w.alive() }
 
 func (w *warming) close() {
 	<-w.ready
@@ -156,7 +203,12 @@ func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
 	}
 	var l *lane
 	err := r.persist(ctx, func() (err error) {
-		l, err = r.openLane(ctx, true)
+		r.mu.Lock()
+		hello := r.helloMessage(r.token)
+		r.mu.Unlock()
+		if l, err = r.openLane(ctx, hello, true); err == nil {
+			r.bound(l)
+		}
 		return err
 	})
 	return l, err
@@ -165,26 +217,22 @@ func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
 // openLane connects. The login travels in the same flight as the first data: if
 // it is not good, every request says so. Only with ask is the server asked why
 // it refuses us.
-func (r *Remote) openLane(ctx context.Context, ask bool) (*lane, error) {
+func (r *Remote) openLane(ctx context.Context, hello *frame.Hello, ask bool) (*lane, error) {
 	c, _, err := r.dial(ctx, nil, ask)
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{c}
-	token := r.bound(l)
-	return l, c.Send(r.helloMessage(token), nil, 0, func(session.Answer) {})
+	return &lane{c}, c.Send(hello, nil, 0, func(session.Answer) {})
 }
 
-// bound gives a lane the bounds that the same server named before, and returns
-// the login to be shown there.
-func (r *Remote) bound(l *lane) (token []byte) {
+// bound gives a lane the bounds that the same server named before.
+func (r *Remote) bound(l *lane) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.hello != nil {
 		l.c.Allow(int(r.hello.Requests), int(r.hello.Bytes))
 		l.c.Share(laneWindow)
 	}
-	return r.token
 }
 
 func lost(a session.Answer) error {
@@ -204,18 +252,25 @@ func (l *lane) Range(upload string, index int64, data []byte, hole bool, cv dige
 	return l.c.Send(&frame.Range{Upload: upload, Index: index, CV: cv[:], Hole: hole}, data, 0, func(a session.Answer) { done(lost(a)) })
 }
 
-func (l *lane) Get(p hufu.Path, version string, size int64, done func(hufu.Entry, []byte, error)) error {
-	return l.c.Send(&frame.Get{Path: frame.WirePath(p), Version: version}, nil, int(size), func(a session.Answer) {
+func (l *lane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
+	m := &frame.Get{Path: frame.WirePath(p), Version: listed.Version}
+	if listed.Version != "" && !listed.Digest.IsZero() {
+		m.Digest = listed.Digest[:]
+	}
+	return l.c.Send(m, nil, int(listed.Size), func(a session.Answer) {
 		if err := lost(a); err != nil {
 			done(hufu.Entry{}, nil, err)
 			return
 		}
 		g, ok := a.Message.(*frame.GetAnswer)
-		if !ok {
+		switch {
+		case !ok, (g.Entry == nil) != (m.Digest != nil):
 			done(hufu.Entry{}, nil, &hufu.Error{Op: "get", Kind: hufu.KindProtocol})
-			return
+		case g.Entry == nil:
+			done(listed, a.Raw, nil)
+		default:
+			done(g.Entry.Entry(), a.Raw, nil)
 		}
-		done(g.Entry.Entry(), a.Raw, nil)
 	})
 }
 
@@ -234,6 +289,5 @@ func (l *lane) Read(p hufu.Path, version string, index int64, size int, done fun
 	})
 }
 
-func (l *lane) Flush() error    { return l.c.Flush() }
-func (l *lane) Unanswered() int { return l.c.Unanswered() }
-func (l *lane) Close() error    { return l.c.Close() }
+func (l *lane) Flush() error { return l.c.Flush() }
+func (l *lane) Close() error { return l.c.Close() }

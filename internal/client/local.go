@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"path/filepath"
 
 	"hufu"
@@ -10,9 +11,10 @@ import (
 // LocalStat tells what stands under a path of this machine.
 func LocalStat(path string) (hufu.Entry, error) { return local(path, (*disk.Store).Stat) }
 
-// LocalDigest hashes a file of this machine; a link is not followed.
-func LocalDigest(path string) (hufu.Entry, error) {
-	return local(path, func(s *disk.Store, p hufu.Path) (hufu.Entry, error) { return s.Digest(p, nil) })
+// LocalDigest hashes a file of this machine, unless ctx ends before; a link is
+// not followed.
+func LocalDigest(ctx context.Context, path string) (hufu.Entry, error) {
+	return local(path, func(s *disk.Store, p hufu.Path) (hufu.Entry, error) { return s.Digest(ctx, p) })
 }
 
 func local(path string, ask func(*disk.Store, hufu.Path) (hufu.Entry, error)) (hufu.Entry, error) {

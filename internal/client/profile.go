@@ -115,6 +115,15 @@ func LoadProfile(dirs Dirs, name string) (*Profile, error) {
 	return p, nil
 }
 
+// ProfileExists is the error of enrolling into a profile that is there.
+func ProfileExists(dirs Dirs, name string) error {
+	p := &Profile{Name: name, dirs: dirs}
+	return &hufu.Error{
+		Op: "enroll", Path: name, Kind: hufu.KindUsage, Code: "profile_exists",
+		Args: map[string]string{"profile": name, "folder": filepath.Dir(p.file("profile.json"))},
+	}
+}
+
 // Profiles lists the names of all profiles.
 func Profiles(dirs Dirs) ([]string, error) {
 	list, err := os.ReadDir(filepath.Join(dirs.Config, "profiles"))

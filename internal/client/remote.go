@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"hufu"
@@ -64,17 +63,26 @@ type Remote struct {
 	state   *tls.ConnectionState
 	token   []byte
 	way     session.Way // to the server, zero before it was reached
-	hurry   bool        // WarmUp was called: lanes are opened as soon as it is known how far it is
+	hurry   bool        // WarmUp was called: lanes are opened as soon as it is known how far it is, or now if it was far
+	flow    Flow        // which way their bytes will go
+	lanes   int         // how many
 	warm    []*warming
 	ahead   []*foreseen
 	lost    time.Time // since when there is no connection, zero while there is
 	closed  bool
+	failed  error     // of the last try to connect, nil if it succeeded
+	tried   time.Time // when it ended
+
+	outage outage // has its own lock
 }
 
 // New prepares a Remote; it reads the profile's certificates and does not
 // connect.
 func New(p *Profile, o Options) (*Remote, error) {
 	r := &Remote{p: p, o: o, codec: frame.NewCodec(), far: farFrom}
+	if r.outage.notify = o.Notify; o.Notify == nil {
+		r.outage.notify = func(error) {}
+	}
 	if o.Address == "" {
 		r.o.Address = p.Address
 	}
@@ -253,41 +261,64 @@ func (r *Remote) helloMessage(token []byte) *frame.Hello {
 
 // Connect makes the control connection, once. It succeeds without a login too.
 func (r *Remote) Connect(ctx context.Context) (*frame.HelloAnswer, error) {
+	asked := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, err := r.connected(ctx)
+	_, err := r.connected(ctx, asked)
 	return r.hello, err
 }
 
 // connected returns the control connection, made anew if need be; mu is held.
-func (r *Remote) connected(ctx context.Context) (*session.Client, error) {
+// Whoever has waited for mu since asked takes what became of a try meanwhile: a
+// hundred calls would else wait for a silent server one after the other.
+func (r *Remote) connected(ctx context.Context, asked time.Time) (*session.Client, error) {
 	if r.closed {
 		return nil, &hufu.Error{Op: "connect", Kind: hufu.KindCanceled, Code: "connection_closed"}
 	}
 	if r.control != nil && r.control.Err() == nil {
 		return r.control, nil
 	}
-	if err := r.renewIfDue(ctx); err != nil {
+	if r.failed != nil && r.tried.After(asked) {
+		return nil, r.failed
+	}
+	err := r.connectAnew(ctx)
+	if ctx.Err() == nil { // else it is this caller's own
+		r.failed, r.tried = err, time.Now()
+	}
+	if err != nil {
 		return nil, err
+	}
+	return r.control, nil
+}
+
+// connectAnew makes the control connection; the caller holds mu.
+func (r *Remote) connectAnew(ctx context.Context) error {
+	if err := r.renewIfDue(ctx); err != nil {
+		return err
+	}
+	if r.hurry && r.wasFar() {
+		r.warmUp(true)
 	}
 	c, state, err := r.dial(ctx, r.reached, true)
 	if err != nil {
-		return nil, err
+		r.hurry = false // once is enough for a server that is not there
+		r.coolDown()
+		return err
 	}
 	r.way = c.Way() // by several samples now
 	a, err := r.greet(ctx, c)
 	if err != nil {
 		_ = c.Close()
-		return nil, err
+		return err
 	}
 	if r.o.Teach && !slices.Contains(a.Features, frame.FeatureTeach) {
 		_ = c.Close() // nothing meant for the teaching world goes to the real one
-		return nil, teachOff()
+		return teachOff()
 	}
 	c.Allow(int(a.Requests), int(a.Bytes))
 	r.control, r.hello, r.state = c, a, state
 	r.lost = time.Time{}
-	return c, nil
+	return nil
 }
 
 // greet sends hello with all that is foreseen, and waits for its answer; the caller
@@ -341,7 +372,7 @@ func (r *Remote) notLoggedIn(a *frame.HelloAnswer) error {
 func (r *Remote) Login(ctx context.Context, user, password string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, err := r.connected(ctx)
+	c, err := r.connected(ctx, time.Now())
 	if err != nil {
 		return err
 	}
@@ -372,7 +403,7 @@ func (r *Remote) Logout(ctx context.Context) error {
 	var err error
 	if r.token != nil {
 		var c *session.Client
-		if c, err = r.connected(ctx); err == nil && r.hello.LoggedIn {
+		if c, err = r.connected(ctx, time.Now()); err == nil && r.hello.LoggedIn {
 			_, err = c.Do(ctx, &frame.Logout{})
 		}
 	}
@@ -401,69 +432,19 @@ func (r *Remote) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
-	for _, w := range r.warm {
-		go w.close()
-	}
-	r.warm = nil
+	r.coolDown()
 	if r.control != nil {
 		return r.control.Close()
 	}
 	return nil
 }
 
-// again says whether an error may go away by itself.
-func again(err error) bool {
-	k := hufu.KindOf(err)
-	return k == hufu.KindNetwork || k == hufu.KindUnavailable
-}
-
-func brokenOff(err error) bool {
-	return again(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
-}
-
-// persist calls try until it succeeds, fails for good, or the connection has
-// been away for RetryFor.
-func (r *Remote) persist(ctx context.Context, try func() error) error {
-	return r.persistFor(ctx, RetryFor, try)
-}
-
-func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func() error) error {
-	wait := firstTry
-	var since time.Time
-	for {
-		err := try()
-		if err == nil {
-			if !since.IsZero() && r.o.Notify != nil {
-				r.o.Notify(nil)
-			}
-			return nil
-		}
-		if !again(err) || ctx.Err() != nil {
-			return err
-		}
-		if since.IsZero() {
-			since = time.Now()
-			if r.o.Notify != nil {
-				r.o.Notify(err)
-			}
-		}
-		if time.Since(since) > limit {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return &hufu.Error{Op: "reconnect", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-		}
-		wait = min(2*wait, lastTry)
-	}
-}
-
 // loggedIn returns the control connection, if there is a login.
 func (r *Remote) loggedIn(ctx context.Context) (*session.Client, error) {
+	asked := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, err := r.connected(ctx)
+	c, err := r.connected(ctx, asked)
 	if err != nil {
 		return nil, err
 	}

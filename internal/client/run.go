@@ -117,7 +117,11 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 		return err
 	}
 	defer release()
-	r.WarmUp()
+	if j.Put {
+		r.WarmUp(Up, 0)
+	} else {
+		r.WarmUp(Down, 0)
+	}
 	if err := r.LoggedIn(ctx); err != nil {
 		return err
 	}
@@ -144,7 +148,11 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	q.mu.Lock()
 	j.engine, j.last, j.lastTime = e, 0, time.Now()
 	q.mu.Unlock()
+	began := time.Now()
 	err = do(ctx, c.Sources)
+	if err == nil {
+		r.Remember(e.Stats.Sent.Load(), time.Since(began))
+	}
 	q.sample(j, time.Now())
 	return err
 }

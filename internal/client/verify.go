@@ -2,9 +2,12 @@ package client
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"hufu"
 	"hufu/internal/transfer"
@@ -17,16 +20,26 @@ type Verified struct {
 	Err    error
 }
 
+// So many files are asked for before the answer to the first has come, and so
+// many folders before their turn, of those that stand in one: over a far link
+// each would take a round trip. No more folders are while so many names are
+// waiting for theirs.
+const (
+	filesAhead   = 256
+	foldersAhead = 8
+	namesAhead   = 100_000
+)
+
 // Verify has the server read the file p, or every file below the folder p, and
 // compare with the digest it keeps; with local, also with that file or folder
 // of this machine: what is on one side only, or of another kind, is told too.
-// It returns how many files were read.
-func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report func(Verified)) (int, error) {
+// Report is called in the order of the names, from one goroutine. Verify returns
+// how many files were read.
+func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report func(Verified)) (files int, err error) {
 	top, err := r.Stat(ctx, p)
 	if err != nil {
 		return 0, err
 	}
-	v := &verifier{r: r, report: report}
 	var near transfer.Side
 	if local != "" {
 		c := r.newCopy()
@@ -37,100 +50,211 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 		}
 		near = s.Side
 	}
-	err = v.visit(ctx, p, top, near)
-	return v.files, err
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	v := &verifier{r: r, results: make(chan (<-chan verified), filesAhead), reading: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	var walked error
+	go func() {
+		defer close(v.results)
+		walked = v.visit(ctx, p, top, near, nil)
+	}()
+	for next := range v.results {
+		one := <-next
+		switch {
+		case transfer.Stops(one.Err):
+			cancel(one.Err)
+		case ctx.Err() == nil:
+			if one.read {
+				files++
+			}
+			report(one.Verified)
+		}
+	}
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		err = walked
+	case hufu.KindOf(cause) != hufu.KindInternal:
+		err = cause
+	default: // the caller stopped it
+		err = &hufu.Error{Op: "verify", Kind: hufu.KindCanceled, Code: "verify_stopped", Err: cause}
+	}
+	return files, err
 }
 
+// verifier walks through names; what becomes of each comes over its own channel,
+// in order.
 type verifier struct {
-	r      *Remote
-	files  int
-	report func(Verified)
+	r       *Remote
+	results chan (<-chan verified)
+	reading chan struct{} // taken by whoever reads a file of this machine
+	names   atomic.Int64  // in listings that nobody has taken
+}
+
+type verified struct {
+	Verified
+	read bool // by the server
+}
+
+// start has one file verified.
+func (v *verifier) start(ctx context.Context, verify func() verified) {
+	result := make(chan verified, 1)
+	select {
+	case v.results <- result:
+		go func() { result <- verify() }()
+	case <-ctx.Done():
+	}
+}
+
+func (v *verifier) tell(ctx context.Context, p hufu.Path, err error) {
+	v.start(ctx, func() verified { return verified{Verified: Verified{Path: p, Err: at(p, err)}} })
 }
 
 // visit verifies one name; near has no store when there is nothing to compare
-// with.
-func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near transfer.Side) error {
+// with. Listed is what is in a folder, if somebody has asked.
+func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near transfer.Side, listed <-chan listing) error {
+	var unlike error
 	if near.Store != nil {
-		if err := sameKind(e, near); err != nil {
-			v.report(Verified{Path: p, Err: err})
-			near = transfer.Side{}
-			if e.Kind == hufu.Folder {
-				return nil // all below it would be told again
-			}
-		}
+		unlike = sameKind(p, e, near)
 	}
 	switch e.Kind {
 	case hufu.File:
-		v.files++
-		far, err := v.r.Digest(ctx, p)
-		if err == nil && near.Store != nil {
-			err = sameBytes(p, far, near)
-		}
-		if transfer.Stops(err) || ctx.Err() != nil {
-			return err
-		}
-		v.report(Verified{p, far.Digest, at(p, err)})
+		v.start(ctx, func() verified {
+			far, err := v.r.Digest(ctx, p)
+			if err == nil {
+				err = unlike
+			}
+			if err == nil && near.Store != nil {
+				v.reading <- struct{}{}
+				err = sameBytes(ctx, p, far, near)
+				<-v.reading
+			}
+			return verified{Verified{p, far.Digest, at(p, err)}, true}
+		})
 	case hufu.Folder:
-		return v.folder(ctx, p, near)
+		if unlike != nil { // all below it would be told again
+			if listed != nil {
+				go v.take(listed)
+			}
+			v.tell(ctx, p, unlike)
+			return nil
+		}
+		if listed == nil {
+			listed = v.list(ctx, p)
+		}
+		return v.folder(ctx, p, near, v.take(listed))
+	default:
+		if unlike != nil {
+			v.tell(ctx, p, unlike)
+		}
 	}
 	return nil
 }
 
-func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side) error {
-	var entries []hufu.Entry
-	there := map[string]bool{}
-	err := v.r.List(ctx, p, func(e hufu.Entry) error {
-		entries = append(entries, e)
-		there[e.Name] = true
-		return nil
-	})
-	if err != nil {
-		return err
+type listing struct {
+	entries []hufu.Entry
+	err     error
+}
+
+func (v *verifier) list(ctx context.Context, p hufu.Path) <-chan listing {
+	c := make(chan listing, 1)
+	go func() {
+		var l listing
+		l.err = v.r.List(ctx, p, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
+		slices.SortFunc(l.entries, func(x, y hufu.Entry) int { return strings.Compare(x.Name, y.Name) })
+		v.names.Add(int64(len(l.entries)))
+		c <- l
+	}()
+	return c
+}
+
+func (v *verifier) take(listed <-chan listing) listing {
+	l := <-listed
+	v.names.Add(-int64(len(l.entries)))
+	return l
+}
+
+func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, l listing) error {
+	if l.err != nil {
+		return l.err
 	}
-	slices.SortFunc(entries, func(x, y hufu.Entry) int { return strings.Compare(x.Name, y.Name) })
-	for _, e := range entries {
-		q, err := p.Join(e.Name)
+	here := map[string]bool{} // on this machine, and not met at the server yet
+	if near.Store != nil {
+		err := near.Store.List(near.Path, func(e hufu.Entry) error {
+			if e.Kind != hufu.Other { // put passes over it too
+				here[e.Name] = true
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		var below transfer.Side
-		if near.Store != nil {
-			if below, err = near.Join(e.Name); err != nil {
-				return err
+	}
+	var asked []<-chan listing // of the next folders, in order
+	next := 0                  // the first entry that was not looked at for one
+	for _, e := range l.entries {
+		delete(here, e.Name)
+		if ctx.Err() != nil {
+			return nil // the reason is known
+		}
+		for ; next < len(l.entries) && len(asked) < foldersAhead && (len(asked) == 0 || v.names.Load() < namesAhead); next++ {
+			if q, err := p.Join(l.entries[next].Name); err == nil && l.entries[next].Kind == hufu.Folder {
+				asked = append(asked, v.list(ctx, q))
 			}
 		}
-		if err := v.visit(ctx, q, e, below); err != nil {
-			return err
-		}
-	}
-	if near.Store == nil {
-		return nil
-	}
-	return near.Store.List(near.Path, func(e hufu.Entry) error {
 		q, err := p.Join(e.Name)
-		if err != nil || there[e.Name] {
+		if err != nil {
+			v.tell(ctx, p, err)
+			continue
+		}
+		var listed <-chan listing
+		if e.Kind == hufu.Folder {
+			listed, asked = asked[0], asked[1:]
+		}
+		var below transfer.Side
+		if near.Store != nil {
+			below, err = near.Join(e.Name)
+		}
+		if err == nil {
+			err = v.visit(ctx, q, e, below, listed)
+		} else if listed != nil {
+			go v.take(listed)
+		}
+		if transfer.Stops(err) {
 			return err
 		}
-		v.report(Verified{Path: q, Err: &hufu.Error{
-			Op: "verify", Path: q.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_there", Args: map[string]string{"local": filepath.Join(near.Local, e.Name)},
-		}})
-		return nil
-	})
+		if err != nil { // a folder that cannot be read; the others may be
+			v.tell(ctx, q, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(here)) {
+		q, err := p.Join(name)
+		local := filepath.Join(near.Local, name)
+		switch {
+		case err != nil:
+			q = p
+		case q.Reserved():
+			err = &hufu.Error{Op: "verify", Path: local, Kind: hufu.KindInvalidPath, Code: "name_reserved"}
+		default:
+			err = &hufu.Error{Op: "verify", Path: q.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_there", Args: map[string]string{"local": local}}
+		}
+		v.tell(ctx, q, err)
+	}
+	return nil
 }
 
 // sameKind says whether the same kind of thing stands on this machine, for a
 // link with the same target.
-func sameKind(far hufu.Entry, side transfer.Side) error {
+func sameKind(p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Stat(side.Path)
 	switch {
 	case hufu.KindOf(err) == hufu.KindNotFound:
-		return &hufu.Error{Op: "verify", Path: side.Local, Kind: hufu.KindNotFound, Code: "no_such_file"}
+		return &hufu.Error{Op: "verify", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_here", Args: map[string]string{"local": side.Local}}
 	case err != nil:
 		return err
 	case near.Kind != far.Kind:
 		return &hufu.Error{
-			Op: "verify", Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-			Args: map[string]string{"target": side.Local, "kind": near.Kind.String()},
+			Op: "verify", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "verify_kind_differs",
+			Args: map[string]string{"local": side.Local, "there": far.Kind.String(), "here": near.Kind.String()},
 		}
 	case near.Target != far.Target:
 		return &hufu.Error{Op: "verify", Path: side.Local, Kind: hufu.KindChanged, Code: "verify_link_differs", Args: map[string]string{"target": far.Target}}
@@ -139,8 +263,8 @@ func sameKind(far hufu.Entry, side transfer.Side) error {
 }
 
 // sameBytes reads the file of this machine.
-func sameBytes(p hufu.Path, far hufu.Entry, side transfer.Side) error {
-	near, err := side.Store.Digest(side.Path, nil)
+func sameBytes(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
+	near, err := side.Store.Digest(ctx, side.Path)
 	if err == nil && near.Digest != far.Digest {
 		err = &hufu.Error{
 			Op: "verify", Path: p.Remote(), Kind: hufu.KindIntegrity, Code: "verify_differs",

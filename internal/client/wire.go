@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -77,6 +78,12 @@ func Wire(ctx context.Context, p *Profile, o WireOptions) (*Wired, error) {
 	w.plain, w.instance = loopback(port), instance
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "wire", Path: o.Dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	for _, name := range []string{WireMITM, WireReport} { // those of an earlier run would look as if they belonged to this one
+		path := filepath.Join(o.Dir, name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, &hufu.Error{Op: "wire", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
 	}
 	return w.run(ctx)
 }

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,6 +99,10 @@ func TestWireWithSecretsAndAFile(t *testing.T) {
 	o.File, o.Password, o.Secrets = filepath.Join(t.TempDir(), "h"), "shared password", true
 	content := bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog. "), 50_000)
 	if err := os.WriteFile(o.File, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := errors.Join(os.MkdirAll(o.Dir, 0o700), os.WriteFile(filepath.Join(o.Dir, client.WireMITM), []byte("of an earlier run"), 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the same password again is another account

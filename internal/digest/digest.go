@@ -29,14 +29,20 @@ func ChunkLen(size, index int64) int {
 	return int(min(hufu.ChunkSize, size-index*hufu.ChunkSize))
 }
 
-// smallSum is the size in bytes up to which a file that stands alone is hashed
-// by another library: the one that gives us the tree always compresses a whole
-// group, four times as much as most small files have.
+// smallSum is the size in bytes up to which a file that stands alone, and does
+// not go through sumRows, is hashed by another library: the one that gives us the
+// tree always compresses a whole group, much more than most small files have.
 const smallSum = 8 << 10
+
+// rows is the number of BLAKE3 chunks that are compressed at once in a file
+// that has no more, where the processor can do it.
+const rows = 4
 
 // Sum is the digest of a whole file held in memory.
 func Sum(data []byte) hufu.Digest {
 	switch {
+	case guts.ChunkSize < len(data) && len(data) <= rows*guts.ChunkSize && wide():
+		return sumRows(data)
 	case len(data) <= smallSum:
 		return zeebo.Sum256(data)
 	case len(data) <= hufu.ChunkSize:

@@ -2,6 +2,7 @@ package digest
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"lukechampine.com/blake3"
@@ -41,6 +42,21 @@ func TestSizesAgreeWithBLAKE3(t *testing.T) {
 		}
 		if got := h.Sum(); got != want {
 			t.Errorf("Hasher of %d bytes = %s, want %s", n, got, want)
+		}
+	}
+}
+
+// TestRows walks all sizes of files that are compressed in rows.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	if !wide() {
+		t.Log("this processor has no AVX-512: nothing of it is used")
+		return
+	}
+	data := sample(rows * guts.ChunkSize)
+	for n := guts.ChunkSize + 1; n <= len(data); n++ {
+		if got, want := sumRows(data[:n]), hufu.Digest(blake3.Sum256(data[:n])); got != want {
+			t.Fatalf("%d bytes: %s, want %s", n, got, want)
 		}
 	}
 }
@@ -161,11 +177,15 @@ func BenchmarkChunk(b *testing.B) {
 	}
 }
 
-func BenchmarkSum4K(b *testing.B) {
-	data := sample(4096)
-	b.SetBytes(4096)
-	b.ReportAllocs()
-	for b.Loop() {
-		Sum(data)
+func BenchmarkSum(b *testing.B) {
+	for _, n := range []int{100, 1024, 4096, 5000, 16 << 10} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			data := sample(n)
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			for b.Loop() {
+				Sum(data)
+			}
+		})
 	}
 }

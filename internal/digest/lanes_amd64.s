@@ -53,16 +53,16 @@ GLOBL seq<>(SB), RODATA|NOPTR, $64
 	VPUNPCKLQDQ t3, t1, r2; \
 	VPUNPCKHQDQ t3, t1, r3
 
-// PARTS transposes four registers by their 128-bit parts.
-#define PARTS(r0, r1, r2, r3, t0, t1, t2, t3) \
+// PARTS transposes four registers by their 128-bit parts, into x0–x3.
+#define PARTS(r0, r1, r2, r3, t0, t1, t2, t3, x0, x1, x2, x3) \
 	VSHUFI32X4 $0x44, r1, r0, t0; \
 	VSHUFI32X4 $0xEE, r1, r0, t1; \
 	VSHUFI32X4 $0x44, r3, r2, t2; \
 	VSHUFI32X4 $0xEE, r3, r2, t3; \
-	VSHUFI32X4 $0x88, t2, t0, r0; \
-	VSHUFI32X4 $0xDD, t2, t0, r1; \
-	VSHUFI32X4 $0x88, t3, t1, r2; \
-	VSHUFI32X4 $0xDD, t3, t1, r3
+	VSHUFI32X4 $0x88, t2, t0, x0; \
+	VSHUFI32X4 $0xDD, t2, t0, x1; \
+	VSHUFI32X4 $0x88, t3, t1, x2; \
+	VSHUFI32X4 $0xDD, t3, t1, x3
 
 // MESSAGE makes the message words of sixteen blocks, much sooner than VPGATHERDD
 // would; Z8–Z15 are lost.
@@ -75,10 +75,10 @@ GLOBL seq<>(SB), RODATA|NOPTR, $64
 	QUAD(Z20, Z21, Z22, Z23, Z12, Z13, Z14, Z15); \
 	QUAD(Z24, Z25, Z26, Z27, Z8, Z9, Z10, Z11); \
 	QUAD(Z28, Z29, Z30, Z31, Z12, Z13, Z14, Z15); \
-	PARTS(Z16, Z20, Z24, Z28, Z8, Z9, Z10, Z11); \
-	PARTS(Z17, Z21, Z25, Z29, Z12, Z13, Z14, Z15); \
-	PARTS(Z18, Z22, Z26, Z30, Z8, Z9, Z10, Z11); \
-	PARTS(Z19, Z23, Z27, Z31, Z12, Z13, Z14, Z15)
+	PARTS(Z16, Z20, Z24, Z28, Z8, Z9, Z10, Z11, Z16, Z20, Z24, Z28); \
+	PARTS(Z17, Z21, Z25, Z29, Z12, Z13, Z14, Z15, Z17, Z21, Z25, Z29); \
+	PARTS(Z18, Z22, Z26, Z30, Z8, Z9, Z10, Z11, Z18, Z22, Z26, Z30); \
+	PARTS(Z19, Z23, Z27, Z31, Z12, Z13, Z14, Z15, Z19, Z23, Z27, Z31)
 
 // HALF is half a round: four times the function G, whose steps stand side by
 // side, for none waits for another's.
@@ -213,5 +213,116 @@ TEXT ·parents16(SB), NOSPLIT, $0-16
 	VPBROADCASTD R10, Z15
 	COMPRESS
 	STORE(DI)
+	VZEROUPPER
+	RET
+
+// Four blocks at once, for what is too short to fill sixteen lanes: of four
+// states each register holds one row of four words, a state in each 128-bit part.
+//
+//	Z0–Z3    v0–v3, v4–v7, v8–v11 and v12–v15; between blocks Z0 and Z1 are
+//	         the chaining values
+//	Z4–Z7    the message words of a half round, as its functions G take them
+//	Z16–Z19  the words of each block, in that order
+//	Z20, Z21 first<> and next<>
+//	Z30, Z31 v8–v11 and v12–v15 at the beginning of a block
+
+// first<> is the order in which the first round takes the words of a message.
+// The diagonals are turned so that v4–v7, which are ready last, stay.
+DATA first<>+0(SB)/8, $0x0000000200000000
+DATA first<>+8(SB)/8, $0x0000000600000004
+DATA first<>+16(SB)/8, $0x0000000300000001
+DATA first<>+24(SB)/8, $0x0000000700000005
+DATA first<>+32(SB)/8, $0x000000080000000E
+DATA first<>+40(SB)/8, $0x0000000C0000000A
+DATA first<>+48(SB)/8, $0x000000090000000F
+DATA first<>+56(SB)/8, $0x0000000D0000000B
+GLOBL first<>(SB), RODATA|NOPTR, $64
+
+// next<> brings them from the order of one round to that of the next.
+DATA next<>+0(SB)/8, $0x0000000500000001
+DATA next<>+8(SB)/8, $0x0000000200000007
+DATA next<>+16(SB)/8, $0x0000000A00000003
+DATA next<>+24(SB)/8, $0x0000000F00000000
+DATA next<>+32(SB)/8, $0x000000040000000C
+DATA next<>+40(SB)/8, $0x0000000D0000000B
+DATA next<>+48(SB)/8, $0x0000000E00000009
+DATA next<>+56(SB)/8, $0x0000000800000006
+GLOBL next<>(SB), RODATA|NOPTR, $64
+
+#define ROWPERMUTE \
+	VPERMD Z16, Z21, Z16; \
+	VPERMD Z17, Z21, Z17; \
+	VPERMD Z18, Z21, Z18; \
+	VPERMD Z19, Z21, Z19
+
+// ROWHALF is half a round: the function G on every column.
+#define ROWHALF(x, y) \
+	VPADDD x, Z0, Z0; \
+	VPADDD Z1, Z0, Z0; \
+	VPXORD Z0, Z3, Z3; \
+	VPRORD $16, Z3, Z3; \
+	VPADDD Z3, Z2, Z2; \
+	VPXORD Z2, Z1, Z1; \
+	VPRORD $12, Z1, Z1; \
+	VPADDD y, Z0, Z0; \
+	VPADDD Z1, Z0, Z0; \
+	VPXORD Z0, Z3, Z3; \
+	VPRORD $8, Z3, Z3; \
+	VPADDD Z3, Z2, Z2; \
+	VPXORD Z2, Z1, Z1; \
+	VPRORD $7, Z1, Z1
+
+#define ROWROUND \
+	PARTS(Z16, Z17, Z18, Z19, Z8, Z9, Z10, Z11, Z4, Z5, Z6, Z7); \
+	ROWHALF(Z4, Z5); \
+	VPSHUFD $0x93, Z0, Z0; \
+	VPSHUFD $0x4E, Z3, Z3; \
+	VPSHUFD $0x39, Z2, Z2; \
+	ROWHALF(Z6, Z7); \
+	VPSHUFD $0x39, Z0, Z0; \
+	VPSHUFD $0x4E, Z3, Z3; \
+	VPSHUFD $0x93, Z2, Z2
+
+// ROWCOMPRESS is the compression function: seven rounds, and then the chaining
+// values.
+#define ROWCOMPRESS \
+	VMOVDQA32 Z30, Z2; \
+	ROWROUND; ROWPERMUTE; \
+	ROWROUND; ROWPERMUTE; \
+	ROWROUND; ROWPERMUTE; \
+	ROWROUND; ROWPERMUTE; \
+	ROWROUND; ROWPERMUTE; \
+	ROWROUND; ROWPERMUTE; \
+	ROWROUND; \
+	VPXORD Z2, Z0, Z0; \
+	VPXORD Z3, Z1, Z1
+
+// func compress4(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
+TEXT ·compress4(SB), NOSPLIT, $0-40
+	MOVQ cvs+0(FP), DI
+	MOVQ blocks+8(FP), SI
+	MOVQ stride+16(FP), R8
+	MOVQ n+24(FP), CX
+	MOVQ rest+32(FP), R9
+	LEAQ (R8)(R8*2), R10
+	VMOVDQU32 first<>(SB), Z20
+	VMOVDQU32 next<>(SB), Z21
+	VBROADCASTI32X4 iv<>+0(SB), Z30
+	VMOVDQU32 (R9), Z31
+	VMOVDQU32 (DI), Z0
+	VMOVDQU32 64(DI), Z1
+
+row:
+	VPERMD (SI), Z20, Z16
+	VPERMD (SI)(R8*1), Z20, Z17
+	VPERMD (SI)(R8*2), Z20, Z18
+	VPERMD (SI)(R10*1), Z20, Z19
+	VMOVDQA32 Z31, Z3
+	ROWCOMPRESS
+	ADDQ $64, SI
+	DECQ CX
+	JNZ row
+	VMOVDQU32 Z0, (DI)
+	VMOVDQU32 Z1, 64(DI)
 	VZEROUPPER
 	RET

@@ -6,6 +6,7 @@
 package files
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -246,13 +247,13 @@ func (v *View) Open(p hufu.Path, o *disk.Opener) (*disk.File, error) {
 	return o.Open(at.store, at.path)
 }
 
-// Digest reads a file and hashes it.
-func (v *View) Digest(p hufu.Path) (hufu.Entry, error) {
+// Digest reads a file and hashes it, unless ctx ends before.
+func (v *View) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	at, err := v.readable(p)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	return at.store.Digest(at.path, nil)
+	return at.store.Digest(ctx, at.path)
 }
 
 // Space is how much room there is where p stands, in bytes.

@@ -342,7 +342,7 @@ func TestSignposts(t *testing.T) {
 		if _, err := v.Open(at(t, p), new(disk.Opener)); err == nil {
 			t.Errorf("%s opens as a file", p)
 		}
-		if _, err := v.Digest(at(t, p)); err == nil {
+		if _, err := v.Digest(t.Context(), at(t, p)); err == nil {
 			t.Errorf("%s has a digest", p)
 		}
 	}

@@ -274,7 +274,7 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 			if e, err := alice.Stat(at(t, folder+"/d/x")); err == nil {
 				t.Errorf("level %d: alice finds %+v", level, e)
 			}
-			if e, err := alice.Digest(at(t, folder+"/x")); err == nil && e.Digest == digest.Sum([]byte(secret)) {
+			if e, err := alice.Digest(t.Context(), at(t, folder+"/x")); err == nil && e.Digest == digest.Sum([]byte(secret)) {
 				t.Errorf("level %d: alice learns the digest of bob's file", level)
 			}
 			_ = put(t, alice, name, "alice's", hufu.Always)

@@ -17,6 +17,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -46,8 +47,9 @@ type Header struct {
 // Codec encodes and decodes messages. It holds no state of a connection and is
 // safe for concurrent use.
 type Codec struct {
-	enc cbor.EncMode
-	dec cbor.DecMode
+	enc     cbor.UserBufferEncMode
+	dec     cbor.DecMode
+	buffers sync.Pool // of *bytes.Buffer
 }
 
 // NewCodec returns the one codec there is: deterministic when it writes,
@@ -56,7 +58,7 @@ func NewCodec() *Codec {
 	enc, err := cbor.EncOptions{
 		Sort: cbor.SortCoreDeterministic, ShortestFloat: cbor.ShortestFloat16, IndefLength: cbor.IndefLengthForbidden,
 		TagsMd: cbor.TagsForbidden, NilContainers: cbor.NilContainerAsEmpty, OmitEmpty: cbor.OmitEmptyGoValue,
-	}.EncMode()
+	}.UserBufferEncMode()
 	if err != nil {
 		panic(err) // a constant configuration
 	}
@@ -68,16 +70,26 @@ func NewCodec() *Codec {
 	if err != nil {
 		panic(err)
 	}
-	return &Codec{enc, dec}
+	return &Codec{enc: enc, dec: dec, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+}
+
+// encode gives the encoding of m in a buffer, which the caller gives back to the
+// pool, after an error too.
+func (c *Codec) encode(m Message) (*bytes.Buffer, error) {
+	buf := c.buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	return buf, c.enc.MarshalToBuffer(m, buf)
 }
 
 // Append appends a frame's header and message to dst; raw bytes, if any, are
 // to follow on the wire.
 func (c *Codec) Append(dst []byte, m Message, more bool, raw int) ([]byte, error) {
-	body, err := c.enc.Marshal(m)
+	buf, err := c.encode(m)
+	defer c.buffers.Put(buf)
 	if err != nil {
 		return dst, fmt.Errorf("encode %s: %w", m.Type(), err)
 	}
+	body := buf.Bytes()
 	if len(body) > m.Type().maxBody() || raw > MaxRaw {
 		return dst, fmt.Errorf("encode %s: %d bytes of message and %d raw are over the limit", m.Type(), len(body), raw)
 	}
@@ -122,8 +134,9 @@ func (c *Codec) Decode(t Type, body []byte) (Message, error) {
 	if err := c.dec.Unmarshal(body, m); err != nil {
 		return nil, broken("message_form", t.String()+": "+err.Error())
 	}
-	again, err := c.enc.Marshal(m)
-	if err != nil || !bytes.Equal(again, body) {
+	again, err := c.encode(m)
+	defer c.buffers.Put(again)
+	if err != nil || !bytes.Equal(again.Bytes(), body) {
 		return nil, broken("message_form", t.String()+": not in deterministic encoding")
 	}
 	if err := m.check(); err != nil {

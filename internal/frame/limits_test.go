@@ -67,6 +67,9 @@ func TestHT42Limits(t *testing.T) {
 	}{
 		"features":                {MaxFeatures, func(n int) Message { return features(many(n, "f")) }},
 		"feature":                 {MaxName, func(n int) Message { return features([]string{text(n)}) }},
+		"padding":                 {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Padding: fill(0, n)} }},
+		"padding wanted":          {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Pad: uint16(n)} }},
+		"padding of the answer":   {MaxPadding, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Padding = fill(0, n) }) }},
 		"features of the answer":  {MaxFeatures, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Features = many(n, "f") }) }},
 		"token":                   {MaxToken, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Token: fill(1, n)} }},
 		"token of the answer":     {MaxToken, func(n int) Message { return &LoginAnswer{Token: fill(1, n)} }},
@@ -91,6 +94,7 @@ func TestHT42Limits(t *testing.T) {
 		"digest of a put":         {32, func(n int) Message { return &Put{Digest: fill(1, n), Condition: always} }},
 		"digest of a commit":      {32, func(n int) Message { return &Commit{Upload: "u", Digest: fill(1, n), Condition: always} }},
 		"digest of an entry":      {32, func(n int) Message { return file(Entry{Digest: fill(1, n)}) }},
+		"digest of a get":         {32, func(n int) Message { return &Get{Version: "v", Digest: fill(1, n)} }},
 		"value of a range":        {32, func(n int) Message { return &Range{Upload: "u", CV: fill(1, n)} }},
 		"value read":              {32, func(n int) Message { return &ReadAnswer{CV: fill(1, n)} }},
 		"value in an open answer": {32, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, CVs: [][]byte{fill(1, n)}} }},

@@ -21,10 +21,11 @@ const (
 // Limits of what a message may hold.
 const (
 	MaxFeatures    = 32
-	MaxToken       = 64      // bytes
-	MaxPassword    = 1024    // bytes
-	MaxName        = 64      // bytes of a user's or device's name
-	MaxCSR         = 8 << 10 // bytes
+	MaxPadding     = 12 << 10 // bytes
+	MaxToken       = 64       // bytes
+	MaxPassword    = 1024     // bytes
+	MaxName        = 64       // bytes of a user's or device's name
+	MaxCSR         = 8 << 10  // bytes
 	MaxCertificate = 16 << 10
 	MaxChain       = 8
 	MaxListEntries = 1024 // entries in one frame of a list

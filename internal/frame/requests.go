@@ -16,6 +16,8 @@ type Hello struct {
 	Features []string `cbor:"2,keyasint"`
 	Token    []byte   `cbor:"3,keyasint,omitempty"`
 	Program  string   `cbor:"4,keyasint,omitempty"` // name and version, for the log
+	Padding  []byte   `cbor:"5,keyasint,omitempty"` // nothing: opens the window of the connection
+	Pad      uint16   `cbor:"6,keyasint,omitempty"` // how much of it the answer is to have
 }
 
 // HelloAnswer says what both ends speak from now on and whom the server sees.
@@ -32,6 +34,7 @@ type HelloAnswer struct {
 	Time     int64    `cbor:"10,keyasint"`           // the server's clock
 	Instance []byte   `cbor:"11,keyasint"`           // 16 bytes, new at every start of the server
 	Why      *Error   `cbor:"12,keyasint,omitempty"` // why a token was not good
+	Padding  []byte   `cbor:"13,keyasint,omitempty"`
 }
 
 // Login proves the second factor.
@@ -128,14 +131,16 @@ type (
 	PutAnswer struct {
 		Version string `cbor:"1,keyasint,omitempty"`
 	}
-	// Get asks for a whole file of at most 1 MiB.
+	// Get asks for a whole file of at most 1 MiB. Who knows the digest of a
+	// version names both, and is told nothing but the bytes.
 	Get struct {
 		Path    Path   `cbor:"1,keyasint"`
 		Version string `cbor:"2,keyasint,omitempty"` // as listed; empty for any
+		Digest  []byte `cbor:"3,keyasint,omitempty"` // of that version
 	}
-	// GetAnswer describes the raw bytes: entry and their digest.
+	// GetAnswer describes the raw bytes, unless their digest was named.
 	GetAnswer struct {
-		Entry Entry `cbor:"1,keyasint"`
+		Entry *Entry `cbor:"1,keyasint,omitempty"`
 	}
 	// Open begins or resumes the upload of a file of more than 1 MiB.
 	Open struct {
@@ -277,7 +282,7 @@ func fit(s string, n int) string {
 
 // Err turns the wire form into an error on the reader's side.
 func (e *Error) Err(op string) *hufu.Error {
-	return &hufu.Error{Op: op, Kind: hufu.ParseKind(e.Kind), Code: e.Code, Args: e.Args, Path: string(e.Path)}
+	return &hufu.Error{Op: op, Kind: hufu.ParseKind(e.Kind), Code: e.Code, Args: e.Args, Path: string(e.Path), Far: true}
 }
 
 func checkIf(ok bool, what string) error {
@@ -347,7 +352,8 @@ func (*Working) Type() Type       { return TypeWorking }
 func (*Changed) Type() Type       { return TypeChanged }
 
 func (m *Hello) check() error {
-	return errors.Join(checkIf(len(m.Token) <= MaxToken && len(m.Program) <= MaxName, "token or program"), checkFeatures(m.Features))
+	return errors.Join(checkIf(len(m.Token) <= MaxToken && len(m.Program) <= MaxName && len(m.Padding) <= MaxPadding && m.Pad <= MaxPadding,
+		"token, program or padding"), checkFeatures(m.Features))
 }
 
 func (m *HelloAnswer) check() error {
@@ -356,7 +362,7 @@ func (m *HelloAnswer) check() error {
 			return err
 		}
 	}
-	return errors.Join(checkIf(len(m.User) <= MaxName && len(m.Device) <= MaxName && len(m.Program) <= MaxName && m.Requests > 0 &&
+	return errors.Join(checkIf(len(m.User) <= MaxName && len(m.Device) <= MaxName && len(m.Program) <= MaxName && len(m.Padding) <= MaxPadding && m.Requests > 0 &&
 		m.Bytes >= MaxRaw && len(m.Instance) == 16, "hello answer"), checkFeatures(m.Features))
 }
 
@@ -381,7 +387,6 @@ func (m *Remove) check() error        { return m.Path.check() }
 func (m *Digest) check() error        { return m.Path.check() }
 func (m *DigestAnswer) check() error  { return m.Entry.check() }
 func (m *PutAnswer) check() error     { return checkIf(len(m.Version) <= MaxVersion, "version") }
-func (m *GetAnswer) check() error     { return m.Entry.check() }
 func (m *RangeAnswer) check() error   { return nil }
 func (m *CommitAnswer) check() error  { return m.Entry.check() }
 func (m *Abandon) check() error       { return checkIf(isUpload(m.Upload), "upload") }
@@ -430,7 +435,8 @@ func (m *Put) check() error {
 }
 
 func (m *Get) check() error {
-	return errors.Join(m.Path.check(), checkIf(len(m.Version) <= MaxVersion, "version"))
+	ok := len(m.Version) <= MaxVersion && (len(m.Digest) == 0 || isDigest(m.Digest) && m.Version != "")
+	return errors.Join(m.Path.check(), checkIf(ok, "version or digest"))
 }
 
 func (m *Open) check() error {
@@ -456,6 +462,13 @@ func (m *Commit) check() error {
 
 func (m *Read) check() error {
 	return errors.Join(m.Path.check(), checkIf(isVersion(m.Version) && isIndex(m.Index), "version or index"))
+}
+
+func (m *GetAnswer) check() error {
+	if m.Entry == nil {
+		return nil
+	}
+	return m.Entry.check()
 }
 
 func (m *ReadAnswer) check() error { return checkIf(isDigest(m.CV), "chaining value") }

@@ -33,6 +33,8 @@ func samples() []sample {
 	return []sample{
 		{"hello", "first connection of a client", &Hello{Version: 1, Features: []string{"core"}, Program: "hufu 1.0.0"}, false, nil},
 		{"hello with token", "a lane of a client that is logged in", &Hello{Version: 1, Features: []string{"core"}, Token: fill(0x70, 32)}, false, nil},
+		{"hello, padded", "a lane of which the answer is to be padded as well", &Hello{Version: 1, Features: []string{"core"}, Padding: make([]byte, 3), Pad: 4}, false, nil},
+		{"hello answer, padded", "what was asked for", &HelloAnswer{Version: 1, Features: []string{"core"}, Requests: 1024, Bytes: 64 << 20, Time: 1, Instance: fill(0x1d, 16), Padding: make([]byte, 4)}, false, nil},
 		{"hello answer", "alice's laptop, not logged in because her login has ended", &HelloAnswer{
 			Version: 1, Features: []string{"core"}, User: "alice", Device: "laptop", Requests: 1024, Bytes: 64 << 20, Program: "hufud 1.0.0",
 			Time: 1_700_000_000_000_000_000, Instance: fill(0x1d, 16), Why: &Error{Kind: "credentials", Code: "login_ended"},
@@ -71,7 +73,9 @@ func samples() []sample {
 		{"put answer", "durable, with its version", &PutAnswer{Version: "v-2"}, false, nil},
 		{"get", "any version", &Get{Path: Path("a")}, false, nil},
 		{"get a version", "v-1 or nothing", &Get{Path: Path("a"), Version: "v-1"}, false, nil},
-		{"get answer", "entry, then the bytes", &GetAnswer{Entry: Entry{Name: []byte("a"), Kind: uint8(hufu.File), Size: 5, Mode: 0o644, Digest: fill(0xd5, 32), Version: "v-2"}}, false, []byte("hello")},
+		{"get by digest", "v-1, whose digest is known", &Get{Path: Path("a"), Version: "v-1", Digest: fill(0xd5, 32)}, false, nil},
+		{"get answer", "entry, then the bytes", &GetAnswer{Entry: &Entry{Name: []byte("a"), Kind: uint8(hufu.File), Size: 5, Mode: 0o644, Digest: fill(0xd5, 32), Version: "v-2"}}, false, []byte("hello")},
+		{"get answer, digest known", "the bytes alone", &GetAnswer{}, false, []byte("hello")},
 		{"open", "upload of 3 MiB and one byte", &Open{Path: path, Size: 3<<20 + 1, Source: "s-1"}, false, nil},
 		{"open answer", "a new upload", &OpenAnswer{Upload: upload, Unit: 1 << 20}, false, nil},
 		{"open answer, goes on", "chunks 0 and 2 are there; more follows", &OpenAnswer{Upload: upload, Unit: 1 << 20, CVs: [][]byte{fill(0xc0, 32), {}, fill(0xc2, 32)}}, true, nil},
@@ -189,6 +193,8 @@ func refusals() []refusal {
 		{"path with ..", pathed("../a"), value},
 		{"path with NUL", pathed("a\x00b"), value},
 		{"path that is a slash", pathed("/"), value},
+		{"digest of no version", framed(TypeGet, append([]byte{0xa2, 0x01, 0x41, 'a', 0x03, 0x58, 32}, fill(1, 32)...)...), value},
+		{"entry that is null", framed(TypeGet.Answer(), 0xa1, 0x01, 0xf6), form},
 		{"chaining value too short", framed(TypeRead.Answer(), append([]byte{0xa1, 0x01, 0x58, 31}, fill(1, 31)...)...), value},
 		{"condition not known", framed(TypeRename, 0xa3, 0x01, 0x41, 'a', 0x02, 0x41, 'b', 0x03, 0xa1, 0x01, 0x04), value},
 		{"version where none belongs", framed(TypeRename, 0xa3, 0x01, 0x41, 'a', 0x02, 0x41, 'b', 0x03, 0xa2, 0x01, 0x01, 0x02, 0x61, 'v'), value},

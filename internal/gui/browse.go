@@ -288,11 +288,11 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	}
 	var e hufu.Entry
 	err = s.browse(r.Context(), req.where, func(name string) error {
-		ask := client.LocalStat
 		if req.Digest {
-			ask = client.LocalDigest
+			e, err = client.LocalDigest(r.Context(), name)
+		} else {
+			e, err = client.LocalStat(name)
 		}
-		e, err = ask(name)
 		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		if req.Digest {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"log/slog"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -44,7 +43,7 @@ type conn struct {
 	sub     account.Subject
 	session *session.Server
 	stream  *session.Stream
-	log     *slog.Logger
+	log     *Log
 	opened  time.Time
 	files   *files.Service
 	teach   bool
@@ -120,11 +119,13 @@ func (c *conn) letGo() {
 	c.uploads, c.reading = nil, nil
 }
 
-// Idle finishes the group that is waiting.
+// Idle finishes the group that is waiting, and tells the log before the client.
 func (c *conn) Idle(ctx context.Context) error {
 	c.opener.Close()
 	c.giveBack()
-	if err := c.commit(ctx); err != nil {
+	err := c.commit(ctx)
+	c.log.flush()
+	if err != nil {
 		return err
 	}
 	if c.s.draining.Load() {
@@ -246,6 +247,9 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 				a.User, a.Device = c.pupil.user, teachDevice
 			}
 		}
+	}
+	if m.Pad > 0 {
+		a.Padding = make([]byte, m.Pad)
 	}
 	c.greeted.Store(true)
 	return c.session.Answer(a, false, nil)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -18,7 +19,7 @@ func (c *conn) change(r *session.Request) bool {
 	switch m := r.Message.(type) {
 	case *frame.Put:
 		p = pending{op: "put", path: m.Path.Path(), size: int64(len(r.Raw)), answer: func(res disk.Result) frame.Message {
-			return &frame.PutAnswer{Version: res.Entry.Version}
+			return &frame.PutAnswer{Version: res.Version}
 		}}
 		want := hufu.Digest(m.Digest)
 		if digest.Sum(r.Raw) != want {
@@ -72,7 +73,7 @@ func (c *conn) commit(ctx context.Context) error {
 				c.s.count.puts.Add(1)
 			}
 			if p.op != "setmeta" && (p.op != "mkdir" || res.Created) {
-				c.log.Info("transfer", "op", p.op, "path", hufu.Printable(p.path.Virtual()), "size", p.size)
+				c.transferred(ctx, p.op, p.path, p.size)
 			}
 			err = c.session.Answer(p.answer(res), false, nil)
 		}
@@ -82,6 +83,11 @@ func (c *conn) commit(ctx context.Context) error {
 	}
 	c.group, c.ordered = c.group[:0], false
 	return nil
+}
+
+// transferred logs what was carried out.
+func (c *conn) transferred(ctx context.Context, op string, p hufu.Path, size int64, more ...slog.Attr) {
+	c.log.transfer(ctx, append([]slog.Attr{slog.String("op", op), slog.String("path", hufu.Printable(p.Virtual())), slog.Int64("size", size)}, more...)...)
 }
 
 // failed logs why a request failed: what the client did wrong briefly, what
@@ -119,17 +125,20 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.list(path)
 	case *frame.Digest:
 		op, path = "digest", m.Path.Path()
+		if c.s.draining.Load() {
+			return stopping() // there may be hundreds, each of a large file
+		}
 		var e hufu.Entry
-		e, err = c.view.Digest(path)
+		e, err = c.view.Digest(ctx, path)
 		answer = &frame.DigestAnswer{Entry: frame.WireEntry(e)}
 	case *frame.Get:
 		op, path = "get", m.Path.Path()
-		if err = c.get(m); err == nil {
+		if err = c.get(ctx, path, m); err == nil {
 			return nil
 		}
 	case *frame.Read:
 		op, path = "read", m.Path.Path()
-		if err = c.read(m); err == nil {
+		if err = c.read(ctx, path, m); err == nil {
 			return nil
 		}
 	case *frame.Open:
@@ -155,11 +164,14 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	default:
 		return &hufu.Error{Op: "handle " + r.Message.Type().String(), Kind: hufu.KindProtocol, Code: "request_unknown"}
 	}
-	if err != nil {
-		c.failed(op, path, err)
-		return c.session.Fail(err)
+	switch {
+	case err == nil:
+		return c.session.Answer(answer, false, nil)
+	case ctx.Err() != nil && hufu.KindOf(err) == hufu.KindCanceled:
+		return nil // who asked has left
 	}
-	return c.session.Answer(answer, false, nil)
+	c.failed(op, path, err)
+	return c.session.Fail(err)
 }
 
 // list sends all frames of a listing but the last, which it returns.
@@ -199,17 +211,23 @@ func (c *conn) giveBack() {
 }
 
 // get answers with a whole small file.
-func (c *conn) get(m *frame.Get) error {
-	f, err := c.view.Open(m.Path.Path(), &c.opener)
+func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
+	f, err := c.view.Open(p, &c.opener)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	e := f.Entry()
-	if e.Size > hufu.ChunkSize || m.Version != "" && !f.Is(m.Version) {
+	if f.Size() > hufu.ChunkSize || m.Version != "" && !f.Is(m.Version) {
 		return &hufu.Error{Op: "get", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
-	data := c.buffer()[:e.Size]
+	var a frame.GetAnswer
+	var want hufu.Digest
+	if copy(want[:], m.Digest) == 0 {
+		e := frame.WireEntry(f.Entry())
+		copy(want[:], e.Digest)
+		a.Entry = &e
+	}
+	data := c.buffer()[:f.Size()]
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
@@ -217,20 +235,26 @@ func (c *conn) get(m *frame.Get) error {
 		return err
 	}
 	d := digest.Sum(data)
-	if !e.Digest.IsZero() && e.Digest != d {
+	if !want.IsZero() && want != d {
+		stored := f.Entry().Digest
+		if stored.IsZero() || stored == d { // it is the client that is wrong
+			return &hufu.Error{Op: "get", Kind: hufu.KindInvalid, Code: "digest_differs", Args: map[string]string{"want": want.String(), "got": d.String()}}
+		}
 		return &hufu.Error{
 			Op: "get", Kind: hufu.KindIntegrity, Code: "stored_digest_differs",
-			Args: map[string]string{"stored": e.Digest.String(), "computed": d.String()},
+			Args: map[string]string{"stored": stored.String(), "computed": d.String()},
 		}
 	}
-	e.Digest = d
+	if a.Entry != nil {
+		a.Entry.Digest = d[:]
+	}
 	c.s.count.gets.Add(1)
-	c.log.Info("transfer", "op", "get", "path", hufu.Printable(m.Path.Path().Virtual()), "size", e.Size)
-	return c.session.Answer(&frame.GetAnswer{Entry: frame.WireEntry(e)}, false, data)
+	c.transferred(ctx, "get", p, f.Size())
+	return c.session.Answer(&a, false, data)
 }
 
-// opened finds or opens the file that a read names, in its version.
-func (c *conn) openedFile(p hufu.Path, version string) (*disk.File, error) {
+// openedFile finds or opens the file that a read names, in its version.
+func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (*disk.File, error) {
 	for i, r := range c.reading {
 		if r.path == p && r.f.Is(version) {
 			if i > 0 { // most recent first
@@ -254,17 +278,17 @@ func (c *conn) openedFile(p hufu.Path, version string) (*disk.File, error) {
 	}
 	c.reading = append([]*reader{{p, f}}, c.reading...)
 	c.s.count.gets.Add(1)
-	c.log.Info("transfer", "op", "get", "path", hufu.Printable(p.Virtual()), "size", f.Entry().Size)
+	c.transferred(ctx, "get", p, f.Size())
 	return f, nil
 }
 
 // read answers with one chunk of one version of a file.
-func (c *conn) read(m *frame.Read) error {
-	f, err := c.openedFile(m.Path.Path(), m.Version)
+func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
+	f, err := c.openedFile(ctx, p, m.Version)
 	if err != nil {
 		return err
 	}
-	size := f.Entry().Size
+	size := f.Size()
 	if size <= hufu.ChunkSize || m.Index >= digest.Chunks(size) {
 		return &hufu.Error{Op: "read", Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
@@ -402,6 +426,6 @@ func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message
 		return nil, err
 	}
 	c.s.count.puts.Add(1)
-	c.log.Info("transfer", "op", "put", "path", hufu.Printable(p.Virtual()), "size", e.Size, "digest", e.Digest.String())
+	c.transferred(ctx, "put", p, e.Size, slog.String("digest", e.Digest.String()))
 	return &frame.CommitAnswer{Entry: frame.WireEntry(e)}, nil
 }

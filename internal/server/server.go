@@ -44,7 +44,7 @@ type Options struct {
 	Authority *ca.Authority
 	Files     *files.Service
 	Teach     *Teach // nil: no teaching world
-	Log       *slog.Logger
+	Log       *Log
 	Now       func() time.Time
 	// CommonName accepts an operator's own client certificates; see identity.
 	CommonName bool
@@ -229,7 +229,7 @@ func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream,
 	sub, _ := s.o.Account.Admit(peer.Serial, peer.Fingerprint)
 	h := &conn{
 		s: s, peer: peer, sub: sub, session: session.NewServer(c, stream, s.codec), stream: stream,
-		log: s.o.Log.With("remote", remote, "user", sub.User, "device", sub.Device), opened: s.o.Now(),
+		log: s.o.Log.about(slog.String("remote", remote), slog.String("user", sub.User), slog.String("device", sub.Device)), opened: s.o.Now(),
 	}
 	s.run(ctx, h, s.o.Files, "tls")
 }

@@ -3,18 +3,22 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"hufu"
+	"hufu/internal/blob/disk"
 	"hufu/internal/client"
+	"hufu/internal/digest"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
 )
@@ -148,6 +152,76 @@ func TestThereAndBack(t *testing.T) {
 		if rep.Outcome != transfer.Same {
 			t.Errorf("second time %q was %s: %v", rep.Local, rep.Outcome, rep.Err)
 		}
+	}
+}
+
+// TestGetByDigest: the bytes have the digest that was named of their version;
+// whether the client or the disk is wrong is told apart.
+func TestGetByDigest(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	r := alice.Remote(client.Options{})
+	data := bytesOf(5000)
+	write(t, alice.Local("f"), data)
+	if reports, err := put(t, r, transfer.Options{}, "/", alice.Local("f")); err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+	lane, err := r.Lane(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lane.Close() }()
+	p := path(t, "f")
+	try := func(listed hufu.Entry) (got []byte, failed error) {
+		t.Helper()
+		answered := make(chan struct{})
+		err := lane.Get(p, listed, func(e hufu.Entry, b []byte, err error) {
+			got, failed = bytes.Clone(b), err
+			if err == nil && e != listed {
+				t.Errorf("told of %+v, asked for %+v", e, listed)
+			}
+			close(answered)
+		})
+		if err == nil {
+			err = lane.Flush()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-answered
+		return got, failed
+	}
+	e, err := r.Stat(t.Context(), p)
+	if err != nil || e.Digest != digest.Sum(data) {
+		t.Fatal(e, err)
+	}
+	if got, err := try(e); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	wrong := e
+	wrong.Digest[0]++
+	if _, err := try(wrong); hufu.KindOf(err) != hufu.KindInvalid || hufu.CodeOf(err) != "digest_differs" {
+		t.Error(err)
+	}
+	// One byte rots, and nothing else tells of it.
+	name := filepath.Join(env.Data, "files", "users", "alice", "f")
+	data[4999]++
+	if err := errors.Join(os.WriteFile(name, data, 0o600), os.Chtimes(name, time.Time{}, e.MTime)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := try(e); runtime.GOOS != "windows" && hufu.KindOf(err) != hufu.KindChanged { // which has no time of an inode
+		t.Error(err)
+	}
+	rotten, err := r.Stat(t.Context(), p)
+	if err != nil || rotten.Digest != e.Digest {
+		t.Fatal(rotten, err)
+	}
+	if _, err := try(rotten); hufu.KindOf(err) != hufu.KindIntegrity || hufu.CodeOf(err) != "stored_digest_differs" {
+		t.Error(err)
+	}
+	if log := env.Log.String(); strings.Count(log, "why=stored_digest_differs") != 1 {
+		t.Errorf("the operator reads\n%s", log)
 	}
 }
 
@@ -388,5 +462,87 @@ func TestFirstConnectionBrokenOff(t *testing.T) {
 	_ = ln.Close()
 	if err := alice.Remote(client.Options{Address: ln.Addr().String()}).LoggedIn(t.Context()); hufu.CodeOf(err) != "cannot_connect" {
 		t.Errorf("a server that is not there: %v", err)
+	}
+}
+
+// TestLogBeforeAnswer: what a client has the answer to is in the log, while its
+// connection goes on.
+func TestLogBeforeAnswer(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	r := env.Person("alice").Remote(client.Options{})
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gone := strings.Count(env.Log.String(), "msg=gone")
+	for _, name := range []string{"/one", "/two"} {
+		if _, err := r.Mkdir(t.Context(), path(t, name), 0o700, false); err != nil {
+			t.Fatal(err)
+		}
+		if log := env.Log.String(); !strings.Contains(log, "op=mkdir path="+name+" ") || strings.Count(log, "msg=gone") != gone {
+			t.Errorf("not in the log:\n%s", log)
+		}
+	}
+}
+
+// TestGetRecovers: somebody was killed when a download had just got its name; the
+// next get leaves nothing of it.
+func TestGetRecovers(t *testing.T) {
+	t.Parallel()
+	alice := testenv.New(t, testenv.Options{}).Person("alice")
+	r := alice.Remote(client.Options{})
+	write(t, alice.Local("small"), []byte("x"))
+	if _, err := put(t, r, transfer.Options{}, "/", alice.Local("small")); err != nil {
+		t.Fatal(err)
+	}
+	into := alice.Local("into")
+	if err := os.Mkdir(into, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	killed := errors.New("killed")
+	s, err := disk.Open(into, disk.Options{Uploads: alice.Dirs.Journals(), Hook: func(at string) error {
+		if at == "commit-named" {
+			return killed
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	data := bytesOf(2 * hufu.ChunkSize)
+	u, err := s.OpenUpload(disk.UploadKey{Path: path(t, "/large"), Size: int64(len(data))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range digest.Chunks(int64(len(data))) {
+		chunk := data[i*hufu.ChunkSize:][:hufu.ChunkSize]
+		if err := u.WriteChunk(i, chunk, digest.Chunk(chunk, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	always := hufu.Condition{Kind: hufu.Always}
+	if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o600}, always); !errors.Is(err, killed) {
+		t.Fatal(err)
+	}
+	_ = u.Close()
+	journals := func() int {
+		list, err := os.ReadDir(alice.Dirs.Journals())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	if n := journals(); n != 1 {
+		t.Fatalf("%d journals", n)
+	}
+	if _, err := get(t, r, transfer.Options{}, into, "/small"); err != nil {
+		t.Fatal(err)
+	}
+	if n := journals(); n != 0 {
+		t.Errorf("%d journals are left", n)
+	}
+	if got, err := os.ReadFile(filepath.Join(into, "large")); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

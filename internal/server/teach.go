@@ -116,7 +116,7 @@ func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
 		stream := session.NewStream(raw)
 		h := &conn{
 			s: s, session: session.NewServer(stream, stream, s.codec), stream: stream, plain: true,
-			log: s.o.Log.With("remote", remote, "teach", true), opened: s.o.Now(),
+			log: s.o.Log.about(slog.String("remote", remote), slog.Bool("teach", true)), opened: s.o.Now(),
 		}
 		s.run(ctx, h, s.o.Teach.files, "plaintext")
 	})

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -61,7 +62,7 @@ func TestHT12TeachingRefusesOtherMachines(t *testing.T) {
 	w := openTeach(t)
 	w.ln = farListener{w.ln}
 	s := &Server{
-		o: Options{Teach: w, Log: slog.New(slog.DiscardHandler)}, codec: frame.NewCodec(),
+		o: Options{Teach: w, Log: NewLog(io.Discard)}, codec: frame.NewCodec(),
 		slots: make(chan struct{}, 4), conns: map[*conn]struct{}{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -112,7 +112,9 @@ func (c *Client) small(answerBytes int) bool {
 // Send writes a request and returns when its bytes may be reused; fn gets each
 // frame of the answer, in order, on the reading goroutine: it must not send.
 // answerBytes is how many raw bytes the answer may have. Send waits while the
-// bounds are reached. If it returns an error, fn is not called.
+// bounds are reached, and while it is being found out why writing has failed:
+// at most PartTimeout and what judge takes. If it returns an error, fn is not
+// called.
 //
 // The request may stay in a buffer until Flush.
 func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answer)) error {
@@ -132,6 +134,9 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 		if c.err == nil && c.full(answerBytes) {
 			c.cond.Wait()
 		}
+	}
+	for c.err == nil && c.failing != nil { // nothing leaves any more; the reader is about to say why
+		c.cond.Wait()
 	}
 	if c.err != nil {
 		defer c.qmu.Unlock()
@@ -251,13 +256,6 @@ func (c *Client) Err() error {
 	c.qmu.Lock()
 	defer c.qmu.Unlock()
 	return c.err
-}
-
-// Unanswered is how many requests wait for their answers.
-func (c *Client) Unanswered() int {
-	c.qmu.Lock()
-	defer c.qmu.Unlock()
-	return len(c.queue)
 }
 
 // Close ends the connection. Requests that are not answered get an error.

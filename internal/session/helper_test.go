@@ -301,3 +301,10 @@ func tlsPair(t testing.TB, a, b net.Conn) (server, client *tls.Conn, below, abov
 	client = tls.Client(above, &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: "test"})
 	return server, client, below, above
 }
+
+// Unanswered is how many requests wait for their answers.
+func (c *Client) Unanswered() int {
+	c.qmu.Lock()
+	defer c.qmu.Unlock()
+	return len(c.queue)
+}

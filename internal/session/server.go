@@ -190,7 +190,7 @@ func (s *Server) waitForRoom(n int) bool {
 }
 
 func (s *Server) work(ctx context.Context, h Handler) error {
-	flushed := time.Now()
+	flushed, handled := time.Now(), 0
 	for {
 		var r *Request
 		var ok bool
@@ -204,16 +204,18 @@ func (s *Server) work(ctx context.Context, h Handler) error {
 				return nil // the connection is gone, or parting
 			}
 			r, ok = <-s.requests
+			flushed, handled = time.Now(), 0
 		}
 		if !ok || s.parting.Load() {
 			return nil
 		}
-		if now := time.Now(); now.Sub(flushed) >= flushEvery {
+		if now := time.Now(); now.Sub(flushed) >= flushEvery || handled >= flushBytes {
 			if s.Flush() != nil {
 				return nil
 			}
-			flushed = now
+			flushed, handled = now, 0
 		}
+		handled += len(r.Raw)
 		if err := h.Handle(ctx, r); err != nil {
 			return err
 		}

@@ -36,6 +36,9 @@ const (
 	// flushEvery bounds how long an answer stays in a buffer while requests
 	// keep coming.
 	flushEvery = 100 * time.Millisecond
+	// flushBytes bounds how many raw bytes are handled while an answer stays in
+	// a buffer: a client that has none sends them again if the server dies.
+	flushBytes = 4 << 20
 )
 
 // Raw bytes come into buffers that are used again, of three sizes: most files

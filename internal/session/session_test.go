@@ -788,30 +788,82 @@ func TestNotices(t *testing.T) {
 	})
 }
 
-// TestAnswersDoNotWait: while requests keep coming, an answer goes out soon.
+// TestAnswersDoNotWait: while requests keep coming, an answer goes out soon, and
+// before many bytes have come.
 func TestAnswersDoNotWait(t *testing.T) {
+	t.Parallel()
+	for name, v := range map[string]struct {
+		each time.Duration // what handling one request takes
+		raw  int
+		soon time.Duration
+	}{
+		"slow":  {50 * time.Millisecond, 0, 4 * flushEvery},
+		"large": {time.Millisecond, frame.MaxRaw, time.Millisecond * (flushBytes/frame.MaxRaw + 4)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				near, far := newLink(roomy)
+				_, over := run(far, func(s **Server) handler {
+					return handler{handle: func(_ context.Context, r *Request) error {
+						defer (*s).Release(r)
+						time.Sleep(v.each)
+						return (*s).Answer(reply(r), false, nil)
+					}}
+				})
+				c := dial(near)
+				c.Allow(MaxRequests, MaxAsked)
+				start := time.Now()
+				const n = 200
+				raw := make([]byte, v.raw)
+				answers := make(chan time.Duration, n)
+				for range n {
+					err := c.Send(put(), raw, 0, func(Answer) { answers <- time.Since(start) })
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				_ = c.Flush()
+				last := time.Duration(0)
+				for range n {
+					took := <-answers
+					if took-last > v.soon {
+						t.Errorf("no answer came from %v to %v", last, took)
+					}
+					last = took
+				}
+				_ = c.Close()
+				<-over
+			})
+		})
+	}
+}
+
+// TestNothingIsSentIntoTheVoid: when writing has failed, no more requests are
+// taken while the reason is being found out.
+func TestNothingIsSentIntoTheVoid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := newLink(roomy)
-		_, over := run(far, func(s **Server) handler {
-			return handler{handle: func(_ context.Context, r *Request) error {
-				time.Sleep(50 * time.Millisecond)
-				return (*s).Answer(reply(r), false, nil)
-			}}
+		stream := NewStream(near)
+		c := NewClient(stream, stream, frame.NewCodec(), func(err error) error {
+			time.Sleep(time.Second)
+			return err
 		})
-		c := dial(near)
 		c.Allow(MaxRequests, MaxAsked)
-		start := time.Now()
-		first := make(chan time.Duration, 1000)
-		for range 1000 {
-			_ = c.Send(&frame.Stat{}, nil, 0, func(Answer) { first <- time.Since(start) })
+		_ = far.Close()
+		raw := make([]byte, frame.MaxRaw)
+		taken, lost := 0, 0
+		for c.Send(put(), raw, 0, func(a Answer) {
+			if a.Lost {
+				lost++
+			}
+		}) == nil {
+			taken++
 		}
-		_ = c.Flush()
-		if took := <-first; took > 4*flushEvery {
-			t.Errorf("the first answer came after %v", took)
+		if <-c.Done(); taken > 1 || lost != taken {
+			t.Errorf("%d requests were taken, %d are said to be lost", taken, lost)
 		}
-		_ = c.Close()
-		<-over
 	})
 }
 

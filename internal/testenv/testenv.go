@@ -7,7 +7,6 @@ package testenv
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -86,19 +85,19 @@ func (e *Env) Start(o Options) {
 	t := e.T
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	log := slog.New(slog.NewTextHandler(e.Log, nil))
+	log := server.NewLog(e.Log)
 	var err error
 	e.DB, err = meta.Open(ctx, filepath.Join(e.Data, ca.Database))
 	check(t, err)
-	e.Account, err = account.Open(ctx, e.DB, account.Options{Log: log})
+	e.Account, err = account.Open(ctx, e.DB, account.Options{Log: log.Logger})
 	check(t, err)
-	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log})
+	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log.Logger})
 	check(t, err)
-	fs, err := files.Open(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), log)
+	fs, err := files.Open(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), log.Logger)
 	check(t, err)
 	so := server.Options{Account: e.Account, Authority: e.Authority, Files: fs, Log: log}
 	if o.Teach {
-		e.Teach, err = server.OpenTeach(filepath.Join(e.Data, "teach"), "127.0.0.1:0", log)
+		e.Teach, err = server.OpenTeach(filepath.Join(e.Data, "teach"), "127.0.0.1:0", log.Logger)
 		check(t, err)
 		so.Teach = e.Teach
 	}

@@ -20,14 +20,17 @@ import (
 //
 // A text may have two variants. "error.<code>.cause" is chosen when the error
 // under it came from this machine and {cause} can name it; "error.<code>.bare"
-// when the text would need a {path} and there is none.
+// when the text would need a {path} and there is none. "error.<code>.fix.profile"
+// is for who has not used the default profile.
 func (c *Catalogue) Error(err error) (what, fix string) {
 	if err == nil {
 		return "", ""
 	}
 	kind, code, args := c.anatomy(err)
-	if word := "gui.kind." + args["kind"]; c.Has(word) { // of an entry: "folder"
-		args["kind"] = c.texts[word]
+	for _, arg := range []string{"kind", "here", "there"} { // of an entry: "folder"
+		if word := "gui.kind." + args[arg]; c.Has(word) {
+			args[arg] = c.texts[word]
+		}
 	}
 	name := kind.String()
 	if code != "" && c.Has("error."+code) {
@@ -110,7 +113,7 @@ func (c *Catalogue) variant(key string, args map[string]string) string {
 }
 
 func (c *Catalogue) fixOf(name string, kind hufu.Kind, args map[string]string) string {
-	for _, k := range []string{"error." + name + ".fix", "error." + kind.String() + ".fix"} {
+	for _, k := range []string{"error." + name + ".fix.profile", "error." + name + ".fix", "error." + kind.String() + ".fix"} {
 		if t, ok := c.texts[k]; ok && canFill(t, args) {
 			return fillArgs(t, args)
 		}

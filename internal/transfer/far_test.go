@@ -36,11 +36,12 @@ type world struct {
 	// hold, if not nil, keeps every answer of a lane back until Flush.
 	hold bool
 	// onGet is called on the sending goroutine.
-	onGet func()
-	stat  func(hufu.Path) (hufu.Entry, error)
-	list  func(hufu.Path, func(hufu.Entry) error) error
-	read  func(p hufu.Path, index int64, size int) ([]byte, bool, digest.CV, error)
-	get   func(hufu.Path) (hufu.Entry, []byte, error)
+	onGet    func()
+	onCommit func() // when one arrives
+	stat     func(hufu.Path) (hufu.Entry, error)
+	list     func(hufu.Path, func(hufu.Entry) error) error
+	read     func(p hufu.Path, index int64, size int) ([]byte, bool, digest.CV, error)
+	get      func(hufu.Path) (hufu.Entry, []byte, error)
 }
 
 type thing struct {
@@ -263,6 +264,9 @@ func (w *world) Open(ctx context.Context, p hufu.Path, size int64, source string
 }
 
 func (w *world) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (e hufu.Entry, err error) {
+	if w.onCommit != nil {
+		w.onCommit()
+	}
 	lacks := func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -455,7 +459,7 @@ func (l *testLane) Range(upload string, index int64, data []byte, hole bool, cv 
 	}, done)
 }
 
-func (l *testLane) Get(p hufu.Path, version string, _ int64, done func(hufu.Entry, []byte, error)) error {
+func (l *testLane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
 	if l.w.onGet != nil {
 		l.w.onGet()
 	}
@@ -468,7 +472,7 @@ func (l *testLane) Get(p hufu.Path, version string, _ int64, done func(hufu.Entr
 			return err
 		}
 		t := l.w.things[p.String()]
-		if t == nil || t.Version != version {
+		if t == nil || t.Version != listed.Version {
 			return failed(hufu.KindChanged, "file_changed")
 		}
 		e, data = t.Entry, t.data
@@ -505,12 +509,6 @@ func (l *testLane) Flush() error {
 	l.flushed = true
 	l.cond.Broadcast()
 	return l.err
-}
-
-func (l *testLane) Unanswered() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.queue)
 }
 
 func (l *testLane) Close() error {

@@ -179,7 +179,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 			e.fail(p, err)
 			return
 		}
-		p.near, r.Local = near, near.Local
+		p.near, r.Local, r.Renamed = near, near.Local, true
 		e.written.take(near.Local)
 	}
 	if v.outcome != Transferred {
@@ -205,7 +205,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 		})
 		return
 	}
-	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename}
 	if IsLarge(it.from) {
 		select {
 		case larges <- it:
@@ -238,7 +238,7 @@ func (e *Engine) modeHere(p pair) uint32 {
 
 // sameAsFar is sameContent's counterpart.
 func (e *Engine) sameAsFar(ctx context.Context, p *pair) (bool, error) {
-	near, err := p.near.Store.Digest(p.near.Path, nil)
+	near, err := p.near.Store.Digest(ctx, p.near.Path)
 	if err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -27,12 +28,17 @@ type group struct {
 	batch *disk.Batch
 	tasks []task
 	got   []hufu.Digest
+	// asked is how many of its requests are not answered: those that the lane
+	// was asked for by others do not count. Each is counted when it was sent,
+	// which may be a moment after its answer.
+	asked atomic.Int64
 }
 
 func (g *group) fetchChunk(t task) error {
 	e, l := g.e, t.it.large
 	size := digest.ChunkLen(t.it.from.Size, t.index)
 	err := g.lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(c Chunk, err error) {
+		g.asked.Add(-1)
 		if err == nil {
 			err = l.store(t.index, size, c)
 		}
@@ -45,28 +51,32 @@ func (g *group) fetchChunk(t task) error {
 		e.over(t, err)
 		g.settle() // small files may have come before it
 	})
+	return g.sent(t, err)
+}
+
+// sent counts a request, or gives its task back.
+func (g *group) sent(t task, err error) error {
 	if err != nil {
-		e.queue.finished(t, true, nil)
+		g.e.queue.finished(t, true, nil)
+		return err
 	}
-	return err
+	g.asked.Add(1)
+	return nil
 }
 
 func (g *group) fetch(t task) error {
 	it := t.it
-	err := g.lane.Get(it.remote, it.from.Version, it.from.Size, func(entry hufu.Entry, data []byte, err error) {
+	return g.sent(t, g.lane.Get(it.remote, it.from, func(entry hufu.Entry, data []byte, err error) {
+		g.asked.Add(-1)
 		g.arrived(t, entry, data, err)
 		g.settle()
-	})
-	if err != nil {
-		g.e.queue.finished(t, true, nil)
-	}
-	return err
+	}))
 }
 
 // settle commits when enough is staged, or when nothing more is on its way that
 // would come back to it: whatever the last answer was.
 func (g *group) settle() {
-	if g.batch != nil && (g.lane.Unanswered() == 0 || g.batch.Len() >= groupFiles || g.batch.Bytes() >= groupBytes) {
+	if g.batch != nil && (g.asked.Load() <= 0 || g.batch.Len() >= groupFiles || g.batch.Bytes() >= groupBytes) {
 		g.commit()
 	}
 }
@@ -74,14 +84,17 @@ func (g *group) settle() {
 func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
 	it := t.it
 	if err == nil {
-		d := digest.Sum(data)
+		d, want := digest.Sum(data), entry.Digest
+		if !it.from.Digest.IsZero() {
+			want = it.from.Digest
+		}
 		switch {
 		case int64(len(data)) != entry.Size:
 			err = &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
-		case d != entry.Digest, !it.from.Digest.IsZero() && it.from.Version == entry.Version && d != it.from.Digest:
+		case d != want:
 			err = &hufu.Error{
 				Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs",
-				Args: map[string]string{"want": entry.Digest.String(), "got": d.String()},
+				Args: map[string]string{"want": want.String(), "got": d.String()},
 			}
 		default:
 			if g.batch != nil && g.store != it.store {

@@ -151,15 +151,16 @@ func (e *Engine) over(t task, err error) {
 	}
 }
 
-// fail reports a name that did not make it, and ends the transfer if the
-// reason is not the name's alone.
+// fail reports a name that did not make it, or ends the transfer if the reason
+// is not the name's alone.
 func (e *Engine) fail(p pair, err error) {
-	if Stops(err) {
+	if Stops(err) { // no name is the reason
 		e.fatal(err)
+		return
 	}
 	e.report(Report{
 		Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size,
-		Outcome: Failed, Err: within("transfer", p.near.Local, err),
+		Outcome: Failed, Err: within("transfer", p.near.Local, p.far, err),
 	})
 }
 
@@ -171,5 +172,5 @@ func (e *Engine) failItem(it *item, err error) {
 		e.fatal(err)
 		return
 	}
-	e.report(it.rep(Failed, within("transfer", it.local, err)))
+	e.report(it.rep(Failed, within("transfer", it.local, it.remote, err)))
 }

@@ -284,16 +284,18 @@ func freeName(name string, taken func(string) bool) string {
 	}
 }
 
-func within(op, path string, err error) error {
+// within names what an error is about, on the side that has met it.
+func within(op, local string, remote hufu.Path, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := errors.AsType[*hufu.Error](err); ok {
-		c := *e
-		if c.Path == "" || !Stops(err) {
-			c.Path = path
-		}
-		return &c
+	e, ok := errors.AsType[*hufu.Error](err)
+	if !ok {
+		return &hufu.Error{Op: op, Path: local, Kind: hufu.KindInternal, Err: err}
 	}
-	return &hufu.Error{Op: op, Path: path, Kind: hufu.KindInternal, Err: err}
+	c := *e
+	if c.Path = local; c.Far {
+		c.Path = remote.Remote()
+	}
+	return &c
 }

@@ -204,7 +204,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 			e.fail(p, err)
 			return
 		}
-		p.far, r.Remote = far, far
+		p.far, r.Remote, r.Renamed = far, far, true
 		e.written.take(far.String())
 	}
 	if v.outcome != Transferred {
@@ -231,7 +231,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 		e.report(r)
 		return
 	}
-	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename}
 	if IsLarge(it.from) {
 		select {
 		case larges <- it:
@@ -246,7 +246,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 // from then on the target: the digest that is kept with a file makes another
 // version of it.
 func (e *Engine) sameContent(ctx context.Context, p *pair) (bool, error) {
-	near, err := p.near.Store.Digest(p.near.Path, nil)
+	near, err := p.near.Store.Digest(ctx, p.near.Path)
 	if err != nil {
 		return false, err
 	}
@@ -453,7 +453,7 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 
 func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *disk.Opener, buf []byte) error {
 	it := t.it
-	data, entry, err := readWhole(it, files, buf)
+	data, meta, err := readWhole(it, files, buf)
 	if err != nil {
 		e.queue.finished(t, false, nil)
 		e.failItem(it, err)
@@ -461,7 +461,7 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *disk.O
 	}
 	d := digest.Sum(data)
 	size := int64(len(data))
-	sendErr := lane.Put(it.remote, Meta{entry.Mode, entry.MTime}, data, d, it.cond, func(err error) {
+	sendErr := lane.Put(it.remote, meta, data, d, it.cond, func(err error) {
 		if overtaken(err) {
 			// Asking takes a round trip, which this goroutine must not wait for.
 			e.asking.Go(func() { e.settle(ctx, t, d, size, err) })
@@ -519,21 +519,20 @@ func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err err
 }
 
 // readWhole reads a small file, one version of it.
-func readWhole(it *item, files *disk.Opener, buf []byte) ([]byte, hufu.Entry, error) {
+func readWhole(it *item, files *disk.Opener, buf []byte) ([]byte, Meta, error) {
 	f, err := files.Open(it.store, it.path)
 	if err != nil {
-		return nil, hufu.Entry{}, err
+		return nil, Meta{}, err
 	}
 	defer func() { _ = f.Close() }()
-	entry := f.Entry()
-	if entry.Size > largeAbove {
-		return nil, entry, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
+	if f.Size() > largeAbove {
+		return nil, Meta{}, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
-	data := buf[:entry.Size]
+	data := buf[:f.Size()]
 	if _, err := f.ReadAt(data, 0); err != nil {
-		return nil, entry, err
+		return nil, Meta{}, err
 	}
-	return data, entry, f.Check()
+	return data, Meta{f.Mode(), f.MTime()}, f.Check()
 }
 
 // setFolders sets modes and times of folders when all files are in place,
@@ -554,7 +553,7 @@ func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
 			case err == nil:
 			case !m.made && hufu.KindOf(err) == hufu.KindPermission:
 				// Somebody else's folder may be added to and keeps its mode and time.
-				e.report(Report{Local: m.near.Local, Remote: m.far, Kind: hufu.Folder, Outcome: Skipped, Err: within("set meta", m.near.Local, err)})
+				e.report(Report{Local: m.near.Local, Remote: m.far, Kind: hufu.Folder, Outcome: Skipped, Err: within("set meta", m.near.Local, m.far, err)})
 			default:
 				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, err)
 			}

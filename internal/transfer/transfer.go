@@ -56,10 +56,9 @@ type Meta struct {
 type Lane interface {
 	Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error
 	Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error
-	Get(p hufu.Path, version string, size int64, done func(e hufu.Entry, data []byte, err error)) error
+	Get(p hufu.Path, listed hufu.Entry, done func(e hufu.Entry, data []byte, err error)) error
 	Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error
 	Flush() error
-	Unanswered() int
 	Close() error
 }
 
@@ -93,6 +92,7 @@ type Report struct {
 	Outcome Outcome
 	Err     error // of Failed; of Skipped it says why
 	Resumed int64 // bytes that were there from an earlier try
+	Renamed bool  // it has another name at the target than at the source, because of Rename
 }
 
 // Policy says what to do with a name at the target that holds something else.
@@ -247,10 +247,12 @@ type item struct {
 	lost   bool           // a lane was lost after it was sent: it may be there already
 	done   atomic.Int64   // bytes at their place
 	large  *large
+	// renamed says that remote, or path for a get, is a name that was free.
+	renamed bool
 }
 
 func (it *item) rep(o Outcome, err error) Report {
-	return Report{Local: it.local, Remote: it.remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err}
+	return Report{Local: it.local, Remote: it.remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err, Renamed: it.renamed}
 }
 
 // nameSet remembers the names that this transfer has written, as hashes, so

@@ -53,6 +53,7 @@ func startChromium() (*chromium, error) {
 		chromedp.ExecPath("/usr/bin/chromium"), chromedp.UserDataDir(dir), chromedp.NoSandbox,
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", "MAP "+rebound+" 127.0.0.1"), chromedp.Flag("lang", "en"), chromedp.WindowSize(1200, 800),
+		chromedp.Env("LC_ALL=C.UTF-8"), // or Chromium reads no name of a file that is not ASCII
 	)...)
 	ctx, cancelBrowser := chromedp.NewContext(alloc)
 	c := &chromium{ctx, func() {

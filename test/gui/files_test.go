@@ -243,3 +243,62 @@ func TestManyNames(t *testing.T) {
 	p.keys(kb.End)
 	p.until(row("local", "f09999"))
 }
+
+// TestDeletingCanBeStopped: what was not asked for yet when somebody stops it
+// stays.
+func TestDeletingCanBeStopped(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	const total = 10_000
+	for i := range total {
+		write(t, w.served(fmt.Sprintf("many/f%05d", i)), nil)
+	}
+	p := enter(t, sit(t, alice))
+	p.enterFolder("remote", "many")
+	p.pick("remote", "f00000")
+	p.keys("a", chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	p.keys(kb.Delete)
+	p.sees("cannot be brought back")
+	p.click("dialog .danger")
+	p.click("dialog .buttons button:first-child")
+	p.sees("Stopped: ")
+	said := p.text(".notices [role=status]")
+	left := func() int {
+		list, err := os.ReadDir(w.served("many"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	before := left()
+	time.Sleep(300 * time.Millisecond)
+	if n := left(); n != before || n == 0 || !strings.Contains(said, fmt.Sprintf("Stopped: %d of %d are deleted.", total-n, total)) {
+		t.Errorf("%d, then %d are left, and it says %q", before, n, said)
+	}
+}
+
+// TestNamesThatNobodyCanType: a dropped name that is not text does not hold the
+// others back, and what is shown in place of a byte does not become the name.
+func TestNamesThatNobodyCanType(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	elsewhere := t.TempDir()
+	write(t, filepath.Join(elsewhere, "odd", "bad\xff.txt"), []byte("bad"))
+	write(t, filepath.Join(elsewhere, "odd", "good.txt"), []byte("good"))
+	write(t, w.served("new\nline.txt"), []byte("line"))
+	p := enter(t, sit(t, alice))
+	p.dropFiles("section.pane:nth-of-type(2) .grid", filepath.Join(elsewhere, "odd"))
+	p.sees("it is left out")
+	p.until(row("remote", "odd"))
+	p.show("transfers")
+	p.job("odd", "done")
+	same(t, w.served("odd/good.txt"), []byte("good"))
+
+	p.show("files")
+	p.pick("remote", `new\x0aline.txt`)
+	p.click("section.pane:nth-of-type(2) button[aria-label=Rename]")
+	p.until("document.querySelector('dialog input')?.value === 'new_line.txt'")
+	p.click("dialog .primary")
+	p.until(row("remote", "new_line.txt"))
+	same(t, w.served("new_line.txt"), []byte("line"))
+}

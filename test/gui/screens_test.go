@@ -726,3 +726,26 @@ type traceEvent struct {
 		} `json:"data"`
 	} `json:"args"`
 }
+
+// TestNarrowWindow: the long screens fit into 400 pixels, and only they scroll.
+func TestNarrowWindow(t *testing.T) {
+	w := newWorld(t, "--teach-plaintext")
+	p := enter(t, sit(t, w.join(t, "")))
+	p.size(400, 900)
+	fits := func(screen string) {
+		if !eval[bool](p, "(() => { const s = document.querySelector('.screen'), d = document.documentElement;"+
+			"return s.scrollWidth <= s.clientWidth && d.scrollWidth <= innerWidth && d.scrollHeight <= innerHeight })()") {
+			t.Errorf("%s does not fit", screen)
+		}
+	}
+	p.show("handshake")
+	p.until("document.querySelectorAll('.steps li').length > 8")
+	fits("handshake")
+	if width := eval[float64](p, "document.querySelector('.chains .cert').getBoundingClientRect().width"); width < 300 {
+		t.Errorf("a certificate is drawn %.0f pixels wide", width)
+	}
+	p.show("wire")
+	p.click(".options .primary")
+	p.until("document.querySelector('#wire-verdict')")
+	fits("wire")
+}

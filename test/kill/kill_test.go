@@ -26,8 +26,9 @@ import (
 const (
 	kills = 20
 	chunk = 1 << 20
-	// window is how much may be on its way when one end dies: what both lanes
-	// have sent and nobody has answered.
+	// window is how much may be on its way when one end dies: for each of the
+	// two lanes what the sockets hold, 4 and 32 MiB where the kernel allows much,
+	// and what the server has and has not answered yet. 30 MiB is usual.
 	window = 96 * chunk
 )
 

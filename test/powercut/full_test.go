@@ -69,7 +69,7 @@ func TestHT45FullDisk(t *testing.T) {
 			t.Error(err)
 		}
 		u.Close()
-		if e, err := s.Digest(path("big"), nil); err != nil || e.Digest != digest.Sum(data) {
+		if e, err := s.Digest(t.Context(), path("big")); err != nil || e.Digest != digest.Sum(data) {
 			t.Error(err)
 		}
 		s.Close()

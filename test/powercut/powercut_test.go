@@ -7,6 +7,7 @@
 package powercut
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -166,7 +167,7 @@ func TestHT50AcknowledgedFilesSurvive(t *testing.T) {
 					if i < files/2 {
 						data = random(4096, 2)
 					}
-					e, err := m.store.Digest(m.path(name(i)), nil)
+					e, err := m.store.Digest(t.Context(), m.path(name(i)))
 					if err != nil || e.Digest != digest.Sum(data) {
 						t.Fatalf("file %d of %d was acknowledged and is lost: %v", i, files, err)
 					}
@@ -236,13 +237,55 @@ func TestHT50AcknowledgedUploadSurvives(t *testing.T) {
 		m.cut()
 		u.Close()
 		m.boot()
-		e, err := m.store.Digest(m.path("new/folder/big"), nil)
+		e, err := m.store.Digest(t.Context(), m.path("new/folder/big"))
 		if err != nil || e.Digest != digest.Sum(data) {
 			t.Errorf("server=%v: the acknowledged file is lost: %v", server, err)
 		}
 		if _, ok := m.store.Committed(u.ID(), m.path("new/folder/big")); server && !ok {
 			t.Error("not known as committed")
 		}
+	}
+}
+
+// TestRepeatedCommitSurvives: whoever gave the name was lost before he had made it
+// durable. The commit is asked for again, and acknowledged: then it is.
+func TestRepeatedCommitSurvives(t *testing.T) {
+	for name, restarted := range map[string]bool{"server killed": true, "sync failed": false} {
+		t.Run(name, func(t *testing.T) {
+			lost := errors.New("lost")
+			m := start(t, disk.Options{Server: true, Hook: func(at string) error {
+				if at == "commit-named" {
+					return lost
+				}
+				return nil
+			}})
+			data := random(2<<20, 4)
+			u, err := m.store.OpenUpload(disk.UploadKey{Path: m.path("big"), Size: int64(len(data)), Owner: "alice"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, u, data, 0, 2)
+			m.run("sync", "-f", m.mount)
+			if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Upload: u.ID()}, absent); !errors.Is(err, lost) {
+				t.Fatal(err)
+			}
+			u.Close()
+			if restarted {
+				m.store.Close()
+				m.open()
+			}
+			if _, ok := m.store.FindUpload(u.ID()); ok {
+				t.Fatal("unfinished although it has its name")
+			}
+			if _, ok := m.store.Committed(u.ID(), m.path("big")); !ok {
+				t.Fatal("not known as committed")
+			}
+			m.cut()
+			m.boot()
+			if e, err := m.store.Digest(t.Context(), m.path("big")); err != nil || e.Digest != digest.Sum(data) {
+				t.Error("the acknowledged file is lost:", err)
+			}
+		})
 	}
 }
 
@@ -289,7 +332,7 @@ func TestHT49ResumeAfterPowerCut(t *testing.T) {
 		v.Close()
 		m.cut()
 		m.boot()
-		if e, err := m.store.Digest(key.Path, nil); err != nil || e.Digest != digest.Sum(data) {
+		if e, err := m.store.Digest(t.Context(), key.Path); err != nil || e.Digest != digest.Sum(data) {
 			t.Errorf("server=%v: %v", server, err)
 		}
 	}
@@ -316,7 +359,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 				b.Put(m.path(fmt.Sprintf("d/%d", i)), old, disk.Meta{Digest: digest.Sum(old)}, absent)
 			}
 			for _, r := range b.Commit(t.Context()) {
-				versions = append(versions, r.Entry.Version)
+				versions = append(versions, r.Version)
 			}
 			big := random(3<<20, 7)
 			on = true
@@ -339,16 +382,16 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 			}
 			m.boot()
 			for i := range 50 {
-				e, err := m.store.Digest(m.path(fmt.Sprintf("d/%d", i)), nil)
+				e, err := m.store.Digest(t.Context(), m.path(fmt.Sprintf("d/%d", i)))
 				if err != nil || e.Digest != digest.Sum(old) && e.Digest != digest.Sum(fresh) {
 					t.Fatalf("file %d: neither old nor new: %v", i, err)
 				}
-				e, err = m.store.Digest(m.path(fmt.Sprintf("new/%d", i)), nil)
+				e, err = m.store.Digest(t.Context(), m.path(fmt.Sprintf("new/%d", i)))
 				if hufu.KindOf(err) != hufu.KindNotFound && (err != nil || e.Digest != digest.Sum(fresh)) {
 					t.Fatalf("new file %d is a part: %v", i, err)
 				}
 			}
-			e, err := m.store.Digest(m.path("big"), nil)
+			e, err := m.store.Digest(t.Context(), m.path("big"))
 			if hufu.KindOf(err) != hufu.KindNotFound && (err != nil || e.Digest != digest.Sum(big)) {
 				t.Fatalf("the big file is a part: %v", err)
 			}

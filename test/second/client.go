@@ -127,7 +127,7 @@ func (c *Client) PutMany(folder string, files map[string][]byte) error {
 // Get fetches a small file and checks its digest.
 func (c *Client) Get(path, v string) (Entry, []byte, error) {
 	var a oneEntry
-	data, err := c.k.do(tGet, get{[]byte(path), v}, nil, &a)
+	data, err := c.k.do(tGet, get{[]byte(path), v, nil}, nil, &a)
 	if err != nil {
 		return Entry{}, nil, err
 	}
@@ -135,6 +135,12 @@ func (c *Client) Get(path, v string) (Entry, []byte, error) {
 		return Entry{}, nil, errors.New("other bytes than the entry tells of")
 	}
 	return a.Entry, data, nil
+}
+
+// GetKnown fetches a small file of which version and digest are known, without
+// its entry.
+func (c *Client) GetKnown(path, v string, digest []byte) ([]byte, error) {
+	return c.k.do(tGet, get{[]byte(path), v, digest}, nil, &struct{}{})
 }
 
 // Upload is an unfinished upload.

@@ -119,6 +119,7 @@ type (
 	get struct {
 		Path    []byte `cbor:"1,keyasint"`
 		Version string `cbor:"2,keyasint,omitempty"`
+		Digest  []byte `cbor:"3,keyasint,omitempty"`
 	}
 	open struct {
 		Path   []byte `cbor:"1,keyasint"`

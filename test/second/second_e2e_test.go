@@ -226,6 +226,12 @@ func testSmall(t *testing.T, s *site, id *Identity, tok []byte) {
 		if err != nil || !bytes.Equal(got, data) || e.Mode != 0o640 || e.MTime != mtime.UnixNano() || e.By != "alice" {
 			t.Errorf("%q: %+v, %v", name, e, err)
 		}
+		got, err = c.GetKnown("small/"+name, v, e.Digest)
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%q by its digest: %d bytes, %v", name, len(got), err)
+		}
+		_, err = c.GetKnown("small/"+name, v, Digest([]byte("not these")))
+		failed(t, err, "invalid", "digest_differs")
 		_, err = c.Put("small/"+name, []byte("other"), Absent)
 		failed(t, err, "exists", "target_exists")
 		_, _, err = c.Get("small/"+name, "another version")

@@ -35,7 +35,7 @@ func everyOperation(t testing.TB, s *disk.Store, p hufu.Path, data []byte) []err
 		f.Close()
 		add(nil)
 	}
-	_, err = s.Digest(p, nil)
+	_, err = s.Digest(t.Context(), p)
 	add(err)
 	b := s.Batch()
 	b.Put(p, []byte("planted"), disk.Meta{Mode: 0o600}, always())
@@ -265,7 +265,7 @@ func TestFIFOsAreNeverOpened(t *testing.T) {
 		}
 		_, err = tr.Open(p)
 		wantErr(t, err, hufu.KindWrongKind, "not_a_file")
-		_, err = tr.Digest(p, nil)
+		_, err = tr.Digest(t.Context(), p)
 		wantErr(t, err, hufu.KindWrongKind, "not_a_file")
 		b := tr.Batch()
 		b.SetMeta(p, disk.Meta{Mode: 0o777})

@@ -19,8 +19,8 @@ type Meta struct {
 
 // Result is what became of one slot of a batch.
 type Result struct {
-	Entry   hufu.Entry // of a put, a folder or a link
-	Created bool       // nothing stood there before
+	Created bool   // nothing stood there before
+	Version string // of a file that was put on a server
 	Err     error
 }
 
@@ -363,16 +363,16 @@ func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
 			return Result{}, err
 		}
 	}
-	sc := b.s.dirents.Get().(*scratch)
-	defer b.s.dirents.Put(sc)
-	e, err := b.s.statAt(d, p.Base(), sc.record)
-	if err != nil {
-		return Result{}, err
+	if !created {
+		n, err := d.stat(p.Base())
+		if err != nil {
+			return Result{}, err
+		}
+		if n.kind != hufu.Folder {
+			return Result{}, &hufu.Error{Op: "make folder", Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}
+		}
 	}
-	if e.Kind != hufu.Folder {
-		return Result{}, &hufu.Error{Op: "make folder", Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}
-	}
-	return Result{Entry: e, Created: created}, nil
+	return Result{Created: created}, nil
 }
 
 func (b *Batch) recordFolder(d dirHandle, name string, m *Meta) error {

@@ -156,7 +156,10 @@ func (b *Batch) name(sl *slot) {
 		b.giveUp(sl, err)
 		return
 	}
-	sl.res = Result{Entry: b.placed(sl), Created: created}
+	sl.res = Result{Created: created}
+	if sl.kind == slotPut && b.s.o.Server {
+		sl.res.Version = b.version(sl)
+	}
 	b.shutTmp(sl)
 	sl.kind = slotDone
 }
@@ -198,42 +201,20 @@ func (b *Batch) place(sl *slot) (bool, error) {
 	return created, err
 }
 
-// placed describes what now stands under the name. The time of the inode moved
-// with the naming, so the version is asked for again.
-func (b *Batch) placed(sl *slot) hufu.Entry {
-	base := sl.path.Base()
-	if sl.kind == slotLink {
-		d, err := b.handle(sl.dir)
-		if err == nil {
-			sl.node, err = d.stat(base)
-		}
-		if err != nil {
-			return hufu.Entry{Name: base, Kind: hufu.Link, Target: sl.target}
-		}
-		e := sl.node.entry(base)
-		e.Target = sl.target
-		return e
-	}
-	n, err := sl.node, error(nil)
+// version names what was put, "" where its name has gone already. Naming has
+// moved the time of its inode, so it is asked for again.
+func (b *Batch) version(sl *slot) string {
+	var n node
+	var err error
 	if sl.tmp.ok() {
 		n, err = sl.tmp.stat()
 	} else if d, derr := b.handle(sl.dir); derr == nil {
-		n, err = d.stat(base)
+		n, err = d.stat(sl.path.Base())
 	}
-	if err == nil && n.ino == sl.node.ino {
-		sl.node = n
+	if err != nil || n.ino != sl.node.ino {
+		return ""
 	}
-	return b.s.putEntry(base, &sl.node, &sl.meta)
-}
-
-// putEntry describes a file that was just written with m.
-func (s *Store) putEntry(base string, n *node, m *Meta) hufu.Entry {
-	e := n.entry(base)
-	e.Digest = m.Digest
-	if s.o.Server {
-		e.Mode, e.By, e.Upload = m.Mode&0o777, m.By, m.Upload
-	}
-	return e
+	return n.String()
 }
 
 // syncNames makes the names durable.

@@ -102,6 +102,7 @@ func TestHT45KilledAtEveryStep(t *testing.T) {
 		{"replace-checked", 1},
 		{"batch-named", 1},
 		{"batch-durable", 1},
+		{"upload-staged", 1},
 		{"upload-created", 1},
 		{"chunk-written", 1},
 		{"chunk-written", 3},
@@ -179,6 +180,11 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 		if string(b) != string(data) {
 			t.Error("the big file is a part")
 		}
+		// Of one that got its name and was killed then, nothing is left either.
+		must(t, tr.Recover())
+		if left := names(t, filepath.Join(tr.dir, "uploads")); len(left) != 0 {
+			t.Errorf("journals left: %q", left)
+		}
 		return
 	}
 	if strings.Contains(said.String(), "upload") {
@@ -212,7 +218,7 @@ func TestFaultAtEveryStep(t *testing.T) {
 	fault := errors.New("fault")
 	for _, step := range []string{
 		"put-created", "put-written", "batch-staged", "batch-synced", "batch-name", "batch-named", "batch-durable",
-		"upload-created", "chunk-written", "chunk-journalled", "commit-meta", "commit-synced", "commit-named", "commit-durable",
+		"upload-staged", "upload-created", "chunk-written", "chunk-journalled", "commit-meta", "commit-synced", "commit-named", "commit-durable",
 	} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()

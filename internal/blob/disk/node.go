@@ -42,12 +42,22 @@ type node struct {
 // String writes v as seven numbers; it is opaque to everyone else.
 func (v version) String() string {
 	var buf [112]byte
-	b := strconv.AppendUint(buf[:0], v.dev, 16)
+	return string(v.append(buf[:0]))
+}
+
+// is says whether v is written as s.
+func (v version) is(s string) bool {
+	var buf [112]byte
+	return string(v.append(buf[:0])) == s
+}
+
+func (v version) append(b []byte) []byte {
+	b = strconv.AppendUint(b, v.dev, 16)
 	b = strconv.AppendUint(append(b, '.'), v.ino, 16)
 	for _, n := range [...]int64{v.size, v.mtime.sec, int64(v.mtime.nsec), v.ctime.sec, int64(v.ctime.nsec)} {
 		b = strconv.AppendInt(append(b, '.'), n, 16)
 	}
-	return string(b)
+	return b
 }
 
 func parseVersion(s string) (v version, ok bool) {
@@ -69,7 +79,7 @@ func parseVersion(s string) (v version, ok bool) {
 		}
 	}
 	v.size, v.mtime, v.ctime = n[0], stamp{n[1], int32(n[2])}, stamp{n[3], int32(n[4])}
-	return v, v.String() == s
+	return v, v.is(s)
 }
 
 // sameBytes compares without the time of the last change of the inode, which a

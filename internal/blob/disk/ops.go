@@ -123,10 +123,7 @@ func (b *Batch) setMeta(sl *slot, t *touched) error {
 	default:
 		return errNotFile
 	}
-	sc := b.s.dirents.Get().(*scratch)
-	defer b.s.dirents.Put(sc)
-	sl.res.Entry, err = b.s.statAt(d, p.Base(), sc.record)
-	return err
+	return nil
 }
 
 // setOpen takes over f.
@@ -165,13 +162,6 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 		}
 	} else if err := f.chmod(sl.meta.Mode & 0o777); err != nil {
 		return err
-	}
-	if n, err = f.stat(); err != nil {
-		return err
-	}
-	sl.res.Entry = n.entry(sl.path.Base())
-	if b.s.o.Server {
-		r.apply(&sl.res.Entry, &n)
 	}
 	return t.sync(f, &n)
 }
@@ -301,17 +291,8 @@ func (b *Batch) rename(sl *slot, t *touched) error {
 		from.close()
 		return fail("rename", sl.to, writing, err)
 	}
-	var created bool
 	if sl.path != sl.to {
-		created, err = b.s.place("rename", sl.to, source{tmp: noFile, dir: from, name: sl.path.Base()}, to, sl.cond)
-	}
-	if err == nil {
-		sc := b.s.dirents.Get().(*scratch)
-		var e hufu.Entry
-		if e, err = b.s.statAt(to, sl.to.Base(), sc.record); err == nil {
-			sl.res = Result{Entry: e, Created: created}
-		}
-		b.s.dirents.Put(sc)
+		sl.res.Created, err = b.s.place("rename", sl.to, source{tmp: noFile, dir: from, name: sl.path.Base()}, to, sl.cond)
 	}
 	return first(err, t.add(from), t.add(to))
 }

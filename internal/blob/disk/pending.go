@@ -68,7 +68,8 @@ func (p *pending) begin() error {
 }
 
 // create makes the journal before the staging file: what lies under a
-// reserved name is accounted for, also when the power goes.
+// reserved name is accounted for, also when the power goes. A header that does
+// not tell the staging file's number yet is enough to take it away.
 func (p *pending) create() error {
 	s := p.s
 	parent := p.key.Path.Parent()
@@ -84,11 +85,18 @@ func (p *pending) create() error {
 		_ = s.reg.dir.unlink(p.id)
 		return err
 	}
-	if p.staging, err = d.create(stagingName(p.id), 0o600); err != nil {
+	p.ino = 0
+	if err = p.writeHeader(p.journal); err == nil {
+		p.staging, err = d.create(stagingName(p.id), 0o600)
+	}
+	if err != nil {
 		_ = s.reg.dir.unlink(p.id)
 		return err
 	}
 	n, err := p.staging.stat()
+	if err == nil {
+		err = s.hook("upload-staged")
+	}
 	if err == nil {
 		p.ino = n.ino
 		err = p.staging.truncate(p.key.Size)
@@ -126,17 +134,21 @@ func (s *Store) makeFolder(path hufu.Path) (dirHandle, error) {
 		return noDir, err
 	}
 	for _, in := range changed {
-		up, err := s.k.openDir(s.root, in.String(), readFlags)
-		if err != nil {
-			return noDir, err
-		}
-		err = up.sync()
-		up.close()
-		if err != nil {
+		if err := s.syncFolder(in); err != nil {
 			return noDir, err
 		}
 	}
 	return s.k.openDir(s.root, path.String(), readFlags)
+}
+
+// syncFolder makes the names in the folder at path durable.
+func (s *Store) syncFolder(path hufu.Path) error {
+	d, err := s.k.openDir(s.root, path.String(), readFlags)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	return d.sync()
 }
 
 // boot is the token of the run in which the staging file's cache is good.
@@ -181,9 +193,7 @@ func (p *pending) resume() error {
 	if p.journal.lock() != nil {
 		return errElsewhere
 	}
-	// It may have been replaced or removed before we had the lock.
-	jn, err := p.journal.stat()
-	if at, aerr := s.reg.dir.stat(p.id); err != nil || aerr != nil || at.ino != jn.ino {
+	if !p.current(p.journal) {
 		return errStale
 	}
 	buf := make([]byte, journalPrefix+maxHeader)
@@ -299,10 +309,13 @@ func (p *pending) verify() error {
 	return errors.Join(errs...)
 }
 
+// newJournal is the end of the name of a journal that is to replace another.
+const newJournal = ".new"
+
 // rewrite puts a journal of this boot into the place of the old one.
 func (p *pending) rewrite() error {
 	dir := p.s.reg.dir
-	name := p.id + ".new"
+	name := p.id + newJournal
 	if err := dir.unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
@@ -351,6 +364,9 @@ func (p *pending) shut() {
 	defer p.files.Unlock()
 	if p.opened || p.staging.ok() || p.journal.ok() {
 		p.staging.close()
+		if p.journal.ok() {
+			p.journal.unlock()
+		}
 		p.journal.close()
 	}
 	p.staging, p.journal, p.opened = noFile, noFile, false
@@ -365,9 +381,19 @@ func (p *pending) forget() {
 	}
 }
 
-// discard removes an upload that nobody here has open, unless another process
-// has.
-func (p *pending) discard() {
+// current says whether the journal is the upload's still: it may have been
+// replaced or removed before we had the lock.
+func (p *pending) current(journal fileHandle) bool {
+	n, err := journal.stat()
+	if err != nil {
+		return false
+	}
+	at, err := p.s.reg.dir.stat(p.id)
+	return err == nil && at.ino == n.ino
+}
+
+// alone calls do unless another process has the upload open.
+func (p *pending) alone(do func()) {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	j, err := p.s.reg.dir.openWrite(p.id)
@@ -376,17 +402,55 @@ func (p *pending) discard() {
 		if j.lock() != nil {
 			return
 		}
+		defer j.unlock()
+		if !p.current(j) {
+			return
+		}
 	}
-	p.remove()
+	if err == nil || errors.Is(err, syscall.ENOENT) {
+		do()
+	}
 }
 
+// discard removes an upload that nobody here has open, unless another process
+// has.
+func (p *pending) discard() { p.alone(p.remove) }
+
 // remove takes staging file and journal away, in this order: a crash between
-// leaves a journal, which knows where to look.
+// leaves a journal, which knows where to look. So does one who cannot look there
+// now.
 func (p *pending) remove() {
 	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
 	if err == nil {
 		_ = d.unlink(stagingName(p.id))
 		d.close()
 	}
+	if err == nil || errors.Is(gone(err), errStale) {
+		p.unlinkJournal()
+	}
+}
+
+func (p *pending) unlinkJournal() {
+	_ = p.s.reg.dir.unlink(p.id + newJournal) // of one who was killed in rewrite
 	_ = p.s.reg.dir.unlink(p.id)
+}
+
+// settle ends an upload whose file, number ino, has its name: that is made
+// durable before the journal goes.
+func (p *pending) settle() {
+	p.alone(func() {
+		d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), readFlags)
+		if err != nil {
+			return
+		}
+		defer d.close()
+		if d.sync() != nil {
+			return // somebody else may be able to
+		}
+		name := stagingName(p.id)
+		if n, err := d.stat(name); err == nil && n.ino == p.ino {
+			_ = d.unlink(name) // where a name is taken by linking
+		}
+		p.unlinkJournal()
+	})
 }

@@ -3,6 +3,7 @@
 package disk_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -61,21 +62,35 @@ func TestHT48EveryChangeIsNoticed(t *testing.T) {
 
 func TestHT48DigestOfAChangingFile(t *testing.T) {
 	t.Parallel()
-	tr := newTree(t, server())
+	chunks, after := 0, func() {} // called when two chunks have been read
+	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		if step == "digest-chunk" {
+			if chunks++; chunks == 2 {
+				after()
+			}
+		}
+		return nil
+	}})
 	file := filepath.Join(tr.root, "f")
 	must(t, os.WriteFile(file, random(4*mib, 22), 0o600))
-	_, err := tr.Digest(path(t, "f"), func(n int64) {
-		if n == 2*mib {
-			must(t, overwrite(file, 5, []byte("changed")))
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, c := range []struct {
+		change func()
+		kind   hufu.Kind
+		code   string
+		chunks int // read until it ended
+	}{
+		{func() { must(t, overwrite(file, 5, []byte("changed"))) }, hufu.KindChanged, "file_changed", 4},
+		{func() { must(t, os.Truncate(file, 3*mib)) }, hufu.KindChanged, "file_changed", 3},
+		{cancel, hufu.KindCanceled, hufu.KindCanceled.String(), 2},
+	} {
+		chunks, after = 0, c.change
+		_, err := tr.Digest(ctx, path(t, "f"))
+		wantErr(t, err, c.kind, c.code)
+		if chunks != c.chunks {
+			t.Errorf("%v after %d chunks", err, chunks)
 		}
-	})
-	wantErr(t, err, hufu.KindChanged, "file_changed")
-	_, err = tr.Digest(path(t, "f"), func(n int64) {
-		if n == 2*mib {
-			must(t, os.Truncate(file, 3*mib))
-		}
-	})
-	wantErr(t, err, hufu.KindChanged, "file_changed")
+	}
 	if e, err := tr.Stat(path(t, "f")); err != nil || !e.Digest.IsZero() {
 		t.Error("a digest of a mixture was kept:", e, err)
 	}

@@ -1,9 +1,11 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"syscall"
+	"time"
 
 	"hufu"
 	"hufu/internal/digest"
@@ -111,7 +113,8 @@ type File struct {
 	mu    sync.RWMutex // guards h against Close: a closed number is soon another file
 	h     fileHandle
 	n     node
-	entry hufu.Entry
+	once  sync.Once
+	entry hufu.Entry // nothing before once
 }
 
 // Open opens the regular file p.
@@ -164,13 +167,7 @@ func (o *Opener) Open(s *Store, p hufu.Path) (*File, error) {
 			return nil, fail("open", p, reading, err)
 		}
 	}
-	f := &File{s: s, path: p, h: h, n: n, entry: n.entry(p.Base())}
-	if s.o.Server {
-		if r, ok := s.readRecord(h); ok {
-			r.apply(&f.entry, &n)
-		}
-	}
-	return f, nil
+	return &File{s: s, path: p, h: h, n: n}, nil
 }
 
 // openChecked opens the regular file name. It looks before it opens: a FIFO
@@ -208,8 +205,30 @@ func (s *Store) readRecord(h fileHandle) (record, bool) {
 	return r, true
 }
 
-// Entry describes the version that was opened.
-func (f *File) Entry() hufu.Entry { return f.entry }
+// Size is the size in bytes of the version that was opened.
+func (f *File) Size() int64 { return f.n.size }
+
+// Mode is its permissions on disk.
+func (f *File) Mode() uint32 { return f.n.perm }
+
+// MTime is when it was written.
+func (f *File) MTime() time.Time { return f.n.mtime.time() }
+
+// Entry describes the version that was opened. What the record says of it is
+// read by the first call, which must come before Close.
+func (f *File) Entry() hufu.Entry {
+	f.once.Do(func() {
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		f.entry = f.n.entry(f.path.Base())
+		if f.s.o.Server && f.h.ok() {
+			if r, ok := f.s.readRecord(f.h); ok {
+				r.apply(&f.entry, &f.n)
+			}
+		}
+	})
+	return f.entry
+}
 
 // ReadAt reads until b is full or the file ends; at the end it returns what
 // there is and no error. A file shorter than when it was opened has changed.
@@ -263,7 +282,7 @@ func (f *File) ReadChunk(index int64, buf []byte) (data []byte, hole bool, cv di
 // Is says whether the file, as it was opened, is the version that an entry
 // named: that very one, or what keeping its digest has made of it.
 func (f *File) Is(name string) bool {
-	if name == f.entry.Version {
+	if f.n.is(name) {
 		return true
 	}
 	v, ok := parseVersion(name)
@@ -317,17 +336,21 @@ func (f *File) Close() error {
 
 var errClosed = errors.New("used after Close")
 
-// Digest reads the whole file and returns it with its digest, which the server
-// keeps. progress, if not nil, hears how many bytes have been read. A digest
-// kept earlier that disagrees with the bytes, though size and time are the
-// same, is KindIntegrity: the disk or somebody changed them silently.
-func (s *Store) Digest(p hufu.Path, progress func(n int64)) (hufu.Entry, error) {
+// Digest reads the whole file, unless ctx ends before, and returns it with its
+// digest, which the server keeps. A digest kept earlier that disagrees with the
+// bytes, though size and time are the same, is KindIntegrity: the disk or
+// somebody changed them silently.
+func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
+	if err := canceled(ctx, "digest", p); err != nil {
+		return hufu.Entry{}, err
+	}
 	f, err := s.Open(p)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
 	defer func() { _ = f.Close() }()
-	d, err := f.digest(progress)
+	e := f.Entry()
+	d, err := f.digest(ctx)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
@@ -335,49 +358,51 @@ func (s *Store) Digest(p hufu.Path, progress func(n int64)) (hufu.Entry, error) 
 		return hufu.Entry{}, err
 	}
 	switch {
-	case f.entry.Digest == d:
-		return f.entry, nil
-	case !f.entry.Digest.IsZero():
-		return f.entry, &hufu.Error{
+	case e.Digest == d:
+		return e, nil
+	case !e.Digest.IsZero():
+		return e, &hufu.Error{
 			Op: "digest", Path: p.String(), Kind: hufu.KindIntegrity, Code: "stored_digest_differs",
-			Args: map[string]string{"stored": f.entry.Digest.String(), "computed": d.String()},
+			Args: map[string]string{"stored": e.Digest.String(), "computed": d.String()},
 		}
 	}
-	f.entry.Digest = d
+	e.Digest = d
 	if s.o.Server {
-		f.keepDigest(d)
+		e.Version = f.keepDigest(d)
 	}
-	return f.entry, nil
+	return e, nil
 }
 
-func (f *File) digest(progress func(n int64)) (hufu.Digest, error) {
+func (f *File) digest(ctx context.Context) (hufu.Digest, error) {
 	buf := f.s.chunks.Get().(*[]byte)
 	defer f.s.chunks.Put(buf)
 	if f.n.size <= hufu.ChunkSize {
 		n, err := f.ReadAt((*buf)[:f.n.size], 0)
-		if progress != nil && err == nil {
-			progress(int64(n))
-		}
 		return digest.Sum((*buf)[:n]), err
 	}
 	h := digest.New()
 	for off := int64(0); off < f.n.size; {
+		if err := canceled(ctx, "digest", f.path); err != nil {
+			return hufu.Digest{}, err
+		}
 		n, err := f.ReadAt((*buf)[:min(hufu.ChunkSize, f.n.size-off)], off)
 		if err != nil {
 			return hufu.Digest{}, err
 		}
 		_, _ = h.Write((*buf)[:n])
 		off += int64(n)
-		if progress != nil {
-			progress(off)
+		if err := f.s.hook("digest-chunk"); err != nil {
+			return hufu.Digest{}, err
 		}
 	}
 	return h.Sum(), nil
 }
 
-// keepDigest stores d with the file. It only saves the next reading, so what
-// goes wrong is told to the operator alone.
-func (f *File) keepDigest(d hufu.Digest) {
+// keepDigest stores d with the file, and returns what version that has made of
+// it. It only saves the next reading, so what goes wrong is told to the operator
+// alone.
+func (f *File) keepDigest(d hufu.Digest) string {
+	old := f.n.String()
 	r, ok := f.s.readRecord(f.h)
 	if !ok {
 		r = record{Mode: f.n.perm}
@@ -388,19 +413,19 @@ func (f *File) keepDigest(d hufu.Digest) {
 	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.size, f.n.mtime.sec, f.n.mtime.nsec
 	before, err := f.h.stat()
 	if err != nil || !f.s.moved.same(f.n.version, before.version) {
-		return
+		return old
 	}
 	if err := f.s.writeRecord(f.h, &r); err != nil {
 		f.s.log.Debug("digest not kept", "path", f.path.String(), "error", err)
-		return
+		return old
 	}
 	after, err := f.h.stat()
 	if err != nil || !after.sameBytes(before.version) {
-		return
+		return old
 	}
 	f.s.moved.note(before.version, after.version)
 	f.n.version = after.version
-	f.entry.Version = after.String()
+	return after.String()
 }
 
 func (s *Store) writeRecord(h fileHandle, r *record) error {

@@ -26,15 +26,11 @@ type registry struct {
 	loaded bool
 	dir    dirHandle           // Options.Uploads
 	byID   map[string]*pending // journals on disk and uploads begun
-	done   map[string]hufu.Path
-	order  []string // of done, oldest first
 }
 
-// remembered bounds how many finished uploads a person's tree remembers by
-// itself; on a server the file's own record does.
-const remembered = 1024
-
-// loadLocked reads the headers of all journals that belong to this tree.
+// loadLocked reads the headers of all journals that belong to this tree. Those
+// of files that have got their name are not needed any more: who gave it died
+// before he could take them away.
 func (s *Store) loadLocked() error {
 	r := &s.reg
 	if r.loaded {
@@ -50,22 +46,51 @@ func (s *Store) loadLocked() error {
 	if err != nil {
 		return fail("open uploads", hufu.Path{}, reading, err)
 	}
-	r.dir, r.byID, r.done = d, make(map[string]*pending), make(map[string]hufu.Path)
-	err = s.eachJournal(true, func(name string, h *header) {
+	r.dir, r.byID = d, make(map[string]*pending)
+	var named []*pending
+	err = s.eachJournal(func(name string, h *header) {
 		key, _ := h.key()
-		r.byID[name] = &pending{s: s, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile}
+		p := &pending{s: s, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile}
+		if s.isAt(key.Path, h.Ino) {
+			p.ino = h.Ino
+			named = append(named, p)
+			return
+		}
+		r.byID[name] = p
 	})
 	if err != nil {
 		d.close()
 		return fail("open uploads", hufu.Path{}, reading, err)
 	}
 	r.loaded = true
+	for _, p := range named {
+		p.settle()
+	}
 	return nil
 }
 
-// eachJournal reads the headers of this tree's journals, or those of others. One that cannot be
-// read is of no use to anyone and goes, its bytes with it when they are met.
-func (s *Store) eachJournal(ours bool, yield func(name string, h *header)) error {
+// Recover ends the uploads of files that had got their name when somebody was
+// killed, as every use of uploads does.
+func (s *Store) Recover() error {
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	return s.loadLocked()
+}
+
+// isAt says whether the file of this number has the name p.
+func (s *Store) isAt(p hufu.Path, ino uint64) bool {
+	d, err := s.k.openDir(s.root, p.Parent().String(), passFlags)
+	if err != nil {
+		return false
+	}
+	defer d.close()
+	n, err := d.stat(p.Base())
+	return err == nil && n.kind == hufu.File && n.ino == ino && ino != 0
+}
+
+// eachJournal reads the headers of this tree's journals. One that cannot be read
+// is of no use to anyone and goes, its bytes with it when they are met.
+func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	fresh, err := s.k.openDir(s.reg.dir, "", readFlags)
 	if err != nil {
 		return err
@@ -79,7 +104,7 @@ func (s *Store) eachJournal(ours bool, yield func(name string, h *header)) error
 		switch {
 		case errors.Is(err, errJournal):
 			s.dropTorn(name)
-		case err == nil && h.id() == name && (h.Root == s.treeName()) == ours:
+		case err == nil && h.id() == name && h.Root == s.treeName():
 			yield(name, &h)
 		}
 		return nil
@@ -211,7 +236,8 @@ func (s *Store) FindUpload(id string) (*Upload, bool) {
 	s.reg.mu.Unlock()
 	if err := p.ready(); err != nil {
 		if errors.Is(err, errStale) {
-			p.forget() // the journal stays: Committed may want it
+			p.forget()
+			p.discard()
 		}
 		p.release()
 		return nil, false
@@ -220,36 +246,19 @@ func (s *Store) FindUpload(id string) (*Upload, bool) {
 }
 
 // Committed says whether the upload has been committed to p, and to what: who
-// did not hear the answer asks again. On a server the file itself knows; a
-// person's tree knows of those of this process, and after a crash of those
-// whose journal was still there.
+// did not hear the answer asks again. The file's own record knows, so in a
+// person's tree none is. The one who committed it may have ended before its name
+// was durable.
 func (s *Store) Committed(id string, p hufu.Path) (hufu.Entry, bool) {
 	if id == "" || check("stat", p) != nil {
 		return hufu.Entry{}, false
 	}
 	e, err := s.Stat(p)
-	if err != nil || e.Kind != hufu.File {
-		return hufu.Entry{}, false
-	}
-	if s.o.Server {
-		return e, e.Upload == id
-	}
-	s.reg.mu.Lock()
-	defer s.reg.mu.Unlock()
-	if s.loadLocked() != nil {
-		return hufu.Entry{}, false
-	}
-	if at, ok := s.reg.done[id]; ok && at == p {
-		return e, true
-	}
-	h, err := s.readHeader(id)
-	v, ok := parseVersion(e.Version)
-	return e, err == nil && ok && h.Root == s.treeName() && string(h.Path) == p.String() && h.Ino == v.ino && v.ino != 0
+	return e, err == nil && e.Kind == hufu.File && e.Upload == id && s.syncFolder(p.Parent()) == nil
 }
 
 // Expire removes unfinished uploads that nobody has open and to which nothing
-// was added for so long, and says how many. Journals of other trees in the
-// same folder go by their age as well.
+// was added for so long, and says how many.
 func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	s.reg.mu.Lock()
 	if err := s.loadLocked(); err != nil {
@@ -269,8 +278,7 @@ func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	for _, p := range stale {
 		p.discard()
 	}
-	n, err := s.expireForeign(limit)
-	return len(stale) + n, err
+	return len(stale), nil
 }
 
 // Discard removes the unfinished uploads to path and to everything below it that
@@ -293,30 +301,6 @@ func (s *Store) Discard(path hufu.Path) error {
 		p.discard()
 	}
 	return nil
-}
-
-// expireForeign is Expire for the journals of other trees.
-func (s *Store) expireForeign(limit time.Time) (int, error) {
-	var stale []*pending
-	err := s.eachJournal(false, func(name string, h *header) {
-		n, err := s.reg.dir.stat(name)
-		if err != nil || !n.mtime.time().Before(limit) || h.Root == "" {
-			return
-		}
-		d, err := openRoot(h.Root)
-		if err != nil {
-			d = noDir
-		}
-		key, _ := h.key()
-		other := &Store{root: d, rootPath: h.Root, o: s.o, log: s.log}
-		other.reg.dir = s.reg.dir
-		stale = append(stale, &pending{s: other, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile})
-	})
-	for _, p := range stale {
-		p.discard()
-		p.s.root.close()
-	}
-	return len(stale), fail("expire uploads", hufu.Path{}, reading, err)
 }
 
 // uploadOpen says whether the reserved name belongs to an upload in use.
@@ -355,15 +339,4 @@ func (s *Store) sweep(d dirHandle, name string) {
 		_ = d.unlink(name)
 		s.log.Info("left-over file removed", "name", name)
 	}
-}
-
-// finished remembers a committed upload of a person's tree.
-func (r *registry) finishedLocked(id string, p hufu.Path) {
-	delete(r.byID, id)
-	if len(r.order) == remembered {
-		delete(r.done, r.order[0])
-		r.order = r.order[1:]
-	}
-	r.done[id] = p
-	r.order = append(r.order, id)
 }

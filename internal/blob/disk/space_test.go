@@ -83,7 +83,7 @@ func TestHT53HolesTakeNoSpace(t *testing.T) {
 	if at := f.NextData(71 * mib); at != chunks*mib && at != 71*mib {
 		t.Errorf("data goes on at %d", at)
 	}
-	if e, err := tr.Digest(path(t, "f"), nil); err != nil || e.Digest != digest.Sum(data) {
+	if e, err := tr.Digest(t.Context(), path(t, "f")); err != nil || e.Digest != digest.Sum(data) {
 		t.Error(err)
 	}
 	buf := make([]byte, mib)

@@ -254,6 +254,10 @@ func (f fileHandle) lock() error {
 	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
+// unlock gives the file back. Closing does as well, but not while a program that is
+// just being started has the descriptor too.
+func (f fileHandle) unlock() { _ = unix.Flock(f.fd, unix.LOCK_UN) }
+
 func (f fileHandle) seekData(off int64) (int64, error) { return unix.Seek(f.fd, off, seekData) }
 
 // freeSpace counts what an unprivileged user may still write.

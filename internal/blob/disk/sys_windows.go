@@ -246,6 +246,7 @@ func (f fileHandle) lock() error {
 		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at))
 }
 
+func (f fileHandle) unlock()                        {} // with the handle
 func (f fileHandle) seekData(int64) (int64, error)  { return 0, syscall.ENOTSUP }
 func (f fileHandle) sync() error                    { return errno(f.f.Sync()) }
 func (d dirHandle) sync() error                     { return nil } // folders cannot be synced here

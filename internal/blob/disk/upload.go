@@ -306,18 +306,23 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.En
 	if err := p.place(d, &n, cond); err != nil {
 		return hufu.Entry{}, err
 	}
-	if err := first(s.hook("commit-named"), d.sync(), s.hook("commit-durable")); err != nil {
+	if err := s.hook("commit-named"); err != nil {
+		return hufu.Entry{}, err
+	}
+	if err := first(d.sync(), s.hook("commit-durable")); err != nil {
 		return hufu.Entry{}, err
 	}
 	if n, err = p.staging.stat(); err != nil {
 		return hufu.Entry{}, err
 	}
-	e := s.putEntry(p.key.Path.Base(), &n, &m)
+	e := n.entry(p.key.Path.Base())
+	e.Digest = m.Digest
+	if s.o.Server {
+		e.Mode, e.By, e.Upload = m.Mode&0o777, m.By, m.Upload
+	}
 	p.committed = &e
 	p.end = 0
-	s.reg.mu.Lock()
-	s.reg.finishedLocked(p.id, p.key.Path)
-	s.reg.mu.Unlock()
+	p.forget()
 	_ = s.reg.dir.unlink(p.id)
 	return e, s.hook("commit-done")
 }

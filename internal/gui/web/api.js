@@ -24,8 +24,8 @@ export const onSessionOver = f => { over = f }
 
 const gone = () => new Problem({ kind: 'network', code: 'gui_gone', what: t('gui.gone'), fix: t('gui.gone.fix') })
 
-export function headers(type = 'application/json') {
-  return { 'Content-Type': type, 'X-Hufu-Key': localStorage.getItem(storage) || '', 'X-Hufu-Lang': lang() }
+export function headers(type = 'application/json', language = lang()) {
+  return { 'Content-Type': type, 'X-Hufu-Key': localStorage.getItem(storage) || '', 'X-Hufu-Lang': language }
 }
 
 async function answer(request) {
@@ -42,7 +42,7 @@ async function answer(request) {
   throw new Problem(a.error || { kind: 'internal', code: 'internal', what: r.statusText })
 }
 
-export const get = path => answer(fetch('/api/' + path, { headers: headers(), cache: 'no-store' }))
+export const get = (path, language) => answer(fetch('/api/' + path, { headers: headers(undefined, language), cache: 'no-store' }))
 export const post = (path, body = {}) => answer(fetch('/api/' + path, { method: 'POST', headers: headers(), body: JSON.stringify(body) }))
 export const postBytes = (path, blob) => answer(fetch('/api/' + path, { method: 'POST', headers: headers('application/octet-stream'), body: blob }))
 

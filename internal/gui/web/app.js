@@ -27,6 +27,7 @@ async function logout() {
   } catch (e) {
     tell(e)
   }
+  sessionStorage.removeItem('hufu-remote') // the next one may be somebody else
   set({ entered: false, link: null })
   go('login')
 }
@@ -49,7 +50,10 @@ function Top() {
       <bdi>${s.link.user}</bdi><span class="at">${s.link.address}</span></span>
       <${Button} label=${t('gui.logout')} onClick=${logout} kind="quiet" />`}
     <label class="choose"><span class="hidden">${t('gui.language')}</span>
-      <select value=${lang()} onChange=${e => setLang(e.target.value).catch(tell)}>
+      <select value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
+        e.target.value = lang()
+        tell(why)
+      })}>
         <option value="en" lang="en">English</option><option value="zh-CN" lang="zh-CN">中文</option></select></label>
     <label class="choose"><span class="hidden">${t('gui.theme')}</span>
       <select value=${s.theme} onChange=${e => setTheme(e.target.value)}>

@@ -17,23 +17,29 @@ export function collect(data) {
 
 async function walk(entries) {
   const all = []
+  const missing = []
   const path = entry => entry.fullPath.replace(/^\//, '')
   const some = async list => {
     // The files of one answer at once: asked for one by one, ten thousand take long.
     const files = list.filter(e => e.isFile)
-    const got = await Promise.all(files.map(e => new Promise((ok, no) => e.file(ok, no))))
-    files.forEach((e, i) => all.push({ path: path(e), file: got[i] }))
+    const got = await Promise.all(files.map(e => new Promise(ok => e.file(ok, () => ok(null)))))
+    files.forEach((e, i) => got[i] ? all.push({ path: path(e), file: got[i] }) : missing.push(path(e)))
     for (const folder of list.filter(e => !e.isFile)) {
       all.push({ path: path(folder) })
       const reader = folder.createReader()
       for (;;) {
-        const next = await new Promise((ok, no) => reader.readEntries(ok, no))
+        const next = await new Promise(ok => reader.readEntries(ok, () => {
+          missing.push(path(folder))
+          ok([])
+        }))
         if (next.length === 0) break
         await some(next)
       }
     }
   }
   await some(entries)
+  for (const name of missing.slice(0, 5)) notice('error', t('gui.drop.unreadable', { name }), t('gui.drop.unreadable.fix'))
+  if (missing.length > 5) notice('error', t('gui.more', { n: missing.length - 5 }))
   return all
 }
 
@@ -49,7 +55,7 @@ export async function spool(collecting, to) {
   const bytes = list.reduce((x, i) => x + (i.file?.size || 0), 0)
   const { id } = await post('spool', { to, files: list.filter(i => i.file).length, bytes })
   if (open++ === 0) addEventListener('beforeunload', stay)
-  notice('info', n('gui.spool.begin', list.length))
+  notice('info', n('gui.spool.begin', list.filter(i => i.file).length || list.length))
   try {
     const refused = []
     let parts = []

@@ -22,6 +22,17 @@ function Properties({ side, path, entry, onClose }) {
       <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} autofocus /></div></${Dialog}>`
 }
 
+// typable is a name as it can be typed: what is shown as \x0a stands for a byte
+// that nobody means to keep, and would else become those four characters.
+function typable(e) {
+  let raw = ''
+  try {
+    raw = decodeURIComponent(e.key)
+  } catch { // not UTF-8
+  }
+  return raw === e.name ? raw : e.name.replace(/\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}/g, '_')
+}
+
 // Folder chooses where to move to.
 function Folder({ pane, onYes, onClose }) {
   const there = usePane(pane.side, pane.path)
@@ -100,8 +111,9 @@ export function Files() {
     rename: () => {
       const e = pane.picked[0]
       if (pane.picked.length !== 1) return
-      setAsk(html`<${Prompt} title=${t('gui.rename.title')} label=${t('gui.rename.name')} value=${e.name} yes=${t('gui.rename.button')} onClose=${close} onYes=${async name => {
-        if (name !== e.name) await post('rename', { side: pane.side, path: join(pane.path, e.key), to: join(pane.path, encodeURIComponent(name)) })
+      const typed = typable(e)
+      setAsk(html`<${Prompt} title=${t('gui.rename.title')} label=${t('gui.rename.name')} value=${typed} yes=${t('gui.rename.button')} onClose=${close} onYes=${async name => {
+        if (name !== e.name || typed !== e.name) await post('rename', { side: pane.side, path: join(pane.path, e.key), to: join(pane.path, encodeURIComponent(name)) })
         close()
         pane.load()
       }} />`)
@@ -113,13 +125,28 @@ export function Files() {
     }} />`),
     remove: () => {
       if (pane.picked.length === 0) return
-      const keys = pane.picked.map(e => e.key)
-      setAsk(html`<${Confirm} danger title=${t('gui.remove.title')} names=${pane.picked.map(e => e.name)} yes=${t('gui.remove.button')} onClose=${close}
-        text=${n(pane.side === 'local' ? 'gui.remove.local' : 'gui.remove.remote', keys.length)} onYes=${async () => {
-          const a = await post('remove', { side: pane.side, paths: keys.map(k => join(pane.path, k)) })
-          close()
-          pane.load()
-          tellFailed(a.failed)
+      const paths = pane.picked.map(e => join(pane.path, e.key))
+      let stopped = false
+      const stop = () => {
+        stopped = true
+        close()
+      }
+      setAsk(html`<${Confirm} danger title=${t('gui.remove.title')} names=${pane.picked.map(e => e.name)} yes=${t('gui.remove.button')} onClose=${stop}
+        text=${n(pane.side === 'local' ? 'gui.remove.local' : 'gui.remove.remote', paths.length)} onYes=${async () => {
+          const failed = []
+          let asked = 0
+          try {
+            while (asked < paths.length && !stopped) { // some at a time, so that it can be stopped
+              const some = paths.slice(asked, asked + 50)
+              failed.push(...(await post('remove', { side: pane.side, paths: some })).failed)
+              asked += some.length
+            }
+          } finally {
+            pane.load()
+          }
+          if (stopped) notice('info', t('gui.remove.stopped', { done: asked - failed.length, total: paths.length }))
+          else close()
+          tellFailed(failed)
         }} />`)
     },
   })

@@ -3,7 +3,7 @@
 import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { go, useStore } from './store.js'
-import { t, time } from './text.js'
+import { lang, t, time } from './text.js'
 import { Button, html, Icon, Trouble, useBusy } from './ui.js'
 
 const Box = ({ cert, role }) => html`<div class=${'cert ' + role}><strong>${t('gui.chain.' + role)}</strong><bdi>${cert.subject}</bdi>
@@ -34,8 +34,11 @@ export function Handshake() {
   const profile = s.link?.profile || s.profile
   const [told, setTold] = useState(null)
   const { busy, problem, run } = useBusy()
-  const look = () => run(async () => setTold(await post('explain', { profile })))
-  useEffect(() => { look() }, [profile])
+  const look = () => run(async () => {
+    setTold(null)
+    setTold(await post('explain', { profile }))
+  })
+  useEffect(() => { look() }, [profile, lang()])
   const of = side => told.steps.filter(x => x.side === side)
   return html`<div class="page"><div class="transfers-head"><h1>${t('gui.handshake.title')}</h1><span class="grow"></span>
       ${!s.entered && html`<${Button} label=${t('gui.back')} onClick=${() => go('login')} />`}<${Button} icon="retry" label=${t('gui.handshake.again')} disabled=${busy} onClick=${look} /></div>

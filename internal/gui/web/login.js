@@ -46,7 +46,7 @@ export function Login() {
     setUser(p.user)
     setPlain(false)
   }
-  const known = link?.logged_in
+  const known = link?.logged_in && (!link.user || user === link.user)
   const submit = e => {
     e.preventDefault()
     run(async () => {

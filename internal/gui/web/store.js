@@ -1,7 +1,7 @@
 // What the page knows, in one place; components draw it anew when it changes.
 import { useLayoutEffect, useState } from './vendor/hooks.js'
 import { get, listen, onSessionOver, Problem } from './api.js'
-import { lang, remember, t, use } from './text.js'
+import { lang, n, remember, t, use } from './text.js'
 
 export const state = {
   ready: false,
@@ -40,10 +40,11 @@ export function useStore() {
 
 let serial = 0
 
-// notice shows a line: an error stays until it is dismissed.
-export function notice(kind, what, fix) {
+// notice shows a line: an error stays until it is dismissed, that of a transfer
+// until the screen is opened that tells it too.
+export function notice(kind, what, fix, ofJob = false) {
   const id = ++serial
-  set({ notices: [...state.notices.filter(x => x.what !== what), { id, kind, what, fix }] })
+  set({ notices: [...state.notices.filter(x => x.what !== what), { id, kind, what, fix, ofJob }] })
   if (kind !== 'error') setTimeout(() => dismiss(id), 8000)
 }
 
@@ -57,7 +58,7 @@ export function tell(e) {
 
 export function go(screen) {
   if (state.screen === screen) return
-  set({ screen, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login') })
+  set({ screen, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login' && !(x.ofJob && screen === 'transfers')) })
   history.replaceState(null, '', '/#/' + screen)
 }
 
@@ -68,9 +69,8 @@ export function setTheme(theme) {
 }
 
 export async function setLang(next) {
+  use(next, await get('texts', next))
   remember(next)
-  use(next, {})
-  use(next, await get('texts'))
   set({})
   restart()
 }
@@ -78,19 +78,26 @@ export async function setLang(next) {
 // The stream speaks the language that it began with.
 let restart = () => {}
 
+// label names a transfer by its first name.
+export const label = j => j.name ? (j.more > 0 ? n('gui.job.more', j.more, { name: j.name }) : j.name) : n('gui.job.some', j.files)
+
+let heard = false // what was over before the page began is no news
+
 const finished = s => s === 'done' || s === 'failed' || s === 'canceled'
 
 function take(update) {
   const before = new Map(state.jobs.map(j => [j.id, j.state]))
+  const news = heard
+  heard = true
   const change = { jobs: update.jobs, lost: update.lost }
   // A line that was on its way when somebody logged in says nothing of it.
   if (state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)) change.entered = false
   set(change)
   if ('entered' in change && state.screen !== 'join') go('login')
   for (const j of update.jobs) {
-    if (!before.has(j.id) || finished(before.get(j.id)) || !finished(j.state)) continue
-    if (j.state === 'done') notice('done', t('gui.job.done', { name: j.name || t('gui.job.files') }))
-    if (j.state === 'failed') notice('error', t('gui.job.failed', { name: j.name || t('gui.job.files') }), j.error?.what)
+    if (!finished(j.state) || (before.has(j.id) ? finished(before.get(j.id)) : !news)) continue
+    if (j.state === 'done') notice('done', t('gui.job.done', { name: label(j) }))
+    if (j.state === 'failed' && state.screen !== 'transfers') notice('error', t('gui.job.failed', { name: label(j) }), j.error?.what, true)
   }
 }
 

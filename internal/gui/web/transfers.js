@@ -2,7 +2,7 @@
 import { useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { reopen } from './conflict.js'
-import { tell, useStore } from './store.js'
+import { label, tell, useStore } from './store.js'
 import { duration, n, percent, rate, size, t } from './text.js'
 import { Bar, Button, Confirm, html, Icon, Trouble } from './ui.js'
 
@@ -11,9 +11,11 @@ const over = j => ['done', 'failed', 'canceled'].includes(j.state)
 
 const act = (id, what) => post('jobs/act', { id, act: what }).catch(tell)
 
-const left = j => j.rate > 0 && (j.planned || j.state === 'spooling') ? duration((j.bytes - j.bytes_done) / j.rate) : ''
-
-const label = j => j.name ? (j.more > 0 ? n('gui.job.more', j.more, { name: j.name }) : j.name) : n('gui.job.some', j.files)
+// left is told when it is worth it: a rate that has nearly died says nothing.
+function left(j) {
+  const seconds = (j.bytes - j.bytes_done) / j.rate
+  return j.rate > 0 && (j.planned || j.state === 'spooling') && seconds < 100 * 3600 ? duration(seconds) : ''
+}
 
 function Job({ job: j, ask }) {
   const [open, setOpen] = useState(false)

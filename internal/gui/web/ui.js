@@ -100,7 +100,7 @@ export function Confirm({ title, text, names = [], yes, danger = false, onYes, o
 
 export function Prompt({ title, label, value = '', yes, onYes, onClose }) {
   const [text, setText] = useState(value)
-  const { busy, problem, run } = useBusy()
+  const { busy, problem, run, setProblem } = useBusy()
   const input = useRef()
   useLayoutEffect(() => { // at once, or it would undo what somebody quick has chosen
     const dot = value.lastIndexOf('.')
@@ -109,7 +109,8 @@ export function Prompt({ title, label, value = '', yes, onYes, onClose }) {
   }, [])
   const submit = e => {
     e.preventDefault()
-    if (text) run(() => onYes(text))
+    if (text.includes('/')) setProblem({ what: t('gui.name.slash'), fix: t('gui.name.slash.fix') })
+    else if (text) run(() => onYes(text))
   }
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <form onSubmit=${submit}>

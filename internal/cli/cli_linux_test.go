@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"hufu"
+)
+
+// terminal returns both ends of a new one.
+func terminal(t *testing.T) (user, program *os.File) {
+	t.Helper()
+	user, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = user.Close() })
+	if err := unix.IoctlSetPointerInt(int(user.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(user.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return user, program
+}
+
+func echoes(t *testing.T, f *os.File) bool {
+	t.Helper()
+	s, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Lflag&unix.ECHO != 0
+}
+
+func app(in *os.File) *App {
+	return New("hufu", nil, in, new(bytes.Buffer), new(bytes.Buffer), func(string) string { return "" })
+}
+
+// TestQuestionsEnd: who is asked for something can stop the program, and then
+// sees again what is typed.
+func TestQuestionsEnd(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(context.Context, *App) (string, error){
+		"secret": func(ctx context.Context, a *App) (string, error) { return a.Secret(ctx, "Password:", "") },
+		"line":   func(ctx context.Context, a *App) (string, error) { return a.Ask(ctx, "Code:") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for after := range 10 { // before it asks, while it begins to, and while it waits
+				user, program := terminal(t)
+				ctx, stop := context.WithCancel(t.Context())
+				if after == 0 {
+					stop()
+				}
+				answered := make(chan error, 1)
+				go func() {
+					_, err := ask(ctx, app(program))
+					answered <- err
+				}()
+				time.Sleep(time.Duration(after*after) * 50 * time.Microsecond)
+				for after == 9 && name == "secret" && echoes(t, program) {
+					time.Sleep(time.Millisecond)
+				}
+				stop()
+				if err := <-answered; hufu.KindOf(err) != hufu.KindCanceled {
+					t.Error(err)
+				}
+				if !echoes(t, program) {
+					t.Errorf("after %d: what is typed is not shown any more", after)
+				}
+				_, _ = user.WriteString("\n") // lets the reader go that was left behind
+			}
+		})
+	}
+}
+
+// TestAnswers: what is typed, and the end of the input.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	user, program := terminal(t)
+	a := app(program)
+	if _, err := user.WriteString("one\n"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := a.Ask(t.Context(), "Code:"); s != "one" || err != nil {
+		t.Errorf("%q %v", s, err)
+	}
+	if _, err := user.WriteString("\x04"); err != nil { // Ctrl-D
+		t.Fatal(err)
+	}
+	if _, err := a.Ask(t.Context(), "Code:"); hufu.CodeOf(err) != "input_ended" {
+		t.Error(err)
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// TestLostOutput: what could not be written is no success, whoever ignored it.
+func TestLostOutput(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(*App) error{
+		"told":    func(a *App) error { return a.Printf("a line") },
+		"ignored": func(a *App) error { _ = a.JSON(1); return nil },
+	} {
+		var told bytes.Buffer
+		a := New("hufu", nil, nil, full{}, &told, func(string) string { return "" })
+		cmd := &cobra.Command{SilenceErrors: true, SilenceUsage: true, RunE: func(*cobra.Command, []string) error { return run(a) }}
+		if code := a.Run(cmd, nil); code != 1 || strings.Count(told.String(), "Standard output could not be written") != 1 {
+			t.Errorf("%s: %d %s", name, code, &told)
+		}
+	}
+	if err := app(nil).Printf("%v", errors.New("fine")); err != nil {
+		t.Error(err)
+	}
+}

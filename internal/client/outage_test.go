@@ -1,0 +1,76 @@
+package client
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+)
+
+// TestOutage: that the connection is lost, and that it is back, is told once by
+// all the calls that wait.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("lost")
+	var told []error
+	o := outage{notify: func(err error) { told = append(told, err) }}
+	step := func(name string, do func(), want ...error) {
+		t.Helper()
+		told = nil
+		if do(); !slices.Equal(told, want) {
+			t.Errorf("%s: told %v, want %v", name, told, want)
+		}
+	}
+	step("three calls meet it", func() { o.lost(lost, true); o.lost(lost, true); o.lost(lost, true) }, lost)
+	step("they try again", func() { o.lost(lost, false); o.lost(lost, false) })
+	step("one is answered", func() { o.over(true) }, nil)
+	step("it is lost again, for one of those who wait", func() { o.lost(lost, false) }, lost)
+	step("one gives up", func() { o.over(false) })
+	step("the last is answered", func() { o.over(true) }, nil)
+	step("another loss", func() { o.lost(lost, true) }, lost)
+	step("nobody waits any more", func() { o.over(false) })
+	step("and another", func() { o.lost(lost, true); o.over(true) }, lost, nil)
+	if o.waiting != 0 {
+		t.Errorf("%d wait", o.waiting)
+	}
+}
+
+// TestOneTryForAll: a hundred calls do not wait for a server that is not there
+// one after the other.
+func TestOneTryForAll(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	var tries atomic.Int32
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			tries.Add(1)
+			time.AfterFunc(200*time.Millisecond, func() { _ = c.Close() })
+		}
+	}()
+	r := &Remote{p: &Profile{}, codec: frame.NewCodec(), far: farFrom, o: Options{Address: ln.Addr().String(), Plaintext: true, Teach: true}}
+	var calls sync.WaitGroup
+	for range 100 {
+		calls.Go(func() {
+			if _, err := r.Connect(t.Context()); hufu.KindOf(err) != hufu.KindNetwork {
+				t.Error(err)
+			}
+		})
+	}
+	if calls.Wait(); tries.Load() > 20 {
+		t.Errorf("%d tries for 100 calls", tries.Load())
+	}
+}

@@ -1,0 +1,90 @@
+package client
+
+import (
+	"encoding/json"
+	"os"
+	"time"
+
+	"hufu/internal/frame"
+)
+
+// Over a far link the first round trips carry next to nothing: the lanes are
+// dialled when the first answer has told how far it is, are ready when the first
+// folder is known, and only then begin to open their windows, twice as much in
+// each round trip. Where the way was long and wide the last time they are dialled
+// at once, and have a round trip to spare: in it they send padding, so that their
+// windows are open when there is something to send (docs/decisions/0014).
+
+// Flow says which way the bytes of a transfer go.
+type Flow int
+
+// The directions.
+const (
+	Up Flow = iota + 1
+	Down
+)
+
+const (
+	// wideFrom is the rate, in bytes per second, from which the padding of all
+	// lanes together is done in some milliseconds.
+	wideFrom = 12_500_000
+	// telling is how many bytes a transfer must have sent to tell the rate.
+	telling = 16 << 20
+)
+
+// pastWay is what is kept of the way to the server.
+type pastWay struct {
+	RoundTrip time.Duration `json:"round_trip_ns"`
+	Rate      int64         `json:"bytes_per_second"`
+}
+
+func (w pastWay) longAndWide(far time.Duration) bool { return w.RoundTrip >= far && w.Rate >= wideFrom }
+
+func (p *Profile) pastWay() (w pastWay) {
+	data, err := os.ReadFile(p.stateFile("way.json"))
+	if err != nil || json.Unmarshal(data, &w) != nil {
+		return pastWay{}
+	}
+	return w
+}
+
+// remembers says whether this is what way.json tells of: the profile's server
+// at the profile's address.
+func (r *Remote) remembers() bool { return !r.o.Teach && r.o.Address == r.p.Address }
+
+// wasFar says whether the way was long and wide the last time.
+func (r *Remote) wasFar() bool { return r.remembers() && r.p.pastWay().longAndWide(r.far) }
+
+// Remember keeps, for the next time, what a transfer that has succeeded has shown
+// of the way to the server: it sent so many bytes over the network in that time.
+// Where somebody was asked meanwhile, or the connection was away, the way looks
+// narrower than it is, which costs the next transfer a round trip. What goes wrong
+// costs no more, and is not told.
+func (r *Remote) Remember(sent int64, took time.Duration) {
+	r.mu.Lock()
+	now, far := pastWay{RoundTrip: r.way.RTT}, r.isFar()
+	r.mu.Unlock()
+	// Until the windows are open, some round trips of a wide way's bytes, the rate
+	// tells nothing.
+	least := max(telling, int64(farLanes*wideFrom*now.RoundTrip.Seconds()))
+	if !r.remembers() || now.RoundTrip == 0 || far && sent < least {
+		return // nothing was learnt
+	}
+	now.Rate = int64(float64(sent) / max(took.Seconds(), 1e-3))
+	if now.longAndWide(r.far) == r.wasFar() {
+		return
+	}
+	if data, err := json.Marshal(now); err == nil {
+		_ = writeFile(r.p.stateFile("way.json"), append(data, '\n'))
+	}
+}
+
+// pad makes hello long, or its answer, whichever way the bytes will go.
+func pad(hello *frame.Hello, flow Flow) {
+	switch flow {
+	case Up:
+		hello.Padding = make([]byte, frame.MaxPadding)
+	case Down:
+		hello.Pad = frame.MaxPadding
+	}
+}

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Log is the server's log, a line for each event. A line is written at once; only
+// those of single transfers may be kept until flush: there are tens of
+// thousands in a second, and a system call costs as much as the line.
+type Log struct {
+	*slog.Logger
+	transfers slog.Handler
+	out       *output
+}
+
+// NewLog makes the log of a server that is written to w.
+func NewLog(w io.Writer) *Log {
+	out := &output{w: w}
+	return &Log{slog.New(slog.NewTextHandler(out, nil)), slog.NewTextHandler(keeping{out}, nil), out}
+}
+
+// about is the log of something that has these attributes.
+func (l *Log) about(attrs ...slog.Attr) *Log {
+	return &Log{slog.New(l.Handler().WithAttrs(attrs)), l.transfers.WithAttrs(attrs), l.out}
+}
+
+// transfer tells of one transfer.
+func (l *Log) transfer(ctx context.Context, attrs ...slog.Attr) {
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer", 0) // by whom it was called is not told
+	r.AddAttrs(attrs...)
+	_ = l.transfers.Handle(ctx, r) // as slog.Logger does
+}
+
+// flush writes the lines that were kept.
+func (l *Log) flush() { _, _ = l.out.Write(nil) }
+
+// output writes lines in the order in which they came.
+type output struct {
+	mu   sync.Mutex
+	w    io.Writer
+	kept []byte
+}
+
+// mostKept is how many bytes of lines are kept at most.
+const mostKept = 32 << 10
+
+func (o *output) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.kept) == 0 {
+		if len(line) == 0 {
+			return 0, nil
+		}
+		return o.w.Write(line)
+	}
+	return len(line), o.write(line)
+}
+
+// write writes what was kept and line; the caller holds mu.
+func (o *output) write(line []byte) error {
+	all := append(o.kept, line...)
+	o.kept = all[:0]
+	_, err := o.w.Write(all)
+	return err
+}
+
+// keeping is a way into the output where lines may be kept.
+type keeping struct{ *output }
+
+func (o keeping) Write(line []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.kept)+len(line) > mostKept {
+		return len(line), o.write(line)
+	}
+	o.kept = append(o.kept, line...)
+	return len(line), nil
+}
