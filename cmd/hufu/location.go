@@ -26,9 +26,6 @@ func (a *app) parseLocation(s string) (location, error) {
 	l := location{text: s, slash: strings.HasSuffix(s, "/")}
 	name, rest, ok := strings.Cut(s, ":")
 	if !ok || strings.ContainsAny(name, `/\`) || len(name) == 1 || name != "" && !client.ValidProfile(name) {
-		if s == "" {
-			return l, cli.Usage("location_empty")
-		}
 		l.local = s
 		return l, nil
 	}

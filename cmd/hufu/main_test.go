@@ -28,6 +28,11 @@ func TestHelpInBothLanguages(t *testing.T) {
 	})
 }
 
+func TestNothingEmptyIsTaken(t *testing.T) {
+	t.Parallel()
+	clitest.Empty(t, func() *cobra.Command { return newRoot(newApp("en")) })
+}
+
 func TestLocations(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -48,7 +53,6 @@ func TestLocations(t *testing.T) {
 		{in: "a/b:/c"},
 		{in: "plain"},
 		{in: "dir/", slash: true},
-		{in: "", bad: "location_empty"},
 		{in: "work:x", bad: "location_form"},
 		{in: ":x", bad: "location_form"},
 		{in: ":/../x", bad: "path_segment"},

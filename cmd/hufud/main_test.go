@@ -139,6 +139,13 @@ func TestHelpInBothLanguages(t *testing.T) {
 	})
 }
 
+func TestNothingEmptyIsTaken(t *testing.T) {
+	t.Parallel()
+	clitest.Empty(t, func() *cobra.Command {
+		return newRoot(&app{App: cli.New(program, nil, nil, io.Discard, io.Discard, func(string) string { return "" })})
+	})
+}
+
 func TestControlSocket(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

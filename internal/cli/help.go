@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,37 @@ func Between(cmd *cobra.Command, least, most int) {
 	}
 }
 
+// noneEmpty refuses an argument that is empty before judge sees any.
+func noneEmpty(judge cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if slices.Contains(args, "") {
+			return Usage("admin_argument_empty", "use", cmd.UseLine())
+		}
+		return judge(cmd, args)
+	}
+}
+
+// filled is the value of a flag that must not be empty, nor hold an empty
+// element. The shell makes such a value of a variable that is not set: a flag
+// that narrows a command would be taken as not given, and lock all devices of a
+// user in the place of one.
+type filled struct{ pflag.Value }
+
+var errEmpty = errors.New("empty value")
+
+func (v filled) Set(s string) error {
+	if s == "" {
+		return errEmpty
+	}
+	if err := v.Value.Set(s); err != nil {
+		return fmt.Errorf("set flag: %w", err)
+	}
+	if list, ok := v.Value.(pflag.SliceValue); ok && slices.Contains(list.GetSlice(), "") {
+		return errEmpty
+	}
+	return nil
+}
+
 // optional is a flag that was given without the value it may have: an argument
 // too many was meant to be that.
 func optional(cmd *cobra.Command) (found *pflag.Flag) {
@@ -101,6 +133,12 @@ func (a *App) Dress(root *cobra.Command) {
 			cmd.InitDefaultVersionFlag()
 			cmd.Flags().Lookup("version").Usage = a.Cat.T("cli.flag.version")
 		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if _, done := f.Value.(filled); !done {
+				f.Value = filled{f.Value}
+			}
+		})
+		cmd.Args = noneEmpty(cmd.Args)
 		if cmd.RunE == nil && cmd.HasSubCommands() {
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
@@ -182,6 +220,9 @@ func flagError(err error) error {
 		return Usage("admin_flag_without_value", "flag", "--"+e.GetFlag().Name)
 	}
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		if errors.Is(err, errEmpty) {
+			return Usage("admin_flag_empty", "flag", "--"+e.GetFlag().Name)
+		}
 		return Usage("admin_flag_value", "flag", "--"+e.GetFlag().Name, "value", e.GetValue())
 	}
 	return &hufu.Error{Op: "read command line", Kind: hufu.KindUsage, Err: err}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/text"
 )
@@ -68,6 +69,45 @@ func Secrets(t *testing.T, root *cobra.Command) {
 	}
 	each(root)
 	if seen < 5 {
+		t.Errorf("%d flags were looked at: the scan is broken", seen)
+	}
+}
+
+// Empty checks that every command refuses an empty value of every flag, and an
+// empty argument, before it does anything: the shell makes one of a variable
+// that is not set.
+func Empty(t *testing.T, root func() *cobra.Command) {
+	t.Helper()
+	refused := func(code string, args ...string) {
+		cmd := root()
+		cmd.SetArgs(args)
+		if err := cmd.ExecuteContext(t.Context()); hufu.CodeOf(err) != code {
+			t.Errorf("%q: %v, not %s", args, err, code)
+		}
+	}
+	seen := 0
+	var each func(*cobra.Command, []string)
+	each = func(cmd *cobra.Command, path []string) {
+		if cmd.Hidden {
+			return
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			seen++
+			refused("admin_flag_empty", slices.Concat(path, []string{"--" + f.Name + "="})...)
+			if f.NoOptDefVal == "" {
+				refused("admin_flag_empty", slices.Concat(path, []string{"--" + f.Name, ""})...)
+			}
+			if strings.HasSuffix(f.Value.Type(), "Slice") {
+				refused("admin_flag_empty", slices.Concat(path, []string{"--" + f.Name, "one,,two"})...)
+			}
+		})
+		refused("admin_argument_empty", slices.Concat(path, []string{""})...)
+		for _, sub := range cmd.Commands() {
+			each(sub, slices.Concat(path, []string{sub.Name()}))
+		}
+	}
+	each(root(), nil)
+	if seen < 20 {
 		t.Errorf("%d flags were looked at: the scan is broken", seen)
 	}
 }
