@@ -80,19 +80,15 @@ func (s *Service) InviteAs(ctx context.Context, user string, admin bool, ttl tim
 	return out, nil
 }
 
-// Invitation is the invitation that belongs to secret, if it has not expired
+// Invitation returns the invitation that belongs to secret, if it has not expired
 // and its user may come in. It may have been used: the caller decides whether
-// by the same key. remote is the address that asks; too many wrong secrets
-// from one, or from all together, and nothing is judged for a while.
+// by the same key. remote is the address that asks. The secret is looked up
+// first, so a right one is judged whatever others have tried; an address that
+// sends too many wrong ones is told to wait.
 func (s *Service) Invitation(ctx context.Context, secret, remote string) (meta.Invitation, error) {
-	const op = "look up invitation"
-	if err := s.codes.allow(op, remote); err != nil {
-		return meta.Invitation{}, err
-	}
 	v, err := s.db.Invitation(ctx, sha256.Sum256([]byte(secret)))
 	if hufu.KindOf(err) == hufu.KindNotFound {
-		s.codes.wrong(remote)
-		return meta.Invitation{}, &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "invitation_unknown"}
+		return meta.Invitation{}, s.codes.wrong("look up invitation", remote)
 	}
 	if err != nil {
 		return meta.Invitation{}, err
@@ -121,53 +117,42 @@ func CheckInvitation(ctx context.Context, q meta.Queries, v meta.Invitation, now
 }
 
 // Limits of wrong secrets. A secret is 160 random bits, so this protects the
-// log and the database, not the secret.
+// log, not the secret: there is no limit for all addresses together, which
+// would let strangers keep everybody from enrolling.
 const (
 	wrongPerRemote = 10
-	wrongInAll     = 100
 	wrongWindow    = time.Minute
 	maxRemotes     = 4096
 )
 
-// invitationLimits counts wrong secrets by remote address and in all, in
-// windows of a minute.
+// invitationLimits counts wrong secrets by remote address, in windows of a
+// minute.
 type invitationLimits struct {
 	now func() time.Time
 
 	mu      sync.Mutex // guards what follows
 	since   time.Time  // when this window began
-	all     int
 	remotes map[string]int
 }
 
-// window begins a new window if the last one is over. Called with mu held.
-func (l *invitationLimits) window() time.Duration {
+// wrong counts a wrong secret and returns the error that answers it.
+func (l *invitationLimits) wrong(op, remote string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := l.now()
 	if age := now.Sub(l.since); age < 0 || age >= wrongWindow {
-		l.since, l.all, l.remotes = now, 0, make(map[string]int)
+		l.since, l.remotes = now, make(map[string]int)
 	}
-	return wrongWindow - now.Sub(l.since)
-}
-
-func (l *invitationLimits) allow(op, remote string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	left := l.window()
-	if l.all < wrongInAll && l.remotes[remoteKey(remote)] < wrongPerRemote {
-		return nil
-	}
-	return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitation_wait", Args: map[string]string{"seconds": seconds(left)}}
-}
-
-func (l *invitationLimits) wrong(remote string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.window()
-	l.all++
 	key := remoteKey(remote)
-	if _, known := l.remotes[key]; known || len(l.remotes) < maxRemotes {
+	n, known := l.remotes[key]
+	switch {
+	case n >= wrongPerRemote:
+		left := wrongWindow - now.Sub(l.since)
+		return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitation_wait", Args: map[string]string{"seconds": seconds(left)}}
+	case known || len(l.remotes) < maxRemotes:
 		l.remotes[key]++
 	}
+	return &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "invitation_unknown"}
 }
 
 // remoteKey is what one sender can hardly have two of: an IPv4 address, or the

@@ -52,7 +52,9 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 			Secret: m.Secret, Password: m.Password, Device: m.Device, CSR: m.CSR, Remote: host,
 		})
 		if err != nil {
-			e.s.o.Log.Warn("refused", "remote", e.remote, "op", "enroll", "why", hufu.CodeOf(err))
+			if hufu.CodeOf(err) != "invitation_wait" { // the first ones from there are in the log
+				e.s.o.Log.Warn("refused", "remote", e.remote, "op", "enroll", "why", hufu.CodeOf(err))
+			}
 			return e.session.Fail(err)
 		}
 		e.s.o.Log.Info("enrolled", "remote", e.remote, "user", got.User, "device", got.Device)

@@ -189,6 +189,39 @@ func TestSmallBeforeLargeOnOneLane(t *testing.T) {
 	}
 }
 
+// TestActiveWhileSourcesAreOpened: progress is asked for while large files are being
+// opened. What fails without the lock is the race detector.
+func TestActiveWhileSourcesAreOpened(t *testing.T) {
+	t.Parallel()
+	w, src := newWorld(), newNear(t)
+	for i := range 8 {
+		src.write(fmt.Sprintf("large%d", i), noise(2*hufu.ChunkSize, byte(i)))
+	}
+	e := New(w, Options{Owner: "test"})
+	var asking sync.WaitGroup
+	over := make(chan struct{})
+	asking.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			for _, p := range e.Active() {
+				if p.Size != 2*hufu.ChunkSize {
+					t.Errorf("%s has %d bytes", p.Local, p.Size)
+				}
+			}
+			runtime.Gosched()
+		}
+	})
+	if err := e.Put(t.Context(), src.all()); err != nil {
+		t.Error(err)
+	}
+	close(over)
+	asking.Wait()
+}
+
 // TestUnreadable: a source that cannot be read is told of, the others arrive.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()

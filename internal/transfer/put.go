@@ -280,7 +280,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		return entry, 0, err
 	}
 	defer func() { _ = f.Close() }()
-	it.from = f.Entry()
+	e.found(it, f.Entry())
 	size := it.from.Size
 	if size <= largeAbove {
 		return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"}

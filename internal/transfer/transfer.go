@@ -146,7 +146,7 @@ type Engine struct {
 	answered atomic.Int64   // answers that lanes have brought
 	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
 
-	activeMu sync.Mutex
+	activeMu sync.Mutex // guards active, and the source of the items in it
 	active   map[*item]struct{}
 
 	Stats Stats
@@ -200,6 +200,13 @@ func (e *Engine) setActive(it *item, on bool) {
 	} else {
 		delete(e.active, it)
 	}
+}
+
+// found notes what a source that is under way turned out to be when it was opened.
+func (e *Engine) found(it *item, source hufu.Entry) {
+	e.activeMu.Lock()
+	defer e.activeMu.Unlock()
+	it.from = source
 }
 
 // Tell reports names that the caller could not even begin with, as some of the
