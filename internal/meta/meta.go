@@ -38,7 +38,8 @@ const busyTimeout = 10 * time.Second
 // DB is one open database. It may be used by many goroutines.
 type DB struct {
 	Queries
-	sql *sql.DB
+	sql     *sql.DB
+	writing chan struct{} // holds one while an Update of this process runs
 
 	mu    sync.Mutex // guards watch
 	watch *sql.Conn  // never writes, so its data_version counts everyone's changes
@@ -72,7 +73,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(failed("open database", err), db.Close())
 	}
-	return &DB{Queries: Queries{db}, sql: db, watch: watch}, nil
+	return &DB{Queries: Queries{db}, sql: db, writing: make(chan struct{}, 1), watch: watch}, nil
 }
 
 // dsn spells the file name as SQLite's URI. Transactions take the write lock
@@ -148,8 +149,16 @@ func (d *DB) DataVersion(ctx context.Context) (int64, error) {
 }
 
 // Update runs fn in one writing transaction, which is durable when Update
-// returns nil and without effect otherwise.
+// returns nil and without effect otherwise. The Updates of one process take
+// turns: SQLite only polls for its lock, so that on a slow disk one of many
+// waiters would find it taken until busyTimeout.
 func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
+	select {
+	case d.writing <- struct{}{}:
+		defer func() { <-d.writing }()
+	case <-ctx.Done():
+		return failed("begin transaction", ctx.Err())
+	}
 	return d.tx(ctx, nil, fn)
 }
 

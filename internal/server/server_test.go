@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -338,35 +339,90 @@ func TestHT02CutsWithinASecond(t *testing.T) {
 	}
 }
 
+// milestone is a connection that says when so many bytes have passed in either
+// direction, and lets nothing more pass before it is told to.
+type milestone struct {
+	net.Conn
+	left    *atomic.Int64
+	reached func()
+}
+
+func (c milestone) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.pass(n)
+	return n, err
+}
+
+func (c milestone) Write(p []byte) (int, error) {
+	c.pass(len(p))
+	return c.Conn.Write(p)
+}
+
+func (c milestone) pass(n int) {
+	if c.left.Add(-int64(n)) < 0 {
+		c.reached()
+	}
+}
+
 // TestGoesOnAfterTheServerWasAway stops the server in the middle of a put and
-// a get and starts it again: both end whole by themselves.
+// a get and starts it again once the client has noticed: both end whole by
+// themselves.
 func TestGoesOnAfterTheServerWasAway(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
-	r := alice.Remote(client.Options{})
 	data := bytesOf(48 << 20)
 	write(t, alice.Local("large"), data)
-	restart := func() {
-		time.Sleep(30 * time.Millisecond)
-		env.Stop()
-		time.Sleep(100 * time.Millisecond)
-		env.Start(testenv.Options{})
+	for _, way := range []struct {
+		name string
+		move func(*client.Remote) ([]transfer.Report, error)
+	}{
+		{"put", func(r *client.Remote) ([]transfer.Report, error) {
+			return put(t, r, transfer.Options{}, "/", alice.Local("large"))
+		}},
+		{"get", func(r *client.Remote) ([]transfer.Report, error) {
+			return get(t, r, transfer.Options{}, alice.Local("back"), "/large")
+		}},
+	} {
+		var left atomic.Int64
+		left.Store(16 << 20)
+		halfway, away, lost := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		reached := sync.OnceFunc(func() { close(halfway); <-away })
+		noticed := sync.OnceFunc(func() { close(lost) })
+		r := alice.Remote(client.Options{
+			Tap: func(c net.Conn) net.Conn { return milestone{c, &left, reached} },
+			Notify: func(err error) {
+				if err != nil {
+					noticed()
+				}
+			},
+		})
+		var reports []transfer.Report
+		var err error
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			reports, err = way.move(r)
+		}()
+		for _, step := range []struct {
+			what string
+			done chan struct{}
+			then func()
+		}{
+			{"is under way", halfway, func() { env.Stop(); close(away) }},
+			{"has noticed that the server is away", lost, func() { env.Start(testenv.Options{}) }},
+		} {
+			select {
+			case <-step.done:
+				step.then()
+			case <-ended:
+				t.Fatalf("%s ended before it %s: %v", way.name, step.what, err)
+			}
+		}
+		if <-ended; err != nil || len(failures(reports)) > 0 {
+			t.Fatal(way.name, err, failures(reports))
+		}
 	}
-	done := make(chan struct{})
-	go func() { defer close(done); restart() }()
-	reports, err := put(t, r, transfer.Options{}, "/", alice.Local("large"))
-	if err != nil || len(failures(reports)) > 0 {
-		t.Fatal(err, failures(reports))
-	}
-	<-done
-	done = make(chan struct{})
-	go func() { defer close(done); restart() }()
-	reports, err = get(t, r, transfer.Options{}, alice.Local("back"), "/large")
-	if err != nil || len(failures(reports)) > 0 {
-		t.Fatal(err, failures(reports))
-	}
-	<-done
 	got, err := os.ReadFile(alice.Local("back/large"))
 	if err != nil || !bytes.Equal(got, data) {
 		t.Fatalf("came back as %d bytes: %v", len(got), err)

@@ -22,6 +22,7 @@ import (
 	"hufu/internal/identity"
 	"hufu/internal/meta"
 	"hufu/internal/server"
+	"hufu/internal/testenv/port"
 )
 
 // Options change what New makes.
@@ -67,7 +68,7 @@ func (l *Log) String() string {
 // New starts a server; it stops with the test.
 func New(t testing.TB, o Options) *Env {
 	t.Helper()
-	e := &Env{T: t, Data: filepath.Join(t.TempDir(), "data"), Log: &Log{}}
+	e := &Env{T: t, Data: filepath.Join(t.TempDir(), "data"), Address: port.Keep(t), Log: &Log{}}
 	check(t, ca.Init(t.Context(), e.Data, ca.InitOptions{Names: []string{"localhost", "127.0.0.1"}, Common: true}))
 	e.Start(o)
 	return e
@@ -80,7 +81,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// Start starts the server, at its old address if it had one.
+// Start starts the server, each time at the same address.
 func (e *Env) Start(o Options) {
 	t := e.T
 	t.Helper()
@@ -103,13 +104,8 @@ func (e *Env) Start(o Options) {
 	}
 	e.Server, err = server.New(so)
 	check(t, err)
-	address := e.Address
-	if address == "" {
-		address = "127.0.0.1:0"
-	}
-	ln, err := net.Listen("tcp", address)
+	ln, err := net.Listen("tcp", e.Address)
 	check(t, err)
-	e.Address = ln.Addr().String()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = e.Server.Serve(ctx, ln, 0) })
 	wg.Go(func() { _ = e.Account.Run(ctx) })

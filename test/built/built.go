@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"hufu/internal/testenv/port"
 )
 
 // patience is how long a program gets for what it does in milliseconds.
@@ -148,7 +150,7 @@ func Run(cmd *exec.Cmd) (Result, error) {
 // Server is a hufud with its data folder.
 type Server struct {
 	Data    string
-	Address string // once it has listened
+	Address string // where it listens; the port is the test's until its end
 	LogFile string
 	bin     string
 	flags   []string
@@ -157,7 +159,11 @@ type Server struct {
 
 // NewServer makes a data folder.
 func NewServer(bin, data string, flags ...string) (*Server, error) {
-	s := &Server{Data: data, bin: bin, flags: flags, LogFile: data + ".log"}
+	address, _, err := port.Hold() // given back when the test's process ends
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Data: data, Address: address, bin: bin, flags: flags, LogFile: data + ".log"}
 	r, err := s.Admin("init", "--name", "localhost,127.0.0.1,::1", "--no-passphrase")
 	if err == nil && r.Code != 0 {
 		err = fmt.Errorf("hufud init: %s", r)
@@ -177,12 +183,9 @@ func (s *Server) Admin(args ...string) (Result, error) {
 
 var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
 
-// Start runs the server until Kill or Stop and waits until it listens: at
-// address the first time ("127.0.0.1:0" lets it choose), there again later.
-func (s *Server) Start(address string) error {
-	if s.Address != "" {
-		address = s.Address
-	}
+// Start runs the server until Kill or Stop and waits until it listens at
+// Address.
+func (s *Server) Start() error {
 	log, err := os.OpenFile(s.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -192,7 +195,7 @@ func (s *Server) Start(address string) error {
 	if err != nil {
 		return err
 	}
-	s.cmd = exec.Command(filepath.Join(s.bin, "hufud"), append([]string{"--data", s.Data, "serve", "--listen", address}, s.flags...)...)
+	s.cmd = exec.Command(filepath.Join(s.bin, "hufud"), append([]string{"--data", s.Data, "serve", "--listen", s.Address}, s.flags...)...)
 	s.cmd.Env = Environ(filepath.Dir(s.Data))
 	s.cmd.Stderr = log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

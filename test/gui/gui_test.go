@@ -34,7 +34,7 @@ func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	s, err := built.NewServer(bin, filepath.Join(t.TempDir(), "data"), flags...)
 	if err == nil {
-		err = s.Start("127.0.0.1:0")
+		err = s.Start()
 	}
 	if err != nil {
 		t.Fatal(err)

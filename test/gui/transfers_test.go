@@ -134,7 +134,7 @@ func TestServerKilledAndBack(t *testing.T) {
 	p.sees("The connection to the server is lost and is being tried again.")
 	p.until("document.querySelector('section.pane:nth-of-type(2) .trouble')")
 	slow.Rate(fast)
-	if err := w.Start(""); err != nil {
+	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
 	p.show("transfers")

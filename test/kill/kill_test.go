@@ -9,6 +9,7 @@ import (
 	"context"
 	crand "crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, size int64) *world {
 	w.server, err = built.NewServer(bin, filepath.Join(dir, "data"))
 	w.must(err)
 	t.Cleanup(func() { _ = w.server.Kill() })
-	w.must(w.server.Start("127.0.0.1:0"))
+	w.must(w.server.Start())
 	w.alice, err = w.server.Enroll(filepath.Join(dir, "alice"), "alice", "")
 	w.must(err)
 	w.served = filepath.Join(w.server.Data, "files", "users", "alice")
@@ -284,6 +285,41 @@ func (w *world) reach(args []string) *run {
 	return r
 }
 
+// killAfter kills a client after the time d and reports whether the client was
+// still running then. If it was not, its result waits in r.
+func (w *world) killAfter(r *run, d time.Duration) bool {
+	w.Helper()
+	select {
+	case end := <-r.done:
+		r.done <- end
+		return false
+	case <-time.After(d):
+	}
+	// The client can end at this very moment: then there is nothing to kill.
+	if err := r.cmd.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		w.must(err)
+	}
+	end := <-r.done
+	if end.Code == 0 {
+		r.done <- end
+		return false
+	}
+	return true
+}
+
+// ended waits until a client has ended by itself.
+func (w *world) ended(r *run) built.Result {
+	w.Helper()
+	select {
+	case end := <-r.done:
+		return end
+	case <-time.After(5 * time.Minute):
+		_ = r.cmd.Process.Kill()
+		w.Fatalf("it does not end\n%s", w.server.Log())
+		return built.Result{}
+	}
+}
+
 // killServer: the server comes back and the client goes on by itself.
 func (w *world) killServer(v way) {
 	usual := w.usual(v)
@@ -312,7 +348,7 @@ func (w *world) killServer(v way) {
 				w.must(w.server.Kill())
 				killed++
 				during++
-				w.must(w.server.Start(""))
+				w.must(w.server.Start())
 			}
 		}
 		if end.Code != 0 {
@@ -342,36 +378,30 @@ func (w *world) killClient(v way) {
 	for killed < kills {
 		name := fmt.Sprintf("client-%d", transfers)
 		var noted int64
-		for ended := false; !ended; {
+		for {
 			r := w.start(v.args(name))
-			moment := time.NewTimer(time.Duration(w.random.Float64() * float64(usual)))
-			if killed == kills {
-				moment.Reset(5 * time.Minute)
-			}
-			select {
-			case end := <-r.done:
-				if end.Code != 0 {
-					w.Fatalf("%s: %s\n%s", v.name, end, w.server.Log())
-				}
-				s, err := end.Summary()
-				w.must(err)
-				if s.Same == 1 { // it was whole before the kill; only saying so was missing
-					s.Resumed = w.size
-				}
-				if s.Sent+s.Resumed != w.size {
-					w.Errorf("%s: sent %d and resumed %d of %d bytes", v.name, s.Sent, s.Resumed, w.size)
-				}
-				if s.Resumed < (noted-1)*chunk {
-					w.Errorf("%s: %d chunks were verified, but only %d bytes were not sent again", v.name, noted, s.Resumed)
-				}
-				kept, again = kept+s.Resumed, again+s.Sent
-				ended = true
-			case <-moment.C:
-				w.must(r.cmd.Process.Kill())
-				<-r.done
+			if killed < kills && w.killAfter(r, time.Duration(w.random.Float64()*float64(usual))) {
 				killed++
 				noted = w.noted(v)
+				continue
 			}
+			end := w.ended(r)
+			if end.Code != 0 {
+				w.Fatalf("%s: %s\n%s", v.name, end, w.server.Log())
+			}
+			s, err := end.Summary()
+			w.must(err)
+			if s.Same == 1 { // it was whole before the kill; only saying so was missing
+				s.Resumed = w.size
+			}
+			if s.Sent+s.Resumed != w.size {
+				w.Errorf("%s: sent %d and resumed %d of %d bytes", v.name, s.Sent, s.Resumed, w.size)
+			}
+			if s.Resumed < (noted-1)*chunk {
+				w.Errorf("%s: %d chunks were verified, but only %d bytes were not sent again", v.name, noted, s.Resumed)
+			}
+			kept, again = kept+s.Resumed, again+s.Sent
+			break
 		}
 		transfers++
 		w.whole(v, name)

@@ -75,7 +75,7 @@ func (w *world) killTree(v way, victim string, usual time.Duration) {
 				killed++
 				if victim == "server" {
 					w.must(w.server.Kill())
-					w.must(w.server.Start(""))
+					w.must(w.server.Start())
 					continue
 				}
 				w.must(r.cmd.Process.Kill())

@@ -46,7 +46,7 @@ func newWorld(t *testing.T, dir string, rate int64) *world {
 	w.must(err)
 	w.server.LogFile = filepath.Join(t.TempDir(), "log")
 	t.Cleanup(func() { _ = w.server.Kill() })
-	w.must(w.server.Start("127.0.0.1:0"))
+	w.must(w.server.Start())
 	address := ""
 	if rate > 0 {
 		w.slow, err = built.NewSlow(w.server.Address, rate)

@@ -98,7 +98,7 @@ func TestOpenSSLIsRefused(t *testing.T) {
 		return r.Out
 	}
 	s, other := start("hall"), start("other")
-	check(s.Start("127.0.0.1:0"))
+	check(s.Start())
 	// Three certificates for one name: good, to be revoked, of another CA.
 	for name, by := range map[string]*built.Server{"good": s, "revoked": s, "foreign": other} {
 		run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-keyout", name+".key", "-out", name+".csr")

@@ -156,7 +156,7 @@ func TestOwnCertificates(t *testing.T) {
 
 			p.want(s.Admin("serve", "--listen", "127.0.0.1:0"))(2, c.refused)
 			s.Serve("--accept-common-name")
-			p.must(s.Start("127.0.0.1:0"))
+			p.must(s.Start())
 
 			alice := p.person("alice")
 			enroll := func(key, password string, more ...string) func(int, ...string) {
@@ -220,7 +220,7 @@ func TestOwnClientCertificate(t *testing.T) {
 	p.openssl("req -new -newkey rsa:1024 -nodes -keyout weak.key -out weak.csr -subj /CN=WEAK")
 	p.openssl("x509 -req -days 365 -in weak.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out weak.crt")
 	p.want(s.Admin("cert", "add", p.path("weak.crt"), "--user", "alice", "--device", "weak"))(2, "RSA 1024")
-	p.must(s.Start("127.0.0.1:0"))
+	p.must(s.Start())
 
 	alice := p.person("alice")
 	enroll := func(name string) func(int, ...string) {
@@ -234,7 +234,7 @@ func TestOwnClientCertificate(t *testing.T) {
 		t.Fatal(code)
 	}
 	s.Serve("--accept-common-name")
-	p.must(s.Start(""))
+	p.must(s.Start())
 	enroll("unknown")(6)
 	enroll("client")(0, "alice", "laptop")
 	p.exchange(alice)

@@ -68,7 +68,8 @@ func need(ts *testscript.TestScript, neg bool, args []string, least int, usage s
 }
 
 // serve starts a server whose data folder is $WORK/NAME, made if need be, and
-// sets $DATA, $ADDRESS and $PORT. A second time it has the same port.
+// sets $DATA, $ADDRESS and $PORT. A second time it has the same address. ADDRESS
+// is one to listen at instead of a port of 127.0.0.1 that the test keeps.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "serve NAME [ADDRESS]")
 	s := servers(ts)[args[0]]
@@ -78,11 +79,10 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		servers(ts)[args[0]] = s
 	}
-	address := "127.0.0.1:0"
 	if len(args) > 1 {
-		address = args[1]
+		s.Address = args[1]
 	}
-	ts.Check(s.Start(address))
+	ts.Check(s.Start())
 	ts.Setenv("DATA", s.Data)
 	ts.Setenv("ADDRESS", s.Address)
 	ts.Setenv("PORT", s.Address[strings.LastIndex(s.Address, ":")+1:])

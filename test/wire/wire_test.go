@@ -36,7 +36,7 @@ func start(t *testing.T, teach bool) (*built.Server, built.Person) {
 	}
 	s, err := built.NewServer(bin, filepath.Join(t.TempDir(), "data"), flags...)
 	if err == nil {
-		err = s.Start("127.0.0.1:0")
+		err = s.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
