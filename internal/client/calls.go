@@ -141,14 +141,14 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 		up = transfer.Upload{}
 		return r.each(ctx, c, openRequest(p, size, source), func(m frame.Message) error {
 			a, ok := m.(*frame.OpenAnswer)
-			if !ok || a.First != int64(len(up.CVs)) || a.First+int64(len(a.CVs)) > digest.Chunks(size) {
+			if !ok || up.ID != "" && up.ID != a.Upload {
 				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
 			}
 			up.ID = a.Upload
-			for _, b := range a.CVs {
-				var cv digest.CV
-				copy(cv[:], b)
-				up.CVs = append(up.CVs, cv)
+			for _, run := range a.Runs {
+				if !up.There.Add(run.First, run.CVs, digest.Chunks(size)) {
+					return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
+				}
 			}
 			return nil
 		})

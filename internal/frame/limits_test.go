@@ -65,40 +65,45 @@ func TestHT42Limits(t *testing.T) {
 		most int
 		make func(n int) Message
 	}{
-		"features":                {MaxFeatures, func(n int) Message { return features(many(n, "f")) }},
-		"feature":                 {MaxName, func(n int) Message { return features([]string{text(n)}) }},
-		"padding":                 {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Padding: fill(0, n)} }},
-		"padding wanted":          {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Pad: uint16(n)} }},
-		"padding of the answer":   {MaxPadding, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Padding = fill(0, n) }) }},
-		"features of the answer":  {MaxFeatures, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Features = many(n, "f") }) }},
-		"token":                   {MaxToken, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Token: fill(1, n)} }},
-		"token of the answer":     {MaxToken, func(n int) Message { return &LoginAnswer{Token: fill(1, n)} }},
-		"program":                 {MaxName, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Program: text(n)} }},
-		"program of the answer":   {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Program = text(n) }) }},
-		"user of the answer":      {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.User = text(n) }) }},
-		"device of the answer":    {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Device = text(n) }) }},
-		"instance":                {16, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Instance = fill(0, n) }) }},
-		"user":                    {MaxName, func(n int) Message { return &Login{User: text(n), Password: "p"} }},
-		"password":                {MaxPassword, func(n int) Message { return &Login{User: "u", Password: text(n)} }},
-		"path":                    {hufu.MaxPath, func(n int) Message { return &Stat{Path: longPath(n)} }},
-		"segment":                 {hufu.MaxSegment, func(n int) Message { return &List{Path: fill('a', n)} }},
-		"depth":                   {hufu.MaxDepth, func(n int) Message { return &Digest{Path: Path(strings.Repeat("a/", n-1) + "a")} }},
-		"path renamed to":         {hufu.MaxPath, func(n int) Message { return &Rename{From: Path("a"), To: longPath(n), Condition: always} }},
-		"path renamed from":       {hufu.MaxPath, func(n int) Message { return &Rename{From: longPath(n), To: Path("a"), Condition: always} }},
-		"path of an error":        {hufu.MaxPath, func(n int) Message { return failure(Error{Path: longPath(n)}) }},
-		"mode":                    {0o777, func(n int) Message { return &Mkdir{Mode: uint32(n)} }},
-		"mode set":                {0o777, func(n int) Message { return &SetMeta{Mode: uint32(n)} }},
-		"mode of a put":           {0o777, func(n int) Message { return &Put{Mode: uint32(n), Digest: d, Condition: always} }},
-		"mode of a commit":        {0o777, func(n int) Message { return &Commit{Upload: "u", Mode: uint32(n), Digest: d, Condition: always} }},
-		"mode of an entry":        {0o777, func(n int) Message { return file(Entry{Mode: uint32(n)}) }},
-		"digest of a put":         {32, func(n int) Message { return &Put{Digest: fill(1, n), Condition: always} }},
-		"digest of a commit":      {32, func(n int) Message { return &Commit{Upload: "u", Digest: fill(1, n), Condition: always} }},
-		"digest of an entry":      {32, func(n int) Message { return file(Entry{Digest: fill(1, n)}) }},
-		"digest of a get":         {32, func(n int) Message { return &Get{Version: "v", Digest: fill(1, n)} }},
-		"value of a range":        {32, func(n int) Message { return &Range{Upload: "u", CV: fill(1, n)} }},
-		"value read":              {32, func(n int) Message { return &ReadAnswer{CV: fill(1, n)} }},
-		"value in an open answer": {32, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, CVs: [][]byte{fill(1, n)}} }},
-		"values":                  {MaxCVs, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, CVs: many(n, d)} }},
+		"features":               {MaxFeatures, func(n int) Message { return features(many(n, "f")) }},
+		"feature":                {MaxName, func(n int) Message { return features([]string{text(n)}) }},
+		"padding":                {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Padding: fill(0, n)} }},
+		"padding wanted":         {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Pad: uint16(n)} }},
+		"padding of the answer":  {MaxPadding, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Padding = fill(0, n) }) }},
+		"features of the answer": {MaxFeatures, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Features = many(n, "f") }) }},
+		"token":                  {MaxToken, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Token: fill(1, n)} }},
+		"token of the answer":    {MaxToken, func(n int) Message { return &LoginAnswer{Token: fill(1, n)} }},
+		"program":                {MaxName, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Program: text(n)} }},
+		"program of the answer":  {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Program = text(n) }) }},
+		"user of the answer":     {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.User = text(n) }) }},
+		"device of the answer":   {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Device = text(n) }) }},
+		"instance":               {16, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Instance = fill(0, n) }) }},
+		"user":                   {MaxName, func(n int) Message { return &Login{User: text(n), Password: "p"} }},
+		"password":               {MaxPassword, func(n int) Message { return &Login{User: "u", Password: text(n)} }},
+		"path":                   {hufu.MaxPath, func(n int) Message { return &Stat{Path: longPath(n)} }},
+		"segment":                {hufu.MaxSegment, func(n int) Message { return &List{Path: fill('a', n)} }},
+		"depth":                  {hufu.MaxDepth, func(n int) Message { return &Digest{Path: Path(strings.Repeat("a/", n-1) + "a")} }},
+		"path renamed to":        {hufu.MaxPath, func(n int) Message { return &Rename{From: Path("a"), To: longPath(n), Condition: always} }},
+		"path renamed from":      {hufu.MaxPath, func(n int) Message { return &Rename{From: longPath(n), To: Path("a"), Condition: always} }},
+		"path of an error":       {hufu.MaxPath, func(n int) Message { return failure(Error{Path: longPath(n)}) }},
+		"mode":                   {0o777, func(n int) Message { return &Mkdir{Mode: uint32(n)} }},
+		"mode set":               {0o777, func(n int) Message { return &SetMeta{Mode: uint32(n)} }},
+		"mode of a put":          {0o777, func(n int) Message { return &Put{Mode: uint32(n), Digest: d, Condition: always} }},
+		"mode of a commit":       {0o777, func(n int) Message { return &Commit{Upload: "u", Mode: uint32(n), Digest: d, Condition: always} }},
+		"mode of an entry":       {0o777, func(n int) Message { return file(Entry{Mode: uint32(n)}) }},
+		"digest of a put":        {32, func(n int) Message { return &Put{Digest: fill(1, n), Condition: always} }},
+		"digest of a commit":     {32, func(n int) Message { return &Commit{Upload: "u", Digest: fill(1, n), Condition: always} }},
+		"digest of an entry":     {32, func(n int) Message { return file(Entry{Digest: fill(1, n)}) }},
+		"digest of a get":        {32, func(n int) Message { return &Get{Version: "v", Digest: fill(1, n)} }},
+		"value of a range":       {32, func(n int) Message { return &Range{Upload: "u", CV: fill(1, n)} }},
+		"value read":             {32, func(n int) Message { return &ReadAnswer{CV: fill(1, n)} }},
+		"value in an open answer": {32, func(n int) Message {
+			return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, n)}}}
+		}},
+		"values": {MaxCVs, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: alternate(n)} }},
+		"values of a run": {MaxCVs, func(n int) Message {
+			return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, 32*n)}}}
+		}},
 		"unit":                    {hufu.ChunkSize, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: uint32(n)} }},
 		"target":                  {MaxTarget, func(n int) Message { return &Link{Target: fill('t', n), Condition: always} }},
 		"target of an entry":      {MaxTarget, func(n int) Message { return file(Entry{Target: fill('t', n)}) }},
@@ -122,7 +127,7 @@ func TestHT42Limits(t *testing.T) {
 		"upload abandoned":        {MaxName, func(n int) Message { return &Abandon{Upload: text(n)} }},
 		"index of a range":        {hufu.MaxFileSize / hufu.ChunkSize, func(n int) Message { return &Range{Upload: "u", Index: int64(n), CV: d} }},
 		"index of a read":         {hufu.MaxFileSize / hufu.ChunkSize, func(n int) Message { return &Read{Version: "v", Index: int64(n)} }},
-		"first of an open answer": {hufu.MaxFileSize / hufu.ChunkSize, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, First: int64(n)} }},
+		"first of an open answer": {hufu.MaxFileSize / hufu.ChunkSize, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{int64(n), d}}} }},
 		"secret":                  {MaxName, func(n int) Message { return &Enroll{Secret: text(n), CSR: d, Password: "p", Device: "d"} }},
 		"CSR":                     {MaxCSR, func(n int) Message { return &Enroll{Secret: "s", CSR: fill(1, n), Password: "p", Device: "d"} }},
 		"CSR of a renewal":        {MaxCSR, func(n int) Message { return &Renew{CSR: fill(1, n)} }},
@@ -168,7 +173,12 @@ func TestHT42Limits(t *testing.T) {
 		"upload of one chunk":         &Open{Size: hufu.ChunkSize, Source: "s"},
 		"negative size":               file(Entry{Size: -1}),
 		"negative index":              &Read{Version: "v", Index: -1},
-		"negative first":              &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, First: -1},
+		"negative first":              &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{-1, d}}},
+		"empty run":                   &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, nil}}},
+		"half a value":                &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, 48)}}},
+		"runs out of order":           &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{1, d}, {0, d}}},
+		"runs that overlap":           &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, 64)}, {1, d}}},
+		"run over the end":            &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{hufu.MaxFileSize / hufu.ChunkSize, fill(1, 64)}}},
 		"negative space":              &SpaceAnswer{Free: -1},
 		"negative total":              &SpaceAnswer{Total: -1},
 		"kind 0 of an entry":          &StatAnswer{},
@@ -200,6 +210,15 @@ func TestHT42Limits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// alternate is runs of one chunk each, the most that take part in n values.
+func alternate(n int) []Run {
+	runs := make([]Run, n)
+	for i := range runs {
+		runs[i] = Run{1<<29 + 2*int64(i), fill(1, 32)}
+	}
+	return runs
 }
 
 // TestHT42LengthsBeforeAllocation: a header is refused by its numbers alone, at
@@ -247,7 +266,7 @@ func TestLargestMessagesFit(t *testing.T) {
 		&Commit{Upload: text(MaxName), Path: long, Digest: d, Mode: 0o777, MTime: -1 << 63, Condition: if1},
 		&Open{Path: long, Size: hufu.MaxFileSize, Source: text(MaxVersion)},
 		&Enroll{Secret: text(MaxName), CSR: fill(1, MaxCSR), Password: text(MaxPassword), Device: text(MaxName)},
-		&OpenAnswer{Upload: text(MaxName), Unit: hufu.ChunkSize, First: 1 << 29, CVs: many(MaxCVs, d)},
+		&OpenAnswer{Upload: text(MaxName), Unit: hufu.ChunkSize, Runs: alternate(MaxCVs)},
 		&EnrollAnswer{User: text(MaxName), Device: text(MaxName), Chain: many(MaxChain, fill(1, MaxCertificate))},
 		&big,
 	} {

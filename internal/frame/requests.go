@@ -148,13 +148,18 @@ type (
 		Size   int64  `cbor:"2,keyasint"`
 		Source string `cbor:"3,keyasint"` // the sender's version of the file
 	}
-	// OpenAnswer names the upload and what of it is there: runs of chunk
-	// indexes and their chaining values in the same order.
+	// OpenAnswer names the upload and what of it is there, in ascending order.
+	// Nothing is said of chunks that are missing.
 	OpenAnswer struct {
-		Upload string   `cbor:"1,keyasint"`
-		Unit   uint32   `cbor:"2,keyasint"` // bytes of a range
-		First  int64    `cbor:"3,keyasint,omitempty"`
-		CVs    [][]byte `cbor:"4,keyasint,omitempty"` // of chunks First…; empty for one that is missing
+		Upload string `cbor:"1,keyasint"`
+		Unit   uint32 `cbor:"2,keyasint"` // bytes of a range
+		Runs   []Run  `cbor:"3,keyasint,omitempty"`
+	}
+	// Run is chunks that are there one after the other: the index of the first,
+	// and their chaining values, 32 bytes each.
+	Run struct {
+		First int64  `cbor:"1,keyasint"`
+		CVs   []byte `cbor:"2,keyasint"`
 	}
 	// Range carries one chunk of an upload in its raw bytes, or says that it
 	// is all zeros.
@@ -444,11 +449,14 @@ func (m *Open) check() error {
 }
 
 func (m *OpenAnswer) check() error {
-	ok := isUpload(m.Upload) && m.Unit == hufu.ChunkSize && isIndex(m.First) && len(m.CVs) <= MaxCVs
-	for _, cv := range m.CVs {
-		ok = ok && (len(cv) == 0 || isDigest(cv))
+	ok := isUpload(m.Upload) && m.Unit == hufu.ChunkSize
+	cvs, next := int64(0), int64(0)
+	for _, r := range m.Runs {
+		n := int64(len(r.CVs) / 32)
+		ok = ok && n > 0 && len(r.CVs)%32 == 0 && r.First >= next && isIndex(r.First) && isIndex(r.First+n-1)
+		cvs, next = cvs+n, r.First+n
 	}
-	return checkIf(ok, "open answer")
+	return checkIf(ok && cvs <= MaxCVs, "open answer")
 }
 
 func (m *Range) check() error {

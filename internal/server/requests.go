@@ -308,24 +308,23 @@ func (c *conn) open(ctx context.Context, m *frame.Open) (frame.Message, error) {
 	c.drop(u.ID())
 	c.hold(u)
 	a := &frame.OpenAnswer{Upload: u.ID(), Unit: hufu.ChunkSize}
-	left := u.Have() // what follows the last one that is there need not be said
-	for i := int64(0); left > 0 && i < digest.Chunks(m.Size); i++ {
-		if len(a.CVs) == frame.MaxCVs {
+	said, next := 0, int64(-1)
+	for i, cv := range u.There() {
+		if said == frame.MaxCVs {
 			if err := c.session.Answer(a, true, nil); err != nil {
 				return nil, err
 			}
 			if ctx.Err() != nil {
 				return nil, stopping() // nobody hears it
 			}
-			a.First, a.CVs = i, nil
+			a.Runs, said, next = nil, 0, -1
 		}
-		cv, there := u.CV(i)
-		if !there {
-			a.CVs = append(a.CVs, []byte{})
-			continue
+		if i != next {
+			a.Runs = append(a.Runs, frame.Run{First: i})
 		}
-		a.CVs = append(a.CVs, cv[:])
-		left--
+		r := &a.Runs[len(a.Runs)-1]
+		r.CVs = append(r.CVs, cv[:]...)
+		said, next = said+1, i+1
 	}
 	return a, nil
 }

@@ -245,10 +245,9 @@ func (w *world) Open(ctx context.Context, p hufu.Path, size int64, source string
 			if a.path == p && a.size == size && a.source == source {
 				up = Upload{ID: id}
 				for i, cv := range a.cvs {
-					if !a.have[i] {
-						cv = digest.CV{}
+					if a.have[i] && !up.There.Add(int64(i), cv[:], int64(len(a.cvs))) {
+						panic("chunks out of order")
 					}
-					up.CVs = append(up.CVs, cv)
 				}
 				return nil
 			}

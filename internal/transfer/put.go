@@ -294,7 +294,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			return entry, 0, err
 		}
 		l := &large{
-			it: it, source: f, upload: up.ID, cvs: make([]digest.CV, chunks), known: up.CVs, chunks: chunks, left: chunks,
+			it: it, source: f, upload: up.ID, cvs: make([]digest.CV, chunks), known: up.There, chunks: chunks, left: chunks,
 			sent: make(chan struct{}), end: make(chan struct{}),
 		}
 		l.unsent.Store(chunks)
@@ -435,7 +435,7 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 		}
 		e.over(t, err)
 	}
-	if t.index < int64(len(l.known)) && l.known[t.index] == cv {
+	if l.known.has(t.index, cv) {
 		l.resumed.Add(n)
 		e.Stats.Resumed.Add(n)
 		l.chunkSent(first)

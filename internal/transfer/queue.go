@@ -41,7 +41,7 @@ type large struct {
 	it      *item
 	upload  string
 	cvs     []digest.CV // of a put's chunks, as they were first read
-	known   []digest.CV // what the far side says it has; zero where not
+	known   There       // what the far side says it has
 	chunks  int64       // in all
 	next    int64       // the first that was never handed out
 	again   []int64     // to be handed out once more

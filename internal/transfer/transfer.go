@@ -36,11 +36,10 @@ type Far interface {
 	Lanes(ctx context.Context) int
 }
 
-// Upload is an unfinished upload at the far side: its id and the chaining
-// values of the chunks that are there, a zero value for one that is not.
+// Upload is an unfinished upload at the far side, and what is there of it.
 type Upload struct {
-	ID  string
-	CVs []digest.CV
+	ID    string
+	There There
 }
 
 // Meta is what travels with a file besides its bytes.

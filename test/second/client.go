@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -167,15 +168,19 @@ func (c *Client) Open(path, source string, data []byte) (*Upload, error) {
 		if err := c.k.strict(body, &a); err != nil {
 			return err
 		}
-		if a.Unit != chunkSize || a.First != next || a.First+int64(len(a.CVs)) > u.chunks() || u.ID != "" && u.ID != a.Upload {
+		if a.Unit != chunkSize || u.ID != "" && u.ID != a.Upload {
 			return fmt.Errorf("an open answer that cannot be: %+v", a)
 		}
 		u.ID = a.Upload
-		for _, cv := range a.CVs {
-			if len(cv) != 0 {
-				u.There[next] = cv
+		for _, r := range a.Runs {
+			if r.First < next || len(r.CVs) == 0 || len(r.CVs)%32 != 0 || r.First+int64(len(r.CVs)/32) > u.chunks() {
+				return fmt.Errorf("a run that cannot be: %+v", r)
 			}
-			next++
+			next = r.First
+			for cv := range slices.Chunk(r.CVs, 32) {
+				u.There[next] = cv
+				next++
+			}
 		}
 		return nil
 	})

@@ -127,10 +127,13 @@ type (
 		Source string `cbor:"3,keyasint"`
 	}
 	opened struct {
-		Upload string   `cbor:"1,keyasint"`
-		Unit   uint     `cbor:"2,keyasint"`
-		First  int64    `cbor:"3,keyasint,omitempty"`
-		CVs    [][]byte `cbor:"4,keyasint,omitempty"`
+		Upload string `cbor:"1,keyasint"`
+		Unit   uint   `cbor:"2,keyasint"`
+		Runs   []run  `cbor:"3,keyasint,omitempty"`
+	}
+	run struct {
+		First int64  `cbor:"1,keyasint"`
+		CVs   []byte `cbor:"2,keyasint"`
 	}
 	oneRange struct {
 		Upload string `cbor:"1,keyasint"`

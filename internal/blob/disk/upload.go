@@ -97,6 +97,23 @@ func (u *Upload) CV(index int64) (digest.CV, bool) {
 	return u.p.chunks.cv(index), true
 }
 
+// There lists the chunks that are there and their chaining values, from the
+// first on.
+func (u *Upload) There() iter.Seq2[int64, digest.CV] {
+	return func(yield func(int64, digest.CV) bool) {
+		n := digest.Chunks(u.p.key.Size)
+		left := u.Have()
+		for i := int64(0); i < n && left > 0; i++ {
+			if cv, there := u.CV(i); there {
+				left--
+				if !yield(i, cv) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // CVs are the chaining values of all chunks, nil while one is missing.
 func (u *Upload) CVs() []digest.CV {
 	u.p.mu.Lock()
