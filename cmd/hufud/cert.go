@@ -73,7 +73,7 @@ func newCertList(a *app) *cobra.Command {
 			a.Cat.T("hufud.column.use"), a.Cat.T("hufud.column.not_after"), a.Cat.T("hufud.column.state"),
 		}}
 		for _, c := range certs {
-			if user != "" && c.User != user {
+			if cmd.Flags().Changed("user") && c.User != user {
 				continue
 			}
 			if a.json {
@@ -170,7 +170,7 @@ func newCertRevoke(a *app) *cobra.Command {
 		switch {
 		case len(args) > 1:
 			return cli.Usage("admin_argument_extra", "argument", args[1], "use", cmd.UseLine())
-		case (len(args) == 1) == (user != ""), device != "" && user == "":
+		case (len(args) == 1) == cmd.Flags().Changed("user"), cmd.Flags().Changed("device") && !cmd.Flags().Changed("user"):
 			return cli.Usage("admin_revoke_what")
 		}
 		return nil
@@ -179,10 +179,11 @@ func newCertRevoke(a *app) *cobra.Command {
 		ctx := cmd.Context()
 		var n, others int
 		err := a.change(ctx, func(s *site) (err error) {
+			// One that is given and empty is no device, and not all of them.
 			switch {
-			case device != "":
+			case cmd.Flags().Changed("device"):
 				n, err = s.acc.RevokeDevice(ctx, user, device, reason)
-			case user != "":
+			case cmd.Flags().Changed("user"):
 				n, err = s.acc.RevokeUser(ctx, user, reason)
 			default:
 				if err = s.acc.Revoke(ctx, args[0], reason); err == nil {
@@ -256,20 +257,40 @@ func newCertSign(a *app) *cobra.Command {
 			return err
 		}
 		defer func() { _ = s.close() }()
+		// Opened before anything is signed, and left as it is until then.
+		var to *os.File
+		_, before := os.Lstat(out)
+		if out != "" {
+			if to, err = os.OpenFile(out, os.O_WRONLY|os.O_CREATE, 0o644); err != nil { //nolint:gosec // what the user has named
+				return notWritten(out, err)
+			}
+			defer func() { _ = to.Close() }() // closed already unless something fails
+		}
 		pem, err := s.ca.Sign(cmd.Context(), request, o)
 		if err != nil {
+			if to != nil && errors.Is(before, os.ErrNotExist) {
+				_ = os.Remove(out)
+			}
 			return err
 		}
 		a.poke(cmd.Context())
 		if out == "" {
 			return a.Printf("%s", strings.TrimSuffix(string(pem), "\n"))
 		}
-		if err := os.WriteFile(out, pem, 0o644); err != nil {
-			return &hufu.Error{Op: "write certificate", Path: out, Kind: hufu.KindUnreadable, Err: err}
+		_ = to.Truncate(0) // a device or a pipe has no length
+		if _, err := to.Write(pem); err != nil {
+			return notWritten(out, err)
+		}
+		if err := to.Close(); err != nil {
+			return notWritten(out, err)
 		}
 		return nil
 	}
 	return cmd
+}
+
+func notWritten(path string, err error) error {
+	return &hufu.Error{Op: "write certificate", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 }
 
 func newCertAdd(a *app) *cobra.Command {

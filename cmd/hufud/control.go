@@ -10,10 +10,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"hufu"
+	"hufu/internal/cli"
 )
 
 // The control socket is how a command reaches the server that runs on the same
@@ -31,39 +33,71 @@ const (
 // maxSocketPath is what every system's unix socket address can hold, in bytes.
 const maxSocketPath = 100
 
-// socketPath is the address of the control socket. A path too long for a socket
-// address is taken by way of the working directory's shorter name for it.
-func socketPath(data string) string {
-	path := filepath.Join(data, controlSocket)
+// socketPath is the address of the control socket. A folder whose path is too
+// long for a socket address gets a shorter name until done is called.
+func socketPath(data string) (path string, done func(), err error) {
+	path = filepath.Join(data, controlSocket)
 	if len(path) <= maxSocketPath {
-		return path
+		return path, func() {}, nil
 	}
-	if wd, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) {
-			return rel
-		}
+	short, done, err := shortFolder(data)
+	if err != nil {
+		return "", nil, err
 	}
-	return path
+	return filepath.Join(short, controlSocket), done, nil
+}
+
+// checkSocketPath refuses a folder, which need not be there yet, that could have
+// no control socket.
+func checkSocketPath(data string) error {
+	if path := filepath.Join(data, controlSocket); len(path) > maxSocketPath && !longFolders {
+		return pathTooLong(data)
+	}
+	return nil
+}
+
+func pathTooLong(data string) error {
+	most := maxSocketPath - len(controlSocket) - 1
+	return cli.Usage("admin_data_folder_long", "data", data, "most", strconv.Itoa(most))
+}
+
+// control is the control socket of a running server.
+type control struct {
+	net.Listener
+	done func()
+}
+
+// Close also removes the socket.
+func (c control) Close() error {
+	defer c.done()
+	return c.Listener.Close()
 }
 
 // listenControl opens the control socket of a data folder. The caller holds the
 // folder's lock, so a socket that is there already is a dead server's.
 func listenControl(data string) (net.Listener, error) {
-	path := socketPath(data)
 	failed := func(err error) error {
+		path := filepath.Join(data, controlSocket)
 		return &hufu.Error{Op: "open control socket", Path: path, Kind: hufu.KindUnreadable, Code: "admin_control_socket", Err: err}
 	}
+	path, done, err := socketPath(data)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		done()
 		return nil, failed(err)
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
+		done()
 		return nil, failed(err)
 	}
+	c := control{l, done}
 	if err := os.Chmod(path, 0o600); err != nil { // the folder is 0700, so there was no gap
-		return nil, failed(errors.Join(err, l.Close()))
+		return nil, failed(errors.Join(err, c.Close()))
 	}
-	return l, nil
+	return c, nil
 }
 
 // serveControl answers on the control socket until ctx ends or l is closed.
@@ -109,7 +143,12 @@ var errNoServer = errors.New("no server runs on this data folder")
 func (a *app) askServer(ctx context.Context, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "unix", socketPath(a.data))
+	path, done, err := socketPath(a.data)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errNoServer, err)
 	}

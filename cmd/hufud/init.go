@@ -36,6 +36,9 @@ func newInit(a *app) *cobra.Command {
 		if len(names) == 0 {
 			return cli.Usage("admin_init_without_name")
 		}
+		if err := checkSocketPath(a.data); err != nil {
+			return err
+		}
 		secret, err := a.passphrase(cmd.Context(), passphrase, noPassphrase)
 		if err != nil {
 			return err

@@ -59,9 +59,6 @@ func newInvite(a *app) *cobra.Command {
 		}
 		a.poke(cmd.Context())
 		v.Secret = made.Secret
-		if err := v.Check(); err != nil {
-			return err
-		}
 		if err := a.Printf("%s", v); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -106,9 +107,28 @@ type site struct {
 
 func (s *site) close() error { return s.db.Close() }
 
+// addUser makes a user, with a password unless that is empty.
+func (s *site) addUser(ctx context.Context, name string, admin bool, password string) error {
+	if password == "" {
+		return s.acc.AddUser(ctx, name, admin)
+	}
+	if err := account.CheckPassword(password); err != nil {
+		return err // before the user is made
+	}
+	if err := s.acc.AddUser(ctx, name, admin); err != nil {
+		return err
+	}
+	return s.acc.SetPassword(ctx, name, password)
+}
+
 // open opens the accounts of the data folder, and its CA too if a command needs
 // it. Whoever only looks after people can do so while the CA is broken.
 func (a *app) open(ctx context.Context, authority bool) (*site, error) {
+	return a.openLogged(ctx, authority, nil)
+}
+
+// openLogged is open with a log, for a long run.
+func (a *app) openLogged(ctx context.Context, authority bool, log *slog.Logger) (*site, error) {
 	path := filepath.Join(a.data, ca.Database)
 	if _, err := os.Stat(path); err != nil {
 		return nil, a.noData(err)
@@ -118,8 +138,8 @@ func (a *app) open(ctx context.Context, authority bool) (*site, error) {
 		return nil, err
 	}
 	s := &site{db: db}
-	if s.acc, err = account.Open(ctx, db, account.Options{}); err == nil && authority {
-		s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{})
+	if s.acc, err = account.Open(ctx, db, account.Options{Log: log}); err == nil && authority {
+		s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{Log: log})
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

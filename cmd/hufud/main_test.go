@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -153,6 +154,13 @@ func TestControlSocket(t *testing.T) {
 	if _, err := a.askServer(t.Context(), "status"); !errors.Is(err, errNoServer) {
 		t.Errorf("without a server: %v", err)
 	}
+	if longFolders {
+		dir = filepath.Join(dir, strings.Repeat("x", 120))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		a.data = dir
+	}
 	for range 2 { // the second one finds what a dead server left
 		l, err := listenControl(dir)
 		if err != nil {
@@ -178,6 +186,58 @@ func TestControlSocket(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, controlSocket), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A data folder whose server runs is refused before anything in it changes, as
+// is an address that is taken before there is a folder.
+func TestRunRefusesBeforeItChangesAnything(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", "")
+	dir := filepath.Join(t.TempDir(), "data")
+	hufud := func(args ...string) (status int, said string) {
+		var out strings.Builder
+		status = run(append([]string{"--data", dir}, args...), nil, io.Discard, &out, func(string) string { return "" })
+		return status, out.String()
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	if status, said := hufud("run", "--open=false", "--listen", taken.Addr().String()); status != 2 {
+		t.Errorf("with a port that is taken: %d, %s", status, said)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a data folder was made: %v", err)
+	}
+	if status, said := hufud("init", "--name", "localhost", "--no-passphrase"); status != 0 {
+		t.Fatal(said)
+	}
+	a := &app{data: dir}
+	unlock, err := a.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	before, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, said := hufud("run", "--open=false", "--listen", "127.0.0.1:0"); status != 2 || !strings.Contains(said, "runs on the data folder") {
+		t.Errorf("with a server: %d, %s", status, said)
+	}
+	after, err := os.ReadDir(dir)
+	if err != nil || len(after) != len(before) {
+		t.Errorf("the data folder holds %v, not %v, %v", after, before, err)
+	}
+	s, err := a.open(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.close() }()
+	if users, err := s.acc.Users(t.Context()); err != nil || len(users) != 0 {
+		t.Errorf("users %v, %v", users, err)
 	}
 }
 

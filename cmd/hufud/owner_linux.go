@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"hufu"
 )
 
 // portOwner names the process that listens on a TCP port, as far as this user
@@ -48,3 +51,16 @@ func portOwner(port string) string {
 
 // hasDesktop: without DISPLAY there is none.
 const hasDesktop = false
+
+// longFolders: a folder has a short name by its descriptor, however long its
+// path is.
+const longFolders = true
+
+// shortFolder gives a folder a short name, until done is called.
+func shortFolder(path string) (name string, done func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", nil, &hufu.Error{Op: "open data folder", Path: path, Kind: hufu.KindUnreadable, Err: err}
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), func() { _ = f.Close() }, nil
+}

@@ -19,6 +19,7 @@ import (
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/identity"
 )
 
 // firstUser is the account that run makes.
@@ -45,7 +46,25 @@ func newRun(a *app) *cobra.Command {
 		if err := o.checkPorts(); err != nil {
 			return err // before anything is made
 		}
-		password, fresh, err := a.prepare(ctx)
+		dirs, err := client.UserDirs()
+		if err != nil {
+			return err
+		}
+		// What may refuse comes before what makes something.
+		ln, err := o.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = ln.Close() }() // closed already unless something fails
+		if err := a.makeData(ctx, dirs); err != nil {
+			return err
+		}
+		unlock, err := a.lock()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		password, fresh, err := a.prepare(ctx, dirs)
 		if err != nil {
 			return err
 		}
@@ -57,13 +76,13 @@ func newRun(a *app) *cobra.Command {
 		defer cancel(nil)
 		o.ready = func(address, teach string) {
 			go func() {
-				if err := a.welcome(ctx, welcome{address: address, teach: teach, password: password, fresh: fresh, log: o.logFile, open: open}); err != nil {
+				if err := a.welcome(ctx, dirs, welcome{address: address, teach: teach, password: password, fresh: fresh, log: o.logFile, open: open}); err != nil {
 					failed <- err
 					cancel(err)
 				}
 			}()
 		}
-		err = a.serve(ctx, o)
+		err = a.serve(ctx, ln, o)
 		select {
 		case first := <-failed:
 			return first
@@ -74,32 +93,52 @@ func newRun(a *app) *cobra.Command {
 	return cmd
 }
 
-// prepare makes the data folder and the first user, or finds them there; fresh
-// says that the password is new. It is empty if it was shown at an earlier
-// start and its file is gone.
-func (a *app) prepare(ctx context.Context) (password string, fresh bool, err error) {
-	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); errors.Is(err, os.ErrNotExist) {
-		if err := ca.Init(ctx, a.data, ca.InitOptions{Names: []string{"localhost", "127.0.0.1"}, Common: true}); err != nil {
-			return "", false, err
-		}
+// makeData makes the data folder if there is none.
+func (a *app) makeData(ctx context.Context, dirs client.Dirs) error {
+	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); !errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
+	if _, _, err := profileFor(dirs, nil); err != nil {
+		return err
+	}
+	if err := checkSocketPath(a.data); err != nil {
+		return err
+	}
+	return ca.Init(ctx, a.data, ca.InitOptions{Names: []string{"localhost", "127.0.0.1"}, Common: true})
+}
+
+// prepare makes the first user, or finds it there; fresh says that the password
+// is new. It is empty if it was shown at an earlier start and its file is gone.
+// The caller holds the data folder's lock.
+func (a *app) prepare(ctx context.Context, dirs client.Dirs) (password string, fresh bool, err error) {
 	path := filepath.Join(a.data, passwordFile)
 	if data, err := os.ReadFile(path); err == nil {
-		return strings.TrimSpace(string(data)), false, nil
+		password = strings.TrimSpace(string(data))
 	}
-	s, err := a.open(ctx, false)
+	s, err := a.open(ctx, true)
 	if err != nil {
 		return "", false, err
 	}
 	defer func() { _ = s.close() }()
+	_, enrolled, err := profileFor(dirs, s.ca.Root())
+	if err != nil {
+		return "", false, err
+	}
 	users, err := s.acc.Users(ctx)
 	if err != nil {
 		return "", false, err
 	}
 	for _, u := range users {
-		if u.Name == firstUser {
-			return "", false, nil
+		if u.Name != firstUser {
+			continue
 		}
+		if password == "" && !enrolled {
+			return "", false, cli.Usage("run_password_lost", "file", path, "user", firstUser)
+		}
+		return password, false, nil
+	}
+	if password != "" { // from an earlier start that ended before the user was made
+		return password, true, s.addUser(ctx, firstUser, true, password)
 	}
 	// On disk before it is set: a crash in between leaves a password that is
 	// known, not one that nobody knows.
@@ -107,10 +146,29 @@ func (a *app) prepare(ctx context.Context) (password string, fresh bool, err err
 	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil { //nolint:gosec // in the data folder that whoever runs this has named
 		return "", false, &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
 	}
-	if err := s.acc.AddUser(ctx, firstUser, true); err != nil {
-		return "", false, err
+	return password, true, s.addUser(ctx, firstUser, true, password)
+}
+
+// profileFor is the profile in which this machine is enrolled at the server with
+// this root; else the first one that is free.
+func profileFor(dirs client.Dirs, root *identity.Certificate) (name string, enrolled bool, err error) {
+	free := ""
+	for _, name := range []string{client.DefaultProfile, "local", "local2", "local3"} {
+		p, err := client.LoadProfile(dirs, name)
+		if err != nil {
+			if free == "" && hufu.CodeOf(err) == "not_enrolled" {
+				free = name
+			}
+			continue
+		}
+		if roots, err := p.Roots(); root != nil && err == nil && len(roots) == 1 && roots[0].Equal(root) {
+			return name, true, nil
+		}
 	}
-	return password, true, s.acc.SetPassword(ctx, firstUser, password)
+	if free == "" {
+		return "", false, client.ProfileExists(dirs, client.DefaultProfile)
+	}
+	return free, false, nil
 }
 
 // welcome is what run tells whoever has started it.
@@ -123,11 +181,7 @@ type welcome struct {
 }
 
 // welcome enrolls this machine once the server listens, and says what to try.
-func (a *app) welcome(ctx context.Context, w welcome) error {
-	dirs, err := client.UserDirs()
-	if err != nil {
-		return err
-	}
+func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
 	name, err := a.enrollHere(ctx, dirs, w.address, w.password)
 	if err != nil {
 		return err
@@ -176,21 +230,16 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 		return "", err
 	}
 	defer func() { _ = s.close() }()
-	free := ""
-	for _, name := range []string{client.DefaultProfile, "local", "local2", "local3"} {
+	name, enrolled, err := profileFor(dirs, s.ca.Root())
+	if err != nil {
+		return "", err
+	}
+	if enrolled {
 		p, err := client.LoadProfile(dirs, name)
 		if err != nil {
-			if free == "" {
-				free = name
-			}
-			continue
+			return "", err
 		}
-		if roots, err := p.Roots(); err == nil && len(roots) == 1 && roots[0].Equal(s.ca.Root()) {
-			return name, p.MoveTo(address)
-		}
-	}
-	if free == "" {
-		return "", client.ProfileExists(dirs, client.DefaultProfile)
+		return name, p.MoveTo(address)
 	}
 	v, err := a.invitationTo(s.ca, address)
 	if err != nil {
@@ -202,11 +251,8 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 	}
 	a.poke(ctx)
 	v.Secret = made.Secret
-	if password == "" {
-		return "", cli.Usage("run_password_lost", "file", filepath.Join(a.data, passwordFile), "user", firstUser)
-	}
-	_, err = client.Enroll(ctx, dirs, free, v, password)
-	return free, err
+	_, err = client.Enroll(ctx, dirs, name, v, password)
+	return name, err
 }
 
 // beside is how the user calls a program that lies beside this one.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"hufu"
-	"hufu/internal/account"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/files"
@@ -61,7 +59,19 @@ func newServe(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufud.serve.flag.common_name"))
 	a.teachFlag(cmd, &o.teach, 0)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		err := a.serve(cmd.Context(), o)
+		if err := o.checkPorts(); err != nil {
+			return err
+		}
+		unlock, err := a.lock()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		ln, err := o.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		err = a.serve(cmd.Context(), ln, o)
 		if err == nil && cmd.Context().Err() != nil {
 			return nil // stopped as asked, everything closed
 		}
@@ -97,49 +107,47 @@ func (o serving) checkPorts() error {
 	return nil
 }
 
-// serve runs the server until ctx ends.
-func (a *app) serve(ctx context.Context, o serving) (err error) {
-	if err := o.checkPorts(); err != nil {
-		return err
-	}
+// lock takes the lock of the data folder, which one server holds.
+func (a *app) lock() (unlock func(), err error) {
 	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); err != nil {
-		return a.noData(err)
+		return nil, a.noData(err)
 	}
 	lock := flock.New(filepath.Join(a.data, lockFile), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if errors.Is(err, os.ErrPermission) {
-		return a.noData(err)
+		return nil, a.noData(err)
 	}
 	if err != nil {
-		return &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
+		return nil, &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
 	}
 	if !locked {
-		return cli.Usage("serve_running", "data", a.data)
+		return nil, cli.Usage("serve_running", "data", a.data)
 	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	return func() { _ = lock.Unlock() }, nil // what holds it ends in any case
+}
 
+// serve runs the server on ln, which it closes, until ctx ends. The caller holds
+// the data folder's lock.
+func (a *app) serve(ctx context.Context, ln net.Listener, o serving) (err error) {
+	defer func() { _ = ln.Close() }() // closed already unless something fails
 	log, closeLog, err := a.logger(o.logFile)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
 
-	s, err := a.open(ctx, true)
+	s, err := a.openLogged(ctx, true, log.Logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	acc, authority, err := s.withLog(ctx, a.data, log.Logger)
-	if err != nil {
-		return err
-	}
 	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), log.Logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fs.Close()) }()
 
-	so := server.Options{Account: acc, Authority: authority, Files: fs, Log: log, CommonName: o.commonName}
+	so := server.Options{Account: s.acc, Authority: s.ca, Files: fs, Log: log, CommonName: o.commonName}
 	teachAddress := ""
 	if o.teach != 0 {
 		t, err := server.OpenTeach(filepath.Join(a.data, teachFolder), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.teach)), log.Logger)
@@ -153,25 +161,21 @@ func (a *app) serve(ctx context.Context, o serving) (err error) {
 	if err != nil {
 		return err
 	}
-	ln, err := o.open(ctx)
+	control, err := listenControl(a.data)
 	if err != nil {
 		return err
 	}
 	address := ln.Addr().String()
 	if err := os.WriteFile(filepath.Join(a.data, listenFile), []byte(address+"\n"), 0o600); err != nil {
-		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, ln.Close())
-	}
-	control, err := listenControl(a.data)
-	if err != nil {
-		return errors.Join(err, ln.Close())
+		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, control.Close())
 	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	wg.Go(func() { serveControl(ctx, control, acc.Reload, func() any { return srv.Status() }) })
+	wg.Go(func() { serveControl(ctx, control, s.acc.Reload, func() any { return srv.Status() }) })
 	wg.Go(func() {
-		if err := acc.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := s.acc.Run(ctx); err != nil && ctx.Err() == nil {
 			cancel(err)
 		}
 	})
@@ -193,16 +197,6 @@ func (a *app) serve(ctx context.Context, o serving) (err error) {
 		return cause
 	}
 	return err
-}
-
-// withLog opens account and authority again for a long run, with the log.
-func (s *site) withLog(ctx context.Context, data string, log *slog.Logger) (*account.Service, *ca.Authority, error) {
-	acc, err := account.Open(ctx, s.db, account.Options{Log: log})
-	if err != nil {
-		return nil, nil, err
-	}
-	authority, err := ca.Open(ctx, data, s.db, acc, ca.Options{Log: log})
-	return acc, authority, err
 }
 
 // open listens where the server is to be reached.

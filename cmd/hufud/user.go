@@ -30,12 +30,7 @@ func newUserAdd(a *app) *cobra.Command {
 				return err
 			}
 		}
-		err := a.change(cmd.Context(), func(s *site) error {
-			if err := s.acc.AddUser(cmd.Context(), args[0], admin); err != nil || pw == "" {
-				return err
-			}
-			return s.acc.SetPassword(cmd.Context(), args[0], pw)
-		})
+		err := a.change(cmd.Context(), func(s *site) error { return s.addUser(cmd.Context(), args[0], admin, pw) })
 		if err != nil {
 			return err
 		}
@@ -147,12 +142,13 @@ func newUserLock(a *app, lock bool) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, user := cmd.Context(), args[0]
 		err := a.change(ctx, func(s *site) error {
-			switch {
-			case lock && device != "":
+			// One that is given and empty is no device, and not all of them.
+			switch narrow := cmd.Flags().Changed("device"); {
+			case lock && narrow:
 				return s.acc.LockDevice(ctx, user, device)
 			case lock:
 				return s.acc.LockUser(ctx, user)
-			case device != "":
+			case narrow:
 				return s.acc.UnlockDevice(ctx, user, device)
 			default:
 				return s.acc.UnlockUser(ctx, user)

@@ -386,8 +386,12 @@ func TestCertificatesTellTheirState(t *testing.T) {
 	}
 	w.code(w.Revoke(ctx, "nosuch", ""), "serial_unknown")
 	w.code(w.Revoke(ctx, "bob1", "\x1b[2J"), "reason_unprintable")
-	_, err = w.RevokeDevice(ctx, "bob", "laptop", "")
-	w.code(err, "device_unknown")
+	for _, name := range []string{"laptop", ""} { // none is not all
+		_, err = w.RevokeDevice(ctx, "bob", name, "")
+		w.code(err, "device_unknown")
+		w.code(w.LockDevice(ctx, "bob", name), "device_unknown")
+		w.code(w.UnlockDevice(ctx, "bob", name), "device_unknown")
+	}
 	_, err = w.RevokeUser(ctx, "carol", "")
 	w.code(err, "user_unknown")
 	if n, err := w.RevokeUser(ctx, "bob", ""); err != nil || n != 2 {

@@ -19,10 +19,11 @@ type fileState struct {
 }
 
 // ServerCertificate is the server's certificate with the issuing CA behind it.
-// It is asked at each handshake: files that were replaced are read again, and
-// one of ours is renewed at two thirds of its life; one that the operator has
-// made himself is used as it is. What goes wrong then is
-// logged, and the certificate we have goes on as long as it is valid.
+// It is asked at each handshake: files that were replaced are read again. One of
+// ours is renewed at two thirds of its life, and made anew if it is not valid
+// yet, because the clock was ahead when it was made; the operator's own is used
+// as it is. What goes wrong then is logged, and the certificate we have goes on
+// as long as it is valid.
 func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -41,7 +42,11 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	if !a.ours {
 		a.warnOfEnd(leaf, now)
 	}
-	if a.ours && now.After(due) && (now.Sub(a.failed) >= retryAfter || now.Before(a.failed)) {
+	early := now.Before(leaf.NotBefore)
+	if a.ours && (early || now.After(due)) && (now.Sub(a.failed) >= retryAfter || now.Before(a.failed)) {
+		if early {
+			a.log.Warn("server certificate is not valid yet, was the clock ahead? making a new one", "not_before", leaf.NotBefore)
+		}
 		if err := a.renewServer(); err != nil {
 			a.failed = now
 			a.log.Warn("server certificate was not renewed", "error", err)

@@ -1,13 +1,16 @@
 package ca
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +56,37 @@ func TestServerCertificateRenewsItself(t *testing.T) {
 	w.must(err)
 	if w.clock.now().After(fourth.Leaf.NotAfter) {
 		t.Error("an expired certificate is presented")
+	}
+}
+
+// A certificate that was made while the clock was ahead is made anew, while the
+// server runs and at its start.
+func TestServerCertificateFromTheFuture(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.clock.add(40 * 24 * time.Hour)
+	future, err := w.ServerCertificate()
+	w.must(err)
+	w.clock.add(-40 * 24 * time.Hour)
+	good := func(a *Authority) {
+		t.Helper()
+		c, err := a.ServerCertificate()
+		w.must(err)
+		if now := w.clock.now(); now.Before(c.Leaf.NotBefore) || now.After(c.Leaf.NotAfter) {
+			t.Errorf("at %v the certificate from %v to %v is presented", now, c.Leaf.NotBefore, c.Leaf.NotAfter)
+		}
+		if !slices.Equal(c.Leaf.DNSNames, future.Leaf.DNSNames) || len(c.Leaf.IPAddresses) != len(future.Leaf.IPAddresses) {
+			t.Errorf("the names are now %v", c.Leaf.DNSNames)
+		}
+	}
+	good(w.Authority)
+	w.must(os.WriteFile(filepath.Join(w.dir, serverCert), identity.MarshalCerts(future.Leaf, w.Issuing()), 0o644))
+	var said bytes.Buffer
+	again, err := Open(t.Context(), w.dir, w.db, w.acc, Options{Now: w.clock.now, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	w.must(err)
+	good(again)
+	if !strings.Contains(said.String(), "level=WARN") {
+		t.Errorf("the log says %q", said.String())
 	}
 }
 
