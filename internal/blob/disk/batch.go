@@ -34,6 +34,8 @@ type Batch struct {
 	last  int            // the folder used last, -1 if none
 	open  int            // descriptors held by dirs
 	bytes int64
+	made  []madeFolder
+	since int64 // failures of the syncer before anything was staged
 	enc   []byte
 	res   []Result
 }
@@ -60,6 +62,8 @@ type slot struct {
 	meta      Meta
 	cond      hufu.Condition
 	node      node
+	done      placed // a name was taken, and is not known to be durable
+	named     bool
 	target    string // of a link
 	res       Result
 }
@@ -73,6 +77,12 @@ type batchDir struct {
 	dev   uint64
 	noTmp bool // O_TMPFILE does not work here
 	dirty bool // a name in it is new or gone
+}
+
+// madeFolder is a folder that the batch has made, in dirs[in].
+type madeFolder struct {
+	in   int
+	name string
 }
 
 // maxFolders bounds the folders that a batch holds open.
@@ -90,6 +100,9 @@ func (b *Batch) Len() int { return len(b.slots) }
 func (b *Batch) Bytes() int64 { return b.bytes }
 
 func (b *Batch) add(sl slot) int {
+	if len(b.slots) == 0 {
+		b.since = b.s.sync.failures()
+	}
 	b.slots = append(b.slots, sl)
 	return len(b.slots) - 1
 }
@@ -161,8 +174,9 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 		}
 		dir.noTmp = true
 	}
-	sl.name = stagingName(newID())
+	sl.name = b.s.staged.add()
 	if sl.tmp, err = d.create(sl.name, mode); err != nil {
+		b.s.staged.remove(sl.name)
 		sl.name = ""
 		return err
 	}
@@ -231,6 +245,7 @@ func (b *Batch) drop(sl *slot) {
 		if d, err := b.handle(sl.dir); err == nil {
 			_ = d.unlink(sl.name)
 		}
+		b.s.staged.remove(sl.name)
 		sl.name = ""
 	}
 }
@@ -314,6 +329,9 @@ func (b *Batch) makeDir(path hufu.Path, by string) error {
 		return err
 	}
 	b.dirs[up].dirty = true
+	if err == nil {
+		b.made = append(b.made, madeFolder{up, path.Base()})
+	}
 	if err == nil && b.s.o.Server {
 		return b.recordFolder(d, path.Base(), &Meta{By: by})
 	}
@@ -358,6 +376,9 @@ func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
 		return Result{}, err
 	}
 	b.dirs[up].dirty = true // also for one that another made and nobody synced
+	if created {
+		b.made = append(b.made, madeFolder{up, p.Base()})
+	}
 	if created && b.s.o.Server {
 		if err := b.recordFolder(d, p.Base(), m); err != nil {
 			return Result{}, err
@@ -456,6 +477,6 @@ func (b *Batch) reset() {
 		b.shut(&b.dirs[i])
 	}
 	clear(b.slots)
-	b.slots, b.dirs, b.last, b.bytes = b.slots[:0], b.dirs[:0], -1, 0
+	b.slots, b.dirs, b.made, b.last, b.bytes = b.slots[:0], b.dirs[:0], b.made[:0], -1, 0
 	clear(b.index)
 }

@@ -35,16 +35,56 @@ func (b *Batch) Commit(ctx context.Context) []Result {
 	for i := range b.slots {
 		b.perform(ctx, &b.slots[i], t)
 	}
-	if err := b.s.hook("batch-named"); err != nil {
-		b.failNamed(err)
-		return b.results()
+	err := b.s.hook("batch-named")
+	if err == nil {
+		if err = b.syncNames(t); err != nil {
+			b.takeBack()
+		} else {
+			b.ended()
+			err = b.s.hook("batch-durable")
+		}
 	}
-	if err := b.syncNames(t); err != nil {
-		b.failNamed(err)
-	} else if err := b.s.hook("batch-durable"); err != nil {
+	if err != nil {
 		b.failNamed(err)
 	}
+	b.ended()
 	return b.results()
+}
+
+// takeBack undoes what took a name that could not be made durable: a second
+// fsync would say that all is well, and whoever finds the name would believe it.
+func (b *Batch) takeBack() {
+	for i := range b.slots {
+		sl := &b.slots[i]
+		if !sl.named {
+			continue
+		}
+		sl.named = false
+		d, err := b.handle(sl.dir)
+		if err != nil {
+			continue // the folder was moved away, with all that is in it
+		}
+		b.s.takenBack(d, sl.path.Base(), &sl.node, sl.done)
+	}
+	for _, m := range slices.Backward(b.made) {
+		if d, err := b.handle(m.in); err == nil {
+			_ = d.rmdir(m.name) // unless others have put something there
+		}
+	}
+}
+
+// ended removes what was replaced.
+func (b *Batch) ended() {
+	for i := range b.slots {
+		sl := &b.slots[i]
+		if !sl.named || sl.done.old == "" {
+			continue
+		}
+		if d, err := b.handle(sl.dir); err == nil {
+			b.s.ended(d, sl.done)
+		}
+		sl.done.old = ""
+	}
 }
 
 func (b *Batch) results() []Result {
@@ -102,7 +142,7 @@ func (b *Batch) syncData(whole bool) {
 		}
 	}
 	if wait {
-		if err := b.s.sync.everything(); err != nil {
+		if err := b.s.sync.everything(b.since); err != nil {
 			for i := range b.slots {
 				if b.slots[i].kind == slotPut {
 					b.giveUp(&b.slots[i], err)
@@ -117,7 +157,7 @@ func (b *Batch) syncData(whole bool) {
 			dirs[i], _ = b.handle(sl.dir)
 		}
 	}
-	for i, err := range b.s.sync.parallel(len(alone), func(i int) error { return alone[i].sync(dirs[i]) }) {
+	for i, err := range b.s.sync.parallel(len(alone), func(i int) error { return b.s.syncSlot(alone[i], dirs[i]) }) {
 		if err != nil {
 			b.giveUp(alone[i], err)
 		}
@@ -131,16 +171,16 @@ func (b *Batch) syncData(whole bool) {
 	}
 }
 
-func (sl *slot) sync(d dirHandle) error {
+func (s *Store) syncSlot(sl *slot, d dirHandle) error {
 	if sl.name == "" {
-		return sl.tmp.sync()
+		return s.syncFile(sl.tmp)
 	}
 	f, err := d.openPlain(sl.name)
 	if err != nil {
 		return err
 	}
 	defer f.close()
-	return f.sync()
+	return s.syncFile(f)
 }
 
 // name gives a staged file or link its final name.
@@ -148,15 +188,16 @@ func (b *Batch) name(sl *slot) {
 	if sl.kind != slotPut && sl.kind != slotLink {
 		return
 	}
-	created, err := b.place(sl)
+	done, err := b.place(sl)
 	if err == nil {
+		sl.done, sl.named = done, true
 		err = b.s.hook("batch-name")
 	}
 	if err != nil {
 		b.giveUp(sl, err)
 		return
 	}
-	sl.res = Result{Created: created}
+	sl.res = Result{Created: done.created}
 	if sl.kind == slotPut && b.s.o.Server {
 		sl.res.Version = b.version(sl)
 	}
@@ -164,41 +205,46 @@ func (b *Batch) name(sl *slot) {
 	sl.kind = slotDone
 }
 
-func (b *Batch) place(sl *slot) (bool, error) {
+func (b *Batch) place(sl *slot) (placed, error) {
 	d, err := b.handle(sl.dir)
 	if err != nil {
-		return false, err
+		return placed{}, err
 	}
 	b.dirs[sl.dir].dirty = true
 	src := source{tmp: sl.tmp, dir: d, name: sl.name}
 	if sl.kind == slotLink {
 		if sl.cond.Kind == hufu.IfAbsent { // takes the name only if it is free
-			err := d.symlink(sl.target, sl.path.Base())
+			err := b.makeLink(d, sl.path.Base(), sl)
 			if errors.Is(err, syscall.EEXIST) {
-				return false, b.s.occupied("make link", sl.path, d)
+				return placed{}, b.s.occupied("make link", sl.path, d)
 			}
-			if err == nil && !sl.meta.MTime.IsZero() {
-				err = d.touchNamed(sl.path.Base(), toStamp(sl.meta.MTime))
-			}
-			return err == nil, err
+			return placed{created: err == nil}, err
 		}
-		sl.name = stagingName(newID())
+		sl.name = b.s.staged.add()
 		src.name = sl.name
-		if err := d.symlink(sl.target, sl.name); err != nil {
-			sl.name = ""
-			return false, err
-		}
-		if !sl.meta.MTime.IsZero() {
-			if err := d.touchNamed(sl.name, toStamp(sl.meta.MTime)); err != nil {
-				return false, err
-			}
+		if err := b.makeLink(d, sl.name, sl); err != nil {
+			return placed{}, err
 		}
 	}
-	created, err := b.s.place("put", sl.path, src, d, sl.cond)
+	done, err := b.s.place("put", sl.path, src, d, sl.cond)
 	if err == nil {
+		if sl.name != "" && done.old == "" {
+			b.s.staged.remove(sl.name)
+		}
 		sl.name = ""
 	}
-	return created, err
+	return done, err
+}
+
+func (b *Batch) makeLink(d dirHandle, name string, sl *slot) error {
+	err := d.symlink(sl.target, name)
+	if err == nil && !sl.meta.MTime.IsZero() {
+		err = d.touchNamed(name, toStamp(sl.meta.MTime))
+	}
+	if err == nil {
+		sl.node, err = d.stat(name)
+	}
+	return err
 }
 
 // version names what was put, "" where its name has gone already. Naming has
@@ -238,7 +284,7 @@ func (b *Batch) syncNames(t *touched) error {
 		}
 	}
 	if wait {
-		if err := b.s.sync.everything(); err != nil {
+		if err := b.s.sync.everything(b.since); err != nil {
 			return err
 		}
 	}

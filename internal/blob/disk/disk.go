@@ -58,11 +58,11 @@ type Store struct {
 	log      *slog.Logger
 	k        kernel
 	has      traits
-	opened   time.Time
 	codec    *codec
 	sync     *syncer
 	moved    moves
 	reg      registry
+	staged   stagedNames
 	seed     maphash.Seed
 	names    [64]sync.Mutex // checked replacements, by hash of the path
 	chunks   sync.Pool      // *[]byte of hufu.ChunkSize
@@ -104,7 +104,7 @@ func Open(root string, o Options) (*Store, error) {
 		d.close()
 		return nil, &hufu.Error{Op: "open store", Path: root, Kind: hufu.KindUnreadable, Err: err}
 	}
-	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), opened: time.Now(), codec: codec, seed: maphash.MakeSeed()}
+	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), codec: codec, seed: maphash.MakeSeed()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -176,9 +176,8 @@ func (s *Store) release(d dirHandle) {
 	}
 }
 
-// makeParents makes the folders of path that are missing and calls made for
-// each folder in which a new name now stands.
-func (s *Store) makeParents(path hufu.Path, made func(parent hufu.Path)) error {
+// makeParents makes the folders of path that are missing and calls made for each.
+func (s *Store) makeParents(path hufu.Path, made func(hufu.Path)) error {
 	if path.IsRoot() {
 		return nil
 	}
@@ -195,7 +194,7 @@ func (s *Store) makeParents(path hufu.Path, made func(parent hufu.Path)) error {
 	defer s.release(d)
 	switch err := d.mkdir(path.Base(), s.folderMode(0)); {
 	case err == nil:
-		made(path.Parent())
+		made(path)
 		return nil
 	case errors.Is(err, syscall.EEXIST):
 		return nil // a link or a file in the way is met when it is opened

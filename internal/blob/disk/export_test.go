@@ -1,7 +1,5 @@
 package disk
 
-import "time"
-
 // WithoutOpenat2 makes the store resolve paths as on a system without openat2.
 func (s *Store) WithoutOpenat2() { s.k.noOpenat2.Store(true) }
 
@@ -17,5 +15,11 @@ func (s *Store) WithDescriptors(n int64) { s.o.Descriptors = NewDescriptors(n) }
 // DescriptorsLeft is how many more it may have.
 func (s *Store) DescriptorsLeft() int64 { return s.o.Descriptors.left.Load() }
 
-// OpenedLater makes the store believe that it was opened at another time.
-func (s *Store) OpenedLater(d time.Duration) { s.opened = s.opened.Add(d) }
+// Staged is how many reserved names batches use.
+func (s *Store) Staged() int { return len(s.staged.names) }
+
+// WithSyncfs makes it use syncfs wherever it can.
+func (s *Store) WithSyncfs() { s.has.syncfs, s.has.memory = true, true }
+
+// ErrSync is in every error of making something durable.
+var ErrSync = errSync

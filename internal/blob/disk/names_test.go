@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"hufu"
 	"hufu/internal/blob/disk"
@@ -136,26 +135,49 @@ func TestSweepRemovesWhatACrashLeft(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t, server())
 	left := filepath.Join(tr.root, ".hufu-00112233445566778899aabbccddeeff")
-	if err := os.WriteFile(left, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tr.list("")
-	if _, err := os.Stat(left); err != nil {
-		t.Error("a fresh one must stay:", err)
-	}
-	tr.OpenedLater(time.Hour)
-	tr.list("")
-	if _, err := os.Stat(left); !os.IsNotExist(err) {
-		t.Error("one from before the tree was opened must go:", err)
-	}
-	// An unfinished upload of another time is not left over: its journal knows.
+	must(t, os.WriteFile(left, []byte("x"), 0o600))
+	// An unfinished upload is not left over: its journal knows.
 	u, err := tr.OpenUpload(disk.UploadKey{Path: path(t, "large"), Size: 2 << 20, Source: "v", Owner: "o"})
 	must(t, err)
 	must(t, u.WriteHole(0, digest.Zeros(hufu.ChunkSize, 0)))
 	must(t, u.Close())
-	tr.OpenedLater(time.Hour)
 	tr.list("")
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Error("what nobody uses must go:", err)
+	}
 	if _, err := os.Stat(filepath.Join(tr.root, ".hufu-"+u.ID())); err != nil {
 		t.Error("an unfinished upload must stay:", err)
+	}
+}
+
+// What a batch has staged is in use until its end, whatever a clock says: neither
+// a listing nor the removal of a folder that looks empty takes it away.
+func TestStagedFilesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	tr.WithoutTmpfile()
+	old := tr.mustPut("d/old", "old")
+	b := tr.Batch()
+	b.Put(path(t, "d/new"), []byte("new"), disk.Meta{}, ifAbsent())
+	b.Put(path(t, "d/old"), []byte("newer"), disk.Meta{}, ifVersion(old.Version))
+	b.Put(path(t, "e/new"), []byte("new"), disk.Meta{}, ifAbsent())
+	tr.list("d")
+	r := tr.Batch()
+	r.Remove(path(t, "e"), false)
+	if err := r.Commit(t.Context())[0].Err; hufu.KindOf(err) != hufu.KindNotEmpty {
+		t.Error(err)
+	}
+	for _, r := range b.Commit(t.Context()) {
+		if r.Err != nil {
+			t.Error(r.Err)
+		}
+	}
+	if got := names(t, filepath.Join(tr.root, "d")); !slices.Equal(got, []string{"new", "old"}) {
+		t.Errorf("left: %q", got)
+	}
+	b.Put(path(t, "d/gone"), []byte("new"), disk.Meta{}, ifAbsent())
+	b.Discard()
+	if got := tr.Staged(); got != 0 {
+		t.Errorf("%d names are in use for ever", got)
 	}
 }

@@ -48,7 +48,7 @@ func (t *touched) sync(f fileHandle, n *node) error {
 		t.wait = true
 		return nil
 	}
-	return f.sync()
+	return t.s.syncFile(f)
 }
 
 func (t *touched) close() {
@@ -204,7 +204,7 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 	defer sub.close()
 	var mine []string
 	err = s.eachName(sub, func(name string) error {
-		if !reserved(name) || s.uploadOpen(name) {
+		if !reserved(name) || s.inUse(name) {
 			return notEmpty
 		}
 		mine = append(mine, name)
@@ -292,7 +292,9 @@ func (b *Batch) rename(sl *slot, t *touched) error {
 		return fail("rename", sl.to, writing, err)
 	}
 	if sl.path != sl.to {
-		sl.res.Created, err = b.s.place("rename", sl.to, source{tmp: noFile, dir: from, name: sl.path.Base()}, to, sl.cond)
+		var done placed
+		done, err = b.s.place("rename", sl.to, source{tmp: noFile, dir: from, name: sl.path.Base()}, to, sl.cond)
+		sl.res.Created = done.created
 	}
 	return first(err, t.add(from), t.add(to))
 }

@@ -105,7 +105,7 @@ func (p *pending) create() error {
 		err = p.writeHeader(p.journal)
 	}
 	if err == nil && p.key.Size >= journalSyncSize {
-		err = first(p.journal.sync(), s.sync.folder(s.reg.dir))
+		err = first(s.syncFile(p.journal), s.sync.folder(s.reg.dir))
 	}
 	if err == nil {
 		err = s.hook("upload-created")
@@ -129,14 +129,21 @@ func (s *Store) makeFolder(path hufu.Path) (dirHandle, error) {
 	if !errors.Is(err, syscall.ENOENT) {
 		return d, err
 	}
-	var changed []hufu.Path
-	if err := s.makeParents(path, func(in hufu.Path) { changed = append(changed, in) }); err != nil {
-		return noDir, err
-	}
-	for _, in := range changed {
-		if err := s.syncFolder(in); err != nil {
-			return noDir, err
+	var made []hufu.Path
+	err = s.makeParents(path, func(p hufu.Path) { made = append(made, p) })
+	for _, p := range made {
+		if err == nil {
+			err = s.syncFolder(p.Parent())
 		}
+	}
+	if err != nil {
+		for _, p := range slices.Backward(made) { // whoever finds them believes that they stay
+			if up, err := s.parent(p); err == nil {
+				_ = up.rmdir(p.Base())
+				s.release(up)
+			}
+		}
+		return noDir, err
 	}
 	return s.k.openDir(s.root, path.String(), readFlags)
 }
@@ -148,7 +155,7 @@ func (s *Store) syncFolder(path hufu.Path) error {
 		return err
 	}
 	defer d.close()
-	return d.sync()
+	return s.syncDir(d)
 }
 
 // boot is the token of the run in which the staging file's cache is good.
@@ -436,7 +443,8 @@ func (p *pending) unlinkJournal() {
 }
 
 // settle ends an upload whose file, number ino, has its name: that is made
-// durable before the journal goes.
+// durable before the journal goes. If that fails nobody is told that the file has
+// been committed; it stays, for it may have replaced another.
 func (p *pending) settle() {
 	p.alone(func() {
 		d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), readFlags)
@@ -444,8 +452,8 @@ func (p *pending) settle() {
 			return
 		}
 		defer d.close()
-		if d.sync() != nil {
-			return // somebody else may be able to
+		if p.s.syncDir(d) != nil {
+			p.s.disown(d, p.key.Path.Base(), p.id)
 		}
 		name := stagingName(p.id)
 		if n, err := d.stat(name); err == nil && n.ino == p.ino {
@@ -453,4 +461,17 @@ func (p *pending) settle() {
 		}
 		p.unlinkJournal()
 	})
+}
+
+// disown forgets that the file was made by this upload.
+func (s *Store) disown(d dirHandle, name, upload string) {
+	f, n, err := openChecked(d, name)
+	if err != nil {
+		return
+	}
+	defer f.close()
+	if r, ok := s.readRecord(f); ok && r.fits(&n) && r.upload() == upload {
+		r.setUpload("")
+		_ = s.writeRecord(f, &r)
+	}
 }

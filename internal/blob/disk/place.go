@@ -33,6 +33,39 @@ func (s *Store) hidden(name string) bool {
 // stagingName is the name that unfinished bytes have in their target's folder.
 func stagingName(id string) string { return hufu.ReservedPrefix + id }
 
+// stagedNames are the reserved names that batches of this store use. Whoever
+// comes across another one knows that nobody does.
+type stagedNames struct {
+	mu    sync.Mutex
+	names map[string]struct{}
+}
+
+// add makes a new name, before anything has it.
+func (u *stagedNames) add() string {
+	name := stagingName(newID())
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.names == nil {
+		u.names = make(map[string]struct{})
+	}
+	u.names[name] = struct{}{}
+	return name
+}
+
+// remove forgets a name that nothing has any more.
+func (u *stagedNames) remove(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.names, name)
+}
+
+func (u *stagedNames) has(name string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, ok := u.names[name]
+	return ok
+}
+
 // A source is what is about to get a name: a file without one, or something
 // under a name in some folder.
 type source struct {
@@ -41,45 +74,91 @@ type source struct {
 	name string
 }
 
+// placed is what taking a name has done.
+type placed struct {
+	created bool   // nothing stood there before
+	old     string // the reserved name of what was replaced, "" if it is gone
+}
+
 // place gives src the name base in d, if cond holds at that very moment. On
-// success whatever name src had is gone; on failure it has it still.
-func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition) (created bool, err error) {
+// success whatever name src had is gone, or what was replaced has it, if that is
+// a reserved one: it stays until the new name is durable, see ended and takenBack.
+// On failure src has its name still.
+func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
 	case hufu.IfAbsent:
 		err := s.placeNew(src, d, base)
 		if errors.Is(err, syscall.EEXIST) {
-			return false, s.occupied(op, p, d)
+			return placed{}, s.occupied(op, p, d)
 		}
-		return err == nil, fail(op, p, writing, err)
+		return placed{created: err == nil}, fail(op, p, writing, err)
 	case hufu.IfVersion, hufu.Always:
 	default:
-		return false, &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalid, Code: "condition_form"}
+		return placed{}, &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalid, Code: "condition_form"}
 	}
 	if cond.Kind == hufu.Always && src.tmp.ok() {
 		// Nearly always the name is free, which saves the detour.
 		if err := s.placeNew(src, d, base); !errors.Is(err, syscall.EEXIST) {
-			return err == nil, fail(op, p, writing, err)
+			return placed{created: err == nil}, fail(op, p, writing, err)
 		}
 	}
-	if n, err := d.stat(base); err == nil && n.kind == hufu.Folder {
-		return false, folderInTheWay(op, p)
-	} else if cond.Kind == hufu.Always {
-		created = errors.Is(err, syscall.ENOENT)
+	n, err := d.stat(base)
+	if err == nil && n.kind == hufu.Folder {
+		return placed{}, folderInTheWay(op, p)
 	}
+	created := cond.Kind == hufu.Always && errors.Is(err, syscall.ENOENT)
 	named, err := s.named(src, d)
 	if err != nil {
-		return false, fail(op, p, writing, err)
+		return placed{}, fail(op, p, writing, err)
 	}
-	if cond.Kind == hufu.Always {
-		err = fail(op, p, writing, named.dir.rename(named.name, d, base))
-	} else {
-		err = s.replaceVersion(op, p, named, d, cond.Version)
+	done = placed{old: named.name}
+	switch {
+	case created || cond.Kind == hufu.Always && !reserved(named.name):
+		done, err = placed{created: created}, fail(op, p, writing, named.dir.rename(named.name, d, base))
+	case cond.Kind == hufu.Always:
+		done.old, err = s.replace(op, p, named, d)
+	default:
+		done.old, err = s.replaceVersion(op, p, named, d, cond.Version)
 	}
 	if err != nil && src.tmp.ok() {
-		_ = named.dir.unlink(named.name)
+		s.drop(named.dir, named.name)
 	}
-	return created && err == nil, err
+	if done.old == "" && src.tmp.ok() {
+		s.staged.remove(named.name)
+	}
+	return done, err
+}
+
+// ended removes what was replaced: the new name is durable.
+func (s *Store) ended(d dirHandle, done placed) {
+	if done.old != "" {
+		s.drop(d, done.old)
+	}
+}
+
+// takenBack undoes place, if the file n still has the name: it could not be made
+// durable, and nobody may believe that it is there. What was replaced stands there
+// again.
+func (s *Store) takenBack(d dirHandle, base string, n *node, done placed) {
+	at, err := d.stat(base)
+	ours := err == nil && at.ino == n.ino && at.dev == n.dev
+	switch {
+	case ours && done.created:
+		_ = d.unlink(base)
+	case ours && done.old != "":
+		if err := d.exchange(done.old, d, base); err != nil {
+			s.log.Warn("replaced file not put back", "error", err)
+			return // both are there, one under a name that is swept up
+		}
+	}
+	s.ended(d, done)
+}
+
+// drop removes a reserved name.
+func (s *Store) drop(d dirHandle, name string) {
+	_ = d.unlink(name)
+	s.staged.remove(name)
 }
 
 // placeNew takes a name that must be free.
@@ -111,15 +190,39 @@ func (s *Store) named(src source, d dirHandle) (source, error) {
 	if !src.tmp.ok() {
 		return src, nil
 	}
-	name := stagingName(newID())
-	return source{tmp: noFile, dir: d, name: name}, s.k.linkTmp(src.tmp, d, name)
+	name := s.staged.add()
+	err := s.k.linkTmp(src.tmp, d, name)
+	if err != nil {
+		s.staged.remove(name)
+	}
+	return source{tmp: noFile, dir: d, name: name}, err
+}
+
+// replace replaces whatever file or link is there and tells where that is now,
+// "" if it is gone.
+func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old string, err error) {
+	base := p.Base()
+	err = src.dir.exchange(src.name, d, base)
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) {
+		return "", fail(op, p, writing, src.dir.rename(src.name, d, base))
+	}
+	if err != nil {
+		return "", fail(op, p, writing, err)
+	}
+	if out, err := src.dir.stat(src.name); err == nil && out.kind == hufu.Folder { // just made
+		if err := src.dir.exchange(src.name, d, base); err != nil {
+			return "", fail(op, p, writing, err)
+		}
+		return "", folderInTheWay(op, p)
+	}
+	return src.name, nil
 }
 
 // replaceVersion replaces exactly the version named. Commits of this store to
 // one name take turns; against everyone else the two are exchanged first and
 // the one that came out is looked at, so that nothing is lost unseen: what was
-// not expected goes back.
-func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, want string) error {
+// not expected goes back. It tells where the old one is, "" if it is gone.
+func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, want string) (old string, err error) {
 	lock := s.nameLock(p)
 	lock.Lock()
 	defer lock.Unlock()
@@ -127,32 +230,35 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 	v, ok := parseVersion(want)
 	n, err := d.stat(base)
 	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.kind != hufu.File || !s.moved.same(v, n.version)) {
-		return changed(op, p, "target_changed")
+		return "", changed(op, p, "target_changed")
 	}
 	if err != nil {
-		return fail(op, p, writing, err)
+		return "", fail(op, p, writing, err)
 	}
 	if err := s.hook("replace-checked"); err != nil {
-		return err
+		return "", err
 	}
 	err = src.dir.exchange(src.name, d, base)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
-		return fail(op, p, writing, src.dir.rename(src.name, d, base))
+		return "", fail(op, p, writing, src.dir.rename(src.name, d, base))
 	}
 	if errors.Is(err, syscall.ENOENT) {
-		return changed(op, p, "target_changed")
+		return "", changed(op, p, "target_changed")
 	}
 	if err != nil {
-		return fail(op, p, writing, err)
+		return "", fail(op, p, writing, err)
 	}
 	out, err := src.dir.stat(src.name)
 	if err == nil && out.sameBytes(n.version) {
-		return fail(op, p, writing, src.dir.unlink(src.name))
+		if !reserved(src.name) { // of a rename
+			return "", fail(op, p, writing, src.dir.unlink(src.name))
+		}
+		return src.name, nil
 	}
 	if err := src.dir.exchange(src.name, d, base); err != nil {
-		return fail(op, p, writing, err)
+		return "", fail(op, p, writing, err)
 	}
-	return changed(op, p, "target_changed")
+	return "", changed(op, p, "target_changed")
 }
 
 func (s *Store) nameLock(p hufu.Path) *sync.Mutex {

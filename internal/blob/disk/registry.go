@@ -254,7 +254,19 @@ func (s *Store) Committed(id string, p hufu.Path) (hufu.Entry, bool) {
 		return hufu.Entry{}, false
 	}
 	e, err := s.Stat(p)
-	return e, err == nil && e.Kind == hufu.File && e.Upload == id && s.syncFolder(p.Parent()) == nil
+	if err != nil || e.Kind != hufu.File || e.Upload != id {
+		return hufu.Entry{}, false
+	}
+	d, err := s.k.openDir(s.root, p.Parent().String(), readFlags)
+	if err != nil {
+		return hufu.Entry{}, false
+	}
+	defer d.close()
+	if err := s.syncDir(d); err != nil {
+		s.disown(d, p.Base(), id)
+		return hufu.Entry{}, false
+	}
+	return e, true
 }
 
 // Expire removes unfinished uploads that nobody has open and to which nothing
@@ -303,39 +315,40 @@ func (s *Store) Discard(path hufu.Path) error {
 	return nil
 }
 
-// uploadOpen says whether the reserved name belongs to an upload in use.
-func (s *Store) uploadOpen(name string) bool {
+// inUse says whether somebody works under the reserved name: an upload that is
+// open, or a batch.
+func (s *Store) inUse(name string) bool {
+	if s.staged.has(name) {
+		return true
+	}
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	p := s.reg.byID[name[len(hufu.ReservedPrefix):]]
 	return p != nil && p.refs > 0
 }
 
-// clockTick is more than file times lag behind the clock.
-const clockTick = 50 * time.Millisecond
-
 // sweep removes what a crash left under a reserved name, when a listing comes
 // across it: a staged file, bytes whose journal is gone, or a version that was
-// replaced. Only a server can know, which has its tree to itself: what was last
-// touched before it opened the tree is nobody's any more.
+// replaced. Only a server can know, which has its tree to itself: each name in use
+// belongs to a batch of this store or to an upload. No clock is asked, for it may
+// be set while we run.
 func (s *Store) sweep(d dirHandle, name string) {
 	id := name[len(hufu.ReservedPrefix):]
 	if !s.o.Server || s.o.Uploads == "" || len(id) != 2*idSize {
 		return
 	}
-	n, err := d.stat(name)
-	if err != nil || !n.ctime.time().Before(s.opened.Add(-clockTick)) {
-		return
-	}
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
-	if s.loadLocked() != nil || s.reg.byID[id] != nil {
+	if s.loadLocked() != nil || s.reg.byID[id] != nil || s.staged.has(name) {
 		return
 	}
 	if _, err := s.reg.dir.stat(id); !errors.Is(err, syscall.ENOENT) {
 		return
 	}
-	if n.kind == hufu.File || n.kind == hufu.Link {
+	// Names are used once: one that nobody uses now was given up, whenever the
+	// listing saw it.
+	n, err := d.stat(name)
+	if err == nil && (n.kind == hufu.File || n.kind == hufu.Link) {
 		_ = d.unlink(name)
 		s.log.Info("left-over file removed", "name", name)
 	}

@@ -15,13 +15,15 @@ type syncer struct {
 	mu      sync.Mutex
 	whole   time.Duration // what a syncfs took of late
 	each    time.Duration // what an fsync took of late, its share of a parallel run
+	failed  int64         // how often a syncfs has failed
 	running *flight       // a syncfs that has begun
 	next    *flight       // one that has not, which everyone who asks now may share
 }
 
 type flight struct {
-	done chan struct{}
-	err  error
+	done   chan struct{}
+	err    error
+	failed int64 // failures until its end
 }
 
 // fsyncLanes is how many fsyncs run at once; the file system's journal
@@ -53,9 +55,53 @@ func (y *syncer) preferWhole(n int) bool {
 	return whole
 }
 
+// errSync is in every error of making something durable. The system tells it
+// once: a second try would find nothing left to write and say that all is well,
+// so what was being written is given up.
+var errSync = errors.New("could not be made durable")
+
+type syncError struct{ err error }
+
+func (e *syncError) Error() string   { return errSync.Error() + ": " + e.err.Error() }
+func (e *syncError) Unwrap() []error { return []error{errSync, e.err} }
+
+func syncFailed(err error) error {
+	if err == nil || errors.Is(err, errSync) {
+		return err
+	}
+	return &syncError{err}
+}
+
+// syncFile makes the bytes of f durable.
+func (s *Store) syncFile(f fileHandle) error {
+	return s.synced("sync-file", f.sync)
+}
+
+// syncDir makes the names in d durable, which was opened with readFlags.
+func (s *Store) syncDir(d dirHandle) error {
+	return s.synced("sync-folder", d.sync)
+}
+
+func (s *Store) synced(step string, sync func() error) error {
+	err := s.hook(step)
+	if err == nil {
+		err = sync()
+	}
+	return syncFailed(err)
+}
+
+// failures is how often a syncfs has failed until now.
+func (y *syncer) failures() int64 {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.failed
+}
+
 // everything returns when all that was written before the call is durable.
-// Calls that come while one syncfs runs share the next.
-func (y *syncer) everything() error {
+// Calls that come while one syncfs runs share the next. A failure is told to all
+// who had written anything before it, not only to those who waited for it: since
+// is what failures said before the first byte.
+func (y *syncer) everything(since int64) error {
 	y.mu.Lock()
 	f := y.next
 	if f == nil {
@@ -67,8 +113,13 @@ func (y *syncer) everything() error {
 	}
 	y.mu.Unlock()
 	<-f.done
+	if f.err == nil && f.failed != since {
+		return syncFailed(errEarlier)
+	}
 	return f.err
 }
+
+var errEarlier = errors.New("the disk failed while others wrote")
 
 // startLocked turns the next flight into the running one. It ends with the
 // flight, and starts the one that gathered meanwhile.
@@ -77,8 +128,12 @@ func (y *syncer) startLocked() {
 	y.running, y.next = f, nil
 	go func() {
 		begun := time.Now()
-		f.err = y.s.root.syncfs()
+		f.err = y.s.synced("sync-all", y.s.root.syncfs)
 		y.mu.Lock()
+		if f.err != nil {
+			y.failed++
+		}
+		f.failed = y.failed
 		y.whole = (3*y.whole + time.Since(begun)) / 4
 		y.running = nil
 		if y.next != nil {
@@ -130,5 +185,5 @@ func (y *syncer) folder(d dirHandle) error {
 		return err
 	}
 	defer again.close()
-	return again.sync()
+	return y.s.syncDir(again)
 }

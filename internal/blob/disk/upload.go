@@ -258,6 +258,19 @@ func (u *Upload) Commit(ctx context.Context, want hufu.Digest, m Meta, cond hufu
 		}
 		return *p.committed, nil
 	}
+	e, err := p.commitOpen(ctx, u, want, m, cond)
+	if errors.Is(err, errSync) {
+		p.giveUp()
+	}
+	if err != nil {
+		return hufu.Entry{}, fail("commit", p.key.Path, writing, err)
+	}
+	p.discardSuperseded() // what was still open when this one began
+	return e, nil
+}
+
+// commitOpen is commit while the files stay open.
+func (p *pending) commitOpen(ctx context.Context, u *Upload, want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
 	p.files.RLock()
 	defer p.files.RUnlock()
 	if err := p.complete(u, want); err != nil {
@@ -266,12 +279,20 @@ func (u *Upload) Commit(ctx context.Context, want hufu.Digest, m Meta, cond hufu
 	if err := canceled(ctx, "commit", p.key.Path); err != nil {
 		return hufu.Entry{}, err
 	}
-	e, err := p.commit(want, m, cond)
-	if err != nil {
-		return hufu.Entry{}, fail("commit", p.key.Path, writing, err)
-	}
-	p.discardSuperseded() // what was still open when this one began
-	return e, nil
+	return p.commit(want, m, cond)
+}
+
+// giveUp discards what has arrived, journal included, for all holders. After a
+// failed fsync nobody knows which bytes are on the disk.
+func (p *pending) giveUp() {
+	p.opening.Lock() // nobody makes the files meanwhile, or later
+	defer p.opening.Unlock()
+	p.mu.Lock()
+	p.gone = true
+	p.moved.Broadcast()
+	p.mu.Unlock()
+	p.forget()
+	p.remove()
 }
 
 func (p *pending) complete(u *Upload, want hufu.Digest) error {
@@ -307,7 +328,7 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.En
 	if err := s.hook("commit-meta"); err != nil {
 		return hufu.Entry{}, err
 	}
-	if err := p.staging.sync(); err != nil {
+	if err := s.syncFile(p.staging); err != nil {
 		return hufu.Entry{}, err
 	}
 	if err := s.hook("commit-synced"); err != nil {
@@ -320,15 +341,22 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.En
 		return hufu.Entry{}, err
 	}
 	defer d.close()
-	if err := p.place(d, &n, cond); err != nil {
+	done, err := p.place(d, &n, cond)
+	if err != nil {
 		return hufu.Entry{}, err
 	}
 	if err := s.hook("commit-named"); err != nil {
 		return hufu.Entry{}, err
 	}
-	if err := first(d.sync(), s.hook("commit-durable")); err != nil {
+	if err := s.syncDir(d); err != nil {
+		s.takenBack(d, p.key.Path.Base(), &n, done)
+		s.disown(d, p.key.Path.Base(), p.id)
 		return hufu.Entry{}, err
 	}
+	if err := s.hook("commit-durable"); err != nil {
+		return hufu.Entry{}, err
+	}
+	s.ended(d, done)
 	if n, err = p.staging.stat(); err != nil {
 		return hufu.Entry{}, err
 	}
@@ -344,20 +372,22 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.En
 	return e, s.hook("commit-done")
 }
 
-// place takes the final name, unless an earlier try already has: its answer,
-// or the sync after it, was lost.
-func (p *pending) place(d dirHandle, n *node, cond hufu.Condition) error {
+// place takes the final name, unless an earlier try already has: its answer
+// was lost.
+func (p *pending) place(d dirHandle, n *node, cond hufu.Condition) (placed, error) {
 	name := stagingName(p.id)
-	at, err := d.stat(name)
-	if err == nil && at.ino == p.ino && at.dev == n.dev {
-		_, err = p.s.place("commit", p.key.Path, source{tmp: noFile, dir: d, name: name}, d, cond)
-		return err
+	staged, err := d.stat(name)
+	if err == nil && staged.ino == p.ino && staged.dev == n.dev {
+		return p.s.place("commit", p.key.Path, source{tmp: noFile, dir: d, name: name}, d, cond)
 	}
-	at, err = d.stat(p.key.Path.Base())
-	if err == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {
-		return nil
+	at, atErr := d.stat(p.key.Path.Base())
+	if atErr == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {
+		if err == nil { // what the earlier try has replaced
+			return placed{old: name}, nil
+		}
+		return placed{}, nil
 	}
-	return p.error("commit", hufu.KindNotFound, "upload_gone")
+	return placed{}, p.error("commit", hufu.KindNotFound, "upload_gone")
 }
 
 // Abort gives the upload up and removes what has arrived, for all its holders.
@@ -365,14 +395,7 @@ func (u *Upload) Abort() error {
 	p := u.p
 	p.committing.Lock()
 	if p.committed == nil {
-		p.opening.Lock() // nobody makes the files meanwhile, or later
-		p.mu.Lock()
-		p.gone = true
-		p.moved.Broadcast()
-		p.mu.Unlock()
-		p.forget()
-		p.remove()
-		p.opening.Unlock()
+		p.giveUp()
 	}
 	p.committing.Unlock()
 	return u.Close()

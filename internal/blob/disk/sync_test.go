@@ -1,0 +1,249 @@
+//go:build linux
+
+package disk_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"hufu"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// failing makes the n-th making durable of a store fail, once, as a disk does:
+// the one after it says that all is well.
+type failing struct{ left atomic.Int64 }
+
+func (f *failing) hook(step string) error {
+	if strings.HasPrefix(step, "sync-") && f.left.Add(-1) == 0 {
+		return syscall.EIO
+	}
+	return nil
+}
+
+// A failed fsync is final, wherever it comes: nothing of what was being written
+// is acknowledged, then or when asked again, no name and no journal is left of
+// it, and what was replaced stands under its name again.
+func TestFailedSyncIsFinal(t *testing.T) {
+	t.Parallel()
+	big := random(2*mib+5, 50)
+	type action func(tr *tree) error
+	batch := func(fill func(tr *tree, b *disk.Batch)) action {
+		return func(tr *tree) error {
+			b := tr.Batch()
+			fill(tr, b)
+			var errs []error
+			for _, r := range b.Commit(tr.t.Context()) {
+				errs = append(errs, r.Err)
+			}
+			return errors.Join(errs...)
+		}
+	}
+	upload := func(name string, cond func(tr *tree) hufu.Condition) action {
+		return func(tr *tree) error {
+			u, err := tr.OpenUpload(key(tr.t, name, big))
+			if err != nil {
+				return err
+			}
+			defer u.Close()
+			for i := range digest.Chunks(int64(len(big))) {
+				if err := u.WriteChunk(i, chunk(big, i), digest.Chunk(chunk(big, i), i)); err != nil {
+					return err // no chunk is there, so nothing can be acknowledged
+				}
+			}
+			c := cond(tr)
+			_, err = u.Commit(tr.t.Context(), digest.Sum(big), meta, c)
+			if err != nil {
+				if _, err := u.Commit(tr.t.Context(), digest.Sum(big), meta, c); hufu.CodeOf(err) != "upload_gone" {
+					tr.t.Errorf("asked again: %v", err)
+				}
+				if again, ok := tr.FindUpload(u.ID()); ok {
+					again.Close()
+					tr.t.Error("the upload is found again")
+				}
+				if _, ok := tr.Committed(u.ID(), path(tr.t, name)); ok {
+					tr.t.Error("told as committed")
+				}
+			}
+			return err
+		}
+	}
+	absent := func(*tree) hufu.Condition { return ifAbsent() }
+	whatever := func(*tree) hufu.Condition { return always() }
+	seen := func(tr *tree) hufu.Condition {
+		e, err := tr.Stat(path(tr.t, "old"))
+		must(tr.t, err)
+		return ifVersion(e.Version)
+	}
+	for name, c := range map[string]struct {
+		do     action
+		target string
+		want   string
+		links  bool
+	}{
+		"new file": {batch(func(tr *tree, b *disk.Batch) {
+			b.Put(path(tr.t, "new"), []byte("new"), meta, ifAbsent())
+		}), "new", "new", false},
+		"new file in new folders": {batch(func(tr *tree, b *disk.Batch) {
+			b.Put(path(tr.t, "a/b/new"), []byte("new"), meta, always())
+		}), "a/b/new", "new", false},
+		"replaced file": {batch(func(tr *tree, b *disk.Batch) {
+			b.Put(path(tr.t, "old"), []byte("new"), meta, always())
+		}), "old", "new", false},
+		"replaced version": {batch(func(tr *tree, b *disk.Batch) {
+			b.Put(path(tr.t, "old"), []byte("new"), meta, seen(tr))
+		}), "old", "new", false},
+		"folder":              {batch(func(tr *tree, b *disk.Batch) { b.Mkdir(path(tr.t, "f/g"), meta, true) }), "f/g", "", false},
+		"link":                {batch(func(tr *tree, b *disk.Batch) { b.Symlink(path(tr.t, "l"), "x", meta, ifAbsent()) }), "l", "x", true},
+		"replaced by a link":  {batch(func(tr *tree, b *disk.Batch) { b.Symlink(path(tr.t, "old"), "x", meta, always()) }), "old", "x", true},
+		"upload":              {upload("big", absent), "big", string(big), false},
+		"upload, new folders": {upload("a/b/big", absent), "a/b/big", string(big), false},
+		"upload over another": {upload("old", whatever), "old", string(big), false},
+		"upload over version": {upload("old", seen), "old", string(big), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachTree(t, func(t *testing.T, first *tree, isServer bool) {
+				var f failing
+				tr := first.reopen(disk.Options{Server: isServer, Hook: f.hook})
+				switch filepath.Base(t.Name()) {
+				case "fallback":
+					tr.WithoutOpenat2()
+					tr.WithoutTmpfile()
+				case "fsync":
+					tr.WithFsync()
+				}
+				tr.mustPut("old", "old content")
+				read := func() string {
+					full := filepath.Join(tr.root, c.target)
+					i, err := os.Lstat(full)
+					switch {
+					case errors.Is(err, os.ErrNotExist):
+						return "nothing"
+					case i.IsDir():
+						return ""
+					case i.Mode()&os.ModeSymlink != 0:
+						s, err := os.Readlink(full)
+						must(t, err)
+						return s
+					}
+					return tr.content(c.target)
+				}
+				before := read()
+				failed := 0
+				for n := int64(1); ; n++ {
+					if n > 20 {
+						t.Fatal("it fails for ever")
+					}
+					f.left.Store(n)
+					err := c.do(tr)
+					f.left.Store(0)
+					if err == nil {
+						break
+					}
+					failed++
+					if !errors.Is(err, syscall.EIO) {
+						t.Fatal(err)
+					}
+					if now := read(); now != before {
+						t.Fatalf("failure %d left %.20q", n, now)
+					}
+					noneReserved(t, tr.root)
+					if now, err := os.ReadDir(filepath.Join(tr.dir, "uploads")); err == nil && len(now) > 0 {
+						t.Fatalf("failure %d left journals: %v", n, now)
+					}
+				}
+				if failed == 0 {
+					t.Error("nothing was made durable")
+				}
+				if read() != c.want {
+					t.Errorf("in the end: %.20q", read())
+				}
+				noneReserved(t, tr.root)
+			})
+		})
+	}
+}
+
+// noneReserved looks through a tree for names of what nobody needs any more.
+func noneReserved(t *testing.T, root string) {
+	t.Helper()
+	must(t, filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error {
+		if strings.HasPrefix(filepath.Base(p), hufu.ReservedPrefix) {
+			t.Errorf("left: %s", p)
+		}
+		return err
+	}))
+}
+
+// Of many files in one batch each is told for itself: what is acknowledged is
+// there, what is not stands as it was before.
+func TestFailedSyncAmongMany(t *testing.T) {
+	t.Parallel()
+	var f failing
+	tr := newTree(t, disk.Options{Server: true, Hook: f.hook})
+	tr.WithFsync()
+	files := []string{"old", "m/1", "m/2", "n/1", "n/2", "n/3"}
+	for n := int64(1); ; n++ {
+		for _, p := range files {
+			_ = os.Remove(filepath.Join(tr.root, p))
+		}
+		tr.mustPut("old", "old content")
+		b := tr.Batch()
+		for _, p := range files {
+			b.Put(path(t, p), []byte("new"), meta, always())
+		}
+		f.left.Store(n)
+		failed := false
+		for i, r := range b.Commit(t.Context()) {
+			got, err := os.ReadFile(filepath.Join(tr.root, files[i]))
+			switch {
+			case r.Err == nil && string(got) != "new":
+				t.Errorf("failure %d: %s was acknowledged: %q %v", n, files[i], got, err)
+			case r.Err != nil && string(got) == "new":
+				t.Errorf("failure %d: %s was not acknowledged and is there", n, files[i])
+			}
+			failed = failed || r.Err != nil
+		}
+		noneReserved(t, tr.root)
+		if !failed {
+			break
+		}
+	}
+}
+
+// A failure that one batch is told of concerns all that had been written before,
+// also by those who ask only later: the system will tell it no second time.
+func TestFailedSyncIsToldToAll(t *testing.T) {
+	t.Parallel()
+	var f failing
+	tr := newTree(t, disk.Options{Server: true, Hook: f.hook})
+	tr.WithSyncfs()
+	batches := []*disk.Batch{tr.Batch(), tr.Batch()}
+	for i, b := range batches {
+		for j := range 3 {
+			b.Put(path(t, strconv.Itoa(i)+"/"+strconv.Itoa(j)), []byte("x"), meta, always())
+		}
+	}
+	f.left.Store(1)
+	for _, b := range batches {
+		for _, r := range b.Commit(t.Context()) {
+			if !errors.Is(r.Err, disk.ErrSync) {
+				t.Error("acknowledged:", r.Err)
+			}
+		}
+	}
+	for i, b := range batches {
+		b.Put(path(t, strconv.Itoa(i)), []byte("x"), meta, always())
+		if r := b.Commit(t.Context())[0]; r.Err != nil {
+			t.Error(r.Err)
+		}
+	}
+}
