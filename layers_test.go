@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"internal/client":        {"internal/transfer", "internal/session", "internal/frame", "internal/identity", "internal/capture", "internal/blob/disk", "internal/digest"},
 	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca", "internal/blob/disk", "internal/digest"},
 	"internal/cli":           {"internal/text"},
+	"internal/testenv/port":  {},
 	"internal/cli/clitest":   {"internal/cli", "internal/text"},
 	"internal/gui":           {"internal/client", "internal/text"},
 	"internal/blob/blobtest": {"internal/blob", "internal/blob/disk", "internal/digest"},
