@@ -48,13 +48,13 @@ func Sum(data []byte) hufu.Digest {
 	case len(data) <= hufu.ChunkSize:
 		return rootDigest(chunkNode(data, 0))
 	}
-	var t tree
+	var t Tree
 	for index := int64(0); len(data) > 0; index++ {
 		n := min(len(data), hufu.ChunkSize)
-		t.push(words(Chunk(data[:n], index)))
+		t.Push(Chunk(data[:n], index))
 		data = data[n:]
 	}
-	return t.root()
+	return t.Root()
 }
 
 // Chunk is the chaining value of chunk index of a file with more than one
@@ -71,30 +71,33 @@ func Root(cvs []CV) hufu.Digest {
 	if len(cvs) < 2 {
 		panic("digest: Root of fewer than two chunks")
 	}
-	var t tree
+	var t Tree
 	for i := range cvs {
-		t.push(words(cvs[i]))
+		t.Push(cvs[i])
 	}
-	return t.root()
+	return t.Root()
 }
 
-// tree merges the chaining values of equal, complete subtrees as they come,
-// as a binary counter does: bit i of count says whether stack[i] is in use.
-type tree struct {
+// Tree combines the chaining values of the chunks of a file, as they come one
+// after the other, to its digest. It merges those of equal, complete subtrees as
+// a binary counter does: bit i of count says whether stack[i] is in use. The zero
+// value is ready.
+type Tree struct {
 	stack [50][8]uint32
 	last  [8]uint32 // held back: it may be the last, whose merging is the root's
 	count uint64    // pushed before last
 	any   bool
 }
 
-func (t *tree) push(cv [8]uint32) {
+// Push adds the next chunk.
+func (t *Tree) Push(cv CV) {
 	if t.any {
 		t.merge()
 	}
-	t.last, t.any = cv, true
+	t.last, t.any = words(cv), true
 }
 
-func (t *tree) merge() {
+func (t *Tree) merge() {
 	cv, i := t.last, 0
 	for ; t.count&(1<<i) != 0; i++ {
 		cv = guts.ChainingValue(guts.ParentNode(t.stack[i], cv, &guts.IV, 0))
@@ -103,7 +106,9 @@ func (t *tree) merge() {
 	t.count++
 }
 
-func (t *tree) root() hufu.Digest {
+// Root is the digest of a file of the chunks that were pushed, at least two: one
+// of one chunk has no chaining value above it, use Sum.
+func (t *Tree) Root() hufu.Digest {
 	var n guts.Node
 	cv := t.last
 	for i := range len(t.stack) {
@@ -137,5 +142,7 @@ func bytes(w [8]uint32) (b [32]byte) {
 // zeros is what a hole reads as.
 var zeros [hufu.ChunkSize]byte
 
-// Zeros is the chaining value of chunk index when it is a hole of n bytes.
+// Zeros is the chaining value of chunk index when it is a hole of n bytes. It
+// takes as long as any other: the number of each BLAKE3 chunk goes into its value,
+// so the zeros of two places have nothing in common.
 func Zeros(n int, index int64) CV { return Chunk(zeros[:n], index) }

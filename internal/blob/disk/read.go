@@ -380,22 +380,21 @@ func (f *File) digest(ctx context.Context) (hufu.Digest, error) {
 		n, err := f.ReadAt((*buf)[:f.n.size], 0)
 		return digest.Sum((*buf)[:n]), err
 	}
-	h := digest.New()
-	for off := int64(0); off < f.n.size; {
+	var t digest.Tree
+	for index := range digest.Chunks(f.n.size) {
 		if err := canceled(ctx, "digest", f.path); err != nil {
 			return hufu.Digest{}, err
 		}
-		n, err := f.ReadAt((*buf)[:min(hufu.ChunkSize, f.n.size-off)], off)
+		_, _, cv, err := f.ReadChunk(index, *buf) // a hole is not read
 		if err != nil {
 			return hufu.Digest{}, err
 		}
-		_, _ = h.Write((*buf)[:n])
-		off += int64(n)
+		t.Push(cv)
 		if err := f.s.hook("digest-chunk"); err != nil {
 			return hufu.Digest{}, err
 		}
 	}
-	return h.Sum(), nil
+	return t.Root(), nil
 }
 
 // keepDigest stores d with the file, and returns what version that has made of
