@@ -56,8 +56,9 @@ type slot struct {
 	recursive bool
 	may       func(hufu.Entry) error // of a removal: asked about all below
 	dir       int                    // where the staged thing lies
-	tmp       fileHandle             // a put without a name
+	tmp       fileHandle             // a put, while it is open
 	name      string                 // of a put that has a reserved one
+	counted   bool                   // tmp is one of the descriptors
 	path, to  hufu.Path
 	meta      Meta
 	cond      hufu.Condition
@@ -149,11 +150,13 @@ func (b *Batch) stage(sl *slot, data []byte) error {
 	if sl.node, err = b.s.finish(sl.tmp, mode, &sl.meta, &b.enc); err != nil {
 		return err
 	}
-	if sl.name != "" { // found again by its name
-		sl.tmp.close()
-		sl.tmp = noFile
+	if sl.name != "" && !sl.counted { // found again by its name
+		if !b.s.has.syncfs { // while it is open an error of writing it back is not lost
+			err = b.s.syncFile(sl.tmp)
+		}
+		b.shutTmp(sl)
 	}
-	return b.s.hook("put-written")
+	return first(err, b.s.hook("put-written"))
 }
 
 // newFile makes the staged file, if possible one without a name: nothing is
@@ -164,12 +167,13 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 		return err
 	}
 	dir := &b.dirs[sl.dir]
-	if !dir.noTmp && b.s.o.Descriptors.take() {
+	sl.counted = b.s.o.Descriptors.take()
+	if !dir.noTmp && sl.counted {
 		if sl.tmp, err = b.s.k.tmpfile(d, mode); err == nil {
 			return nil
 		}
-		b.s.o.Descriptors.give()
 		if !errors.Is(err, syscall.EOPNOTSUPP) {
+			b.uncount(sl)
 			return err
 		}
 		dir.noTmp = true
@@ -178,9 +182,18 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 	if sl.tmp, err = d.create(sl.name, mode); err != nil {
 		b.s.staged.remove(sl.name)
 		sl.name = ""
+		b.uncount(sl)
 		return err
 	}
 	return nil
+}
+
+// uncount gives the descriptor of a staged file back.
+func (b *Batch) uncount(sl *slot) {
+	if sl.counted {
+		b.s.o.Descriptors.give()
+		sl.counted = false
+	}
 }
 
 // shutTmp closes a staged file.
@@ -190,9 +203,7 @@ func (b *Batch) shutTmp(sl *slot) {
 	}
 	sl.tmp.close()
 	sl.tmp = noFile
-	if sl.name == "" {
-		b.s.o.Descriptors.give()
-	}
+	b.uncount(sl)
 }
 
 // finish sets mode, time and record of a file that is written, in this order:

@@ -172,8 +172,11 @@ func (b *Batch) syncData(whole bool) {
 }
 
 func (s *Store) syncSlot(sl *slot, d dirHandle) error {
-	if sl.name == "" {
+	switch {
+	case sl.tmp.ok():
 		return s.syncFile(sl.tmp)
+	case !s.has.syncfs:
+		return nil // done before it was closed
 	}
 	f, err := d.openPlain(sl.name)
 	if err != nil {
@@ -212,6 +215,9 @@ func (b *Batch) place(sl *slot) (placed, error) {
 	}
 	b.dirs[sl.dir].dirty = true
 	src := source{tmp: sl.tmp, dir: d, name: sl.name}
+	if sl.name != "" {
+		src.tmp = noFile
+	}
 	if sl.kind == slotLink {
 		if sl.cond.Kind == hufu.IfAbsent { // takes the name only if it is free
 			err := b.makeLink(d, sl.path.Base(), sl)

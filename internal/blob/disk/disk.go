@@ -144,13 +144,8 @@ func (s *Store) hook(step string) error {
 	return s.o.Hook(step)
 }
 
-// check refuses names that are hufu's own.
-func check(op string, p hufu.Path) error {
-	if p.Reserved() {
-		return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalidPath, Code: "name_reserved"}
-	}
-	return nil
-}
+// check refuses names that are hufu's own, or impossible here.
+func check(op string, p hufu.Path) error { return here.check(op, p) }
 
 // checkTarget refuses the root as well, which is nobody's to replace.
 func checkTarget(op string, p hufu.Path) error {

@@ -98,11 +98,11 @@ func (b *Batch) setMeta(sl *slot, t *touched) error {
 	}
 	switch n.kind {
 	case hufu.File, hufu.Folder:
-		f, err := d.openPlain(p.Base())
+		f, err := d.openMeta(p.Base())
 		if err == nil {
 			return b.setOpen(f, sl, t)
 		}
-		if b.s.o.Server || !errors.Is(err, syscall.EACCES) {
+		if b.s.o.Server && !here.windows || !errors.Is(err, syscall.EACCES) {
 			return err
 		}
 		// Its owner may change the mode of a file that he may not read.

@@ -177,6 +177,9 @@ func (d dirHandle) openPlain(name string) (fileHandle, error) {
 	return fileHandle{fd}, err
 }
 
+// openMeta opens a file or folder whose mode and time are to be set.
+func (d dirHandle) openMeta(name string) (fileHandle, error) { return d.openPlain(name) }
+
 func (d dirHandle) openWrite(name string) (fileHandle, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	return fileHandle{fd}, err

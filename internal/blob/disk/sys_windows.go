@@ -33,6 +33,9 @@ const (
 	readFlags = 0
 )
 
+// here is what this system makes of names.
+var here = naming{windows: true, folds: true} // a constant in all but syntax
+
 // kernel has nothing to remember here.
 type kernel struct {
 	noOpenat2, noTmpfile atomic.Bool
@@ -99,6 +102,17 @@ func (k *kernel) openDir(d dirHandle, path string, _ int) (dirHandle, error) {
 	return dirHandle{at}, nil
 }
 
+// single refuses what would lead elsewhere, or is not a name here. Every call
+// that takes a name asks it first.
+func single(names ...string) error {
+	for _, name := range names {
+		if !windowsName(name) {
+			return syscall.EINVAL
+		}
+	}
+	return nil
+}
+
 func (d dirHandle) openSub(name string) (dirHandle, error) {
 	n, err := d.stat(name)
 	switch {
@@ -134,6 +148,13 @@ func toNode(fi fs.FileInfo) node {
 }
 
 func (d dirHandle) stat(name string) (node, error) {
+	if err := single(name); err != nil {
+		return node{}, err
+	}
+	return d.lstat(name)
+}
+
+func (d dirHandle) lstat(name string) (node, error) {
 	fi, err := d.r.Lstat(name)
 	if err != nil {
 		return node{}, errno(err)
@@ -141,7 +162,7 @@ func (d dirHandle) stat(name string) (node, error) {
 	return toNode(fi), nil
 }
 
-func (d dirHandle) self() (node, error) { return d.stat(".") }
+func (d dirHandle) self() (node, error) { return d.lstat(".") }
 
 func (f fileHandle) stat() (node, error) {
 	fi, err := f.f.Stat()
@@ -152,29 +173,57 @@ func (f fileHandle) stat() (node, error) {
 }
 
 func (d dirHandle) readlink(name string) (string, error) {
+	if err := single(name); err != nil {
+		return "", err
+	}
 	t, err := d.r.Readlink(name)
 	return t, errno(err)
 }
 
 func (d dirHandle) mkdir(name string, mode uint32) error {
+	if err := single(name); err != nil {
+		return err
+	}
 	return errno(d.r.Mkdir(name, fs.FileMode(mode)))
 }
-func (d dirHandle) unlink(name string) error          { return errno(d.r.Remove(name)) }
-func (d dirHandle) rmdir(name string) error           { return errno(d.r.Remove(name)) }
-func (d dirHandle) symlink(target, name string) error { return errno(d.r.Symlink(target, name)) }
+
+func (d dirHandle) unlink(name string) error {
+	if err := single(name); err != nil {
+		return err
+	}
+	return errno(d.r.Remove(name))
+}
+
+func (d dirHandle) rmdir(name string) error { return d.unlink(name) }
+
+func (d dirHandle) symlink(target, name string) error {
+	if err := single(name); err != nil {
+		return err
+	}
+	return errno(d.r.Symlink(target, name))
+}
 
 func (d dirHandle) full(name string) string { return filepath.Join(d.r.Name(), name) }
 
 func (d dirHandle) rename(from string, to dirHandle, name string) error {
+	if err := single(from, name); err != nil {
+		return err
+	}
 	return errno(os.Rename(d.full(from), to.full(name)))
 }
 
 func (d dirHandle) link(from string, to dirHandle, name string) error {
+	if err := single(from, name); err != nil {
+		return err
+	}
 	return errno(os.Link(d.full(from), to.full(name)))
 }
 
 // renameNew: MoveFileEx without MOVEFILE_REPLACE_EXISTING takes free names only.
 func (d dirHandle) renameNew(from string, to dirHandle, name string) error {
+	if err := single(from, name); err != nil {
+		return err
+	}
 	a, err := windows.UTF16PtrFromString(d.full(from))
 	if err != nil {
 		return syscall.EINVAL
@@ -189,16 +238,36 @@ func (d dirHandle) renameNew(from string, to dirHandle, name string) error {
 func (d dirHandle) exchange(string, dirHandle, string) error { return syscall.EOPNOTSUPP }
 
 func (d dirHandle) openPlain(name string) (fileHandle, error) {
+	if name != "." { // the folder itself, which the store asks for
+		if err := single(name); err != nil {
+			return noFile, err
+		}
+	}
 	f, err := d.r.Open(name)
 	return fileHandle{f}, errno(err)
 }
 
+// openMeta opens a file whose mode and time are to be set: that takes the right to
+// write, which nobody has to an open folder.
+func (d dirHandle) openMeta(name string) (fileHandle, error) {
+	if n, err := d.stat(name); err != nil || n.kind != hufu.File {
+		return noFile, first(err, syscall.EACCES)
+	}
+	return d.openWrite(name)
+}
+
 func (d dirHandle) openWrite(name string) (fileHandle, error) {
+	if err := single(name); err != nil {
+		return noFile, err
+	}
 	f, err := d.r.OpenFile(name, os.O_RDWR, 0)
 	return fileHandle{f}, errno(err)
 }
 
 func (d dirHandle) create(name string, mode uint32) (fileHandle, error) {
+	if err := single(name); err != nil {
+		return noFile, err
+	}
 	f, err := d.r.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fs.FileMode(mode))
 	return fileHandle{f}, errno(err)
 }
@@ -211,6 +280,9 @@ func (d dirHandle) touchNamed(name string, t stamp) error {
 }
 
 func (d dirHandle) chmodNamed(name string, mode uint32) error {
+	if err := single(name); err != nil {
+		return err
+	}
 	return errno(d.r.Chmod(name, fs.FileMode(mode)))
 }
 
@@ -301,5 +373,5 @@ func traitsOf(dirHandle) traits { return traits{} }
 // bootID is unknown, so every journal is checked against the bytes.
 func bootID() string { return "" }
 
-// openLimit is not asked for: there are no files without a name here.
-func openLimit() int64 { return 0 }
+// openLimit is less than what this system allows.
+func openLimit() int64 { return 2048 }

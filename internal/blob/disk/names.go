@@ -1,0 +1,55 @@
+package disk
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"hufu"
+)
+
+// A naming is what a system makes of names besides telling them apart.
+type naming struct {
+	windows bool // a name may be a path, a device, a stream, or another name
+	folds   bool // capitals do not count
+}
+
+// check refuses names that are hufu's own, and those that would not stand for
+// themselves here.
+func (n naming) check(op string, p hufu.Path) error {
+	own := p.Reserved()
+	for _, seg := range p.Segments() {
+		if n.windows && !windowsName(seg) {
+			return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindUnsupported, Code: "name_not_possible_here"}
+		}
+		prefix := len(hufu.ReservedPrefix)
+		own = own || n.folds && len(seg) >= prefix && strings.EqualFold(seg[:prefix], hufu.ReservedPrefix)
+	}
+	if own {
+		return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalidPath, Code: "name_reserved"}
+	}
+	return nil
+}
+
+// windowsName says whether name names one file in its folder on Windows. Others
+// lead out of the folder (\ and :), to a stream of another file (:), to a device
+// (NUL.txt), match several (*), or lose their end (dots and spaces).
+func windowsName(name string) bool {
+	if name == "" || !utf8.ValidString(name) { // what is no text becomes another name
+		return false
+	}
+	if strings.ContainsAny(name, `\/:*?"<>|`) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+		return false
+	}
+	if last := name[len(name)-1]; last == '.' || last == ' ' {
+		return false
+	}
+	base, _, _ := strings.Cut(name, ".")
+	switch base = strings.ToUpper(strings.TrimRight(base, " ")); base {
+	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$":
+		return false
+	}
+	if len(base) > 3 && (base[:3] == "COM" || base[:3] == "LPT") {
+		return !strings.Contains("0 1 2 3 4 5 6 7 8 9 ¹ ² ³", base[3:]) || base[3:] == " "
+	}
+	return true
+}

@@ -1,0 +1,59 @@
+package disk
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"hufu"
+)
+
+// Every name that Windows would take for something else than itself is refused.
+func TestWindowsNames(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{
+		`..\..\x.bat`, `\x`, `a\b`, "C:", "C:x", "x:stream", "x::$DATA", "a*", "a?", `a"`, "a<", "a>", "a|", "a\n", "a\x1f", "\x00",
+		"x.", "x ", "x. .", "...", " ", ".. ", "..", ".", "", "CON", "con", "nul", "NUL.txt", "nul .txt", "Aux.tar.gz", "PRN", "COM1", "com9.log", "COM0", "COM²",
+		"lpt1", "LPT³.x", "CONIN$", "conout$", "CLOCK$", "\xff", "a\xc3",
+	} {
+		if windowsName(bad) {
+			t.Errorf("%q is allowed", bad)
+		}
+	}
+	for _, good := range []string{"a", ".a", "a.b", " a", "CONSOLE", "COM", "COM10", "COMx", "LPT", "nullable", "x.nul", "résumé", "文件.txt", "a~1", "-", "$DATA", "com1x.txt", "console.log"} {
+		if !windowsName(good) {
+			t.Errorf("%q is refused", good)
+		}
+	}
+}
+
+func TestNamesOfOtherSystems(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		n    naming
+		path string
+		code string
+	}{
+		{naming{}, `a/..\x/.HUFU-x`, ""},
+		{naming{}, "a/.hufu-x", "name_reserved"},
+		{naming{folds: true}, "a/.HuFu-x/b", "name_reserved"},
+		{naming{folds: true}, "a/.HuFu", ""},
+		{naming{windows: true, folds: true}, `a/..\..\x/b`, "name_not_possible_here"},
+		{naming{windows: true, folds: true}, "a/.HUFU-x", "name_reserved"},
+		{naming{windows: true, folds: true}, "a/b", ""},
+	} {
+		p, err := hufu.ParsePath(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.n.check("put", p)
+		switch {
+		case c.code == "":
+			if err != nil {
+				t.Errorf("%+v %s: %v", c.n, c.path, err)
+			}
+		case hufu.CodeOf(err) != c.code || !strings.Contains(err.Error(), strconv.Quote(c.path)):
+			t.Errorf("%+v %s: %v", c.n, c.path, err)
+		}
+	}
+}

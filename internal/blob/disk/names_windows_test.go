@@ -1,0 +1,91 @@
+package disk
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"hufu"
+)
+
+// No call of a folder's handle takes a name that leads elsewhere, whoever calls
+// it.
+func TestHandleRefusesNamesThatLeadElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root := filepath.Join(dir, "a", "b")
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	outside := filepath.Join(dir, "x.bat")
+	if err := os.WriteFile(outside, []byte("outside"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openRoot(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	f, err := d.create("good", 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	var k kernel
+	for _, bad := range []string{`..\..\x.bat`, "good:stream", "NUL", "good.", "good ", "..", "", "a/b"} {
+		for call, try := range map[string]func() error{
+			"stat":        func() error { _, err := d.stat(bad); return err },
+			"openDir":     func() error { _, err := k.openDir(d, `x/`+bad, passFlags); return err },
+			"openSub":     func() error { _, err := d.openSub(bad); return err },
+			"readlink":    func() error { _, err := d.readlink(bad); return err },
+			"mkdir":       func() error { return d.mkdir(bad, 0o700) },
+			"unlink":      func() error { return d.unlink(bad) },
+			"rmdir":       func() error { return d.rmdir(bad) },
+			"symlink":     func() error { return d.symlink("x", bad) },
+			"rename":      func() error { return d.rename("good", d, bad) },
+			"rename from": func() error { return d.rename(bad, d, "new") },
+			"link":        func() error { return d.link("good", d, bad) },
+			"link from":   func() error { return d.link(bad, d, "new") },
+			"new":         func() error { return d.renameNew("good", d, bad) },
+			"new from":    func() error { return d.renameNew(bad, d, "new") },
+			"openPlain":   func() error { _, err := d.openPlain(bad); return err },
+			"openWrite":   func() error { _, err := d.openWrite(bad); return err },
+			"create":      func() error { _, err := d.create(bad, 0o600); return err },
+			"touch":       func() error { return d.touchNamed(bad, stamp{}) },
+			"chmod":       func() error { return d.chmodNamed(bad, 0o600) },
+		} {
+			want := error(syscall.EINVAL)
+			if call == "openDir" {
+				want = syscall.ENOENT // of x: nothing of it is looked at
+				if bad == "" || bad == ".." {
+					continue
+				}
+			}
+			if err := try(); !errors.Is(err, want) {
+				t.Errorf("%s of %q: %v", call, bad, err)
+			}
+		}
+	}
+	if b, err := os.ReadFile(outside); err != nil || string(b) != "outside" {
+		t.Errorf("%q %v", b, err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "good")); err != nil {
+		t.Error(err)
+	}
+	s, err := Open(root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	p, err := hufu.Path{}.Join(`..\..\y.bat`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.Batch()
+	b.Put(p, []byte("x"), Meta{}, hufu.Condition{Kind: hufu.Always})
+	if err := b.Commit(t.Context())[0].Err; hufu.CodeOf(err) != "name_not_possible_here" {
+		t.Error(err)
+	}
+}
