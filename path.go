@@ -1,9 +1,6 @@
 package hufu
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // Limits of a Path, in bytes and segments.
 const (
@@ -148,6 +145,3 @@ func (p Path) Virtual() string { return "/" + p.s }
 // Remote is the path as people write one of the server's, with a colon before
 // the slash: what tells it from a path of this machine.
 func (p Path) Remote() string { return ":/" + p.s }
-
-// ValidText says whether p can stand in a JSON string as it is.
-func (p Path) ValidText() bool { return utf8.ValidString(p.s) }

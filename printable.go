@@ -2,6 +2,7 @@ package hufu
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,7 +14,7 @@ import (
 func Printable(s string) string {
 	clean := true
 	for _, r := range s {
-		if hidden(r) || r == utf8.RuneError {
+		if Hidden(r) || r == utf8.RuneError {
 			clean = false
 			break
 		}
@@ -27,11 +28,11 @@ func Printable(s string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case hidden(r) && r < 0x80:
+		case Hidden(r) && r < 0x80:
 			fmt.Fprintf(&b, `\x%02x`, r)
-		case hidden(r) && r < 0x10000:
+		case Hidden(r) && r < 0x10000:
 			fmt.Fprintf(&b, `\u%04x`, r)
-		case hidden(r):
+		case Hidden(r):
 			fmt.Fprintf(&b, `\U%08x`, r)
 		default:
 			b.WriteString(s[i : i+n])
@@ -41,6 +42,20 @@ func Printable(s string) string {
 	return b.String()
 }
 
-func hidden(r rune) bool {
+// Hidden says whether Printable escapes r: a control or format character, or a
+// line separator.
+func Hidden(r rune) bool {
 	return unicode.Is(unicode.C, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
+}
+
+// PrintableAttr is for slog.HandlerOptions: the text handler itself leaves
+// U+007F in a value as it is.
+func PrintableAttr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(Printable(v))
+	case error:
+		a.Value = slog.StringValue(Printable(v.Error()))
+	}
+	return a
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"slices"
@@ -16,11 +15,9 @@ import (
 	"hufu/internal/client"
 )
 
-// jsonEntry is one line of ls --json. A name that is not UTF-8 cannot stand in
-// JSON: path_base64 has its bytes.
+// jsonEntry is one line of ls --json.
 type jsonEntry struct {
 	Path   string  `json:"path"`
-	Base64 string  `json:"path_base64,omitempty"`
 	Kind   string  `json:"kind"`
 	Size   int64   `json:"size"`
 	MTime  string  `json:"mtime"`
@@ -33,9 +30,6 @@ type jsonEntry struct {
 func (a *app) printEntry(p hufu.Path, e hufu.Entry) error {
 	j := jsonEntry{
 		Path: p.Virtual(), Kind: e.Kind.String(), Size: e.Size, MTime: jsonTime(e.MTime), Mode: fmt.Sprintf("%04o", e.Mode), Target: e.Target, By: e.By,
-	}
-	if !p.ValidText() {
-		j.Path, j.Base64 = strings.ToValidUTF8(p.Virtual(), "\ufffd"), base64.StdEncoding.EncodeToString([]byte(p.Virtual()))
 	}
 	if !e.Digest.IsZero() {
 		d := e.Digest.String()

@@ -4,9 +4,7 @@
 package cli
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -225,16 +223,6 @@ func (a *App) Printf(format string, args ...any) error {
 
 // Hint writes a line for people, out of the way of scripts.
 func (a *App) Hint(s string) { _, _ = fmt.Fprintln(a.Err, s) }
-
-// JSON writes one object on one line.
-func (a *App) JSON(v any) error {
-	e := json.NewEncoder(a.Out)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return cmp.Or(a.out.failure(), err)
-	}
-	return nil
-}
 
 // Table writes rows in columns, by the width that a terminal gives them.
 // Whatever stands in them is made harmless.

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"hufu"
 )
 
 // Log is the server's log, a line for each event. A line is written at once; only
@@ -20,7 +22,7 @@ type Log struct {
 // NewLog makes the log of a server that is written to w.
 func NewLog(w io.Writer) *Log {
 	out := &output{w: w}
-	return &Log{slog.New(slog.NewTextHandler(out, nil)), slog.NewTextHandler(keeping{out}, nil), out}
+	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), slog.NewTextHandler(keeping{out}, nil), out}
 }
 
 // about is the log of something that has these attributes.

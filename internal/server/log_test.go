@@ -2,9 +2,12 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+
+	"hufu"
 )
 
 // TestLog: lines of transfers are kept, but not from what comes after them, nor
@@ -45,5 +48,18 @@ func TestLog(t *testing.T) {
 	}
 	if b.Len() > 2*mostKept || lines() != n {
 		t.Errorf("%d lines, %d were written: %d bytes", n, lines(), b.Len())
+	}
+}
+
+// TestLogIsPrintable: nothing that is logged can move a cursor or hide text.
+func TestLogIsPrintable(t *testing.T) {
+	t.Parallel()
+	for _, odd := range []string{"\x7f", "\x1b[2J", "a\u0080b", "\u202e", "\u2066", "line\nline", "\xff"} {
+		var b bytes.Buffer
+		l := NewLog(&b)
+		l.about(slog.String("user", odd)).Info("x"+odd, "path", odd, "err", errors.New(odd))
+		if line := strings.TrimSuffix(b.String(), "\n"); hufu.Printable(line) != line {
+			t.Errorf("%q is logged as %q", odd, line)
+		}
 	}
 }
