@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,8 +24,12 @@ import (
 	"hufu/internal/text"
 )
 
-// exitTerminated is the exit status of a program that SIGTERM stopped.
-const exitTerminated = 143
+// Exit statuses of a program that SIGTERM stopped, and of one whose standard
+// output nobody reads any more: what the shell says of SIGTERM and SIGPIPE.
+const (
+	exitTerminated = 143
+	exitNoReader   = 141
+)
 
 // maxSecretFile is how much of a file with a password is read, in bytes.
 const maxSecretFile = 64 << 10
@@ -47,30 +50,6 @@ type App struct {
 	out *output // Out
 }
 
-// output remembers the first error of standard output: what did not get there
-// must not look like success.
-type output struct {
-	w   io.Writer
-	mu  sync.Mutex
-	err error
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n, err := o.w.Write(p)
-	if err != nil && o.err == nil {
-		o.err = &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Code: "output_lost", Err: err}
-	}
-	return n, err
-}
-
-func (o *output) failure() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
-}
-
 // Stopped is the cause of a context that a signal ended.
 type Stopped struct{ Signal os.Signal }
 
@@ -81,7 +60,7 @@ func (s Stopped) Error() string { return "stopped by " + s.Signal.String() }
 func New(program string, args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) *App {
 	o := &output{w: out}
 	return &App{
-		Program: program, In: in, Out: o, Err: stderr, Getenv: getenv, out: o,
+		Program: program, In: in, Out: o, Err: errout{stderr, o}, Getenv: getenv, out: o,
 		Cat: text.For(text.Lang(flagLang(args), getenv)),
 	}
 }
@@ -136,28 +115,42 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 		cancel(Stopped{<-signals})
 		signal.Stop(signals)
 	}()
+	// A write to standard output whose reader has gone away returns an error
+	// instead of killing the program: what is open is still closed.
+	noReader := make(chan os.Signal, 1)
+	signal.Notify(noReader, syscall.SIGPIPE)
+	defer signal.Stop(noReader)
+	a.out.stop = func() { cancel(errors.New("nobody reads standard output")) }
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	if lost := a.out.failure(); lost != nil {
+	status := 0
+	if err != nil {
+		kind := hufu.KindOf(err)
+		status = kind.Exit()
+		if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled && s.Signal == syscall.SIGTERM {
+			status = exitTerminated
+		}
+		if !errors.Is(err, ErrReported) {
+			a.Cat.Report(a.Err, a.Program, err)
+			if wantsJSON(cmd, args) {
+				_ = a.JSON(a.Failure(err)) // out remembers it
+			}
+		}
+	}
+	a.out.close()
+	lost := a.out.failure()
+	switch {
+	case lost == nil:
+		return status
+	case a.out.readerGone():
+		return exitNoReader
+	case hufu.CodeOf(err) != hufu.CodeOf(lost):
 		a.Cat.Report(a.Err, a.Program, lost)
-		if err == nil || hufu.CodeOf(err) == hufu.CodeOf(lost) {
-			return hufu.KindOf(lost).Exit()
-		}
 	}
-	if err == nil {
-		return 0
+	if status == 0 {
+		status = hufu.KindOf(lost).Exit()
 	}
-	kind := hufu.KindOf(err)
-	if !errors.Is(err, ErrReported) {
-		a.Cat.Report(a.Err, a.Program, err)
-		if wantsJSON(cmd, args) {
-			_ = a.JSON(a.Failure(err)) // who reads standard error has been told
-		}
-	}
-	if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled && s.Signal == syscall.SIGTERM {
-		return exitTerminated
-	}
-	return kind.Exit()
+	return status
 }
 
 // Failure is an error in --json: of a whole command, or of one name among

@@ -128,7 +128,38 @@ func TestLostOutput(t *testing.T) {
 			t.Errorf("%s: %d %s", name, code, &told)
 		}
 	}
+	for want, err := range map[int]error{1: nil, 8: &hufu.Error{Kind: hufu.KindIntegrity}} { // another failure keeps its status
+		var told bytes.Buffer
+		a := New("hufu", nil, nil, full{}, &told, func(string) string { return "" })
+		cmd := &cobra.Command{SilenceErrors: true, SilenceUsage: true, RunE: func(*cobra.Command, []string) error { _ = a.JSON(1); return err }}
+		if code := a.Run(cmd, nil); code != want || !strings.Contains(told.String(), "no space left") {
+			t.Errorf("%v: %d %s", err, code, &told)
+		}
+	}
 	if err := app(nil).Printf("%v", errors.New("fine")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNobodyReads: a program whose reader has gone away ends as soon as it
+// writes, and says nothing.
+func TestNobodyReads(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	defer func() { _ = w.Close() }()
+	var told bytes.Buffer
+	a := New("hufu", nil, nil, w, &told, func(string) string { return "" })
+	cmd := &cobra.Command{SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, _ []string) error {
+		_ = a.JSON(1)
+		<-cmd.Context().Done()
+		a.Hint("0 transferred")
+		return &hufu.Error{Op: "put", Kind: hufu.KindCanceled, Err: cmd.Context().Err()}
+	}}
+	if code := a.Run(cmd, nil); code != 141 || told.Len() > 0 {
+		t.Errorf("%d %q", code, &told)
 	}
 }
