@@ -64,7 +64,7 @@ type Entry struct {
 	By     string    // user who put it there, "" when not known
 	Upload string    // id of the upload that made it, "" when not known
 	// Version names these very bytes: it changes when the file is replaced or
-	// written. Opaque; compared whole; empty for anything but a File.
+	// written. Opaque; compared whole; empty for a Folder.
 	Version string
 }
 

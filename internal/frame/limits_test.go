@@ -117,6 +117,8 @@ func TestHT42Limits(t *testing.T) {
 		"version of a get":        {MaxVersion, func(n int) Message { return &Get{Version: text(n)} }},
 		"version of a read":       {MaxVersion, func(n int) Message { return &Read{Version: text(n)} }},
 		"version of a put answer": {MaxVersion, func(n int) Message { return &PutAnswer{Version: text(n)} }},
+		"version of a setmeta":    {MaxVersion, func(n int) Message { return &SetMetaAnswer{Version: text(n)} }},
+		"version of a rename":     {MaxVersion, func(n int) Message { return &RenameAnswer{Version: text(n)} }},
 		"version of a condition":  {MaxVersion, func(n int) Message { return &Link{Target: d, Condition: Condition{Kind: 2, Version: text(n)}} }},
 		"kind of a condition":     {int(hufu.Always), func(n int) Message { return &Rename{Condition: Condition{Kind: uint8(n)}} }},
 		"size of an upload":       {hufu.MaxFileSize, func(n int) Message { return &Open{Size: int64(n), Source: "s"} }},

@@ -94,8 +94,10 @@ type (
 		Mode  uint32 `cbor:"2,keyasint"`
 		MTime int64  `cbor:"3,keyasint"`
 	}
-	// SetMetaAnswer says that they are durable.
-	SetMetaAnswer struct{}
+	// SetMetaAnswer says that they are durable. They make a new version of a file.
+	SetMetaAnswer struct {
+		Version string `cbor:"1,keyasint,omitempty"`
+	}
 	// Remove takes a name away.
 	Remove struct {
 		Path      Path `cbor:"1,keyasint"`
@@ -109,8 +111,11 @@ type (
 		To        Path      `cbor:"2,keyasint"`
 		Condition Condition `cbor:"3,keyasint"`
 	}
-	// RenameAnswer says that it has durably moved.
-	RenameAnswer struct{}
+	// RenameAnswer says that it has durably moved. That makes a new version of a
+	// file.
+	RenameAnswer struct {
+		Version string `cbor:"1,keyasint,omitempty"`
+	}
 	// Digest asks the server to read a file and hash it.
 	Digest struct {
 		Path Path `cbor:"1,keyasint"`
@@ -385,9 +390,9 @@ func (m *StatAnswer) check() error    { return m.Entry.check() }
 func (m *List) check() error          { return m.Path.check() }
 func (m *MkdirAnswer) check() error   { return nil }
 func (m *LinkAnswer) check() error    { return nil }
-func (m *SetMetaAnswer) check() error { return nil }
+func (m *SetMetaAnswer) check() error { return checkIf(len(m.Version) <= MaxVersion, "version") }
 func (m *RemoveAnswer) check() error  { return nil }
-func (m *RenameAnswer) check() error  { return nil }
+func (m *RenameAnswer) check() error  { return checkIf(len(m.Version) <= MaxVersion, "version") }
 func (m *Remove) check() error        { return m.Path.check() }
 func (m *Digest) check() error        { return m.Path.check() }
 func (m *DigestAnswer) check() error  { return m.Entry.check() }

@@ -37,13 +37,17 @@ func (c *conn) change(r *session.Request) bool {
 		p = pending{op: "link", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.LinkAnswer{} }}
 		c.batch.Link(p.path, string(m.Target), disk.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
 	case *frame.SetMeta:
-		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.SetMetaAnswer{} }}
+		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(res disk.Result) frame.Message {
+			return &frame.SetMetaAnswer{Version: res.Version}
+		}}
 		c.batch.SetMeta(p.path, disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)})
 	case *frame.Remove:
 		p = pending{op: "remove", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.RemoveAnswer{} }}
 		c.batch.Remove(p.path, m.Recursive)
 	case *frame.Rename:
-		p = pending{op: "rename", path: m.From.Path(), answer: func(disk.Result) frame.Message { return &frame.RenameAnswer{} }}
+		p = pending{op: "rename", path: m.From.Path(), answer: func(res disk.Result) frame.Message {
+			return &frame.RenameAnswer{Version: res.Version}
+		}}
 		c.batch.Rename(p.path, m.To.Path(), m.Condition.Condition())
 	default:
 		return false
@@ -153,8 +157,9 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.commitUpload(ctx, m)
 	case *frame.Abandon:
 		op = "abandon"
-		c.drop(m.Upload)
+		// Not let go of before: an upload to which nothing has come is forgotten then.
 		err = c.view.Abandon(m.Upload)
+		c.drop(m.Upload)
 		answer = &frame.AbandonAnswer{}
 	case *frame.Space:
 		op, path = "space", m.Path.Path()

@@ -233,9 +233,6 @@ func settle(policy Policy, p *pair) verdict {
 		Args: map[string]string{"target": p.into()},
 	}
 	replace := verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfVersion, Version: p.target.Version}}
-	if p.target.Version == "" { // a link has none
-		replace.cond = hufu.Condition{Kind: hufu.Always}
-	}
 	switch policy {
 	case Skip:
 		return verdict{outcome: Skipped, err: differs}

@@ -319,13 +319,17 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		if err != nil && hufu.CodeOf(err) == incomplete {
 			entry, err = commit(ctx)
 		}
-		if forgotten(err) {
+		if hufu.CodeOf(err) == incomplete {
 			continue
 		}
-		if overtaken(err) {
+		if overtaken(err) || forgotten(err) {
+			// An upload that is forgotten may be one that an earlier try has committed.
 			if there, same := e.alike(ctx, it.remote, root); same {
 				e.abandon(ctx, up.ID)
 				return there, l.resumed.Load(), nil
+			}
+			if forgotten(err) {
+				continue
 			}
 		}
 		if err != nil && discarded(ctx) {

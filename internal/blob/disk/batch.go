@@ -20,7 +20,7 @@ type Meta struct {
 // Result is what became of one slot of a batch.
 type Result struct {
 	Created bool   // nothing stood there before
-	Version string // of a file that was put on a server
+	Version string // on a server, of a file that was put, altered or moved
 	Err     error
 }
 
@@ -344,7 +344,7 @@ func (b *Batch) makeDir(path hufu.Path, by string) error {
 		b.made = append(b.made, madeFolder{up, path.Base()})
 	}
 	if err == nil && b.s.o.Server {
-		return b.recordFolder(d, path.Base(), &Meta{By: by})
+		return b.recordFolder(d, path.Base(), &Meta{Mode: 0o755, By: by})
 	}
 	return nil
 }
@@ -413,11 +413,7 @@ func (b *Batch) recordFolder(d dirHandle, name string, m *Meta) error {
 		return err
 	}
 	defer f.close()
-	r := record{Mode: m.Mode & 0o777, By: m.By}
-	if r.Mode == 0 {
-		r.Mode = 0o755
-	}
-	return b.s.setRecord(f, &r, &b.enc)
+	return b.s.setRecord(f, &record{Mode: m.Mode & 0o777, By: m.By}, &b.enc)
 }
 
 // Symlink stages a symbolic link: target is data and never looked at. Missing

@@ -62,11 +62,14 @@ func FuzzJournal(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer j.close()
-		end, err := readRecords(j, h.ID, at, func(index int64, hole bool, cv *digest.CV) {
+		end, err := readRecords(j, h.ID, at, func(index int64, as chunkState, cv *digest.CV) {
 			var r [recordSize]byte
 			n := uint64(index)
-			if hole {
+			switch as {
+			case chunkHole:
 				n |= holeFlag
+			case chunkMissing:
+				n |= lostFlag
 			}
 			putRecord(&r, h.ID, n, cv)
 			if !bytes.Contains(b[at:], r[:]) {

@@ -23,8 +23,10 @@ const (
 	journalPrefix = 16
 	recordSize    = 44
 	maxHeader     = 16 << 10
-	// holeFlag marks the index of a chunk that is a hole.
+	// holeFlag marks the index of a chunk that is a hole, lostFlag that of one
+	// that is about to be written over.
 	holeFlag = 1 << 63
+	lostFlag = 1 << 62
 )
 
 // header says whose upload it is and which file holds its bytes.
@@ -96,7 +98,7 @@ func recordSum(b *[recordSize]byte, id []byte) uint32 {
 }
 
 // readRecords calls yield for each good record and returns where they end.
-func readRecords(f fileHandle, id []byte, off int64, yield func(index int64, hole bool, cv *digest.CV)) (int64, error) {
+func readRecords(f fileHandle, id []byte, off int64, yield func(index int64, as chunkState, cv *digest.CV)) (int64, error) {
 	buf := make([]byte, recordSize*1024)
 	for {
 		n, err := f.readAt(buf, off)
@@ -106,11 +108,18 @@ func readRecords(f fileHandle, id []byte, off int64, yield func(index int64, hol
 		rest := buf[:n]
 		for len(rest) >= recordSize {
 			r := (*[recordSize]byte)(rest)
-			if binary.LittleEndian.Uint32(r[40:]) != recordSum(r, id) {
+			index := binary.LittleEndian.Uint64(r[:])
+			if binary.LittleEndian.Uint32(r[40:]) != recordSum(r, id) || index>>62 == 3 {
 				return off, nil
 			}
-			index := binary.LittleEndian.Uint64(r[:])
-			yield(int64(index&^holeFlag), index&holeFlag != 0, (*digest.CV)(r[8:40]))
+			as := chunkData
+			switch {
+			case index&lostFlag != 0:
+				as = chunkMissing
+			case index&holeFlag != 0:
+				as = chunkHole
+			}
+			yield(int64(index&^(holeFlag|lostFlag)), as, (*digest.CV)(r[8:40]))
 			rest, off = rest[recordSize:], off+recordSize
 		}
 		if n < len(buf) {

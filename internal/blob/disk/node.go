@@ -93,7 +93,10 @@ func (v version) sameBytes(o version) bool {
 func (n *node) entry(name string) hufu.Entry {
 	e := hufu.Entry{Name: name, Kind: n.kind, MTime: n.mtime.time(), Mode: n.perm}
 	if n.kind == hufu.File {
-		e.Size, e.Version = n.size, n.String()
+		e.Size = n.size
+	}
+	if n.kind != hufu.Folder {
+		e.Version = n.String()
 	}
 	return e
 }

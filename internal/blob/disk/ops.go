@@ -163,7 +163,16 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 	} else if err := f.chmod(sl.meta.Mode & 0o777); err != nil {
 		return err
 	}
-	return t.sync(f, &n)
+	if err := t.sync(f, &n); err != nil {
+		return err
+	}
+	if b.s.o.Server && n.kind == hufu.File {
+		if n, err = f.stat(); err != nil { // the record has moved its time
+			return err
+		}
+		sl.res.Version = n.String()
+	}
+	return nil
 }
 
 func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
@@ -282,7 +291,8 @@ func (b *Batch) rename(sl *slot, t *touched) error {
 	if err != nil {
 		return err
 	}
-	if _, err := from.stat(sl.path.Base()); err != nil {
+	n, err := from.stat(sl.path.Base())
+	if err != nil {
 		from.close()
 		return err
 	}
@@ -291,12 +301,30 @@ func (b *Batch) rename(sl *slot, t *touched) error {
 		from.close()
 		return fail("rename", sl.to, writing, err)
 	}
-	if sl.path != sl.to {
+	if sl.path == sl.to {
+		err = b.s.ontoItself(sl, to, &n)
+	} else {
 		var done placed
 		done, err = b.s.place("rename", sl.to, source{tmp: noFile, dir: from, name: sl.path.Base()}, to, sl.cond)
 		sl.res.Created = done.created
 	}
+	if err == nil && b.s.o.Server && n.kind != hufu.Folder {
+		if now, statErr := to.stat(sl.to.Base()); statErr == nil && now.ino == n.ino && now.dev == n.dev {
+			sl.res.Version = now.entry("").Version
+		}
+	}
 	return first(err, t.add(from), t.add(to))
+}
+
+// ontoItself judges the condition of a rename that changes nothing.
+func (s *Store) ontoItself(sl *slot, d dirHandle, n *node) error {
+	switch v, ok := parseVersion(sl.cond.Version); {
+	case n.kind == hufu.Folder || sl.cond.Kind == hufu.IfAbsent:
+		return s.occupied("rename", sl.to, d)
+	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.version)):
+		return changed("rename", sl.to, "target_changed")
+	}
+	return nil
 }
 
 func first(errs ...error) error {

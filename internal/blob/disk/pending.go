@@ -23,6 +23,7 @@ func (p *pending) ready() error {
 	p.moved.L = &p.mu
 	p.chunks = newChunkTable(digest.Chunks(p.key.Size))
 	p.reserve = reservation{}
+	p.sealed = false
 	if !p.fresh {
 		if err := p.resume(); err != nil {
 			p.shut()
@@ -217,15 +218,15 @@ func (p *pending) resume() error {
 	}
 	p.ino = h.Ino
 	believed := h.Boot == p.boot() && h.Boot != ""
-	p.end, err = readRecords(p.journal, p.raw, records, func(index int64, hole bool, cv *digest.CV) {
-		if index >= p.chunks.n || p.chunks.state(index) != chunkMissing {
-			return
+	p.end, err = readRecords(p.journal, p.raw, records, func(index int64, as chunkState, cv *digest.CV) {
+		there := index < p.chunks.n && p.chunks.state(index) != chunkMissing
+		switch {
+		case index >= p.chunks.n:
+		case as == chunkMissing && there:
+			p.chunks.lost(index)
+		case as != chunkMissing && !there:
+			p.chunks.arrived(index, as, cv)
 		}
-		as := chunkData
-		if hole {
-			as = chunkHole
-		}
-		p.chunks.arrived(index, as, cv)
 	})
 	if err != nil {
 		return err
@@ -336,7 +337,7 @@ func (p *pending) rewrite() error {
 	for i := range p.chunks.n {
 		if st := p.chunks.state(i); err == nil && st != chunkMissing {
 			cv := p.chunks.cv(i)
-			err = p.appendLocked(i, st == chunkHole, &cv)
+			err = p.appendLocked(i, st, &cv)
 		}
 	}
 	if err == nil {

@@ -229,7 +229,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 	base := p.Base()
 	v, ok := parseVersion(want)
 	n, err := d.stat(base)
-	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.kind != hufu.File || !s.moved.same(v, n.version)) {
+	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.kind == hufu.Folder || !s.moved.same(v, n.version)) {
 		return "", changed(op, p, "target_changed")
 	}
 	if err != nil {

@@ -48,6 +48,7 @@ type pending struct {
 	dirty   bool // the staging file may hold bytes where no chunk counts
 	reserve reservation
 	gone    bool // aborted
+	sealed  bool // being committed, or perhaps under its name: no chunk changes any more
 
 	committing sync.Mutex
 	committed  *hufu.Entry
@@ -122,7 +123,8 @@ func (u *Upload) CVs() []digest.CV {
 }
 
 // WriteChunk writes chunk index; cv is its chaining value, computed by the
-// caller over these very bytes. A chunk that is there already is left alone.
+// caller over these very bytes. A chunk that is there already is left alone if
+// it has this value, and replaced if it has another.
 func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
 	p := u.p
 	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) != digest.ChunkLen(p.key.Size, index) {
@@ -188,10 +190,25 @@ func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err e
 	case p.chunks.state(index) == chunkMissing:
 		p.chunks.set(index, chunkBusy)
 		return false, nil
-	case p.chunks.cv(index) != *cv:
+	case p.chunks.cv(index) == *cv:
+		return true, nil
+	case p.sealed:
 		return false, p.error("write chunk", hufu.KindChanged, "file_changed")
 	}
-	return true, nil
+	return false, p.replaceLocked(index)
+}
+
+// replaceLocked forgets a chunk whose bytes are about to be written over, in the
+// journal first: a kill in between leaves it missing.
+func (p *pending) replaceLocked(index int64) error {
+	old := p.chunks.cv(index)
+	if err := p.appendLocked(index, chunkMissing, &old); err != nil {
+		return fail("write chunk", p.key.Path, writing, err)
+	}
+	p.chunks.lost(index)
+	p.chunks.set(index, chunkBusy)
+	p.dirty = true
+	return nil
 }
 
 // leave writes the chunk into the journal, after its bytes: what the journal
@@ -201,7 +218,7 @@ func (p *pending) leave(index int64, as chunkState, cv *digest.CV, err error) er
 	defer p.mu.Unlock()
 	defer p.moved.Broadcast()
 	if err == nil {
-		err = p.appendLocked(index, as == chunkHole, cv)
+		err = p.appendLocked(index, as, cv)
 	}
 	if err != nil {
 		p.chunks.set(index, chunkMissing)
@@ -213,10 +230,13 @@ func (p *pending) leave(index int64, as chunkState, cv *digest.CV, err error) er
 	return nil
 }
 
-func (p *pending) appendLocked(index int64, hole bool, cv *digest.CV) error {
+func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) error {
 	n := uint64(index)
-	if hole {
+	switch as {
+	case chunkHole:
 		n |= holeFlag
+	case chunkMissing:
+		n |= lostFlag
 	}
 	putRecord(&p.record, p.raw, n, cv)
 	if err := p.journal.writeAt(p.record[:], p.end); err != nil {
@@ -277,9 +297,15 @@ func (p *pending) commitOpen(ctx context.Context, u *Upload, want hufu.Digest, m
 		return hufu.Entry{}, err
 	}
 	if err := canceled(ctx, "commit", p.key.Path); err != nil {
+		p.unseal()
 		return hufu.Entry{}, err
 	}
-	return p.commit(want, m, cond)
+	e, err := p.commit(want, m, cond)
+	switch hufu.KindOf(err) {
+	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind: // the condition was not met
+		p.unseal()
+	}
+	return e, err
 }
 
 // giveUp discards what has arrived, journal included, for all holders. After a
@@ -308,7 +334,16 @@ func (p *pending) complete(u *Upload, want hufu.Digest) error {
 	case digest.Root(p.chunks.all()) != want:
 		return p.error("commit", hufu.KindIntegrity, "digest_differs")
 	}
+	p.sealed = true
 	return nil
+}
+
+// unseal lets chunks be replaced again after a commit that certainly has not
+// given the file its name.
+func (p *pending) unseal() {
+	p.mu.Lock()
+	p.sealed = false
+	p.mu.Unlock()
 }
 
 func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {

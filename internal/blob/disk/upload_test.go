@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,8 +86,13 @@ func TestUpload(t *testing.T) {
 		}{{-1, data[:mib]}, {4, data[:mib]}, {1, data[:5]}, {3, data[:18]}} {
 			wantErr(t, u.WriteChunk(bad.i, bad.data, digest.CV{}), hufu.KindInvalid, "chunk_form")
 		}
-		write(t, u, data, 1, 3, 1) // twice is once
-		wantErr(t, u.WriteChunk(1, data[:mib], digest.Chunk(data[:mib], 1)), hufu.KindChanged, "file_changed")
+		write(t, u, data, 1, 3, 1)                                                       // twice is once
+		if err := u.WriteChunk(1, data[:mib], digest.Chunk(data[:mib], 1)); err != nil { // a newer one
+			t.Error(err)
+		}
+		_, err = u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		wantErr(t, err, hufu.KindIntegrity, "digest_differs")
+		write(t, u, data, 1)
 		_, err = u.Commit(t.Context(), digest.Sum(data[1:]), meta, ifAbsent())
 		wantErr(t, err, hufu.KindIntegrity, "digest_differs")
 		e, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
@@ -604,5 +610,62 @@ func TestTwoProcesses(t *testing.T) {
 	write(t, u, data, 1)
 	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
 		t.Error("the other's expiry took an upload in use:", err)
+	}
+}
+
+// TestNewerChunkReplaces: what a chunk is to be is what was sent last, across a
+// kill too, and until a commit has begun to give the file its name.
+func TestNewerChunkReplaces(t *testing.T) {
+	t.Parallel()
+	var killed atomic.Bool
+	o := disk.Options{Server: true, Hook: func(step string) error {
+		if step == "chunk-written" && killed.Load() {
+			return errors.New("killed")
+		}
+		return nil
+	}}
+	tr := newTree(t, o)
+	stale, data := random(2*mib+5, 21), random(2*mib+5, 22)
+	clear(data[mib : 2*mib])
+	u := tr.open(key(t, "f", data))
+	write(t, u, stale, 0, 1, 2)
+	write(t, u, data, 0)
+	if err := u.WriteHole(1, digest.Zeros(mib, 1)); err != nil {
+		t.Fatal(err)
+	}
+	u.Close()
+	tr = tr.reopen(o) // the journal knows the newer ones
+	u = tr.open(key(t, "f", data))
+	if cv, ok := u.CV(0); !ok || cv != digest.Chunk(chunk(data, 0), 0) || u.Have() != 3 {
+		t.Error("not the newer chunk, or not all:", ok, u.Have())
+	}
+
+	// Killed between the bytes and the journal: the chunk counts as missing.
+	killed.Store(true)
+	if err := u.WriteChunk(2, chunk(data, 2), digest.Chunk(chunk(data, 2), 2)); err == nil {
+		t.Fatal("the failure was not met")
+	}
+	killed.Store(false)
+	u.Close()
+	tr = tr.reopen(o)
+	u = tr.open(key(t, "f", data))
+	if got := missing(u); !slices.Equal(got, []int64{2}) {
+		t.Errorf("missing: %v", got)
+	}
+	write(t, u, stale, 2)
+	write(t, u, data, 2)
+
+	// A condition that was not met leaves the upload open to newer chunks.
+	tr.mustPut("f", "in the way")
+	_, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+	wantErr(t, err, hufu.KindExists, "target_exists")
+	write(t, u, stale, 0)
+	write(t, u, data, 0)
+	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, u.WriteChunk(0, chunk(stale, 0), digest.Chunk(chunk(stale, 0), 0)), hufu.KindChanged, "file_changed")
+	if tr.content("f") != string(data) {
+		t.Error("other bytes")
 	}
 }

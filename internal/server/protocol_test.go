@@ -1,0 +1,285 @@
+package server_test
+
+import (
+	"crypto/tls"
+	"testing"
+
+	"hufu"
+	"hufu/internal/digest"
+	"hufu/internal/frame"
+	"hufu/internal/identity"
+	"hufu/internal/testenv"
+)
+
+// These tests hold docs/protocol.md and the server to one another, over real
+// connections and with messages made by hand.
+
+// asPerson is a connection of p's own on which hello has been said.
+func asPerson(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
+	t.Helper()
+	w := connect(t, env, p)
+	a := w.ask(&frame.Hello{Version: frame.Version, Features: []string{frame.FeatureCore}, Token: p.Profile.Token()}, nil)
+	if h, ok := a.(*frame.HelloAnswer); !ok || !h.LoggedIn {
+		t.Fatalf("%+v", a)
+	}
+	return w
+}
+
+// connect is a connection on which nothing has been said.
+func connect(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
+	t.Helper()
+	roots, err := p.Profile.Roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := identity.Client{Roots: roots, Certificate: p.Profile.Certificate, Host: p.Profile.Host, ALPN: identity.ProtoNative}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := tls.Client(dial(t, env.Address), config)
+	w := speak(t, c)
+	if err := c.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// ask sends a request and hears one frame.
+func (w *wire) ask(m frame.Message, raw []byte) frame.Message {
+	w.Helper()
+	b, err := w.codec.Append(nil, m, false, len(raw))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.send(append(b, raw...))
+	return w.hear()
+}
+
+// fails wants an error of this kind and code.
+func (w *wire) fails(m frame.Message, raw []byte, kind hufu.Kind, code string) {
+	w.Helper()
+	a := w.ask(m, raw)
+	if e, ok := a.(*frame.Error); !ok || e.Kind != kind.String() || e.Code != code {
+		w.Errorf("%s: wanted %s %s, got %+v", m.Type(), kind, code, a)
+	}
+}
+
+// answered wants an answer of type A.
+func answered[A frame.Message](w *wire, m frame.Message, raw []byte) A {
+	w.Helper()
+	a, ok := w.ask(m, raw).(A)
+	if !ok {
+		w.Fatalf("%s was not answered well", m.Type())
+	}
+	return a
+}
+
+var (
+	ifFree = frame.Condition{Kind: uint8(hufu.IfAbsent)}
+	always = frame.Condition{Kind: uint8(hufu.Always)}
+)
+
+func ifIs(version string) frame.Condition {
+	return frame.Condition{Kind: uint8(hufu.IfVersion), Version: version}
+}
+
+func putOf(p string, data []byte, c frame.Condition) *frame.Put {
+	d := digest.Sum(data)
+	return &frame.Put{Path: frame.Path(p), Mode: 0o644, MTime: 1, Digest: d[:], Condition: c}
+}
+
+func (w *wire) put(p, data string, c frame.Condition) string {
+	w.Helper()
+	return answered[*frame.PutAnswer](w, putOf(p, []byte(data), c), []byte(data)).Version
+}
+
+func (w *wire) entry(p string) frame.Entry {
+	w.Helper()
+	return answered[*frame.StatAnswer](w, &frame.Stat{Path: frame.Path(p)}, nil).Entry
+}
+
+// upload sends the chunks of data.
+func (w *wire) upload(id string, data []byte, indexes ...int64) {
+	w.Helper()
+	for _, i := range indexes {
+		c := data[i*hufu.ChunkSize:][:digest.ChunkLen(int64(len(data)), i)]
+		cv := digest.Chunk(c, i)
+		answered[*frame.RangeAnswer](w, &frame.Range{Upload: id, Index: i, CV: cv[:]}, c)
+	}
+}
+
+func (w *wire) open(p string, data []byte) string {
+	w.Helper()
+	return answered[*frame.OpenAnswer](w, &frame.Open{Path: frame.Path(p), Size: int64(len(data)), Source: "v1"}, nil).Upload
+}
+
+func commitOf(id, p string, data []byte, c frame.Condition) *frame.Commit {
+	d := digest.Sum(data)
+	return &frame.Commit{Upload: id, Path: frame.Path(p), Digest: d[:], Mode: 0o644, MTime: 1, Condition: c}
+}
+
+// TestVersionsAfterChanges: what makes a new version of a file says which, so
+// that the next change can name it.
+func TestVersionsAfterChanges(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	v := w.put("f", "one", ifFree)
+	set := answered[*frame.SetMetaAnswer](w, &frame.SetMeta{Path: frame.Path("f"), Mode: 0o600, MTime: 77}, nil).Version
+	if set == "" || set == v || set != w.entry("f").Version {
+		t.Errorf("setmeta answers %q, stat says %q", set, w.entry("f").Version)
+	}
+	moved := answered[*frame.RenameAnswer](w, &frame.Rename{From: frame.Path("f"), To: frame.Path("g"), Condition: ifFree}, nil).Version
+	if moved == "" || moved != w.entry("g").Version {
+		t.Errorf("rename answers %q, stat says %q", moved, w.entry("g").Version)
+	}
+	w.put("g", "two", ifIs(moved))
+	w.fails(putOf("g", []byte("late"), ifIs(set)), []byte("late"), hufu.KindChanged, "target_changed")
+
+	// A link has a version too: no change needs to name "whatever is there".
+	answered[*frame.LinkAnswer](w, &frame.Link{Path: frame.Path("l"), Target: []byte("x"), MTime: 1, Condition: ifFree}, nil)
+	old := w.entry("l").Version
+	w.put("l", "a file in its place", ifIs(old))
+	w.fails(putOf("l", []byte("late"), ifIs(old)), []byte("late"), hufu.KindChanged, "target_changed")
+
+	// A folder has none.
+	answered[*frame.MkdirAnswer](w, &frame.Mkdir{Path: frame.Path("d"), Mode: 0o755}, nil)
+	if a := answered[*frame.SetMetaAnswer](w, &frame.SetMeta{Path: frame.Path("d"), Mode: 0o700, MTime: 1}, nil); a.Version != "" || w.entry("d").Version != "" {
+		t.Errorf("a folder has the version %q", a.Version)
+	}
+}
+
+// TestConditionsAndFolders: a folder fulfils no condition, and a rename onto
+// itself is judged like any other.
+func TestConditionsAndFolders(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	answered[*frame.MkdirAnswer](w, &frame.Mkdir{Path: frame.Path("d"), Mode: 0o755}, nil)
+	v := w.put("f", "one", ifFree)
+	data := make([]byte, hufu.ChunkSize+1)
+	id := w.open("d", data)
+	w.upload(id, data, 0, 1)
+	for _, c := range []frame.Condition{ifFree, always} {
+		w.fails(putOf("d", []byte("x"), c), []byte("x"), hufu.KindWrongKind, "folder_in_the_way")
+		w.fails(&frame.Rename{From: frame.Path("f"), To: frame.Path("d"), Condition: c}, nil, hufu.KindWrongKind, "folder_in_the_way")
+		w.fails(&frame.Rename{From: frame.Path("d"), To: frame.Path("d"), Condition: c}, nil, hufu.KindWrongKind, "folder_in_the_way")
+		w.fails(&frame.Link{Path: frame.Path("d"), Target: []byte("x"), Condition: c}, nil, hufu.KindWrongKind, "folder_in_the_way")
+		w.fails(commitOf(id, "d", data, c), nil, hufu.KindWrongKind, "folder_in_the_way")
+	}
+	w.fails(putOf("d", []byte("x"), ifIs(v)), []byte("x"), hufu.KindWrongKind, "folder_in_the_way")
+
+	self := func(c frame.Condition) *frame.Rename {
+		return &frame.Rename{From: frame.Path("f"), To: frame.Path("f"), Condition: c}
+	}
+	w.fails(self(ifFree), nil, hufu.KindExists, "target_exists")
+	w.fails(self(ifIs("another")), nil, hufu.KindChanged, "target_changed")
+	for _, c := range []frame.Condition{ifIs(v), always} {
+		if a := answered[*frame.RenameAnswer](w, self(c), nil); a.Version != v {
+			t.Errorf("nothing has happened, and the version is %q", a.Version)
+		}
+	}
+	w.fails(&frame.Mkdir{Path: frame.Path("f"), Mode: 0o755}, nil, hufu.KindExists, "target_exists")
+	w.fails(&frame.Mkdir{Path: frame.Path("f/below"), Mode: 0o755, Parents: true}, nil, hufu.KindWrongKind, "not_a_folder")
+}
+
+// TestModeOfNewFolders: mkdir takes mode 0 as what it says; what is made on the
+// way to a name gets 0o755.
+func TestModeOfNewFolders(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	answered[*frame.MkdirAnswer](w, &frame.Mkdir{Path: frame.Path("a/b"), Mode: 0, Parents: true}, nil)
+	w.put("c/f", "x", ifFree)
+	for p, want := range map[string]uint32{"a": 0o755, "a/b": 0, "c": 0o755} {
+		if got := w.entry(p).Mode; got != want {
+			t.Errorf("%s has mode %o, want %o", p, got, want)
+		}
+	}
+}
+
+// TestChunkSentAgain: the newer of two values of a chunk counts, so that a
+// client that sends what differs gets on.
+func TestChunkSentAgain(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	w, lane := asPerson(t, env, p), asPerson(t, env, p)
+	stale, data := bytesOf(2*hufu.ChunkSize+3), bytesOf(2*hufu.ChunkSize+3)
+	stale[0], stale[hufu.ChunkSize] = ^stale[0], ^stale[hufu.ChunkSize]
+	id := w.open("f", data)
+	w.upload(id, stale, 0, 1)
+	w.upload(id, data, 2)
+	w.fails(commitOf(id, "f", data, ifFree), nil, hufu.KindIntegrity, "digest_differs")
+	again := asPerson(t, env, p) // resumes, as the document says
+	if got := again.open("f", data); got != id {
+		t.Fatal("another upload")
+	}
+	lane.upload(id, data, 0)
+	again.upload(id, data, 1)
+	a := answered[*frame.CommitAnswer](again, commitOf(id, "f", data, ifFree), nil)
+	if hufu.Digest(a.Entry.Digest) != digest.Sum(data) {
+		t.Error("another digest")
+	}
+}
+
+// TestAbandonBeforeAnything: an upload can be given up as soon as it has a name.
+func TestAbandonBeforeAnything(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	data := make([]byte, hufu.ChunkSize+1)
+	for _, chunks := range [][]int64{nil, {0}} {
+		id := w.open("f", data)
+		w.upload(id, data, chunks...)
+		answered[*frame.AbandonAnswer](w, &frame.Abandon{Upload: id}, nil)
+		w.fails(&frame.Abandon{Upload: id}, nil, hufu.KindNotFound, "upload_unknown")
+		w.fails(commitOf(id, "f", data, ifFree), nil, hufu.KindNotFound, "upload_unknown")
+	}
+}
+
+// TestCommitAgainTouchesNothingNewer: a commit whose answer was lost may be
+// repeated whatever has become of the file, and so may everything that its
+// answer then leads to.
+func TestCommitAgainTouchesNothingNewer(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	data := bytesOf(hufu.ChunkSize + 9)
+	for name, later := range map[string]func(w *wire) string{
+		"replaced": func(w *wire) string { return w.put("f", "newer", ifIs(w.entry("f").Version)) },
+		"moved away": func(w *wire) string {
+			answered[*frame.RenameAnswer](w, &frame.Rename{From: frame.Path("f"), To: frame.Path("elsewhere"), Condition: always}, nil)
+			return w.put("f", "newer", ifFree)
+		},
+	} {
+		for _, replace := range []bool{false, true} {
+			w := asPerson(t, env, p)
+			cond := ifFree
+			if replace {
+				cond = ifIs(w.put("f", "older", always))
+			} else {
+				w.ask(&frame.Remove{Path: frame.Path("f")}, nil)
+			}
+			id := w.open("f", data)
+			w.upload(id, data, 0, 1)
+			answered[*frame.CommitAnswer](w, commitOf(id, "f", data, cond), nil) // and this was lost
+			answered[*frame.CommitAnswer](w, commitOf(id, "f", data, cond), nil) // so it is repeated
+			newer := later(w)
+			again := asPerson(t, env, p)
+			again.fails(commitOf(id, "f", data, cond), nil, hufu.KindNotFound, "upload_unknown")
+			// A client that opens again and keeps its condition does no harm.
+			id = again.open("f", data)
+			again.upload(id, data, 0, 1)
+			want, code := hufu.KindExists, "target_exists"
+			if replace {
+				want, code = hufu.KindChanged, "target_changed"
+			}
+			again.fails(commitOf(id, "f", data, cond), nil, want, code)
+			answered[*frame.AbandonAnswer](again, &frame.Abandon{Upload: id}, nil)
+			if e := again.entry("f"); e.Version != newer {
+				t.Errorf("%s: the newer file is gone", name)
+			}
+		}
+	}
+}
