@@ -236,7 +236,7 @@ func TestHT42LengthsBeforeAllocation(t *testing.T) {
 			}
 		}
 		most := MaxBody
-		if k.IsRequest() {
+		if k.FromClient() {
 			most = MaxRequestBody
 		}
 		try(most, 0, true)

@@ -72,12 +72,14 @@ const (
 )
 
 // The answer that stands for a failed request, and the notices, which may
-// stand between any two frames.
+// stand between any two frames. Cancel is the client's, the others are the
+// server's.
 const (
 	TypeError   Type = 0xff00
 	TypeGoodbye Type = 0xff01
 	TypeWorking Type = 0xff02
 	TypeChanged Type = 0xff03
+	TypeCancel  Type = 0xff04
 )
 
 // IsAnswer says whether a frame of this type answers a request.
@@ -88,6 +90,9 @@ func (t Type) IsNotice() bool { return t > TypeError }
 
 // IsRequest says whether a frame of this type wants an answer.
 func (t Type) IsRequest() bool { return t&answerBit == 0 }
+
+// FromClient reports whether a client sends frames of this type, and not a server.
+func (t Type) FromClient() bool { return t.IsRequest() || t == TypeCancel }
 
 // Answer is the type of the answer to a request of type t.
 func (t Type) Answer() Type { return t | answerBit }
@@ -104,7 +109,7 @@ func (t Type) carriesRaw() bool {
 func (t Type) goesOn() bool { return t == TypeList.Answer() || t == TypeOpen.Answer() }
 
 func (t Type) maxBody() int {
-	if t.IsRequest() {
+	if t.FromClient() {
 		return MaxRequestBody
 	}
 	return MaxBody
@@ -178,6 +183,7 @@ var kinds = map[Type]kind{
 	TypeWhy: of[Why]("why"), TypeWhy.Answer(): of[WhyAnswer]("why answer"),
 	TypeError: of[Error]("error"), TypeGoodbye: of[Goodbye]("goodbye"),
 	TypeWorking: of[Working]("working"), TypeChanged: of[Changed]("changed"),
+	TypeCancel: of[Cancel]("cancel"),
 }
 
 // Path is a hufu.Path on the wire: a CBOR byte string, segments joined by '/',

@@ -260,6 +260,11 @@ type (
 	Changed struct {
 		Path Path `cbor:"1,keyasint"`
 	}
+	// Cancel says that nobody wants the answer to a request any more. Requests are
+	// counted from 0 on each connection.
+	Cancel struct {
+		Request uint64 `cbor:"1,keyasint"`
+	}
 )
 
 // WireError is the public part of err: kind, code and arguments, made to fit
@@ -360,6 +365,7 @@ func (*Error) Type() Type         { return TypeError }
 func (*Goodbye) Type() Type       { return TypeGoodbye }
 func (*Working) Type() Type       { return TypeWorking }
 func (*Changed) Type() Type       { return TypeChanged }
+func (*Cancel) Type() Type        { return TypeCancel }
 
 func (m *Hello) check() error {
 	return errors.Join(checkIf(len(m.Token) <= MaxToken && len(m.Program) <= MaxName && len(m.Padding) <= MaxPadding && m.Pad <= MaxPadding,
@@ -407,6 +413,7 @@ func (m *Why) check() error           { return nil }
 func (m *Goodbye) check() error       { return m.Reason.check() }
 func (m *Working) check() error       { return nil }
 func (m *Changed) check() error       { return m.Path.check() }
+func (m *Cancel) check() error        { return nil }
 func (m *RenewAnswer) check() error   { return checkChain(m.Chain) }
 
 func (m *ListAnswer) check() error {

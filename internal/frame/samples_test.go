@@ -106,6 +106,7 @@ func samples() []sample {
 		{"goodbye", "the server is stopping", &Goodbye{Reason: Error{Kind: "unavailable", Code: "server_stopping"}}, false, nil},
 		{"working", "I am alive", &Working{}, false, nil},
 		{"changed", "something below films has changed", &Changed{Path: Path("films")}, false, nil},
+		{"cancel", "the third request is not wanted any more", &Cancel{Request: 2}, false, nil},
 	}
 }
 

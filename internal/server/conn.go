@@ -154,6 +154,9 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 			return err
 		}
 	}
+	if r.Canceled {
+		return errors.Join(c.commit(ctx), c.session.Fail(session.ErrCanceled)) // answers keep their order
+	}
 	if c.ordered && makes(r.Message) || ends(r.Message) {
 		if err := c.commit(ctx); err != nil {
 			return err
@@ -172,6 +175,14 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		if err := c.s.o.Teach.room(weight(r)); err != nil {
 			return errors.Join(c.commit(ctx), c.session.Fail(err)) // answers keep their order
 		}
+	}
+	if m, ok := r.Message.(*frame.Remove); ok && m.Recursive {
+		// By itself, since it may take long and be taken back.
+		if err := c.commit(ctx); err != nil {
+			return err
+		}
+		c.change(r)
+		return c.finish(ctx)
 	}
 	if c.change(r) {
 		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {

@@ -1,10 +1,17 @@
 package server_test
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"hufu"
+	"hufu/internal/client"
 	"hufu/internal/digest"
 	"hufu/internal/frame"
 	"hufu/internal/identity"
@@ -281,5 +288,118 @@ func TestCommitAgainTouchesNothingNewer(t *testing.T) {
 				t.Errorf("%s: the newer file is gone", name)
 			}
 		}
+	}
+}
+
+// holed makes a file of so many chunks that takes long to read and little room:
+// each holds a byte and a hole.
+func holed(t *testing.T, name string, chunks int64) {
+	t.Helper()
+	write(t, name, nil)
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	for i := range chunks {
+		if _, err := f.WriteAt([]byte{1}, i*hufu.ChunkSize+1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// canceled wants the answer to a request that was taken back.
+func canceled(t *testing.T, m frame.Message) {
+	t.Helper()
+	if e, ok := m.(*frame.Error); !ok || e.Kind != hufu.KindCanceled.String() {
+		t.Errorf("wanted canceled, got %+v", m)
+	}
+}
+
+// TestCancelStopsADigest: a request that nobody wants any more ends in the
+// middle, those that wait behind it are not begun, and the connection goes on.
+func TestCancelStopsADigest(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	w.put("d/f", "stays", ifFree)
+	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 16<<10) // 16 GiB: seconds of work
+	w.say(&frame.Digest{Path: frame.Path("big")})                      // number 2, after hello and put
+	w.say(&frame.Remove{Path: frame.Path("d"), Recursive: true})
+	w.say(&frame.List{Path: frame.Path("d")})
+	time.Sleep(50 * time.Millisecond) // the digest has begun by now, or a slow machine tests less
+	for n := range uint64(3) {
+		w.say(&frame.Cancel{Request: 2 + n})
+	}
+	for range 3 {
+		canceled(t, w.hear())
+	}
+	w.entry("d/f")
+	if e := w.entry("big"); len(e.Digest) != 0 {
+		t.Error("the digest was computed to its end")
+	}
+}
+
+// TestCancelStopsAListingAndARemoval in the middle of what they do.
+func TestCancelStopsAListingAndARemoval(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	const n = 3000
+	for i := range n {
+		w.say(putOf(fmt.Sprint("d/", i), nil, ifFree))
+		if i%500 == 499 {
+			for range 500 {
+				w.hear()
+			}
+		}
+	}
+	// How far they have come is not known; what is left is never half a folder
+	// that is told of as whole.
+	w.say(&frame.List{Path: frame.Path("d")})
+	w.say(&frame.Cancel{Request: 1 + n})
+	for entries := 0; ; {
+		m := w.hear()
+		if l, ok := m.(*frame.ListAnswer); ok {
+			if entries += len(l.Entries); entries == n {
+				break // it was faster
+			}
+			continue
+		}
+		canceled(t, m)
+		break
+	}
+	w.say(&frame.Remove{Path: frame.Path("d"), Recursive: true})
+	w.say(&frame.Cancel{Request: 2 + n})
+	switch m := w.hear().(type) {
+	case *frame.RemoveAnswer: // it was faster
+		w.fails(&frame.Stat{Path: frame.Path("d")}, nil, hufu.KindNotFound, "")
+	default:
+		canceled(t, m)
+		w.entry("d")
+	}
+}
+
+// TestClientTakesBack: what the caller of a Remote stops is stopped at the server,
+// and the same connection serves the next call.
+func TestClientTakesBack(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	r := env.Person("alice").Remote(client.Options{})
+	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 16<<10)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		cancel()
+	}()
+	if _, err := r.Digest(ctx, path(t, "/big")); hufu.KindOf(err) != hufu.KindCanceled {
+		t.Fatal(err)
+	}
+	e, err := r.Stat(t.Context(), path(t, "/big"))
+	if err != nil || !e.Digest.IsZero() {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if log := env.Log.String(); !strings.Contains(log, "op=digest path=/big why=canceled") || strings.Count(log, "msg=connected") != 2 { // one to enroll
+		t.Error(log)
 	}
 }

@@ -57,19 +57,23 @@ func (c *conn) change(r *session.Request) bool {
 	return true
 }
 
-// commit makes the group durable and answers its requests.
-func (c *conn) commit(ctx context.Context) error {
+// commit makes the group durable and answers its requests. A group that was
+// begun is finished even if the client has gone.
+func (c *conn) commit(ctx context.Context) error { return c.finish(context.WithoutCancel(ctx)) }
+
+// finish is commit, unless ctx ends before.
+func (c *conn) finish(ctx context.Context) error {
 	if len(c.group) == 0 {
 		return nil
 	}
 	c.writing.Store(true)
 	defer c.writing.Store(false)
-	// A group that was begun is finished even if the client has gone.
-	results := c.batch.Commit(context.WithoutCancel(ctx))
+	results := c.batch.Commit(ctx)
 	for i, p := range c.group {
 		res := results[i]
 		var err error
 		if res.Err != nil {
+			res.Err = taken(ctx, res.Err)
 			c.failed(p.op, p.path, res.Err)
 			err = c.session.Fail(res.Err)
 		} else {
@@ -126,7 +130,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer = &frame.StatAnswer{Entry: frame.WireEntry(e)}
 	case *frame.List:
 		op, path = "list", m.Path.Path()
-		answer, err = c.list(path)
+		answer, err = c.list(ctx, path)
 	case *frame.Digest:
 		op, path = "digest", m.Path.Path()
 		if c.s.draining.Load() {
@@ -169,9 +173,10 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	default:
 		return &hufu.Error{Op: "handle " + r.Message.Type().String(), Kind: hufu.KindProtocol, Code: "request_unknown"}
 	}
-	switch {
+	switch err = taken(ctx, err); {
 	case err == nil:
 		return c.session.Answer(answer, false, nil)
+	case err == session.ErrCanceled: //nolint:errorlint // as taken made it
 	case ctx.Err() != nil && hufu.KindOf(err) == hufu.KindCanceled:
 		return nil // who asked has left
 	}
@@ -179,11 +184,22 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	return c.session.Fail(err)
 }
 
+// taken is why a request was stopped if its client has taken it back, else err.
+func taken(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == session.ErrCanceled { //nolint:errorlint // that very one
+		return session.ErrCanceled
+	}
+	return err
+}
+
 // list sends all frames of a listing but the last, which it returns.
-func (c *conn) list(p hufu.Path) (frame.Message, error) {
+func (c *conn) list(ctx context.Context, p hufu.Path) (frame.Message, error) {
 	var a frame.ListAnswer
 	bytes := 0
 	err := c.view.List(p, func(e hufu.Entry) error {
+		if ctx.Err() != nil {
+			return &hufu.Error{Op: "list", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
 		w := frame.WireEntry(e)
 		n := 128 + len(w.Name) + len(w.Target) + len(w.By) + len(w.Version)
 		if len(a.Entries) == frame.MaxListEntries || bytes+n > frame.MaxBody {

@@ -33,6 +33,7 @@ type Client struct {
 	qmu   sync.Mutex
 	cond  *sync.Cond // on qmu: room in the bounds, or the end
 	queue []pending  // sent or about to be, unanswered, in order
+	count uint64     // of the requests so far; the next one's number
 	asked int
 	// askedSmall is how much of asked is small files over a far link.
 	askedSmall int
@@ -118,10 +119,16 @@ func (c *Client) small(answerBytes int) bool {
 //
 // The request may stay in a buffer until Flush.
 func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answer)) error {
+	_, err := c.send(m, raw, answerBytes, fn)
+	return err
+}
+
+// send is Send and returns the request's number.
+func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answer)) (uint64, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	if err := c.encode(m, false, len(raw)); err != nil {
-		return err
+		return 0, err
 	}
 	c.qmu.Lock()
 	for c.err == nil && c.full(answerBytes) {
@@ -140,8 +147,10 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 	}
 	if c.err != nil {
 		defer c.qmu.Unlock()
-		return c.err
+		return 0, c.err
 	}
+	number := c.count
+	c.count++
 	now := time.Now()
 	if len(c.queue) == 0 {
 		c.since = now
@@ -155,7 +164,21 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 	if err := c.put(raw); err != nil {
 		c.writeFailed(err)
 	}
-	return nil
+	return number, nil
+}
+
+// cancel tells the server that nobody waits for the answer to a request any more.
+// It waits while another goroutine is writing.
+func (c *Client) cancel(number uint64) {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	err := c.write(&frame.Cancel{Request: number}, false, nil)
+	if err == nil {
+		err = c.flush()
+	}
+	if err != nil {
+		c.writeFailed(err)
+	}
 }
 
 // full says whether the bounds leave no room; the caller holds qmu.
@@ -201,7 +224,8 @@ func (c *Client) Do(ctx context.Context, m frame.Message) (frame.Message, error)
 
 // Each sends one request and waits for all frames of its answer, giving each
 // to fn on the reading goroutine. When it returns, fn is not running and will
-// not be called again.
+// not be called again. If ctx ends before the answer has come, the server is told
+// that it may stop.
 func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) error) error {
 	if err := frame.Check(m); err != nil {
 		return err
@@ -212,7 +236,7 @@ func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) erro
 	c.qmu.Lock()
 	c.waiting++
 	c.qmu.Unlock()
-	err := c.Send(m, nil, 0, func(a Answer) {
+	number, err := c.send(m, nil, 0, func(a Answer) {
 		mu.Lock()
 		defer mu.Unlock()
 		if failed == nil {
@@ -238,6 +262,7 @@ func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) erro
 	case err := <-done:
 		return err
 	case <-ctx.Done():
+		go c.cancel(number) // ends with the connection at the latest
 		mu.Lock()
 		defer mu.Unlock()
 		failed = &hufu.Error{Op: m.Type().String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
@@ -306,7 +331,7 @@ func (c *Client) reader() {
 }
 
 func fromServer(t frame.Type) error {
-	if t.IsRequest() {
+	if t.FromClient() {
 		return protocolError("request_from_server")
 	}
 	return nil

@@ -24,14 +24,23 @@ type Request struct {
 	Message frame.Message
 	Raw     []byte
 	CV      digest.CV // of Raw, if it is a chunk
-	raw     raw
+	// Canceled says that the client has taken the request back before it was begun.
+	// It must not be carried out, and is answered with ErrCanceled.
+	Canceled bool
+	number   uint64
+	raw      raw
 }
+
+// ErrCanceled answers a request that the client has taken back. It is the cause
+// of the end of the context that Handle was given.
+var ErrCanceled error = &hufu.Error{Op: "handle", Kind: hufu.KindCanceled}
 
 // Handler carries out the requests of one connection, one after the other, on
 // one goroutine.
 type Handler interface {
 	// Handle answers the request, now or later, but all in order. An error
-	// ends the connection with it as the reason.
+	// ends the connection with it as the reason. The context ends with the
+	// connection, and when the client takes the request back.
 	Handle(ctx context.Context, r *Request) error
 	// Idle is called when no further request is waiting: what was put off is
 	// to be finished and answered now.
@@ -47,6 +56,9 @@ type Server struct {
 	room     *sync.Cond
 	queued   int
 	ended    bool
+	begun    uint64                  // the number of the request that is being handled
+	stop     context.CancelCauseFunc // of that request, nil if there is none
+	canceled map[uint64]struct{}     // requests that have come and are not begun
 
 	unanswered atomic.Int32
 	part       sync.Once
@@ -123,7 +135,7 @@ func (s *Server) stopReading() {
 
 func (s *Server) refuse(t frame.Type) error {
 	switch {
-	case !t.IsRequest():
+	case !t.FromClient():
 		return protocolError("answer_from_client")
 	case len(s.only) > 0 && !slices.Contains(s.only, t):
 		return protocolError("request_unknown")
@@ -133,8 +145,14 @@ func (s *Server) refuse(t frame.Type) error {
 
 // reader fills the queue. After Part it goes on reading and throws away.
 func (s *Server) reader() error {
-	for !s.parting.Load() {
+	for number := uint64(0); !s.parting.Load(); {
 		h, m, err := s.read(s.refuse)
+		if c, ok := m.(*frame.Cancel); ok && err == nil {
+			if c.Request < number {
+				s.takeBack(c.Request)
+			}
+			continue
+		}
 		if err == nil && int(s.unanswered.Add(1)) > MaxRequests {
 			err = protocolError("too_many_requests")
 		}
@@ -148,7 +166,8 @@ func (s *Server) reader() error {
 		if err != nil {
 			return s.readFailed(err)
 		}
-		s.requests <- &Request{Message: m, Raw: raw.data, CV: raw.cv, raw: raw} // never blocks: see MaxRequests
+		s.requests <- &Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw} // never blocks: see MaxRequests
+		number++
 	}
 	s.discard()
 	return nil
@@ -216,10 +235,68 @@ func (s *Server) work(ctx context.Context, h Handler) error {
 			flushed, handled = now, 0
 		}
 		handled += len(r.Raw)
-		if err := h.Handle(ctx, r); err != nil {
+		if err := s.handle(ctx, h, r); err != nil {
 			return err
 		}
 	}
+}
+
+func (s *Server) handle(ctx context.Context, h Handler, r *Request) error {
+	ctx, cancel := s.begin(ctx, r)
+	defer cancel(nil)
+	return h.Handle(ctx, r)
+}
+
+// begin says which request is being handled from now on, and whether it was taken
+// back before.
+func (s *Server) begin(ctx context.Context, r *Request) (context.Context, context.CancelCauseFunc) {
+	stop := context.CancelCauseFunc(func(error) {})
+	if mayTakeLong(r.Message) {
+		ctx, stop = context.WithCancelCause(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun, s.stop = r.number, stop
+	if _, r.Canceled = s.canceled[r.number]; r.Canceled {
+		delete(s.canceled, r.number)
+		r.Canceled = mayTakeBack(r.Message)
+	}
+	return ctx, stop
+}
+
+// takeBack stops a request that is being handled, or keeps it from being begun.
+// There are never more waiting than MaxRequests.
+func (s *Server) takeBack(number uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stop != nil && number == s.begun:
+		s.stop(ErrCanceled)
+	case s.stop == nil || number > s.begun:
+		if s.canceled == nil {
+			s.canceled = map[uint64]struct{}{}
+		}
+		s.canceled[number] = struct{}{}
+	}
+}
+
+// mayTakeLong says whether carrying out a request is worth stopping.
+func mayTakeLong(m frame.Message) bool {
+	switch m.(type) {
+	case *frame.List, *frame.Digest, *frame.Remove, *frame.Open, *frame.Get, *frame.Read, *frame.Commit:
+		return true
+	}
+	return false
+}
+
+// mayTakeBack says whether a request may be left out. What comes behind one that
+// says who the user is depends on it.
+func mayTakeBack(m frame.Message) bool {
+	switch m.(type) {
+	case *frame.Hello, *frame.Login, *frame.Logout:
+		return false
+	}
+	return true
 }
 
 // Release gives back the raw bytes of a request; the handler calls it when it
@@ -272,14 +349,19 @@ func (s *Server) Flush() error {
 // keepAlive tells a waiting client that its answer is being worked on, if
 // nothing else has told it lately.
 func (s *Server) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(WorkingEvery)
-	defer tick.Stop()
+	next := time.NewTimer(WorkingEvery)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			if s.unanswered.Load() == 0 || now.Sub(s.stream.Sent()) < WorkingEvery || !s.wmu.TryLock() {
+		case now := <-next.C:
+			if left := WorkingEvery - now.Sub(s.stream.Sent()); left > 0 {
+				next.Reset(left)
+				continue
+			}
+			next.Reset(WorkingEvery)
+			if s.unanswered.Load() == 0 || !s.wmu.TryLock() {
 				continue // a writer at work is a sign of life too
 			}
 			if !s.parting.Load() && s.write(&frame.Working{}, false, nil) == nil {
