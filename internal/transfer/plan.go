@@ -188,8 +188,8 @@ func (e *Engine) judge(ctx context.Context, p *pair, compare func() (bool, error
 		switch {
 		case s.Kind == hufu.Link:
 			same = s.Target == t.Target
-		case s.Kind == hufu.File && s.Size == t.Size:
-			if sameTime(s.MTime, t.MTime) && !e.o.Checksum {
+		case s.Kind == hufu.File && (s.Size == t.Size || s.Size == 0 && !p.fetched): // a file of /proc holds more than its size says
+			if s.Size == t.Size && sameTime(s.MTime, t.MTime) && !e.o.Checksum {
 				same = true
 				break
 			}

@@ -247,7 +247,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 // version of it.
 func (e *Engine) sameContent(ctx context.Context, p *pair) (bool, error) {
 	near, err := p.near.Store.Digest(ctx, p.near.Path)
-	if err != nil {
+	if err != nil || near.Size != p.target.Size {
 		return false, err
 	}
 	if p.target.Digest.IsZero() || e.o.Checksum {
@@ -511,6 +511,7 @@ func (e *Engine) settle(ctx context.Context, t task, d hufu.Digest, size int64, 
 func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err error) {
 	switch {
 	case err == nil:
+		e.Stats.Bytes.Add(size - t.it.from.Size) // whose size may not be true
 		e.Stats.BytesDone.Add(size)
 		r := t.it.rep(o, nil)
 		r.Digest, r.Size = d, size
@@ -529,11 +530,8 @@ func readWhole(it *item, files *disk.Opener, buf []byte) ([]byte, Meta, error) {
 		return nil, Meta{}, err
 	}
 	defer func() { _ = f.Close() }()
-	if f.Size() > largeAbove {
-		return nil, Meta{}, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
-	}
-	data := buf[:f.Size()]
-	if _, err := f.ReadAt(data, 0); err != nil {
+	data, err := f.Whole(buf)
+	if err != nil {
 		return nil, Meta{}, err
 	}
 	return data, Meta{f.Mode(), f.MTime()}, f.Check()

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -231,7 +232,9 @@ func (f *File) Entry() hufu.Entry {
 }
 
 // ReadAt reads until b is full or the file ends; at the end it returns what
-// there is and no error. A file shorter than when it was opened has changed.
+// there is and no error. A file shorter than when it was opened has changed. One
+// that has not changed, and ends elsewhere than its size says, is an error with
+// the code size_untrue: files of /proc and /sys are such.
 func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -242,10 +245,63 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 	if err != nil {
 		return n, fail("read", f.path, reading, err)
 	}
-	if want := min(int64(len(b)), max(0, f.n.size-off)); int64(n) < want {
-		return n, changed("read", f.path, "file_changed")
+	left := max(0, f.n.size-off)
+	end := int64(n)
+	if end == left && off <= f.n.size { // so it should end here
+		var more [1]byte
+		over, err := f.h.readAt(more[:], off+end)
+		if err != nil {
+			return n, fail("read", f.path, reading, err)
+		}
+		end += int64(over)
+	}
+	if end > left || end < min(int64(len(b)), left) {
+		return n, f.endsElsewhere()
 	}
 	return n, nil
+}
+
+// endsElsewhere is the error of a file that does not end where its size says;
+// the caller holds mu.
+func (f *File) endsElsewhere() error {
+	if n, err := f.h.stat(); err != nil || !f.s.moved.same(f.n.version, n.version) {
+		return changed("read", f.path, "file_changed")
+	}
+	return &hufu.Error{
+		Op: "read", Path: f.path.String(), Kind: hufu.KindUnreadable, Code: sizeUntrue,
+		Args: map[string]string{"size": strconv.FormatInt(f.n.size, 10)},
+	}
+}
+
+// sizeUntrue is the code of a file that holds more bytes than its size says, or
+// fewer.
+const sizeUntrue = "size_untrue"
+
+// Whole reads a small file into buf, which has room for a chunk. A file that
+// holds more than its size says is read to its end, if that fits too; one that
+// holds less may be damaged and is refused. Check must follow.
+func (f *File) Whole(buf []byte) ([]byte, error) {
+	if f.n.size > hufu.ChunkSize {
+		return nil, changed("read", f.path, "file_changed")
+	}
+	n, err := f.ReadAt(buf[:f.n.size], 0)
+	if hufu.CodeOf(err) != sizeUntrue || int64(n) < f.n.size {
+		return buf[:n], err
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if !f.h.ok() {
+		return nil, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
+	}
+	var more [1]byte
+	n, readErr := f.h.readAt(buf[:hufu.ChunkSize], 0)
+	if readErr == nil && n == hufu.ChunkSize {
+		if n, readErr = f.h.readAt(more[:], hufu.ChunkSize); n > 0 {
+			return nil, err
+		}
+		n = hufu.ChunkSize
+	}
+	return buf[:n], fail("read", f.path, reading, readErr)
 }
 
 // pieceSize is how many bytes of a chunk are read before they are hashed: so
@@ -260,7 +316,13 @@ func (f *File) ReadChunk(index int64, buf []byte) (data []byte, hole bool, cv di
 	}
 	off, n := index*hufu.ChunkSize, digest.ChunkLen(f.n.size, index)
 	if f.NextData(off) >= off+int64(n) {
-		return nil, true, digest.Zeros(n, index), f.Check()
+		if off+int64(n) == f.n.size {
+			_, err = f.ReadAt(nil, f.n.size) // nothing may follow
+		}
+		if err == nil {
+			err = f.Check()
+		}
+		return nil, true, digest.Zeros(n, index), err
 	}
 	if err := f.Check(); err != nil {
 		return nil, false, cv, err
@@ -350,10 +412,11 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	}
 	defer func() { _ = f.Close() }()
 	e := f.Entry()
-	d, err := f.digest(ctx)
+	d, size, err := f.digest(ctx)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
+	e.Size = size
 	if err := f.Check(); err != nil {
 		return hufu.Entry{}, err
 	}
@@ -373,28 +436,29 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return e, nil
 }
 
-func (f *File) digest(ctx context.Context) (hufu.Digest, error) {
+// digest hashes the whole, and says how much that was.
+func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 	buf := f.s.chunks.Get().(*[]byte)
 	defer f.s.chunks.Put(buf)
 	if f.n.size <= hufu.ChunkSize {
-		n, err := f.ReadAt((*buf)[:f.n.size], 0)
-		return digest.Sum((*buf)[:n]), err
+		data, err := f.Whole(*buf)
+		return digest.Sum(data), int64(len(data)), err
 	}
 	var t digest.Tree
 	for index := range digest.Chunks(f.n.size) {
 		if err := canceled(ctx, "digest", f.path); err != nil {
-			return hufu.Digest{}, err
+			return hufu.Digest{}, 0, err
 		}
 		_, _, cv, err := f.ReadChunk(index, *buf) // a hole is not read
 		if err != nil {
-			return hufu.Digest{}, err
+			return hufu.Digest{}, 0, err
 		}
 		t.Push(cv)
 		if err := f.s.hook("digest-chunk"); err != nil {
-			return hufu.Digest{}, err
+			return hufu.Digest{}, 0, err
 		}
 	}
-	return t.Root(), nil
+	return t.Root(), f.n.size, nil
 }
 
 // keepDigest stores d with the file, and returns what version that has made of
