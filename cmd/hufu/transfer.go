@@ -26,6 +26,7 @@ type copyFlags struct {
 	jobs       int
 	quiet      bool
 	executable bool
+	links      bool
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -58,6 +59,7 @@ func newPut(a *app) *cobra.Command {
 	cli.Between(cmd, 2, -1)
 	var f copyFlags
 	a.copyFlags(cmd, &f)
+	cmd.Flags().BoolVar(&f.links, "links", false, a.Cat.T("hufu.flag.links"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o, err := f.options()
 		if err != nil {
@@ -78,12 +80,13 @@ func newPut(a *app) *cobra.Command {
 				return cli.Usage("put_source_remote", "source", s)
 			}
 		}
+		how := client.How{Folder: to.slash, Links: f.links}
 		foresee := func(r *client.Remote) {
 			r.WarmUp(client.Up, f.jobs)
-			r.ForeseePut(sources, to.path, to.slash)
+			r.ForeseePut(sources, to.path, how)
 		}
 		return a.with(cmd.Context(), to, foresee, func(r *client.Remote) error {
-			c, err := r.PreparePut(cmd.Context(), sources, to.path, to.slash)
+			c, err := r.PreparePut(cmd.Context(), sources, to.path, how)
 			if err != nil {
 				return err
 			}
@@ -127,7 +130,7 @@ func newGet(a *app) *cobra.Command {
 			r.ForeseeGet(fetch)
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			c, err := r.PrepareGet(cmd.Context(), fetch, dst)
+			c, err := r.PrepareGet(cmd.Context(), fetch, dst, client.How{})
 			if err != nil {
 				return err
 			}

@@ -89,7 +89,7 @@ func benchmarkPut(b *testing.B, fill func(*testing.B, string) int64) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		c, err := r.PreparePut(b.Context(), []string{src}, name, true)
+		c, err := r.PreparePut(b.Context(), []string{src}, name, client.How{Folder: true})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func benchmarkGet(b *testing.B, fill func(*testing.B, string) int64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, err := r.PreparePut(b.Context(), []string{src + "/"}, name, true)
+	c, err := r.PreparePut(b.Context(), []string{src + "/"}, name, client.How{Folder: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func benchmarkGet(b *testing.B, fill func(*testing.B, string) int64) {
 	}
 	to := b.TempDir()
 	for b.Loop() {
-		c, err := r.PrepareGet(b.Context(), []client.Fetch{{Path: name}}, to+"/")
+		c, err := r.PrepareGet(b.Context(), []client.Fetch{{Path: name}}, to+"/", client.How{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -97,14 +97,20 @@ func HasSlash(path string) bool {
 	return false
 }
 
-// PreparePut settles where sources go: inside to when slash says that it is a
+// How says how the arguments of a put or a get are meant.
+type How struct {
+	Folder bool // the target is written as a folder: sources go inside, and it is made if need be
+	Links  bool // a symbolic link that is named as a source stays one, instead of what it points to
+}
+
+// PreparePut settles where sources go: inside to when it is written as a
 // folder or when it is one, else to is the new name of the only source. The
 // folder is made if need be, once the sources are known to be there.
-func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, slash bool) (*Copy, error) {
+func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, how How) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
-	inside, exists := slash, false
-	if !slash { // with a slash, making the folder tells as much
+	inside, exists := how.Folder, false
+	if !how.Folder { // with a slash, making the folder tells as much
 		there, err := r.Stat(ctx, to)
 		if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
 			return fail(err)
@@ -117,7 +123,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	}
 	contents := false
 	for _, path := range sources {
-		source, err := c.source(path, to, inside)
+		source, err := c.source(path, to, How{Folder: inside, Links: how.Links})
 		switch {
 		case err == nil:
 			contents = contents || source.Contents
@@ -132,7 +138,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		return fail(c.Failures[0].Err)
 	}
 	switch {
-	case slash, contents && !inside:
+	case how.Folder, contents && !inside:
 		fresh, err := r.makeFolder(ctx, to)
 		if err != nil {
 			return fail(err)
@@ -148,8 +154,9 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	return c, nil
 }
 
-// source finds one source of a put on this machine.
-func (c *Copy) source(path string, to hufu.Path, inside bool) (s transfer.Source, err error) {
+// source finds one source of a put on this machine. A link that is named is
+// followed, as cp and scp do; those in folders are links.
+func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, err error) {
 	s.Far = to
 	if HasSlash(path) {
 		s.Contents = true
@@ -159,13 +166,38 @@ func (c *Copy) source(path string, to hufu.Path, inside bool) (s transfer.Source
 		s.Side, err = c.inside(path)
 		return s, err
 	}
-	if _, err := os.Lstat(path); err != nil {
+	i, err := os.Lstat(path)
+	if err != nil {
 		return s, missing("put", path, err, "")
 	}
-	if s.Side, err = c.side(path); err == nil && inside {
-		s.Far, err = to.Join(s.Path.Base())
+	at := path
+	if i.Mode()&os.ModeSymlink != 0 && !how.Links {
+		if at, err = filepath.EvalSymlinks(path); err != nil {
+			return s, dangling(path, err)
+		}
+	}
+	if s.Side, err = c.side(at); err != nil {
+		return s, err
+	}
+	s.Local = path
+	if how.Folder {
+		base := s.Path.Base()
+		if at != path {
+			base = filepath.Base(path)
+		}
+		s.Far, err = to.Join(base)
 	}
 	return s, err
+}
+
+// dangling is the error of a link that cannot be followed.
+func dangling(path string, err error) error {
+	e := missing("put", path, err, "")
+	e.Code, e.Args["target"] = "link_dangling", path
+	if to, err := os.Readlink(path); err == nil {
+		e.Args["target"] = to
+	}
+	return e
 }
 
 // makeFolder makes a folder with its parents, or finds it there: made says
@@ -181,7 +213,7 @@ func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err er
 	return made, err
 }
 
-func missing(op, path string, err error, code string) error {
+func missing(op, path string, err error, code string) *hufu.Error {
 	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Args: map[string]string{"target": path}, Err: err}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -201,7 +233,7 @@ type Fetch struct {
 
 // PrepareGet settles where sources go, as PreparePut does in the other
 // direction. The folder to is made if need be, once a source is known to be there.
-func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string) (*Copy, error) {
+func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how How) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
 	there, errs := make([]hufu.Entry, len(sources)), make([]error, len(sources))
@@ -227,7 +259,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string) (*C
 		return fail(missing("get", to, err, "target_not_folder"))
 	}
 	exists := err == nil
-	inside := HasSlash(to) || exists && i.IsDir()
+	inside := how.Folder || HasSlash(to) || exists && i.IsDir()
 	if exists && (inside || contents) && !i.IsDir() {
 		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to}})
 	}

@@ -146,11 +146,11 @@ func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
 
 // ForeseePut tells of a put that PreparePut will be asked for with the same
 // arguments, before the connection is made.
-func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
+func (r *Remote) ForeseePut(sources []string, to hufu.Path, how How) {
 	var ask []frame.Message
 	switch {
-	case slash && to.IsRoot():
-	case slash:
+	case how.Folder && to.IsRoot():
+	case how.Folder:
 		ask = append(ask, folderRequest(to))
 	case len(sources) != 1:
 		return
@@ -164,7 +164,7 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, slash bool) {
 	c := r.newCopy()
 	defer func() { _ = c.Close() }()
 	for _, path := range sources {
-		s, err := c.source(path, to, slash)
+		s, err := c.source(path, to, how)
 		if err != nil {
 			r.foresee() // PreparePut says what is wrong, before a folder is made
 			return

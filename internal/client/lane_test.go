@@ -199,7 +199,7 @@ func TestFarTransfer(t *testing.T) {
 	r.WarmUp(client.Down, 0)
 	far := r.Lanes(t.Context())
 	until(t, "the lanes were not opened", func() bool { return len(d.all()) == 1+far })
-	c, err := r.PreparePut(t.Context(), []string{src + "/"}, parse(t, "there"), true)
+	c, err := r.PreparePut(t.Context(), []string{src + "/"}, parse(t, "there"), client.How{Folder: true})
 	run(c, err, (*transfer.Engine).Put)
 	// Each by itself, and one that is not there: the others go on.
 	fetch := []client.Fetch{{Path: parse(t, "there/none")}}
@@ -207,7 +207,7 @@ func TestFarTransfer(t *testing.T) {
 		fetch = append(fetch, client.Fetch{Path: parse(t, "there/"+n)})
 	}
 	back := alice.Local("back")
-	c, err = r.PrepareGet(t.Context(), fetch, back+"/")
+	c, err = r.PrepareGet(t.Context(), fetch, back+"/", client.How{})
 	if err == nil && (len(c.Failures) != 1 || c.Failures[0].Remote.String() != "there/none") {
 		t.Errorf("not found: %v", c.Failures)
 	}

@@ -164,7 +164,7 @@ func prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engine) (*Copy,
 		if err != nil {
 			return nil, nil, err
 		}
-		c, err := r.PreparePut(ctx, j.Sources, to, true)
+		c, err := r.PreparePut(ctx, j.Sources, to, How{Folder: true})
 		return c, e.Put, err
 	}
 	var fetch []Fetch
@@ -175,7 +175,7 @@ func prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engine) (*Copy,
 		}
 		fetch = append(fetch, Fetch{Path: p})
 	}
-	c, err := r.PrepareGet(ctx, fetch, filepath.Clean(j.To)+string(filepath.Separator))
+	c, err := r.PrepareGet(ctx, fetch, filepath.Clean(j.To)+string(filepath.Separator), How{})
 	return c, e.Get, err
 }
 

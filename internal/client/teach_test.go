@@ -30,7 +30,7 @@ func send(t *testing.T, r *client.Remote, name, content string) {
 	if err := os.WriteFile(local, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := r.PreparePut(t.Context(), []string{local}, hufu.Path{}, true)
+	c, err := r.PreparePut(t.Context(), []string{local}, hufu.Path{}, client.How{Folder: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 	if local != "" {
 		c := r.newCopy()
 		defer func() { _ = c.Close() }()
-		s, err := c.source(local, p, false)
+		s, err := c.source(local, p, How{Links: top.Kind == hufu.Link})
 		if err != nil {
 			return 0, err
 		}

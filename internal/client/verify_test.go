@@ -51,7 +51,7 @@ func TestVerifyDoesNotWait(t *testing.T) {
 			want = append(want, fmt.Sprintf("/tree/%02d/%d", folder, file))
 		}
 	}
-	c, err := r.PreparePut(t.Context(), []string{tree}, hufu.Path{}, true)
+	c, err := r.PreparePut(t.Context(), []string{tree}, hufu.Path{}, client.How{Folder: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -239,7 +239,7 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 		return err
 	}
 	rec.Note("put")
-	put, err := r.PreparePut(ctx, []string{local}, path, false)
+	put, err := r.PreparePut(ctx, []string{local}, path, How{})
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 	}
 	rec.Note("get")
 	back := local + ".back"
-	get, err := r.PrepareGet(ctx, []Fetch{{Path: path}}, back)
+	get, err := r.PrepareGet(ctx, []Fetch{{Path: path}}, back, How{})
 	if err != nil {
 		return err
 	}

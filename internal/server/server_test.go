@@ -53,7 +53,7 @@ func bytesOf(n int) []byte {
 // put and get run a transfer and return its reports.
 func put(t testing.TB, r *client.Remote, o transfer.Options, to string, sources ...string) ([]transfer.Report, error) {
 	t.Helper()
-	c, err := r.PreparePut(t.Context(), sources, path(t, to), true)
+	c, err := r.PreparePut(t.Context(), sources, path(t, to), client.How{Folder: true})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func get(t testing.TB, r *client.Remote, o transfer.Options, to string, sources 
 	for _, s := range sources {
 		fetch = append(fetch, client.Fetch{Path: path(t, s)})
 	}
-	c, err := r.PrepareGet(t.Context(), fetch, to+"/")
+	c, err := r.PrepareGet(t.Context(), fetch, to+"/", client.How{})
 	if err != nil {
 		return nil, err
 	}
@@ -457,7 +457,7 @@ func TestCanceled(t *testing.T) {
 	left.Store(20 << 20)
 	r := alice.Remote(client.Options{Tap: func(c net.Conn) net.Conn { return reluctant{c, &left, cancel, ctx.Done()} }})
 	write(t, alice.Local("large"), bytesOf(64<<20))
-	c, err := r.PreparePut(t.Context(), []string{alice.Local("large")}, hufu.Path{}, true)
+	c, err := r.PreparePut(t.Context(), []string{alice.Local("large")}, hufu.Path{}, client.How{Folder: true})
 	if err != nil {
 		t.Fatal(err)
 	}
