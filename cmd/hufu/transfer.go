@@ -27,6 +27,7 @@ type copyFlags struct {
 	quiet      bool
 	executable bool
 	links      bool
+	exact      bool
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -34,6 +35,7 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().BoolVar(&f.checksum, "checksum", false, a.Cat.T("hufu.flag.checksum"))
 	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
+	cmd.Flags().BoolVarP(&f.exact, "no-target-directory", "T", false, a.Cat.T("hufu.flag.no_target_directory"))
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 }
 
@@ -80,7 +82,7 @@ func newPut(a *app) *cobra.Command {
 				return cli.Usage("put_source_remote", "source", s)
 			}
 		}
-		how := client.How{Folder: to.slash, Links: f.links}
+		how := client.How{Folder: to.slash && !f.exact, Exact: f.exact, Links: f.links}
 		foresee := func(r *client.Remote) {
 			r.WarmUp(client.Up, f.jobs)
 			r.ForeseePut(sources, to.path, how)
@@ -130,7 +132,7 @@ func newGet(a *app) *cobra.Command {
 			r.ForeseeGet(fetch)
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			c, err := r.PrepareGet(cmd.Context(), fetch, dst, client.How{})
+			c, err := r.PrepareGet(cmd.Context(), fetch, dst, client.How{Exact: f.exact})
 			if err != nil {
 				return err
 			}
@@ -158,6 +160,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copy
 	if err == nil {
 		r.Remember(e.Stats.Sent.Load(), time.Since(began))
 	}
+	c.Ended(&e.Stats, err)
 	v.stop()
 	v.summary(e)
 	if err != nil {

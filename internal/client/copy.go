@@ -21,6 +21,8 @@ type Copy struct {
 	Failures []transfer.Report
 	stores   map[string]*disk.Store
 	journal  string
+
+	unfinished *unfinished // what is kept of it until it has ended; nil for nothing
 }
 
 // Close closes the folders of this machine that the copy opened.
@@ -100,6 +102,7 @@ func HasSlash(path string) bool {
 // How says how the arguments of a put or a get are meant.
 type How struct {
 	Folder bool // the target is written as a folder: sources go inside, and it is made if need be
+	Exact  bool // the target is the name itself, even if a folder stands there
 	Links  bool // a symbolic link that is named as a source stays one, instead of what it points to
 }
 
@@ -109,6 +112,12 @@ type How struct {
 func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, how How) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
+	if how.Exact {
+		how.Folder = false
+	}
+	if len(sources) == 1 && how.Exact && to.IsRoot() { // which has no name to give
+		sources = []string{sources[0] + "/"}
+	}
 	inside, exists := how.Folder, false
 	if !how.Folder { // with a slash, making the folder tells as much
 		there, err := r.Stat(ctx, to)
@@ -116,10 +125,20 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 			return fail(err)
 		}
 		exists = err == nil
-		inside = exists && there.Kind == hufu.Folder
+		inside = exists && there.Kind == hufu.Folder && !how.Exact
+	}
+	if !how.Folder && !how.Exact && len(sources) == 1 && !HasSlash(sources[0]) && isFolder(sources[0]) {
+		abs, err := filepath.Abs(sources[0])
+		if err != nil {
+			return fail(&hufu.Error{Op: "find file", Path: sources[0], Kind: hufu.KindUsage, Err: err})
+		}
+		u := r.unfinished("put", abs, to.Virtual())
+		if inside = inside && !u.begun(); !inside {
+			c.unfinished = u
+		}
 	}
 	if !inside && len(sources) > 1 {
-		return fail(&hufu.Error{Op: "put", Path: to.Remote(), Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to.Remote()}})
+		return fail(oneName("put", to.Remote()))
 	}
 	contents := false
 	for _, path := range sources {
@@ -150,6 +169,9 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		if _, err := r.makeFolder(ctx, to.Parent()); err != nil {
 			return fail(err)
 		}
+	}
+	if err := c.unfinished.begin(); err != nil { // before anything has the name
+		return fail(err)
 	}
 	return c, nil
 }
@@ -259,12 +281,25 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		return fail(missing("get", to, err, "target_not_folder"))
 	}
 	exists := err == nil
-	inside := how.Folder || HasSlash(to) || exists && i.IsDir()
+	inside := (how.Folder || HasSlash(to) || exists && i.IsDir()) && !how.Exact
+	abs, err := filepath.Abs(to)
+	if err != nil {
+		return fail(&hufu.Error{Op: "find folder", Path: to, Kind: hufu.KindUsage, Err: err})
+	}
+	if how.Exact {
+		to = filepath.Clean(abs)
+	}
+	if !how.Folder && !how.Exact && !HasSlash(to) && len(sources) == 1 && !contents && there[0].Kind == hufu.Folder {
+		u := r.unfinished("get", sources[0].Path.Virtual(), abs)
+		if inside = inside && !u.begun(); !inside {
+			c.unfinished = u
+		}
+	}
 	if exists && (inside || contents) && !i.IsDir() {
 		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to}})
 	}
 	if !inside && len(sources) > 1 {
-		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": to}})
+		return fail(oneName("get", to))
 	}
 	dir := to
 	if !inside && !contents {
@@ -293,6 +328,9 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 			}
 		}
 		c.Sources = append(c.Sources, s)
+	}
+	if err := c.unfinished.begin(); err != nil { // before anything has the name
+		return fail(err)
 	}
 	return c, nil
 }

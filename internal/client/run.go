@@ -150,6 +150,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	q.mu.Unlock()
 	began := time.Now()
 	err = do(ctx, c.Sources)
+	c.Ended(&e.Stats, err)
 	if err == nil {
 		r.Remember(e.Stats.Sent.Load(), time.Since(began))
 	}

@@ -158,7 +158,8 @@ type Stats struct {
 	Sent                 atomic.Int64 // bytes of files that crossed the network
 	Resumed              atomic.Int64 // bytes that did not need to
 	Failed, Transferred  atomic.Int64
-	Planned              atomic.Bool // Files and Bytes are final
+	Made                 atomic.Int64 // folders
+	Planned              atomic.Bool  // Files and Bytes are final
 	Lanes                atomic.Int64
 }
 
@@ -225,6 +226,8 @@ func (e *Engine) report(r Report) {
 		e.Stats.Failed.Add(1)
 	case Transferred:
 		e.Stats.Transferred.Add(1)
+	case Made:
+		e.Stats.Made.Add(1)
 	}
 	e.reportMu.Lock()
 	defer e.reportMu.Unlock()

@@ -1,0 +1,103 @@
+package client
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"hufu"
+	"hufu/internal/digest"
+	"hufu/internal/transfer"
+)
+
+// A folder that is copied to a new name is there, half copied, when the command
+// is interrupted. To the same command it would look like a folder to copy into,
+// as with cp, and a second copy would begin inside the first. So the decision is
+// kept from before the folder is made until the command has ended.
+
+// maxUnfinished is how many commands are remembered; of more the oldest go.
+const maxUnfinished = 256
+
+// unfinished is a put or a get of one folder to a name that was not there.
+type unfinished struct {
+	Op     string `json:"op"`
+	Server string `json:"server"`
+	Source []byte `json:"source"` // a path may hold any byte
+	Target []byte `json:"target"`
+
+	path string
+}
+
+func (r *Remote) unfinished(op, source, target string) *unfinished {
+	u := &unfinished{Op: op, Server: r.p.User + "@" + r.p.Name + "/" + r.p.Host, Source: []byte(source), Target: []byte(target)}
+	if r.o.Teach {
+		u.Server += "/teach"
+	}
+	d := digest.Sum(u.content())
+	u.path = filepath.Join(r.p.dirs.State, "unfinished", hex.EncodeToString(d[:16])+".json")
+	return u
+}
+
+func (u *unfinished) content() []byte {
+	data, _ := json.Marshal(u) // strings and bytes can always be written
+	return append(data, '\n')
+}
+
+// begun says whether the same command was interrupted.
+func (u *unfinished) begun() bool {
+	data, err := os.ReadFile(u.path)
+	return err == nil && bytes.Equal(data, u.content())
+}
+
+// begin keeps the decision, if there is one.
+func (u *unfinished) begin() error {
+	if u == nil || u.begun() {
+		return nil
+	}
+	u.makeRoom()
+	return writeFile(u.path, u.content())
+}
+
+// makeRoom forgets the oldest, which nobody has gone on with for long.
+func (u *unfinished) makeRoom() {
+	list, err := os.ReadDir(filepath.Dir(u.path))
+	if err != nil || len(list) < maxUnfinished {
+		return
+	}
+	age := func(d os.DirEntry) time.Time {
+		if i, err := d.Info(); err == nil {
+			return i.ModTime()
+		}
+		return time.Time{}
+	}
+	slices.SortFunc(list, func(a, b os.DirEntry) int { return age(a).Compare(age(b)) })
+	for _, d := range list[:len(list)-maxUnfinished+1] {
+		_ = os.Remove(filepath.Join(filepath.Dir(u.path), d.Name()))
+	}
+}
+
+// Ended tells what became of the copy; err is that of the transfer as a whole.
+// One that was interrupted, or of which something failed, goes on when it is
+// prepared again with the same arguments; of one that made nothing there is
+// nothing to go on with.
+func (c *Copy) Ended(s *transfer.Stats, err error) {
+	if c.unfinished == nil || err != nil || s.Failed.Load() > 0 && s.Transferred.Load()+s.Made.Load() > 0 {
+		return
+	}
+	_ = os.Remove(c.unfinished.path) // what stays means that the next one goes on, too
+}
+
+// isFolder says whether a local path is a folder, or a link to one.
+func isFolder(path string) bool {
+	i, err := os.Stat(path)
+	return err == nil && i.IsDir()
+}
+
+// oneName is the error of several sources that would all get one name.
+func oneName(op, target string) error {
+	return &hufu.Error{Op: op, Path: target, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": target}}
+}
