@@ -16,6 +16,7 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
+	"hufu/internal/atomicfile"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/client"
@@ -143,7 +144,7 @@ func (a *app) prepare(ctx context.Context, dirs client.Dirs) (password string, f
 	// On disk before it is set: a crash in between leaves a password that is
 	// known, not one that nobody knows.
 	password = strings.ToLower(rand.Text())
-	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil { //nolint:gosec // in the data folder that whoever runs this has named
+	if err := atomicfile.Write(path, []byte(password+"\n"), 0o600); err != nil {
 		return "", false, &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
 	}
 	return password, true, s.addUser(ctx, firstUser, true, password)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/files"
@@ -166,7 +167,7 @@ func (a *app) serve(ctx context.Context, ln net.Listener, o serving) (err error)
 		return err
 	}
 	address := ln.Addr().String()
-	if err := os.WriteFile(filepath.Join(a.data, listenFile), []byte(address+"\n"), 0o600); err != nil {
+	if err := atomicfile.Write(filepath.Join(a.data, listenFile), []byte(address+"\n"), 0o600); err != nil {
 		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, control.Close())
 	}
 

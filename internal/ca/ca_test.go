@@ -197,7 +197,7 @@ func TestHT26InstallationsShareNothing(t *testing.T) {
 			if fi.Mode().Perm() != want {
 				t.Errorf("%s has mode %v", path, fi.Mode())
 			}
-			if strings.HasPrefix(d.Name(), ".new-") {
+			if strings.HasPrefix(d.Name(), ".hufu-new-") {
 				t.Errorf("%s was left behind", path)
 			}
 			return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
 )
@@ -121,10 +122,13 @@ func (m *maker) claim() (existed bool, err error) {
 	broken := func(err error) error {
 		return &hufu.Error{Op: "make data folder", Path: m.dir, Kind: hufu.KindUnreadable, Code: "data_folder_unwritable", Err: err}
 	}
-	if err := os.MkdirAll(filepath.Dir(m.dir), 0o755); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(m.dir), 0o755); err != nil {
 		return false, broken(err)
 	}
 	err = os.Mkdir(m.dir, 0o700)
+	if err == nil {
+		err = atomicfile.SyncFolder(filepath.Dir(m.dir))
+	}
 	if err == nil {
 		return false, nil
 	}
@@ -243,12 +247,16 @@ func (m *maker) folders(common bool) error {
 			return err
 		}
 	}
-	return syncFolder(m.dir)
+	return nil
 }
 
 func (m *maker) mkdir(name string) error {
 	path := filepath.Join(m.dir, filepath.FromSlash(name))
-	if err := os.Mkdir(path, 0o700); err != nil {
+	err := os.Mkdir(path, 0o700)
+	if err == nil {
+		err = atomicfile.SyncFolder(filepath.Dir(path))
+	}
+	if err != nil {
 		return &hufu.Error{Op: "make data folder", Path: path, Kind: hufu.KindUnreadable, Code: "data_folder_unwritable", Err: err}
 	}
 	return nil

@@ -6,13 +6,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 )
 
 // DefaultLimit is how many bytes of payload a Recorder holds unless told
@@ -164,20 +163,7 @@ func (r *Recorder) Save(path string) error {
 
 // save has write fill a file of mode 0600 that then gets its name.
 func save(path, code string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".hufu-*") // 0600, whatever the umask
-	if err == nil {
-		err = write(f)
-		if e := f.Close(); err == nil {
-			err = e
-		}
-		if err == nil {
-			err = os.Rename(f.Name(), path)
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}
-	if err != nil {
+	if err := atomicfile.WriteFunc(path, 0o600, write); err != nil {
 		return &hufu.Error{Op: "save", Path: path, Kind: hufu.KindUnreadable, Code: code, Err: err}
 	}
 	return nil

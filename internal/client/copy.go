@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/blob/disk"
 	"hufu/internal/transfer"
 )
@@ -43,7 +44,7 @@ func (c *Copy) store(dir string) (*disk.Store, error) {
 	if s := c.stores[dir]; s != nil {
 		return s, nil
 	}
-	if err := os.MkdirAll(c.journal, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(c.journal, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "journals", Path: c.journal, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
 	s, err := disk.Open(dir, disk.Options{Uploads: c.journal})
@@ -305,7 +306,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	if !inside && !contents {
 		dir = filepath.Dir(to)
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return fail(&hufu.Error{Op: "get", Path: dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err})
 	}
 	root, err := c.inside(dir)

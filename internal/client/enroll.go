@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -22,8 +24,10 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	if _, err := os.Stat(p.file("profile.json")); err == nil {
 		return nil, ProfileExists(dirs, name)
 	}
+	// A key without a profile belongs to an enrolment whose answer was lost.
 	keyPEM, err := os.ReadFile(p.file("client.key"))
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		key, err := identity.GenerateKey(identity.ECDSA)
 		if err != nil {
 			return nil, err
@@ -34,6 +38,8 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 		if err := writeFile(p.file("client.key"), keyPEM); err != nil {
 			return nil, err
 		}
+	case err != nil:
+		return nil, &hufu.Error{Op: "enroll", Path: p.file("client.key"), Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
 	}
 	key, err := identity.ParseKey(keyPEM, nil)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/identity"
 )
 
@@ -197,20 +198,10 @@ func writeFile(path string, data []byte) error {
 	fail := func(err error) error {
 		return &hufu.Error{Op: "write file", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fail(err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fail(err)
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if err := atomicfile.Write(path, data, 0o600); err != nil {
 		return fail(err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/blob/disk"
 	"hufu/internal/transfer"
 )
@@ -60,7 +60,7 @@ func OpenQueue(o QueueOptions) (*Queue, error) {
 	if o.Parallel <= 0 {
 		o.Parallel = DefaultParallel
 	}
-	if err := os.MkdirAll(o.Dirs.State, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(o.Dirs.State, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open queue", Path: o.Dirs.State, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
 	q := &Queue{o: o, path: filepath.Join(o.Dirs.State, "transfers.json"), changed: make(chan struct{})}

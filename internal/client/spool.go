@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 )
 
 // spoolReserve is the room, in bytes, that a spool must leave on the disk.
@@ -20,6 +22,10 @@ const spoolReserve = 64 << 20
 // spoolPatience is how long a spool may stay without new bytes before it is
 // given up: the page that fed it is gone.
 const spoolPatience = 2 * time.Minute
+
+// syncLanes is how many files of a spool are made durable at once; the file
+// system combines them.
+const syncLanes = 16
 
 // spool is a folder of the client's own into which files are handed over
 // before they are transferred, so that the transfer can be resumed when the
@@ -43,7 +49,7 @@ func (q *Queue) Spool(spec JobSpec, files, size int64) (string, error) {
 		return "", &hufu.Error{Op: "spool", Kind: hufu.KindInvalid}
 	}
 	base := filepath.Join(q.o.Dirs.State, "spool")
-	if err := os.MkdirAll(base, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(base, 0o700); err != nil {
 		return "", &hufu.Error{Op: "spool", Path: base, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
 	free, _, err := LocalSpace(base)
@@ -162,22 +168,72 @@ func (s *spool) take(p hufu.Path, size int64, mtime time.Time, from io.Reader) e
 	return s.root.Chtimes(name, mtime, mtime)
 }
 
-// SpoolDone says that all has been handed over; the transfer begins.
+// sync makes what was handed over durable: after a power cut the transfer that
+// goes on finds it whole. A failure is final, because the system tells it once.
+func (s *spool) sync() error {
+	names := make(chan string)
+	errs := make(chan error, syncLanes)
+	for range syncLanes {
+		go func() { // ends when names is closed
+			var err error
+			for name := range names {
+				if err == nil {
+					err = syncNamed(name)
+				}
+			}
+			errs <- err
+		}()
+	}
+	err := filepath.WalkDir(s.dir, func(name string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			names <- name
+		}
+		return err
+	})
+	close(names)
+	for range syncLanes {
+		err = errors.Join(err, <-errs)
+	}
+	return errors.Join(err, atomicfile.SyncFolder(filepath.Dir(s.dir)))
+}
+
+func syncNamed(name string) error {
+	i, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if i.IsDir() {
+		return atomicfile.SyncFolder(name)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// SpoolDone says that all has been handed over; it is durable and the transfer
+// begins when SpoolDone returns nil.
 func (q *Queue) SpoolDone(id string) error {
 	j, s, err := q.spooling(id)
 	if err != nil {
 		return err
 	}
 	defer s.busy.Add(-1)
-	list, err := os.ReadDir(s.dir)
-	if err != nil {
-		return spoolError(hufu.Path{}, err)
-	}
+	err = s.sync()
+	list, readErr := os.ReadDir(s.dir)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if j.State != JobSpooling {
 		return &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
+	if err = errors.Join(err, readErr); err != nil {
+		failed := asError(spoolError(hufu.Path{}, err))
+		q.end(j, JobFailed, failed)
+		j.dropSpool()
+		return failed
+	}
+	_ = s.root.Close() // nothing more is taken
 	j.Sources = nil
 	for _, d := range list {
 		j.Sources = append(j.Sources, filepath.Join(s.dir, d.Name()))

@@ -18,6 +18,7 @@ import (
 
 	"hufu"
 	"hufu/internal/access"
+	"hufu/internal/atomicfile"
 	"hufu/internal/blob/disk"
 )
 
@@ -46,7 +47,7 @@ func Open(dir, uploads string, log *slog.Logger) (*Service, error) {
 		descriptors: disk.NewDescriptors(0), log: log, stores: map[string]*disk.Store{},
 	}
 	for _, d := range []string{s.users, s.shared, s.uploads} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		if err := atomicfile.MkdirAll(d, 0o700); err != nil {
 			return nil, &hufu.Error{Op: "open files", Path: d, Kind: hufu.KindUnreadable, Err: err}
 		}
 	}
@@ -105,7 +106,7 @@ func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnavailable, Code: "server_stopping"}
 	}
 	if create {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
 			return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
 		}
 	} else if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
@@ -114,7 +115,7 @@ func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 	// Uploads of different stores have folders of their own, so that one
 	// store's search for leftovers never meets another's.
 	journals := filepath.Join(s.uploads, filepath.Base(parent), name)
-	if err := os.MkdirAll(journals, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
 	}
 	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Descriptors: s.descriptors, Log: s.log})

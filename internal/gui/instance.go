@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/client"
 )
 
@@ -32,7 +33,7 @@ func announce(dirs client.Dirs, address string) (*instance, error) {
 	in := &instance{address, rand.Text(), instanceFile(dirs)}
 	data, err := json.Marshal(in)
 	if err == nil {
-		err = writePrivate(in.path, data)
+		err = atomicfile.Write(in.path, data, 0o600)
 	}
 	if err != nil {
 		return nil, &hufu.Error{Op: "announce", Path: in.path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
@@ -41,22 +42,6 @@ func announce(dirs client.Dirs, address string) (*instance, error) {
 }
 
 func (in *instance) forget() { _ = os.Remove(in.path) }
-
-// writePrivate makes a file that nobody else could read at any moment.
-func writePrivate(path string, data []byte) error {
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	return err
-}
 
 // again gives a start address to another program of the same person.
 func (s *Server) again(w http.ResponseWriter, r *http.Request) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/client"
 )
 
@@ -109,7 +110,7 @@ func writeLead(dirs client.Dirs, start, browser string) (string, error) {
 	var b strings.Builder
 	err := leadPage.Execute(&b, template.URL(start)) //nolint:gosec // our own address
 	if err == nil {
-		err = writePrivate(file, []byte(b.String()))
+		err = atomicfile.Write(file, []byte(b.String()), 0o600)
 	}
 	if err != nil {
 		return "", &hufu.Error{Op: "open browser", Path: file, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
