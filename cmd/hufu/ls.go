@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -43,33 +42,8 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 	if err != nil {
 		return err
 	}
-	entries := []hufu.Entry{top}
-	paths := []hufu.Path{p}
-	if top.Kind == hufu.Folder {
-		entries = entries[:0]
-		if err := r.List(ctx, p, func(e hufu.Entry) error { entries = append(entries, e); return nil }); err != nil {
-			return err
-		}
-		slices.SortFunc(entries, func(x, y hufu.Entry) int { return strings.Compare(x.Name, y.Name) })
-		paths = paths[:0]
-		for _, e := range entries {
-			q, err := p.Join(e.Name)
-			if err != nil {
-				return err
-			}
-			paths = append(paths, q)
-		}
-	}
-	if a.json {
-		for i, e := range entries {
-			if err := a.printEntry(paths[i], e); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	var rows [][]string
-	for _, e := range entries {
+	row := func(e hufu.Entry) error {
 		name, size := e.Name, a.Cat.Size(e.Size)
 		switch e.Kind {
 		case hufu.Folder:
@@ -78,6 +52,26 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 			name, size = name+" -> "+e.Target, ""
 		}
 		rows = append(rows, []string{modeText(e), size, a.Cat.Time(e.MTime), e.By, name})
+		return nil
+	}
+	each, one := row, row
+	if a.json { // as they come: memory stays flat
+		one = func(e hufu.Entry) error { return a.printEntry(p, e) }
+		each = func(e hufu.Entry) error {
+			q, err := p.Join(e.Name)
+			if err != nil {
+				return err
+			}
+			return a.printEntry(q, e)
+		}
+	}
+	if top.Kind == hufu.Folder {
+		err = r.ListSorted(ctx, p, each)
+	} else {
+		err = one(top)
+	}
+	if err != nil || a.json {
+		return err
 	}
 	return a.Table(rows)
 }

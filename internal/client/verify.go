@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"hufu"
@@ -159,8 +158,7 @@ func (v *verifier) list(ctx context.Context, p hufu.Path) <-chan listing {
 	c := make(chan listing, 1)
 	go func() {
 		var l listing
-		l.err = v.r.List(ctx, p, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
-		slices.SortFunc(l.entries, func(x, y hufu.Entry) int { return strings.Compare(x.Name, y.Name) })
+		l.err = v.r.ListSorted(ctx, p, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
 		v.names.Add(int64(len(l.entries)))
 		c <- l
 	}()

@@ -49,7 +49,8 @@ type Header struct {
 type Codec struct {
 	enc     cbor.UserBufferEncMode
 	dec     cbor.DecMode
-	buffers sync.Pool // of *bytes.Buffer
+	loose   cbor.DecMode // for hello of another version
+	buffers sync.Pool    // of *bytes.Buffer
 }
 
 // NewCodec returns the one codec there is: deterministic when it writes,
@@ -70,7 +71,11 @@ func NewCodec() *Codec {
 	if err != nil {
 		panic(err)
 	}
-	return &Codec{enc: enc, dec: dec, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
+	loose, err := cbor.DecOptions{}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return &Codec{enc: enc, dec: dec, loose: loose, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 }
 
 // encode gives the encoding of m in a buffer, which the caller gives back to the
@@ -125,8 +130,22 @@ func ParseHeader(b *[HeaderSize]byte) (Header, error) {
 }
 
 // Decode reads the message of a frame of type t. body must hold exactly one
-// CBOR item in its one allowed encoding.
+// CBOR item in its one allowed encoding. Keys of a later program are left out
+// where they may stand.
 func (c *Codec) Decode(t Type, body []byte) (Message, error) {
+	if err := c.version(t, body); err != nil {
+		return nil, err
+	}
+	m, err := c.strict(t, body)
+	if err != nil {
+		if less, ok := c.withoutLater(t, body); ok {
+			return c.strict(t, less)
+		}
+	}
+	return m, err
+}
+
+func (c *Codec) strict(t Type, body []byte) (Message, error) {
 	m := t.new()
 	if m == nil {
 		return nil, broken("frame_type", t.String())

@@ -67,8 +67,8 @@ func TestHT42Limits(t *testing.T) {
 	}{
 		"features":               {MaxFeatures, func(n int) Message { return features(many(n, "f")) }},
 		"feature":                {MaxName, func(n int) Message { return features([]string{text(n)}) }},
-		"padding":                {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Padding: fill(0, n)} }},
-		"padding wanted":         {MaxPadding, func(n int) Message { return &Hello{Features: []string{"f"}, Pad: uint16(n)} }},
+		"padding":                {MaxPadding, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Padding: fill(0, n)} }},
+		"padding wanted":         {MaxPadding, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Pad: uint16(n)} }},
 		"padding of the answer":  {MaxPadding, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Padding = fill(0, n) }) }},
 		"features of the answer": {MaxFeatures, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Features = many(n, "f") }) }},
 		"token":                  {MaxToken, func(n int) Message { return &Hello{Version: 1, Features: []string{"f"}, Token: fill(1, n)} }},
@@ -105,6 +105,9 @@ func TestHT42Limits(t *testing.T) {
 			return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, 32*n)}}}
 		}},
 		"unit":                    {hufu.ChunkSize, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: uint32(n)} }},
+		"page":                    {MaxPage, func(n int) Message { return &List{Limit: uint32(n)} }},
+		"name before a page":      {hufu.MaxSegment, func(n int) Message { return &List{Limit: 1, After: fill('a', n)} }},
+		"name behind a page":      {hufu.MaxSegment, func(n int) Message { return &ListAnswer{Entries: []Entry{}, Next: fill('a', n)} }},
 		"target":                  {MaxTarget, func(n int) Message { return &Link{Target: fill('t', n), Condition: always} }},
 		"target of an entry":      {MaxTarget, func(n int) Message { return file(Entry{Target: fill('t', n)}) }},
 		"name of an entry":        {hufu.MaxSegment, func(n int) Message { return &ListAnswer{Entries: []Entry{{Name: fill('a', n), Kind: 1}}} }},

@@ -29,6 +29,7 @@ const (
 	MaxCertificate = 16 << 10
 	MaxChain       = 8
 	MaxListEntries = 1024 // entries in one frame of a list
+	MaxPage        = 4096 // entries in one page of a list
 	MaxCVs         = 4096 // chaining values in one frame of an open answer
 	MaxArgs        = 16
 	MaxText        = 1024

@@ -61,13 +61,18 @@ type (
 	StatAnswer struct {
 		Entry Entry `cbor:"1,keyasint"`
 	}
-	// List asks for the entries of a folder.
+	// List asks for the entries of a folder: all of them in any order, or a page of
+	// them in the order of their names.
 	List struct {
-		Path Path `cbor:"1,keyasint"`
+		Path  Path   `cbor:"1,keyasint"`
+		Limit uint32 `cbor:"2,keyasint,omitempty"` // entries in a page, 0 for all
+		After []byte `cbor:"3,keyasint,omitempty"` // the name before the page's first
 	}
-	// ListAnswer holds some of them; frames with more follow.
+	// ListAnswer holds some of them; frames with more follow. The last frame of a
+	// page says where the next begins.
 	ListAnswer struct {
 		Entries []Entry `cbor:"1,keyasint"`
+		Next    []byte  `cbor:"2,keyasint,omitempty"` // to ask for as After, if there are more
 	}
 	// Mkdir makes a folder, with its parents if asked.
 	Mkdir struct {
@@ -393,7 +398,6 @@ func (m *Logout) check() error        { return nil }
 func (m *LogoutAnswer) check() error  { return nil }
 func (m *Stat) check() error          { return m.Path.check() }
 func (m *StatAnswer) check() error    { return m.Entry.check() }
-func (m *List) check() error          { return m.Path.check() }
 func (m *MkdirAnswer) check() error   { return nil }
 func (m *LinkAnswer) check() error    { return nil }
 func (m *SetMetaAnswer) check() error { return checkIf(len(m.Version) <= MaxVersion, "version") }
@@ -416,7 +420,15 @@ func (m *Changed) check() error       { return m.Path.check() }
 func (m *Cancel) check() error        { return nil }
 func (m *RenewAnswer) check() error   { return checkChain(m.Chain) }
 
+func (m *List) check() error {
+	ok := m.Limit <= MaxPage && (len(m.After) == 0 || m.Limit > 0 && hufu.CheckName(string(m.After)) == nil)
+	return errors.Join(m.Path.check(), checkIf(ok, "page"))
+}
+
 func (m *ListAnswer) check() error {
+	if len(m.Next) > 0 && hufu.CheckName(string(m.Next)) != nil {
+		return errors.New("name of the next page")
+	}
 	if len(m.Entries) > MaxListEntries {
 		return errors.New("number of entries")
 	}

@@ -54,6 +54,8 @@ func samples() []sample {
 		{"list answer, goes on", "two entries, and more in the next frame", &ListAnswer{Entries: []Entry{entry, folder}}, true, nil},
 		{"list answer", "the last entries: a link whose name is no UTF-8", &ListAnswer{Entries: []Entry{link}}, false, nil},
 		{"list answer, empty", "an empty folder", &ListAnswer{Entries: []Entry{}}, false, nil},
+		{"list of a page", "at most two entries, behind film.mkv", &List{Path: Path("films"), Limit: 2, After: []byte("film.mkv")}, false, nil},
+		{"list answer, page", "one entry, and more behind it", &ListAnswer{Entries: []Entry{folder}, Next: []byte("日本")}, false, nil},
 		{"mkdir", "make films, and parents", &Mkdir{Path: Path("films"), Mode: 0o755, Parents: true}, false, nil},
 		{"mkdir answer", "made", &MkdirAnswer{Created: true}, false, nil},
 		{"mkdir answer, there", "it was there", &MkdirAnswer{}, false, nil},

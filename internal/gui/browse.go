@@ -125,6 +125,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	entries := []jsonEntry{}
 	cut := false
+	errEnough := errors.New("enough") // to be shown
 	add := func(e hufu.Entry) error {
 		if len(entries) >= maxEntries {
 			cut = true
@@ -141,7 +142,13 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 		return client.LocalList(name, add)
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		crumbs = p.Segments()
-		if err := remote.List(ctx, p, add); err != nil {
+		err := remote.ListSorted(ctx, p, func(e hufu.Entry) error {
+			if err := add(e); err != nil || !cut {
+				return err
+			}
+			return errEnough
+		})
+		if err != nil && !errors.Is(err, errEnough) {
 			return err
 		}
 		if p.IsRoot() {

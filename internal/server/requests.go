@@ -130,7 +130,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer = &frame.StatAnswer{Entry: frame.WireEntry(e)}
 	case *frame.List:
 		op, path = "list", m.Path.Path()
-		answer, err = c.list(ctx, path)
+		answer, err = c.list(ctx, path, m)
 	case *frame.Digest:
 		op, path = "digest", m.Path.Path()
 		if c.s.draining.Load() {
@@ -193,10 +193,10 @@ func taken(ctx context.Context, err error) error {
 }
 
 // list sends all frames of a listing but the last, which it returns.
-func (c *conn) list(ctx context.Context, p hufu.Path) (frame.Message, error) {
+func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Message, error) {
 	var a frame.ListAnswer
 	bytes := 0
-	err := c.view.List(p, func(e hufu.Entry) error {
+	yield := func(e hufu.Entry) error {
 		if ctx.Err() != nil {
 			return &hufu.Error{Op: "list", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 		}
@@ -211,7 +211,12 @@ func (c *conn) list(ctx context.Context, p hufu.Path) (frame.Message, error) {
 		a.Entries = append(a.Entries, w)
 		bytes += n
 		return nil
-	})
+	}
+	if m.Limit == 0 {
+		return &a, c.view.List(p, yield)
+	}
+	next, err := c.view.Page(ctx, p, string(m.After), int(m.Limit), yield)
+	a.Next = []byte(next)
 	return &a, err
 }
 

@@ -186,3 +186,29 @@ func TestWorkingInTime(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswersOfALaterServer: a client leaves out the keys that it does not know
+// where a later server may have them.
+func TestAnswersOfALaterServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := newLink(roomy)
+		c := dial(near)
+		p := byHand(t, far)
+		go func() {
+			p.read()
+			// {1: [{1: 'n', 2: 1, 64: 7, 127: "x"}]}
+			body := []byte{0xa1, 0x01, 0x81, 0xa4, 0x01, 0x41, 'n', 0x02, 0x01, 0x18, 0x40, 0x07, 0x18, 0x7f, 0x61, 'x'}
+			head := []byte{0x80, 0x05, 0, 0, 0, 0, 0, byte(len(body)), 0, 0, 0, 0}
+			if _, err := far.Write(append(head, body...)); err != nil {
+				t.Error(err)
+			}
+		}()
+		m, err := c.Do(t.Context(), &frame.List{})
+		if l, ok := m.(*frame.ListAnswer); !ok || len(l.Entries) != 1 || string(l.Entries[0].Name) != "n" {
+			t.Errorf("%+v, %v", m, err)
+		}
+		_ = c.Close()
+		_ = far.Close()
+	})
+}

@@ -31,7 +31,7 @@ func (id *Identity) Connect(ctx context.Context, tok []byte) (*Client, error) {
 		return nil, errors.Join(err, t.Close())
 	}
 	c := &Client{k: k}
-	if _, err := k.do(tHello, hello{1, []string{"core"}, tok, "second 1"}, nil, &c.Hello); err != nil {
+	if _, err := k.do(tHello, hello{1, []string{"core"}, tok, "second 1", "more"}, nil, &c.Hello); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
 	if c.Hello.Version != 1 || len(c.Hello.Instance) != 16 || c.Hello.Requests < requests || c.Hello.Bytes < maxRaw {
@@ -68,17 +68,77 @@ func (c *Client) Stat(path string) (Entry, error) {
 
 // List tells what is in a folder.
 func (c *Client) List(path string) ([]Entry, error) {
-	var all []Entry
-	call, err := c.k.send(tList, onPath{[]byte(path)}, nil, func(body, _ []byte, _ bool) error {
+	all, _, err := c.page(list{Path: []byte(path)})
+	return all, err
+}
+
+func (c *Client) page(m list) (all []Entry, next []byte, err error) {
+	call, err := c.k.send(tList, m, nil, func(body, _ []byte, _ bool) error {
 		var a entries
 		err := c.k.strict(body, &a)
-		all = append(all, a.Entries...)
+		all, next = append(all, a.Entries...), a.Next
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return all, c.k.wait(call)
+	return all, next, c.k.wait(call)
+}
+
+// ListPages tells what is in a folder, in the order of the names.
+func (c *Client) ListPages(path string, limit uint) (all []Entry, err error) {
+	var after []byte
+	for {
+		some, next, err := c.page(list{[]byte(path), limit, after})
+		if err != nil {
+			return all, err
+		}
+		for _, e := range some {
+			if bytes.Compare(e.Name, after) <= 0 {
+				return all, fmt.Errorf("%q comes after %q", e.Name, after)
+			}
+			after = e.Name
+			all = append(all, e)
+		}
+		if len(next) == 0 {
+			return all, nil
+		}
+		after = next
+	}
+}
+
+// Digest lets the server read a file, until stop is closed.
+func (c *Client) Digest(path string, stop <-chan struct{}) (Entry, error) {
+	var a oneEntry
+	call, err := c.k.send(tDigest, onPath{[]byte(path)}, nil, func(body, _ []byte, _ bool) error { return c.k.strict(body, &a) })
+	if err != nil {
+		return Entry{}, err
+	}
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-stop:
+			_ = c.k.cancel(call) // else the answer comes, or the end of the connection
+		case <-over:
+		}
+	}()
+	err = c.k.wait(call)
+	return a.Entry, err
+}
+
+// Rename moves a name and tells its new version.
+func (c *Client) Rename(from, to string, cond Condition) (string, error) {
+	var a newVersion
+	_, err := c.k.do(tRename, rename{[]byte(from), []byte(to), cond}, nil, &a)
+	return a.Version, err
+}
+
+// SetMeta sets mode and time and tells the new version.
+func (c *Client) SetMeta(path string, mode uint, mtime int64) (string, error) {
+	var a newVersion
+	_, err := c.k.do(tSetMeta, setMeta{[]byte(path), mode, mtime}, nil, &a)
+	return a.Version, err
 }
 
 // Mkdir makes a folder.

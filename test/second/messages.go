@@ -8,7 +8,10 @@ const (
 	tStat    = 0x0004
 	tList    = 0x0005
 	tMkdir   = 0x0006
+	tSetMeta = 0x0008
 	tRemove  = 0x0009
+	tRename  = 0x000a
+	tDigest  = 0x000b
 	tPut     = 0x000c
 	tGet     = 0x000d
 	tOpen    = 0x000e
@@ -19,6 +22,7 @@ const (
 	tWhy     = 0x0042
 	tError   = 0xff00
 	tGoodbye = 0xff01
+	tCancel  = 0xff04
 	answer   = 0x8000
 )
 
@@ -30,6 +34,7 @@ type (
 		Features []string `cbor:"2,keyasint"`
 		Token    []byte   `cbor:"3,keyasint,omitempty"`
 		Program  string   `cbor:"4,keyasint,omitempty"`
+		Later    string   `cbor:"64,keyasint,omitempty"` // a key that no server knows
 	}
 
 	// Hello is what the server says of itself and of us.
@@ -85,6 +90,28 @@ type (
 		Version string `cbor:"2,keyasint,omitempty"`
 	}
 
+	list struct {
+		Path  []byte `cbor:"1,keyasint"`
+		Limit uint   `cbor:"2,keyasint,omitempty"`
+		After []byte `cbor:"3,keyasint,omitempty"`
+	}
+	cancel struct {
+		Request uint64 `cbor:"1,keyasint"`
+	}
+	rename struct {
+		From      []byte    `cbor:"1,keyasint"`
+		To        []byte    `cbor:"2,keyasint"`
+		Condition Condition `cbor:"3,keyasint"`
+	}
+	setMeta struct {
+		Path  []byte `cbor:"1,keyasint"`
+		Mode  uint   `cbor:"2,keyasint"`
+		MTime int64  `cbor:"3,keyasint"`
+	}
+	newVersion struct {
+		Version string `cbor:"1,keyasint,omitempty"`
+	}
+
 	onPath struct {
 		Path []byte `cbor:"1,keyasint"`
 	}
@@ -93,6 +120,7 @@ type (
 	}
 	entries struct {
 		Entries []Entry `cbor:"1,keyasint"`
+		Next    []byte  `cbor:"2,keyasint,omitempty"`
 	}
 	mkdir struct {
 		Path    []byte `cbor:"1,keyasint"`

@@ -34,6 +34,7 @@ type conn struct {
 
 	mu   sync.Mutex // guards writing
 	w    *bufio.Writer
+	next uint64        // number of the next request
 	room chan struct{} // one element for each unanswered request
 	over chan struct{} // closed when reading has ended
 	err  error         // why, once over is closed
@@ -46,6 +47,8 @@ type call struct {
 	want uint16
 	each func(body, raw []byte, more bool) error
 	done chan error
+	// number counts the requests of the connection.
+	number uint64
 
 	failed error // the first error of its frames; the reader's
 }
@@ -78,8 +81,29 @@ func newConn(c net.Conn, requests int) (*conn, error) {
 	return k, nil
 }
 
-// strict reads a message that must be in its one encoding.
-func (k *conn) strict(body []byte, into any) error {
+// strict reads a message that must be in its one encoding. What a later server
+// has added in the places that are left for it is taken out before.
+func (k *conn) strict(body []byte, into any) (err error) {
+	switch into.(type) {
+	case *Hello:
+		body, err = k.ignore(body)
+	case *oneEntry:
+		body, err = k.inside(body, k.ignore)
+	case *entries:
+		body, err = k.inside(body, func(list []byte) ([]byte, error) {
+			var all []cbor.RawMessage
+			err := k.dec.Unmarshal(list, &all)
+			for i := range all {
+				if err == nil {
+					all[i], err = k.ignore(all[i])
+				}
+			}
+			return k.again(all, err)
+		})
+	}
+	if err != nil {
+		return err
+	}
 	if err := k.dec.Unmarshal(body, into); err != nil {
 		return err
 	}
@@ -88,6 +112,51 @@ func (k *conn) strict(body []byte, into any) error {
 		err = fmt.Errorf("not deterministic: %x", body)
 	}
 	return err
+}
+
+// ignore takes the keys 64 to 127 out of a map.
+func (k *conn) ignore(b []byte) ([]byte, error) {
+	var m map[uint64]cbor.RawMessage
+	err := k.dec.Unmarshal(b, &m)
+	for key := range m {
+		if 64 <= key && key <= 127 {
+			delete(m, key)
+		}
+	}
+	return k.again(m, err)
+}
+
+// inside changes what stands under key 1 of a map.
+func (k *conn) inside(b []byte, by func([]byte) ([]byte, error)) ([]byte, error) {
+	var m map[uint64]cbor.RawMessage
+	err := k.dec.Unmarshal(b, &m)
+	if err == nil && m[1] != nil {
+		m[1], err = by(m[1])
+	}
+	return k.again(m, err)
+}
+
+func (k *conn) again(v any, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return k.enc.Marshal(v)
+}
+
+// cancel says that nobody waits for a call any more; its answer comes all the same.
+func (k *conn) cancel(c *call) error {
+	body, err := k.enc.Marshal(cancel{c.number})
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var head [headerSize]byte
+	binary.BigEndian.PutUint16(head[:], tCancel)
+	binary.BigEndian.PutUint32(head[4:], uint32(len(body)))
+	_, err1 := k.w.Write(head[:])
+	_, err2 := k.w.Write(body)
+	return errors.Join(err1, err2, k.w.Flush())
 }
 
 // send puts a request under way. each gets every frame of its answer, on the
@@ -104,7 +173,8 @@ func (k *conn) send(t uint16, m any, raw []byte, each func(body, raw []byte, mor
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c := &call{want: t | answer, each: each, done: make(chan error, 1)}
+	c := &call{want: t | answer, each: each, done: make(chan error, 1), number: k.next}
+	k.next++
 	k.qmu.Lock()
 	k.queue = append(k.queue, c)
 	k.qmu.Unlock()
@@ -240,7 +310,7 @@ func readFrame(r io.Reader) (t uint16, more bool, body, raw []byte, err error) {
 	nb, nr := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:])
 	mayGoOn := t == tList|answer || t == tOpen|answer
 	mayHoldRaw := t == tGet|answer || t == tRead|answer
-	if t&answer == 0 || flags > flagMore || flags == flagMore && !mayGoOn || nb > maxBody || nr > maxRaw || nr > 0 && !mayHoldRaw {
+	if t&answer == 0 || t == tCancel || flags > flagMore || flags == flagMore && !mayGoOn || nb > maxBody || nr > maxRaw || nr > 0 && !mayHoldRaw {
 		return 0, false, nil, nil, fmt.Errorf("a server may not send this: %x", head)
 	}
 	body, raw = make([]byte, nb), make([]byte, nr)

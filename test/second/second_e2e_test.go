@@ -151,6 +151,7 @@ func TestSecondClient(t *testing.T) {
 	t.Run("login", func(t *testing.T) { testLogin(t, s, id, tok) })
 	t.Run("small", func(t *testing.T) { testSmall(t, s, id, tok) })
 	t.Run("large", func(t *testing.T) { testLarge(t, s, id, tok) })
+	t.Run("canceled", func(t *testing.T) { testCanceled(t, s, id, tok) })
 	t.Run("killed", func(t *testing.T) { testKilled(t, s, id, tok) })
 	t.Run("shared", func(t *testing.T) { testShared(t, s, id, tok) })
 	t.Run("broken", func(t *testing.T) { testBroken(t, s, id) })
@@ -270,12 +271,33 @@ func testSmall(t *testing.T, s *site, id *Identity, tok []byte) {
 	if len(all) != len(many) || !slices.Equal(slices.Sorted(maps.Keys(names)), slices.Sorted(maps.Keys(many))) {
 		t.Errorf("%d entries, %d names", len(all), len(names))
 	}
+	for _, limit := range []uint{999, 2500, 4096} {
+		pages, err := c.ListPages("many", limit)
+		if err != nil || len(pages) != len(many) {
+			t.Errorf("pages of %d: %d entries, %v", limit, len(pages), err)
+		}
+	}
 	failed(t, c.Remove("many", false), "not_empty", "")
 	if err := c.Remove("many", true); err != nil {
 		t.Error(err)
 	}
 	_, err = c.List("many")
 	failed(t, err, "not_found", "")
+	v, err := c.Put("small/moving", []byte("old"), Absent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := c.SetMeta("small/moving", 0o600, 1)
+	if err != nil || set == "" || set == v {
+		t.Errorf("%q, then %q, %v", v, set, err)
+	}
+	moved, err := c.Rename("small/moving", "small/moved", Absent)
+	if err != nil || moved == "" {
+		t.Error(moved, err)
+	}
+	if _, err = c.Put("small/moved", []byte("new"), Condition{2, moved}); err != nil {
+		t.Error(err)
+	}
 	_, err = c.Put("@elsewhere/x", nil, Absent)
 	failed(t, err, "invalid_path", "at_name")
 	_, err = c.Stat("a/.hufu-x")
@@ -295,10 +317,59 @@ func big(t *testing.T) []byte {
 
 func all(int64) bool { return true }
 
+// testCanceled lets the server read a file that takes seconds, and does not wait
+// for it.
+func testCanceled(t *testing.T, s *site, id *Identity, tok []byte) {
+	c := s.connect(id, tok)
+	if _, err := c.Put("slow", nil, Absent); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.data, "files", "users", "alice", "slow"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(16 << 10) { // 16 GiB, nearly all holes
+		if _, err := f.WriteAt([]byte{1}, i*chunkSize); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	close(stop)
+	_, err = c.Digest("slow", stop)
+	failed(t, err, "canceled", "")
+	if e, err := c.Stat("slow"); err != nil || len(e.Digest) != 0 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if err := c.Remove("slow", false); err != nil {
+		t.Error(err)
+	}
+}
+
 func testLarge(t *testing.T, s *site, id *Identity, tok []byte) {
 	data := big(t)
 	c, lane := s.connect(id, tok), s.connect(id, tok)
-	u, err := c.Open("large/file", "v1", data)
+	stale := bytes.Clone(data)
+	stale[0] ^= 1
+	u, err := c.Open("large/stale", "v1", stale)
+	if err == nil {
+		_, err = c.Send(u, all)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err = lane.Open("large/stale", "v1", data); err != nil || len(u.There) != 10 {
+		t.Fatal(len(u.There), err)
+	}
+	if n, err := lane.Send(u, all); n != 1 || err != nil { // the one that differs
+		t.Error(n, err)
+	}
+	if _, err := lane.Commit(u, Absent); err != nil {
+		t.Error(err)
+	}
+	u, err = c.Open("large/file", "v1", data)
 	if err != nil || len(u.There) != 0 {
 		t.Fatal(u, err)
 	}

@@ -1,0 +1,81 @@
+package disk
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+
+	"hufu"
+)
+
+// Page calls yield for the entries of the folder p whose names come after the
+// given one, in the order of the names' bytes, for limit of them at most. next is
+// where to go on, "" if there is no more. It holds limit names, however many the
+// folder has.
+func (s *Store) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
+	if err := check("list", p); err != nil {
+		return "", err
+	}
+	d, err := s.k.openDir(s.root, p.String(), readFlags)
+	if err != nil {
+		return "", fail("list", p, reading, err)
+	}
+	defer d.close()
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	var first largestFirst // the smallest names so far
+	rest := false
+	err = d.names(sc.dirents, func(name string) error {
+		if s.hidden(name) {
+			s.sweep(d, name)
+			return nil
+		}
+		switch {
+		case name <= after:
+		case len(first) < limit:
+			heap.Push(&first, name)
+		default:
+			if rest = true; name < first[0] {
+				first[0] = name
+				heap.Fix(&first, 0)
+			}
+		}
+		return canceled(ctx, "list", p)
+	})
+	if err != nil {
+		return "", fail("list", p, reading, err)
+	}
+	slices.Sort(first)
+	for _, name := range first {
+		if err := canceled(ctx, "list", p); err != nil {
+			return "", err
+		}
+		e, err := s.statAt(d, name, sc.record)
+		switch {
+		case err == nil:
+			err = yield(e)
+		case errors.Is(err, syscall.ENOENT):
+			err = nil // it has vanished meanwhile
+		default:
+			err = fail("list", p, reading, err)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if rest {
+		next = first[len(first)-1]
+	}
+	return next, nil
+}
+
+// largestFirst is a heap of names.
+type largestFirst []string
+
+func (h largestFirst) Len() int           { return len(h) }
+func (h largestFirst) Less(i, j int) bool { return h[i] > h[j] }
+func (h largestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *largestFirst) Push(x any)        { *h = append(*h, x.(string)) } //nolint:forcetypeassert // a heap of strings
+func (h *largestFirst) Pop() any          { panic("never popped") }

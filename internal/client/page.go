@@ -1,0 +1,54 @@
+package client
+
+import (
+	"context"
+
+	"hufu"
+	"hufu/internal/frame"
+)
+
+// ListSorted gives the entries of a folder to fn in the order of their names'
+// bytes. It asks for a page at a time: memory stays flat however many there are,
+// and a lost connection costs one page.
+func (r *Remote) ListSorted(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
+	var entries []frame.Entry
+	for after := ""; ; {
+		next := ""
+		err := r.persist(ctx, func() error {
+			c, err := r.loggedIn(ctx)
+			if err != nil {
+				return err
+			}
+			entries = entries[:0]
+			return r.each(ctx, c, &frame.List{Path: frame.WirePath(p), Limit: frame.MaxPage, After: []byte(after)}, func(m frame.Message) error {
+				l, ok := m.(*frame.ListAnswer)
+				if !ok || len(entries)+len(l.Entries) > frame.MaxPage {
+					return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
+				}
+				entries, next = append(entries, l.Entries...), string(l.Next)
+				return nil
+			})
+		})
+		if err != nil {
+			return at(p, err)
+		}
+		last := after
+		for i := range entries {
+			e := entries[i].Entry()
+			if e.Name <= last {
+				return at(p, &hufu.Error{Op: "list", Kind: hufu.KindProtocol, Code: "answer_out_of_order"})
+			}
+			last = e.Name
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		if next < last || next <= after {
+			return at(p, &hufu.Error{Op: "list", Kind: hufu.KindProtocol, Code: "answer_out_of_order"})
+		}
+		after = next
+	}
+}

@@ -1,0 +1,50 @@
+package files
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"hufu"
+)
+
+// pagesAtOnce bounds the memory that pages being looked for take: each holds its
+// names, a MiB of them at most.
+const pagesAtOnce = 32
+
+// Page gives the entries of a folder whose names come after the given one to
+// yield, in the order of the names' bytes, limit of them at most. next is where to
+// go on, "" if there is no more.
+func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
+	at, err := v.resolve(p)
+	if err != nil {
+		return "", err
+	}
+	if at.store != nil {
+		select {
+		case v.s.pages <- struct{}{}:
+		case <-ctx.Done():
+			return "", &hufu.Error{Op: "list", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
+		defer func() { <-v.s.pages }()
+		return at.store.Page(ctx, at.path, after, limit, yield)
+	}
+	var all []hufu.Entry // the shared folders: few
+	if err := v.List(p, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
+		return "", err
+	}
+	slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })
+	for i, e := range all {
+		switch {
+		case e.Name <= after:
+		case limit == 0:
+			return all[i-1].Name, nil
+		default:
+			limit--
+			if err := yield(e); err != nil {
+				return "", err
+			}
+		}
+	}
+	return "", nil
+}
