@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"hufu"
 )
 
 // TestEveryPromiseHasATest holds the threat model to the tests: each case it
@@ -98,6 +100,97 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			} else if m[2] != "" && !slices.Contains(headings[to], m[2]) {
 				t.Errorf("%s: there is no heading %s in %s", name, m[2], to)
 			}
+		}
+	}
+}
+
+// TestEveryCodeIsInTheProtocol holds the table of codes to the programs: every
+// code that an error of the server's packages may have stands in it, unless it is
+// one of those that stay on one machine, and nothing else does.
+func TestEveryCodeIsInTheProtocol(t *testing.T) {
+	t.Parallel()
+	stay := map[string]string{
+		"internal/session/client.go":  "the client's end",
+		"internal/identity/client.go": "what a client thinks of a server", "internal/identity/classify.go": "of a handshake that failed",
+		"internal/identity/key.go": "of the command line, but for what a request's key is", "internal/identity/server.go": "of the start",
+		"internal/identity/subject.go": "of the command line", "internal/identity/describe.go": "for people", "internal/identity/explain.go": "for people",
+		"internal/ca/ca.go": "of the start", "internal/ca/init.go": "of hufud init", "internal/ca/file.go": "of hufud init",
+		"internal/ca/outside.go": "of hufud cert", "internal/ca/server.go": "of the start", "internal/account/users.go": "of hufud user",
+		"internal/account/certificates.go": "of hufud cert", "invitation.go": "of the command line", "errors.go": "kinds",
+	}
+	local := strings.Fields(`
+		bad_address cannot_listen teach_not_loopback
+		invitation_life invite_locked invite_not_admin reason_unprintable sign_use
+		cert_unreadable key_other_cert database_newer database_open
+		chunk_form condition_form no_uploads_folder upload_key upload_size
+		connection_lost connection_stalled
+		digest_form name_too_long path_segment path_too_long`)
+	english := map[string]bool{}
+	catalogues, err := fs.Glob(os.DirFS("."), "internal/text/en/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range catalogues {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\s*"error\.([a-z_]+)":`).FindAllStringSubmatch(string(data), -1) {
+			english[m[1]] = true
+		}
+	}
+	kinds := map[string]bool{}
+	for _, k := range hufu.Kinds() {
+		kinds[k.String()] = true
+	}
+	sent := map[string]bool{"key_too_weak": true} // of identity/key.go
+	for code := range english {
+		if strings.HasPrefix(code, "client_") {
+			sent[code] = true // put together in identity/judge.go
+		}
+	}
+	_, all := sources(t)
+	for _, s := range all {
+		switch s.pkg {
+		case "", "internal/server", "internal/session", "internal/files", "internal/access", "internal/account", "internal/ca",
+			"internal/blob/disk", "internal/frame", "internal/identity", "internal/digest", "internal/meta":
+		default:
+			continue
+		}
+		if s.test || stay[s.name] != "" {
+			continue
+		}
+		data, err := os.ReadFile(s.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`"([a-z_]+)"`).FindAllStringSubmatch(string(data), -1) {
+			if code := m[1]; english[code] && !kinds[code] && !slices.Contains(local, code) {
+				sent[code] = true
+			}
+		}
+	}
+	document, err := os.ReadFile("docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(document), "### Codes\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	told := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(table, -1) {
+		told[m[1]] = true
+	}
+	if len(told) < 60 {
+		t.Fatalf("%d codes: the scan is broken", len(told))
+	}
+	for _, code := range slices.Sorted(maps.Keys(sent)) {
+		if !told[code] {
+			t.Errorf("docs/protocol.md, Codes, lacks %s; or it stays on one machine", code)
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(told)) {
+		if !sent[code] {
+			t.Errorf("docs/protocol.md, Codes, has %s, which no server sends", code)
 		}
 	}
 }

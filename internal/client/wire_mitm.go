@@ -69,7 +69,7 @@ func (m *interloper) serve(raw net.Conn) {
 		_, _ = io.Copy(c, far)
 		_ = raw.Close()
 	})
-	_, _ = io.Copy(io.MultiWriter(far, m), c)
+	_, _ = io.Copy(io.MultiWriter(m, far), c) // heard before it is passed on
 }
 
 // Write takes what was decrypted.

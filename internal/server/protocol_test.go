@@ -1,11 +1,18 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +42,16 @@ func asPerson(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
 // connect is a connection on which nothing has been said.
 func connect(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
 	t.Helper()
+	return connectBy(t, env, p, identity.ProtoNative)
+}
+
+func connectBy(t *testing.T, env *testenv.Env, p *testenv.Person, alpn string) *wire {
+	t.Helper()
 	roots, err := p.Profile.Roots()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := identity.Client{Roots: roots, Certificate: p.Profile.Certificate, Host: p.Profile.Host, ALPN: identity.ProtoNative}.Config()
+	config, err := identity.Client{Roots: roots, Certificate: p.Profile.Certificate, Host: p.Profile.Host, ALPN: alpn}.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,4 +414,156 @@ func TestClientTakesBack(t *testing.T) {
 	if log := env.Log.String(); !strings.Contains(log, "op=digest path=/big why=canceled") || strings.Count(log, "msg=connected") != 2 { // one to enroll
 		t.Error(log)
 	}
+}
+
+// TestWhatEndsAConnection: a value that no correct client can send ends it; one
+// that is wrong in view of what the server has is answered.
+func TestWhatEndsAConnection(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	d := make([]byte, 32)
+	for name, body := range map[string]struct {
+		typ  frame.Type
+		body []byte
+	}{
+		"path":      {frame.TypeStat, []byte{0xa1, 0x01, 0x44, 'a', '/', '/', 'b'}},
+		"mode":      {frame.TypeMkdir, []byte{0xa2, 0x01, 0x41, 'a', 0x02, 0x19, 0x02, 0x00}},
+		"condition": {frame.TypeRename, []byte{0xa3, 0x01, 0x41, 'a', 0x02, 0x41, 'b', 0x03, 0xa1, 0x01, 0x04}},
+		"small":     {frame.TypeOpen, []byte{0xa3, 0x01, 0x41, 'a', 0x02, 0x1a, 0x00, 0x10, 0x00, 0x00, 0x03, 0x61, 's'}},
+		"password":  {frame.TypeLogin, []byte{0xa2, 0x01, 0x61, 'a', 0x02, 0x60}},
+	} {
+		w := asPerson(t, env, p)
+		w.send(rawFrame(body.typ, body.body))
+		if code := w.farewell(); code != "message_value" {
+			t.Errorf("%s: %s", name, code)
+		}
+		if err := w.nothing(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w := asPerson(t, env, p)
+	big := make([]byte, hufu.ChunkSize+1)
+	id := w.open("big", big)
+	for _, c := range []struct {
+		m    frame.Message
+		raw  []byte
+		kind hufu.Kind
+		code string
+	}{
+		{&frame.Stat{Path: frame.Path("a/.hufu-x")}, nil, hufu.KindInvalidPath, "name_reserved"},
+		{&frame.Stat{Path: frame.Path("@elsewhere")}, nil, hufu.KindInvalidPath, "at_name"},
+		{&frame.Stat{Path: frame.Path("a")}, nil, hufu.KindNotFound, ""},
+		{&frame.Put{Path: frame.Path("a"), Digest: d, Condition: always}, []byte("x"), hufu.KindIntegrity, "digest_differs"},
+		{&frame.Range{Upload: id, Index: 2, CV: d}, nil, hufu.KindInvalid, "chunk_index"},
+		{&frame.Range{Upload: id, Index: 0, CV: d}, []byte("x"), hufu.KindInvalid, "chunk_length"},
+		{&frame.Range{Upload: id, Index: 1, CV: d}, []byte("x"), hufu.KindIntegrity, "chunk_differs"},
+		{&frame.Range{Upload: "nobody's", Index: 0, CV: d}, nil, hufu.KindNotFound, "upload_unknown"},
+		{&frame.Login{User: "bob", Password: "p"}, nil, hufu.KindCredentials, "wrong_user"},
+		{&frame.Remove{}, nil, hufu.KindPermission, "not_allowed_here"},
+		{&frame.Get{Path: frame.Path("a"), Version: "no version"}, nil, hufu.KindNotFound, ""},
+	} {
+		w.fails(c.m, c.raw, c.kind, c.code)
+	}
+	w.put("a", "it goes on", ifFree)
+}
+
+// TestRenewKeepsTheKey, if its owner likes; the same request again is the same
+// certificate.
+func TestRenewKeepsTheKey(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	own, err := p.Profile.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, ok := own.PrivateKey.(crypto.Signer)
+	if !ok {
+		t.Fatalf("%T", own.PrivateKey)
+	}
+	csr, err := identity.MakeCSR(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chains [2][][]byte
+	for i := range chains {
+		chains[i] = answered[*frame.RenewAnswer](connectBy(t, env, p, identity.ProtoEnroll), &frame.Renew{CSR: csr}, nil).Chain
+	}
+	if len(chains[0]) != 3 || !slices.EqualFunc(chains[0], chains[1], bytes.Equal) || bytes.Equal(chains[0][0], own.Certificate[0]) {
+		t.Error("not one new certificate")
+	}
+}
+
+// TestKeysThatMayBeUsed are those that the document names.
+func TestKeysThatMayBeUsed(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	for _, c := range []struct {
+		curve elliptic.Curve
+		code  string
+	}{{elliptic.P256(), ""}, {elliptic.P384(), ""}, {elliptic.P521(), ""}, {elliptic.P224(), "key_too_weak"}} {
+		key, err := ecdsa.GenerateKey(c.curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := connectBy(t, env, p, identity.ProtoEnroll)
+		if c.code != "" {
+			w.fails(&frame.Renew{CSR: csr}, nil, hufu.KindInvalid, c.code)
+			continue
+		}
+		answered[*frame.RenewAnswer](w, &frame.Renew{CSR: csr}, nil)
+	}
+}
+
+// TestTeachingIsToldToEverybody, and in it the name is one's own choice.
+func TestTeachingIsToldToEverybody(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{Teach: true})
+	p := env.Person("alice")
+	a := answered[*frame.HelloAnswer](connect(t, env, p), &frame.Hello{Version: 1, Features: []string{"core"}}, nil)
+	if int(a.Teach) != env.Teach.Port() || slices.Contains(a.Features, "teach") {
+		t.Errorf("%+v", a)
+	}
+	w := connect(t, env, p)
+	answered[*frame.HelloAnswer](w, &frame.Hello{Version: 1, Features: []string{"core", "teach"}}, nil)
+	token := answered[*frame.LoginAnswer](w, &frame.Login{User: "somebody", Password: "anything"}, nil).Token
+	w.put("f", "x", ifFree)
+	if e := w.entry("f"); e.By != "somebody" {
+		t.Errorf("put by %q", e.By)
+	}
+	w.fails(&frame.Login{User: "somebody", Password: "else"}, nil, hufu.KindCredentials, "wrong_password")
+	w.fails(&frame.Login{User: "Some Body", Password: "x"}, nil, hufu.KindInvalid, "user_name")
+	lane := connect(t, env, p)
+	a = answered[*frame.HelloAnswer](lane, &frame.Hello{Version: 1, Features: []string{"core", "teach"}, Token: token}, nil)
+	if !a.LoggedIn || a.User != "somebody" || a.Device != "teach" {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestUploadsAndTheirFolders: an unfinished upload lies in the folder that its
+// file is to go to, is not shown, and is lost if that is moved.
+func TestUploadsAndTheirFolders(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	data := bytesOf(hufu.ChunkSize + 1)
+	id := w.open("d/f", data)
+	w.upload(id, data, 0, 1)
+	if names, _ := w.page(&frame.List{Path: frame.Path("d")}); len(names) != 0 {
+		t.Errorf("shown: %q", names)
+	}
+	answered[*frame.RenameAnswer](w, &frame.Rename{From: frame.Path("d"), To: frame.Path("e"), Condition: ifFree}, nil)
+	a := w.ask(commitOf(id, "d/f", data, ifFree), nil)
+	if e, ok := a.(*frame.Error); !ok || e.Kind != hufu.KindNotFound.String() {
+		t.Errorf("%+v", a)
+	}
+	id = w.open("d/f", data)
+	w.upload(id, data, 0, 1)
+	answered[*frame.CommitAnswer](w, commitOf(id, "d/f", data, ifFree), nil)
 }

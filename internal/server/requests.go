@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -176,7 +177,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	switch err = taken(ctx, err); {
 	case err == nil:
 		return c.session.Answer(answer, false, nil)
-	case err == session.ErrCanceled: //nolint:errorlint // as taken made it
+	case errors.Is(err, session.ErrCanceled):
 	case ctx.Err() != nil && hufu.KindOf(err) == hufu.KindCanceled:
 		return nil // who asked has left
 	}
@@ -186,7 +187,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 
 // taken is why a request was stopped if its client has taken it back, else err.
 func taken(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) == session.ErrCanceled { //nolint:errorlint // that very one
+	if err != nil && errors.Is(context.Cause(ctx), session.ErrCanceled) {
 		return session.ErrCanceled
 	}
 	return err

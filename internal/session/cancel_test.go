@@ -30,7 +30,7 @@ func TestCancel(t *testing.T) {
 				if _, long := r.Message.(*frame.Digest); long {
 					close(begun)
 					<-ctx.Done()
-					if context.Cause(ctx) != ErrCanceled {
+					if !errors.Is(context.Cause(ctx), ErrCanceled) {
 						t.Errorf("ended by %v", context.Cause(ctx))
 					}
 					return (*s).Fail(ErrCanceled)
