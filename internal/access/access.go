@@ -2,48 +2,89 @@
 // what it needs to know is handed in, and it remembers nothing.
 package access
 
-import "hufu"
+import (
+	"strings"
 
-// Place is the kind of ground a path stands on.
-type Place uint8
-
-// The places: a user's own folder, a folder shared by all, and the ground that
-// only shows the two and that nobody may change.
-const (
-	Own Place = iota + 1
-	Shared
-	Signpost
+	"hufu"
 )
+
+// SharedName is the folder at the top under which the shared folders stand.
+const SharedName = "@shared"
+
+// Subject is who acts.
+type Subject struct {
+	User   string
+	Device string
+}
 
 // Action is what is to be done.
 type Action uint8
 
-// The actions. Change is to replace, remove, rename or alter what is there.
+// The actions. Read is to look at what is there, also at names. Create is to
+// take a free name, Link to put a symbolic link under a name. Change is to
+// replace, remove, rename or alter what is there.
 const (
 	Read Action = iota + 1
 	Create
+	Link
 	Change
 )
 
-// May says whether user may do a to something in a place that owner put there.
-// Everybody lists, reads and adds to a shared folder and changes there what is
-// his own.
-func May(user string, a Action, place Place, owner string) error {
+// place is the kind of ground on which a path stands.
+type place uint8
+
+const (
+	nowhere  place = iota
+	own            // below the user's own folder
+	shared         // below a folder shared by all
+	signpost       // shows the places, and is nobody's to change
+)
+
+// placeOf looks at the segments of p alone.
+func placeOf(p hufu.Path) place {
+	first, rest := p.Cut()
+	name, below := rest.Cut()
+	switch {
+	case p.IsRoot():
+		return signpost
+	case !strings.HasPrefix(first, "@"):
+		return own
+	case first != SharedName:
+		return nowhere
+	case name == "" || below.IsRoot():
+		return signpost
+	}
+	return shared
+}
+
+// ByOwner reports whether it matters to May who put there what stands at p.
+func ByOwner(p hufu.Path) bool { return placeOf(p) == shared }
+
+// May says whether s may do a to p, seen from the root that s sees. The owner
+// is who put there what is read or changed, and for Create and Link who made the
+// folder that gets the name; "" is not known, and no user.
+//
+// A user's own folder is the user's. Everybody lists, reads and adds to a
+// shared folder, and changes there what is their own. A link in it cannot carry
+// a name and counts as its folder's owner's: that user alone makes one.
+func May(s Subject, a Action, p hufu.Path, owner string) error {
+	mine := owner == s.User && owner != ""
+	code := "not_allowed_here"
 	ok := false
-	switch place {
-	case Own:
-		ok = true
-	case Shared:
-		ok = a == Read || a == Create || a == Change && owner == user && user != ""
-	case Signpost:
+	switch placeOf(p) {
+	case own:
+		ok = a >= Read && a <= Change
+	case shared:
+		ok = a == Read || a == Create || mine && (a == Link || a == Change)
+		code = "not_yours"
+		if a == Link {
+			code = "link_needs_own_folder"
+		}
+	case signpost:
 		ok = a == Read
 	}
 	if ok {
 		return nil
 	}
-	e := &hufu.Error{Op: "access", Kind: hufu.KindPermission, Code: "not_allowed_here"}
-	if place == Shared {
-		e.Code = "not_yours"
-	}
-	return e
+	return &hufu.Error{Op: "access", Path: p.Virtual(), Kind: hufu.KindPermission, Code: code}
 }

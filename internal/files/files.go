@@ -22,9 +22,6 @@ import (
 	"hufu/internal/blob/disk"
 )
 
-// SharedName is the folder at the top under which shared folders appear.
-const SharedName = "@shared"
-
 // UploadLife is how long an unfinished upload is kept for resuming.
 const UploadLife = 7 * 24 * time.Hour
 
@@ -145,76 +142,124 @@ func (s *Service) sharedNames() ([]string, error) {
 
 // View is the files as one user on one device sees them.
 type View struct {
-	s      *Service
-	user   string
-	device string
+	s        *Service
+	sub      access.Subject
+	admitted func() error
 }
 
-// For returns the view of a user. The name must be a valid user name.
-func (s *Service) For(user, device string) *View { return &View{s, user, device} }
+// For returns the view of a user. The name must be a valid user name. admitted
+// reports why the user may no longer act at all; it is asked about every change
+// at the moment of the change.
+func (s *Service) For(user, device string, admitted func() error) *View {
+	return &View{s, access.Subject{User: user, Device: device}, admitted}
+}
 
 // spot is where a path stands.
 type spot struct {
-	place access.Place
-	store *disk.Store // nil on a signpost
-	path  hufu.Path   // in store
-	name  string      // of a signpost: "", SharedName
+	store  *disk.Store // nil where the shared folders are listed
+	place  hufu.Path   // of the root of the store, as the user sees it
+	path   hufu.Path   // in store
+	shared bool        // it matters who put there what stands there
 }
 
-func (v *View) resolve(p hufu.Path) (spot, error) {
+// at is the only way from a path to a store: it resolves p and asks whether the
+// user may do a there. Who put there what stands there now may not be who did
+// when the change is made, so here it is taken to be the user; guard decides.
+func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, error) {
+	if ctx.Err() != nil {
+		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
 	if p.Reserved() {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindInvalidPath, Code: "name_reserved"}
 	}
 	first, rest := p.Cut()
-	if !strings.HasPrefix(first, "@") {
-		st, err := v.s.store(v.s.users, v.user, true)
-		return spot{place: access.Own, store: st, path: p}, err
-	}
-	if first != SharedName {
+	own := !strings.HasPrefix(first, "@")
+	if !own && first != access.SharedName {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindInvalidPath, Code: "at_name"}
 	}
-	if rest.IsRoot() {
-		return spot{place: access.Signpost, name: SharedName}, nil
+	owner := ""
+	if a != access.Read {
+		owner = v.sub.User
 	}
-	name, rest := rest.Cut()
+	if err := access.May(v.sub, a, p, owner); err != nil {
+		return spot{}, err
+	}
+	if own {
+		st, err := v.s.store(v.s.users, v.sub.User, true)
+		return spot{store: st, path: p}, err
+	}
+	if rest.IsRoot() {
+		return spot{}, nil
+	}
+	name, below := rest.Cut()
 	if strings.HasPrefix(name, ".") || filepath.Base(name) != name || !filepath.IsLocal(name) {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindNotFound} // what sharedNames would never list
 	}
 	st, err := v.s.store(v.s.shared, name, false)
-	return spot{place: access.Shared, store: st, path: rest}, err
+	return spot{store: st, place: sharedPlace(name), path: below, shared: access.ByOwner(p)}, err
 }
 
-// readable resolves a path for reading.
-func (v *View) readable(p hufu.Path) (spot, error) {
-	at, err := v.resolve(p)
-	if err != nil {
-		return at, err
+// sharedPlace is the path of a shared folder; the name is a safe segment.
+func sharedPlace(name string) hufu.Path {
+	top, _ := hufu.Path{}.Join(access.SharedName)
+	p, _ := top.Join(name)
+	return p
+}
+
+// guard judges each change at the spot's place when the store makes it: whether
+// the user may still act at all, and may do this to what stands there then.
+func (v *View) guard(at spot) disk.Guard {
+	return disk.Guard{Deep: at.shared, May: func(c disk.Change) error {
+		if err := v.admitted(); err != nil {
+			return err
+		}
+		p, err := at.place.Append(c.Path)
+		switch {
+		case err != nil:
+		case c.Old == 0:
+			err = access.May(v.sub, access.Create, p, "")
+		default:
+			err = v.may(access.Change, p, c.Owner)
+		}
+		if err == nil && c.New == hufu.Link {
+			err = v.may(access.Link, p, c.FolderOwner)
+		}
+		return err
+	}}
+}
+
+// may asks for the owner only where it matters.
+func (v *View) may(a access.Action, p hufu.Path, owner func() string) error {
+	if !access.ByOwner(p) {
+		return access.May(v.sub, a, p, "")
 	}
-	if at.store == nil {
-		return at, &hufu.Error{Op: "read", Kind: hufu.KindWrongKind, Code: "is_a_folder"}
+	return access.May(v.sub, a, p, owner())
+}
+
+// readable resolves a path for reading a file.
+func (v *View) readable(ctx context.Context, p hufu.Path) (spot, error) {
+	at, err := v.at(ctx, p, access.Read)
+	if err == nil && at.store == nil {
+		err = &hufu.Error{Op: "read", Kind: hufu.KindWrongKind, Code: "is_a_folder"}
 	}
-	return at, access.May(v.user, access.Read, at.place, "")
+	return at, err
 }
 
 // Stat tells what stands under p.
-func (v *View) Stat(p hufu.Path) (hufu.Entry, error) {
-	at, err := v.resolve(p)
+func (v *View) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
+	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
 	if at.store == nil {
-		return signpost(at.name), nil
+		return hufu.Entry{Name: p.Base(), Kind: hufu.Folder, Mode: 0o755}, nil
 	}
 	return at.store.Stat(at.path)
 }
 
-func signpost(name string) hufu.Entry {
-	return hufu.Entry{Name: name, Kind: hufu.Folder, Mode: 0o755}
-}
-
 // List gives the entries of a folder to yield, in any order.
-func (v *View) List(p hufu.Path, yield func(hufu.Entry) error) error {
-	at, err := v.resolve(p)
+func (v *View) List(ctx context.Context, p hufu.Path, yield func(hufu.Entry) error) error {
+	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return err
 	}
@@ -226,11 +271,10 @@ func (v *View) List(p hufu.Path, yield func(hufu.Entry) error) error {
 		return err
 	}
 	for _, n := range names {
-		st, err := v.s.store(v.s.shared, n, false)
-		if err != nil {
-			return err
+		e, err := v.Stat(ctx, sharedPlace(n))
+		if k := hufu.KindOf(err); err != nil && (k == hufu.KindPermission || k == hufu.KindNotFound) {
+			continue // none of the user's, or gone since
 		}
-		e, err := st.Stat(hufu.Path{})
 		if err != nil {
 			return err
 		}
@@ -243,8 +287,8 @@ func (v *View) List(p hufu.Path, yield func(hufu.Entry) error) error {
 }
 
 // Open opens a file for reading one version of it, by o.
-func (v *View) Open(p hufu.Path, o *disk.Opener) (*disk.File, error) {
-	at, err := v.readable(p)
+func (v *View) Open(ctx context.Context, p hufu.Path, o *disk.Opener) (*disk.File, error) {
+	at, err := v.readable(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +297,7 @@ func (v *View) Open(p hufu.Path, o *disk.Opener) (*disk.File, error) {
 
 // Digest reads a file and hashes it, unless ctx ends before.
 func (v *View) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
-	at, err := v.readable(p)
+	at, err := v.readable(ctx, p)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
@@ -261,13 +305,10 @@ func (v *View) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 }
 
 // Space is how much room there is where p stands, in bytes.
-func (v *View) Space(p hufu.Path) (free, total int64, err error) {
-	at, err := v.resolve(p)
-	if err != nil {
+func (v *View) Space(ctx context.Context, p hufu.Path) (free, total int64, err error) {
+	at, err := v.at(ctx, p, access.Read)
+	if err != nil || at.store == nil {
 		return 0, 0, err
-	}
-	if at.store == nil {
-		return 0, 0, nil
 	}
 	return at.store.Free()
 }

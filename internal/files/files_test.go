@@ -61,6 +61,11 @@ func (h *house) open() {
 	}
 }
 
+// view is what a user sees who stays admitted.
+func (h *house) view(user, device string) *View {
+	return h.s.For(user, device, func() error { return nil })
+}
+
 func (h *house) again() {
 	h.t.Helper()
 	if err := h.s.Close(); err != nil {
@@ -101,24 +106,26 @@ func do(v *View, change func(*Batch)) disk.Result {
 
 func put(t testing.TB, v *View, name, content string, c hufu.ConditionKind) error {
 	return do(v, func(b *Batch) {
-		b.Put(at(t, name), []byte(content), disk.Meta{Mode: 0o755, Digest: digest.Sum([]byte(content))}, hufu.Condition{Kind: c})
+		b.Put(context.Background(), at(t, name), []byte(content), disk.Meta{Mode: 0o755, Digest: digest.Sum([]byte(content))}, hufu.Condition{Kind: c})
 	}).Err
 }
 
 func mkdir(t testing.TB, v *View, name string) error {
-	return do(v, func(b *Batch) { b.Mkdir(at(t, name), 0o755, true) }).Err
+	return do(v, func(b *Batch) { b.Mkdir(context.Background(), at(t, name), 0o755, true) }).Err
 }
 
 func remove(t testing.TB, v *View, name string) error {
-	return do(v, func(b *Batch) { b.Remove(at(t, name), true) }).Err
+	return do(v, func(b *Batch) { b.Remove(context.Background(), at(t, name), true) }).Err
 }
 
 func rename(t testing.TB, v *View, from, to string) error {
-	return do(v, func(b *Batch) { b.Rename(at(t, from), at(t, to), hufu.Condition{Kind: hufu.IfAbsent}) }).Err
+	return do(v, func(b *Batch) {
+		b.Rename(context.Background(), at(t, from), at(t, to), hufu.Condition{Kind: hufu.IfAbsent})
+	}).Err
 }
 
 func read(t testing.TB, v *View, name string) (string, error) {
-	f, err := v.Open(at(t, name), new(disk.Opener))
+	f, err := v.Open(context.Background(), at(t, name), new(disk.Opener))
 	if err != nil {
 		return "", err
 	}
@@ -131,7 +138,7 @@ func read(t testing.TB, v *View, name string) (string, error) {
 func list(t testing.TB, v *View, name string) []string {
 	t.Helper()
 	var names []string
-	if err := v.List(at(t, name), func(e hufu.Entry) error { names = append(names, e.Name); return nil }); err != nil {
+	if err := v.List(context.Background(), at(t, name), func(e hufu.Entry) error { names = append(names, e.Name); return nil }); err != nil {
 		t.Error(err)
 	}
 	slices.Sort(names)
@@ -156,7 +163,7 @@ func ok(t testing.TB, errs ...error) {
 func TestSharedFolder(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	alice, bob := h.s.For("alice", "pc"), h.s.For("bob", "pc")
+	alice, bob := h.view("alice", "pc"), h.view("bob", "pc")
 	const s = "/@shared/common"
 	ok(t, put(t, alice, s+"/plan", "alice's", hufu.IfAbsent), mkdir(t, alice, s+"/a/b/c"), put(t, bob, s+"/a/b/bobs", "bob's", hufu.IfAbsent))
 	for _, k := range []hufu.ConditionKind{hufu.IfAbsent, hufu.Always} {
@@ -167,15 +174,15 @@ func TestSharedFolder(t *testing.T) {
 	}
 	code(t, remove(t, bob, s+"/plan"), "not_yours")
 	code(t, rename(t, bob, s+"/plan", s+"/mine"), "not_yours")
-	code(t, do(bob, func(b *Batch) { b.SetMeta(at(t, s+"/plan"), disk.Meta{Mode: 0o777}) }).Err, "not_yours")
+	code(t, do(bob, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/plan"), disk.Meta{Mode: 0o777}) }).Err, "not_yours")
 	code(t, remove(t, bob, s+"/a"), "not_yours")
-	code(t, do(bob, func(b *Batch) { b.SetMeta(at(t, s+"/a/b"), disk.Meta{Mode: 0o777}) }).Err, "not_yours")
+	code(t, do(bob, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/a/b"), disk.Meta{Mode: 0o777}) }).Err, "not_yours")
 	// The folders that were made on the way to c are alice's too; what bob put
 	// into one of them is not, wherever it would go.
 	code(t, remove(t, alice, s+"/a"), "not_yours")
 	code(t, rename(t, alice, s+"/a", s+"/z"), "not_yours")
 	code(t, rename(t, alice, s+"/a/b", s+"/z"), "not_yours")
-	ok(t, do(alice, func(b *Batch) { b.SetMeta(at(t, s+"/a/b"), disk.Meta{Mode: 0o700}) }).Err)
+	ok(t, do(alice, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/a/b"), disk.Meta{Mode: 0o700}) }).Err)
 	if got, err := read(t, bob, s+"/a/b/bobs"); got != "bob's" {
 		t.Errorf("bob's file holds %q, %v", got, err)
 	}
@@ -216,12 +223,12 @@ func fill(t testing.TB, u *disk.Upload, data []byte) {
 func TestAddedWhileRemoving(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	alice, bob := h.s.For("alice", "pc"), h.s.For("bob", "pc")
+	alice, bob := h.view("alice", "pc"), h.view("bob", "pc")
 	const s = "/@shared/common"
 	for _, late := range []string{"/mine/bobs", "/mine/deep/er/bobs"} {
 		ok(t, mkdir(t, alice, s+"/mine/deep/er"), put(t, alice, s+"/mine/one", "1", hufu.Always))
 		b := alice.Batch()
-		b.Remove(at(t, s+"/mine"), true)
+		b.Remove(context.Background(), at(t, s+"/mine"), true)
 		ok(t, put(t, bob, s+late, "bob's", hufu.IfAbsent))
 		code(t, b.Commit(t.Context())[0].Err, "not_yours")
 		if got, err := read(t, bob, s+late); got != "bob's" {
@@ -232,7 +239,9 @@ func TestAddedWhileRemoving(t *testing.T) {
 	// A link in a folder of alice's is alice's.
 	ok(t, mkdir(t, alice, s+"/links"))
 	link := func(v *View, name string) error {
-		return do(v, func(b *Batch) { b.Link(at(t, name), "/etc/passwd", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent}) }).Err
+		return do(v, func(b *Batch) {
+			b.Link(context.Background(), at(t, name), "/etc/passwd", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		}).Err
 	}
 	ok(t, link(alice, s+"/links/l"))
 	code(t, link(alice, s+"/l"), "link_needs_own_folder")
@@ -249,24 +258,24 @@ func TestUploadsOfOthers(t *testing.T) {
 	data := bytes.Repeat([]byte("data"), hufu.ChunkSize)
 	want := digest.Sum(data)
 	for _, name := range []string{"/large", "/@shared/common/large"} {
-		alice := h.s.For("alice", "pc")
+		alice := h.view("alice", "pc")
 		u, err := alice.OpenUpload(t.Context(), at(t, name), int64(len(data)), "v")
 		ok(t, err)
 		fill(t, u, data)
 		ok(t, u.Close())
 		h.again() // nobody has looked at any place since
-		alice = h.s.For("alice", "pc")
-		for _, v := range []*View{h.s.For("bob", "pc"), h.s.For("alice", "phone"), h.s.For("al", "ice/pc"), h.s.For("alice/pc", "")} {
-			if strings.Contains(v.user, "/") {
+		alice = h.view("alice", "pc")
+		for _, v := range []*View{h.view("bob", "pc"), h.view("alice", "phone"), h.view("al", "ice/pc"), h.view("alice/pc", "")} {
+			if strings.Contains(v.sub.User, "/") {
 				continue // no such user can be
 			}
-			_, err := v.FindUpload(u.ID())
+			_, err := v.FindUpload(context.Background(), u.ID())
 			code(t, err, "upload_unknown")
-			code(t, v.Abandon(u.ID()), "upload_unknown")
+			code(t, v.Abandon(context.Background(), u.ID()), "upload_unknown")
 			_, err = v.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 			code(t, err, "upload_unknown")
 		}
-		found, err := alice.FindUpload(u.ID())
+		found, err := alice.FindUpload(context.Background(), u.ID())
 		ok(t, err)
 		if found.Have() != 4 {
 			t.Errorf("%d chunks are there", found.Have())
@@ -278,12 +287,12 @@ func TestUploadsOfOthers(t *testing.T) {
 		// Once more, as who did not hear the answer; and as somebody else.
 		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		ok(t, err)
-		_, err = h.s.For("bob", "pc").CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = h.view("bob", "pc").CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		code(t, err, "upload_unknown")
 	}
 	// What is bob's in a shared folder is refused before alice sends it.
-	ok(t, put(t, h.s.For("bob", "pc"), "/@shared/common/bobs", "x", hufu.IfAbsent))
-	_, err := h.s.For("alice", "pc").OpenUpload(t.Context(), at(t, "/@shared/common/bobs"), int64(len(data)), "v")
+	ok(t, put(t, h.view("bob", "pc"), "/@shared/common/bobs", "x", hufu.IfAbsent))
+	_, err := h.view("alice", "pc").OpenUpload(t.Context(), at(t, "/@shared/common/bobs"), int64(len(data)), "v")
 	code(t, err, "not_yours")
 }
 
@@ -291,7 +300,7 @@ func TestUploadsOfOthers(t *testing.T) {
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	for _, v := range []*View{h.s.For("alice", "pc"), h.s.For("bob", "pc")} {
+	for _, v := range []*View{h.view("alice", "pc"), h.view("bob", "pc")} {
 		u, err := v.OpenUpload(t.Context(), at(t, "/large"), 2*hufu.ChunkSize, "v")
 		ok(t, err, u.WriteHole(0, digest.Zeros(hufu.ChunkSize, 0)), u.Close())
 	}
@@ -322,15 +331,17 @@ func TestExpire(t *testing.T) {
 func TestSignposts(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "docs")
-	v := h.s.For("alice", "pc")
+	v := h.view("alice", "pc")
 	if names := list(t, v, "/@shared"); !slices.Equal(names, []string{"common", "docs"}) {
 		t.Errorf("shared are %v", names)
 	}
 	for _, p := range []string{"/@shared", "/@shared/common", "/", "/@shared/none", "/@shared/none/x", "/@other", "/@other/x", "/@"} {
 		for name, err := range map[string]error{
 			"put": put(t, v, p, "x", hufu.Always), "remove": remove(t, v, p), "rename": rename(t, v, p, "/x"), "rename to": rename(t, v, "/f", p),
-			"link":    do(v, func(b *Batch) { b.Link(at(t, p), "x", disk.Meta{}, hufu.Condition{Kind: hufu.Always}) }).Err,
-			"setmeta": do(v, func(b *Batch) { b.SetMeta(at(t, p), disk.Meta{Mode: 0}) }).Err,
+			"link": do(v, func(b *Batch) {
+				b.Link(context.Background(), at(t, p), "x", disk.Meta{}, hufu.Condition{Kind: hufu.Always})
+			}).Err,
+			"setmeta": do(v, func(b *Batch) { b.SetMeta(context.Background(), at(t, p), disk.Meta{Mode: 0}) }).Err,
 		} {
 			if err == nil {
 				t.Errorf("%s of %s is allowed", name, p)
@@ -339,7 +350,7 @@ func TestSignposts(t *testing.T) {
 		if _, err := v.OpenUpload(t.Context(), at(t, p), 2*hufu.ChunkSize, "v"); err == nil {
 			t.Errorf("upload to %s is allowed", p)
 		}
-		if _, err := v.Open(at(t, p), new(disk.Opener)); err == nil {
+		if _, err := v.Open(context.Background(), at(t, p), new(disk.Opener)); err == nil {
 			t.Errorf("%s opens as a file", p)
 		}
 		if _, err := v.Digest(t.Context(), at(t, p)); err == nil {
@@ -347,10 +358,10 @@ func TestSignposts(t *testing.T) {
 		}
 	}
 	for _, p := range []string{"/@shared", "/@shared/common", "/"} {
-		if e, err := v.Stat(at(t, p)); err != nil || e.Kind != hufu.Folder {
+		if e, err := v.Stat(context.Background(), at(t, p)); err != nil || e.Kind != hufu.Folder {
 			t.Errorf("%s is %v, %v", p, e, err)
 		}
-		if _, _, err := v.Space(at(t, p)); err != nil {
+		if _, _, err := v.Space(context.Background(), at(t, p)); err != nil {
 			t.Errorf("space of %s: %v", p, err)
 		}
 		ok(t, mkdir(t, v, p))

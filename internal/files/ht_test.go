@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -33,16 +34,16 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		f.Add(s)
 	}
 	h := newHouse(f)
-	ok(f, mkdir(f, h.s.For("alice", "pc"), "/"), mkdir(f, h.s.For("bob", "pc"), "/"))
+	ok(f, mkdir(f, h.view("alice", "pc"), "/"), mkdir(f, h.view("bob", "pc"), "/"))
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := hufu.ParsePath(s)
 		if err != nil {
 			return
 		}
-		v := h.s.For("alice", "pc")
+		v := h.view("alice", "pc")
 		before := h.tree()
 		err = do(v, func(b *Batch) {
-			b.Put(p, []byte("here"), disk.Meta{Mode: 0o644, Digest: digest.Sum([]byte("here"))}, hufu.Condition{Kind: hufu.IfAbsent})
+			b.Put(context.Background(), p, []byte("here"), disk.Meta{Mode: 0o644, Digest: digest.Sum([]byte("here"))}, hufu.Condition{Kind: hufu.IfAbsent})
 		}).Err
 		if err != nil {
 			return
@@ -52,7 +53,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 			for !top.Parent().IsRoot() && top.Parent().String() != "@shared/common" {
 				top = top.Parent()
 			}
-			if err := do(v, func(b *Batch) { b.Remove(top, true) }).Err; err != nil {
+			if err := do(v, func(b *Batch) { b.Remove(context.Background(), top, true) }).Err; err != nil {
 				t.Errorf("removing %q: %v", top, err)
 			}
 			if after := h.tree(); !slices.Equal(after, before) {
@@ -74,21 +75,21 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		if !slices.Equal(stands, []string{want}) {
 			t.Fatalf("%q was decided to be %q and stands at %q", s, want, stands)
 		}
-		e, err := v.Stat(p)
+		e, err := v.Stat(context.Background(), p)
 		if err != nil || e.Name != segments[len(segments)-1] || e.By != "alice" {
 			t.Errorf("stat of %q: %+v, %v", s, e, err)
 		}
-		file, err := v.Open(p, new(disk.Opener))
+		file, err := v.Open(context.Background(), p, new(disk.Opener))
 		if err != nil || file.Entry().Version != e.Version {
 			t.Fatalf("open of %q: %v", s, err)
 		}
 		_ = file.Close()
 		listed := false
-		if err := v.List(p.Parent(), func(x hufu.Entry) error { listed = listed || x.Name == e.Name && x.Version == e.Version; return nil }); err != nil || !listed {
+		if err := v.List(context.Background(), p.Parent(), func(x hufu.Entry) error { listed = listed || x.Name == e.Name && x.Version == e.Version; return nil }); err != nil || !listed {
 			t.Errorf("%q is not in its folder's listing: %v", s, err)
 		}
 		if segments[0] != "@shared" {
-			if _, err := h.s.For("bob", "pc").Stat(p); err == nil {
+			if _, err := h.view("bob", "pc").Stat(context.Background(), p); err == nil {
 				t.Errorf("bob finds %q", s)
 			}
 		}
@@ -101,10 +102,10 @@ func TestHT28SiblingPrefixes(t *testing.T) {
 	h := newHouse(t, "common2", "commo", "comm")
 	users := []string{"al", "alice", "alice2", "alic"}
 	for _, u := range users {
-		v := h.s.For(u, "pc")
+		v := h.view(u, "pc")
 		ok(t, put(t, v, "/a", u, hufu.IfAbsent), put(t, v, "/ab/x", u, hufu.IfAbsent), put(t, v, "/a.d/x", u, hufu.IfAbsent), put(t, v, "/d/x", u, hufu.IfAbsent), put(t, v, "/dd/x", u, hufu.IfAbsent))
 	}
-	alice := h.s.For("alice", "pc")
+	alice := h.view("alice", "pc")
 	ok(t, remove(t, alice, "/d"))
 	if names := list(t, alice, "/"); !slices.Equal(names, []string{"a", "a.d", "ab", "dd"}) {
 		t.Errorf("after removing d: %v", names)
@@ -112,7 +113,7 @@ func TestHT28SiblingPrefixes(t *testing.T) {
 	ok(t, rename(t, alice, "/a", "/ab/a"), rename(t, alice, "/ab", "/abc"), rename(t, alice, "/abc", "/ab"))
 	code(t, rename(t, alice, "/ab", "/ab/inside"), "rename_into_itself")
 	for _, u := range users {
-		v := h.s.For(u, "pc")
+		v := h.view(u, "pc")
 		name := "/a"
 		if u == "alice" {
 			name = "/ab/a"
@@ -125,7 +126,7 @@ func TestHT28SiblingPrefixes(t *testing.T) {
 		ok(t, put(t, alice, "/@shared/"+s+"/x", s, hufu.IfAbsent))
 	}
 	for _, s := range []string{"common", "common2", "commo", "comm"} {
-		if got, err := read(t, h.s.For("bob", "pc"), "/@shared/"+s+"/x"); got != s || !slices.Equal(list(t, alice, "/@shared/"+s), []string{"x"}) {
+		if got, err := read(t, h.view("bob", "pc"), "/@shared/"+s+"/x"); got != s || !slices.Equal(list(t, alice, "/@shared/"+s), []string{"x"}) {
 			t.Errorf("%s holds %q, %v", s, got, err)
 		}
 	}
@@ -152,21 +153,21 @@ func TestHT29NamesAreNoPaths(t *testing.T) {
 	ok(t, os.MkdirAll(filepath.Join(h.data, "files", "shared", ".hidden"), 0o700))
 	ok(t, os.Symlink(filepath.Join(h.data, "files", "users"), filepath.Join(h.data, "files", "shared", "link")))
 	ok(t, os.WriteFile(filepath.Join(h.data, "files", "shared", "file"), nil, 0o600))
-	v := h.s.For("alice", "pc")
-	ok(t, put(t, h.s.For("bob", "pc"), "/secret", "bob's", hufu.IfAbsent))
+	v := h.view("alice", "pc")
+	ok(t, put(t, h.view("bob", "pc"), "/secret", "bob's", hufu.IfAbsent))
 	for _, name := range []string{".hidden", "link", "link/bob", "file", "file/x", "CON", "...", `..\users\bob`, `common\..\..\users`} {
 		for _, below := range []string{"", "/x", "/secret", "/bob/secret"} {
 			p, err := hufu.ParsePath("@shared/" + name + below)
 			if err != nil {
 				continue
 			}
-			if _, err := v.Stat(p); err == nil {
+			if _, err := v.Stat(context.Background(), p); err == nil {
 				t.Errorf("%s is there", p)
 			}
-			if err := v.List(p, func(hufu.Entry) error { return nil }); err == nil {
+			if err := v.List(context.Background(), p, func(hufu.Entry) error { return nil }); err == nil {
 				t.Errorf("%s is listed", p)
 			}
-			if do(v, func(b *Batch) { b.Mkdir(p, 0o755, true) }).Err == nil || put(t, v, p.Virtual(), "x", hufu.Always) == nil {
+			if do(v, func(b *Batch) { b.Mkdir(context.Background(), p, 0o755, true) }).Err == nil || put(t, v, p.Virtual(), "x", hufu.Always) == nil {
 				t.Errorf("wrote to %s", p)
 			}
 		}
@@ -192,7 +193,7 @@ func TestHT29NamesAreNoPaths(t *testing.T) {
 func TestHT38NothingUploadedIsRun(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	v := h.s.For("alice", "pc")
+	v := h.view("alice", "pc")
 	names := []string{
 		"hufu.db", "hufu.db-wal", "server.crt", "server.sock", "listen", "lock", "ca/root.key", "ca/issuing.key", "uploads/x", "teach/x", "config", "config.yaml", ".htaccess",
 		"index.php", "run.sh", ".profile", ".ssh/authorized_keys", "cron.d/job", "libx.so", "users/bob/x", "shared/common/x",
@@ -202,7 +203,7 @@ func TestHT38NothingUploadedIsRun(t *testing.T) {
 			ok(t, put(t, v, place+name, "#!/bin/sh\ntouch /tmp/run\n", hufu.IfAbsent))
 		}
 	}
-	ok(t, do(v, func(b *Batch) { b.SetMeta(at(t, "/run.sh"), disk.Meta{Mode: 0o777}) }).Err)
+	ok(t, do(v, func(b *Batch) { b.SetMeta(context.Background(), at(t, "/run.sh"), disk.Meta{Mode: 0o777}) }).Err)
 	upload(t, v, "/large.sh", bytes.Repeat([]byte("#!/bin/sh\n"), 300_000))
 	files := 0
 	err := filepath.WalkDir(h.data, func(path string, d fs.DirEntry, err error) error {
@@ -226,7 +227,7 @@ func TestHT38NothingUploadedIsRun(t *testing.T) {
 		t.Errorf("%d files, %v", files, err)
 	}
 	h.again() // a start reads nothing of it
-	if e, err := h.s.For("alice", "pc").Stat(at(t, "/run.sh")); err != nil || e.Mode != 0o777 {
+	if e, err := h.view("alice", "pc").Stat(context.Background(), at(t, "/run.sh")); err != nil || e.Mode != 0o777 {
 		t.Errorf("the client's mode is kept beside: %v, %v", e.Mode, err)
 	}
 }
@@ -237,7 +238,7 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 	t.Parallel()
 	for level, link := range []string{"pub", "a/pub", "a/b/pub", ""} {
 		h := newHouse(t)
-		alice, bob := h.s.For("alice", "pc"), h.s.For("bob", "pc")
+		alice, bob := h.view("alice", "pc"), h.view("bob", "pc")
 		root := filepath.Join(h.data, "files", "users")
 		secret := strings.Repeat("bob's secret ", 10)
 		ok(t, put(t, bob, "/x", secret, hufu.IfAbsent), mkdir(t, bob, "/d"), put(t, bob, "/d/x", secret, hufu.IfAbsent))
@@ -265,13 +266,13 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 			if got, err := read(t, alice, folder+"/x"); err == nil && strings.Contains(got, "bob") {
 				t.Fatalf("level %d: alice reads %q", level, got)
 			}
-			_ = alice.List(at(t, folder), func(e hufu.Entry) error {
+			_ = alice.List(context.Background(), at(t, folder), func(e hufu.Entry) error {
 				if e.By == "bob" {
 					t.Errorf("level %d: alice sees %s", level, e.Name)
 				}
 				return nil
 			})
-			if e, err := alice.Stat(at(t, folder+"/d/x")); err == nil {
+			if e, err := alice.Stat(context.Background(), at(t, folder+"/d/x")); err == nil {
 				t.Errorf("level %d: alice finds %+v", level, e)
 			}
 			if e, err := alice.Digest(t.Context(), at(t, folder+"/x")); err == nil && e.Digest == digest.Sum([]byte(secret)) {
@@ -281,8 +282,10 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 			_ = put(t, alice, folder+"/x", "alice's", hufu.Always)
 			_ = mkdir(t, alice, name+".d")
 			_ = rename(t, alice, name, name+".r")
-			_ = do(alice, func(b *Batch) { b.SetMeta(at(t, folder+"/x"), disk.Meta{Mode: 0o777}) }).Err
-			_ = do(alice, func(b *Batch) { b.Link(at(t, name+".l"), "x", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent}) }).Err
+			_ = do(alice, func(b *Batch) { b.SetMeta(context.Background(), at(t, folder+"/x"), disk.Meta{Mode: 0o777}) }).Err
+			_ = do(alice, func(b *Batch) {
+				b.Link(context.Background(), at(t, name+".l"), "x", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			}).Err
 			_ = remove(t, alice, folder+"/d")
 			if i%10 == 0 {
 				if u, err := alice.OpenUpload(t.Context(), at(t, name+".large"), int64(len(large)), "v"); err == nil {
@@ -333,14 +336,14 @@ func TestHT54OneWins(t *testing.T) {
 	for _, place := range []string{"/", "/@shared/common/"} {
 		for i := range 30 {
 			name := fmt.Sprintf("%sf%d", place, i)
-			writers := []*View{h.s.For("alice", "pc"), h.s.For("alice", "phone")}
+			writers := []*View{h.view("alice", "pc"), h.view("alice", "phone")}
 			race := func(c hufu.Condition) (won []int) {
 				errs := make([]error, len(writers))
 				var wg sync.WaitGroup
 				for n, v := range writers {
 					wg.Go(func() {
 						data := fmt.Appendf(nil, "%d of %d", n, c.Kind)
-						errs[n] = do(v, func(b *Batch) { b.Put(at(t, name), data, disk.Meta{Digest: digest.Sum(data)}, c) }).Err
+						errs[n] = do(v, func(b *Batch) { b.Put(context.Background(), at(t, name), data, disk.Meta{Digest: digest.Sum(data)}, c) }).Err
 					})
 				}
 				wg.Wait()
@@ -360,7 +363,7 @@ func TestHT54OneWins(t *testing.T) {
 			if won := race(hufu.Condition{Kind: hufu.IfAbsent}); len(won) != 1 {
 				t.Errorf("%s: %d wrote a new name", name, len(won))
 			}
-			e, err := writers[0].Stat(at(t, name))
+			e, err := writers[0].Stat(context.Background(), at(t, name))
 			ok(t, err)
 			if won := race(hufu.Condition{Kind: hufu.IfVersion, Version: e.Version}); len(won) != 1 {
 				t.Errorf("%s: %d replaced one version", name, len(won))

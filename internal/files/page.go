@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hufu"
+	"hufu/internal/access"
 )
 
 // pagesAtOnce bounds the memory that pages being looked for take: each holds its
@@ -16,7 +17,7 @@ const pagesAtOnce = 32
 // yield, in the order of the names' bytes, limit of them at most. next is where to
 // go on, "" if there is no more.
 func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
-	at, err := v.resolve(p)
+	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return "", err
 	}
@@ -30,7 +31,7 @@ func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, y
 		return at.store.Page(ctx, at.path, after, limit, yield)
 	}
 	var all []hufu.Entry // the shared folders: few
-	if err := v.List(p, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
+	if err := v.List(ctx, p, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
 		return "", err
 	}
 	slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })

@@ -181,10 +181,10 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		if err := c.commit(ctx); err != nil {
 			return err
 		}
-		c.change(r)
+		c.change(ctx, r)
 		return c.finish(ctx)
 	}
-	if c.change(r) {
+	if c.change(context.WithoutCancel(ctx), r) {
 		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {
 			return c.commit(ctx)
 		}
@@ -284,7 +284,7 @@ func (c *conn) resume(ctx context.Context, token string) error {
 func (c *conn) enter(token string) {
 	c.letGo()
 	c.token.Store(&token)
-	c.view = c.files.For(c.sub.User, c.sub.Device)
+	c.view = c.files.For(c.sub.User, c.sub.Device, c.judge)
 	c.batch = c.view.Batch()
 }
 
@@ -297,7 +297,7 @@ const teachDevice = "teach"
 func (c *conn) enterTeach(user, token string) {
 	c.letGo()
 	c.pupil = teachLogin{user, token}
-	c.view = c.files.For(user, teachDevice)
+	c.view = c.files.For(user, teachDevice, c.judge)
 	c.batch = c.view.Batch()
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // change stages r if it is a small change, and says whether it was one.
-func (c *conn) change(r *session.Request) bool {
+func (c *conn) change(ctx context.Context, r *session.Request) bool {
 	var p pending
 	switch m := r.Message.(type) {
 	case *frame.Put:
@@ -28,28 +28,28 @@ func (c *conn) change(r *session.Request) bool {
 			break
 		}
 		meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime), Digest: want}
-		c.batch.Put(p.path, r.Raw, meta, m.Condition.Condition())
+		c.batch.Put(ctx, p.path, r.Raw, meta, m.Condition.Condition())
 	case *frame.Mkdir:
 		p = pending{op: "mkdir", path: m.Path.Path(), answer: func(res disk.Result) frame.Message {
 			return &frame.MkdirAnswer{Created: res.Created}
 		}}
-		c.batch.Mkdir(p.path, m.Mode, m.Parents)
+		c.batch.Mkdir(ctx, p.path, m.Mode, m.Parents)
 	case *frame.Link:
 		p = pending{op: "link", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.LinkAnswer{} }}
-		c.batch.Link(p.path, string(m.Target), disk.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
+		c.batch.Link(ctx, p.path, string(m.Target), disk.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
 	case *frame.SetMeta:
 		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(res disk.Result) frame.Message {
 			return &frame.SetMetaAnswer{Version: res.Version}
 		}}
-		c.batch.SetMeta(p.path, disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)})
+		c.batch.SetMeta(ctx, p.path, disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)})
 	case *frame.Remove:
 		p = pending{op: "remove", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.RemoveAnswer{} }}
-		c.batch.Remove(p.path, m.Recursive)
+		c.batch.Remove(ctx, p.path, m.Recursive)
 	case *frame.Rename:
 		p = pending{op: "rename", path: m.From.Path(), answer: func(res disk.Result) frame.Message {
 			return &frame.RenameAnswer{Version: res.Version}
 		}}
-		c.batch.Rename(p.path, m.To.Path(), m.Condition.Condition())
+		c.batch.Rename(ctx, p.path, m.To.Path(), m.Condition.Condition())
 	default:
 		return false
 	}
@@ -70,6 +70,9 @@ func (c *conn) finish(ctx context.Context) error {
 	c.writing.Store(true)
 	defer c.writing.Store(false)
 	results := c.batch.Commit(ctx)
+	if err := c.judge(); err != nil {
+		return err // what came after it was refused for that reason, which ends the connection
+	}
 	for i, p := range c.group {
 		res := results[i]
 		var err error
@@ -127,7 +130,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	case *frame.Stat:
 		op, path = "stat", m.Path.Path()
 		var e hufu.Entry
-		e, err = c.view.Stat(path)
+		e, err = c.view.Stat(ctx, path)
 		answer = &frame.StatAnswer{Entry: frame.WireEntry(e)}
 	case *frame.List:
 		op, path = "list", m.Path.Path()
@@ -155,7 +158,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.open(ctx, m)
 	case *frame.Range:
 		op = "range"
-		err = c.rangeIn(m, r.Raw, r.CV)
+		err = c.rangeIn(ctx, m, r.Raw, r.CV)
 		answer = &frame.RangeAnswer{}
 	case *frame.Commit:
 		op, path = "commit", m.Path.Path()
@@ -163,13 +166,13 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	case *frame.Abandon:
 		op = "abandon"
 		// Not let go of before: an upload to which nothing has come is forgotten then.
-		err = c.view.Abandon(m.Upload)
+		err = c.view.Abandon(ctx, m.Upload)
 		c.drop(m.Upload)
 		answer = &frame.AbandonAnswer{}
 	case *frame.Space:
 		op, path = "space", m.Path.Path()
 		var a frame.SpaceAnswer
-		a.Free, a.Total, err = c.view.Space(path)
+		a.Free, a.Total, err = c.view.Space(ctx, path)
 		answer = &a
 	default:
 		return &hufu.Error{Op: "handle " + r.Message.Type().String(), Kind: hufu.KindProtocol, Code: "request_unknown"}
@@ -214,7 +217,7 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 		return nil
 	}
 	if m.Limit == 0 {
-		return &a, c.view.List(p, yield)
+		return &a, c.view.List(ctx, p, yield)
 	}
 	next, err := c.view.Page(ctx, p, string(m.After), int(m.Limit), yield)
 	a.Next = []byte(next)
@@ -239,7 +242,7 @@ func (c *conn) giveBack() {
 
 // get answers with a whole small file.
 func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
-	f, err := c.view.Open(p, &c.opener)
+	f, err := c.view.Open(ctx, p, &c.opener)
 	if err != nil {
 		return err
 	}
@@ -291,7 +294,7 @@ func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (*di
 			return r.f, nil
 		}
 	}
-	f, err := c.view.Open(p, &c.opener)
+	f, err := c.view.Open(ctx, p, &c.opener)
 	if err != nil {
 		return nil, err
 	}
@@ -377,14 +380,14 @@ func (c *conn) hold(u *disk.Upload) {
 
 // upload finds the upload that a range belongs to; lanes other than the one
 // that opened it look it up once.
-func (c *conn) upload(id string) (*disk.Upload, error) {
+func (c *conn) upload(ctx context.Context, id string) (*disk.Upload, error) {
 	if i := c.held(id); i >= 0 {
 		u := c.uploads[i]
 		copy(c.uploads[1:i+1], c.uploads[:i])
 		c.uploads[0] = u
 		return u, nil
 	}
-	u, err := c.view.FindUpload(id)
+	u, err := c.view.FindUpload(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -393,8 +396,8 @@ func (c *conn) upload(id string) (*disk.Upload, error) {
 }
 
 // rangeIn stores a chunk; got is the chaining value of what came.
-func (c *conn) rangeIn(m *frame.Range, data []byte, got digest.CV) error {
-	u, err := c.upload(m.Upload)
+func (c *conn) rangeIn(ctx context.Context, m *frame.Range, data []byte, got digest.CV) error {
+	u, err := c.upload(ctx, m.Upload)
 	if err != nil {
 		return err
 	}
@@ -425,7 +428,7 @@ const arrivalWait = 2 * time.Second
 
 // arrival waits for the chunks of an upload that are missing.
 func (c *conn) arrival(ctx context.Context, id string) error {
-	u, err := c.upload(id)
+	u, err := c.upload(ctx, id)
 	if err != nil || u.Have() == digest.Chunks(u.Key().Size) {
 		return nil // perhaps committed already
 	}

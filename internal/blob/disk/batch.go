@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,6 +39,7 @@ type Batch struct {
 	since int64 // failures of the syncer before anything was staged
 	enc   []byte
 	res   []Result
+	guard Guard
 }
 
 type slotKind uint8
@@ -54,11 +56,10 @@ const (
 type slot struct {
 	kind      slotKind
 	recursive bool
-	may       func(hufu.Entry) error // of a removal: asked about all below
-	dir       int                    // where the staged thing lies
-	tmp       fileHandle             // a put, while it is open
-	name      string                 // of a put that has a reserved one
-	counted   bool                   // tmp is one of the descriptors
+	dir       int        // where the staged thing lies
+	tmp       fileHandle // a put, while it is open
+	name      string     // of a put that has a reserved one
+	counted   bool       // tmp is one of the descriptors
 	path, to  hufu.Path
 	meta      Meta
 	cond      hufu.Condition
@@ -76,6 +77,7 @@ type batchDir struct {
 	path  hufu.Path
 	h     dirHandle // noDir: closed to save descriptors, opened again at need
 	dev   uint64
+	lock  *sync.RWMutex
 	noTmp bool // O_TMPFILE does not work here
 	dirty bool // a name in it is new or gone
 }
@@ -93,6 +95,9 @@ const maxFolders = 128
 func (s *Store) Batch() *Batch {
 	return &Batch{s: s, index: make(map[string]int), last: -1}
 }
+
+// Guard has every later change of the batch ask g.
+func (b *Batch) Guard(g Guard) { b.guard = g }
 
 // Len is the number of slots since the last Commit.
 func (b *Batch) Len() int { return len(b.slots) }
@@ -286,7 +291,7 @@ func (b *Batch) parent(path hufu.Path, by string) (int, error) {
 		h.close()
 		return 0, err
 	}
-	return b.keep(batchDir{path: path, h: h, dev: n.dev}), nil
+	return b.keep(batchDir{path: path, h: h, dev: n.dev, lock: b.s.locks.forNode(&n)}), nil
 }
 
 func (b *Batch) keep(d batchDir) int {
@@ -320,6 +325,12 @@ func (b *Batch) handle(i int) (dirHandle, error) {
 	if err != nil {
 		return noDir, err
 	}
+	n, err := h.self() // perhaps another folder by now
+	if err != nil {
+		h.close()
+		return noDir, err
+	}
+	d.dev, d.lock = n.dev, b.s.locks.forNode(&n)
 	d.h = h
 	b.open++
 	return h, nil
@@ -335,18 +346,31 @@ func (b *Batch) makeDir(path hufu.Path, by string) error {
 	if err != nil {
 		return err
 	}
-	err = d.mkdir(path.Base(), b.s.folderMode(0))
-	if err != nil && !errors.Is(err, syscall.EEXIST) {
-		return err
+	_, err = b.newFolder(up, d, path, &Meta{Mode: 0o755, By: by})
+	return err
+}
+
+// newFolder makes the folder at path, in the folder up with the handle d,
+// unless something stands there.
+func (b *Batch) newFolder(up int, d dirHandle, path hufu.Path, m *Meta) (created bool, err error) {
+	lock := b.dirs[up].lock
+	lock.RLock()
+	defer lock.RUnlock()
+	if err := b.guard.ask(Change{Path: path, New: hufu.Folder, s: b.s, d: d, name: path.Base()}); err != nil {
+		return false, err
 	}
-	b.dirs[up].dirty = true
+	err = d.mkdir(path.Base(), b.s.folderMode(m.Mode))
+	if err != nil && !errors.Is(err, syscall.EEXIST) {
+		return false, err
+	}
+	b.dirs[up].dirty = true // also for one that another made and nobody synced
 	if err == nil {
 		b.made = append(b.made, madeFolder{up, path.Base()})
 	}
 	if err == nil && b.s.o.Server {
-		return b.recordFolder(d, path.Base(), &Meta{Mode: 0o755, By: by})
+		return true, b.recordFolder(d, path.Base(), m)
 	}
-	return nil
+	return err == nil, nil
 }
 
 // Mkdir makes a folder at once; it is durable after Commit. A folder that is
@@ -381,19 +405,9 @@ func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	err = d.mkdir(p.Base(), b.s.folderMode(m.Mode))
-	created := err == nil
-	if err != nil && !errors.Is(err, syscall.EEXIST) {
+	created, err := b.newFolder(up, d, p, m)
+	if err != nil {
 		return Result{}, err
-	}
-	b.dirs[up].dirty = true // also for one that another made and nobody synced
-	if created {
-		b.made = append(b.made, madeFolder{up, p.Base()})
-	}
-	if created && b.s.o.Server {
-		if err := b.recordFolder(d, p.Base(), m); err != nil {
-			return Result{}, err
-		}
 	}
 	if !created {
 		n, err := d.stat(p.Base())
@@ -439,16 +453,10 @@ func (b *Batch) SetMeta(p hufu.Path, m Meta) int {
 }
 
 // Remove takes a name away at Commit. A folder with something in it goes only
-// if recursive.
+// if recursive; the first thing that the guard refuses ends that: what stood
+// before it may be gone, it and the folder are not.
 func (b *Batch) Remove(p hufu.Path, recursive bool) int {
 	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, tmp: noFile}, checkTarget("remove", p))
-}
-
-// RemoveEach is Remove of a folder with everything in it, where may is asked
-// about each thing below at the moment it is to go. Its first error ends the
-// removal: what stood before it is gone, it and the folder are not.
-func (b *Batch) RemoveEach(p hufu.Path, may func(hufu.Entry) error) int {
-	return b.later("remove", slot{kind: slotRemove, path: p, recursive: true, may: may, tmp: noFile}, checkTarget("remove", p))
 }
 
 // Rename moves from to to at Commit, if cond holds there.

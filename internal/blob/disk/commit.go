@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"syscall"
 
 	"hufu"
@@ -68,7 +69,8 @@ func (b *Batch) takeBack() {
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
-			_ = d.rmdir(m.name) // unless others have put something there
+			// Unless others have put something there, or have one of theirs under the name.
+			_ = b.s.removeFolder(d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.rmdir(m.name) })
 		}
 	}
 }
@@ -214,16 +216,15 @@ func (b *Batch) place(sl *slot) (placed, error) {
 		return placed{}, err
 	}
 	b.dirs[sl.dir].dirty = true
-	src := source{tmp: sl.tmp, dir: d, name: sl.name}
+	lock := b.dirs[sl.dir].lock
+	src := source{tmp: sl.tmp, dir: d, name: sl.name, kind: hufu.File}
 	if sl.name != "" {
 		src.tmp = noFile
 	}
 	if sl.kind == slotLink {
-		if sl.cond.Kind == hufu.IfAbsent { // takes the name only if it is free
-			err := b.makeLink(d, sl.path.Base(), sl)
-			if errors.Is(err, syscall.EEXIST) {
-				return placed{}, b.s.occupied("make link", sl.path, d)
-			}
+		src.kind = hufu.Link
+		if sl.cond.Kind == hufu.IfAbsent {
+			err := b.newLink(sl, d, lock)
 			return placed{created: err == nil}, err
 		}
 		sl.name = b.s.staged.add()
@@ -232,7 +233,7 @@ func (b *Batch) place(sl *slot) (placed, error) {
 			return placed{}, err
 		}
 	}
-	done, err := b.s.place("put", sl.path, src, d, sl.cond)
+	done, err := b.s.take("put", sl.path, src, d, lock, sl.cond, &b.guard)
 	if err == nil {
 		if sl.name != "" && done.old == "" {
 			b.s.staged.remove(sl.name)
@@ -249,6 +250,21 @@ func (b *Batch) makeLink(d dirHandle, name string, sl *slot) error {
 	}
 	if err == nil {
 		sl.node, err = d.stat(name)
+	}
+	return err
+}
+
+// newLink makes a link under a name that must be free.
+func (b *Batch) newLink(sl *slot, d dirHandle, lock *sync.RWMutex) error {
+	lock.RLock()
+	defer lock.RUnlock()
+	name := sl.path.Base()
+	if err := b.guard.ask(Change{Path: sl.path, New: hufu.Link, s: b.s, d: d, name: name}); err != nil {
+		return err
+	}
+	err := b.makeLink(d, name, sl)
+	if errors.Is(err, syscall.EEXIST) {
+		return b.s.occupied("make link", sl.path, d)
 	}
 	return err
 }

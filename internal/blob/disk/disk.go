@@ -16,7 +16,6 @@ package disk
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -63,10 +62,9 @@ type Store struct {
 	moved    moves
 	reg      registry
 	staged   stagedNames
-	seed     maphash.Seed
-	names    [64]sync.Mutex // checked replacements, by hash of the path
-	chunks   sync.Pool      // *[]byte of hufu.ChunkSize
-	dirents  sync.Pool      // *scratch
+	locks    folderLocks
+	chunks   sync.Pool // *[]byte of hufu.ChunkSize
+	dirents  sync.Pool // *scratch
 }
 
 // traits are what a kind of file system can be trusted with.
@@ -104,7 +102,7 @@ func Open(root string, o Options) (*Store, error) {
 		d.close()
 		return nil, &hufu.Error{Op: "open store", Path: root, Kind: hufu.KindUnreadable, Err: err}
 	}
-	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), codec: codec, seed: maphash.MakeSeed()}
+	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), codec: codec}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -23,3 +23,20 @@ func (s *Store) WithSyncfs() { s.has.syncfs, s.has.memory = true, true }
 
 // ErrSync is in every error of making something durable.
 var ErrSync = errSync
+
+// Locked says how the folder that holds the name is locked: "shared", "alone"
+// or "".
+func (c Change) Locked() string {
+	lock, err := c.s.lockOf(c.d)
+	switch {
+	case err != nil:
+		return err.Error()
+	case lock.TryLock():
+		lock.Unlock()
+		return ""
+	case lock.TryRLock():
+		lock.RUnlock()
+		return "shared"
+	}
+	return "alone"
+}

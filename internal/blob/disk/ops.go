@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"sync"
 	"syscall"
 
 	"hufu"
@@ -68,7 +69,7 @@ func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
 	case slotRemove:
 		op, err = "remove", b.remove(ctx, sl, t)
 	case slotRename:
-		op, err = "rename", b.rename(sl, t)
+		op, err = "rename", b.rename(ctx, sl, t)
 	default:
 		return
 	}
@@ -114,16 +115,34 @@ func (b *Batch) setMeta(sl *slot, t *touched) error {
 		if err := d.chmodNamed(p.Base(), sl.meta.Mode&0o777); err != nil {
 			return err
 		}
-	case hufu.Link: // has no mode of its own
-		if !sl.meta.MTime.IsZero() {
-			if err := d.touchNamed(p.Base(), toStamp(sl.meta.MTime)); err != nil {
-				return err
-			}
-		}
+	case hufu.Link:
+		return b.setLink(sl, d)
 	default:
 		return errNotFile
 	}
 	return nil
+}
+
+// setLink sets the time of a link, which has no mode of its own.
+func (b *Batch) setLink(sl *slot, d dirHandle) error {
+	lock, err := b.s.lockOf(d)
+	if err != nil {
+		return err
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	name := sl.path.Base()
+	n, err := d.stat(name)
+	if err == nil && n.kind != hufu.Link {
+		err = changed("set meta", sl.path, "target_changed")
+	}
+	if err == nil {
+		err = b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: d, name: name})
+	}
+	if err == nil && !sl.meta.MTime.IsZero() {
+		err = d.touchNamed(name, toStamp(sl.meta.MTime))
+	}
+	return err
 }
 
 // setOpen takes over f.
@@ -142,6 +161,10 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 		if r, ok = b.s.readRecord(f); !ok {
 			r = record{}
 		}
+	}
+	// What is open stays what it is, whatever becomes of its name.
+	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: noDir, owner: &r.By}); err != nil {
+		return err
 	}
 	fits := r.fits(&n)
 	if !sl.meta.MTime.IsZero() {
@@ -181,21 +204,58 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	if err != nil {
 		return err
 	}
-	n, err := d.stat(p.Base())
-	switch {
-	case err != nil:
-	case n.kind != hufu.Folder:
-		err = d.unlink(p.Base())
-	case sl.recursive:
-		err = b.s.removeTree(ctx, d, p.Base(), sl, 0)
-	default:
-		err = b.s.removeEmpty(d, p)
+	lock, err := b.s.lockOf(d)
+	folder := false
+	if err == nil {
+		folder, err = b.s.removeName(d, lock, p, p.Base(), &b.guard)
+	}
+	if folder && sl.recursive {
+		if b.guard.Deep {
+			err = b.s.look(ctx, d, p, p.Base(), &b.guard, nil, 0)
+		}
+		if err == nil {
+			err = b.s.removeTree(ctx, d, lock, p, p.Base(), &b.guard, 0)
+		}
+	} else if folder {
+		err = b.s.removeFolder(d, lock, p, p.Base(), &b.guard, func() error { return b.s.removeEmpty(d, p) })
 	}
 	if err != nil && !sl.recursive {
 		d.close()
 		return err
 	}
 	return first(err, t.add(d)) // part of a tree may be gone
+}
+
+// removeName removes what stands under a name of d, which has this lock, or
+// says that it is a folder.
+func (s *Store) removeName(d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard) (folder bool, err error) {
+	lock.Lock()
+	defer lock.Unlock()
+	n, err := d.stat(name)
+	if err != nil {
+		return false, err
+	}
+	if !reserved(name) {
+		if err := g.ask(Change{Path: p, Old: n.kind, s: s, d: d, name: name}); err != nil {
+			return false, err
+		}
+	}
+	if n.kind == hufu.Folder {
+		return true, nil
+	}
+	return false, d.unlink(name)
+}
+
+// removeFolder removes a folder by remove, if the guard allows it.
+func (s *Store) removeFolder(d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard, remove func() error) error {
+	lock.Lock()
+	defer lock.Unlock()
+	if !reserved(name) {
+		if err := g.ask(Change{Path: p, Old: hufu.Folder, s: s, d: d, name: name}); err != nil {
+			return err
+		}
+	}
+	return remove()
 }
 
 // removeEmpty removes a folder that looks empty to everyone: unfinished
@@ -235,49 +295,42 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 
 // removeTree removes a folder with everything in it, by handles, so that no
 // link that is planted meanwhile is followed.
-func (s *Store) removeTree(ctx context.Context, d dirHandle, name string, sl *slot, depth int) error {
-	if err := canceled(ctx, "remove", sl.path); err != nil {
+func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard, depth int) error {
+	if err := canceled(ctx, "remove", p); err != nil {
 		return err
 	}
 	if depth > 2*hufu.MaxDepth {
-		return &hufu.Error{Op: "remove", Path: sl.path.String(), Kind: hufu.KindUnsupported, Code: "folders_too_deep"}
+		return tooDeep(p)
 	}
 	sub, err := d.openSub(name)
 	if err != nil {
 		return err
 	}
 	defer sub.close()
-	var names []string
-	if err := s.eachName(sub, func(name string) error { names = append(names, name); return nil }); err != nil {
+	inside, err := s.lockOf(sub)
+	if err != nil {
+		return err
+	}
+	names, err := s.allNames(sub)
+	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		n, err := sub.stat(name)
-		if err == nil && sl.may != nil && !reserved(name) {
-			err = s.mayGo(sub, name, &n, sl.may)
-		}
-		switch {
-		case err != nil:
-		case n.kind == hufu.Folder:
-			err = s.removeTree(ctx, sub, name, sl, depth+1)
-		default:
-			err = sub.unlink(name)
+		q := under(p, name)
+		folder, err := s.removeName(sub, inside, q, name, g)
+		if folder {
+			err = s.removeTree(ctx, sub, inside, q, name, g, depth+1)
 		}
 		if err != nil && !errors.Is(err, syscall.ENOENT) {
 			return err
 		}
 	}
-	return d.rmdir(name)
+	return s.removeFolder(d, lock, p, name, g, func() error { return d.rmdir(name) })
 }
 
-func (s *Store) mayGo(d dirHandle, name string, n *node, may func(hufu.Entry) error) error {
-	sc := s.dirents.Get().(*scratch)
-	defer s.dirents.Put(sc)
-	e := n.entry(name)
-	if err := s.describe(d, name, n, &e, sc.record); err != nil {
-		return err
-	}
-	return may(e)
+func (s *Store) allNames(d dirHandle) (names []string, err error) {
+	err = s.eachName(d, func(name string) error { names = append(names, name); return nil })
+	return names, err
 }
 
 func (s *Store) eachName(d dirHandle, yield func(string) error) error {
@@ -286,13 +339,12 @@ func (s *Store) eachName(d dirHandle, yield func(string) error) error {
 	return d.names(sc.dirents, yield)
 }
 
-func (b *Batch) rename(sl *slot, t *touched) error {
+func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
 	from, err := b.s.k.openDir(b.s.root, sl.path.Parent().String(), passFlags)
 	if err != nil {
 		return err
 	}
-	n, err := from.stat(sl.path.Base())
-	if err != nil {
+	if _, err := from.stat(sl.path.Base()); err != nil {
 		from.close()
 		return err
 	}
@@ -301,19 +353,45 @@ func (b *Batch) rename(sl *slot, t *touched) error {
 		from.close()
 		return fail("rename", sl.to, writing, err)
 	}
-	if sl.path == sl.to {
-		err = b.s.ontoItself(sl, to, &n)
-	} else {
-		var done placed
-		done, err = b.s.place("rename", sl.to, source{tmp: noFile, dir: from, name: sl.path.Base()}, to, sl.cond)
-		sl.res.Created = done.created
+	err = b.move(ctx, sl, from, to)
+	return first(err, t.add(from), t.add(to))
+}
+
+// move is rename once both folders are open.
+func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle) error {
+	s, name := b.s, sl.path.Base()
+	held := s.locks.hold()
+	defer held.release()
+	if err := first(held.take(from), held.take(to)); err != nil {
+		return err
 	}
-	if err == nil && b.s.o.Server && n.kind != hufu.Folder {
-		if now, statErr := to.stat(sl.to.Base()); statErr == nil && now.ino == n.ino && now.dev == n.dev {
-			sl.res.Version = now.entry("").Version
+	n, err := from.stat(name)
+	if err != nil {
+		return err
+	}
+	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, s: s, d: from, name: name}); err != nil {
+		return err
+	}
+	if n.kind == hufu.Folder && b.guard.Deep {
+		if err := s.look(ctx, from, sl.path, name, &b.guard, held, 0); err != nil {
+			return err
 		}
 	}
-	return first(err, t.add(from), t.add(to))
+	if sl.path == sl.to {
+		err = s.ontoItself(sl, to, &n)
+	} else {
+		var done placed
+		src := source{tmp: noFile, dir: from, name: name, kind: n.kind}
+		done, err = s.placeLocked("rename", sl.to, src, to, sl.cond, &b.guard)
+		sl.res.Created = done.created
+	}
+	if err != nil || !s.o.Server || n.kind == hufu.Folder {
+		return err
+	}
+	if n, err = to.stat(sl.to.Base()); err == nil { // renaming has moved its time
+		sl.res.Version = n.entry("").Version
+	}
+	return err
 }
 
 // ontoItself judges the condition of a rename that changes nothing.

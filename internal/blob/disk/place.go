@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"hash/maphash"
 	"strings"
 	"sync"
 	"syscall"
@@ -72,6 +71,7 @@ type source struct {
 	tmp  fileHandle // if ok
 	dir  dirHandle  // else dir and name
 	name string
+	kind hufu.EntryKind
 }
 
 // placed is what taking a name has done.
@@ -80,11 +80,12 @@ type placed struct {
 	old     string // the reserved name of what was replaced, "" if it is gone
 }
 
-// place gives src the name base in d, if cond holds at that very moment. On
-// success whatever name src had is gone, or what was replaced has it, if that is
-// a reserved one: it stays until the new name is durable, see ended and takenBack.
-// On failure src has its name still.
-func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition) (done placed, err error) {
+// place gives src the name base in d, if cond holds at that very moment; the
+// caller has d locked, see take, and old is what stands there, which is no
+// folder. On success whatever name src had is gone, or
+// what was replaced has it, if that is a reserved one: it stays until the new
+// name is durable, see ended and takenBack. On failure src has its name still.
+func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
 	case hufu.IfAbsent:
@@ -97,17 +98,7 @@ func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu
 	default:
 		return placed{}, &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalid, Code: "condition_form"}
 	}
-	if cond.Kind == hufu.Always && src.tmp.ok() {
-		// Nearly always the name is free, which saves the detour.
-		if err := s.placeNew(src, d, base); !errors.Is(err, syscall.EEXIST) {
-			return placed{created: err == nil}, fail(op, p, writing, err)
-		}
-	}
-	n, err := d.stat(base)
-	if err == nil && n.kind == hufu.Folder {
-		return placed{}, folderInTheWay(op, p)
-	}
-	created := cond.Kind == hufu.Always && errors.Is(err, syscall.ENOENT)
+	created := cond.Kind == hufu.Always && old == 0
 	named, err := s.named(src, d)
 	if err != nil {
 		return placed{}, fail(op, p, writing, err)
@@ -141,6 +132,10 @@ func (s *Store) ended(d dirHandle, done placed) {
 // durable, and nobody may believe that it is there. What was replaced stands there
 // again.
 func (s *Store) takenBack(d dirHandle, base string, n *node, done placed) {
+	if lock, err := s.lockOf(d); err == nil {
+		lock.Lock()
+		defer lock.Unlock()
+	}
 	at, err := d.stat(base)
 	ours := err == nil && at.ino == n.ino && at.dev == n.dev
 	switch {
@@ -195,7 +190,7 @@ func (s *Store) named(src source, d dirHandle) (source, error) {
 	if err != nil {
 		s.staged.remove(name)
 	}
-	return source{tmp: noFile, dir: d, name: name}, err
+	return source{tmp: noFile, dir: d, name: name, kind: src.kind}, err
 }
 
 // replace replaces whatever file or link is there and tells where that is now,
@@ -218,14 +213,11 @@ func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old st
 	return src.name, nil
 }
 
-// replaceVersion replaces exactly the version named. Commits of this store to
-// one name take turns; against everyone else the two are exchanged first and
+// replaceVersion replaces exactly the version named. Changes of this store to
+// one folder take turns; against everyone else the two are exchanged first and
 // the one that came out is looked at, so that nothing is lost unseen: what was
 // not expected goes back. It tells where the old one is, "" if it is gone.
 func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, want string) (old string, err error) {
-	lock := s.nameLock(p)
-	lock.Lock()
-	defer lock.Unlock()
 	base := p.Base()
 	v, ok := parseVersion(want)
 	n, err := d.stat(base)
@@ -259,10 +251,6 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 		return "", fail(op, p, writing, err)
 	}
 	return "", changed(op, p, "target_changed")
-}
-
-func (s *Store) nameLock(p hufu.Path) *sync.Mutex {
-	return &s.names[maphash.String(s.seed, p.String())%uint64(len(s.names))]
 }
 
 // occupied says what stands where nothing should.

@@ -16,7 +16,11 @@ import (
 type Upload struct {
 	p      *pending
 	closed atomic.Bool
+	guard  Guard
 }
+
+// Guard has every Commit by this holder ask g.
+func (u *Upload) Guard(g Guard) { u.guard = g }
 
 // pending is an unfinished upload: a staging file in the target's folder, and
 // a journal.
@@ -300,9 +304,9 @@ func (p *pending) commitOpen(ctx context.Context, u *Upload, want hufu.Digest, m
 		p.unseal()
 		return hufu.Entry{}, err
 	}
-	e, err := p.commit(want, m, cond)
+	e, err := p.commit(want, m, cond, &u.guard)
 	switch hufu.KindOf(err) {
-	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind: // the condition was not met
+	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind, hufu.KindPermission: // the condition was not met
 		p.unseal()
 	}
 	return e, err
@@ -346,7 +350,7 @@ func (p *pending) unseal() {
 	p.mu.Unlock()
 }
 
-func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
+func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard) (hufu.Entry, error) {
 	s := p.s
 	m.Digest = want
 	if s.o.Server {
@@ -376,7 +380,7 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.En
 		return hufu.Entry{}, err
 	}
 	defer d.close()
-	done, err := p.place(d, &n, cond)
+	done, err := p.place(d, &n, cond, g)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
@@ -409,11 +413,16 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition) (hufu.En
 
 // place takes the final name, unless an earlier try already has: its answer
 // was lost.
-func (p *pending) place(d dirHandle, n *node, cond hufu.Condition) (placed, error) {
+func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard) (placed, error) {
 	name := stagingName(p.id)
 	staged, err := d.stat(name)
 	if err == nil && staged.ino == p.ino && staged.dev == n.dev {
-		return p.s.place("commit", p.key.Path, source{tmp: noFile, dir: d, name: name}, d, cond)
+		lock, err := p.s.lockOf(d)
+		if err != nil {
+			return placed{}, err
+		}
+		src := source{tmp: noFile, dir: d, name: name, kind: hufu.File}
+		return p.s.take("commit", p.key.Path, src, d, lock, cond, g)
 	}
 	at, atErr := d.stat(p.key.Path.Base())
 	if atErr == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {

@@ -1,0 +1,218 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+
+	"hufu"
+)
+
+// Guard decides whether a change may be made. The zero Guard allows everything.
+type Guard struct {
+	// May is asked at the moment of the change: no other change that goes
+	// through this Store comes between its answer and the change. An error
+	// refuses the change. It must not call the Store.
+	May func(Change) error
+	// Deep asks about everything in a folder before any of it moves or goes, so
+	// that a refusal leaves the folder whole. A recursive removal asks about
+	// each thing once more when it goes.
+	Deep bool
+}
+
+func (g *Guard) ask(c Change) error {
+	if g.May == nil {
+		return nil
+	}
+	return g.May(c)
+}
+
+// Change is one name that is about to change.
+type Change struct {
+	// Path is the name, below the root of the store. Something too deep for a
+	// Path has that of the nearest folder that is not.
+	Path hufu.Path
+	Old  hufu.EntryKind // what stands there, 0 for nothing
+	New  hufu.EntryKind // what will stand there, 0 for nothing; Old if only mode and time change
+
+	s     *Store
+	d     dirHandle // the folder that holds the name
+	name  string
+	owner *string // if known already
+}
+
+// Owner is the user who put there what stands there, "" if that is not known.
+// A link cannot carry a name, so it belongs to the owner of its folder.
+func (c Change) Owner() string {
+	switch {
+	case c.owner != nil:
+		return *c.owner
+	case c.Old == hufu.Link:
+		return c.FolderOwner()
+	}
+	return c.s.ownerOf(c.d, c.name, c.Old)
+}
+
+// FolderOwner is the user who made the folder that holds the name, "" if that
+// is not known.
+func (c Change) FolderOwner() string { return c.s.ownerOf(c.d, ".", hufu.Folder) }
+
+func (s *Store) ownerOf(d dirHandle, name string, kind hufu.EntryKind) string {
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	n, e := node{kind: kind}, hufu.Entry{}
+	if s.describe(d, name, &n, &e, sc.record) != nil {
+		return ""
+	}
+	return e.By
+}
+
+// folderLocks keep changes of one folder apart for as long as it takes to look
+// and to act, never while something is made durable. Who takes a free name
+// shares the lock: the system itself says who was first. Who changes what
+// stands there has the lock alone.
+type folderLocks struct {
+	several sync.Mutex // held by the one who waits for a second lock while holding a first
+	of      [256]sync.RWMutex
+}
+
+func (l *folderLocks) index(n *node) int { return int((n.ino ^ n.dev<<3) % uint64(len(l.of))) }
+
+func (l *folderLocks) forNode(n *node) *sync.RWMutex { return &l.of[l.index(n)] }
+
+func (s *Store) lockOf(d dirHandle) (*sync.RWMutex, error) {
+	n, err := d.self()
+	return s.locks.forNode(&n), err
+}
+
+// heldLocks are the locks of several folders. Other goroutines hold one at most
+// and wait for none, so these can be taken in any order.
+type heldLocks struct {
+	l     *folderLocks
+	taken [256]bool
+}
+
+func (l *folderLocks) hold() *heldLocks {
+	l.several.Lock()
+	return &heldLocks{l: l}
+}
+
+func (h *heldLocks) take(d dirHandle) error {
+	n, err := d.self()
+	if err != nil {
+		return err
+	}
+	if i := h.l.index(&n); !h.taken[i] {
+		h.l.of[i].Lock()
+		h.taken[i] = true
+	}
+	return nil
+}
+
+func (h *heldLocks) release() {
+	for i, taken := range h.taken {
+		if taken {
+			h.l.of[i].Unlock()
+		}
+	}
+	h.l.several.Unlock()
+}
+
+// take is place with the guard asked, and with the folder d locked meanwhile.
+func (s *Store) take(op string, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, cond hufu.Condition, g *Guard) (placed, error) {
+	if src.tmp.ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
+		// Nearly always the name is free, which saves the detour.
+		err := s.takeFree(p, src, d, lock, g)
+		switch {
+		case !errors.Is(err, syscall.EEXIST):
+			return placed{created: err == nil}, fail(op, p, writing, err)
+		case cond.Kind == hufu.IfAbsent:
+			return placed{}, s.occupied(op, p, d)
+		}
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	return s.placeLocked(op, p, src, d, cond, g)
+}
+
+func (s *Store) takeFree(p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, g *Guard) error {
+	lock.RLock()
+	defer lock.RUnlock()
+	if err := g.ask(Change{Path: p, New: src.kind, s: s, d: d, name: p.Base()}); err != nil {
+		return err
+	}
+	return s.placeNew(src, d, p.Base())
+}
+
+// placeLocked is take for one who holds the lock of d.
+func (s *Store) placeLocked(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, g *Guard) (placed, error) {
+	c := Change{Path: p, New: src.kind, s: s, d: d, name: p.Base()}
+	switch n, err := d.stat(c.name); {
+	case err == nil:
+		c.Old = n.kind
+	case !errors.Is(err, syscall.ENOENT):
+		return placed{}, fail(op, p, writing, err)
+	}
+	switch { // these say more than a refusal
+	case c.Old == hufu.Folder:
+		return placed{}, folderInTheWay(op, p)
+	case c.Old != 0 && cond.Kind == hufu.IfAbsent:
+		return placed{}, s.occupied(op, p, d)
+	}
+	if err := g.ask(c); err != nil {
+		return placed{}, err
+	}
+	return s.place(op, p, src, d, cond, c.Old)
+}
+
+// look asks g about everything in the folder name. With h, every folder on the
+// way is locked and stays so: what was looked at is what there is.
+func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string, g *Guard, h *heldLocks, depth int) error {
+	if err := canceled(ctx, "look", p); err != nil {
+		return err
+	}
+	if depth > 2*hufu.MaxDepth {
+		return tooDeep(p)
+	}
+	sub, err := d.openSub(name)
+	if err != nil {
+		return err
+	}
+	defer sub.close()
+	if h != nil {
+		if err := h.take(sub); err != nil {
+			return err
+		}
+	}
+	names, err := s.allNames(sub)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		q := under(p, name)
+		n, err := sub.stat(name)
+		if err == nil && !reserved(name) {
+			err = g.ask(Change{Path: q, Old: n.kind, s: s, d: sub, name: name})
+		}
+		if err == nil && n.kind == hufu.Folder {
+			err = s.look(ctx, sub, q, name, g, h, depth+1)
+		}
+		if err != nil && !errors.Is(err, syscall.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}
+
+func tooDeep(p hufu.Path) error {
+	return &hufu.Error{Op: "look", Path: p.String(), Kind: hufu.KindUnsupported, Code: "folders_too_deep"}
+}
+
+// under is the path of name in the folder p, or p itself if that is too deep.
+func under(p hufu.Path, name string) hufu.Path {
+	if q, err := p.Join(name); err == nil {
+		return q
+	}
+	return p
+}
