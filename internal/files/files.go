@@ -34,8 +34,6 @@ type Service struct {
 	mu     sync.Mutex
 	stores map[string]*disk.Store // by folder
 	closed bool
-
-	pages chan struct{} // taken while a page of a listing is looked for
 }
 
 // Open serves the folders users/ and shared/ below dir, keeping the journals of
@@ -44,7 +42,6 @@ func Open(dir, uploads string, log *slog.Logger) (*Service, error) {
 	s := &Service{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
 		descriptors: disk.NewDescriptors(0), log: log, stores: map[string]*disk.Store{},
-		pages: make(chan struct{}, pagesAtOnce),
 	}
 	for _, d := range []string{s.users, s.shared, s.uploads} {
 		if err := atomicfile.MkdirAll(d, 0o700); err != nil {

@@ -9,10 +9,6 @@ import (
 	"hufu/internal/access"
 )
 
-// pagesAtOnce bounds the memory that pages being looked for take: each holds its
-// names, a MiB of them at most.
-const pagesAtOnce = 32
-
 // Page gives the entries of a folder whose names come after the given one to
 // yield, in the order of the names' bytes, limit of them at most. next is where to
 // go on, "" if there is no more.
@@ -22,12 +18,6 @@ func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, y
 		return "", err
 	}
 	if at.store != nil {
-		select {
-		case v.s.pages <- struct{}{}:
-		case <-ctx.Done():
-			return "", &hufu.Error{Op: "list", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-		}
-		defer func() { <-v.s.pages }()
 		return at.store.Page(ctx, at.path, after, limit, yield)
 	}
 	var all []hufu.Entry // the shared folders: few

@@ -28,9 +28,9 @@ const (
 	MaxCSR         = 8 << 10  // bytes
 	MaxCertificate = 16 << 10
 	MaxChain       = 8
-	MaxListEntries = 1024 // entries in one frame of a list
-	MaxPage        = 4096 // entries in one page of a list
-	MaxCVs         = 4096 // chaining values in one frame of an open answer
+	MaxListEntries = 1024    // entries in one frame of a list
+	MaxPage        = 1 << 16 // entries in one page of a list
+	MaxCVs         = 4096    // chaining values in one frame of an open answer
 	MaxArgs        = 16
 	MaxText        = 1024
 	MaxTarget      = 4096 // bytes of a symbolic link's target

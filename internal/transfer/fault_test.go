@@ -520,3 +520,50 @@ func TestStoppedForWhateverReason(t *testing.T) {
 		t.Errorf("stopped: %v", err)
 	}
 }
+
+// TestCommitOfAForgottenUpload: when the server no longer knows the upload of a
+// commit, because it has happened and its answer was lost, nothing is sent again;
+// and what is newer there stays, whatever was to be done with what was there
+// before.
+func TestCommitOfAForgottenUpload(t *testing.T) {
+	t.Parallel()
+	data := noise(2*hufu.ChunkSize+5, 3)
+	for _, before := range []hufu.EntryKind{0, hufu.File, hufu.Link} {
+		for _, newer := range []bool{false, true} {
+			w, src := newWorld(), newNear(t)
+			src.write("large", data)
+			switch before {
+			case hufu.File:
+				w.set("large", []byte("older"), someTime, "")
+			case hufu.Link:
+				w.things["large"] = &thing{hufu.Entry{Name: "large", Kind: hufu.Link, Target: "x", Version: w.version()}, nil}
+			}
+			var opened atomic.Int64
+			var once sync.Once
+			w.fault = func(op string, _ hufu.Path, after bool) (err error) {
+				switch {
+				case op == "open" && after:
+					opened.Add(1)
+				case op == "commit" && after:
+					once.Do(func() {
+						if newer {
+							w.set("large", []byte("newer"), someTime, "")
+						}
+						err = failed(hufu.KindNotFound, "upload_unknown")
+					})
+				}
+				return err
+			}
+			told, err := put(t.Context(), w, Options{Conflict: Replace}, src.all())
+			got, _ := w.content("large")
+			switch {
+			case err != nil:
+				t.Error(err)
+			case newer && (told.codes() == "" || string(got) != "newer"):
+				t.Errorf("over %v: told %q, and there are %d bytes", before, told.codes(), len(got))
+			case !newer && (told.codes() != "" || !bytes.Equal(got, data) || opened.Load() != 1):
+				t.Errorf("over %v: told %q after %d opens, and there are %d bytes", before, told.codes(), opened.Load(), len(got))
+			}
+		}
+	}
+}

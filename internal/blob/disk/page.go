@@ -10,10 +10,13 @@ import (
 	"hufu"
 )
 
+// pageBytes is how many bytes of names a page holds at most.
+const pageBytes = 1 << 20
+
 // Page calls yield for the entries of the folder p whose names come after the
-// given one, in the order of the names' bytes, for limit of them at most. next is
-// where to go on, "" if there is no more. It holds limit names, however many the
-// folder has.
+// given one, in the order of the names' bytes: for limit of them at most, and for
+// so many as have names of 1 MiB together. next is where to go on, "" if there is
+// no more. No more names are held, however many the folder has.
 func (s *Store) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
 	if err := check("list", p); err != nil {
 		return "", err
@@ -26,21 +29,21 @@ func (s *Store) Page(ctx context.Context, p hufu.Path, after string, limit int, 
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
 	var first largestFirst // the smallest names so far
-	rest := false
+	bytes, rest := 0, false
 	err = d.names(sc.dirents, func(name string) error {
 		if s.hidden(name) {
 			s.sweep(d, name)
 			return nil
 		}
-		switch {
-		case name <= after:
-		case len(first) < limit:
-			heap.Push(&first, name)
-		default:
-			if rest = true; name < first[0] {
-				first[0] = name
-				heap.Fix(&first, 0)
-			}
+		if name <= after || rest && name > first[0] {
+			return nil
+		}
+		heap.Push(&first, name)
+		bytes += len(name)
+		for len(first) > limit || bytes > pageBytes {
+			bytes -= len(first[0])
+			heap.Pop(&first)
+			rest = true
 		}
 		return canceled(ctx, "list", p)
 	})
@@ -78,4 +81,9 @@ func (h largestFirst) Len() int           { return len(h) }
 func (h largestFirst) Less(i, j int) bool { return h[i] > h[j] }
 func (h largestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *largestFirst) Push(x any)        { *h = append(*h, x.(string)) } //nolint:forcetypeassert // a heap of strings
-func (h *largestFirst) Pop() any          { panic("never popped") }
+func (h *largestFirst) Pop() any {
+	last := len(*h) - 1
+	name := (*h)[last]
+	*h = (*h)[:last]
+	return name
+}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"hufu"
@@ -65,4 +66,39 @@ func TestPages(t *testing.T) {
 		_, err = tr.Page(ctx, path(t, ""), "", 1, func(hufu.Entry) error { return nil })
 		wantErr(t, err, hufu.KindCanceled, "canceled")
 	})
+}
+
+// TestPagesOfLongNames are shorter.
+func TestPagesOfLongNames(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	if err := os.Mkdir(filepath.Join(tr.root, "zz"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const many = 4500 // of 240 bytes: more than a MiB
+	for i := range many {
+		if err := os.WriteFile(filepath.Join(tr.root, "zz", strings.Repeat("x", 236)+strconv.Itoa(1000+i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pages []int
+	total, last := 0, ""
+	for after, more := "", true; more; more = after != "" {
+		n := 0
+		next, err := tr.Page(t.Context(), path(t, "zz"), after, 1<<16, func(e hufu.Entry) error {
+			if e.Name <= last {
+				t.Fatal("out of order")
+			}
+			last = e.Name
+			n++
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages, total, after = append(pages, n), total+n, next
+	}
+	if total != many || len(pages) != 2 || pages[0]*240 > 1<<20 || pages[0]*240 < 1<<20-500 {
+		t.Errorf("%d names in pages of %v", total, pages)
+	}
 }
