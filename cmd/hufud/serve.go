@@ -142,7 +142,7 @@ func (a *app) serve(ctx context.Context, ln net.Listener, o serving) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), log.Logger)
+	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), files.UploadRoom, log.Logger)
 	if err != nil {
 		return err
 	}

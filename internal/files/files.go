@@ -29,6 +29,7 @@ const UploadLife = 7 * 24 * time.Hour
 type Service struct {
 	users, shared, uploads string
 	descriptors            *disk.Descriptors // of all stores together
+	room                   *disk.Room        // likewise
 	log                    *slog.Logger
 
 	mu     sync.Mutex
@@ -36,12 +37,16 @@ type Service struct {
 	closed bool
 }
 
+// UploadRoom is how much memory the unfinished uploads of a server's real files
+// may take: see docs/performance.md.
+const UploadRoom = 128 << 20
+
 // Open serves the folders users/ and shared/ below dir, keeping the journals of
-// unfinished uploads in uploads.
-func Open(dir, uploads string, log *slog.Logger) (*Service, error) {
+// unfinished uploads in uploads, and not more than room bytes of them in memory.
+func Open(dir, uploads string, room int64, log *slog.Logger) (*Service, error) {
 	s := &Service{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
-		descriptors: disk.NewDescriptors(0), log: log, stores: map[string]*disk.Store{},
+		descriptors: disk.NewDescriptors(0), room: disk.NewRoom(room), log: log, stores: map[string]*disk.Store{},
 	}
 	for _, d := range []string{s.users, s.shared, s.uploads} {
 		if err := atomicfile.MkdirAll(d, 0o700); err != nil {
@@ -115,7 +120,7 @@ func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
 	}
-	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Descriptors: s.descriptors, Log: s.log})
+	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Descriptors: s.descriptors, Room: s.room, Log: s.log})
 	if err != nil {
 		return nil, err
 	}

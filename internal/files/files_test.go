@@ -56,7 +56,7 @@ func memory(t testing.TB) string {
 func (h *house) open() {
 	h.t.Helper()
 	var err error
-	if h.s, err = Open(filepath.Join(h.data, "files"), filepath.Join(h.data, "uploads"), slog.New(slog.DiscardHandler)); err != nil {
+	if h.s, err = Open(filepath.Join(h.data, "files"), filepath.Join(h.data, "uploads"), UploadRoom, slog.New(slog.DiscardHandler)); err != nil {
 		h.t.Fatal(err)
 	}
 }

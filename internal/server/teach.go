@@ -27,6 +27,7 @@ const (
 	maxPupils      = 256 // accounts
 	maxPupilLogins = 16  // logins of one account
 	maxTaught      = 256 << 20
+	taughtRoom     = 8 << 20 // bytes of memory for unfinished uploads
 )
 
 // Teach is the throw-away world of the teaching mode: accounts that the first
@@ -73,7 +74,7 @@ func OpenTeach(dir, address string, log *slog.Logger) (*Teach, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, &hufu.Error{Op: "teach", Path: dir, Kind: hufu.KindUnreadable, Err: err}
 	}
-	fs, err := files.Open(filepath.Join(dir, "files"), filepath.Join(dir, "uploads"), log)
+	fs, err := files.Open(filepath.Join(dir, "files"), filepath.Join(dir, "uploads"), taughtRoom, log)
 	if err != nil {
 		return nil, err
 	}

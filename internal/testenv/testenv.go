@@ -94,7 +94,7 @@ func (e *Env) Start(o Options) {
 	check(t, err)
 	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log.Logger})
 	check(t, err)
-	fs, err := files.Open(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), log.Logger)
+	fs, err := files.Open(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), files.UploadRoom, log.Logger)
 	check(t, err)
 	so := server.Options{Account: e.Account, Authority: e.Authority, Files: fs, Log: log}
 	if o.Teach {

@@ -277,7 +277,7 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	l := &large{it: it, target: up, chunks: digest.Chunks(size), end: make(chan struct{})}
 	l.left = l.chunks - up.Have()
 	there := up.Have() * hufu.ChunkSize
-	if _, ok := up.CV(l.chunks - 1); ok { // the only one that may be shorter
+	if up.Has(l.chunks - 1) { // the only one that may be shorter
 		there -= hufu.ChunkSize - int64(digest.ChunkLen(size, l.chunks-1))
 	}
 	l.resumed.Store(there)
@@ -293,7 +293,10 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		}
 		return entry, 0, err
 	}
-	root := digest.Root(up.CVs())
+	root, err := up.Root()
+	if err != nil {
+		return entry, 0, err
+	}
 	if !it.from.Digest.IsZero() && it.from.Digest != root {
 		_ = up.Abort()
 		return entry, 0, &hufu.Error{

@@ -147,7 +147,7 @@ func (l *large) take() (int64, bool) {
 		if l.target == nil {
 			return index, true
 		}
-		if _, there := l.target.CV(index); !there {
+		if !l.target.Has(index) {
 			return index, true
 		}
 	}

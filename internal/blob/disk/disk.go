@@ -38,6 +38,9 @@ type Options struct {
 	// Descriptors bounds the staged files that are open; nil is a bound of this
 	// store's own. Stores of one process should share one.
 	Descriptors *Descriptors
+	// Room bounds what unfinished uploads take of memory; nil is no bound. Stores
+	// of one process should share one.
+	Room *Room
 	// Boot names the run of the machine in which page caches are trusted; ""
 	// asks the system.
 	Boot string

@@ -97,10 +97,11 @@ func recordSum(b *[recordSize]byte, id []byte) uint32 {
 	return crc32.Update(crc32.Checksum(id, castagnoli()), castagnoli(), b[:40])
 }
 
-// readRecords calls yield for each good record and returns where they end.
-func readRecords(f fileHandle, id []byte, off int64, yield func(index int64, as chunkState, cv *digest.CV)) (int64, error) {
+// readRecords calls yield for each good record, by its number, and returns where
+// they end. An error of yield ends it.
+func readRecords(f fileHandle, id []byte, off int64, yield func(record, index int64, as chunkState) error) (int64, error) {
 	buf := make([]byte, recordSize*1024)
-	for {
+	for record := int64(0); ; {
 		n, err := f.readAt(buf, off)
 		if err != nil {
 			return off, err
@@ -119,8 +120,10 @@ func readRecords(f fileHandle, id []byte, off int64, yield func(index int64, as 
 			case index&holeFlag != 0:
 				as = chunkHole
 			}
-			yield(int64(index&^(holeFlag|lostFlag)), as, (*digest.CV)(r[8:40]))
-			rest, off = rest[recordSize:], off+recordSize
+			if err := yield(record, int64(index&^(holeFlag|lostFlag)), as); err != nil {
+				return off, err
+			}
+			rest, off, record = rest[recordSize:], off+recordSize, record+1
 		}
 		if n < len(buf) {
 			return off, nil

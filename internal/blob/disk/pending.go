@@ -183,7 +183,7 @@ func (p *pending) writeHeader(f fileHandle) error {
 	if len(b) > journalPrefix+maxHeader {
 		return p.error("open upload", hufu.KindInvalid, "upload_key")
 	}
-	p.end = int64(len(b))
+	p.first, p.end = int64(len(b)), int64(len(b))
 	return f.writeAt(b, 0)
 }
 
@@ -218,15 +218,20 @@ func (p *pending) resume() error {
 	}
 	p.ino = h.Ino
 	believed := h.Boot == p.boot() && h.Boot != ""
-	p.end, err = readRecords(p.journal, p.raw, records, func(index int64, as chunkState, cv *digest.CV) {
+	p.first = records
+	p.end, err = readRecords(p.journal, p.raw, records, func(record, index int64, as chunkState) error {
 		there := index < p.chunks.n && p.chunks.state(index) != chunkMissing
 		switch {
-		case index >= p.chunks.n:
+		case index >= p.chunks.n || record >= maxRecords:
 		case as == chunkMissing && there:
 			p.chunks.lost(index)
 		case as != chunkMissing && !there:
-			p.chunks.arrived(index, as, cv)
+			if err := p.growLocked(index); err != nil {
+				return err
+			}
+			p.chunks.arrived(index, as, record)
 		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -279,6 +284,7 @@ func (p *pending) openStaging(h *header) error {
 // not on the disk as it says.
 func (p *pending) verify() error {
 	var next atomic.Int64
+	segments := p.chunks.segments()
 	lost := make([][]int64, min(4, runtime.GOMAXPROCS(0)))
 	var wg sync.WaitGroup
 	errs := make([]error, len(lost))
@@ -286,12 +292,13 @@ func (p *pending) verify() error {
 		wg.Go(func() {
 			buf := p.s.chunks.Get().(*[]byte)
 			defer p.s.chunks.Put(buf)
+			r := p.records()
 			for {
 				i := next.Add(1) - 1
-				if i >= p.chunks.n {
+				if i >= int64(len(segments))*segmentChunks {
 					return
 				}
-				if p.chunks.state(i) == chunkMissing {
+				if i = segments[i/segmentChunks]*segmentChunks + i%segmentChunks; p.chunks.state(i) == chunkMissing {
 					continue
 				}
 				b := (*buf)[:digest.ChunkLen(p.key.Size, i)]
@@ -300,7 +307,7 @@ func (p *pending) verify() error {
 					errs[worker] = err
 					return
 				}
-				if n != len(b) || digest.Chunk(b, i) != p.chunks.cv(i) {
+				if cv, err := r.cv(i, p.chunks.record(i)); err != nil || n != len(b) || digest.Chunk(b, i) != cv {
 					lost[worker] = append(lost[worker], i)
 				}
 			}
@@ -331,13 +338,14 @@ func (p *pending) rewrite() error {
 	if err != nil {
 		return err
 	}
-	old := p.journal
+	old, r := p.journal, p.records()
 	p.journal = f
 	err = first(f.lock(), p.writeHeader(f))
-	for i := range p.chunks.n {
-		if st := p.chunks.state(i); err == nil && st != chunkMissing {
-			cv := p.chunks.cv(i)
-			err = p.appendLocked(i, st, &cv)
+	for _, s := range p.chunks.segments() {
+		for i := s * segmentChunks; i < (s+1)*segmentChunks && err == nil; i++ {
+			if st := p.chunks.state(i); st != chunkMissing {
+				err = p.copyRecord(r, i, st)
+			}
 		}
 	}
 	if err == nil {
@@ -350,6 +358,17 @@ func (p *pending) rewrite() error {
 	return err
 }
 
+// copyRecord takes the record of a chunk over from an older journal.
+func (p *pending) copyRecord(r *recordReader, index int64, st chunkState) error {
+	cv, err := r.cv(index, p.chunks.record(index))
+	if err != nil {
+		return err
+	}
+	record, err := p.appendLocked(index, st, &cv)
+	p.chunks.moved(index, st, record)
+	return err
+}
+
 // release gives back one reference; the last one closes the files, and forgets
 // what has none.
 func (p *pending) release() {
@@ -358,9 +377,10 @@ func (p *pending) release() {
 	p.s.reg.mu.Lock()
 	p.refs--
 	last := p.refs == 0
-	if last && p.fresh && p.s.reg.byID[p.id] == p {
-		delete(p.s.reg.byID, p.id)
+	if last && p.fresh {
+		p.s.reg.dropLocked(p)
 	}
+	p.s.reg.settleLocked(p)
 	p.s.reg.mu.Unlock()
 	if last {
 		p.shut()
@@ -378,15 +398,17 @@ func (p *pending) shut() {
 		p.journal.close()
 	}
 	p.staging, p.journal, p.opened = noFile, noFile, false
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.s.o.Room.give(p.key.user(), int64(len(p.chunks.segs))*segmentCost)
+	p.chunks = newChunkTable(p.chunks.n)
 }
 
 // forget takes the upload out of the registry.
 func (p *pending) forget() {
 	p.s.reg.mu.Lock()
 	defer p.s.reg.mu.Unlock()
-	if p.s.reg.byID[p.id] == p {
-		delete(p.s.reg.byID, p.id)
-	}
+	p.s.reg.dropLocked(p)
 }
 
 // current says whether the journal is the upload's still: it may have been

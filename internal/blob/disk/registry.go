@@ -57,6 +57,8 @@ func (s *Store) loadLocked() error {
 			return
 		}
 		r.byID[name] = p
+		p.charge = key.cost()
+		s.o.Room.force(key.user(), p.charge)
 	})
 	if err != nil {
 		d.close()
@@ -67,6 +69,22 @@ func (s *Store) loadLocked() error {
 		p.settle()
 	}
 	return nil
+}
+
+// dropLocked forgets an upload.
+func (r *registry) dropLocked(p *pending) {
+	if r.byID[p.id] == p {
+		delete(r.byID, p.id)
+	}
+	r.settleLocked(p)
+}
+
+// settleLocked gives the room of an upload back that nobody knows any more.
+func (r *registry) settleLocked(p *pending) {
+	if p.refs == 0 && r.byID[p.id] != p {
+		p.s.o.Room.give(p.key.user(), p.charge)
+		p.charge = 0
+	}
 }
 
 // Recover ends the uploads of files that had got their name when somebody was
@@ -169,6 +187,10 @@ func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
 		if err == nil {
 			return &Upload{p: p}, nil
 		}
+		if hufu.KindOf(err) == hufu.KindQuota { // it can wait until there is room
+			p.release()
+			return nil, err
+		}
 		p.forget()
 		if errors.Is(err, errStale) {
 			p.discard()
@@ -194,9 +216,12 @@ func (s *Store) claim(k UploadKey) (found *pending, err error) {
 		}
 	}
 	if found == nil {
+		if !s.o.Room.take(k.user(), k.cost()) {
+			return nil, &hufu.Error{Op: "open upload", Path: k.Path.String(), Kind: hufu.KindQuota, Code: "uploads_full"}
+		}
 		id := newID()
 		raw, _ := hex.DecodeString(id)
-		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: noFile, journal: noFile}
+		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: noFile, journal: noFile, charge: k.cost()}
 		s.reg.byID[id] = found
 	}
 	found.refs++
@@ -208,9 +233,9 @@ func (p *pending) discardSuperseded() {
 	r := &p.s.reg
 	r.mu.Lock()
 	var stale []*pending
-	for id, old := range r.byID {
+	for _, old := range r.byID {
 		if old != p && old.key.Path == p.key.Path && old.key.Owner == p.key.Owner && old.refs == 0 {
-			delete(r.byID, id)
+			r.dropLocked(old)
 			stale = append(stale, old)
 		}
 	}
@@ -282,7 +307,7 @@ func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	for id, p := range s.reg.byID {
 		n, err := s.reg.dir.stat(id)
 		if p.refs == 0 && (errors.Is(err, syscall.ENOENT) || err == nil && n.mtime.time().Before(limit)) {
-			delete(s.reg.byID, id)
+			s.reg.dropLocked(p)
 			stale = append(stale, p)
 		}
 	}
@@ -302,9 +327,9 @@ func (s *Store) Discard(path hufu.Path) error {
 		return err
 	}
 	var given []*pending
-	for id, p := range s.reg.byID {
+	for _, p := range s.reg.byID {
 		if p.refs == 0 && p.key.Path.Below(path) {
-			delete(s.reg.byID, id)
+			s.reg.dropLocked(p)
 			given = append(given, p)
 		}
 	}

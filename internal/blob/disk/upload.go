@@ -30,7 +30,8 @@ type pending struct {
 	raw []byte // id in bytes
 	key UploadKey
 
-	refs int // guarded by the registry's lock
+	refs   int   // guarded by the registry's lock
+	charge int64 // of Options.Room, likewise
 
 	opening sync.Mutex // held while the files are made, opened, checked or given up
 
@@ -46,6 +47,7 @@ type pending struct {
 	mu      sync.Mutex // guards what follows, and appending to the journal
 	moved   sync.Cond  // a chunk left the state busy
 	chunks  chunkTable
+	first   int64 // where the records begin in the journal
 	end     int64 // of the journal
 	record  [recordSize]byte
 	ino     uint64
@@ -92,26 +94,36 @@ func (u *Upload) Have() int64 {
 	return u.p.chunks.have
 }
 
-// CV is the chaining value of chunk index, if it is there.
-func (u *Upload) CV(index int64) (digest.CV, bool) {
+// Has reports whether chunk index is there.
+func (u *Upload) Has(index int64) bool {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
-	if index < 0 || index >= u.p.chunks.n || u.p.chunks.state(index) < chunkData {
-		return digest.CV{}, false
-	}
-	return u.p.chunks.cv(index), true
+	return index >= 0 && index < u.p.chunks.n && u.p.chunks.state(index) >= chunkData
 }
 
-// There lists the chunks that are there and their chaining values, from the
-// first on.
+// There lists the chunks that are there and their chaining values, in order. One
+// whose value cannot be read back from the journal is left out.
 func (u *Upload) There() iter.Seq2[int64, digest.CV] {
+	p := u.p
 	return func(yield func(int64, digest.CV) bool) {
-		n := digest.Chunks(u.p.key.Size)
-		left := u.Have()
-		for i := int64(0); i < n && left > 0; i++ {
-			if cv, there := u.CV(i); there {
-				left--
-				if !yield(i, cv) {
+		p.files.RLock()
+		defer p.files.RUnlock()
+		if !p.opened {
+			return
+		}
+		p.mu.Lock()
+		segments, r := p.chunks.segments(), p.records()
+		p.mu.Unlock()
+		for _, s := range segments {
+			for i := s * segmentChunks; i < (s+1)*segmentChunks; i++ {
+				p.mu.Lock()
+				there := p.chunks.state(i) >= chunkData
+				record := p.chunks.record(i)
+				p.mu.Unlock()
+				if !there {
+					continue
+				}
+				if cv, err := r.cv(i, record); err == nil && !yield(i, cv) {
 					return
 				}
 			}
@@ -119,11 +131,35 @@ func (u *Upload) There() iter.Seq2[int64, digest.CV] {
 	}
 }
 
-// CVs are the chaining values of all chunks, nil while one is missing.
-func (u *Upload) CVs() []digest.CV {
-	u.p.mu.Lock()
-	defer u.p.mu.Unlock()
-	return u.p.chunks.all()
+// records reads chaining values back; the caller holds files and mu.
+func (p *pending) records() *recordReader {
+	return &recordReader{journal: p.journal, id: p.raw, first: p.first}
+}
+
+// Root is the digest of the whole, once all chunks are there.
+func (u *Upload) Root() (hufu.Digest, error) {
+	p := u.p
+	p.files.RLock()
+	defer p.files.RUnlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.opened || p.chunks.have < p.chunks.n {
+		return hufu.Digest{}, p.error("digest", hufu.KindInvalid, "upload_incomplete")
+	}
+	return p.rootLocked()
+}
+
+func (p *pending) rootLocked() (hufu.Digest, error) {
+	var t digest.Tree
+	r := p.records()
+	for i := range p.chunks.n {
+		cv, err := r.cv(i, p.chunks.record(i))
+		if err != nil {
+			return hufu.Digest{}, fail("digest", p.key.Path, reading, err)
+		}
+		t.Push(cv)
+	}
+	return t.Root(), nil
 }
 
 // WriteChunk writes chunk index; cv is its chaining value, computed by the
@@ -192,21 +228,41 @@ func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err e
 	case p.gone:
 		return false, p.error("write chunk", hufu.KindNotFound, "upload_gone")
 	case p.chunks.state(index) == chunkMissing:
+		if err := p.growLocked(index); err != nil {
+			return false, err
+		}
 		p.chunks.set(index, chunkBusy)
 		return false, nil
-	case p.chunks.cv(index) == *cv:
+	}
+	kept, err := p.keptLocked(index)
+	switch {
+	case err != nil:
+		return false, fail("write chunk", p.key.Path, reading, err)
+	case kept == *cv:
 		return true, nil
 	case p.sealed:
 		return false, p.error("write chunk", hufu.KindChanged, "file_changed")
 	}
-	return false, p.replaceLocked(index)
+	return false, p.replaceLocked(index, &kept)
+}
+
+// keptLocked is the chaining value of a chunk that is there.
+func (p *pending) keptLocked(index int64) (digest.CV, error) {
+	var b [recordSize]byte
+	n, err := p.journal.readAt(b[:], p.first+p.chunks.record(index)*recordSize)
+	if err == nil && n < len(b) {
+		err = errJournal
+	}
+	if err != nil {
+		return digest.CV{}, err
+	}
+	return recordCV(&b, p.raw, index)
 }
 
 // replaceLocked forgets a chunk whose bytes are about to be written over, in the
 // journal first: a kill in between leaves it missing.
-func (p *pending) replaceLocked(index int64) error {
-	old := p.chunks.cv(index)
-	if err := p.appendLocked(index, chunkMissing, &old); err != nil {
+func (p *pending) replaceLocked(index int64, old *digest.CV) error {
+	if _, err := p.appendLocked(index, chunkMissing, old); err != nil {
 		return fail("write chunk", p.key.Path, writing, err)
 	}
 	p.chunks.lost(index)
@@ -215,26 +271,37 @@ func (p *pending) replaceLocked(index int64) error {
 	return nil
 }
 
+// growLocked makes place for a chunk in the table.
+func (p *pending) growLocked(index int64) error {
+	if !p.chunks.grow(index) || p.s.o.Room.take(p.key.user(), segmentCost) {
+		return nil
+	}
+	delete(p.chunks.segs, index/segmentChunks)
+	return p.error("write chunk", hufu.KindQuota, "uploads_full")
+}
+
 // leave writes the chunk into the journal, after its bytes: what the journal
 // says is in the page cache at least.
 func (p *pending) leave(index int64, as chunkState, cv *digest.CV, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.moved.Broadcast()
+	var record int64
 	if err == nil {
-		err = p.appendLocked(index, as, cv)
+		record, err = p.appendLocked(index, as, cv)
 	}
 	if err != nil {
 		p.chunks.set(index, chunkMissing)
 		p.dirty = true
 		return fail("write chunk", p.key.Path, writing, err)
 	}
-	p.chunks.arrived(index, as, cv)
+	p.chunks.arrived(index, as, record)
 	p.reserve.arrived(index)
 	return nil
 }
 
-func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) error {
+// appendLocked adds a record to the journal and returns its number.
+func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) (int64, error) {
 	n := uint64(index)
 	switch as {
 	case chunkHole:
@@ -242,12 +309,16 @@ func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) error 
 	case chunkMissing:
 		n |= lostFlag
 	}
+	record := (p.end - p.first) / recordSize
+	if record >= maxRecords {
+		return 0, p.error("write chunk", hufu.KindQuota, "uploads_full")
+	}
 	putRecord(&p.record, p.raw, n, cv)
 	if err := p.journal.writeAt(p.record[:], p.end); err != nil {
-		return err // a torn record is written over by the next
+		return 0, err // a torn record is written over by the next
 	}
 	p.end += recordSize
-	return p.s.hook("chunk-journalled")
+	return record, p.s.hook("chunk-journalled")
 }
 
 // Await waits until all chunks are there, the upload is given up, or ctx is
@@ -335,11 +406,13 @@ func (p *pending) complete(u *Upload, want hufu.Digest) error {
 		return p.error("commit", hufu.KindNotFound, "upload_gone")
 	case p.chunks.have < p.chunks.n:
 		return p.error("commit", hufu.KindInvalid, "upload_incomplete")
-	case digest.Root(p.chunks.all()) != want:
-		return p.error("commit", hufu.KindIntegrity, "digest_differs")
 	}
-	p.sealed = true
-	return nil
+	root, err := p.rootLocked()
+	if err == nil && root != want {
+		err = p.error("commit", hufu.KindIntegrity, "digest_differs")
+	}
+	p.sealed = err == nil
+	return err
 }
 
 // unseal lets chunks be replaced again after a commit that certainly has not

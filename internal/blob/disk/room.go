@@ -1,0 +1,70 @@
+package disk
+
+import (
+	"strings"
+	"sync"
+)
+
+// Room bounds the memory that unfinished uploads take, in all stores that share
+// it. One owner may have as much as is left for others: half of it while alone, a
+// third each of two. So somebody new always finds some.
+type Room struct {
+	limit int64
+
+	mu   sync.Mutex
+	used int64
+	of   map[string]int64
+}
+
+// NewRoom makes room for so many bytes.
+func NewRoom(bytes int64) *Room { return &Room{limit: bytes, of: map[string]int64{}} }
+
+// take reports whether owner may take n bytes more; then they are taken.
+func (r *Room) take(owner string, n int64) bool {
+	if r == nil {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of[owner]+n > r.limit-r.used-n {
+		return false
+	}
+	r.add(owner, n)
+	return true
+}
+
+// force takes n bytes that cannot be refused.
+func (r *Room) force(owner string, n int64) {
+	if r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.add(owner, n)
+	}
+}
+
+func (r *Room) give(owner string, n int64) { r.force(owner, -n) }
+
+func (r *Room) add(owner string, n int64) {
+	r.used += n
+	if r.of[owner] += n; r.of[owner] == 0 {
+		delete(r.of, owner)
+	}
+}
+
+// Used is how much is taken.
+func (r *Room) Used() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.used
+}
+
+// user is who shares: all devices of one user together.
+func (k *UploadKey) user() string {
+	user, _, _ := strings.Cut(k.Owner, "/")
+	return user
+}
+
+// cost is about what an unfinished upload takes beside its table.
+func (k *UploadKey) cost() int64 {
+	return 1<<10 + 2*int64(len(k.Path.String())) + int64(len(k.Source)+len(k.Owner))
+}
