@@ -31,36 +31,6 @@ func at(p hufu.Path, err error) error {
 	return err
 }
 
-// List gives all entries of a folder to fn, in any order. If the connection is
-// lost in the middle the listing begins again, and fn sees no entry twice.
-func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
-	var entries []frame.Entry
-	err := r.persist(ctx, func() error {
-		c, err := r.loggedIn(ctx)
-		if err != nil {
-			return err
-		}
-		entries = entries[:0]
-		return r.each(ctx, c, listRequest(p), func(m frame.Message) error {
-			l, ok := m.(*frame.ListAnswer)
-			if !ok {
-				return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
-			}
-			entries = append(entries, l.Entries...)
-			return nil
-		})
-	})
-	if err != nil {
-		return at(p, err)
-	}
-	for i := range entries {
-		if err := fn(entries[i].Entry()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Mkdir makes a folder, or finds it there.
 func (r *Remote) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (bool, error) {
 	a, err := call[*frame.MkdirAnswer](ctx, r, mkdirRequest(p, mode, parents))
@@ -141,7 +111,7 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 		up = transfer.Upload{}
 		return r.each(ctx, c, openRequest(p, size, source), func(m frame.Message) error {
 			a, ok := m.(*frame.OpenAnswer)
-			if !ok || up.ID != "" && up.ID != a.Upload {
+			if !ok || up.ID != "" && (up.ID != a.Upload || len(a.Runs) == 0) { // a frame that follows tells something
 				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
 			}
 			up.ID = a.Upload

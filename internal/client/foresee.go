@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"sync"
@@ -34,11 +35,19 @@ type foreseen struct {
 
 	mu      sync.Mutex
 	answers []frame.Message // not yet asked for
+	cost    int64           // of these
+	most    int64
 	over    bool
 	err     error
 }
 
-func foreseeing(m frame.Message) *foreseen { return &foreseen{m: m, news: make(chan struct{}, 1)} }
+// errNotKept says that an answer came and was not kept: it was too much to keep for
+// somebody who might ask.
+var errNotKept = errors.New("a foreseen answer was too large to keep")
+
+func (r *Remote) foreseeing(m frame.Message) *foreseen {
+	return &foreseen{m: m, most: r.sharedListing, news: make(chan struct{}, 1)}
+}
 
 // send puts the request into the buffers of c. After an error there will be no
 // answer: c has ended.
@@ -46,8 +55,15 @@ func (f *foreseen) send(c *session.Client) error {
 	f.c, f.at = c, time.Now()
 	return c.Send(f.m, nil, 0, func(a session.Answer) {
 		f.mu.Lock()
-		if f.err = a.Err; f.err == nil {
+		switch {
+		case a.Err != nil && f.err == nil:
+			f.err = a.Err
+		case f.err == nil:
 			f.answers = append(f.answers, a.Message)
+			if f.cost += cost(a.Message); f.cost > f.most {
+				f.answers, f.err = nil, &hufu.Error{Op: f.m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: errNotKept}
+				c.Drop() // nobody may ever ask, and what follows may have no end
+			}
 		}
 		f.over = !a.More
 		f.mu.Unlock()
@@ -63,10 +79,13 @@ func (f *foreseen) wait(ctx context.Context, fn func(frame.Message) error) error
 	for {
 		f.mu.Lock()
 		answers, over, err := f.answers, f.over, f.err
-		f.answers = nil
+		f.answers, f.cost = nil, 0
 		f.mu.Unlock()
 		for _, a := range answers {
 			if err := fn(a); err != nil {
+				if !over {
+					f.c.Drop()
+				}
 				return err
 			}
 		}
@@ -94,7 +113,7 @@ func (r *Remote) foresee(requests ...frame.Message) {
 		if frame.Check(m) != nil {
 			continue // whoever asks is told
 		}
-		r.ahead = append(r.ahead, foreseeing(m))
+		r.ahead = append(r.ahead, r.foreseeing(m))
 	}
 	if r.control != nil && r.control.Err() == nil {
 		r.sendAhead(r.control)

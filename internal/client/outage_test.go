@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/frame"
 )
 
 // TestOutage: that the connection is lost, and that it is back, is told once by
@@ -61,7 +60,10 @@ func TestOneTryForAll(t *testing.T) {
 			time.AfterFunc(200*time.Millisecond, func() { _ = c.Close() })
 		}
 	}()
-	r := &Remote{p: &Profile{}, codec: frame.NewCodec(), far: farFrom, o: Options{Address: ln.Addr().String(), Plaintext: true, Teach: true}}
+	r, err := New(&Profile{}, Options{Address: ln.Addr().String(), Plaintext: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var calls sync.WaitGroup
 	for range 100 {
 		calls.Go(func() {

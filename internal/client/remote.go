@@ -73,13 +73,16 @@ type Remote struct {
 	failed  error     // of the last try to connect, nil if it succeeded
 	tried   time.Time // when it ended
 
-	outage outage // has its own lock
+	outage outage        // has its own lock
+	large  chan struct{} // taken by the listing that may be large
+
+	mostListing, sharedListing int64 // the constants, but in tests
 }
 
 // New prepares a Remote; it reads the profile's certificates and does not
 // connect.
 func New(p *Profile, o Options) (*Remote, error) {
-	r := &Remote{p: p, o: o, codec: frame.NewCodec(), far: farFrom}
+	r := &Remote{p: p, o: o, codec: frame.NewCodec(), far: farFrom, large: make(chan struct{}, 1), mostListing: mostListing, sharedListing: sharedListing}
 	if r.outage.notify = o.Notify; o.Notify == nil {
 		r.outage.notify = func(error) {}
 	}
@@ -324,7 +327,7 @@ func (r *Remote) connectAnew(ctx context.Context) error {
 // greet sends hello with all that is foreseen, and waits for its answer; the caller
 // holds mu.
 func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
-	hello := foreseeing(r.helloMessage(r.token))
+	hello := r.foreseeing(r.helloMessage(r.token))
 	if err := hello.send(c); err != nil {
 		return nil, err
 	}

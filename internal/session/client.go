@@ -44,7 +44,9 @@ type Client struct {
 	failing    error // what writing met first; the reader finds out why
 	waiting    int   // goroutines about to write: whoever is last flushes
 	since      time.Time
-	calling    atomic.Bool // an answer is being given to its function
+	calling    atomic.Bool  // an answer is being given to its function
+	answers    atomic.Int64 // frames of answers that have come
+	quiet      quiet        // the reader's
 	done       chan struct{}
 }
 
@@ -108,6 +110,41 @@ const smallShare = 16
 
 func (c *Client) small(answerBytes int) bool {
 	return answerBytes < frame.MaxRaw/2 && c.stream.Way().far()
+}
+
+// patience is how long a server may say that it is working on an answer of this
+// type and send nothing else.
+func patience(t frame.Type) time.Duration {
+	switch t {
+	case frame.TypeHello:
+		return time.Minute
+	case frame.TypeDigest, frame.TypeOpen, frame.TypeCommit, frame.TypeRemove, frame.TypeRename:
+		return LongPatience // as long as a disk may need to read a file, or to remove a tree
+	}
+	return Patience
+}
+
+// quiet is since when notices are all that comes.
+type quiet struct {
+	since   time.Time
+	answers int64 // that had come by then
+	out     int64 // bytes that had been sent
+}
+
+// noticed is told of a notice. A server that sends nothing else for too long is
+// not waited for; what we still send is news as well.
+func (c *Client) noticed(now time.Time) error {
+	c.qmu.Lock()
+	defer c.qmu.Unlock()
+	_, out := c.stream.Bytes()
+	if len(c.queue) == 0 || c.quiet.since.IsZero() || c.quiet.answers != c.answers.Load() || c.quiet.out != out {
+		c.quiet = quiet{now, c.answers.Load(), out}
+		return nil
+	}
+	if now.Sub(c.quiet.since) >= patience(c.queue[0].want) {
+		return protocolError("answer_overdue")
+	}
+	return nil
 }
 
 // Send writes a request and returns when its bytes may be reused; fn gets each
@@ -223,9 +260,9 @@ func (c *Client) Do(ctx context.Context, m frame.Message) (frame.Message, error)
 }
 
 // Each sends one request and waits for all frames of its answer, giving each
-// to fn on the reading goroutine. When it returns, fn is not running and will
-// not be called again. If ctx ends before the answer has come, the server is told
-// that it may stop.
+// to fn on the reading goroutine. An error of fn ends the connection if the answer
+// goes on. When it returns, fn is not running and will not be called again. If
+// ctx ends before the answer has come, the server is told that it may stop.
 func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) error) error {
 	if err := frame.Check(m); err != nil {
 		return err
@@ -241,7 +278,9 @@ func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) erro
 		defer mu.Unlock()
 		if failed == nil {
 			if failed = a.Err; failed == nil {
-				failed = fn(a)
+				if failed = fn(a); failed != nil && a.More {
+					c.Drop() // what follows may have no end
+				}
 			}
 		}
 		if !a.More {
@@ -288,6 +327,12 @@ func (c *Client) Close() error {
 	c.end(&hufu.Error{Op: "connection", Kind: hufu.KindCanceled, Code: "connection_closed"})
 	<-c.done
 	return nil
+}
+
+// Drop ends the connection and does not wait until it has ended. The function of
+// an answer may call it.
+func (c *Client) Drop() {
+	c.end(&hufu.Error{Op: "connection", Kind: hufu.KindNetwork, Code: "connection_lost"})
 }
 
 func (c *Client) end(err error) {
@@ -348,6 +393,9 @@ func (c *Client) readAll() (goodbye *hufu.Error, err error) {
 		case *frame.Goodbye:
 			return m.Reason.Err("server"), nil
 		case *frame.Working, *frame.Changed:
+			if err := c.noticed(time.Now()); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err := c.answer(h, m); err != nil {
@@ -378,6 +426,7 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 		return err
 	}
 	a.Raw, a.CV = raw.data, raw.cv
+	c.answers.Add(1)
 	if !h.More { // out of the queue before fn: fn sees room, and never twice
 		c.qmu.Lock()
 		c.queue[0] = pending{} // lets go of fn

@@ -33,6 +33,8 @@ const (
 	StallTimeout = 30 * time.Second // nothing moves although something is awaited
 	PartTimeout  = time.Second      // how long parting may take
 	WorkingEvery = 5 * time.Second  // notice while an answer takes long
+	Patience     = 10 * time.Minute // how long a client lets itself be told so, and nothing else
+	LongPatience = 24 * time.Hour   // likewise, of what may take long
 	// flushEvery bounds how long an answer stays in a buffer while requests
 	// keep coming.
 	flushEvery = 100 * time.Millisecond

@@ -80,7 +80,9 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 	}
 	walk(ctx, first, func(j folderJob, s *stack) {
 		var far []hufu.Entry
-		if err := e.far.List(ctx, j.far, func(t hufu.Entry) error { far = append(far, t); return nil }); err != nil {
+		done, err := e.listFar(ctx, j.far, func(t hufu.Entry) { far = append(far, t) })
+		defer done()
+		if err != nil {
 			e.fail(j.pair, err)
 			return
 		}

@@ -84,6 +84,28 @@ type folderJob struct {
 	fresh bool // the target folder was just made: it is empty
 }
 
+// manyNames is from where on one folder is compared at a time: together they would
+// take too much memory.
+const manyNames = 50_000
+
+// listFar lists a folder of the far side. From manyNames on it is the only such
+// folder until done is called, which it must be in any case.
+func (e *Engine) listFar(ctx context.Context, p hufu.Path, fn func(hufu.Entry)) (done func(), err error) {
+	n := 0
+	err = e.far.List(ctx, p, func(t hufu.Entry) error {
+		if n++; n == manyNames {
+			e.largeMu.Lock()
+		}
+		fn(t)
+		return nil
+	})
+	return func() {
+		if n >= manyNames {
+			e.largeMu.Unlock()
+		}
+	}, err
+}
+
 // stack is the folders still to compare, last in first out so that it stays
 // short, for a fixed number of planners.
 type stack struct {

@@ -103,7 +103,8 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 	walk(ctx, first, func(j folderJob, s *stack) {
 		there := map[string]hufu.Entry{}
 		if !j.fresh {
-			err := e.far.List(ctx, j.far, func(t hufu.Entry) error { there[t.Name] = t; return nil })
+			done, err := e.listFar(ctx, j.far, func(t hufu.Entry) { there[t.Name] = t })
+			defer done()
 			if err != nil {
 				e.fail(j.pair, err)
 				return

@@ -139,6 +139,7 @@ type Engine struct {
 	queue    *queue
 	reportMu sync.Mutex
 	askMu    sync.Mutex
+	largeMu  sync.Mutex // held while a folder of many names is compared
 	fatal    context.CancelCauseFunc
 	written  *nameSet
 	planned  chan struct{}  // closed when all that is to be done is known

@@ -1,0 +1,196 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+)
+
+// host is a server of the teaching world that answers as a test wants. It speaks
+// the real protocol over a real connection.
+type host struct {
+	s      *session.Server
+	answer func(ctx context.Context, s *session.Server, m frame.Message) error
+}
+
+func (h host) Idle(context.Context) error { return nil }
+
+func (h host) Handle(ctx context.Context, r *session.Request) error {
+	defer h.s.Release(r)
+	if _, ok := r.Message.(*frame.Hello); ok {
+		return h.s.Answer(&frame.HelloAnswer{
+			Version: frame.Version, Features: []string{frame.FeatureCore, frame.FeatureTeach}, LoggedIn: true,
+			Requests: session.MaxRequests, Bytes: session.MaxAsked, Instance: make([]byte, 16),
+		}, false, nil)
+	}
+	return h.answer(ctx, h.s, r.Message)
+}
+
+// visit is a client of such a server.
+func visit(t *testing.T, answer func(context.Context, *session.Server, frame.Message) error) *Remote {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				stream := session.NewStream(c)
+				s := session.NewServer(stream, stream, frame.NewCodec())
+				_ = s.Serve(t.Context(), host{s, answer})
+			})
+		}
+	})
+	r, err := New(&Profile{}, Options{Address: ln.Addr().String(), Plaintext: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.Close()
+		_ = ln.Close()
+		wg.Wait()
+	})
+	return r
+}
+
+// entries is frame number n of a listing.
+func entries(n int) *frame.ListAnswer {
+	a := &frame.ListAnswer{Entries: make([]frame.Entry, 256)}
+	for i := range a.Entries {
+		a.Entries[i] = frame.Entry{Name: fmt.Appendf(nil, "%d-%d", n, i), Kind: uint8(hufu.File), Version: "v"}
+	}
+	return a
+}
+
+// TestHT42EndlessAnswers: a server whose answers have no end costs a client a
+// bounded amount of memory and time, and ends nothing but what it was asked.
+func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures the heap
+	for name, next := range map[string]func(n int) frame.Message{
+		"names":      func(n int) frame.Message { return entries(n) },
+		"nothing":    func(int) frame.Message { return &frame.ListAnswer{} },
+		"empty runs": func(int) frame.Message { return &frame.OpenAnswer{Upload: "u", Unit: hufu.ChunkSize} },
+		"runs too far": func(n int) frame.Message {
+			return &frame.OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []frame.Run{{First: int64(n), CVs: make([]byte, 32)}}}
+		},
+		"runs backwards": func(n int) frame.Message {
+			return &frame.OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []frame.Run{{First: int64(9 - n%2), CVs: make([]byte, 32)}}}
+		},
+	} {
+		r := visit(t, func(ctx context.Context, s *session.Server, m frame.Message) error {
+			if _, stat := m.(*frame.Stat); stat {
+				return s.Answer(&frame.StatAnswer{Entry: frame.Entry{Kind: uint8(hufu.Folder)}}, false, nil)
+			}
+			for n := 0; ctx.Err() == nil; n++ {
+				if err := s.Answer(next(n), true, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		r.mostListing, r.sharedListing = 4<<20, 1<<20
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		var err error
+		want := "listing_too_large"
+		switch next(0).(type) {
+		case *frame.ListAnswer:
+			err = r.List(t.Context(), hufu.Path{}, func(hufu.Entry) error { t.Error("an entry"); return nil })
+		default:
+			want = "protocol"
+			_, err = r.Open(t.Context(), aPath(t, "f"), 10*hufu.ChunkSize, "v")
+		}
+		if err == nil || hufu.CodeOf(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 64<<20 {
+			t.Errorf("%s: the heap has grown by %d bytes", name, grown)
+		}
+		if name == "names" { // what nobody has asked for yet ends as well
+			c, err := r.loggedIn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := r.foreseeing(listRequest(hufu.Path{}))
+			if err := errors.Join(f.send(c), c.Flush()); err != nil {
+				t.Fatal(err)
+			}
+			<-c.Done()
+			if err := f.wait(t.Context(), func(frame.Message) error { return nil }); !errors.Is(err, errNotKept) || len(f.answers) > 0 {
+				t.Errorf("foreseen: %v", err)
+			}
+		}
+		if _, err := r.Stat(t.Context(), hufu.Path{}); err != nil {
+			t.Errorf("%s: what is asked then: %v", name, err)
+		}
+	}
+}
+
+// TestLargeListingsTakeTurns: listings that are too large to come all at once come
+// one after the other, whole.
+func TestLargeListingsTakeTurns(t *testing.T) {
+	t.Parallel()
+	const frames = 20
+	r := visit(t, func(_ context.Context, s *session.Server, m frame.Message) error {
+		for n := range frames {
+			if err := s.Answer(entries(n), n < frames-1, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r.sharedListing = 100 << 10
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			seen := map[string]bool{}
+			err := r.List(t.Context(), hufu.Path{}, func(e hufu.Entry) error {
+				seen[e.Name] = true
+				if len(r.large) != 1 {
+					t.Error("large without the right")
+				}
+				return nil
+			})
+			if err != nil || len(seen) != frames*256 {
+				t.Errorf("%d names, %v", len(seen), err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(r.large) != 0 {
+		t.Error("somebody is still large")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	r.large <- struct{}{}
+	if err := r.List(ctx, hufu.Path{}, func(hufu.Entry) error { return nil }); hufu.KindOf(err) != hufu.KindCanceled {
+		t.Errorf("canceled while waiting: %v", err)
+	}
+	<-r.large
+}
+
+// aPath is s as a path.
+func aPath(t *testing.T, s string) hufu.Path {
+	t.Helper()
+	p, err := hufu.ParsePath(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
