@@ -1,0 +1,92 @@
+//go:build e2e && linux
+
+package scale
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"hufu"
+	"hufu/internal/client"
+	"hufu/test/built"
+)
+
+// TestOpenedPetabytes: what clients announce takes no memory of the server, over
+// as many connections as one device may have, and on the teaching listener, where
+// nobody has proven himself.
+func TestOpenedPetabytes(t *testing.T) {
+	const connections, opens, most = 256, 40, 100 * mib
+	w := newWorld(t, t.TempDir(), 0)
+	w.must(w.server.Kill())
+	w.server.Serve("--teach-plaintext") // at another port if that one is taken
+	w.must(w.server.Start())
+	began := built.Peak(w.server.Pid())
+	p, err := client.LoadProfile(client.Dirs{Config: w.home(".config/hufu"), State: w.home(".local/state/hufu")}, client.DefaultProfile)
+	w.must(err)
+	secure, err := client.New(p, client.Options{})
+	w.must(err)
+	hello, err := secure.Connect(t.Context())
+	w.must(err)
+	w.must(secure.Close())
+	teach := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), hello.Teach).String()
+
+	for _, world := range []struct {
+		name string
+		o    client.Options
+	}{{"proven", client.Options{}}, {"teaching", client.Options{Plaintext: true, Address: teach}}} {
+		var all sync.WaitGroup
+		ready, leave := make(chan error, connections), make(chan struct{})
+		var refused, opened int
+		var mu sync.Mutex
+		for n := range connections {
+			all.Go(func() {
+				r, err := client.New(p, world.o)
+				if err == nil {
+					defer func() { _ = r.Close() }()
+					if world.o.Plaintext {
+						err = r.Login(t.Context(), fmt.Sprint("pupil", n%64), "a password")
+					}
+				}
+				for i := range opens {
+					if err != nil {
+						break
+					}
+					var to hufu.Path
+					if to, err = hufu.ParsePath(fmt.Sprintf("f%d-%d", n, i)); err == nil {
+						_, err = r.Open(t.Context(), to, hufu.MaxFileSize, "v")
+					}
+					mu.Lock()
+					if hufu.CodeOf(err) == "uploads_full" {
+						refused, err = refused+1, nil
+					} else {
+						opened++
+					}
+					mu.Unlock()
+				}
+				ready <- err
+				<-leave
+			})
+		}
+		for range connections {
+			err = errors.Join(err, <-ready)
+		}
+		w.must(err)
+		peak := built.Peak(w.server.Pid())
+		t.Logf("%s: %d uploads of 1 PiB were opened over %d connections, %d refused; resident at most %d MiB, %d before", world.name, opened, connections, refused, peak/mib, began/mib)
+		if peak > most {
+			t.Errorf("%d MiB resident, allowed are %d", peak/mib, most/mib)
+		}
+		if opened < connections {
+			t.Errorf("only %d uploads were opened", opened)
+		}
+		close(leave)
+		all.Wait()
+	}
+	if journals, err := filepath.Glob(filepath.Join(w.server.Data, "uploads", "*", "*", "*")); err != nil || len(journals) > 0 {
+		t.Errorf("uploads that were only opened have left %q, %v", journals, err)
+	}
+}
