@@ -38,6 +38,10 @@ const (
 	JudgeEvery     = time.Minute      // how often a certificate's end is looked for on open connections
 )
 
+// MaxIntake is how many bytes of requests that were not carried out yet all
+// connections together may hold; see session.Intake.
+const MaxIntake = 128 << 20
+
 // Options are what a server is made of.
 type Options struct {
 	Account   *account.Service
@@ -56,6 +60,7 @@ type Server struct {
 	tls      identity.Server
 	codec    *frame.Codec
 	instance []byte
+	intake   *session.Intake
 	started  time.Time
 
 	handshakes crowd
@@ -80,7 +85,7 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{
-		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(),
+		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(MaxIntake),
 		handshakes: crowd{limit: MaxHandshakes}, enrolling: crowd{limit: MaxEnrolling}, slots: make(chan struct{}, MaxConnections),
 		conns: map[*conn]struct{}{}, ofDevice: map[string]int{},
 	}
@@ -231,6 +236,7 @@ func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream,
 		s: s, peer: peer, sub: sub, session: session.NewServer(c, stream, s.codec), stream: stream,
 		log: s.o.Log.about(slog.String("remote", remote), slog.String("user", sub.User), slog.String("device", sub.Device)), opened: s.o.Now(),
 	}
+	h.session.Share(s.intake, sub.User)
 	s.run(ctx, h, s.o.Files, "tls")
 }
 

@@ -27,7 +27,8 @@ const (
 	maxPupils      = 256 // accounts
 	maxPupilLogins = 16  // logins of one account
 	maxTaught      = 256 << 20
-	taughtRoom     = 8 << 20 // bytes of memory for unfinished uploads
+	taughtRoom     = 8 << 20  // bytes of memory for unfinished uploads
+	taughtIntake   = 16 << 20 // and for requests
 )
 
 // Teach is the throw-away world of the teaching mode: accounts that the first
@@ -37,6 +38,8 @@ type Teach struct {
 	dir   string
 	files *files.Service
 	ln    net.Listener
+
+	intake *session.Intake // of the listener without TLS
 
 	mu     sync.Mutex // guards what follows
 	pupils []*pupil   // oldest first
@@ -85,7 +88,7 @@ func OpenTeach(dir, address string, log *slog.Logger) (*Teach, error) {
 	if err != nil {
 		return nil, errors.Join(&hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "cannot_listen", Err: err}, fs.Close())
 	}
-	return &Teach{dir: dir, files: fs, ln: ln}, nil
+	return &Teach{dir: dir, files: fs, ln: ln, intake: session.NewIntake(taughtIntake)}, nil
 }
 
 // Port is where the listener without TLS is.
@@ -119,6 +122,7 @@ func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
 			s: s, session: session.NewServer(stream, stream, s.codec), stream: stream, plain: true,
 			log: s.o.Log.about(slog.String("remote", remote), slog.Bool("teach", true)), opened: s.o.Now(),
 		}
+		h.session.Share(s.o.Teach.intake, "")
 		s.run(ctx, h, s.o.Teach.files, "plaintext")
 	})
 }

@@ -15,9 +15,9 @@ import (
 	"hufu/internal/frame"
 )
 
-// queueBytes is how much raw data of requests may wait for their handler on
-// one connection.
-const queueBytes = 2 * frame.MaxRaw
+// queueBytes is how much of requests may wait for their handler on one
+// connection: two chunks, and a thousand messages.
+const queueBytes = 2*frame.MaxRaw + 512<<10
 
 // Request is one call at the serving end. Raw is valid until it is answered.
 type Request struct {
@@ -29,6 +29,7 @@ type Request struct {
 	Canceled bool
 	number   uint64
 	raw      raw
+	cost     int
 }
 
 // ErrCanceled answers a request that the client has taken back. It is the cause
@@ -52,9 +53,11 @@ type Server struct {
 	*wire
 	requests chan *Request
 	only     []frame.Type // if not empty, no other request is read
+	intake   *Intake      // nil: this connection's own bound is all
+	who      string       // of intake
 	mu       sync.Mutex
 	room     *sync.Cond
-	queued   int
+	queued   int // bytes, all of them taken of intake as well
 	ended    bool
 	begun    uint64                  // the number of the request that is being handled
 	stop     context.CancelCauseFunc // of that request, nil if there is none
@@ -76,6 +79,10 @@ func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
 // Only refuses every request but these, before its message is read. It is
 // called before Serve.
 func (s *Server) Only(types ...frame.Type) { s.only = types }
+
+// Share has requests take part in what many connections may hold, as one of who's.
+// It is called before Serve.
+func (s *Server) Share(in *Intake, who string) { s.intake, s.who = in, who }
 
 // Serve reads requests and gives them to h until the client leaves, breaks the
 // protocol, or Part is called; it returns why, nil when the client just left.
@@ -114,6 +121,7 @@ func (s *Server) serve(ctx context.Context, h Handler, readErr *error) error {
 		for r := range s.requests {
 			r.raw.free()
 		}
+		s.give(s.queued) // what was not released
 	}()
 	err := s.work(ctx, h)
 	if err != nil {
@@ -131,6 +139,21 @@ func (s *Server) stopReading() {
 	s.ended = true
 	s.room.Broadcast()
 	s.mu.Unlock()
+	if s.intake != nil {
+		s.intake.wake()
+	}
+}
+
+func (s *Server) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+func (s *Server) give(n int) {
+	if s.intake != nil {
+		s.intake.give(s.who, n)
+	}
 }
 
 func (s *Server) refuse(t frame.Type) error {
@@ -159,14 +182,15 @@ func (s *Server) reader() error {
 		if err != nil {
 			return s.readFailed(err)
 		}
-		if !s.waitForRoom(rawCost(h.Raw)) {
+		cost := requestCost(h)
+		if !s.waitForRoom(cost) {
 			break
 		}
 		raw, err := s.readRaw(h.Raw, chunkOf(m))
 		if err != nil {
 			return s.readFailed(err)
 		}
-		s.requests <- &Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw} // never blocks: see MaxRequests
+		s.requests <- &Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw, cost: cost} // never blocks: see MaxRequests
 		number++
 	}
 	s.discard()
@@ -198,13 +222,22 @@ func (s *Server) discard() {
 	}
 }
 
+// requestCost is about what a request takes: its raw bytes, and its message twice,
+// encoded and not.
+func requestCost(h frame.Header) int { return rawCost(h.Raw) + 2*h.Body + 256 }
+
 func (s *Server) waitForRoom(n int) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for !s.ended && s.queued > 0 && s.queued+n > queueBytes {
 		s.room.Wait()
 	}
-	s.queued += n
+	s.mu.Unlock()
+	if s.intake != nil && !s.intake.take(s.who, n, s.hasEnded) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queued += n // nobody else adds to it
 	return !s.ended
 }
 
@@ -302,16 +335,14 @@ func mayTakeBack(m frame.Message) bool {
 // Release gives back the raw bytes of a request; the handler calls it when it
 // needs them no more, before or after answering.
 func (s *Server) Release(r *Request) {
-	n := rawCost(len(r.Raw))
+	n := r.cost
 	r.raw.free()
-	r.Raw = nil
-	if n == 0 {
-		return
-	}
+	r.Raw, r.cost = nil, 0
 	s.mu.Lock()
 	s.queued -= n
 	s.room.Signal()
 	s.mu.Unlock()
+	s.give(n)
 }
 
 // Answer writes one frame of an answer. Without more, the request is answered.

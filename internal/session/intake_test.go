@@ -1,0 +1,154 @@
+package session
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"hufu"
+	"hufu/internal/digest"
+	"hufu/internal/frame"
+)
+
+// TestHT42IntakeIsShared: what clients send ahead of a server that is busy takes
+// bounded memory on all connections together; one user leaves room to another;
+// all of it comes in the end, and nothing stays taken.
+func TestHT42IntakeIsShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const mib, connections, puts = 1 << 20, 12, 6
+		in := NewIntake(16 * mib)
+		busy := make(chan struct{})
+		type side struct {
+			c    *Client
+			s    *Server
+			over <-chan error
+		}
+		var all []side
+		answered := 0
+		data := make([]byte, mib)
+		d := digest.Sum(data)
+		begin := func(who string, h func(**Server) handler) {
+			near, far := newLink(roomy)
+			stream := NewStream(far)
+			s := NewServer(stream, stream, frame.NewCodec())
+			s.Share(in, who)
+			over := make(chan error, 1)
+			go func() { over <- s.Serve(context.Background(), h(&s)) }()
+			c := dial(near)
+			all = append(all, side{c, s, over})
+			go func() {
+				for range puts {
+					m := &frame.Put{Path: frame.Path("a"), Digest: d[:], Condition: frame.WireCondition(hufu.Condition{Kind: hufu.Always})}
+					if c.Send(m, data, 0, func(a Answer) {
+						if a.Err == nil {
+							answered++
+						}
+					}) != nil {
+						return
+					}
+				}
+				_ = c.Flush()
+			}()
+		}
+		slow := func(s **Server) handler {
+			return handler{handle: func(_ context.Context, r *Request) error {
+				<-busy
+				defer (*s).Release(r)
+				return (*s).Answer(reply(r), false, nil)
+			}}
+		}
+		for range connections {
+			begin("alice", slow)
+		}
+		synctest.Wait()
+		if in.used > 8*mib || in.used < 6*mib {
+			t.Errorf("alice's requests take %d bytes", in.used)
+		}
+		for range connections {
+			begin("bob", slow)
+		}
+		synctest.Wait()
+		if in.by["bob"] < 3*mib || in.used > 16*mib-3*mib {
+			t.Errorf("bob's requests take %d bytes of %d", in.by["bob"], in.used)
+		}
+		begin("carl", echo)
+		synctest.Wait()
+		if answered != puts {
+			t.Errorf("%d of carl's are answered while others wait", answered)
+		}
+		// One that waits for room ends as any other does.
+		parted := all[connections-1]
+		parted.s.Part(&hufu.Error{Kind: hufu.KindUnavailable, Code: "server_stopping"})
+		close(busy)
+		if err := <-parted.over; hufu.CodeOf(err) != "server_stopping" {
+			t.Error(err)
+		}
+		_ = parted.c.Close()
+		synctest.Wait()
+		if want := puts * 2 * connections; answered != want {
+			t.Errorf("%d of %d are answered", answered, want)
+		}
+		for i, s := range all {
+			if i == connections-1 {
+				continue
+			}
+			_ = s.c.Close()
+			if err := <-s.over; err != nil {
+				t.Error(err)
+			}
+		}
+		if in.used != 0 || len(in.by) != 0 {
+			t.Errorf("%d bytes are taken by nothing: %v", in.used, in.by)
+		}
+	})
+}
+
+// TestHT42MessagesTakeRoom: requests without raw bytes are bounded as well.
+func TestHT42MessagesTakeRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := newLink(32 << 20)
+		busy := make(chan struct{})
+		s, over := run(far, func(s **Server) handler {
+			return handler{handle: func(_ context.Context, r *Request) error {
+				<-busy
+				defer (*s).Release(r)
+				return (*s).Answer(reply(r), false, nil)
+			}}
+		})
+		c := dial(near)
+		c.Allow(MaxRequests, MaxAsked)
+		answered := 0
+		long := make([]byte, 4000)
+		for i := range long {
+			if long[i] = 'a'; i%100 == 0 {
+				long[i] = '/'
+			}
+		}
+		for range MaxRequests {
+			if err := c.Send(&frame.Stat{Path: long[1:]}, nil, 0, func(Answer) { answered++ }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.mu.Lock()
+		queued := s.queued
+		s.mu.Unlock()
+		if queued > queueBytes || queued < queueBytes/2 {
+			t.Errorf("%d bytes are queued", queued)
+		}
+		close(busy)
+		synctest.Wait()
+		if answered != MaxRequests {
+			t.Errorf("%d are answered", answered)
+		}
+		_ = c.Close()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	})
+}
