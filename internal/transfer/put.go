@@ -295,7 +295,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			return entry, 0, err
 		}
 		l := &large{
-			it: it, source: f, upload: up.ID, cvs: make([]digest.CV, chunks), known: up.There, chunks: chunks, left: chunks,
+			it: it, source: f, upload: up.ID, known: up.There, chunks: chunks, left: chunks,
 			sent: make(chan struct{}), end: make(chan struct{}),
 		}
 		l.unsent.Store(chunks)
@@ -304,7 +304,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		e.queue.addLarge(l)
 		var root hufu.Digest
 		commit := func(ctx context.Context) (hufu.Entry, error) {
-			root = digest.Root(l.cvs)
+			root = l.sums.root()
 			return e.far.Commit(ctx, up.ID, it.remote, root, Meta{it.from.Mode, it.from.MTime}, it.cond)
 		}
 		entry, err = e.commitBehind(ctx, l, commit)
@@ -424,11 +424,8 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 		e.queue.finished(t, false, err)
 		return nil
 	}
-	first := l.cvs[t.index] == digest.CV{}
-	switch {
-	case first:
-		l.cvs[t.index] = cv
-	case l.cvs[t.index] != cv:
+	first, same := l.sums.read(t.index, cv)
+	if !same {
 		e.queue.finished(t, false, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"})
 		return nil
 	}
@@ -437,6 +434,7 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 		if err == nil {
 			t.it.done.Add(n)
 			e.Stats.BytesDone.Add(n)
+			l.sums.over(t.index)
 		}
 		e.over(t, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"hufu/internal/blob/disk"
-	"hufu/internal/digest"
 )
 
 // maxWaiting is how many small files may wait for a lane; the planner waits
@@ -40,13 +39,13 @@ func newQueue() *queue {
 type large struct {
 	it      *item
 	upload  string
-	cvs     []digest.CV // of a put's chunks, as they were first read
-	known   There       // what the far side says it has
-	chunks  int64       // in all
-	next    int64       // the first that was never handed out
-	again   []int64     // to be handed out once more
-	pending int         // handed out, not finished
-	left    int64       // not yet at their place
+	sums    sums    // of a put's chunks, as they were first read
+	known   There   // what the far side says it has
+	chunks  int64   // in all
+	next    int64   // the first that was never handed out
+	again   []int64 // to be handed out once more
+	pending int     // handed out, not finished
+	left    int64   // not yet at their place
 	err     error
 	end     chan struct{} // closed when left is 0 or err is set and nothing is pending
 	ended   bool

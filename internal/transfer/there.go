@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"slices"
 
 	"hufu/internal/digest"
@@ -31,6 +32,6 @@ func (t *There) Add(first int64, cvs []byte, chunks int64) bool {
 
 // has reports whether chunk index is there, with this chaining value.
 func (t *There) has(index int64, cv digest.CV) bool {
-	i, found := slices.BinarySearchFunc(t.chunks, index, func(c thereChunk, index int64) int { return int(int64(c.index) - index) })
+	i, found := slices.BinarySearchFunc(t.chunks, index, func(c thereChunk, index int64) int { return cmp.Compare(int64(c.index), index) })
 	return found && t.chunks[i].part == [8]byte(cv[:])
 }

@@ -1,0 +1,64 @@
+package transfer
+
+import (
+	"sync"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// sums computes the digest of a file from the chaining values of its chunks, which
+// come nearly in order. It keeps those that are out of order, or under way: a
+// chunk that is read once more must be the same.
+type sums struct {
+	mu   sync.Mutex
+	tree digest.Tree
+	next int64 // the first that is not in tree
+	kept map[int64]sum
+}
+
+type sum struct {
+	cv   digest.CV
+	over bool // it is at its place
+}
+
+// read tells of a chunk that was read, and says whether it was for the first time,
+// and whether it is what it was before.
+func (s *sums) read(index int64, cv digest.CV) (first, same bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, again := s.kept[index]; again {
+		return false, old.cv == cv
+	}
+	if s.kept == nil {
+		s.kept = map[int64]sum{}
+	}
+	s.kept[index] = sum{cv: cv}
+	for k, ok := s.kept[s.next]; ok; k, ok = s.kept[s.next] {
+		s.tree.Push(k.cv)
+		if k.over {
+			delete(s.kept, s.next)
+		}
+		s.next++
+	}
+	return true, true
+}
+
+// over says that a chunk is at its place and will not be read again.
+func (s *sums) over(index int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if index < s.next {
+		delete(s.kept, index)
+	} else if k, ok := s.kept[index]; ok {
+		k.over = true
+		s.kept[index] = k
+	}
+}
+
+// root is the digest, once all chunks were read.
+func (s *sums) root() hufu.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tree.Root()
+}
