@@ -53,7 +53,7 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 		rows = append(rows, []string{modeText(e), size, a.Cat.Time(e.MTime), e.By, name})
 		return nil
 	}
-	each, one := row, row
+	each, one := r.Kept(p, row), row
 	if a.json { // as they come: memory stays flat
 		one = func(e hufu.Entry) error { return a.printEntry(p, e) }
 		each = func(e hufu.Entry) error {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,9 +137,39 @@ func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures th
 				t.Errorf("foreseen: %v", err)
 			}
 		}
+		if err := r.ListSorted(t.Context(), hufu.Path{}, func(hufu.Entry) error { t.Error("an entry"); return nil }); hufu.KindOf(err) != hufu.KindProtocol {
+			t.Errorf("%s, page by page: %v", name, err)
+		}
 		if _, err := r.Stat(t.Context(), hufu.Path{}); err != nil {
 			t.Errorf("%s: what is asked then: %v", name, err)
 		}
+	}
+}
+
+// TestHT42EndlessPages: pages without end, and pages with nothing in them.
+func TestHT42EndlessPages(t *testing.T) {
+	t.Parallel()
+	page := 0
+	var empty atomic.Bool
+	r := visit(t, func(_ context.Context, s *session.Server, m frame.Message) error {
+		if _, stat := m.(*frame.Stat); stat {
+			return s.Answer(&frame.StatAnswer{Entry: frame.Entry{Kind: uint8(hufu.Folder)}}, false, nil)
+		}
+		page++
+		a := &frame.ListAnswer{Next: fmt.Appendf(nil, "%08d", page)}
+		if !empty.Load() {
+			a.Entries = []frame.Entry{{Name: a.Next, Kind: uint8(hufu.Link), Target: make([]byte, frame.MaxTarget)}}
+		}
+		return s.Answer(a, false, nil)
+	})
+	r.mostListing = 100 << 10
+	_, err := r.Verify(t.Context(), hufu.Path{}, "", func(Verified) { t.Error("something was verified") })
+	if hufu.CodeOf(err) != "listing_too_large" {
+		t.Error(err)
+	}
+	empty.Store(true)
+	if err := r.ListSorted(t.Context(), hufu.Path{}, func(hufu.Entry) error { return nil }); hufu.CodeOf(err) != "answer_out_of_order" {
+		t.Error(err)
 	}
 }
 

@@ -37,6 +37,22 @@ func cost(m frame.Message) int64 {
 	return n
 }
 
+func tooLarge() error {
+	return &hufu.Error{Op: "list", Kind: hufu.KindUnsupported, Code: "listing_too_large"}
+}
+
+// Kept is fn for a caller of ListSorted who keeps what it is told: it refuses more
+// than a listing may take.
+func (r *Remote) Kept(p hufu.Path, fn func(hufu.Entry) error) func(hufu.Entry) error {
+	kept := int64(0)
+	return func(e hufu.Entry) error {
+		if kept += entryCost + int64(len(e.Name)+len(e.Target)+len(e.By)+len(e.Version)); kept > r.mostListing {
+			return at(p, tooLarge())
+		}
+		return fn(e)
+	}
+}
+
 // gathered is a listing that comes.
 type gathered struct {
 	r       *Remote
@@ -53,7 +69,7 @@ func (g *gathered) add(m frame.Message) error {
 	}
 	if g.cost += cost(l); g.cost > g.r.mostListing {
 		g.entries = nil
-		return &hufu.Error{Op: "list", Kind: hufu.KindUnsupported, Code: "listing_too_large"}
+		return tooLarge()
 	}
 	if g.cost > g.r.sharedListing && !g.alone && !g.crowded {
 		select {

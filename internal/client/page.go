@@ -7,22 +7,26 @@ import (
 	"hufu/internal/frame"
 )
 
+// mostEmpty is how many pages with nothing in them may follow each other.
+const mostEmpty = 100
+
 // ListSorted gives the entries of a folder to fn in the order of their names'
 // bytes. It asks for a page at a time: memory stays flat however many there are,
 // and a lost connection costs one page.
 func (r *Remote) ListSorted(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
 	var entries []frame.Entry
+	empty := 0 // pages in a row
 	for after := ""; ; {
-		next := ""
+		next, frames := "", 0
 		err := r.persist(ctx, func() error {
 			c, err := r.loggedIn(ctx)
 			if err != nil {
 				return err
 			}
-			entries = entries[:0]
+			entries, frames = entries[:0], 0
 			return r.each(ctx, c, &frame.List{Path: frame.WirePath(p), Limit: frame.MaxPage, After: []byte(after)}, func(m frame.Message) error {
 				l, ok := m.(*frame.ListAnswer)
-				if !ok || len(entries)+len(l.Entries) > frame.MaxPage {
+				if frames++; !ok || len(entries)+len(l.Entries) > frame.MaxPage || frames > 1 && len(l.Entries) == 0 {
 					return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
 				}
 				entries, next = append(entries, l.Entries...), string(l.Next)
@@ -46,7 +50,10 @@ func (r *Remote) ListSorted(ctx context.Context, p hufu.Path, fn func(hufu.Entry
 		if next == "" {
 			return nil
 		}
-		if next < last || next <= after {
+		if empty++; len(entries) > 0 {
+			empty = 0
+		}
+		if next < last || next <= after || empty > mostEmpty {
 			return at(p, &hufu.Error{Op: "list", Kind: hufu.KindProtocol, Code: "answer_out_of_order"})
 		}
 		after = next

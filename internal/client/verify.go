@@ -158,7 +158,10 @@ func (v *verifier) list(ctx context.Context, p hufu.Path) <-chan listing {
 	c := make(chan listing, 1)
 	go func() {
 		var l listing
-		l.err = v.r.ListSorted(ctx, p, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
+		l.err = v.r.ListSorted(ctx, p, v.r.Kept(p, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil }))
+		if l.err != nil {
+			l.entries = nil
+		}
 		v.names.Add(int64(len(l.entries)))
 		c <- l
 	}()
