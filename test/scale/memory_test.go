@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hufu"
 	"hufu/internal/client"
@@ -88,5 +91,51 @@ func TestOpenedPetabytes(t *testing.T) {
 	}
 	if journals, err := filepath.Glob(filepath.Join(w.server.Data, "uploads", "*", "*", "*")); err != nil || len(journals) > 0 {
 		t.Errorf("uploads that were only opened have left %q, %v", journals, err)
+	}
+}
+
+// TestManyNames: a folder with very many names is listed and fetched, and put
+// again; memory is bounded by their number.
+func TestManyNames(t *testing.T) {
+	names := 100_000
+	if os.Getenv("HUFU_LARGE") != "" {
+		names = 1_000_000
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "hufu-scale-")
+	if err != nil {
+		t.Skip("no file system in memory:", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w := newWorld(t, dir, 0)
+	w.must(os.MkdirAll(w.served("many"), 0o700))
+	for i := range names {
+		w.must(os.WriteFile(w.served(fmt.Sprintf("many/a name of some length, number %d", i)), nil, 0o600))
+	}
+	most := int64(flat + 1000*names)
+	step := func(args ...string) built.Result {
+		t.Helper()
+		r := w.start(args...)
+		peak := built.WatchPeak(r.cmd.Process.Pid)
+		res := r.end(0)
+		client, server := peak(), built.Peak(w.server.Pid())
+		t.Logf("%-8s %v; resident at most: client %d MB, server %d MB", args[0], r.took.Round(time.Millisecond), client/1e6, server/1e6)
+		if client == 0 || client > most || server > most {
+			t.Errorf("%s: client %d and server %d bytes resident, allowed are %d", args[0], client, server, most)
+		}
+		return res
+	}
+	if n := strings.Count(step("ls", "--json", ":/many").Out, "\n"); n != names {
+		t.Errorf("%d names are listed", n)
+	}
+	back := filepath.Join(dir, "back")
+	s, err := step("get", "--json", ":/many", back+"/").Summary()
+	w.must(err)
+	if s.Transferred != int64(names) {
+		t.Errorf("%d files were fetched", s.Transferred)
+	}
+	s, err = step("put", "--json", filepath.Join(back, "many"), ":/").Summary()
+	w.must(err)
+	if s.Same != int64(names) {
+		t.Errorf("%d files were there already", s.Same)
 	}
 }
