@@ -59,7 +59,7 @@ func newCertList(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.list.flag.user"))
 	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := a.open(cmd.Context(), false)
+		s, err := a.look(cmd.Context(), false)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func newCertShow(a *app) *cobra.Command {
 	cli.Exactly(cmd, 1)
 	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := a.open(cmd.Context(), false)
+		s, err := a.look(cmd.Context(), false)
 		if err != nil {
 			return err
 		}
@@ -261,7 +261,7 @@ func newCertSign(a *app) *cobra.Command {
 		var to *os.File
 		_, before := os.Lstat(out)
 		if out != "" {
-			if to, err = os.OpenFile(out, os.O_WRONLY|os.O_CREATE, 0o644); err != nil { //nolint:gosec // what the user has named
+			if to, err = os.OpenFile(out, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
 				return notWritten(out, err)
 			}
 			defer func() { _ = to.Close() }() // closed already unless something fails

@@ -129,11 +129,29 @@ func (a *app) open(ctx context.Context, authority bool) (*site, error) {
 
 // openLogged is open with a log, for a long run.
 func (a *app) openLogged(ctx context.Context, authority bool, log *slog.Logger) (*site, error) {
+	return a.openWith(ctx, authority, log, meta.Open)
+}
+
+// look is open for a command that changes nothing: it works on a file system
+// that is read-only as well.
+func (a *app) look(ctx context.Context, authority bool) (*site, error) {
+	s, err := a.open(ctx, authority)
+	if hufu.CodeOf(err) == "data_folder_read_only" {
+		a.Hint(a.Cat.T("hufud.read_only", "path", a.data))
+		return a.openWith(ctx, authority, nil, meta.OpenReadOnly)
+	}
+	return s, err
+}
+
+func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, open func(context.Context, string) (*meta.DB, error)) (*site, error) {
 	path := filepath.Join(a.data, ca.Database)
 	if _, err := os.Stat(path); err != nil {
 		return nil, a.noData(err)
 	}
-	db, err := meta.Open(ctx, path)
+	if err := a.private(); err != nil {
+		return nil, err
+	}
+	db, err := open(ctx, path)
 	if err != nil {
 		return nil, err
 	}

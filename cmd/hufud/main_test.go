@@ -8,13 +8,19 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -35,6 +41,7 @@ func TestMain(m *testing.M) {
 //	request FILE     make an RSA key and a signing request, in FILE
 //	field NAME FIELD take FIELD of the last line of JSON on stdout into $NAME
 //	invitation HOST PORT   the last stdout is one code for this address
+//	[mounts]         file systems can be mounted
 //	server DIR       answer on the control socket of DIR; what was asked goes to DIR/asked
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -46,6 +53,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_DATA_HOME", "")
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "mounts" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			return exec.Command("unshare", "-rm", "true").Run() == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exit": exitCommand, "request": requestCommand, "field": fieldCommand,
@@ -239,6 +252,76 @@ func TestRunRefusesBeforeItChangesAnything(t *testing.T) {
 	if users, err := s.acc.Users(t.Context()); err != nil || len(users) != 0 {
 		t.Errorf("users %v, %v", users, err)
 	}
+}
+
+// SIGHUP has the log opened anew under its name; the server goes on.
+func TestHangupOpensTheLogAnew(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no SIGHUP")
+	}
+	dir := t.TempDir()
+	data, log := filepath.Join(dir, "data"), filepath.Join(dir, "log")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hufud := func(args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), self)
+		cmd.Args = append([]string{"hufud", "--data", data}, args...)
+		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME=", "XDG_STATE_HOME=", "XDG_CACHE_HOME=", "LANG=C", "DISPLAY=", "WAYLAND_DISPLAY=")
+		return cmd
+	}
+	if out, err := hufud("init", "--name", "localhost", "--no-passphrase").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	// until waits for a line in the log, for as long as the test may take.
+	until := func(what string) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if text, err := os.ReadFile(log); err == nil && strings.Contains(string(text), what) {
+				return
+			} else if time.Now().After(end) {
+				t.Fatalf("the log does not say %q, but %q, %v", what, text, err)
+			}
+		}
+	}
+	server := hufud("serve", "--listen", "127.0.0.1:0", "--log-file", log)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := sync.OnceValue(server.Wait)
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = ended() })
+	until("msg=listening")
+	if err := os.Rename(log, log+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	until("log opened again")
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	until("msg=stopped")
+	if err := ended(); err != nil {
+		t.Error(err)
+	}
+
+	// "hufud run" ends with its terminal, in good order.
+	log = filepath.Join(data, "hufud.log")
+	trial := hufud("run", "--open=false", "--listen", "127.0.0.1:0", "--teach-plaintext=0")
+	if err := trial.Start(); err != nil {
+		t.Fatal(err)
+	}
+	trialEnded := sync.OnceValue(trial.Wait)
+	t.Cleanup(func() { _ = trial.Process.Kill(); _ = trialEnded() })
+	until("msg=listening")
+	if err := trial.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	until("msg=stopped")
+	_ = trialEnded() // enrolling may have been cut
 }
 
 func TestDefaultData(t *testing.T) {

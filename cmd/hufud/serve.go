@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -113,10 +114,16 @@ func (a *app) lock() (unlock func(), err error) {
 	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); err != nil {
 		return nil, a.noData(err)
 	}
+	if err := a.private(); err != nil {
+		return nil, err
+	}
 	lock := flock.New(filepath.Join(a.data, lockFile), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if errors.Is(err, os.ErrPermission) {
 		return nil, a.noData(err)
+	}
+	if errors.Is(err, syscall.EROFS) {
+		return nil, &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUnreadable, Code: "data_folder_read_only", Err: err}
 	}
 	if err != nil {
 		return nil, &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
@@ -131,11 +138,14 @@ func (a *app) lock() (unlock func(), err error) {
 // the data folder's lock.
 func (a *app) serve(ctx context.Context, ln net.Listener, o serving) (err error) {
 	defer func() { _ = ln.Close() }() // closed already unless something fails
-	log, closeLog, err := a.logger(o.logFile)
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
+	log, file, err := a.logger(o.logFile)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
+	defer func() { err = errors.Join(err, file.Close()) }()
 
 	s, err := a.openLogged(ctx, true, log.Logger)
 	if err != nil {
@@ -181,6 +191,20 @@ func (a *app) serve(ctx context.Context, ln net.Listener, o serving) (err error)
 		}
 	})
 	wg.Go(func() { expire(ctx, fs) })
+	wg.Go(func() {
+		for {
+			select {
+			case s := <-hangUps:
+				if o.trial {
+					cancel(cli.Stopped{Signal: s})
+					return
+				}
+				reopen(log, file)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	if so.Teach != nil {
 		wg.Go(func() { _ = srv.ServeTeach(ctx, o.drain) })
 		log.Warn("teaching listener without TLS", "address", teachAddress)
@@ -245,16 +269,68 @@ func expire(ctx context.Context, fs *files.Service) {
 	}
 }
 
-// logger writes lines to standard error or to a file that is appended to.
-func (a *app) logger(path string) (*server.Log, func() error, error) {
-	w := a.Err
-	closeLog := func() error { return nil }
-	if path != "" {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, nil, &hufu.Error{Op: "open log", Path: path, Kind: hufu.KindUsage, Code: "serve_log_file", Err: err}
-		}
-		w, closeLog = f, f.Close
+// logger writes lines to standard error or to a file that is appended to; file
+// is nil for standard error.
+func (a *app) logger(path string) (log *server.Log, file *logFile, err error) {
+	if path == "" {
+		return server.NewLog(a.Err), nil, nil
 	}
-	return server.NewLog(w), closeLog, nil
+	file = &logFile{path: path}
+	if err := file.Reopen(); err != nil {
+		return nil, nil, err
+	}
+	return server.NewLog(file), file, nil
+}
+
+// reopen is what SIGHUP asks for: whoever keeps the logs has renamed the file.
+func reopen(log *server.Log, file *logFile) {
+	if file == nil {
+		log.Info("hangup: the log is standard error and stays open")
+		return
+	}
+	if err := file.Reopen(); err != nil {
+		log.Warn("log was not opened again, the old file goes on", "error", err)
+		return
+	}
+	log.Info("log opened again")
+}
+
+// logFile is a file that lines are appended to and that can be opened anew under
+// its name. A nil one does nothing.
+type logFile struct {
+	path string
+
+	mu sync.Mutex // guards f
+	f  *os.File
+}
+
+func (l *logFile) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.f.Write(p)
+}
+
+// Reopen opens the file of this name, making it if there is none, and closes the
+// one before. After an error that one goes on.
+func (l *logFile) Reopen() error {
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return &hufu.Error{Op: "open log", Path: l.path, Kind: hufu.KindUsage, Code: "serve_log_file", Err: err}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f != nil {
+		_ = l.f.Close() // each line was written at once
+	}
+	l.f = f
+	return nil
+}
+
+func (l *logFile) Close() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.f.Close()
 }

@@ -38,7 +38,7 @@ func newStatus(a *app) *cobra.Command {
 	cmd := a.Command("status", "hufud.status")
 	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := a.open(cmd.Context(), true)
+		s, err := a.look(cmd.Context(), true)
 		if err != nil {
 			return err
 		}

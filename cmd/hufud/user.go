@@ -53,7 +53,7 @@ func newUserList(a *app) *cobra.Command {
 	cmd := a.Command("list", "hufud.user.list")
 	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := a.open(cmd.Context(), false)
+		s, err := a.look(cmd.Context(), false)
 		if err != nil {
 			return err
 		}

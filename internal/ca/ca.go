@@ -46,6 +46,7 @@ const (
 // The files of a data folder.
 const (
 	Database   = "hufu.db"
+	Folder     = "ca"
 	rootCert   = "ca/root.crt"
 	rootKey    = "ca/root.key"
 	issueCert  = "ca/issuing.crt"

@@ -120,7 +120,7 @@ func shorten(s string) string {
 // claim makes the folder, or takes one that is empty.
 func (m *maker) claim() (existed bool, err error) {
 	broken := func(err error) error {
-		return &hufu.Error{Op: "make data folder", Path: m.dir, Kind: hufu.KindUnreadable, Code: "data_folder_unwritable", Err: err}
+		return unwritable("make data folder", m.dir, err)
 	}
 	if err := atomicfile.MkdirAll(filepath.Dir(m.dir), 0o755); err != nil {
 		return false, broken(err)
@@ -257,7 +257,7 @@ func (m *maker) mkdir(name string) error {
 		err = atomicfile.SyncFolder(filepath.Dir(path))
 	}
 	if err != nil {
-		return &hufu.Error{Op: "make data folder", Path: path, Kind: hufu.KindUnreadable, Code: "data_folder_unwritable", Err: err}
+		return unwritable("make data folder", path, err)
 	}
 	return nil
 }

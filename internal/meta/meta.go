@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -47,18 +48,53 @@ type DB struct {
 
 // Open opens the database file at path, making it with mode 0600 if there is
 // none, and brings its tables up to date. A file written by a newer hufud is
-// refused.
+// refused, and with the code data_folder_read_only one on a file system that is
+// read-only.
 func Open(ctx context.Context, path string) (*DB, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
+	if err == nil {
+		err = f.Close()
 	}
-	if err := f.Close(); err != nil {
-		return nil, &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
-	}
-	name, err := dsn(path)
 	if err != nil {
-		return nil, &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
+		return nil, notOpened(path, err)
+	}
+	return connect(ctx, path, url.Values{"_txlock": {"immediate"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+	}}, migrate)
+}
+
+// OpenReadOnly opens a database on a file system that is read-only. Every
+// change fails.
+func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
+	q := url.Values{"mode": {"ro"}}
+	// A log with changes that are not in the file yet has its index beside it.
+	// Without them SQLite would want to make both.
+	if i, err := os.Stat(path + "-wal"); err != nil || i.Size() == 0 {
+		q.Set("immutable", "1")
+	}
+	return connect(ctx, path, q, func(ctx context.Context, db *sql.DB) error {
+		p, newest, err := provider(db)
+		if err != nil {
+			return err
+		}
+		have, err := p.GetDBVersion(ctx)
+		switch {
+		case err != nil:
+			return failed("open database", err)
+		case have > newest:
+			return tooNew()
+		case have < newest: // its tables would have to be changed
+			return &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "data_folder_read_only"}
+		}
+		return nil
+	})
+}
+
+func connect(ctx context.Context, path string, q url.Values, prepare func(context.Context, *sql.DB) error) (*DB, error) {
+	name, err := dsn(path, q)
+	if err != nil {
+		return nil, notOpened(path, err)
 	}
 	db, err := sql.Open("sqlite", name)
 	if err != nil {
@@ -66,7 +102,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	}
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
-	if err := migrate(ctx, db); err != nil {
+	if err := prepare(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	watch, err := db.Conn(ctx)
@@ -76,9 +112,17 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	return &DB{Queries: Queries{db}, sql: db, writing: make(chan struct{}, 1), watch: watch}, nil
 }
 
+func notOpened(path string, err error) error {
+	e := &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
+	if errors.Is(err, syscall.EROFS) {
+		e.Code = "data_folder_read_only"
+	}
+	return e
+}
+
 // dsn spells the file name as SQLite's URI. Transactions take the write lock
 // when they begin, so that none fails half-way because another one wrote.
-func dsn(path string) (string, error) {
+func dsn(path string, q url.Values) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", fmt.Errorf("find the absolute path: %w", err)
@@ -87,30 +131,38 @@ func dsn(path string) (string, error) {
 	if !strings.HasPrefix(abs, "/") {
 		abs = "/" + abs
 	}
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-	}}
 	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String(), nil
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
+// provider is the migrations of db, and the number of the newest.
+func provider(db *sql.DB) (p *goose.Provider, newest int64, err error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return failed("read migrations", err)
+		return nil, 0, failed("read migrations", err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
+	p, err = goose.NewProvider(goose.DialectSQLite3, db, dir,
 		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
-		return failed("read migrations", err)
+		return nil, 0, failed("read migrations", err)
 	}
-	var newest int64
 	for _, s := range p.ListSources() {
 		newest = max(newest, s.Version)
 	}
+	return p, newest, nil
+}
+
+func tooNew() error {
+	return &hufu.Error{Op: "open database", Kind: hufu.KindUsage, Code: "database_newer"}
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	p, newest, err := provider(db)
+	if err != nil {
+		return err
+	}
 	have, err := p.GetDBVersion(ctx)
 	if err == nil && have > newest {
-		return &hufu.Error{Op: "open database", Kind: hufu.KindUsage, Code: "database_newer"}
+		return tooNew()
 	}
 	if err == nil && have == newest {
 		return nil

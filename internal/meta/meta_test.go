@@ -35,6 +35,40 @@ func open(t *testing.T, path string) *DB {
 
 func newDB(t *testing.T) *DB { return open(t, filepath.Join(t.TempDir(), "hufu.db")) }
 
+// What was written last can be read without writing anything, whether it is in
+// the database file or in the log beside it.
+func TestOpenReadOnly(t *testing.T) {
+	t.Parallel()
+	ctx, path := t.Context(), filepath.Join(t.TempDir(), "hufu.db")
+	look := func(want int) {
+		t.Helper()
+		d, err := OpenReadOnly(ctx, path)
+		must(t, err)
+		defer func() { must(t, d.Close()) }()
+		err = d.View(ctx, func(q Queries) error {
+			if users, err := q.Users(ctx); err != nil || len(users) != want {
+				t.Errorf("users %+v, %v", users, err)
+			}
+			return nil
+		})
+		must(t, err)
+		if d.Update(ctx, func(q Queries) error { return q.PutUser(ctx, User{Name: "eve", Created: moment}) }) == nil {
+			t.Error("it was changed")
+		}
+	}
+	d, err := Open(ctx, path)
+	must(t, err)
+	must(t, d.PutUser(ctx, User{Name: "alice", Created: moment}))
+	look(1) // in the log
+	must(t, d.Close())
+	before, err := os.ReadDir(filepath.Dir(path))
+	must(t, err)
+	look(1)
+	if after, err := os.ReadDir(filepath.Dir(path)); err != nil || len(after) != len(before) {
+		t.Errorf("the folder holds %v, not %v, %v", after, before, err)
+	}
+}
+
 var moment = time.UnixMilli(1_800_000_000_123).UTC()
 
 func must(t *testing.T, err error) {

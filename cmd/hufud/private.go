@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"hufu"
+	"hufu/internal/ca"
+)
+
+// secrets are what only the owner of a data folder may read or write, beside the
+// keys, which package ca looks at: the folder itself and what in it holds
+// password hashes, a password or the CA. A copy that was restored often has
+// wider modes.
+var secrets = [...]string{
+	".", ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
+}
+
+// private refuses a data folder that others on this machine can read or write.
+// Windows has no such bits.
+func (a *app) private() error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	var open []string
+	first := ""
+	for _, name := range secrets {
+		path := filepath.Join(a.data, name)
+		i, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return a.noData(err)
+		}
+		if i.Mode().Perm()&0o077 != 0 {
+			if first == "" {
+				first = fmt.Sprintf("%s (%04o)", path, i.Mode().Perm())
+			}
+			open = append(open, `"`+path+`"`)
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	return &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "data_folder_open", Args: map[string]string{
+		"first": first, "all": strings.Join(open, " "),
+	}}
+}
