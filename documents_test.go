@@ -120,7 +120,7 @@ func TestEveryCodeIsInTheProtocol(t *testing.T) {
 	}
 	local := strings.Fields(`
 		bad_address cannot_listen teach_not_loopback
-		invitation_life invite_locked invite_not_admin reason_unprintable sign_use
+		invitation_life invitation_no_id invitation_spent invite_locked invite_not_admin reason_unprintable sign_use
 		cert_unreadable key_other_cert database_newer database_open data_folder_read_only
 		chunk_form condition_form no_uploads_folder upload_key upload_size
 		connection_lost connection_stalled

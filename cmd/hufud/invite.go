@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -29,18 +30,37 @@ const (
 func newInvite(a *app) *cobra.Command {
 	cmd := a.Command("invite USER", "hufud.invite",
 		"hufud invite alice",
-		"hufud invite bob --address files.example.org:9999 --ttl 2h --qr")
-	cli.Exactly(cmd, 1)
+		"hufud invite bob --address files.example.org:9999 --ttl 2h --qr",
+		"hufud invite list")
+	cmd.AddCommand(newInviteList(a), newInviteRevoke(a))
 	var (
-		address    string
-		ttl        time.Duration
-		code, role bool
+		address, named string
+		ttl            time.Duration
+		code, role     bool
 	)
 	cmd.Flags().StringVar(&address, "address", "", a.Cat.T("hufud.invite.flag.address"))
 	cmd.Flags().DurationVar(&ttl, "ttl", account.InvitationLife, a.Cat.T("hufud.invite.flag.ttl"))
 	cmd.Flags().BoolVar(&code, "qr", false, a.Cat.T("hufud.invite.flag.qr"))
 	cmd.Flags().BoolVar(&role, "admin", false, a.Cat.T("hufud.invite.flag.admin"))
+	cmd.Flags().StringVar(&named, "user", "", a.Cat.T("hufud.invite.flag.user"))
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		most := 1
+		if cmd.Flags().Changed("user") {
+			most = 0
+		}
+		switch {
+		case len(args) > most:
+			return cli.Usage("admin_argument_extra", "argument", args[most], "use", cmd.UseLine())
+		case len(args) < most:
+			return cli.Usage("admin_argument_missing", "use", cmd.UseLine())
+		}
+		return nil
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		user := named
+		if len(args) == 1 {
+			user = args[0]
+		}
 		if ttl <= 0 { // the zero value would mean the default
 			return &hufu.Error{Op: "invite", Kind: hufu.KindInvalid, Code: "invitation_life"}
 		}
@@ -53,7 +73,10 @@ func newInvite(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		made, err := s.acc.InviteAs(cmd.Context(), args[0], role, ttl)
+		if err := a.askForNew(cmd.Context(), s, user); err != nil {
+			return err
+		}
+		made, err := s.acc.InviteAs(cmd.Context(), user, role, ttl)
 		if err != nil {
 			return err
 		}
@@ -66,10 +89,152 @@ func newInvite(a *app) *cobra.Command {
 			a.Hint(a.Cat.T("hufud.invite.new_user", "user", made.User))
 		}
 		a.Hint(a.Cat.T("hufud.invite.hint", "user", made.User, "until", made.Expires))
+		if address == "" {
+			if err := a.warnOfLoopback(s.ca, v, user); err != nil {
+				return err
+			}
+		}
 		if code {
 			return a.printQR(v.String())
 		}
 		return nil
+	}
+	return cmd
+}
+
+// askForNew asks, where there is a terminal, before a user is made: the name may
+// be mistyped.
+func (a *app) askForNew(ctx context.Context, s *site, user string) error {
+	if account.CheckUserName(user) != nil || !a.Interactive() {
+		return nil
+	}
+	users, err := s.acc.Users(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range users {
+		if u.Name == user {
+			return nil
+		}
+	}
+	answer, err := a.Ask(ctx, a.Cat.T("hufud.invite.ask", "user", user))
+	if err != nil {
+		return err
+	}
+	if yes := strings.ToLower(strings.TrimSpace(answer)); yes != "y" && yes != "yes" && yes != "是" {
+		return &hufu.Error{Op: "invite", Kind: hufu.KindCanceled, Code: "invite_not_made", Args: map[string]string{"user": user}}
+	}
+	return nil
+}
+
+// warnOfLoopback tells of a code that leads to the computer on which it is used,
+// although the server has a name.
+func (a *app) warnOfLoopback(authority *ca.Authority, v hufu.Invitation, user string) error {
+	names, err := authority.Names()
+	if err != nil || !loopback(v.Host) || loopback(names[0]) {
+		return err
+	}
+	address := net.JoinHostPort(names[0], strconv.Itoa(v.Port))
+	a.Hint(a.Cat.T("hufud.invite.loopback", "host", v.Host, "user", user, "address", address, "port", strconv.Itoa(v.Port)))
+	return nil
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// sentLine is an invitation in --json.
+type sentLine struct {
+	ID      string     `json:"id"`
+	User    string     `json:"user"`
+	Admin   bool       `json:"admin"`
+	State   string     `json:"state"`
+	Created time.Time  `json:"created"`
+	Expires time.Time  `json:"expires"`
+	Used    *time.Time `json:"used"`
+}
+
+func sentLineOf(v account.Sent) sentLine {
+	l := sentLine{ID: v.ID, User: v.User, Admin: v.Admin, State: "open", Created: v.Created, Expires: v.Expires}
+	switch {
+	case !v.Used.IsZero():
+		l.State, l.Used = "used", &v.Used
+	case !v.Open(time.Now()):
+		l.State = "expired"
+	}
+	return l
+}
+
+func newInviteList(a *app) *cobra.Command {
+	cmd := a.Command("list", "hufud.invite.list")
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := a.look(cmd.Context(), false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = s.close() }()
+		sent, err := s.acc.Invitations(cmd.Context())
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{
+			a.Cat.T("hufud.column.id"), a.Cat.T("hufud.column.user"), a.Cat.T("hufud.column.created"),
+			a.Cat.T("hufud.column.not_after"), a.Cat.T("hufud.column.state"),
+		}}
+		states := map[string]string{
+			"open": a.Cat.T("hufud.state.open"), "used": a.Cat.T("hufud.state.used"), "expired": a.Cat.T("hufud.state.expired"),
+		}
+		for _, v := range sent {
+			l := sentLineOf(v)
+			if a.json {
+				if err := a.JSON(l); err != nil {
+					return err
+				}
+				continue
+			}
+			rows = append(rows, []string{v.ID, v.User, a.Cat.Time(v.Created), a.Cat.Time(v.Expires), states[l.State]})
+		}
+		switch {
+		case a.json:
+			return nil
+		case len(sent) == 0:
+			a.Hint(a.Cat.T("hufud.invite.list.none"))
+			return nil
+		}
+		return a.Table(rows)
+	}
+	return cmd
+}
+
+func newInviteRevoke(a *app) *cobra.Command {
+	cmd := a.Command("revoke ID | --user USER", "hufud.invite.revoke")
+	var user string
+	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.invite.revoke.flag.user"))
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 1:
+			return cli.Usage("admin_argument_extra", "argument", args[1], "use", cmd.UseLine())
+		case (len(args) == 1) == cmd.Flags().Changed("user"):
+			return cli.Usage("admin_argument_missing", "use", cmd.UseLine())
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		n := 1
+		err := a.change(cmd.Context(), func(s *site) (err error) {
+			if len(args) == 1 {
+				err = s.acc.RevokeInvitation(cmd.Context(), args[0])
+			} else {
+				n, err = s.acc.RevokeInvitations(cmd.Context(), user)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return a.Printf("%s", a.Cat.N("hufud.invite.revoke.done", n))
 	}
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"net"
 	"net/netip"
 	"sync"
@@ -78,6 +79,89 @@ func (s *Service) InviteAs(ctx context.Context, user string, admin bool, ttl tim
 	}
 	s.changed(ctx)
 	return out, nil
+}
+
+// Sent is an invitation as an administrator sees it. The zero time means "not".
+type Sent struct {
+	ID      string // says nothing about the secret
+	User    string
+	Admin   bool
+	Created time.Time
+	Expires time.Time
+	Used    time.Time
+}
+
+// Open reports whether somebody can still use the invitation.
+func (v Sent) Open(now time.Time) bool { return v.Used.IsZero() && now.Before(v.Expires) }
+
+// idBytes is how much of the hash of a secret names an invitation.
+const idBytes = 6
+
+func sentOf(v meta.Invitation) Sent {
+	return Sent{hex.EncodeToString(v.SecretHash[:idBytes]), v.User, v.Admin, v.Created, v.Expires, v.Used}
+}
+
+// Invitations lists the invitations that are remembered, the newest last.
+func (s *Service) Invitations(ctx context.Context) ([]Sent, error) {
+	rows, err := s.db.Invitations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Sent, len(rows))
+	for i, v := range rows {
+		out[i] = sentOf(v)
+	}
+	return out, nil
+}
+
+// RevokeInvitation makes the invitation with this ID worthless. One that was
+// used has made a certificate already and is refused.
+func (s *Service) RevokeInvitation(ctx context.Context, id string) error {
+	const op = "revoke invitation"
+	return s.db.Update(ctx, func(q meta.Queries) error {
+		rows, err := q.Invitations(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range rows {
+			if sentOf(v).ID != id {
+				continue
+			}
+			if !v.Used.IsZero() {
+				return &hufu.Error{Op: op, Kind: hufu.KindExists, Code: "invitation_spent", Args: map[string]string{"user": v.User, "when": stamp(v.Used), "serial": v.UsedSerial}}
+			}
+			return q.DropInvitation(ctx, v.SecretHash)
+		}
+		return &hufu.Error{Op: op, Kind: hufu.KindNotFound, Code: "invitation_no_id", Args: map[string]string{"id": clip(id)}}
+	})
+}
+
+// RevokeInvitations makes all invitations of a user worthless that nobody has
+// used, and returns how many of them were still good.
+func (s *Service) RevokeInvitations(ctx context.Context, user string) (int, error) {
+	n := 0
+	err := s.db.Update(ctx, func(q meta.Queries) error {
+		if _, err := present(ctx, q, "revoke invitations", user); err != nil {
+			return err
+		}
+		rows, err := q.Invitations(ctx)
+		if err != nil {
+			return err
+		}
+		for _, v := range rows {
+			if v.User != user || !v.Used.IsZero() {
+				continue
+			}
+			if err := q.DropInvitation(ctx, v.SecretHash); err != nil {
+				return err
+			}
+			if sentOf(v).Open(s.now()) {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
 }
 
 // Invitation returns the invitation that belongs to secret, if it has not expired

@@ -1,11 +1,13 @@
 package account
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
 
 	"hufu"
+	"hufu/internal/meta"
 )
 
 func TestInvite(t *testing.T) {
@@ -126,4 +128,49 @@ func TestInvitationLimitsAreBounded(t *testing.T) {
 	if len(l.remotes) > maxRemotes {
 		t.Errorf("remembers %d", len(l.remotes))
 	}
+}
+
+// An invitation is revoked by an ID that does not tell its secret, unless it was
+// used; the words of the command are no names of new users, but of those there
+// are.
+func TestRevokeInvitation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	var secrets []string
+	for range 3 {
+		v, err := w.Invite(ctx, "carol", 0)
+		w.must(err)
+		secrets = append(secrets, v.Secret)
+		w.clock.add(time.Minute)
+	}
+	sent, err := w.Invitations(ctx)
+	if err != nil || len(sent) != 3 || sent[0].User != "carol" || !sent[0].Open(w.clock.now()) || sent[0].Open(w.clock.now().Add(InvitationLife)) {
+		t.Fatalf("sent %+v, %v", sent, err)
+	}
+	w.must(w.RevokeInvitation(ctx, sent[0].ID))
+	_, err = w.Invitation(ctx, secrets[0], "192.0.2.1:1")
+	w.code(err, "invitation_unknown")
+	w.code(w.RevokeInvitation(ctx, sent[0].ID), "invitation_no_id")
+	w.code(w.RevokeInvitation(ctx, ""), "invitation_no_id")
+	if won, err := w.db.UseInvitation(ctx, sha256.Sum256([]byte(secrets[1])), [32]byte{1}, "carol1", w.clock.now()); err != nil || !won {
+		t.Fatal(won, err)
+	}
+	w.code(w.RevokeInvitation(ctx, sent[1].ID), "invitation_spent")
+	if n, err := w.RevokeInvitations(ctx, "carol"); err != nil || n != 1 {
+		t.Errorf("revoked %d, %v", n, err)
+	}
+	_, err = w.RevokeInvitations(ctx, "nobody")
+	w.code(err, "user_unknown")
+	if sent, err := w.Invitations(ctx); err != nil || len(sent) != 1 || sent[0].Used.IsZero() {
+		t.Errorf("sent %+v, %v", sent, err)
+	}
+
+	w.code(w.AddUser(ctx, "list", false), "user_name_command")
+	_, err = w.Invite(ctx, "revoke", 0)
+	w.code(err, "user_name_command")
+	w.must(w.db.PutUser(ctx, meta.User{Name: "list", Created: w.clock.now()})) // of an earlier version
+	w.must(w.Reload(ctx))
+	_, err = w.Invite(ctx, "list", 0)
+	w.must(err)
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"hufu"
@@ -16,6 +17,9 @@ type User struct {
 	Created  time.Time
 	Locked   time.Time
 }
+
+// commands cannot be the names of new users: "hufud invite list" lists.
+var commands = [...]string{"list", "revoke"}
 
 // reasonRemoved stands with the certificates of a user who was removed, so that
 // they stay refused if the name is given again.
@@ -56,6 +60,8 @@ func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admi
 		return &hufu.Error{Op: "add user", Kind: hufu.KindExists, Code: "user_exists", Args: map[string]string{"name": name}}
 	case err != nil && hufu.KindOf(err) != hufu.KindNotFound:
 		return err
+	case slices.Contains(commands[:], name):
+		return &hufu.Error{Op: "add user", Kind: hufu.KindInvalid, Code: "user_name_command", Args: map[string]string{"name": name}}
 	}
 	return q.PutUser(ctx, meta.User{Name: name, Admin: admin, Created: s.now()})
 }

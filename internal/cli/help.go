@@ -161,6 +161,9 @@ func (a *App) Help(cmd *cobra.Command) string {
 	section(a.Cat.T("cli.help.usage"))
 	use := cmd.UseLine()
 	if cmd.HasAvailableSubCommands() {
+		if strings.Contains(cmd.Use, " ") { // it does something by itself, too
+			use += " |"
+		}
 		use += " COMMAND"
 	}
 	fmt.Fprintln(&b, "  "+use)

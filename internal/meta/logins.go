@@ -15,6 +15,22 @@ func (q Queries) Invitation(ctx context.Context, secretHash [32]byte) (Invitatio
 		FROM invitations WHERE secret_hash = ?`, secretHash[:])
 }
 
+// Invitations lists all invitations, the newest last.
+func (q Queries) Invitations(ctx context.Context) ([]Invitation, error) {
+	return all(ctx, q, "list invitations", func(v *Invitation) []any {
+		return []any{
+			sum{&v.SecretHash}, &v.User, &v.Admin, at{&v.Created}, at{&v.Expires}, at{&v.Used}, sum{&v.UsedSPKI}, &v.UsedSerial,
+		}
+	}, `SELECT secret_hash, user_name, admin, created_at, expires_at, used_at, used_spki, used_serial
+		FROM invitations ORDER BY created_at, secret_hash`)
+}
+
+// DropInvitation forgets one invitation.
+func (q Queries) DropInvitation(ctx context.Context, secretHash [32]byte) error {
+	_, err := q.exec(ctx, "drop invitation", "DELETE FROM invitations WHERE secret_hash = ?", secretHash[:])
+	return err
+}
+
 // AddInvitation writes a new invitation.
 func (q Queries) AddInvitation(ctx context.Context, v Invitation) error {
 	_, err := q.exec(ctx, "store invitation", `INSERT INTO invitations (secret_hash, user_name, admin, created_at,
