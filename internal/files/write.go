@@ -110,6 +110,14 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 	b.add(src, func(db *disk.Batch, q hufu.Path) int { return db.Rename(q, dst.path, cond) })
 }
 
+// Expect has the change that was added last, a SetMeta, Remove or Rename, made
+// only to this very version.
+func (b *Batch) Expect(version string) {
+	if last := b.slots[len(b.slots)-1]; last.store != nil {
+		b.batches[last.store].Expect(version)
+	}
+}
+
 // Discard forgets what is staged.
 func (b *Batch) Discard() {
 	for _, db := range b.batches {

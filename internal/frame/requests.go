@@ -95,9 +95,10 @@ type (
 	LinkAnswer struct{}
 	// SetMeta sets mode and time of a file or folder.
 	SetMeta struct {
-		Path  Path   `cbor:"1,keyasint"`
-		Mode  uint32 `cbor:"2,keyasint"`
-		MTime int64  `cbor:"3,keyasint"`
+		Path    Path   `cbor:"1,keyasint"`
+		Mode    uint32 `cbor:"2,keyasint"`
+		MTime   int64  `cbor:"3,keyasint"`
+		Version string `cbor:"4,keyasint,omitempty"` // that is to be there; empty for any
 	}
 	// SetMetaAnswer says that they are durable. They make a new version of a file.
 	SetMetaAnswer struct {
@@ -105,8 +106,9 @@ type (
 	}
 	// Remove takes a name away.
 	Remove struct {
-		Path      Path `cbor:"1,keyasint"`
-		Recursive bool `cbor:"2,keyasint,omitempty"`
+		Path      Path   `cbor:"1,keyasint"`
+		Recursive bool   `cbor:"2,keyasint,omitempty"`
+		Version   string `cbor:"3,keyasint,omitempty"` // that is to be there; empty for any
 	}
 	// RemoveAnswer says that it is durably gone.
 	RemoveAnswer struct{}
@@ -115,6 +117,7 @@ type (
 		From      Path      `cbor:"1,keyasint"`
 		To        Path      `cbor:"2,keyasint"`
 		Condition Condition `cbor:"3,keyasint"`
+		Version   string    `cbor:"4,keyasint,omitempty"` // that is to be at From; empty for any
 	}
 	// RenameAnswer says that it has durably moved. That makes a new version of a
 	// file.
@@ -403,7 +406,9 @@ func (m *LinkAnswer) check() error    { return nil }
 func (m *SetMetaAnswer) check() error { return checkIf(len(m.Version) <= MaxVersion, "version") }
 func (m *RemoveAnswer) check() error  { return nil }
 func (m *RenameAnswer) check() error  { return checkIf(len(m.Version) <= MaxVersion, "version") }
-func (m *Remove) check() error        { return m.Path.check() }
+func (m *Remove) check() error {
+	return errors.Join(m.Path.check(), checkIf(len(m.Version) <= MaxVersion, "version"))
+}
 func (m *Digest) check() error        { return m.Path.check() }
 func (m *DigestAnswer) check() error  { return m.Entry.check() }
 func (m *PutAnswer) check() error     { return checkIf(len(m.Version) <= MaxVersion, "version") }
@@ -452,11 +457,11 @@ func (m *Link) check() error {
 }
 
 func (m *SetMeta) check() error {
-	return errors.Join(m.Path.check(), checkIf(m.Mode <= 0o777, "mode"))
+	return errors.Join(m.Path.check(), checkIf(m.Mode <= 0o777 && len(m.Version) <= MaxVersion, "mode or version"))
 }
 
 func (m *Rename) check() error {
-	return errors.Join(m.From.check(), m.To.check(), m.Condition.check())
+	return errors.Join(m.From.check(), m.To.check(), m.Condition.check(), checkIf(len(m.Version) <= MaxVersion, "version"))
 }
 
 func (m *Put) check() error {

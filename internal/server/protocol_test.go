@@ -567,3 +567,37 @@ func TestUploadsAndTheirFolders(t *testing.T) {
 	w.upload(id, data, 0, 1)
 	answered[*frame.CommitAnswer](w, commitOf(id, "d/f", data, ifFree), nil)
 }
+
+// TestChangesOfOneVersion: what says which version it means leaves every other
+// alone.
+func TestChangesOfOneVersion(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	for _, place := range []string{"", "@shared/common/"} {
+		f, g := place+"f", place+"g"
+		old := w.put(f, "old", ifFree)
+		newer := w.put(f, "newer", ifIs(old))
+		for _, wrong := range []string{old, "no version at all"} {
+			w.fails(&frame.Remove{Path: frame.Path(f), Version: wrong}, nil, hufu.KindChanged, "target_changed")
+			w.fails(&frame.Remove{Path: frame.Path(f), Recursive: true, Version: wrong}, nil, hufu.KindChanged, "target_changed")
+			w.fails(&frame.SetMeta{Path: frame.Path(f), Version: wrong}, nil, hufu.KindChanged, "target_changed")
+			w.fails(&frame.Rename{From: frame.Path(f), To: frame.Path(g), Condition: ifFree, Version: wrong}, nil, hufu.KindChanged, "target_changed")
+		}
+		if e := w.entry(f); e.Version != newer || e.MTime != 1 {
+			t.Errorf("%+v", e)
+		}
+		v := answered[*frame.SetMetaAnswer](w, &frame.SetMeta{Path: frame.Path(f), Mode: 0o600, MTime: 2, Version: newer}, nil).Version
+		v = answered[*frame.RenameAnswer](w, &frame.Rename{From: frame.Path(f), To: frame.Path(g), Condition: ifFree, Version: v}, nil).Version
+		answered[*frame.RemoveAnswer](w, &frame.Remove{Path: frame.Path(g), Version: v}, nil)
+
+		d, l := place+"d", place+"d/l"
+		answered[*frame.MkdirAnswer](w, &frame.Mkdir{Path: frame.Path(d), Mode: 0o755}, nil)
+		w.fails(&frame.Remove{Path: frame.Path(d), Recursive: true, Version: v}, nil, hufu.KindWrongKind, "folder_in_the_way")
+		answered[*frame.LinkAnswer](w, &frame.Link{Path: frame.Path(l), Target: []byte("x"), MTime: 1, Condition: ifFree}, nil)
+		v = w.entry(l).Version
+		w.fails(&frame.SetMeta{Path: frame.Path(l), MTime: 5, Version: old}, nil, hufu.KindChanged, "target_changed")
+		w.fails(&frame.Remove{Path: frame.Path(l), Version: old}, nil, hufu.KindChanged, "target_changed")
+		answered[*frame.RemoveAnswer](w, &frame.Remove{Path: frame.Path(l), Version: v}, nil)
+	}
+}

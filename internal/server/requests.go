@@ -42,14 +42,17 @@ func (c *conn) change(ctx context.Context, r *session.Request) bool {
 			return &frame.SetMetaAnswer{Version: res.Version}
 		}}
 		c.batch.SetMeta(ctx, p.path, disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)})
+		c.batch.Expect(m.Version)
 	case *frame.Remove:
 		p = pending{op: "remove", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.RemoveAnswer{} }}
 		c.batch.Remove(ctx, p.path, m.Recursive)
+		c.batch.Expect(m.Version)
 	case *frame.Rename:
 		p = pending{op: "rename", path: m.From.Path(), answer: func(res disk.Result) frame.Message {
 			return &frame.RenameAnswer{Version: res.Version}
 		}}
 		c.batch.Rename(ctx, p.path, m.To.Path(), m.Condition.Condition())
+		c.batch.Expect(m.Version)
 	default:
 		return false
 	}

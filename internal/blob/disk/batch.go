@@ -63,6 +63,7 @@ type slot struct {
 	path, to  hufu.Path
 	meta      Meta
 	cond      hufu.Condition
+	want      string // version of what is to be removed, altered or moved; "" for any
 	node      node
 	done      placed // a name was taken, and is not known to be durable
 	named     bool
@@ -470,6 +471,10 @@ func (b *Batch) Rename(from, to hufu.Path, cond hufu.Condition) int {
 	}
 	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, tmp: noFile}, err)
 }
+
+// Expect has the change that was added last, a SetMeta, Remove or Rename, made
+// only to this very version.
+func (b *Batch) Expect(version string) { b.slots[len(b.slots)-1].want = version }
 
 func (b *Batch) later(op string, sl slot, err error) int {
 	i := b.add(sl)

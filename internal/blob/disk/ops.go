@@ -137,6 +137,9 @@ func (b *Batch) setLink(sl *slot, d dirHandle) error {
 		err = changed("set meta", sl.path, "target_changed")
 	}
 	if err == nil {
+		err = b.s.expected("set meta", sl.path, sl.want, &n)
+	}
+	if err == nil {
 		err = b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: d, name: name})
 	}
 	if err == nil && !sl.meta.MTime.IsZero() {
@@ -161,6 +164,9 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 		if r, ok = b.s.readRecord(f); !ok {
 			r = record{}
 		}
+	}
+	if err := b.s.expected("set meta", sl.path, sl.want, &n); err != nil {
+		return err
 	}
 	// What is open stays what it is, whatever becomes of its name.
 	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: noDir, owner: &r.By}); err != nil {
@@ -207,7 +213,7 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	lock, err := b.s.lockOf(d)
 	folder := false
 	if err == nil {
-		folder, err = b.s.removeName(d, lock, p, p.Base(), &b.guard)
+		folder, err = b.s.removeName(d, lock, p, p.Base(), sl.want, &b.guard)
 	}
 	if folder && sl.recursive {
 		if b.guard.Deep {
@@ -226,12 +232,29 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	return first(err, t.add(d)) // part of a tree may be gone
 }
 
-// removeName removes what stands under a name of d, which has this lock, or
-// says that it is a folder.
-func (s *Store) removeName(d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard) (folder bool, err error) {
+// expected says whether n is the version that a change is to be made to.
+func (s *Store) expected(op string, p hufu.Path, want string, n *node) error {
+	if want == "" {
+		return nil
+	}
+	if n.kind == hufu.Folder {
+		return folderInTheWay(op, p)
+	}
+	if v, ok := parseVersion(want); !ok || !s.moved.same(v, n.version) {
+		return changed(op, p, "target_changed")
+	}
+	return nil
+}
+
+// removeName removes what stands under a name of d, which has this lock, if it is
+// the version that is wanted, or says that it is a folder.
+func (s *Store) removeName(d dirHandle, lock *sync.RWMutex, p hufu.Path, name, want string, g *Guard) (folder bool, err error) {
 	lock.Lock()
 	defer lock.Unlock()
 	n, err := d.stat(name)
+	if err == nil {
+		err = s.expected("remove", p, want, &n)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -317,7 +340,7 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 	}
 	for _, name := range names {
 		q := under(p, name)
-		folder, err := s.removeName(sub, inside, q, name, g)
+		folder, err := s.removeName(sub, inside, q, name, "", g)
 		if folder {
 			err = s.removeTree(ctx, sub, inside, q, name, g, depth+1)
 		}
@@ -366,6 +389,9 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle) error {
 		return err
 	}
 	n, err := from.stat(name)
+	if err == nil {
+		err = s.expected("rename", sl.path, sl.want, &n)
+	}
 	if err != nil {
 		return err
 	}
