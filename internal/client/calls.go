@@ -56,7 +56,7 @@ func (r *Remote) SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime ti
 
 // Remove takes a name away; a folder with something in it only if recursive.
 func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error {
-	_, maybe, err := repeated[*frame.RemoveAnswer](ctx, r, &frame.Remove{Path: frame.WirePath(p), Recursive: recursive})
+	_, maybe, err := repeated[*frame.RemoveAnswer](ctx, r, &frame.Remove{Path: frame.WirePath(p), Recursive: recursive}, func() {})
 	if maybe && hufu.KindOf(err) == hufu.KindNotFound {
 		return nil // by the try whose answer was lost
 	}
@@ -66,10 +66,13 @@ func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error 
 // Rename moves a name within one place.
 func (r *Remote) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error {
 	before, statErr := r.Stat(ctx, from)
-	_, maybe, err := repeated[*frame.RenameAnswer](ctx, r, &frame.Rename{
-		From: frame.WirePath(from), To: frame.WirePath(to), Condition: frame.WireCondition(c),
+	m := &frame.Rename{From: frame.WirePath(from), To: frame.WirePath(to), Condition: frame.WireCondition(c)}
+	_, maybe, err := repeated[*frame.RenameAnswer](ctx, r, m, func() {
+		if statErr == nil {
+			m.Version = before.Version // nothing that has got the name since
+		}
 	})
-	if maybe && statErr == nil && hufu.KindOf(err) == hufu.KindNotFound {
+	if k := hufu.KindOf(err); maybe && statErr == nil && (k == hufu.KindNotFound || k == hufu.KindChanged) {
 		// By the try whose answer was lost, if the same thing stands there now.
 		after, err := r.Stat(ctx, to)
 		if err == nil && after.Kind == before.Kind && after.Size == before.Size && after.MTime.Equal(before.MTime) && after.Digest == before.Digest {

@@ -456,17 +456,21 @@ func (r *Remote) loggedIn(ctx context.Context) (*session.Client, error) {
 
 // call sends one request on the control connection until it is answered.
 func call[A frame.Message](ctx context.Context, r *Remote, m frame.Message) (A, error) {
-	answer, _, err := repeated[A](ctx, r, m)
+	answer, _, err := repeated[A](ctx, r, m, func() {})
 	return answer, err
 }
 
 // repeated is call, and says whether an earlier try may have been carried out
-// although its answer never came.
-func repeated[A frame.Message](ctx context.Context, r *Remote, m frame.Message) (answer A, maybe bool, err error) {
+// although its answer never came. Then caution is called before the next try: it
+// may change m.
+func repeated[A frame.Message](ctx context.Context, r *Remote, m frame.Message, caution func()) (answer A, maybe bool, err error) {
 	err = r.persist(ctx, func() error {
 		c, err := r.loggedIn(ctx)
 		if err != nil {
 			return err
+		}
+		if maybe {
+			caution()
 		}
 		err = r.each(ctx, c, m, func(got frame.Message) error {
 			var ok bool
