@@ -146,6 +146,7 @@ func newGet(a *app) *cobra.Command {
 
 // copy runs a transfer and tells of it. Its error carries the exit status.
 func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
+	o.Leave = r.Leave()
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
 	v := newView(a, op, f.quiet)
 	if o.Conflict == "" && a.Interactive() && !a.json {

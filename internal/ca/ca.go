@@ -106,6 +106,11 @@ func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Op
 	if _, err := a.ServerCertificate(); err != nil {
 		return nil, err
 	}
+	if _, err := os.Lstat(filepath.Join(dir, hufu.DataTag)); errors.Is(err, fs.ErrNotExist) {
+		if err := writeTag(dir, a.root); err != nil {
+			a.log.Warn("data folder not marked", "error", err)
+		}
+	}
 	if left := a.issuing.NotAfter.Sub(a.now()); left < IssuingWarning {
 		a.log.Warn("issuing ca ends soon", "not_after", a.issuing.NotAfter)
 	}

@@ -152,7 +152,7 @@ func (m *maker) claim() (existed bool, err error) {
 
 // clear takes away what was made, so that the command can be given again.
 func (m *maker) clear(existed bool) {
-	for _, name := range []string{"ca", "files", "uploads", serverCert, serverKey, Database, Database + "-wal", Database + "-shm"} {
+	for _, name := range []string{hufu.DataTag, "ca", "files", "uploads", serverCert, serverKey, Database, Database + "-wal", Database + "-shm"} {
 		_ = os.RemoveAll(filepath.Join(m.dir, name)) // the error that led here is the one to tell
 	}
 	if !existed {
@@ -247,7 +247,12 @@ func (m *maker) folders(common bool) error {
 			return err
 		}
 	}
-	return nil
+	return writeTag(m.dir, m.authorityMade.root)
+}
+
+// writeTag marks dir as a data folder, for clients.
+func writeTag(dir string, root *x509.Certificate) error {
+	return replaceFile(filepath.Join(dir, hufu.DataTag), hufu.FormatDataTag(identity.Fingerprint(root)), 0o600)
 }
 
 func (m *maker) mkdir(name string) error {

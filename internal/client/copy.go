@@ -47,7 +47,7 @@ func (c *Copy) store(dir string) (*disk.Store, error) {
 	if err := atomicfile.MkdirAll(c.journal, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "journals", Path: c.journal, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	s, err := disk.Open(dir, disk.Options{Uploads: c.journal})
+	s, err := disk.Open(canonical(dir), disk.Options{Uploads: c.journal})
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +144,9 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	contents := false
 	for _, path := range sources {
 		source, err := c.source(path, to, How{Folder: inside, Links: how.Links})
+		if err == nil {
+			err = r.notInside("put", source)
+		}
 		switch {
 		case err == nil:
 			contents = contents || source.Contents
@@ -327,6 +330,9 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 			if s.Side, err = root.Join(name); err != nil {
 				return fail(err)
 			}
+		}
+		if err := r.notInside("get", s); err != nil {
+			return fail(err)
 		}
 		c.Sources = append(c.Sources, s)
 	}

@@ -84,6 +84,12 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 	})
 	for i, s := range sources {
 		p := pairs[i]
+		if p.source.Kind == hufu.Folder || s.Contents {
+			if err := e.o.Leave(p.near); err != nil {
+				e.fail(p, err) // it was named
+				continue
+			}
+		}
 		if s.Contents {
 			first = append(first, folderJob{p, s.Fresh})
 			continue
@@ -145,6 +151,10 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 				p.target = &x
 			}
 			if t.Kind == hufu.Folder {
+				if err := e.o.Leave(p.near); err != nil {
+					e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
+					continue
+				}
 				if f, ok := planFolder(p); ok {
 					s.push(f)
 				}

@@ -124,6 +124,9 @@ type Options struct {
 	// anybody but their owner (HT-33).
 	Strip bool
 	Me    string // the user's name, for Strip
+	// Leave says why a folder of this machine is left out of a put, nil if it
+	// is not; nil leaves none out.
+	Leave func(Side) error
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
 	// ask. Called on one goroutine at a time.
 	Ask func(context.Context, Conflict) (Policy, error)
@@ -175,6 +178,9 @@ type Progress struct {
 func New(far Far, o Options) *Engine {
 	if o.Conflict == "" {
 		o.Conflict = Refuse
+	}
+	if o.Leave == nil {
+		o.Leave = func(Side) error { return nil }
 	}
 	if o.Report == nil {
 		o.Report = func(Report) {}

@@ -132,6 +132,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Root is the path at which the tree was opened.
+func (s *Store) Root() string { return s.rootPath }
+
 // Free says how many bytes may still be written, and of how many.
 func (s *Store) Free() (free, total int64, err error) {
 	free, total, err = s.root.freeSpace()

@@ -1,0 +1,117 @@
+package client
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"hufu"
+	"hufu/internal/identity"
+	"hufu/internal/transfer"
+)
+
+// Leave returns what says of a folder of this machine why a put leaves it out,
+// nil for one that is sent: a server's data folder and the client's own folders
+// hold keys, and change while they are sent.
+func (r *Remote) Leave() func(transfer.Side) error {
+	own := []string{canonical(r.p.dirs.Config), canonical(r.p.dirs.State)}
+	return func(s transfer.Side) error {
+		path := filepath.Join(s.Store.Root(), filepath.FromSlash(s.Path.String()))
+		if slices.Contains(own, path) {
+			return &hufu.Error{Op: "put", Path: s.Local, Kind: hufu.KindUnsupported, Code: "own_folder"}
+		}
+		if tag, err := s.Path.Join(hufu.DataTag); err == nil {
+			if e, err := s.Store.Stat(tag); err != nil || e.Kind != hufu.File {
+				return nil
+			}
+		}
+		if _, ok := dataRoot(path); ok {
+			return &hufu.Error{Op: "put", Path: s.Local, Kind: hufu.KindUnsupported, Code: "data_folder"}
+		}
+		return nil
+	}
+}
+
+// canonical is path without links on the way, as far as it is there.
+func canonical(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	for rest := ""; ; {
+		if at, err := filepath.EvalSymlinks(abs); err == nil {
+			return filepath.Join(at, rest)
+		}
+		up := filepath.Dir(abs)
+		if up == abs {
+			return filepath.Join(abs, rest)
+		}
+		rest, abs = filepath.Join(filepath.Base(abs), rest), up
+	}
+}
+
+// dataRoot says whether dir is the data folder of a server, and of which.
+func dataRoot(dir string) (root [32]byte, ok bool) {
+	f, err := os.Open(filepath.Join(dir, hufu.DataTag))
+	if err != nil {
+		return root, false
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, hufu.MaxDataTag))
+	if err != nil {
+		return root, false
+	}
+	return hufu.ParseDataTag(data)
+}
+
+// place is where the server keeps p on this machine, if path, which has no links
+// in it, lies in that server's own data folder; "" if not.
+func (r *Remote) place(path string, p hufu.Path) string {
+	for dir := path; ; {
+		if root, ok := dataRoot(dir); ok && r.isRoot(root) {
+			files := filepath.Join(dir, "files")
+			if first, rest := p.Cut(); first == "@shared" {
+				return filepath.Join(files, "shared", filepath.FromSlash(rest.String()))
+			}
+			return filepath.Join(files, "users", r.p.User, filepath.FromSlash(p.String()))
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+}
+
+func (r *Remote) isRoot(fingerprint [32]byte) bool {
+	roots, err := r.p.Roots()
+	return err == nil && slices.ContainsFunc(roots, func(c *identity.Certificate) bool { return identity.Fingerprint(c) == fingerprint })
+}
+
+// notInside refuses a transfer that would copy into what it copies from: the
+// server runs on this machine and serves the folder that is named here.
+func (r *Remote) notInside(op string, s transfer.Source) error {
+	if r.o.Teach {
+		return nil
+	}
+	near := canonical(filepath.Join(s.Store.Root(), filepath.FromSlash(s.Path.String())))
+	far := r.place(near, s.Far)
+	if far == "" {
+		return nil
+	}
+	far = canonical(far)
+	source, target := near, far
+	if op == "get" {
+		source, target = far, near
+	}
+	if target != source && !strings.HasPrefix(target, source+string(filepath.Separator)) {
+		return nil
+	}
+	name, into := s.Local, s.Far.Remote()
+	if op == "get" {
+		name, into = into, name
+	}
+	return &hufu.Error{Op: op, Path: name, Kind: hufu.KindUsage, Code: "target_in_source", Args: map[string]string{"target": into}}
+}
