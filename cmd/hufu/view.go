@@ -221,11 +221,19 @@ func (v *view) summary(e *transfer.Engine) {
 	defer v.mu.Unlock()
 	elapsed := time.Since(v.began)
 	sent := e.Stats.Sent.Load()
+	note, times := e.Times()
+	if note != nil {
+		v.a.told(note)
+	}
 	if v.a.json {
-		_ = v.a.JSON(map[string]any{
+		sum := map[string]any{
 			"summary": v.op, "transferred": e.Stats.Transferred.Load(), "same": v.same, "skipped": v.skipped, "failed": v.failed,
 			"bytes_sent": sent, "bytes_resumed": e.Stats.Resumed.Load(), "seconds": elapsed.Seconds(),
-		})
+		}
+		if times > 0 {
+			sum["times_changed"] = times
+		}
+		_ = v.a.JSON(sum)
 		return
 	}
 	if v.quiet {

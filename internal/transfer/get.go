@@ -47,6 +47,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		if created || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
 			metaMu.Lock()
 			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, created})
+			e.carried(p.near.Local, p.source.MTime)
 			metaMu.Unlock()
 		}
 		return folderJob{p, created}, true
@@ -195,6 +196,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 		return
 	}
 	p.source.Mode = e.modeHere(p)
+	e.carried(p.near.Local, p.source.MTime)
 	if p.source.Kind == hufu.Link {
 		meta := disk.Meta{Mode: 0o777, MTime: p.source.MTime}
 		made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Symlink(p.near.Path, p.source.Target, meta, v.cond) }, func(res disk.Result) {
@@ -202,6 +204,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 				e.fail(p, res.Err)
 				return
 			}
+			e.keptNear(p.near, p.source.MTime)
 			r.Outcome = Transferred
 			e.report(r)
 		})
@@ -264,6 +267,7 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 		e.failItem(it, err)
 		return
 	}
+	e.keptNear(Side{it.store, it.path, it.local}, it.from.MTime)
 	r := it.rep(Transferred, nil)
 	r.Digest, r.Resumed = entry.Digest, resumed
 	e.report(r)
@@ -355,10 +359,12 @@ func (e *Engine) setNear(ctx context.Context, metas []folderMeta) {
 			n++
 		}
 		for i, r := range b.Commit(ctx) {
+			m := metas[i]
 			if r.Err != nil {
-				m := metas[i]
 				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, r.Err)
+				continue
 			}
+			e.keptNear(m.near, m.meta.MTime)
 		}
 		metas = metas[n:]
 	}

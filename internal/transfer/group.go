@@ -124,6 +124,7 @@ func (g *group) commit() {
 			g.e.failItem(t.it, r.Err)
 		} else {
 			g.e.Stats.BytesDone.Add(t.it.from.Size)
+			g.e.keptNear(Side{t.it.store, t.it.path, t.it.local}, t.it.from.MTime)
 			rep := t.it.rep(Transferred, nil)
 			rep.Digest = g.got[i]
 			g.e.report(rep)

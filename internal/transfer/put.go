@@ -72,6 +72,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
 			metaMu.Lock()
 			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, fresh})
+			e.carried(p.near.Local, p.source.MTime)
 			metaMu.Unlock()
 		}
 		return folderJob{p, fresh}, true
@@ -227,6 +228,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 		e.report(r)
 		return
 	}
+	e.carried(p.near.Local, p.source.MTime)
 	if p.source.Kind == hufu.Link {
 		err := e.far.Link(ctx, p.far, p.source.Target, p.source.MTime, v.cond)
 		if hufu.KindOf(err) == hufu.KindExists { // perhaps made before the answer was lost

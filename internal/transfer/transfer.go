@@ -149,6 +149,10 @@ type Engine struct {
 	answered atomic.Int64   // answers that lanes have brought
 	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
 
+	timesMu   sync.Mutex
+	times     int64  // names whose time was not kept
+	firstTime string // one of them
+
 	activeMu sync.Mutex // guards active, and the source of the items in it
 	active   map[*item]struct{}
 
