@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"hufu"
@@ -39,6 +40,9 @@ func (a *app) parseLocation(s string) (location, error) {
 	if rest == "" {
 		rest = "/"
 	}
+	for strings.Contains(rest, "//") { // as everywhere on a command line
+		rest = strings.ReplaceAll(rest, "//", "/")
+	}
 	p, err := hufu.ParsePath(rest)
 	if err != nil {
 		return l, err
@@ -46,6 +50,21 @@ func (a *app) parseLocation(s string) (location, error) {
 	l.path = p
 	l.slash = l.slash || rest == "/"
 	return l, nil
+}
+
+// expand replaces patterns among locs by what they stand for.
+func expand(ctx context.Context, r *client.Remote, locs []location) (all []location, err error) {
+	for _, l := range locs {
+		paths, err := r.Glob(ctx, l.path)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			l.path = p
+			all = append(all, l)
+		}
+	}
+	return all, nil
 }
 
 // remoteOnly reads arguments that must all name places on one server.

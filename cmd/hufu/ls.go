@@ -101,16 +101,25 @@ func newVerify(a *app) *cobra.Command {
 			local = l.local
 		}
 		return a.with(cmd.Context(), locs[0], nil, func(r *client.Remote) error {
-			bad, damaged, began := 0, false, time.Now()
-			n, err := r.Verify(cmd.Context(), locs[0].path, local, func(v client.Verified) {
-				if v.Err != nil {
-					bad++
-					damaged = damaged || hufu.KindOf(v.Err) == hufu.KindIntegrity
-				}
-				a.verified(v, bad)
-			})
+			locs, err := expand(cmd.Context(), r, locs)
 			if err != nil {
 				return err
+			}
+			if local != "" && len(locs) > 1 {
+				return cli.Usage("verify_one")
+			}
+			n, bad, damaged, began := 0, 0, false, time.Now()
+			for _, l := range locs {
+				files, err := r.Verify(cmd.Context(), l.path, local, func(v client.Verified) {
+					if v.Err != nil {
+						bad++
+						damaged = damaged || hufu.KindOf(v.Err) == hufu.KindIntegrity
+					}
+					a.verified(v, bad)
+				})
+				if n += files; err != nil {
+					return err
+				}
 			}
 			if !a.json {
 				a.Hint(a.Cat.T("hufu.verify.summary", "files", n, "bad", bad, "time", time.Since(began)))

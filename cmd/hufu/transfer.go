@@ -100,11 +100,14 @@ func newPut(a *app) *cobra.Command {
 }
 
 func newGet(a *app) *cobra.Command {
-	cmd := a.Command("get :/PATH… DST", "hufu.get",
+	cmd := a.Command("get :/PATH… [DST]", "hufu.get",
+		"hufu get :/report.pdf",
 		"hufu get :/report.pdf .",
 		"hufu get :/2026/photos :/notes.txt archive/",
-		"hufu get work:/images/big.iso copy.iso")
-	cli.Between(cmd, 2, -1)
+		"hufu get ':/photos/*.jpg' pictures/",
+		"hufu get work:/images/big.iso copy.iso",
+		"hufu get :/list.txt - | sort")
+	cli.Between(cmd, 1, -1)
 	var f copyFlags
 	a.copyFlags(cmd, &f)
 	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
@@ -112,6 +115,9 @@ func newGet(a *app) *cobra.Command {
 		o, err := f.options()
 		if err != nil {
 			return err
+		}
+		if len(args) == 1 {
+			args = append(args, ".")
 		}
 		dst := args[len(args)-1]
 		if l, err := a.parseLocation(dst); err != nil {
@@ -123,16 +129,26 @@ func newGet(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fetch := make([]client.Fetch, len(locs))
-		for i, l := range locs {
-			fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
+		if dst == "-" {
+			return a.cat(cmd.Context(), locs, f)
+		}
+		fetches := func(locs []location) []client.Fetch {
+			fetch := make([]client.Fetch, len(locs))
+			for i, l := range locs {
+				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
+			}
+			return fetch
 		}
 		foresee := func(r *client.Remote) {
 			r.WarmUp(client.Down, f.jobs)
-			r.ForeseeGet(fetch)
+			r.ForeseeGet(fetches(locs))
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			c, err := r.PrepareGet(cmd.Context(), fetch, dst, client.How{Exact: f.exact})
+			locs, err := expand(cmd.Context(), r, locs)
+			if err != nil {
+				return err
+			}
+			c, err := r.PrepareGet(cmd.Context(), fetches(locs), dst, client.How{Exact: f.exact})
 			if err != nil {
 				return err
 			}
@@ -142,6 +158,24 @@ func newGet(a *app) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// cat writes one file to standard output.
+func (a *app) cat(ctx context.Context, locs []location, f copyFlags) error {
+	if len(locs) > 1 || f.exact || a.json {
+		return cli.Usage("get_output_one")
+	}
+	foresee := func(r *client.Remote) { r.ForeseeGet([]client.Fetch{{Path: locs[0].path}}) }
+	return a.with(ctx, locs[0], foresee, func(r *client.Remote) error {
+		locs, err := expand(ctx, r, locs)
+		if err != nil {
+			return err
+		}
+		if len(locs) > 1 {
+			return cli.Usage("get_output_one")
+		}
+		return r.Cat(ctx, locs[0].path, a.Out)
+	})
 }
 
 // copy runs a transfer and tells of it. Its error carries the exit status.
@@ -193,8 +227,12 @@ func newLs(a *app) *cobra.Command {
 		}
 		foresee := func(r *client.Remote) { r.ForeseeList(paths) }
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			for _, p := range paths {
-				if err := a.ls(cmd.Context(), r, p); err != nil {
+			locs, err := expand(cmd.Context(), r, locs)
+			if err != nil {
+				return err
+			}
+			for _, l := range locs {
+				if err := a.ls(cmd.Context(), r, l.path); err != nil {
 					return err
 				}
 			}
@@ -211,7 +249,7 @@ func newRm(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, a.Cat.T("hufu.flag.recursive"))
 	cmd.Flags().BoolVarP(&force, "force", "f", false, a.Cat.T("hufu.flag.force"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.each(cmd.Context(), args, func(r *client.Remote, p hufu.Path) error {
+		return a.each(cmd.Context(), args, expand, func(r *client.Remote, p hufu.Path) error {
 			err := r.Remove(cmd.Context(), p, recursive)
 			if force && hufu.KindOf(err) == hufu.KindNotFound {
 				return nil
@@ -243,7 +281,7 @@ func newMkdir(a *app) *cobra.Command {
 	var parents bool
 	cmd.Flags().BoolVarP(&parents, "parents", "p", false, a.Cat.T("hufu.flag.parents"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.each(cmd.Context(), args, func(r *client.Remote, p hufu.Path) error {
+		return a.each(cmd.Context(), args, nil, func(r *client.Remote, p hufu.Path) error {
 			made, err := r.Mkdir(cmd.Context(), p, 0o755, parents)
 			switch {
 			case err == nil && !made && !parents:
@@ -264,13 +302,21 @@ type jsonDone struct {
 	*cli.Failure
 }
 
+// expander replaces patterns by what they stand for.
+type expander func(context.Context, *client.Remote, []location) ([]location, error)
+
 // each does one thing to every path; what fails is told, the rest goes on.
-func (a *app) each(ctx context.Context, args []string, do func(*client.Remote, hufu.Path) error, done string) error {
+func (a *app) each(ctx context.Context, args []string, meant expander, do func(*client.Remote, hufu.Path) error, done string) error {
 	locs, err := a.remoteOnly(args)
 	if err != nil {
 		return err
 	}
 	return a.with(ctx, locs[0], nil, func(r *client.Remote) error {
+		if meant != nil {
+			if locs, err = meant(ctx, r, locs); err != nil {
+				return err
+			}
+		}
 		var failed error
 		for _, l := range locs {
 			err := do(r, l.path)
