@@ -165,16 +165,16 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 	}
 	v := e.judge(ctx, &p, func() (bool, error) { return e.sameAsFar(ctx, &p) })
 	if v.rename {
-		name := freeName(p.near.Path.Base(), func(n string) bool {
+		name, same := e.beside(&p, p.near.Path.Base(), func(n string) (*hufu.Entry, bool) {
 			if _, beside := names[n]; beside {
-				return true
+				return nil, true
 			}
 			q, err := p.near.Path.Parent().Join(n)
 			if err != nil {
-				return false
+				return nil, false
 			}
 			t, err := nearStat(Side{Store: p.near.Store, Path: q})
-			return err == nil && t != nil
+			return t, err == nil && t != nil
 		})
 		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
 		near, err := parent.Join(name)
@@ -183,7 +183,9 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 			return
 		}
 		p.near, r.Local, r.Renamed = near, near.Local, true
-		e.written.take(near.Local)
+		if fresh := e.written.take(near.Local); same && fresh {
+			v.outcome = Same
+		}
 	}
 	if v.outcome != Transferred {
 		if v.outcome == Failed {

@@ -284,6 +284,26 @@ func sameTime(a, b time.Time) bool {
 	return d == 0
 }
 
+// beside finds a name for p's source beside the taken ones, or, with same, the
+// name that an earlier try has given it: there the very same stands, and it is
+// no other source's name. at tells what stands under a name, nil if it does not
+// matter, and whether it is taken.
+func (e *Engine) beside(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
+	free = freeName(name, func(n string) bool {
+		t, taken := at(n)
+		if t != nil && t.Kind == p.source.Kind && !e.o.Checksum {
+			switch t.Kind {
+			case hufu.File:
+				same = t.Size == p.source.Size && sameTime(t.MTime, p.source.MTime)
+			case hufu.Link:
+				same = t.Target == p.source.Target
+			}
+		}
+		return taken && !same
+	})
+	return free, same
+}
+
 // freeName finds a name beside the taken ones: "report (2).txt".
 func freeName(name string, taken func(string) bool) string {
 	ext := filepath.Ext(name)

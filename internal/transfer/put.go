@@ -105,7 +105,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 			}
 			continue
 		}
-		e.planOnePut(ctx, p, larges, func(n string) bool { return e.farTaken(ctx, s.Far.Parent(), n) })
+		e.planOnePut(ctx, p, larges, func(n string) (*hufu.Entry, bool) { return e.farBeside(ctx, s.Far.Parent(), n) })
 	}
 	walk(ctx, first, func(j folderJob, s *stack) {
 		there := map[string]hufu.Entry{}
@@ -127,10 +127,12 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		for _, t := range here {
 			names[t.Name] = struct{}{}
 		}
-		taken := func(n string) bool {
-			_, far := there[n]
-			_, near := names[n] // will be there
-			return far || near
+		beside := func(n string) (*hufu.Entry, bool) {
+			t, far := there[n]
+			if _, near := names[n]; near || !far { // will be there
+				return nil, near
+			}
+			return &t, true
 		}
 		for _, t := range here {
 			if ctx.Err() != nil {
@@ -161,7 +163,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 				}
 				continue
 			}
-			e.planOnePut(ctx, p, larges, taken)
+			e.planOnePut(ctx, p, larges, beside)
 		}
 	})
 	return func(whole bool) {
@@ -183,17 +185,17 @@ func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) 
 	return &t, nil
 }
 
-func (e *Engine) farTaken(ctx context.Context, folder hufu.Path, name string) bool {
+func (e *Engine) farBeside(ctx context.Context, folder hufu.Path, name string) (*hufu.Entry, bool) {
 	p, err := folder.Join(name)
 	if err != nil {
-		return false
+		return nil, false
 	}
 	t, err := e.farStat(ctx, p)
-	return err == nil && t != nil
+	return t, err == nil && t != nil
 }
 
 // planOnePut decides about one file or link and queues it.
-func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, taken func(string) bool) {
+func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, beside func(string) (*hufu.Entry, bool)) {
 	if p.source.Kind == hufu.File {
 		e.Stats.Files.Add(1)
 		e.Stats.Bytes.Add(p.source.Size)
@@ -210,14 +212,16 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, ta
 	}
 	v := e.judge(ctx, &p, func() (bool, error) { return e.sameContent(ctx, &p) })
 	if v.rename {
-		name := freeName(p.far.Base(), taken)
+		name, same := e.beside(&p, p.far.Base(), beside)
 		far, err := p.far.Parent().Join(name)
 		if err != nil {
 			e.fail(p, err)
 			return
 		}
 		p.far, r.Remote, r.Renamed = far, far, true
-		e.written.take(far.String())
+		if fresh := e.written.take(far.String()); same && fresh {
+			v.outcome = Same
+		}
 	}
 	if v.outcome != Transferred {
 		if r.Outcome, r.Err = v.outcome, v.err; v.outcome == Failed {
