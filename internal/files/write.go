@@ -123,6 +123,7 @@ func (b *Batch) Discard() {
 	for _, db := range b.batches {
 		db.Discard()
 	}
+	clear(b.slots)
 	b.slots, b.bytes = b.slots[:0], 0
 	clear(b.batches)
 }
@@ -145,6 +146,7 @@ func (b *Batch) Commit(ctx context.Context) []disk.Result {
 			results[i] = done[s.store][s.n]
 		}
 	}
+	clear(b.slots)
 	b.slots, b.bytes = b.slots[:0], 0
 	return results
 }

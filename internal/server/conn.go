@@ -185,6 +185,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		return c.finish(ctx)
 	}
 	if c.change(context.WithoutCancel(ctx), r) {
+		c.session.Stage(r)
 		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {
 			return c.commit(ctx)
 		}

@@ -96,7 +96,9 @@ func (c *conn) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	clear(c.group) // an idle connection keeps no paths
 	c.group, c.ordered = c.group[:0], false
+	c.session.Settle()
 	return nil
 }
 

@@ -107,16 +107,49 @@ func TestHT42IntakeIsShared(t *testing.T) {
 // TestHT42MessagesTakeRoom: requests without raw bytes are bounded as well.
 func TestHT42MessagesTakeRoom(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		near, far := newLink(32 << 20)
-		busy := make(chan struct{})
-		s, over := run(far, func(s **Server) handler {
+	for name, h := range map[string]func(s **Server, busy chan struct{}) handler{
+		"one by one": func(s **Server, busy chan struct{}) handler {
 			return handler{handle: func(_ context.Context, r *Request) error {
 				<-busy
 				defer (*s).Release(r)
 				return (*s).Answer(reply(r), false, nil)
 			}}
-		})
+		},
+		"staged": func(s **Server, busy chan struct{}) handler {
+			var group []frame.Message
+			return handler{
+				handle: func(_ context.Context, r *Request) error {
+					defer (*s).Release(r)
+					group = append(group, reply(r))
+					(*s).Stage(r)
+					return nil
+				},
+				idle: func(context.Context) error {
+					if len(group) == 0 {
+						return nil
+					}
+					<-busy
+					for _, m := range group {
+						if err := (*s).Answer(m, false, nil); err != nil {
+							return err
+						}
+					}
+					group = nil
+					(*s).Settle()
+					return nil
+				},
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); messagesTakeRoom(t, h) })
+	}
+}
+
+func messagesTakeRoom(t *testing.T, h func(s **Server, busy chan struct{}) handler) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := newLink(32 << 20)
+		busy := make(chan struct{})
+		s, over := run(far, func(s **Server) handler { return h(s, busy) })
 		c := dial(near)
 		c.Allow(MaxRequests, MaxAsked)
 		answered := 0
@@ -143,8 +176,8 @@ func TestHT42MessagesTakeRoom(t *testing.T) {
 		}
 		close(busy)
 		synctest.Wait()
-		if answered != MaxRequests {
-			t.Errorf("%d are answered", answered)
+		if answered != MaxRequests || s.queued != 0 {
+			t.Errorf("%d are answered, %d bytes are queued", answered, s.queued)
 		}
 		_ = c.Close()
 		if err := <-over; err != nil {

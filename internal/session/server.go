@@ -58,6 +58,7 @@ type Server struct {
 	mu       sync.Mutex
 	room     *sync.Cond
 	queued   int // bytes, all of them taken of intake as well
+	staged   int // of these; the handler's
 	ended    bool
 	begun    uint64                  // the number of the request that is being handled
 	stop     context.CancelCauseFunc // of that request, nil if there is none
@@ -338,11 +339,30 @@ func (s *Server) Release(r *Request) {
 	n := r.cost
 	r.raw.free()
 	r.Raw, r.cost = nil, 0
+	s.giveBack(n)
+}
+
+func (s *Server) giveBack(n int) {
 	s.mu.Lock()
 	s.queued -= n
 	s.room.Signal()
 	s.mu.Unlock()
 	s.give(n)
+}
+
+// Stage is Release for a request that is to be carried out with others later: its
+// message takes room until Settle. The handler calls both.
+func (s *Server) Stage(r *Request) {
+	kept := r.cost - rawCost(len(r.Raw))
+	r.cost -= kept
+	s.staged += kept
+	s.Release(r)
+}
+
+// Settle gives back the room of what was staged.
+func (s *Server) Settle() {
+	s.giveBack(s.staged)
+	s.staged = 0
 }
 
 // Answer writes one frame of an answer. Without more, the request is answered.

@@ -101,7 +101,7 @@ func TestManyNames(t *testing.T) {
 	if os.Getenv("HUFU_LARGE") != "" {
 		names = 1_000_000
 	}
-	dir, err := os.MkdirTemp("/dev/shm", "hufu-scale-")
+	dir, err := os.MkdirTemp("/dev/shm", "hufu-scale-") //nolint:usetesting // not where TempDir is
 	if err != nil {
 		t.Skip("no file system in memory:", err)
 	}
