@@ -30,6 +30,7 @@ type Service struct {
 	users, shared, uploads string
 	descriptors            *disk.Descriptors // of all stores together
 	room                   *disk.Room        // likewise
+	settled                *disk.Settled     // likewise
 	log                    *slog.Logger
 
 	mu     sync.Mutex
@@ -46,7 +47,7 @@ const UploadRoom = 128 << 20
 func Open(dir, uploads string, room int64, log *slog.Logger) (*Service, error) {
 	s := &Service{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
-		descriptors: disk.NewDescriptors(0), room: disk.NewRoom(room), log: log, stores: map[string]*disk.Store{},
+		descriptors: disk.NewDescriptors(0), settled: &disk.Settled{}, room: disk.NewRoom(room), log: log, stores: map[string]*disk.Store{},
 	}
 	for _, d := range []string{s.users, s.shared, s.uploads} {
 		if err := atomicfile.MkdirAll(d, 0o700); err != nil {
@@ -120,7 +121,7 @@ func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
 	}
-	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Descriptors: s.descriptors, Room: s.room, Log: s.log})
+	st, err := disk.Open(dir, disk.Options{Server: true, Uploads: journals, Descriptors: s.descriptors, Settled: s.settled, Room: s.room, Log: s.log})
 	if err != nil {
 		return nil, err
 	}

@@ -117,10 +117,13 @@ func (b *Batch) giveUp(sl *slot, err error) {
 	sl.fail("commit", sl.path, err)
 }
 
-// failNamed fails what has its name but is not known to be durable.
+// failNamed fails what has its name but is not known to be durable; nor is what
+// was found in its place, which may be an earlier try of the same.
 func (b *Batch) failNamed(err error) {
 	for i := range b.slots {
-		if sl := &b.slots[i]; sl.res.Err == nil {
+		sl := &b.slots[i]
+		found := hufu.KindOf(sl.res.Err) == hufu.KindExists || hufu.KindOf(sl.res.Err) == hufu.KindChanged
+		if sl.res.Err == nil || found && errors.Is(err, errSync) {
 			sl.res = Result{Err: fail("make durable", sl.path, writing, err)}
 		}
 	}

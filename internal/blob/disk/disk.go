@@ -41,6 +41,9 @@ type Options struct {
 	// Room bounds what unfinished uploads take of memory; nil is no bound. Stores
 	// of one process should share one.
 	Room *Room
+	// Settled has each file system synced by the first store on it. Stores of one
+	// process should share one; nil syncs none.
+	Settled *Settled
 	// Boot names the run of the machine in which page caches are trusted; ""
 	// asks the system.
 	Boot string
@@ -113,6 +116,7 @@ func Open(root string, o Options) (*Store, error) {
 		s.o.Descriptors = NewDescriptors(0)
 	}
 	s.sync = newSyncer(s)
+	o.Settled.settle(s)
 	s.chunks.New = func() any { return new(make([]byte, hufu.ChunkSize)) }
 	s.dirents.New = func() any { return &scratch{dirents: make([]byte, 64<<10), record: make([]byte, maxRecord)} }
 	return s, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"hufu"
 	"hufu/internal/digest"
@@ -79,11 +80,7 @@ func (p *pending) create() error {
 		return err
 	}
 	defer d.close()
-	if p.journal, err = s.reg.dir.create(p.id, 0o600); err != nil {
-		return err
-	}
-	if err := p.journal.lock(); err != nil {
-		_ = s.reg.dir.unlink(p.id)
+	if p.journal, err = s.makeJournal(p.id); err != nil {
 		return err
 	}
 	p.ino = 0
@@ -116,6 +113,37 @@ func (p *pending) create() error {
 		_ = s.reg.dir.unlink(p.id)
 	}
 	return err
+}
+
+// makeJournal makes a journal that is locked. Between the two another process may
+// take it for a torn one and remove it.
+func (s *Store) makeJournal(name string) (fileHandle, error) {
+	for {
+		f, err := s.reg.dir.create(name, 0o600)
+		if err != nil {
+			return noFile, err
+		}
+		err = first(s.hook("journal-made"), f.lock())
+		for errors.Is(err, syscall.EWOULDBLOCK) { // that one is just looking
+			time.Sleep(time.Millisecond)
+			err = f.lock()
+		}
+		var n, at node
+		if err == nil {
+			n, err = f.stat()
+		}
+		if err == nil {
+			at, err = s.reg.dir.stat(name)
+		}
+		if err == nil && at.ino == n.ino {
+			return f, nil
+		}
+		f.close()
+		if err != nil && !errors.Is(err, syscall.ENOENT) {
+			_ = s.reg.dir.unlink(name)
+			return noFile, err
+		}
+	}
 }
 
 // journalSyncSize is from where on the header of a journal is made durable at
@@ -334,13 +362,13 @@ func (p *pending) rewrite() error {
 	if err := dir.unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
-	f, err := dir.create(name, 0o600)
+	f, err := p.s.makeJournal(name)
 	if err != nil {
 		return err
 	}
 	old, r := p.journal, p.records()
 	p.journal = f
-	err = first(f.lock(), p.writeHeader(f))
+	err = p.writeHeader(f)
 	for _, s := range p.chunks.segments() {
 		for i := s * segmentChunks; i < (s+1)*segmentChunks && err == nil; i++ {
 			if st := p.chunks.state(i); st != chunkMissing {

@@ -129,16 +129,28 @@ func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	})
 }
 
-// dropTorn removes a journal without a header, unless a process is just
-// writing it.
+// dropTorn removes a journal without a header, unless a process is just writing
+// it: that one has it locked, and looks whether it is still there once it has.
 func (s *Store) dropTorn(name string) {
 	f, err := s.reg.dir.openWrite(name)
 	if err != nil {
 		return
 	}
 	defer f.close()
+	if f.lock() != nil {
+		return
+	}
+	defer f.unlock()
+	// Before we had the lock somebody may have written it, or replaced it.
 	n, err := f.stat()
-	if err == nil && f.lock() == nil && time.Since(n.mtime.time()) > time.Minute {
+	if err != nil {
+		return
+	}
+	at, err := s.reg.dir.stat(name)
+	if err != nil || at.ino != n.ino {
+		return
+	}
+	if _, err := s.readHeader(name); errors.Is(err, errJournal) {
 		_ = s.reg.dir.unlink(name)
 	}
 }

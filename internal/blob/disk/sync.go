@@ -72,6 +72,34 @@ func syncFailed(err error) error {
 	return &syncError{err}
 }
 
+// Settled are the file systems that were synced once since this process began, in
+// all stores that share it. A process that was killed may have given names and not
+// made them durable; nobody was told, but whoever finds them now believes that they
+// stay.
+type Settled struct {
+	mu   sync.Mutex
+	devs map[uint64]struct{}
+}
+
+// settle syncs the file system of the store, unless that was done.
+func (e *Settled) settle(s *Store) {
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, done := e.devs[s.dev]; done {
+		return
+	}
+	if err := s.synced("sync-start", s.root.syncfs); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.log.Error("what was written before the start may be lost", "error", err)
+	}
+	if e.devs == nil {
+		e.devs = make(map[uint64]struct{})
+	}
+	e.devs[s.dev] = struct{}{}
+}
+
 // syncFile makes the bytes of f durable.
 func (s *Store) syncFile(f fileHandle) error {
 	return s.synced("sync-file", f.sync)

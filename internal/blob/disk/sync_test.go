@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -245,5 +246,35 @@ func TestFailedSyncIsToldToAll(t *testing.T) {
 		if r := b.Commit(t.Context())[0]; r.Err != nil {
 			t.Error(r.Err)
 		}
+	}
+}
+
+// The first store on a file system has what earlier processes left made durable,
+// and the one after it finds that done.
+func TestSettled(t *testing.T) {
+	t.Parallel()
+	var steps []string
+	o := disk.Options{Server: true, Settled: &disk.Settled{}, Hook: func(step string) error {
+		steps = append(steps, step)
+		return nil
+	}}
+	tr := newTree(t, o)
+	tr.reopen(o)
+	if !slices.Equal(steps, []string{"sync-start"}) {
+		t.Errorf("%q", steps)
+	}
+}
+
+// A name that is taken may be an earlier try of the same: that it is there is no
+// answer while it cannot be made durable.
+func TestFailedSyncOfWhatWasFound(t *testing.T) {
+	t.Parallel()
+	var f failing
+	tr := newTree(t, disk.Options{Server: true, Hook: f.hook})
+	tr.WithFsync()
+	tr.mustPut("f", "x")
+	f.left.Store(2) // after the file's own
+	if r := tr.put("f", "x", ifAbsent()); !errors.Is(r.Err, disk.ErrSync) {
+		t.Error(r.Err)
 	}
 }

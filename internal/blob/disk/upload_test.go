@@ -670,3 +670,31 @@ func TestNewerChunkReplaces(t *testing.T) {
 		t.Error("other bytes")
 	}
 }
+
+// A journal that is just being made is not a torn one, whatever the clocks say and
+// whenever another process looks.
+func TestJournalThatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	var other *tree
+	tr := newTree(t, disk.Options{Hook: func(step string) error {
+		if step == "journal-made" && other != nil {
+			o := other
+			other = nil
+			return o.Recover()
+		}
+		return nil
+	}})
+	data := random(2*mib, 70)
+	other = openTree(t, tr.dir, disk.Options{})
+	u := tr.open(key(t, "big", data))
+	write(t, u, data, 0)
+	if got := names(t, filepath.Join(tr.dir, "uploads")); !slices.Equal(got, []string{u.ID()}) {
+		t.Errorf("journals: %q", got)
+	}
+	u.Close()
+	again := tr.reopen(disk.Options{}).open(key(t, "big", data))
+	defer again.Close()
+	if again.Have() != 1 {
+		t.Errorf("%d chunks are there", again.Have())
+	}
+}
