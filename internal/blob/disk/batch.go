@@ -36,6 +36,7 @@ type Batch struct {
 	open  int            // descriptors held by dirs
 	bytes int64
 	made  []madeFolder
+	trail *trail
 	since int64 // failures of the syncer before anything was staged
 	enc   []byte
 	res   []Result
@@ -94,7 +95,7 @@ const maxFolders = 128
 
 // Batch begins a batch.
 func (s *Store) Batch() *Batch {
-	return &Batch{s: s, index: make(map[string]int), last: -1}
+	return &Batch{s: s, index: make(map[string]int), last: -1, trail: s.newTrail()}
 }
 
 // Guard has every later change of the batch ask g.
@@ -185,6 +186,7 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 		dir.noTmp = true
 	}
 	sl.name = b.s.staged.add()
+	b.trail.note(sl.path.Parent(), step{Name: []byte(sl.name)})
 	if sl.tmp, err = d.create(sl.name, mode); err != nil {
 		b.s.staged.remove(sl.name)
 		sl.name = ""
@@ -493,6 +495,7 @@ func (b *Batch) Discard() {
 }
 
 func (b *Batch) reset() {
+	b.trail.finish()
 	for i := range b.dirs {
 		b.shut(&b.dirs[i])
 	}

@@ -220,7 +220,7 @@ func (b *Batch) place(sl *slot) (placed, error) {
 	}
 	b.dirs[sl.dir].dirty = true
 	lock := b.dirs[sl.dir].lock
-	src := source{tmp: sl.tmp, dir: d, name: sl.name, kind: hufu.File}
+	src := source{tmp: sl.tmp, dir: d, name: sl.name, kind: hufu.File, trail: b.trail}
 	if sl.name != "" {
 		src.tmp = noFile
 	}
@@ -232,6 +232,7 @@ func (b *Batch) place(sl *slot) (placed, error) {
 		}
 		sl.name = b.s.staged.add()
 		src.name = sl.name
+		b.trail.note(sl.path.Parent(), step{Name: []byte(sl.name)})
 		if err := b.makeLink(d, sl.name, sl); err != nil {
 			return placed{}, err
 		}

@@ -77,6 +77,23 @@ func child(dir string) {
 	_, err = u.Commit(context.Background(), digest.Sum(data), disk.Meta{Mode: 0o600}, ifAbsent())
 	must(err)
 	_, _ = os.Stdout.WriteString("upload\n")
+	for _, c := range []struct {
+		name string
+		cond hufu.Condition
+	}{{"any", always()}, {"old", hufu.Condition{Kind: hufu.IfVersion}}} {
+		if c.cond.Kind == hufu.IfVersion {
+			e, err := s.Stat(parse(c.name))
+			must(err)
+			c.cond.Version = e.Version
+		}
+		u, err := s.OpenUpload(disk.UploadKey{Path: parse(c.name), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+		must(err)
+		for i := range digest.Chunks(int64(len(data))) {
+			must(u.WriteChunk(i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
+		}
+		_, err = u.Commit(context.Background(), digest.Sum(data), disk.Meta{Mode: 0o600}, c.cond)
+		must(err)
+	}
 	os.Exit(0)
 }
 
@@ -113,6 +130,14 @@ func TestHT45KilledAtEveryStep(t *testing.T) {
 		{"commit-named", 1},
 		{"commit-durable", 1},
 		{"commit-done", 1},
+		{"replaced", 1}, // the old version is under a reserved name
+		{"replaced", 2},
+		{"replaced", 3},
+		{"replaced", 4},
+		{"commit-named", 2},
+		{"commit-named", 3},
+		{"commit-durable", 2},
+		{"commit-durable", 3},
 		{"never", 1},
 	}
 	for _, side := range []string{"server", "person"} {
@@ -150,14 +175,14 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 	tr = tr.reopen(o)
 	data := crashBig()
 	for name, allowed := range map[string][]string{
-		"d/one": {"d/one", ""}, "d/two": {"d/two", ""}, "old": {"old content", "new content"}, "any": {"old content", "new content"},
+		"d/one": {"d/one", ""}, "d/two": {"d/two", ""}, "old": {"old content", "new content", string(data)}, "any": {"old content", "new content", string(data)},
 		"e/big": {string(data), ""},
 	} {
 		b, err := os.ReadFile(filepath.Join(tr.root, name))
 		if err != nil && !os.IsNotExist(err) || !slices.Contains(allowed, string(b)) || err == nil && len(b) == 0 {
 			t.Errorf("%s: %d bytes, neither old nor new (%v)", name, len(b), err)
 		}
-		if strings.Contains(said.String(), "batch") && name != "e/big" && string(b) != allowed[0] && string(b) != "new content" {
+		if strings.Contains(said.String(), "batch") && name != "e/big" && string(b) != allowed[0] && string(b) != "new content" && string(b) != string(data) {
 			t.Errorf("%s was acknowledged and is not there", name)
 		}
 		if isServer && err == nil && name == "d/one" {
@@ -182,6 +207,15 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 		}
 		// Of one that got its name and was killed then, nothing is left either.
 		must(t, tr.Recover())
+		for _, n := range []string{"any", "old"} { // the same again goes on, or begins anew
+			u := tr.open(disk.UploadKey{Path: path(t, n), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+			write(t, u, data, missing(u)...)
+			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+				t.Error(err)
+			}
+			u.Close()
+		}
+		noneReserved(t, tr.root)
 		if left := names(t, filepath.Join(tr.dir, "uploads")); len(left) != 0 {
 			t.Errorf("journals left: %q", left)
 		}
@@ -205,6 +239,7 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 	if left := names(t, filepath.Join(tr.root, "e")); !slices.Equal(left, []string{"big"}) {
 		t.Errorf("left: %q", left)
 	}
+	noneReserved(t, tr.root)
 	if left := names(t, filepath.Join(tr.dir, "uploads")); len(left) != 0 {
 		t.Errorf("journals left: %q", left)
 	}

@@ -72,6 +72,8 @@ type source struct {
 	dir  dirHandle  // else dir and name
 	name string
 	kind hufu.EntryKind
+
+	trail *trail // of a reserved name that may be left
 }
 
 // placed is what taking a name has done.
@@ -85,6 +87,7 @@ type placed struct {
 // folder. On success whatever name src had is gone, or
 // what was replaced has it, if that is a reserved one: it stays until the new
 // name is durable, see ended and takenBack. On failure src has its name still.
+// The trail of src tells what is left if we are killed between.
 func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
@@ -99,7 +102,11 @@ func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu
 		return placed{}, &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalid, Code: "condition_form"}
 	}
 	created := cond.Kind == hufu.Always && old == 0
-	named, err := s.named(src, d)
+	t := src.trail
+	if created {
+		t = nil // nothing is replaced
+	}
+	named, err := s.named(op, p, src, d, cond, t)
 	if err != nil {
 		return placed{}, fail(op, p, writing, err)
 	}
@@ -181,16 +188,32 @@ func (s *Store) placeNew(src source, d dirHandle, base string) error {
 }
 
 // named gives a file without a name a reserved one, from where it can replace.
-func (s *Store) named(src source, d dirHandle) (source, error) {
+func (s *Store) named(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, t *trail) (source, error) {
+	named := src
+	if src.tmp.ok() {
+		named = source{tmp: noFile, dir: d, name: s.staged.add(), kind: src.kind}
+	}
+	if reserved(named.name) {
+		var n node
+		var err error
+		if src.tmp.ok() {
+			n, err = src.tmp.stat()
+		} else {
+			n, err = src.dir.stat(src.name)
+		}
+		if err != nil {
+			return source{}, err
+		}
+		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: n.ino, Old: cond.Version, Keep: op == "commit"})
+	}
 	if !src.tmp.ok() {
-		return src, nil
+		return named, nil
 	}
-	name := s.staged.add()
-	err := s.k.linkTmp(src.tmp, d, name)
+	err := s.k.linkTmp(src.tmp, d, named.name)
 	if err != nil {
-		s.staged.remove(name)
+		s.staged.remove(named.name)
 	}
-	return source{tmp: noFile, dir: d, name: name, kind: src.kind}, err
+	return named, err
 }
 
 // replace replaces whatever file or link is there and tells where that is now,
@@ -204,6 +227,7 @@ func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old st
 	if err != nil {
 		return "", fail(op, p, writing, err)
 	}
+	_ = s.hook("replaced")                                                         // a place to be killed at; nothing can fail there
 	if out, err := src.dir.stat(src.name); err == nil && out.kind == hufu.Folder { // just made
 		if err := src.dir.exchange(src.name, d, base); err != nil {
 			return "", fail(op, p, writing, err)
@@ -240,6 +264,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 	if err != nil {
 		return "", fail(op, p, writing, err)
 	}
+	_ = s.hook("replaced") // a place to be killed at; nothing can fail there
 	out, err := src.dir.stat(src.name)
 	if err == nil && out.sameBytes(n.version) {
 		if !reserved(src.name) { // of a rename

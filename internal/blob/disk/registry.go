@@ -48,6 +48,9 @@ func (s *Store) loadLocked() error {
 	}
 	r.dir, r.byID = d, make(map[string]*pending)
 	var named []*pending
+	if err := s.clearTrails(); err != nil {
+		s.log.Warn("left-over files kept", "error", err)
+	}
 	err = s.eachJournal(func(name string, h *header) {
 		key, _ := h.key()
 		p := &pending{s: s, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile}

@@ -453,8 +453,11 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 		return hufu.Entry{}, err
 	}
 	defer d.close()
-	done, err := p.place(d, &n, cond, g)
+	t := s.newTrail()
+	defer t.leave()
+	done, err := p.place(d, &n, cond, g, t)
 	if err != nil {
+		t.finish()
 		return hufu.Entry{}, err
 	}
 	if err := s.hook("commit-named"); err != nil {
@@ -462,6 +465,7 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 	}
 	if err := s.syncDir(d); err != nil {
 		s.takenBack(d, p.key.Path.Base(), &n, done)
+		t.finish()
 		s.disown(d, p.key.Path.Base(), p.id)
 		return hufu.Entry{}, err
 	}
@@ -469,6 +473,7 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 		return hufu.Entry{}, err
 	}
 	s.ended(d, done)
+	t.finish()
 	if n, err = p.staging.stat(); err != nil {
 		return hufu.Entry{}, err
 	}
@@ -486,7 +491,7 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 
 // place takes the final name, unless an earlier try already has: its answer
 // was lost.
-func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard) (placed, error) {
+func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard, t *trail) (placed, error) {
 	name := stagingName(p.id)
 	staged, err := d.stat(name)
 	if err == nil && staged.ino == p.ino && staged.dev == n.dev {
@@ -494,7 +499,7 @@ func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard) (pl
 		if err != nil {
 			return placed{}, err
 		}
-		src := source{tmp: noFile, dir: d, name: name, kind: hufu.File}
+		src := source{tmp: noFile, dir: d, name: name, kind: hufu.File, trail: t}
 		return p.s.take("commit", p.key.Path, src, d, lock, cond, g)
 	}
 	at, atErr := d.stat(p.key.Path.Base())

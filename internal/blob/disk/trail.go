@@ -1,0 +1,204 @@
+package disk
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"hash/crc32"
+	"strings"
+	"syscall"
+
+	"hufu"
+)
+
+// A trail tells which reserved names a batch or a commit is about to use, beside
+// the journals: whoever is killed before it has removed them leaves it, and the
+// next one clears them away. It is a file of records, made for the first one:
+//
+//	length 4 · CRC-32C of what follows 4 · record, CBOR
+//
+// All numbers are little-endian. The first record that does not check ends it.
+type trail struct {
+	s      *Store
+	name   string
+	f      fileHandle
+	end    int64
+	failed bool
+}
+
+// trailEnd is the end of a trail's name.
+const trailEnd = ".old"
+
+// mostTrail is more than a trail ever takes, in bytes.
+const mostTrail = 64 << 20
+
+// step is one record: Name, in the folder Dir, is about to get bytes, or to
+// exchange them with Base.
+type step struct {
+	Root string `cbor:"1,keyasint"` // folder of the store
+	Dir  []byte `cbor:"2,keyasint"`
+	Name []byte `cbor:"3,keyasint"`
+	Base []byte `cbor:"4,keyasint,omitempty"` // none: only bytes
+	Ino  uint64 `cbor:"5,keyasint,omitempty"` // of what replaces Base
+	Old  string `cbor:"6,keyasint,omitempty"` // the version replaced, "" for any
+	Keep bool   `cbor:"7,keyasint,omitempty"` // what replaces is an upload, whose journal knows
+}
+
+func (s *Store) newTrail() *trail { return &trail{s: s, f: noFile} }
+
+// note writes a step down before it is taken. Where that is not possible a kill may
+// leave something behind, which is no reason not to go on.
+func (t *trail) note(dir hufu.Path, st step) {
+	if t == nil || t.failed || t.s.o.Uploads == "" {
+		return
+	}
+	if err := t.append(dir, &st); err != nil {
+		t.failed = true
+		t.s.log.Debug("trail not kept", "error", err)
+	}
+}
+
+func (t *trail) append(dir hufu.Path, st *step) error {
+	s := t.s
+	if !t.f.ok() {
+		s.reg.mu.Lock()
+		err := s.loadLocked()
+		s.reg.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		t.name = newID() + trailEnd
+		if t.f, err = s.makeJournal(t.name); err != nil {
+			t.f = noFile
+			return err
+		}
+	}
+	st.Root, st.Dir = s.treeName(), []byte(dir.String())
+	b, err := s.codec.append(make([]byte, 8, 256), st)
+	if err != nil {
+		return err
+	}
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-8))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli()))
+	if err := t.f.writeAt(b, t.end); err != nil {
+		return err
+	}
+	t.end += int64(len(b))
+	return nil
+}
+
+// finish removes the trail: what it tells of is gone.
+func (t *trail) finish() {
+	if t != nil && t.f.ok() {
+		_ = t.s.reg.dir.unlink(t.name)
+	}
+	t.leave()
+}
+
+// leave lets go of the trail: the next one who looks clears it.
+func (t *trail) leave() {
+	if t == nil || !t.f.ok() {
+		return
+	}
+	t.f.unlock()
+	t.f.close()
+	t.f, t.end = noFile, 0
+}
+
+// clearTrails clears away what those left who were killed.
+func (s *Store) clearTrails() error {
+	d, err := s.k.openDir(s.reg.dir, "", readFlags)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	var names []string
+	err = s.eachName(d, func(name string) error {
+		id, ok := strings.CutSuffix(name, trailEnd)
+		if raw, err := hex.DecodeString(id); ok && err == nil && len(raw) == idSize {
+			names = append(names, name)
+		}
+		return nil
+	})
+	for _, name := range names {
+		s.clearTrail(name)
+	}
+	return err
+}
+
+func (s *Store) clearTrail(name string) {
+	f, err := s.reg.dir.openWrite(name)
+	if err != nil {
+		return
+	}
+	defer f.close()
+	if f.lock() != nil {
+		return // somebody is at work
+	}
+	defer f.unlock()
+	n, err := f.stat()
+	at, atErr := s.reg.dir.stat(name)
+	if err != nil || atErr != nil || at.ino != n.ino || n.size > mostTrail {
+		return
+	}
+	b := make([]byte, n.size)
+	if k, err := f.readAt(b, 0); err != nil || k < len(b) {
+		return
+	}
+	for len(b) >= 8 {
+		size := binary.LittleEndian.Uint32(b)
+		if int64(size) > int64(len(b)-8) || crc32.Checksum(b[8:8+size], castagnoli()) != binary.LittleEndian.Uint32(b[4:]) {
+			break
+		}
+		var st step
+		if s.codec.dec.Unmarshal(b[8:8+size], &st) != nil {
+			break
+		}
+		if st.Root != s.treeName() {
+			return // another tree's
+		}
+		s.clearStep(&st)
+		b = b[8+size:]
+	}
+	_ = s.reg.dir.unlink(name)
+}
+
+// clearStep removes the reserved name of a step: the bytes that were to get a
+// name, or what they have replaced. What came out of an exchange without having
+// been expected goes back first.
+func (s *Store) clearStep(st *step) {
+	name, base := string(st.Name), string(st.Base)
+	dir, err := hufu.ParsePath(string(st.Dir))
+	if err != nil || dir.Reserved() || !reserved(name) || len(name) != len(hufu.ReservedPrefix)+2*idSize || strings.ContainsAny(base, "/\x00") {
+		return
+	}
+	d, err := s.k.openDir(s.root, dir.String(), readFlags)
+	if err != nil {
+		return
+	}
+	defer d.close()
+	n, err := d.stat(name)
+	if err != nil || n.kind == hufu.Folder {
+		return
+	}
+	ours := base == "" || n.ino == st.Ino
+	if v, ok := parseVersion(st.Old); !ours && ok && !n.sameBytes(v) {
+		at, err := d.stat(base)
+		if err != nil || at.ino != st.Ino || d.exchange(name, d, base) != nil {
+			s.log.Warn("left-over file kept", "name", name)
+			return
+		}
+		ours = true
+	}
+	if ours && st.Keep {
+		return
+	}
+	if !ours { // the name that was taken must not be lost with what it replaced
+		if err := s.syncDir(d); err != nil {
+			s.log.Warn("left-over file kept", "name", name, "error", err)
+			return
+		}
+	}
+	if err := d.unlink(name); err != nil && err != syscall.ENOENT { //nolint:errorlint // a bare errno
+		s.log.Warn("left-over file kept", "name", name, "error", err)
+	}
+}
