@@ -12,6 +12,7 @@ chromium chromium
 fonts-wqy-microhei /usr/share/fonts/truetype/wqy
 e2fsprogs mkfs.ext4
 util-linux setpriv
+strace strace
 attr setfattr
 b3sum b3sum
 rsync rsync
