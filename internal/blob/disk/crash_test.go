@@ -34,6 +34,7 @@ var crashBig = func() []byte { return random(4*mib+9, 40) }
 // acknowledged.
 func child(dir string) {
 	step := os.Getenv("DISK_TEST_STEP")
+	foreign := os.Getenv("DISK_TEST_FOREIGN") // what somebody saves as "old" just before it is replaced
 	times, _ := strconv.Atoi(os.Getenv("DISK_TEST_TIMES"))
 	must := func(err error) {
 		if err != nil {
@@ -44,6 +45,10 @@ func child(dir string) {
 	s, err := disk.Open(filepath.Join(dir, "root"), disk.Options{
 		Server: os.Getenv("DISK_TEST_SERVER") != "", Uploads: filepath.Join(dir, "uploads"),
 		Hook: func(at string) error {
+			if foreign != "" && at == "replace-checked" {
+				_ = os.WriteFile(filepath.Join(dir, "root", "foreign"), []byte(foreign), 0o600)
+				_ = os.Rename(filepath.Join(dir, "root", "foreign"), filepath.Join(dir, "root", "old"))
+			}
 			if at == step {
 				if times--; times <= 0 {
 					_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -119,6 +124,10 @@ func TestHT45KilledAtEveryStep(t *testing.T) {
 		{"replace-checked", 1},
 		{"batch-named", 1},
 		{"batch-durable", 1},
+		{"journal-made", 1},
+		{"journal-made", 2},
+		{"journal-made", 3},
+		{"journal-made", 4},
 		{"upload-staged", 1},
 		{"upload-created", 1},
 		{"chunk-written", 1},
@@ -146,6 +155,36 @@ func TestHT45KilledAtEveryStep(t *testing.T) {
 				t.Parallel()
 				killed(t, side == "server", step.name, step.times)
 			})
+		}
+	}
+}
+
+// What somebody else has saved under the name in the last moment came out of the
+// exchange, and we are killed before it is put back: the next one puts it back.
+func TestKilledWithWhatSomebodyElseSaved(t *testing.T) {
+	t.Parallel()
+	for _, isServer := range []bool{true, false} {
+		o := disk.Options{Server: isServer}
+		tr := newTree(t, o)
+		tr.mustPut("old", "old content")
+		tr.mustPut("any", "old content")
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), "DISK_TEST_CHILD="+tr.dir, "DISK_TEST_STEP=replaced", "DISK_TEST_TIMES=1", "DISK_TEST_FOREIGN=saved meanwhile")
+		if isServer {
+			cmd.Env = append(cmd.Env, "DISK_TEST_SERVER=1")
+		}
+		_ = cmd.Run()
+		if tr.content("old") == "saved meanwhile" {
+			t.Fatal("the child did not come to the exchange")
+		}
+		tr = tr.reopen(o)
+		must(t, tr.Recover())
+		if got := tr.content("old"); got != "saved meanwhile" {
+			t.Errorf("%q is there", got)
+		}
+		noneReserved(t, tr.root)
+		if left := names(t, filepath.Join(tr.dir, "uploads")); len(left) != 0 {
+			t.Errorf("left: %q", left)
 		}
 	}
 }

@@ -457,7 +457,7 @@ func (p *pending) alone(do func()) {
 	j, err := p.s.reg.dir.openWrite(p.id)
 	if err == nil {
 		defer j.close()
-		if j.lock() != nil {
+		if p.s.hook("journal-opened") != nil || j.lock() != nil {
 			return
 		}
 		defer j.unlock()

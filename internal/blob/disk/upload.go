@@ -485,7 +485,7 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 	p.committed = &e
 	p.end = 0
 	p.forget()
-	_ = s.reg.dir.unlink(p.id)
+	p.unlinkJournal()
 	return e, s.hook("commit-done")
 }
 

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -696,5 +698,65 @@ func TestJournalThatIsBeingMade(t *testing.T) {
 	defer again.Close()
 	if again.Have() != 1 {
 		t.Errorf("%d chunks are there", again.Have())
+	}
+}
+
+// A program that is being started has our descriptors until it really begins: what
+// was closed meanwhile is not locked any more all the same.
+func TestLockIsGivenUpWithACopyOfItsDescriptor(t *testing.T) {
+	t.Parallel()
+	one := newTree(t, disk.Options{})
+	data := random(2*mib, 71)
+	u := one.open(key(t, "f", data))
+	write(t, u, data, 0)
+	journal := filepath.Join(one.dir, "uploads", u.ID())
+	list, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	copied := -1
+	for _, e := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && to == journal {
+			n, err := strconv.Atoi(e.Name())
+			must(t, err)
+			copied, err = syscall.Dup(n)
+			must(t, err)
+		}
+	}
+	if copied < 0 {
+		t.Fatal("the journal is not open")
+	}
+	defer func() { _ = syscall.Close(copied) }()
+	u.Close()
+	again := openTree(t, one.dir, disk.Options{}).open(key(t, "f", data))
+	defer again.Close()
+	if again.ID() != u.ID() {
+		t.Error("it is still locked")
+	}
+}
+
+// A journal that was replaced between being opened and being locked is another
+// process's, and so are its bytes.
+func TestReplacedJournalIsNotDiscarded(t *testing.T) {
+	t.Parallel()
+	var replace func()
+	one := newTree(t, disk.Options{Hook: func(step string) error {
+		if step == "journal-opened" && replace != nil {
+			replace()
+		}
+		return nil
+	}})
+	data := random(2*mib, 72)
+	u := one.open(key(t, "f", data))
+	write(t, u, data, 0)
+	u.Close()
+	journal := filepath.Join(one.dir, "uploads", u.ID())
+	replace = func() {
+		b, err := os.ReadFile(journal)
+		must(t, errors.Join(err, os.WriteFile(journal+".new", b, 0o600), os.Rename(journal+".new", journal)))
+	}
+	must(t, one.Discard(path(t, "f")))
+	again := openTree(t, one.dir, disk.Options{}).open(key(t, "f", data))
+	defer again.Close()
+	if again.ID() != u.ID() || again.Have() != 1 {
+		t.Errorf("%d chunks are left", again.Have())
 	}
 }
