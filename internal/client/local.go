@@ -36,13 +36,13 @@ func local(path string, ask func(*disk.Store, hufu.Path) (hufu.Entry, error)) (h
 }
 
 // LocalList gives what stands in a folder of this machine to fn, in any order.
-func LocalList(dir string, fn func(hufu.Entry) error) error {
+func LocalList(ctx context.Context, dir string, fn func(hufu.Entry) error) error {
 	s, err := disk.Open(dir, disk.Options{})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	return s.List(hufu.Path{}, fn)
+	return s.List(ctx, hufu.Path{}, fn)
 }
 
 // LocalSpace is how much room there is at a folder of this machine, in bytes.

@@ -180,7 +180,7 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 	}
 	here := map[string]bool{} // on this machine, and not met at the server yet
 	if near.Store != nil {
-		err := near.Store.List(near.Path, func(e hufu.Entry) error {
+		err := near.Store.List(ctx, near.Path, func(e hufu.Entry) error {
 			if e.Kind != hufu.Other { // put passes over it too
 				here[e.Name] = true
 			}

@@ -267,7 +267,7 @@ func (v *View) List(ctx context.Context, p hufu.Path, yield func(hufu.Entry) err
 		return err
 	}
 	if at.store != nil {
-		return at.store.List(at.path, yield)
+		return at.store.List(ctx, at.path, yield)
 	}
 	names, err := v.s.sharedNames()
 	if err != nil {

@@ -139,7 +139,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	err = s.browse(r.Context(), req.where, func(name string) error {
 		crumbs, _ = unescape(req.Path)
 		free, total, _ = client.LocalSpace(name) // not known is not shown
-		return client.LocalList(name, add)
+		return client.LocalList(r.Context(), name, add)
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		crumbs = p.Segments()
 		err := remote.ListSorted(ctx, p, func(e hufu.Entry) error {

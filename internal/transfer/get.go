@@ -89,7 +89,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		}
 		there := map[string]hufu.Entry{}
 		if !j.fresh {
-			err := j.near.Store.List(j.near.Path, func(t hufu.Entry) error { there[t.Name] = t; return nil })
+			err := j.near.Store.List(ctx, j.near.Path, func(t hufu.Entry) error { there[t.Name] = t; return nil })
 			if err != nil {
 				e.fail(j.pair, err)
 				return

@@ -118,7 +118,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 			}
 		}
 		var here []hufu.Entry
-		err := j.near.Store.List(j.near.Path, func(t hufu.Entry) error { here = append(here, t); return nil })
+		err := j.near.Store.List(ctx, j.near.Path, func(t hufu.Entry) error { here = append(here, t); return nil })
 		if err != nil {
 			e.fail(j.pair, err)
 			return

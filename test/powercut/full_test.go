@@ -56,7 +56,7 @@ func TestHT45FullDisk(t *testing.T) {
 				t.Errorf("put: %v", r.Err)
 			}
 		}
-		if err := s.List(hufu.Path{}, func(e hufu.Entry) error { t.Errorf("shown: %q", e.Name); return nil }); err != nil {
+		if err := s.List(t.Context(), hufu.Path{}, func(e hufu.Entry) error { t.Errorf("shown: %q", e.Name); return nil }); err != nil {
 			t.Error(err)
 		}
 		if out, err := exec.Command("mount", "-o", "remount,size=20m", mnt).CombinedOutput(); err != nil {

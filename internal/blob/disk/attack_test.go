@@ -3,6 +3,7 @@
 package disk_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func everyOperation(t testing.TB, s *disk.Store, p hufu.Path, data []byte) []err
 	add := func(err error) { errs = append(errs, err) }
 	_, err := s.Stat(p)
 	add(err)
-	add(s.List(p, func(hufu.Entry) error { return nil }))
+	add(s.List(context.Background(), p, func(hufu.Entry) error { return nil }))
 	if f, err := s.Open(p); err != nil {
 		add(err)
 	} else {
@@ -122,7 +123,7 @@ func TestHT30NoLinkIsTraversed(t *testing.T) {
 					}
 				}
 				for _, form := range []string{at, at + "/"} { // the name itself: the link, never what it points to
-					if err := tr.List(path(t, form), func(hufu.Entry) error { return nil }); err == nil {
+					if err := tr.List(t.Context(), path(t, form), func(hufu.Entry) error { return nil }); err == nil {
 						t.Error("listed through a link")
 					}
 					if _, err := tr.Open(path(t, form)); err == nil {
@@ -323,7 +324,7 @@ func TestUnreadableAmongReadable(t *testing.T) {
 	}
 	asNobody(t, func() {
 		var seen []string
-		if err := tr.List(path(t, ""), func(e hufu.Entry) error { seen = append(seen, e.Name); return nil }); err != nil || len(seen) != 3 {
+		if err := tr.List(t.Context(), path(t, ""), func(e hufu.Entry) error { seen = append(seen, e.Name); return nil }); err != nil || len(seen) != 3 {
 			t.Error(seen, err)
 		}
 		if f, err := tr.Open(path(t, "open")); err != nil {
@@ -339,7 +340,7 @@ func TestUnreadableAmongReadable(t *testing.T) {
 		}
 		_, err := tr.Open(path(t, "shut"))
 		check(err, hufu.KindUnreadable, "file_unreadable")
-		check(tr.List(path(t, "dark"), nil), hufu.KindUnreadable, "file_unreadable")
+		check(tr.List(t.Context(), path(t, "dark"), nil), hufu.KindUnreadable, "file_unreadable")
 		b := tr.Batch()
 		b.Put(path(t, "new"), nil, disk.Meta{}, always())
 		b.Remove(path(t, "open"), false)

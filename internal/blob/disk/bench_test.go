@@ -127,7 +127,7 @@ func BenchmarkList10000(b *testing.B) {
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				if err := s.List(p, func(hufu.Entry) error { n++; return nil }); err != nil {
+				if err := s.List(b.Context(), p, func(hufu.Entry) error { n++; return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -104,7 +104,7 @@ func names(t *testing.T, dir string) []string {
 func (tr *tree) list(p string) []string {
 	tr.t.Helper()
 	var all []string
-	if err := tr.List(path(tr.t, p), func(e hufu.Entry) error { all = append(all, e.Name); return nil }); err != nil {
+	if err := tr.List(tr.t.Context(), path(tr.t, p), func(e hufu.Entry) error { all = append(all, e.Name); return nil }); err != nil {
 		tr.t.Fatal(err)
 	}
 	slices.Sort(all)
@@ -185,7 +185,7 @@ func TestPutStatListRead(t *testing.T) {
 			t.Errorf("mode on disk is %v, want %v", fi.Mode(), mode)
 		}
 		var seen []hufu.Entry
-		if err := tr.List(path(t, "a/b"), func(e hufu.Entry) error { seen = append(seen, e); return nil }); err != nil {
+		if err := tr.List(t.Context(), path(t, "a/b"), func(e hufu.Entry) error { seen = append(seen, e); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if len(seen) != 1 || seen[0] != e {

@@ -185,7 +185,7 @@ func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string,
 			return err
 		}
 	}
-	names, err := s.allNames(sub)
+	names, err := s.allNames(ctx, sub, p)
 	if err != nil {
 		return err
 	}

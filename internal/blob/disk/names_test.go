@@ -108,7 +108,7 @@ func TestReservedNamesAreHidden(t *testing.T) {
 	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
 	_, err = tr.Open(p)
 	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
-	wantErr(t, tr.List(p, nil), hufu.KindInvalidPath, "name_reserved")
+	wantErr(t, tr.List(t.Context(), p, nil), hufu.KindInvalidPath, "name_reserved")
 	_, err = tr.OpenUpload(disk.UploadKey{Path: p, Size: 2 << 20})
 	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
 	b := tr.Batch()

@@ -319,9 +319,6 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 // removeTree removes a folder with everything in it, by handles, so that no
 // link that is planted meanwhile is followed.
 func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard, depth int) error {
-	if err := canceled(ctx, "remove", p); err != nil {
-		return err
-	}
 	if depth > 2*hufu.MaxDepth {
 		return tooDeep(p)
 	}
@@ -334,11 +331,14 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 	if err != nil {
 		return err
 	}
-	names, err := s.allNames(sub)
+	names, err := s.allNames(ctx, sub, p)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
+		if err := first(s.hook("removing"), canceled(ctx, "remove", p)); err != nil {
+			return err
+		}
 		q := under(p, name)
 		folder, err := s.removeName(sub, inside, q, name, "", g)
 		if folder {
@@ -348,11 +348,14 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 			return err
 		}
 	}
+	if err := canceled(ctx, "remove", p); err != nil {
+		return err
+	}
 	return s.removeFolder(d, lock, p, name, g, func() error { return d.rmdir(name) })
 }
 
-func (s *Store) allNames(d dirHandle) (names []string, err error) {
-	err = s.eachName(d, func(name string) error { names = append(names, name); return nil })
+func (s *Store) allNames(ctx context.Context, d dirHandle, p hufu.Path) (names []string, err error) {
+	err = s.eachName(d, func(name string) error { names = append(names, name); return canceled(ctx, "remove", p) })
 	return names, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -229,5 +230,44 @@ func TestDigestOfHoles(t *testing.T) {
 	must(t, f.Truncate(100<<30))
 	if _, err := tr.Digest(ctx, path(t, "holes")); hufu.KindOf(err) != hufu.KindCanceled || chunks != 100 {
 		t.Errorf("%d chunks, %v", chunks, err)
+	}
+}
+
+// A removal and a listing end with whoever wants them, wherever they are: also in
+// one folder of many files.
+func TestRemovalAndListingEnd(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	removed := 0
+	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		if step == "removing" {
+			if removed++; removed == 10 {
+				cancel()
+			}
+		}
+		return nil
+	}})
+	must(t, os.Mkdir(filepath.Join(tr.root, "d"), 0o700))
+	for i := range 100 {
+		must(t, os.WriteFile(filepath.Join(tr.root, "d", strconv.Itoa(i)), nil, 0o600))
+	}
+	b := tr.Batch()
+	b.Remove(path(t, "d"), true)
+	if err := b.Commit(ctx)[0].Err; hufu.KindOf(err) != hufu.KindCanceled {
+		t.Error(err)
+	}
+	if left := len(names(t, filepath.Join(tr.root, "d"))); left != 91 {
+		t.Errorf("%d of 100 are left", left)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	seen := 0
+	err := tr.List(ctx, path(t, "d"), func(hufu.Entry) error {
+		if seen++; seen == 10 {
+			cancel()
+		}
+		return nil
+	})
+	if hufu.KindOf(err) != hufu.KindCanceled || seen != 10 {
+		t.Errorf("%d seen, %v", seen, err)
 	}
 }

@@ -73,8 +73,8 @@ func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf [
 }
 
 // List calls yield for everything in the folder p, in any order, and stops at
-// its first error. What vanishes meanwhile is left out.
-func (s *Store) List(p hufu.Path, yield func(hufu.Entry) error) error {
+// its first error, or when ctx ends. What vanishes meanwhile is left out.
+func (s *Store) List(ctx context.Context, p hufu.Path, yield func(hufu.Entry) error) error {
 	if err := check("list", p); err != nil {
 		return err
 	}
@@ -87,6 +87,9 @@ func (s *Store) List(p hufu.Path, yield func(hufu.Entry) error) error {
 	defer s.dirents.Put(sc)
 	var stop error
 	err = d.names(sc.dirents, func(name string) error {
+		if stop = canceled(ctx, "list", p); stop != nil {
+			return stop
+		}
 		if s.hidden(name) {
 			s.sweep(d, name)
 			return nil
