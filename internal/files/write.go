@@ -168,7 +168,7 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	if err := v.parents(ctx, at); err != nil {
 		return nil, err
 	}
-	return at.store.OpenUpload(disk.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()})
+	return at.store.OpenUpload(ctx, disk.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()})
 }
 
 // parents makes the missing folders above a name, as this user's.
@@ -204,7 +204,7 @@ func (v *View) FindUpload(ctx context.Context, id string) (*disk.Upload, error) 
 		if err != nil {
 			continue // it has gone since
 		}
-		if u, ok := at.store.FindUpload(id); ok {
+		if u, ok := at.store.FindUpload(ctx, id); ok {
 			return v.ours(u)
 		}
 	}
@@ -230,7 +230,7 @@ func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hu
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	u, found := at.store.FindUpload(id)
+	u, found := at.store.FindUpload(ctx, id)
 	if !found {
 		if e, ok := at.store.Committed(id, at.path); ok && e.By == v.sub.User && e.Digest == want {
 			return e, nil

@@ -567,7 +567,7 @@ func TestGetRecovers(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	data := bytesOf(2 * hufu.ChunkSize)
-	u, err := s.OpenUpload(disk.UploadKey{Path: path(t, "/large"), Size: int64(len(data))})
+	u, err := s.OpenUpload(t.Context(), disk.UploadKey{Path: path(t, "/large"), Size: int64(len(data))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -277,7 +277,7 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 
 func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, resumed int64, err error) {
 	size := it.from.Size
-	up, err := it.store.OpenUpload(disk.UploadKey{Path: it.path, Size: size, Source: it.from.Version, Owner: e.o.Owner})
+	up, err := it.store.OpenUpload(ctx, disk.UploadKey{Path: it.path, Size: size, Source: it.from.Version, Owner: e.o.Owner})
 	if err != nil {
 		return entry, 0, err
 	}

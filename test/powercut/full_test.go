@@ -35,7 +35,7 @@ func TestHT45FullDisk(t *testing.T) {
 		}
 		path := func(n string) hufu.Path { p, _ := hufu.ParsePath(n); return p }
 		data := random(8<<20, 9)
-		u, err := s.OpenUpload(disk.UploadKey{Path: path("big"), Size: 8 << 20, Owner: "a"})
+		u, err := s.OpenUpload(t.Context(), disk.UploadKey{Path: path("big"), Size: 8 << 20, Owner: "a"})
 		if err != nil {
 			t.Fatal(err)
 		}

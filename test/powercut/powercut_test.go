@@ -226,7 +226,7 @@ func TestHT50AcknowledgedUploadSurvives(t *testing.T) {
 	for _, server := range []bool{true, false} {
 		m := start(t, disk.Options{Server: server})
 		data := random(80<<20, 3)
-		u, err := m.store.OpenUpload(disk.UploadKey{Path: m.path("new/folder/big"), Size: int64(len(data)), Owner: "alice"})
+		u, err := m.store.OpenUpload(m.Context(), disk.UploadKey{Path: m.path("new/folder/big"), Size: int64(len(data)), Owner: "alice"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func TestRepeatedCommitSurvives(t *testing.T) {
 				m.store.Close()
 				m.open()
 			}
-			if _, ok := m.store.FindUpload(u.ID()); ok {
+			if _, ok := m.store.FindUpload(m.Context(), u.ID()); ok {
 				t.Fatal("unfinished although it has its name")
 			}
 			if _, ok := m.store.Committed(u.ID(), m.path("big")); !ok {
@@ -287,7 +287,7 @@ func TestRepeatedCommitSurvives(t *testing.T) {
 func (m *machine) upload(name string) (*disk.Upload, []byte) {
 	m.Helper()
 	data := random(2<<20, 4)
-	u, err := m.store.OpenUpload(disk.UploadKey{Path: m.path(name), Size: int64(len(data)), Owner: "alice"})
+	u, err := m.store.OpenUpload(m.Context(), disk.UploadKey{Path: m.path(name), Size: int64(len(data)), Owner: "alice"})
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -346,7 +346,7 @@ func TestHT49ResumeAfterPowerCut(t *testing.T) {
 		m := start(t, disk.Options{Server: server})
 		data := random(80<<20, 4)
 		key := disk.UploadKey{Path: m.path("folder/big"), Size: int64(len(data)), Owner: "alice"}
-		u, err := m.store.OpenUpload(key)
+		u, err := m.store.OpenUpload(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -364,7 +364,7 @@ func TestHT49ResumeAfterPowerCut(t *testing.T) {
 		m.cut()
 		u.Close()
 		m.boot()
-		v, err := m.store.OpenUpload(key)
+		v, err := m.store.OpenUpload(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,7 +419,7 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 				b.Put(m.path(fmt.Sprintf("new/%d", i)), fresh, disk.Meta{Digest: digest.Sum(fresh)}, absent)
 			}
 			b.Commit(t.Context()) // fails, or does not know it yet
-			if u, err := m.store.OpenUpload(disk.UploadKey{Path: m.path("big"), Size: int64(len(big)), Owner: "a"}); err == nil {
+			if u, err := m.store.OpenUpload(m.Context(), disk.UploadKey{Path: m.path("big"), Size: int64(len(big)), Owner: "a"}); err == nil {
 				for i := range int64(3) {
 					_ = u.WriteChunk(i, big[i<<20:(i+1)<<20], digest.Chunk(big[i<<20:(i+1)<<20], i))
 				}

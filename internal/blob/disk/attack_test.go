@@ -47,7 +47,7 @@ func everyOperation(t testing.TB, s *disk.Store, p hufu.Path, data []byte) []err
 	for _, r := range b.Commit(t.Context()) {
 		add(r.Err)
 	}
-	if u, err := s.OpenUpload(disk.UploadKey{Path: p, Size: int64(len(data)), Owner: "mallory"}); err != nil {
+	if u, err := s.OpenUpload(t.Context(), disk.UploadKey{Path: p, Size: int64(len(data)), Owner: "mallory"}); err != nil {
 		add(err)
 	} else {
 		for i := range digest.Chunks(int64(len(data))) {

@@ -87,7 +87,7 @@ func BenchmarkWriteChunk1M(b *testing.B) {
 				}
 			}
 			var err error
-			if u, err = s.OpenUpload(disk.UploadKey{Path: p, Size: chunks << 20, Owner: "a"}); err != nil {
+			if u, err = s.OpenUpload(b.Context(), disk.UploadKey{Path: p, Size: chunks << 20, Owner: "a"}); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()

@@ -73,7 +73,7 @@ func child(dir string) {
 	}
 	_, _ = os.Stdout.WriteString("batch\n")
 	data := crashBig()
-	u, err := s.OpenUpload(disk.UploadKey{Path: parse("e/big"), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+	u, err := s.OpenUpload(context.Background(), disk.UploadKey{Path: parse("e/big"), Size: int64(len(data)), Source: "v1", Owner: "alice"})
 	must(err)
 	for i := range digest.Chunks(int64(len(data))) {
 		must(u.WriteChunk(i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
@@ -91,7 +91,7 @@ func child(dir string) {
 			must(err)
 			c.cond.Version = e.Version
 		}
-		u, err := s.OpenUpload(disk.UploadKey{Path: parse(c.name), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+		u, err := s.OpenUpload(context.Background(), disk.UploadKey{Path: parse(c.name), Size: int64(len(data)), Source: "v1", Owner: "alice"})
 		must(err)
 		for i := range digest.Chunks(int64(len(data))) {
 			must(u.WriteChunk(i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
@@ -306,7 +306,7 @@ func TestFaultAtEveryStep(t *testing.T) {
 			data := random(2*mib, 41)
 			r := tr.put("d/f", "content", always())
 			failed := r.Err != nil
-			u, err := tr.OpenUpload(key(t, "big", data))
+			u, err := tr.OpenUpload(tr.t.Context(), key(t, "big", data))
 			if err == nil {
 				for i := range int64(2) {
 					c := chunk(data, i)

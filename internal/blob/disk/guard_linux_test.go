@@ -155,7 +155,7 @@ func TestGuardOfAnUpload(t *testing.T) {
 		e, err := tr.Stat(path(t, "f"))
 		must(t, err)
 		data := random(mib+1, 9)
-		u, err := tr.OpenUpload(key(t, "f", data))
+		u, err := tr.OpenUpload(tr.t.Context(), key(t, "f", data))
 		must(t, err)
 		write(t, u, data, 0, 1)
 		u.Guard(of("alice"))

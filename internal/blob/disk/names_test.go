@@ -109,7 +109,7 @@ func TestReservedNamesAreHidden(t *testing.T) {
 	_, err = tr.Open(p)
 	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
 	wantErr(t, tr.List(t.Context(), p, nil), hufu.KindInvalidPath, "name_reserved")
-	_, err = tr.OpenUpload(disk.UploadKey{Path: p, Size: 2 << 20})
+	_, err = tr.OpenUpload(tr.t.Context(), disk.UploadKey{Path: p, Size: 2 << 20})
 	wantErr(t, err, hufu.KindInvalidPath, "name_reserved")
 	b := tr.Batch()
 	b.Put(p, nil, disk.Meta{}, always())
@@ -137,7 +137,7 @@ func TestSweepRemovesWhatACrashLeft(t *testing.T) {
 	left := filepath.Join(tr.root, ".hufu-00112233445566778899aabbccddeeff")
 	must(t, os.WriteFile(left, []byte("x"), 0o600))
 	// An unfinished upload is not left over: its journal knows.
-	u, err := tr.OpenUpload(disk.UploadKey{Path: path(t, "large"), Size: 2 << 20, Source: "v", Owner: "o"})
+	u, err := tr.OpenUpload(tr.t.Context(), disk.UploadKey{Path: path(t, "large"), Size: 2 << 20, Source: "v", Owner: "o"})
 	must(t, err)
 	must(t, u.WriteHole(0, digest.Zeros(hufu.ChunkSize, 0)))
 	must(t, u.Close())

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // ready opens the files of an upload, once, whoever needs them first. A fresh
 // one has none: who begins an upload may find out that he need not.
-func (p *pending) ready() error {
+func (p *pending) ready(ctx context.Context) error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	if p.opened {
@@ -26,7 +27,7 @@ func (p *pending) ready() error {
 	p.reserve = reservation{}
 	p.sealed = false
 	if !p.fresh {
-		if err := p.resume(); err != nil {
+		if err := p.resume(ctx); err != nil {
 			p.shut()
 			return err
 		}
@@ -219,7 +220,7 @@ func (p *pending) writeHeader(f fileHandle) error {
 // same boot the journal is believed, because a kill keeps the page cache. In
 // another each chunk is read and hashed before it counts: a power cut leaves
 // zeros where bytes were on their way.
-func (p *pending) resume() error {
+func (p *pending) resume(ctx context.Context) error {
 	s := p.s
 	p.staging, p.journal = noFile, noFile
 	var err error
@@ -268,7 +269,7 @@ func (p *pending) resume() error {
 	if believed {
 		return p.journal.truncate(p.end) // a torn tail goes
 	}
-	if err := p.verify(); err != nil {
+	if err := p.verify(ctx); err != nil {
 		return err
 	}
 	return p.rewrite()
@@ -310,7 +311,7 @@ func (p *pending) openStaging(h *header) error {
 
 // verify reads every chunk that the journal names and forgets those that are
 // not on the disk as it says.
-func (p *pending) verify() error {
+func (p *pending) verify(ctx context.Context) error {
 	var next atomic.Int64
 	segments := p.chunks.segments()
 	lost := make([][]int64, min(4, runtime.GOMAXPROCS(0)))
@@ -329,6 +330,9 @@ func (p *pending) verify() error {
 				if i = segments[i/segmentChunks]*segmentChunks + i%segmentChunks; p.chunks.state(i) == chunkMissing {
 					continue
 				}
+				if errs[worker] = first(p.s.hook("verify-chunk"), canceled(ctx, "open upload", p.key.Path)); errs[worker] != nil {
+					return
+				}
 				b := (*buf)[:digest.ChunkLen(p.key.Size, i)]
 				n, err := p.staging.readAt(b, i*hufu.ChunkSize)
 				if err != nil && !errors.Is(err, syscall.EIO) { // an unreadable chunk is a missing one
@@ -342,6 +346,9 @@ func (p *pending) verify() error {
 		})
 	}
 	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	before := p.chunks.have
 	for _, i := range slices.Concat(lost...) {
 		p.chunks.lost(i)
@@ -349,7 +356,7 @@ func (p *pending) verify() error {
 	if bad := before - p.chunks.have; bad > 0 {
 		p.s.log.Info("upload lost chunks", "path", p.key.Path.String(), "chunks", bad)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // newJournal is the end of the name of a journal that is to replace another.

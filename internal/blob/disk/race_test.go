@@ -128,7 +128,7 @@ func TestHT54OneWinnerUnderRace(t *testing.T) {
 				})
 			}
 			wg.Go(func() {
-				u, err := tr.OpenUpload(key(t, "f", data))
+				u, err := tr.OpenUpload(tr.t.Context(), key(t, "f", data))
 				if err != nil {
 					t.Error(err)
 					return

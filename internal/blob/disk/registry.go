@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -185,8 +186,9 @@ func (s *Store) readHeader(name string) (header, error) {
 // OpenUpload begins the upload of a file of more than one chunk, or goes on
 // with the unfinished one of the same key. Nothing is made before the first
 // chunk comes; then an unfinished upload of the same owner to the same path
-// with other bytes is discarded, unless somebody has it open.
-func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
+// with other bytes is discarded, unless somebody has it open. If ctx ends while
+// what is there is read again, it stays for the next.
+func (s *Store) OpenUpload(ctx context.Context, k UploadKey) (*Upload, error) {
 	if err := checkTarget("open upload", k.Path); err != nil {
 		return nil, err
 	}
@@ -198,7 +200,7 @@ func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = p.ready()
+		err = p.ready(ctx)
 		if err == nil {
 			return &Upload{p: p}, nil
 		}
@@ -206,14 +208,15 @@ func (s *Store) OpenUpload(k UploadKey) (*Upload, error) {
 			p.release()
 			return nil, err
 		}
+		if !errors.Is(err, errStale) && !errors.Is(err, errElsewhere) {
+			p.release() // the next one may be luckier
+			return nil, fail("open upload", k.Path, writing, err)
+		}
 		p.forget()
 		if errors.Is(err, errStale) {
 			p.discard()
 		}
 		p.release()
-		if !errors.Is(err, errStale) && !errors.Is(err, errElsewhere) {
-			return nil, fail("open upload", k.Path, writing, err)
-		}
 		// Its bytes are gone, or another process works on it: begin anew.
 	}
 }
@@ -261,7 +264,7 @@ func (p *pending) discardSuperseded() {
 }
 
 // FindUpload opens an unfinished upload by its id.
-func (s *Store) FindUpload(id string) (*Upload, bool) {
+func (s *Store) FindUpload(ctx context.Context, id string) (*Upload, bool) {
 	s.reg.mu.Lock()
 	if s.loadLocked() != nil {
 		s.reg.mu.Unlock()
@@ -274,7 +277,7 @@ func (s *Store) FindUpload(id string) (*Upload, bool) {
 	}
 	p.refs++
 	s.reg.mu.Unlock()
-	if err := p.ready(); err != nil {
+	if err := p.ready(ctx); err != nil {
 		if errors.Is(err, errStale) {
 			p.forget()
 			p.discard()

@@ -88,7 +88,7 @@ func TestHT42RoomIsShared(t *testing.T) {
 	var all []*disk.Upload
 	opened := func(user string) (n int) {
 		for ; ; n++ {
-			u, err := tr.OpenUpload(disk.UploadKey{Path: path(t, fmt.Sprint(user, n)), Size: 1 << 40, Source: "v", Owner: user + fmt.Sprint("/", n%7)})
+			u, err := tr.OpenUpload(tr.t.Context(), disk.UploadKey{Path: path(t, fmt.Sprint(user, n)), Size: 1 << 40, Source: "v", Owner: user + fmt.Sprint("/", n%7)})
 			if err != nil {
 				wantErr(t, err, hufu.KindQuota, "uploads_full")
 				return n
@@ -124,7 +124,7 @@ func TestHT42RoomIsShared(t *testing.T) {
 	for _, limit := range []int64{1 << 20, 2 << 10} {
 		o.Room = disk.NewRoom(limit)
 		tr = openTree(t, tr.dir, o)
-		u, err := tr.OpenUpload(k)
+		u, err := tr.OpenUpload(tr.t.Context(), k)
 		if limit < 100<<10 {
 			wantErr(t, err, hufu.KindQuota, "uploads_full")
 		} else if must(t, err); u.Have() != far/1000+1 {

@@ -136,7 +136,7 @@ func TestUploadSizes(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t, server())
 	for _, size := range []int64{-1, 0, mib, hufu.MaxFileSize + 1} {
-		_, err := tr.OpenUpload(disk.UploadKey{Path: path(t, "f"), Size: size})
+		_, err := tr.OpenUpload(tr.t.Context(), disk.UploadKey{Path: path(t, "f"), Size: size})
 		wantErr(t, err, hufu.KindInvalid, "upload_size")
 	}
 }

@@ -49,7 +49,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}
 	upload := func(name string, cond func(tr *tree) hufu.Condition) action {
 		return func(tr *tree) error {
-			u, err := tr.OpenUpload(key(tr.t, name, big))
+			u, err := tr.OpenUpload(tr.t.Context(), key(tr.t, name, big))
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 				if _, err := u.Commit(tr.t.Context(), digest.Sum(big), meta, c); hufu.CodeOf(err) != "upload_gone" {
 					tr.t.Errorf("asked again: %v", err)
 				}
-				if again, ok := tr.FindUpload(u.ID()); ok {
+				if again, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
 					again.Close()
 					tr.t.Error("the upload is found again")
 				}

@@ -54,7 +54,7 @@ func key(t testing.TB, p string, data []byte) disk.UploadKey {
 
 func (tr *tree) open(k disk.UploadKey) *disk.Upload {
 	tr.t.Helper()
-	u, err := tr.OpenUpload(k)
+	u, err := tr.OpenUpload(tr.t.Context(), k)
 	if err != nil {
 		tr.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestUpload(t *testing.T) {
 		if _, ok := tr.Committed(strings.Repeat("0", 32), path(t, "a/b/big")); ok {
 			t.Error("another upload is known as committed")
 		}
-		if _, ok := tr.FindUpload(u.ID()); ok {
+		if _, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
 			t.Error("still unfinished")
 		}
 		if left := append(names(t, filepath.Join(tr.dir, "uploads")), names(t, filepath.Join(tr.root, "a/b"))...); !slices.Equal(left, []string{"big"}) {
@@ -322,7 +322,7 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	v.Close()
 	v = tr.open(other)
 	v.Close()
-	if x, ok := tr.FindUpload(u.ID()); !ok {
+	if x, ok := tr.FindUpload(tr.t.Context(), u.ID()); !ok {
 		t.Error("the first was discarded before the second brought anything")
 	} else {
 		x.Close()
@@ -330,10 +330,10 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	v = tr.open(other)
 	write(t, v, data, 0)
 	v.Close()
-	if _, ok := tr.FindUpload(u.ID()); ok {
+	if _, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
 		t.Error("the first should have been discarded")
 	}
-	if x, ok := tr.FindUpload(w.ID()); !ok {
+	if x, ok := tr.FindUpload(t.Context(), w.ID()); !ok {
 		t.Error("somebody else's upload was discarded")
 	} else {
 		x.Close()
@@ -350,7 +350,7 @@ func TestBegunWithTheFirstChunk(t *testing.T) {
 	data := random(2*mib, 8)
 	traces := func() int { return len(names(t, tr.root)) + len(names(t, filepath.Join(tr.dir, "uploads"))) }
 	u := tr.open(key(t, "f", data))
-	v, ok := tr.FindUpload(u.ID()) // as another lane does
+	v, ok := tr.FindUpload(tr.t.Context(), u.ID()) // as another lane does
 	if !ok {
 		t.Fatal("not found by its id")
 	}
@@ -387,7 +387,7 @@ func TestBegunWithTheFirstChunk(t *testing.T) {
 	must(t, older.Abort())
 	u = tr.open(key(t, "f", data))
 	u.Close()
-	if _, ok := tr.FindUpload(u.ID()); ok {
+	if _, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
 		t.Error("remembered although nothing came and nobody holds it")
 	}
 	if n := traces(); n != 0 {
@@ -430,7 +430,7 @@ func TestHoldersShareAnUpload(t *testing.T) {
 	var wg sync.WaitGroup
 	for lane := range 6 {
 		wg.Go(func() {
-			u, err := tr.OpenUpload(key(t, "d/f", data))
+			u, err := tr.OpenUpload(tr.t.Context(), key(t, "d/f", data))
 			if err != nil {
 				t.Error(err)
 				return
@@ -543,7 +543,7 @@ func TestExpire(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, "root"), 0o755))
 		other := openTree(t, dir, disk.Options{Uploads: filepath.Join(tr.dir, "uploads")})
-		if _, ok := other.FindUpload(fresh.ID()); ok {
+		if _, ok := other.FindUpload(t.Context(), fresh.ID()); ok {
 			t.Error("found in another tree")
 		}
 		if n, err := other.Expire(24 * time.Hour); n != 0 || err != nil {
@@ -757,6 +757,37 @@ func TestReplacedJournalIsNotDiscarded(t *testing.T) {
 	again := openTree(t, one.dir, disk.Options{}).open(key(t, "f", data))
 	defer again.Close()
 	if again.ID() != u.ID() || again.Have() != 1 {
+		t.Errorf("%d chunks are left", again.Have())
+	}
+}
+
+// Reading an upload of another boot again ends with whoever wants to go on with it,
+// and the next one finds what was there.
+func TestVerifyingEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var read atomic.Int64
+	o := disk.Options{Server: true, Boot: "one", Hook: func(step string) error {
+		if step == "verify-chunk" && read.Add(1) == 3 {
+			cancel()
+		}
+		return nil
+	}}
+	tr := newTree(t, o)
+	data := random(30*mib, 73)
+	u := tr.open(key(t, "f", data))
+	for i := range int64(30) {
+		write(t, u, data, i)
+	}
+	u.Close()
+	o.Boot = "two"
+	tr = tr.reopen(o)
+	if _, err := tr.OpenUpload(ctx, key(t, "f", data)); hufu.KindOf(err) != hufu.KindCanceled || read.Load() > 8 {
+		t.Errorf("%d chunks were read: %v", read.Load(), err)
+	}
+	again := tr.open(key(t, "f", data))
+	defer again.Close()
+	if again.ID() != u.ID() || again.Have() != 30 {
 		t.Errorf("%d chunks are left", again.Have())
 	}
 }
