@@ -150,7 +150,13 @@ func (c *Client) Mkdir(path string) (bool, error) {
 
 // Remove takes a name away.
 func (c *Client) Remove(path string, recursive bool) error {
-	_, err := c.k.do(tRemove, remove{[]byte(path), recursive}, nil, &empty{})
+	_, err := c.k.do(tRemove, remove{[]byte(path), recursive, ""}, nil, &empty{})
+	return err
+}
+
+// RemoveVersion takes a name away if it has this version.
+func (c *Client) RemoveVersion(path, version string) error {
+	_, err := c.k.do(tRemove, remove{[]byte(path), false, version}, nil, &empty{})
 	return err
 }
 

@@ -133,6 +133,7 @@ type (
 	remove struct {
 		Path      []byte `cbor:"1,keyasint"`
 		Recursive bool   `cbor:"2,keyasint,omitempty"`
+		Version   string `cbor:"3,keyasint,omitempty"`
 	}
 	put struct {
 		Path      []byte    `cbor:"1,keyasint"`

@@ -295,7 +295,12 @@ func testSmall(t *testing.T, s *site, id *Identity, tok []byte) {
 	if err != nil || moved == "" {
 		t.Error(moved, err)
 	}
-	if _, err = c.Put("small/moved", []byte("new"), Condition{2, moved}); err != nil {
+	v, err = c.Put("small/moved", []byte("new"), Condition{2, moved})
+	if err != nil {
+		t.Error(err)
+	}
+	failed(t, c.RemoveVersion("small/moved", moved), "changed", "target_changed")
+	if err := c.RemoveVersion("small/moved", v); err != nil {
 		t.Error(err)
 	}
 	_, err = c.Put("@elsewhere/x", nil, Absent)
