@@ -119,7 +119,7 @@ func TestEveryCodeIsInTheProtocol(t *testing.T) {
 		"internal/account/certificates.go": "of hufud cert", "invitation.go": "of the command line", "errors.go": "kinds",
 	}
 	local := strings.Fields(`
-		bad_address cannot_listen teach_not_loopback
+		bad_address cannot_listen teach_not_loopback serve_stuck
 		invitation_life invitation_no_id invitation_spent invite_locked invite_not_admin reason_unprintable sign_use
 		cert_unreadable key_other_cert database_newer database_open data_folder_read_only
 		chunk_form condition_form no_uploads_folder upload_key upload_size

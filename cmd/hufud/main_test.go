@@ -20,6 +20,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -341,4 +342,27 @@ func TestDefaultData(t *testing.T) {
 	if _, err := defaultData(func(string) string { return "" }); hufu.CodeOf(err) != "admin_home_unknown" {
 		t.Error(err)
 	}
+}
+
+// TestServerEndsInItsTime: a server is asked to end, and something of it does not.
+func TestServerEndsInItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 10 * time.Second
+		ctx, stop := context.WithCancel(t.Context())
+		stuck := make(chan struct{})
+		time.AfterFunc(time.Hour, stop)
+		start := time.Now()
+		err := within(ctx, limit, func() error { <-stuck; return nil })
+		if took := time.Since(start); hufu.CodeOf(err) != "serve_not_closed" || took != time.Hour+limit {
+			t.Errorf("after %v: %v", took, err)
+		}
+		close(stuck)
+		lost := errors.New("lost")
+		for _, ctx := range []context.Context{t.Context(), ctx} {
+			if err := within(ctx, limit, func() error { time.Sleep(limit / 2); return lost }); !errors.Is(err, lost) {
+				t.Errorf("instead of its own error: %v", err)
+			}
+		}
+	})
 }

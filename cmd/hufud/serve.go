@@ -134,9 +134,36 @@ func (a *app) lock() (unlock func(), err error) {
 	return func() { _ = lock.Unlock() }, nil // what holds it ends in any case
 }
 
+// stopTime is how much longer than its time for draining a server takes to stop
+// at most: its connections, and then everything that is open.
+const stopTime = server.StopTime + 2*time.Second
+
 // serve runs the server on ln, which it closes, until ctx ends. The caller holds
-// the data folder's lock.
-func (a *app) serve(ctx context.Context, ln net.Listener, o serving) (err error) {
+// the data folder's lock. It returns within o.drain and stopTime after the end
+// of ctx even if a disk does not answer: the process is to end then.
+func (a *app) serve(ctx context.Context, ln net.Listener, o serving) error {
+	return within(ctx, o.drain+stopTime, func() error { return a.serveAndClose(ctx, ln, o) })
+}
+
+// within runs f, and leaves it behind if it has not returned after limit since
+// the end of ctx.
+func within(ctx context.Context, limit time.Duration, f func() error) error {
+	over := make(chan error, 1)
+	go func() { over <- f() }()
+	select {
+	case err := <-over:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-over:
+		return err
+	case <-time.After(limit):
+		return &hufu.Error{Op: "stop server", Kind: hufu.KindUnreadable, Code: "serve_not_closed"}
+	}
+}
+
+func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (err error) {
 	defer func() { _ = ln.Close() }() // closed already unless something fails
 	hangUps := make(chan os.Signal, 1)
 	signal.Notify(hangUps, syscall.SIGHUP)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"syscall"
 	"time"
@@ -59,6 +60,12 @@ func brokenOff(err error) bool {
 	return again(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
 
+// jitter is wait, more or less by a half: clients that lost the same server do
+// not come back in step.
+func jitter(wait time.Duration) time.Duration {
+	return wait/2 + rand.N(wait) //nolint:gosec // no secret
+}
+
 // persist calls try until it succeeds, fails for good, or the connection has
 // been away for RetryFor.
 func (r *Remote) persist(ctx context.Context, try func() error) error {
@@ -85,7 +92,7 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 			return err
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(jitter(wait)):
 		case <-ctx.Done():
 			return &hufu.Error{Op: "reconnect", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hufu"
@@ -38,6 +39,44 @@ func TestOutage(t *testing.T) {
 	if o.waiting != 0 {
 		t.Errorf("%d wait", o.waiting)
 	}
+}
+
+// TestNotInStep: clients that lost their server at the same moment do not try
+// again at the same moments.
+func TestNotInStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const clients, tries = 200, 5
+		lost := &hufu.Error{Op: "connection", Kind: hufu.KindNetwork}
+		start := time.Now()
+		var mu sync.Mutex
+		at := map[time.Duration]int{} // of the last try
+		var all sync.WaitGroup
+		for range clients {
+			r := &Remote{outage: outage{notify: func(error) {}}}
+			n := 0
+			all.Go(func() {
+				_ = r.persist(t.Context(), func() error {
+					if n++; n < tries {
+						return lost
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					at[time.Since(start)/(10*time.Millisecond)]++
+					return nil
+				})
+			})
+		}
+		all.Wait()
+		for when, n := range at {
+			if n > clients/10 {
+				t.Errorf("%d of %d clients come within 10 ms after %v", n, clients, when*10*time.Millisecond)
+			}
+			if sum := (1<<(tries-1) - 1) * firstTry; when*10*time.Millisecond < sum/2-10*time.Millisecond || when*10*time.Millisecond > sum*3/2 {
+				t.Errorf("the try after %v", when*10*time.Millisecond)
+			}
+		}
+	})
 }
 
 // TestOneTryForAll: a hundred calls do not wait for a server that is not there

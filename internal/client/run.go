@@ -66,7 +66,7 @@ func (q *Queue) run(ctx context.Context, j *job) {
 		q.touchLocked()
 		q.mu.Unlock()
 		select {
-		case <-time.After(wait):
+		case <-time.After(jitter(wait)):
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {

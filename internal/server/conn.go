@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,8 @@ type conn struct {
 	buf     *session.Chunk // what is being read, nil when idle
 	writing atomic.Bool
 	judged  time.Time
+	cutting atomic.Bool
+	cuts    sync.WaitGroup
 }
 
 // pending is a change in the group, to be answered when it is durable.
@@ -90,6 +93,14 @@ func (c *conn) judge() error {
 		return c.s.o.Account.Resume(context.Background(), c.sub, *t)
 	}
 	return nil
+}
+
+// cut says goodbye and ends the connection, once. Server.mu is held, and the
+// connection is one of Server.conns: what it is told ends before it is gone.
+func (c *conn) cut(why *hufu.Error) {
+	if !c.cutting.Swap(true) {
+		c.cuts.Go(func() { c.session.Part(why) })
+	}
 }
 
 // active says whether something is under way that draining should wait for.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"slices"
@@ -10,8 +11,9 @@ import (
 
 // crowd is connections that have not proven who they are, so many at most.
 // Nobody waits for a place in it: when it is full, the oldest of the origin
-// that takes most of the places loses his. An honest peer is through in a few
-// round trips; one who keeps silent to keep others out is himself put out.
+// that takes most of the places loses its own, and one that is being worked for
+// only after all others. An honest peer is through in a few round trips, also
+// behind the address of those who keep silent to keep others out.
 type crowd struct {
 	limit int
 
@@ -21,14 +23,16 @@ type crowd struct {
 }
 
 type stranger struct {
+	crowd  *crowd
 	origin netip.Prefix
 	cut    func()
+	busy   func() bool // whether something is being done for it; nil: never
 	out    atomic.Bool // put out
 }
 
 // enter takes a place; cut is called if it is taken away, from any goroutine.
-func (c *crowd) enter(remote net.Addr, cut func()) *stranger {
-	s := &stranger{origin: originOf(remote), cut: cut}
+func (c *crowd) enter(remote net.Addr, cut func(), busy func() bool) *stranger {
+	s := &stranger{crowd: c, origin: originOf(remote), cut: cut, busy: busy}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -58,10 +62,15 @@ func (c *crowd) busiest() int {
 		count[s.origin]++
 		most = max(most, count[s.origin])
 	}
+	if i := slices.IndexFunc(c.in, func(s *stranger) bool { return count[s.origin] == most && (s.busy == nil || !s.busy()) }); i >= 0 {
+		return i
+	}
 	return slices.IndexFunc(c.in, func(s *stranger) bool { return count[s.origin] == most })
 }
 
-func (c *crowd) leave(s *stranger) {
+// leave gives the place back, if it was not taken away.
+func (s *stranger) leave() {
+	c := s.crowd
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := slices.Index(c.in, s); i >= 0 {
@@ -94,4 +103,30 @@ func originOf(remote net.Addr) netip.Prefix {
 	}
 	p, _ := ip.Prefix(bits) // the zero Prefix for no address at all
 	return p
+}
+
+// step is how far a handshake has come.
+type step struct {
+	remote net.Addr
+	cut    func()
+	place  *stranger // changed by the goroutine of the handshake alone
+}
+
+// stepKey is the key of a step in the context of a handshake.
+type stepKey struct{}
+
+// watched is config for a server whose handshakes are steps. A peer that has said
+// hello leaves the silent ones: however many these are, they take no place
+// from those that go on.
+func (s *Server) watched(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	choose := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if st, ok := hello.Context().Value(stepKey{}).(*step); ok {
+			st.place.leave()
+			st.place = s.handshakes.enter(st.remote, st.cut, nil)
+		}
+		return choose(hello)
+	}
+	return config
 }

@@ -30,8 +30,8 @@ func (s *Server) enroll(ctx context.Context, c *tls.Conn, stream *session.Stream
 		s: s, session: session.NewServer(c, stream, s.codec), state: c.ConnectionState(), remote: remote, left: enrollRequests,
 	}
 	e.session.Only(frame.TypeEnroll, frame.TypeRenew, frame.TypeWhy)
-	place := s.enrolling.enter(stream.RemoteAddr(), func() { _ = stream.Conn.Close() })
-	defer s.enrolling.leave(place)
+	place := s.enrolling.enter(stream.RemoteAddr(), func() { _ = stream.Conn.Close() }, func() bool { return e.session.Unanswered() > 0 })
+	defer place.leave()
 	if err := e.session.Serve(ctx, e); err != nil {
 		s.o.Log.Info("gone", "remote", remote, "over", "enroll", "why", hufu.Printable(err.Error()))
 	}

@@ -19,6 +19,7 @@ import (
 	"hufu"
 	"hufu/internal/client"
 	"hufu/internal/frame"
+	"hufu/internal/identity"
 	"hufu/internal/server"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
@@ -417,32 +418,53 @@ func TestHT40ErrorsShowVirtualPaths(t *testing.T) {
 	}
 }
 
-// TestHT44SilentStrangers: peers that connect and prove nothing neither keep
-// others out nor stay.
+// clientHello is the first flight of a client on this name.
+func clientHello(t *testing.T, alpn string) []byte {
+	t.Helper()
+	near, far := net.Pipe()
+	c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}, MinVersion: tls.VersionTLS13}) // it is never answered
+	over := make(chan struct{})
+	go func() { defer close(over); _ = c.HandshakeContext(t.Context()) }()
+	head := make([]byte, 5)
+	_, err := io.ReadFull(far, head)
+	body := make([]byte, binary.BigEndian.Uint16(head[3:]))
+	if err == nil {
+		_, err = io.ReadFull(far, body)
+	}
+	_ = far.Close()
+	<-over
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(head, body...)
+}
+
+// TestHT44SilentStrangers: peers that connect and prove nothing, or begin a
+// handshake and do not go on, neither keep others out, behind the same address,
+// nor stay.
 func TestHT44SilentStrangers(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
 	const more = 60
-	began := time.Now()
-	var silent []net.Conn
-	gone := make(chan time.Duration, server.MaxHandshakes+more)
-	for range server.MaxHandshakes + more {
-		c := dial(t, env.Address)
-		silent = append(silent, c)
-		go func() {
-			_, _ = io.Copy(io.Discard, c)
-			gone <- time.Since(began)
-		}()
-	}
+	var open []net.Conn
+	gone := make(chan time.Duration, server.MaxSilent+server.MaxHandshakes+2*more)
 	defer func() {
-		for _, c := range silent {
+		for _, c := range open {
 			_ = c.Close()
 		}
 	}()
-	for range more { // put out to make room, long before their time is over
-		if after := <-gone; after > server.HandshakeTime/2 {
-			t.Errorf("made room after %v", after)
+	hello := clientHello(t, "hufu/1")
+	for first, n := range map[string]int{"": server.MaxSilent + more, string(hello): server.MaxHandshakes + more} {
+		for range n {
+			c := dial(t, env.Address)
+			open = append(open, c)
+			began := time.Now()
+			go func() {
+				_, _ = io.WriteString(c, first) // it may be put out already
+				_, _ = io.Copy(io.Discard, c)
+				gone <- time.Since(began)
+			}()
 		}
 	}
 	for range 5 {
@@ -455,11 +477,74 @@ func TestHT44SilentStrangers(t *testing.T) {
 		t.Error(err)
 	}
 	var last time.Duration
-	for range server.MaxHandshakes {
-		last = <-gone
+	for range open {
+		last = max(last, <-gone)
 	}
-	t.Logf("the last of %d silent peers was put out after %v", server.MaxHandshakes+more, last)
+	t.Logf("%d peers that proved nothing were put out within %v, promised are %v", len(open), last, server.HandshakeTime)
 	if last > 5*server.HandshakeTime {
-		t.Errorf("silent peers stayed for %v", last)
+		t.Errorf("they stayed for %v", last)
+	}
+}
+
+// TestClientsThatNeverRead ask for much and take nothing of it: a good client works
+// beside two hundred of them as it does without.
+func TestClientsThatNeverRead(t *testing.T) {
+	t.Parallel()
+	const silent, chunks = 200, 8
+	env := testenv.New(t, testenv.Options{})
+	mallory, alice := env.Person("mallory"), env.Person("alice")
+	good, bad := alice.Remote(client.Options{}), mallory.Remote(client.Options{})
+	write(t, alice.Local("large"), bytesOf(16<<20))
+	write(t, mallory.Local("large"), bytesOf(chunks<<20))
+	if reports, err := put(t, bad, transfer.Options{}, "/", mallory.Local("large")); err != nil || len(failures(reports)) > 0 {
+		t.Fatal(err, failures(reports))
+	}
+	e, err := bad.Stat(t.Context(), path(t, "/large"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := func(name string) time.Duration {
+		t.Helper()
+		began := time.Now()
+		if reports, err := put(t, good, transfer.Options{}, "/"+name, alice.Local("large")); err != nil || len(failures(reports)) > 0 {
+			t.Fatal(err, failures(reports))
+		}
+		if reports, err := get(t, good, transfer.Options{}, alice.Local(name), "/"+name+"/large"); err != nil || len(failures(reports)) > 0 {
+			t.Fatal(err, failures(reports))
+		}
+		return time.Since(began)
+	}
+	alone := work("alone")
+	roots, err := mallory.Profile.Roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := identity.Client{Roots: roots, Certificate: mallory.Profile.Certificate, Host: mallory.Profile.Host, ALPN: identity.ProtoNative}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range silent {
+		raw := dial(t, env.Address)
+		if tcp, ok := raw.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(8 << 10)
+		}
+		w := speak(t, tls.Client(raw, config))
+		w.say(&frame.Hello{Version: frame.Version, Features: []string{frame.FeatureCore}, Token: mallory.Profile.Token()})
+		for i := range chunks {
+			w.say(&frame.Read{Path: frame.WirePath(path(t, "/large")), Version: e.Version, Index: int64(i)})
+		}
+	}
+	for began := time.Now(); env.Server.Sending() < silent; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("only %d of them are being waited for", env.Server.Sending())
+		}
+	}
+	beside := work("beside")
+	t.Logf("%v alone, %v beside %d clients that do not read", alone, beside, silent)
+	if beside > 5*alone+5*time.Second {
+		t.Errorf("%v, alone it takes %v", beside, alone)
+	}
+	if n := env.Server.Sending(); n != silent {
+		t.Errorf("%d clients are being waited for: nothing is tested", n)
 	}
 }

@@ -231,17 +231,21 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 
 // buffer is for what is read to be sent. A connection that has nothing to do
 // holds none.
-func (c *conn) buffer() []byte {
+func (c *conn) buffer(ctx context.Context) ([]byte, error) {
 	if c.buf == nil {
+		if err := c.s.held.take(ctx, c); err != nil {
+			return nil, err
+		}
 		c.buf = session.TakeChunk()
 	}
-	return c.buf[:]
+	return c.buf[:], nil
 }
 
 func (c *conn) giveBack() {
 	if c.buf != nil {
 		c.buf.Give()
 		c.buf = nil
+		c.s.held.give(c)
 	}
 }
 
@@ -262,7 +266,11 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 		copy(want[:], e.Digest)
 		a.Entry = &e
 	}
-	data := c.buffer()[:f.Size()]
+	data, err := c.buffer(ctx)
+	if err != nil {
+		return err
+	}
+	data = data[:f.Size()]
 	if _, err := f.ReadAt(data, 0); err != nil {
 		return err
 	}
@@ -327,7 +335,11 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	if size <= hufu.ChunkSize || m.Index >= digest.Chunks(size) {
 		return &hufu.Error{Op: "read", Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
-	data, hole, cv, err := f.ReadChunk(m.Index, c.buffer())
+	buf, err := c.buffer(ctx)
+	if err != nil {
+		return err
+	}
+	data, hole, cv, err := f.ReadChunk(m.Index, buf)
 	if err != nil {
 		return err
 	}

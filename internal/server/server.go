@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,14 +29,19 @@ import (
 
 // Limits on connections.
 const (
-	MaxConnections = 8192             // at the same time; more wait to be accepted
-	MaxHandshakes  = 256              // not yet proven, at the same time; see crowd
+	MaxConnections = 8192             // proven, at the same time; see full
+	MaxOfOneUser   = 1024             // of these, of one user
+	MaxOfOneDevice = 512              // and of one device, with whatever certificates
+	MaxSilent      = 512              // that have not said a word yet, at the same time; see crowd
+	MaxHandshakes  = 512              // that have, and are not yet proven; see crowd
 	MaxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
-	MaxOfOneDevice = 512              // proven, at the same time, with one certificate
 	HandshakeTime  = 10 * time.Second // to prove who it is
 	HelloTime      = 10 * time.Second // to say hello after that
 	EnrollTime     = time.Minute      // for a whole enrollment
 	JudgeEvery     = time.Minute      // how often a certificate's end is looked for on open connections
+	// StopTime is how much longer than its time for draining a server takes to
+	// stop at most.
+	StopTime = 3 * time.Second
 )
 
 // MaxIntake is how many bytes of requests that were not carried out yet all
@@ -63,17 +69,22 @@ type Server struct {
 	intake   *session.Intake
 	started  time.Time
 
+	silent     crowd
 	handshakes crowd
 	enrolling  crowd
 	slots      chan struct{}
+	held       held
 
 	mu       sync.Mutex // guards conns and ofDevice
 	conns    map[*conn]struct{}
-	ofDevice map[string]int // conns by the serial of their certificate
+	ofUser   map[string]int
+	ofDevice map[device]int
 	draining atomic.Bool
-	wg       sync.WaitGroup
 	count    counters
 }
+
+// device is where connections come from.
+type device struct{ user, name string }
 
 type counters struct {
 	connections, refused, puts, gets, in, out atomic.Int64
@@ -86,8 +97,10 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(MaxIntake),
-		handshakes: crowd{limit: MaxHandshakes}, enrolling: crowd{limit: MaxEnrolling}, slots: make(chan struct{}, MaxConnections),
-		conns: map[*conn]struct{}{}, ofDevice: map[string]int{},
+		silent: crowd{limit: MaxSilent}, handshakes: crowd{limit: MaxHandshakes}, enrolling: crowd{limit: MaxEnrolling},
+		slots: make(chan struct{}, MaxConnections+MaxSilent+MaxHandshakes+MaxEnrolling),
+		held:  held{limit: MaxHeld, by: map[*conn]struct{}{}},
+		conns: map[*conn]struct{}{}, ofUser: map[string]int{}, ofDevice: map[device]int{},
 	}
 	_, _ = rand.Read(s.instance) // never fails
 	s.tls = identity.Server{
@@ -113,7 +126,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration
 	if err != nil {
 		return err
 	}
-	s.wg.Go(func() { s.judgeOften(ctx) })
+	config = s.watched(config)
+	var judging sync.WaitGroup
+	judging.Go(func() { s.judgeOften(ctx) })
+	defer judging.Wait()
 	return s.serve(ctx, ln, drain, func(ctx context.Context, c net.Conn) { s.handle(ctx, c, config) })
 }
 
@@ -133,19 +149,20 @@ func (s *Server) judgeOften(ctx context.Context) {
 }
 
 func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration, handle func(context.Context, net.Conn)) error {
+	var open sync.WaitGroup // the connections of this listener
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
 	for {
 		select {
 		case s.slots <- struct{}{}:
 		case <-ctx.Done():
-			return s.drain(drain)
+			return s.drain(drain, &open)
 		}
 		c, err := ln.Accept()
 		if err != nil {
 			<-s.slots
 			if ctx.Err() != nil {
-				return s.drain(drain)
+				return s.drain(drain, &open)
 			}
 			// Out of descriptors, or the peer left before it was accepted.
 			s.o.Log.Warn("accept", "err", err)
@@ -155,7 +172,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration
 			}
 			continue
 		}
-		s.wg.Go(func() {
+		open.Go(func() {
 			defer func() { <-s.slots }()
 			defer s.recovered(c)
 			// Connections outlive ctx by the time of draining.
@@ -176,17 +193,18 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
 	remote := raw.RemoteAddr().String()
 	stream := session.NewStream(raw)
 	c := tls.Server(stream, config)
-	place := s.handshakes.enter(raw.RemoteAddr(), func() { _ = raw.Close() })
-	defer s.handshakes.leave(place) // if it panics
-	hctx, cancel := context.WithTimeout(ctx, HandshakeTime)
+	cut := func() { _ = raw.Close() }
+	st := &step{remote: raw.RemoteAddr(), cut: cut, place: s.silent.enter(raw.RemoteAddr(), cut, nil)}
+	defer func() { st.place.leave() }()
+	hctx, cancel := context.WithTimeout(context.WithValue(ctx, stepKey{}, st), HandshakeTime)
 	_ = raw.SetDeadline(time.Now().Add(HandshakeTime))
 	err := c.HandshakeContext(hctx)
 	cancel()
-	s.handshakes.leave(place)
+	st.place.leave()
 	if err != nil {
 		s.count.refused.Add(1)
 		why := refusal(err)
-		if place.out.Load() {
+		if st.place.out.Load() {
 			why = "made room for others"
 		}
 		s.o.Log.Warn("refused", "remote", remote, "why", why)
@@ -244,11 +262,7 @@ func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream,
 func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over string) {
 	h.files = fs
 	s.count.connections.Add(1)
-	s.mu.Lock()
-	s.conns[h] = struct{}{}
-	s.ofDevice[h.sub.Serial]++
-	crowded := h.sub.Serial != "" && s.ofDevice[h.sub.Serial] > MaxOfOneDevice
-	s.mu.Unlock()
+	oneTooMany := s.join(h)
 	defer s.gone(h)
 	// Only now does whoever cuts connections see this one: what he judged
 	// before is judged again.
@@ -258,8 +272,8 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 		h.session.Part(wrap(err))
 	case s.draining.Load():
 		h.session.Part(stopping())
-	case crowded:
-		h.session.Part(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: "too_many_connections"})
+	case oneTooMany:
+		h.session.Part(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
 	}
 	h.log.Info("connected", "over", over, "serial", h.sub.Serial, "way", h.stream.Way().String())
 	hello := time.AfterFunc(HelloTime, func() {
@@ -277,18 +291,41 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	h.log.Info("gone", attrs...)
 }
 
+// join takes a connection in, and says whether there is no room for it. If another
+// one has to make room, it is cut.
+func (s *Server) join(h *conn) (oneTooMany bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[h] = struct{}{}
+	s.ofUser[h.sub.User]++
+	s.ofDevice[device{h.sub.User, h.sub.Device}]++
+	out := s.full(h)
+	if out == nil || out == h {
+		return out == h
+	}
+	out.log.Warn("cut", "why", tooMany)
+	out.cut(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
+	return false
+}
+
 // gone forgets a connection that has ended, in whatever way.
 func (s *Server) gone(h *conn) {
 	h.close()
 	in, out := h.stream.Bytes()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.conns, h)
-	if s.ofDevice[h.sub.Serial]--; s.ofDevice[h.sub.Serial] == 0 {
-		delete(s.ofDevice, h.sub.Serial)
-	}
+	lessOf(s.ofUser, h.sub.User)
+	lessOf(s.ofDevice, device{h.sub.User, h.sub.Device})
+	s.mu.Unlock()
 	s.count.in.Add(in)
 	s.count.out.Add(out)
+	h.cuts.Wait()
+}
+
+func lessOf[K comparable](count map[K]int, k K) {
+	if count[k]--; count[k] == 0 {
+		delete(count, k)
+	}
 }
 
 // judgeAll runs after every change of accounts and certificates: whoever may
@@ -304,12 +341,55 @@ func (s *Server) judgeAll() {
 		if err := c.judge(); err != nil {
 			// Each gets up to half a second to read its goodbye; together they
 			// must be gone within one.
-			s.wg.Go(func() {
+			s.mu.Lock()
+			if _, here := s.conns[c]; here {
 				c.log.Warn("cut", "why", hufu.CodeOf(err))
-				c.session.Part(wrap(err))
-			})
+				c.cut(wrap(err))
+			}
+			s.mu.Unlock()
 		}
 	}
+}
+
+// tooMany is the code of a connection that is one too many.
+const tooMany = "too_many_connections"
+
+// full is the connection that has to go because h has come, nil if there is room
+// for all; the caller holds mu. A device or a user who has too many loses the
+// one that has been idle for longest, or else the new one. When all places are
+// taken, the user who has most of them makes room, at work or not: whoever has
+// fewer is let in.
+func (s *Server) full(h *conn) *conn {
+	of := device{h.sub.User, h.sub.Device}
+	user := h.sub.User
+	var among func(*conn) bool
+	switch {
+	case s.ofDevice[of] > MaxOfOneDevice:
+		among = func(c *conn) bool { return device{c.sub.User, c.sub.Device} == of }
+	case s.ofUser[user] > MaxOfOneUser:
+		among = func(c *conn) bool { return c.sub.User == user }
+	case len(s.conns) > MaxConnections:
+		for u, n := range s.ofUser {
+			if n > s.ofUser[user] {
+				user = u
+			}
+		}
+		among = func(c *conn) bool { return c.sub.User == user }
+	default:
+		return nil
+	}
+	var out *conn
+	for c := range s.conns {
+		switch {
+		case c == h || !among(c) || c.cutting.Load() || user == h.sub.User && c.active():
+		case out == nil || c.stream.Moved().Before(out.stream.Moved()):
+			out = c
+		}
+	}
+	if out == nil {
+		return h
+	}
+	return out
 }
 
 func stopping() *hufu.Error {
@@ -324,37 +404,45 @@ func wrap(err error) *hufu.Error {
 }
 
 // drain waits for running transfers, tells the rest to come back later, and
-// waits until all are gone.
-func (s *Server) drain(limit time.Duration) error {
-	if s.draining.Swap(true) {
-		s.wg.Wait()
-		return nil
-	}
+// waits until all are gone. What does not end within StopTime after limit is
+// left behind, told of in the log and the error: the process is to end.
+func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
+	s.draining.Store(true)
+	s.silent.end()
 	s.handshakes.end()
 	deadline := time.Now().Add(limit)
-	for {
-		busy := 0
-		s.mu.Lock()
-		all := make([]*conn, 0, len(s.conns))
-		for c := range s.conns {
-			all = append(all, c)
-		}
-		s.mu.Unlock()
-		for _, c := range all {
-			if c.active() && time.Now().Before(deadline) {
-				busy++
-				continue
-			}
-			s.wg.Go(func() { c.session.Part(stopping()) })
-		}
-		if busy == 0 {
-			break
-		}
+	for s.partIdle(time.Now().Before(deadline)) > 0 {
 		time.Sleep(20 * time.Millisecond)
 	}
 	s.enrolling.end()
-	s.wg.Wait()
-	return nil
+	over := make(chan struct{})
+	go func() { open.Wait(); close(over) }() // ends with the last connection, or the process
+	select {
+	case <-over:
+		return nil
+	case <-time.After(StopTime):
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.log.Error("does not end", "unanswered", c.session.Unanswered(), "writing", c.writing.Load())
+	}
+	return &hufu.Error{Op: "stop server", Kind: hufu.KindUnreadable, Code: "serve_stuck", Args: map[string]string{"count": strconv.Itoa(len(s.conns))}}
+}
+
+// partIdle tells all connections to come back later, but those at work if they
+// may finish. It returns how many these are.
+func (s *Server) partIdle(finish bool) (busy int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if finish && c.active() {
+			busy++
+			continue
+		}
+		c.cut(stopping())
+	}
+	return busy
 }
 
 // Status is what the administering commands show of a running server.

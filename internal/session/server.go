@@ -398,14 +398,27 @@ func (s *Server) Flush() error {
 }
 
 // keepAlive tells a waiting client that its answer is being worked on, if
-// nothing else has told it lately.
+// nothing else has told it lately, and ends the connection of one that makes
+// the server wait.
 func (s *Server) keepAlive(ctx context.Context) {
 	next := time.NewTimer(WorkingEvery)
 	defer next.Stop()
+	tick := time.NewTicker(WorkingEvery)
+	defer tick.Stop()
+	var taking, giving pace
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case now := <-tick.C:
+			switch {
+			case taking.still(now, s.stream.Sending(), s.stream.taken) >= ClientStall:
+				s.Drop(clientStalled())
+				return
+			case giving.still(now, s.midway.Load(), s.stream.in.Load) >= ClientStall:
+				s.Part(clientStalled())
+				return
+			}
 		case now := <-next.C:
 			if left := WorkingEvery - now.Sub(s.stream.Sent()); left > 0 {
 				next.Reset(left)
@@ -421,6 +434,38 @@ func (s *Server) keepAlive(ctx context.Context) {
 			s.wmu.Unlock()
 		}
 	}
+}
+
+func clientStalled() *hufu.Error {
+	return &hufu.Error{Op: "connection", Kind: hufu.KindUnavailable, Code: "client_stalled"}
+}
+
+// Drop ends the connection at once, without a goodbye, for which the client leaves
+// no room, and gives back what the kernel keeps for it.
+func (s *Server) Drop(reason *hufu.Error) {
+	s.reason.CompareAndSwap(nil, reason)
+	if c, ok := s.stream.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0) // closed already
+	}
+	s.cut()
+}
+
+// pace is how one direction of a connection moves.
+type pace struct {
+	at    int64
+	since time.Time // when it was first seen at at
+}
+
+// still returns how long the direction has not moved although it should.
+func (p *pace) still(now time.Time, should bool, at func() int64) time.Duration {
+	if !should {
+		p.since = now
+		return 0
+	}
+	if n := at(); n != p.at || p.since.IsZero() {
+		p.at, p.since = n, now
+	}
+	return now.Sub(p.since)
 }
 
 // Part says goodbye with a reason and ends the connection within PartTimeout,

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hufu"
@@ -35,6 +36,11 @@ const (
 	WorkingEvery = 5 * time.Second  // notice while an answer takes long
 	Patience     = 10 * time.Minute // how long a client lets itself be told so, and nothing else
 	LongPatience = 24 * time.Hour   // likewise, of what may take long
+	// ClientStall is how long a server waits for a client that takes nothing of what
+	// is being sent to it, or sends nothing in the middle of a request. It is
+	// long because a full window opens in steps: a client whose kernel holds
+	// 6 MiB is seen to read when it has read 384 KiB of them.
+	ClientStall = time.Minute
 	// flushEvery bounds how long an answer stays in a buffer while requests
 	// keep coming.
 	flushEvery = 100 * time.Millisecond
@@ -73,6 +79,7 @@ type wire struct {
 	stream  *Stream
 	conn    net.Conn // TLS over stream, or stream itself
 	br      *bufio.Reader
+	midway  atomic.Bool // the rest of a frame is awaited
 	body    []byte
 	filling *digest.Filling // nil until a chunk comes
 
@@ -165,6 +172,8 @@ func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message,
 		w.body = make([]byte, max(h.Body, 512))
 	}
 	body := w.body[:h.Body]
+	w.midway.Store(true)
+	defer w.midway.Store(false)
 	if _, err := io.ReadFull(w.br, body); err != nil {
 		return h, nil, noEOF(err)
 	}
@@ -223,6 +232,8 @@ func chunkOf(m frame.Message) int64 {
 // hashed on the way, while the processor's cache holds them.
 func (w *wire) readRaw(n int, chunk int64) (raw, error) {
 	var r raw
+	w.midway.Store(true)
+	defer w.midway.Store(false)
 	switch {
 	case n == 0:
 		return r, nil

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,19 +24,20 @@ const (
 type Stream struct {
 	net.Conn
 
-	rbuf   *[readAhead]byte // nil while little comes
-	rpos   int
-	rend   int
-	eager  bool // the last small read was filled to the brim
-	wmu    sync.Mutex
-	wbuf   *[coalesce]byte // nil while empty
-	wlen   int
-	gather atomic.Bool
-	moved  atomic.Int64 // time of the last byte, in nanoseconds
-	sent   atomic.Int64 // time of the last byte written
-	in     atomic.Int64
-	out    atomic.Int64
-	way    Way
+	rbuf    *[readAhead]byte // nil while little comes
+	rpos    int
+	rend    int
+	eager   bool // the last small read was filled to the brim
+	wmu     sync.Mutex
+	wbuf    *[coalesce]byte // nil while empty
+	wlen    int
+	gather  atomic.Bool
+	sending atomic.Bool  // the network is being waited for
+	moved   atomic.Int64 // time of the last byte, in nanoseconds
+	sent    atomic.Int64 // time of the last byte written
+	in      atomic.Int64
+	out     atomic.Int64
+	way     Way
 }
 
 var (
@@ -63,6 +65,10 @@ func (s *Stream) Moved() time.Time { return time.Unix(0, s.moved.Load()) }
 
 // Sent is when a byte was last written.
 func (s *Stream) Sent() time.Time { return time.Unix(0, s.sent.Load()) }
+
+// Sending reports whether bytes are being written, or wait for the other end to
+// take some.
+func (s *Stream) Sending() bool { return s.sending.Load() }
 
 // touch counts as a byte that has moved: this end was busy and did not read.
 func (s *Stream) touch() { s.moved.Store(time.Now().UnixNano()) }
@@ -113,6 +119,27 @@ func (s *Stream) received(n int) {
 	}
 }
 
+// send gives bytes to the network; the caller holds wmu.
+func (s *Stream) send(p []byte) (int, error) {
+	s.sending.Store(true)
+	defer s.sending.Store(false)
+	n, err := s.Conn.Write(p)
+	s.wrote(n)
+	return n, err
+}
+
+// taken grows while the other end takes what is being written. Where the kernel
+// does not tell what was acknowledged, it grows with each write that is done.
+func (s *Stream) taken() int64 {
+	n := s.out.Load()
+	if c, ok := s.Conn.(syscall.Conn); ok {
+		if raw, err := c.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { n += socket(fd).acknowledged() }) // closed: nothing grows
+		}
+	}
+	return n
+}
+
 func (s *Stream) wrote(n int) {
 	if n > 0 {
 		s.out.Add(int64(n))
@@ -126,9 +153,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
 	if !s.gather.Load() {
-		n, err := s.Conn.Write(p)
-		s.wrote(n)
-		return n, err
+		return s.send(p)
 	}
 	written := 0
 	for len(p) > 0 {
@@ -159,8 +184,7 @@ func (s *Stream) flush() error {
 	if s.wbuf == nil {
 		return nil
 	}
-	n, err := s.Conn.Write(s.wbuf[:s.wlen])
-	s.wrote(n)
+	_, err := s.send(s.wbuf[:s.wlen])
 	writePool.Put(s.wbuf)
 	s.wbuf, s.wlen = nil, 0
 	return err

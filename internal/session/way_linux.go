@@ -17,6 +17,15 @@ func (s socket) rtt() time.Duration {
 	return time.Duration(info.Min_rtt) * time.Microsecond
 }
 
+// acknowledged asks the kernel how many bytes the other end has taken.
+func (s socket) acknowledged() int64 {
+	info, err := unix.GetsockoptTCPInfo(int(s), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return int64(info.Bytes_acked)
+}
+
 // steer chooses how the kernel paces what we send, for this connection alone:
 // the first of the names that it has and that we may use. It returns the one
 // in force, "" if that is not known.

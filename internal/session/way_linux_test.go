@@ -65,3 +65,40 @@ func TestLeaveSlowStart(t *testing.T) {
 	_ = c.Close()
 	w.leaveSlowStart(c, time.Hour) // ends with the connection
 }
+
+// TestTakenBeforeWritten: a client that reads slowly is seen to read, long before
+// the write that waits for it is done.
+func TestTakenBeforeWritten(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	peer, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewStream(c)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = s.Write(make([]byte, 256<<20))
+	}()
+	defer func() { _ = c.Close(); <-over }()
+	first := s.taken()
+	buf := make([]byte, 64<<10)
+	for s.taken()-first < 32<<20 {
+		if _, err := peer.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.out.Load() != 0 || !s.Sending() {
+		t.Error("the write is done: nothing is tested")
+	}
+}

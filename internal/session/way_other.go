@@ -7,6 +7,8 @@ import "time"
 // These are for Linux; elsewhere the system's own choice stands.
 func (socket) rtt() time.Duration { return 0 }
 
+func (socket) acknowledged() int64 { return 0 }
+
 func (socket) steer(...string) string { return "" }
 
 func (socket) slowStartOver() bool { return true }

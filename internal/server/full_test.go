@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hufu"
+	"hufu/internal/account"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+)
+
+// bare is a server without accounts and files.
+func bare() *Server {
+	return &Server{
+		codec: frame.NewCodec(), conns: map[*conn]struct{}{}, ofUser: map[string]int{}, ofDevice: map[device]int{},
+		held: held{limit: 2, by: map[*conn]struct{}{}},
+	}
+}
+
+// connection is one whose other end is far.
+func (s *Server) connection(user, device string) (c *conn, far net.Conn) {
+	near, far := net.Pipe()
+	stream := session.NewStream(near)
+	return &conn{
+		s: s, sub: account.Subject{User: user, Device: device}, stream: stream, session: session.NewServer(stream, stream, s.codec), log: NewLog(io.Discard),
+	}, far
+}
+
+// TestWhoMakesRoom: a device and a user have so many connections at most, and when
+// all places are taken, there is one for whoever has few.
+func TestWhoMakesRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := bare()
+		idle, _ := s.connection("", "")
+		several := func(n int, user, device string, busy bool) (all []*conn) {
+			t.Helper()
+			for range n {
+				time.Sleep(time.Nanosecond)
+				near, _ := net.Pipe()
+				c := &conn{s: s, sub: account.Subject{User: user, Device: device}, stream: session.NewStream(near), session: idle.session, log: NewLog(io.Discard)}
+				c.writing.Store(busy)
+				if all = append(all, c); s.join(c) {
+					t.Fatalf("no room for number %d of %s on %s", len(all), user, device)
+				}
+			}
+			return all
+		}
+		cut := func() (all []*conn) {
+			for c := range s.conns {
+				if c.cutting.Load() {
+					c.cuts.Wait()
+					s.gone(c)
+					all = append(all, c)
+				}
+			}
+			return all
+		}
+		only := func(what string, want *conn) {
+			t.Helper()
+			if got := cut(); len(got) != 1 || got[0] != want {
+				t.Errorf("%s: %d were cut, or another one", what, len(got))
+			}
+		}
+		// A device.
+		pc := several(MaxOfOneDevice, "mallory", "pc", false)
+		pc[0].writing.Store(true)
+		if n := cut(); len(n) != 0 {
+			t.Fatalf("%d were cut at the limit", len(n))
+		}
+		pc = append(pc, several(1, "mallory", "pc", false)...)
+		only("one more than a device may have", pc[1])
+		for _, c := range pc {
+			c.writing.Store(true)
+		}
+		more, _ := s.connection("mallory", "pc")
+		if !s.join(more) {
+			t.Error("a device gets one more although it works with all")
+		}
+		s.gone(more)
+		// A user.
+		laptop := several(MaxOfOneUser-MaxOfOneDevice, "mallory", "laptop", false)
+		if n := cut(); len(n) != 0 {
+			t.Fatalf("%d were cut at the limit", len(n))
+		}
+		several(1, "mallory", "phone", false)
+		only("one more than a user may have", laptop[0])
+		// Everybody.
+		for u := 1; u < MaxConnections/MaxOfOneUser; u++ {
+			for d := range MaxOfOneUser / MaxOfOneDevice {
+				several(MaxOfOneDevice, fmt.Sprint("friend", u), fmt.Sprint(d), true)
+			}
+		}
+		if n := cut(); len(n) != 0 || len(s.conns) != MaxConnections {
+			t.Fatalf("%d were cut, %d are there", len(n), len(s.conns))
+		}
+		for i := range 50 {
+			alice := several(1, "alice", "pc", i%2 == 0)
+			got := cut()
+			if len(got) != 1 || got[0].sub.User == "alice" || alice[0].cutting.Load() {
+				t.Fatalf("alice's connection number %d: %d were cut", i, len(got))
+			}
+		}
+		if n := len(s.conns); n != MaxConnections {
+			t.Errorf("%d connections", n)
+		}
+		for c := range s.conns {
+			s.gone(c)
+		}
+		if len(s.ofUser)+len(s.ofDevice) != 0 {
+			t.Errorf("%v %v", s.ofUser, s.ofDevice)
+		}
+	})
+}
+
+// TestHeldChunks: all connections together hold so many chunks, one that does not
+// get rid of its own loses it, and a free one goes to the user with the fewest.
+func TestHeldChunks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := bare()
+		var all sync.WaitGroup
+		defer all.Wait()
+		// Two of mallory's, the answers to which he does not read.
+		var stuck []*conn
+		for range s.held.limit {
+			time.Sleep(time.Millisecond)
+			c, far := s.connection("mallory", "pc")
+			stuck = append(stuck, c)
+			if err := s.held.take(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				defer s.held.give(c)
+				if _, err := c.stream.Write(make([]byte, 1<<20)); err == nil {
+					t.Error("somebody has read")
+				}
+				_ = far.Close()
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		var order []string
+		var mu sync.Mutex
+		take := func(ctx context.Context, user string) *conn {
+			c, _ := s.connection(user, "pc")
+			all.Go(func() {
+				if err := s.held.take(ctx, c); err != nil {
+					if hufu.KindOf(err) != hufu.KindCanceled {
+						t.Error(err)
+					}
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, fmt.Sprint(user, " ", time.Since(start)))
+			})
+			synctest.Wait()
+			return c
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		take(gone, "carol") // gives up
+		cancel()
+		third := take(t.Context(), "mallory")
+		alice := take(t.Context(), "alice")
+		time.Sleep(3 * heldWait)
+		mu.Lock()
+		if len(order) != 2 || !slices.Contains(order, fmt.Sprint("alice ", heldWait)) {
+			t.Errorf("in this order: %q", order)
+		}
+		mu.Unlock()
+		if err := stuck[0].session.Serve(t.Context(), stuck[0]); hufu.CodeOf(err) != "client_stalled" {
+			t.Errorf("the reason is %v", err)
+		}
+		s.held.give(third)
+		s.held.give(alice)
+		if len(s.held.by) != 0 || len(s.held.waiting) != 0 {
+			t.Errorf("%d hold one, %d wait", len(s.held.by), len(s.held.waiting))
+		}
+	})
+}
+
+// TestDrainEndsWhateverHappens: what does not end is left behind, in time.
+func TestDrainEndsWhateverHappens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := bare()
+		s.o.Log = NewLog(io.Discard)
+		c, far := s.connection("alice", "pc")
+		c.writing.Store(true)
+		s.join(c)
+		var open sync.WaitGroup
+		open.Add(1) // a call of the store that does not return
+		const limit = 7 * time.Second
+		start := time.Now()
+		err := s.drain(limit, &open)
+		if took := time.Since(start); took < limit || took > limit+StopTime+time.Second {
+			t.Errorf("took %v", took)
+		}
+		if hufu.CodeOf(err) != "serve_stuck" {
+			t.Error(err)
+		}
+		open.Done()
+		_ = far.Close()
+		s.gone(c)
+		start = time.Now()
+		if err := s.drain(limit, &open); err != nil || time.Since(start) > time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+// TestCrowd: who has to make room among those who have proven nothing.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	c := crowd{limit: 4}
+	from := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1} }
+	enter := func(ip string, busy bool) *stranger { return c.enter(from(ip), func() {}, func() bool { return busy }) }
+	good := enter("192.0.2.1", false)
+	working := enter("198.51.100.1", true)
+	first := enter("198.51.100.1", false)
+	second := enter("198.51.100.1", false)
+	if good.out.Load() || working.out.Load() || first.out.Load() || second.out.Load() {
+		t.Fatal("put out although there is room")
+	}
+	third := enter("198.51.100.1", false)
+	if !first.out.Load() || good.out.Load() || working.out.Load() || second.out.Load() {
+		t.Error("not the oldest idle one of the busiest origin")
+	}
+	enter("198.51.100.1", false)
+	if !second.out.Load() || third.out.Load() || working.out.Load() {
+		t.Error("not the next one")
+	}
+	working.leave()
+	good.leave()
+	first.leave() // has none
+	if len(c.in) != 2 {
+		t.Errorf("%d places are taken", len(c.in))
+	}
+	c.end()
+	if late := enter("192.0.2.1", false); !late.out.Load() || !third.out.Load() {
+		t.Error("somebody stays after the end")
+	}
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"hufu"
+)
+
+// MaxHeld is how many chunks all connections together hold for their answers.
+const MaxHeld = 256
+
+// heldWait is how long a connection waits for a chunk while another does not get
+// rid of its own.
+const heldWait = time.Second
+
+// held is the chunks that connections hold while their answers are written. A
+// client that reads slowly keeps one for long. When all are taken, the next
+// one goes to the user who has the fewest, and after heldWait the connection
+// that has been silent for longest loses its own, of the user who has the
+// most: its client connects again and goes on.
+type held struct {
+	limit int
+
+	mu      sync.Mutex // guards what follows
+	by      map[*conn]struct{}
+	waiting []*waiter // in the order in which they came
+}
+
+type waiter struct {
+	c     *conn
+	ready chan struct{} // closed when c is in by
+}
+
+// take waits until c may hold a chunk.
+func (h *held) take(ctx context.Context, c *conn) error {
+	h.mu.Lock()
+	if len(h.by) < h.limit {
+		h.by[c] = struct{}{}
+		h.mu.Unlock()
+		return nil
+	}
+	w := &waiter{c, make(chan struct{})}
+	h.waiting = append(h.waiting, w)
+	h.mu.Unlock()
+	tick := time.NewTicker(heldWait)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.ready:
+			return nil
+		case now := <-tick.C:
+			if out := h.slowest(now); out != nil {
+				out.session.Drop(&hufu.Error{Op: "answer", Kind: hufu.KindUnavailable, Code: "client_stalled"})
+			}
+		case <-ctx.Done():
+			h.mu.Lock()
+			h.waiting = slices.DeleteFunc(h.waiting, func(x *waiter) bool { return x == w })
+			h.mu.Unlock()
+			h.give(c) // in case it was ready meanwhile
+			return &hufu.Error{Op: "answer", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
+	}
+}
+
+// give takes the chunk of c back, if it has one, for whoever waits.
+func (h *held) give(c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, has := h.by[c]; !has {
+		return
+	}
+	delete(h.by, c)
+	if len(h.waiting) == 0 {
+		return
+	}
+	count := h.count()
+	next := slices.MinFunc(h.waiting, func(a, b *waiter) int { return count[a.c.sub.User] - count[b.c.sub.User] })
+	h.waiting = slices.DeleteFunc(h.waiting, func(x *waiter) bool { return x == next })
+	h.by[next.c] = struct{}{}
+	close(next.ready)
+}
+
+// count is how many chunks each user has; the caller holds mu.
+func (h *held) count() map[string]int {
+	count := map[string]int{}
+	for c := range h.by {
+		count[c.sub.User]++
+	}
+	return count
+}
+
+// slowest is the connection that is to lose its chunk, nil if all get on.
+func (h *held) slowest(now time.Time) (out *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	count := h.count()
+	for c := range h.by {
+		if !c.stream.Sending() || now.Sub(c.stream.Moved()) < heldWait {
+			continue
+		}
+		if out == nil || cmp.Or(count[c.sub.User]-count[out.sub.User], out.stream.Moved().Compare(c.stream.Moved())) > 0 {
+			out = c
+		}
+	}
+	return out
+}
