@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,8 +34,9 @@ type Service struct {
 	settled                *disk.Settled     // likewise
 	log                    *slog.Logger
 
-	mu     sync.Mutex
-	stores map[string]*disk.Store // by folder
+	mu     sync.Mutex         // guards what follows
+	stores map[string]*opened // by folder
+	idle   []string           // the folders of stores that nobody uses, longest first
 	closed bool
 }
 
@@ -42,12 +44,23 @@ type Service struct {
 // may take: see docs/performance.md.
 const UploadRoom = 128 << 20
 
+// maxIdle is how many stores stay open that nobody uses. Each takes two
+// descriptors, and opening one looks for what a crash has left.
+const maxIdle = 64
+
+// opened is a store that is open.
+type opened struct {
+	*disk.Store
+
+	users int // views, and the look at old uploads
+}
+
 // Open serves the folders users/ and shared/ below dir, keeping the journals of
 // unfinished uploads in uploads, and not more than room bytes of them in memory.
 func Open(dir, uploads string, room int64, log *slog.Logger) (*Service, error) {
 	s := &Service{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
-		descriptors: disk.NewDescriptors(0), settled: &disk.Settled{}, room: disk.NewRoom(room), log: log, stores: map[string]*disk.Store{},
+		descriptors: disk.NewDescriptors(0), settled: &disk.Settled{}, room: disk.NewRoom(room), log: log, stores: map[string]*opened{},
 	}
 	for _, d := range []string{s.users, s.shared, s.uploads} {
 		if err := atomicfile.MkdirAll(d, 0o700); err != nil {
@@ -67,6 +80,7 @@ func (s *Service) Close() error {
 		errs = append(errs, st.Close())
 	}
 	clear(s.stores)
+	s.idle = nil
 	return errors.Join(errs...)
 }
 
@@ -87,7 +101,9 @@ func (s *Service) Expire() {
 			if err != nil {
 				continue // the folder is gone, its uploads with it
 			}
-			if n, err := st.Expire(UploadLife); err != nil {
+			n, err := st.Expire(UploadLife)
+			s.release(filepath.Join(parent, d.Name()))
+			if err != nil {
 				s.log.Warn("expire uploads", "err", err)
 			} else if n > 0 {
 				s.log.Info("expired uploads", "count", n)
@@ -96,14 +112,18 @@ func (s *Service) Expire() {
 	}
 }
 
-// store opens a store once. Names come from the account service or from a
-// listing of the shared folder; both are single safe segments.
+// store opens a store once, for one more user, who releases it. Names come from
+// the account service or from a listing of the shared folder; both are single
+// safe segments.
 func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 	dir := filepath.Join(parent, name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st := s.stores[dir]; st != nil {
-		return st, nil
+	if o := s.stores[dir]; o != nil {
+		if o.users++; o.users == 1 {
+			s.idle = slices.DeleteFunc(s.idle, func(d string) bool { return d == dir })
+		}
+		return o.Store, nil
 	}
 	if s.closed {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnavailable, Code: "server_stopping"}
@@ -125,8 +145,30 @@ func (s *Service) store(parent, name string, create bool) (*disk.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.stores[dir] = st
+	s.stores[dir] = &opened{st, 1}
 	return st, nil
+}
+
+// release gives back what store returned, and closes the store that nobody has
+// used for longest when too many are idle.
+func (s *Service) release(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.stores[dir]
+	if o == nil { // all are closed
+		return
+	}
+	if o.users--; o.users > 0 {
+		return
+	}
+	if s.idle = append(s.idle, dir); len(s.idle) <= maxIdle {
+		return
+	}
+	dir, s.idle = s.idle[0], s.idle[1:]
+	if err := s.stores[dir].Close(); err != nil {
+		s.log.Warn("close store", "err", err)
+	}
+	delete(s.stores, dir)
 }
 
 func (s *Service) sharedNames() ([]string, error) {
@@ -148,13 +190,36 @@ type View struct {
 	s        *Service
 	sub      access.Subject
 	admitted func() error
+	stores   map[string]*disk.Store // in use, by folder
 }
 
 // For returns the view of a user. The name must be a valid user name. admitted
 // reports why the user may no longer act at all; it is asked about every change
 // at the moment of the change.
 func (s *Service) For(user, device string, admitted func() error) *View {
-	return &View{s, access.Subject{User: user, Device: device}, admitted}
+	return &View{s, access.Subject{User: user, Device: device}, admitted, map[string]*disk.Store{}}
+}
+
+// Close gives back the stores that the view has used. Files, uploads and batches
+// of the view must be closed before.
+func (v *View) Close() {
+	for dir := range v.stores {
+		v.s.release(dir)
+	}
+	clear(v.stores)
+}
+
+// store is a store for as long as the view is open.
+func (v *View) store(parent, name string, create bool) (*disk.Store, error) {
+	dir := filepath.Join(parent, name)
+	if st := v.stores[dir]; st != nil {
+		return st, nil
+	}
+	st, err := v.s.store(parent, name, create)
+	if err == nil {
+		v.stores[dir] = st
+	}
+	return st, err
 }
 
 // spot is where a path stands.
@@ -188,7 +253,7 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 		return spot{}, err
 	}
 	if own {
-		st, err := v.s.store(v.s.users, v.sub.User, true)
+		st, err := v.store(v.s.users, v.sub.User, true)
 		return spot{store: st, path: p}, err
 	}
 	if rest.IsRoot() {
@@ -198,7 +263,7 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 	if strings.HasPrefix(name, ".") || filepath.Base(name) != name || !filepath.IsLocal(name) {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindNotFound} // what sharedNames would never list
 	}
-	st, err := v.s.store(v.s.shared, name, false)
+	st, err := v.store(v.s.shared, name, false)
 	return spot{store: st, place: sharedPlace(name), path: below, shared: access.ByOwner(p)}, err
 }
 

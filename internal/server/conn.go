@@ -127,7 +127,10 @@ func (c *conn) letGo() {
 	}
 	c.opener.Close()
 	c.giveBack()
-	c.uploads, c.reading = nil, nil
+	if c.view != nil {
+		c.view.Close()
+	}
+	c.uploads, c.reading, c.view, c.batch = nil, nil, nil, nil
 }
 
 // Idle finishes the group that is waiting, and tells the log before the client.
@@ -352,7 +355,6 @@ func (c *conn) logout(ctx context.Context) error {
 		c.s.o.Teach.logout(c.pupil.token)
 	}
 	c.letGo()
-	c.view = nil
 	c.log.Info("logout")
 	return c.session.Answer(&frame.LogoutAnswer{}, false, nil)
 }
