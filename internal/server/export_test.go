@@ -11,3 +11,10 @@ func (s *Server) Sending() (n int) {
 	}
 	return n
 }
+
+// Held is how many chunks are held for answers.
+func (s *Server) Held() int {
+	s.held.mu.Lock()
+	defer s.held.mu.Unlock()
+	return len(s.held.by)
+}

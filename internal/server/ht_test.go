@@ -523,8 +523,10 @@ func TestClientsThatNeverRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var open []net.Conn
 	for range silent {
 		raw := dial(t, env.Address)
+		open = append(open, raw)
 		if tcp, ok := raw.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(8 << 10)
 		}
@@ -546,5 +548,16 @@ func TestClientsThatNeverRead(t *testing.T) {
 	}
 	if n := env.Server.Sending(); n != silent {
 		t.Errorf("%d clients are being waited for: nothing is tested", n)
+	}
+	if n := env.Server.Held(); n < silent || n > server.MaxHeld {
+		t.Errorf("%d chunks are held", n)
+	}
+	for _, c := range open {
+		_ = c.Close()
+	}
+	for began := time.Now(); env.Server.Held() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("%d chunks are not given back", env.Server.Held())
+		}
 	}
 }

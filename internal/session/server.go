@@ -411,6 +411,7 @@ func (s *Server) keepAlive(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			s.stream.Shrink(now, WorkingEvery)
 			switch {
 			case taking.still(now, s.stream.Sending(), s.stream.taken) >= ClientStall:
 				s.Drop(clientStalled())

@@ -128,3 +128,47 @@ func TestSlowIsNotStalled(t *testing.T) {
 		})
 	})
 }
+
+// TestIdleHoldsNoBuffer: a client that has sent much and then nothing costs no
+// buffer, and what was broken off for that goes on.
+func TestIdleHoldsNoBuffer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := newLink(4 << 20)
+		s, over := run(far, echo)
+		client := byHand(t, near)
+		answered := func() {
+			t.Helper()
+			for {
+				m, _ := client.read()
+				if _, working := m.(*frame.Working); working {
+					continue
+				}
+				if _, ok := m.(*frame.PutAnswer); !ok {
+					t.Fatalf("answered by %#v", m)
+				}
+				return
+			}
+		}
+		for range 3 {
+			client.write(put(), false, make([]byte, 500_000))
+			answered()
+			synctest.Wait()
+			if !s.stream.ahead.Load() {
+				t.Fatal("nothing is awaited in a buffer: nothing is tested")
+			}
+			time.Sleep(3 * WorkingEvery)
+			synctest.Wait()
+			if s.stream.ahead.Load() || s.stream.rbuf != nil {
+				t.Error("it has a buffer while it waits")
+			}
+		}
+		// A deadline that is set meanwhile holds.
+		start := time.Now()
+		s.Part(&hufu.Error{Op: "test", Kind: hufu.KindUnavailable})
+		if <-over; time.Since(start) > PartTimeout {
+			t.Errorf("parting took %v", time.Since(start))
+		}
+		_ = near.Close()
+	})
+}

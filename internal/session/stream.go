@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +28,11 @@ type Stream struct {
 	rbuf    *[readAhead]byte // nil while little comes
 	rpos    int
 	rend    int
-	eager   bool // the last small read was filled to the brim
+	eager   bool        // the last small read was filled to the brim
+	ahead   atomic.Bool // bytes are awaited in rbuf
+	rmu     sync.Mutex  // guards until and shrink
+	until   time.Time   // the deadline of reading
+	shrink  bool        // a read was broken off so that it gives rbuf back
 	wmu     sync.Mutex
 	wbuf    *[coalesce]byte // nil while empty
 	wlen    int
@@ -85,6 +90,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if !s.eager || len(p) >= readAhead {
 		s.release()
 		n, err := s.Conn.Read(p)
+		if n == 0 && s.shrunk(err) {
+			n, err = s.Conn.Read(p)
+		}
 		s.eager = n == len(p)
 		s.received(n)
 		return n, err
@@ -92,7 +100,13 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if s.rbuf == nil {
 		s.rbuf = readPool.Get().(*[readAhead]byte)
 	}
+	s.ahead.Store(true)
 	n, err := s.Conn.Read(s.rbuf[:])
+	s.ahead.Store(false)
+	if n == 0 && s.shrunk(err) {
+		s.eager = false
+		return s.Read(p)
+	}
 	s.received(n)
 	s.eager = n > readAhead/8
 	s.rpos, s.rend = 0, n
@@ -103,6 +117,41 @@ func (s *Stream) Read(p []byte) (int, error) {
 	c := copy(p, s.rbuf[:n])
 	s.rpos = c
 	return c, nil // an error, if any, comes again with the next read
+}
+
+// Shrink gives back the buffer in which nothing has come for a while.
+func (s *Stream) Shrink(now time.Time, after time.Duration) {
+	if !s.ahead.Load() || now.Sub(s.Moved()) < after {
+		return
+	}
+	s.rmu.Lock()
+	defer s.rmu.Unlock()
+	s.shrink = s.Conn.SetReadDeadline(time.Unix(1, 0)) == nil
+}
+
+// shrunk says whether err is what Shrink has made, and puts the deadline back.
+func (s *Stream) shrunk(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	s.rmu.Lock()
+	defer s.rmu.Unlock()
+	was := s.shrink
+	s.shrink = false
+	return was && s.Conn.SetReadDeadline(s.until) == nil
+}
+
+// SetReadDeadline is for a read that waits, too.
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	s.rmu.Lock()
+	defer s.rmu.Unlock()
+	s.until = t
+	return s.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline sets those of reading and of writing.
+func (s *Stream) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
 func (s *Stream) release() {
