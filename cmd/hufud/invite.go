@@ -105,7 +105,7 @@ func newInvite(a *app) *cobra.Command {
 // askForNew asks, where there is a terminal, before a user is made: the name may
 // be mistyped.
 func (a *app) askForNew(ctx context.Context, s *site, user string) error {
-	if account.CheckUserName(user) != nil || !a.Interactive() {
+	if hufu.CheckUserName(user) != nil || !a.Interactive() {
 		return nil
 	}
 	users, err := s.acc.Users(ctx)

@@ -37,6 +37,20 @@ func TestInvite(t *testing.T) {
 	}
 	_, err = w.Invite(ctx, "..", 0)
 	w.code(err, "user_name")
+	_, err = w.Invite(ctx, "Dora", 0)
+	w.code(err, "user_name")
+	// Who has a name of an earlier rule stays, and their devices do.
+	w.must(w.db.Update(ctx, func(q meta.Queries) error { return q.PutUser(ctx, meta.User{Name: "Dora", Created: w.clock.now()}) }))
+	fp := w.cert("Dora", "MacBook-Pro", "dora1")
+	if v, err := w.Invite(ctx, "Dora", 0); err != nil || v.NewUser {
+		t.Errorf("invited %+v, %v", v, err)
+	}
+	if sub, err := w.Admit("dora1", fp); err != nil || sub.User != "Dora" || sub.Device != "MacBook-Pro" {
+		t.Errorf("%+v, %v", sub, err)
+	}
+	w.must(w.LockDevice(ctx, "Dora", "MacBook-Pro"))
+	_, err = w.Admit("dora1", fp)
+	w.code(err, "device_locked")
 	w.must(w.LockUser(ctx, "carol"))
 	_, err = w.Invite(ctx, "carol", 0)
 	w.code(err, "invite_locked")

@@ -44,9 +44,6 @@ func (s *Service) Users(ctx context.Context) ([]User, error) {
 // name that was removed may be given again: its folder's files belong to the
 // new person then, its old certificates and logins do not.
 func (s *Service) AddUser(ctx context.Context, name string, admin bool) error {
-	if err := CheckUserName(name); err != nil {
-		return err
-	}
 	err := s.db.Update(ctx, func(q meta.Queries) error { return s.addUser(ctx, q, name, admin) })
 	if err == nil {
 		s.changed(ctx)
@@ -55,6 +52,9 @@ func (s *Service) AddUser(ctx context.Context, name string, admin bool) error {
 }
 
 func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admin bool) error {
+	if err := hufu.CheckUserName(name); err != nil {
+		return err
+	}
 	switch u, err := q.User(ctx, name); {
 	case err == nil && u.Removed.IsZero():
 		return &hufu.Error{Op: "add user", Kind: hufu.KindExists, Code: "user_exists", Args: map[string]string{"name": name}}

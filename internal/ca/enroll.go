@@ -77,7 +77,7 @@ func (a *Authority) enroll(ctx context.Context, r EnrollRequest) (Enrolled, erro
 	if r.Device == "" {
 		r.Device = DefaultDevice
 	}
-	if err := account.CheckDeviceName(r.Device); err != nil {
+	if err := hufu.CheckDeviceName(r.Device); err != nil {
 		return Enrolled{}, err
 	}
 	before, password, err := a.password(ctx, v.User, r.Password)
@@ -202,7 +202,7 @@ func freeName(ctx context.Context, q meta.Queries, user, want string, now time.T
 		name := want
 		if n > 1 {
 			suffix := "-" + strconv.Itoa(n)
-			name = want[:min(len(want), account.MaxDevice-len(suffix))] + suffix
+			name = want[:min(len(want), hufu.MaxName-len(suffix))] + suffix
 		}
 		good, err := goodCertificates(ctx, q, user, name, now)
 		if err != nil {

@@ -118,12 +118,6 @@ type Added struct {
 // user's device. From then on it is like one that was issued here, but is not
 // renewed.
 func (a *Authority) Add(ctx context.Context, data []byte, user, device string) (Added, error) {
-	if err := account.CheckUserName(user); err != nil {
-		return Added{}, err
-	}
-	if err := account.CheckDeviceName(device); err != nil {
-		return Added{}, err
-	}
 	chain, err := identity.ParseCerts(data)
 	if err != nil {
 		return Added{}, err
@@ -148,7 +142,12 @@ func (a *Authority) Add(ctx context.Context, data []byte, user, device string) (
 			return refuse("cert_not_good", err)
 		}
 	}
-	if peer.User != "" && (peer.User != user || peer.Device != device) {
+	switch {
+	case peer.User == "": // the name is new; the user must be there
+		if err := hufu.CheckDeviceName(device); err != nil {
+			return Added{}, err
+		}
+	case peer.User != user || peer.Device != device:
 		return refuse("cert_other_name", nil)
 	}
 	key, err := keySum(leaf.PublicKey)

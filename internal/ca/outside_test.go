@@ -173,6 +173,15 @@ func TestAdd(t *testing.T) {
 	if err != nil || added.CommonName {
 		t.Errorf("added %+v, %v", added, err)
 	}
+	_, err = w.Add(t.Context(), identity.MarshalCerts(good), "alice", "MacBook")
+	w.code(err, "device_name")
+	named := w.foreign("x", w.key(), own, ownKey, func(c *x509.Certificate) {
+		full(c)
+		c.URIs = []*url.URL{identity.UserURI("alice", "MacBook")} // by an earlier rule
+	})
+	if _, err = w.Add(t.Context(), identity.MarshalCerts(named), "alice", "MacBook"); err != nil {
+		t.Error(err)
+	}
 	added, err = add(w.foreign("Files.example.org", w.key(), own, ownKey, nil), "alice")
 	if err != nil || !added.Poses {
 		t.Errorf("added %+v, %v", added, err)

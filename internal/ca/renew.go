@@ -112,7 +112,7 @@ func (a *Authority) Sign(ctx context.Context, request []byte, o SignOptions) ([]
 	template, life := clientTemplate(o.User, o.Device), ClientLife
 	switch o.Use {
 	case meta.UseClient:
-		if err := errors.Join(account.CheckUserName(o.User), account.CheckDeviceName(o.Device)); err != nil {
+		if err := errors.Join(hufu.CheckUserName(o.User), hufu.CheckDeviceName(o.Device)); err != nil {
 			return nil, err
 		}
 	case meta.UseServer:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"hufu"
@@ -110,27 +109,8 @@ func withoutRoot(chain []*identity.Certificate) []*identity.Certificate {
 
 // deviceName is this machine's name, reduced to what a device name may hold.
 func deviceName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		return ""
-	}
-	name := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
-			return r
-		case r >= 'A' && r <= 'Z':
-			return r - 'A' + 'a'
-		}
-		return '-'
-	}, host)
-	name = strings.Trim(name, ".-_")
-	if len(name) > 32 {
-		name = strings.Trim(name[:32], ".-_")
-	}
-	if name == "" {
-		return "device"
-	}
-	return name
+	host, _ := os.Hostname() // without one it is called device
+	return hufu.NameOf(host)
 }
 
 // renewDue says whether two thirds of a certificate's life are over.

@@ -27,11 +27,6 @@ const (
 	ProtoEnroll = "hufu-enroll/1" // enrollment, renewal and "why was I refused?"
 )
 
-const (
-	maxUser   = 32 // bytes of a user's name
-	maxDevice = 64 // bytes of a device's name
-)
-
 // Certificate lets packages that have no business with crypto/x509 hold a
 // certificate and hand it on.
 type Certificate = x509.Certificate
@@ -138,40 +133,10 @@ func ParseUserURI(u *url.URL) (user, device string, err error) {
 		return bad()
 	}
 	parts := strings.Split(u.Opaque, "/")
-	if len(parts) != 3 || !ValidUser(parts[1]) || !ValidDevice(parts[2]) || u.String() != UserURI(parts[1], parts[2]).String() {
+	if len(parts) != 3 || !hufu.ValidName(parts[1]) || !hufu.ValidCertifiedName(parts[2]) || u.String() != UserURI(parts[1], parts[2]).String() {
 		return bad()
 	}
 	return parts[1], parts[2], nil
-}
-
-// ValidUser reports whether s can be a user's name: [a-z0-9][a-z0-9._-]{0,31},
-// no trailing dot, and none of the names that Windows reserves, because a
-// folder of this name must be possible everywhere.
-func ValidUser(s string) bool {
-	return len(s) <= maxUser && validName(s) && s == strings.ToLower(s)
-}
-
-// ValidDevice reports whether s can be a device's name: as a user's, but
-// capital letters are allowed and it may have 64 characters.
-func ValidDevice(s string) bool { return len(s) <= maxDevice && validName(s) }
-
-func validName(s string) bool {
-	if s == "" || strings.HasSuffix(s, ".") || strings.ContainsAny(s[:1], "._-") {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	base, _, _ := strings.Cut(strings.ToLower(s), ".")
-	switch base {
-	case "con", "prn", "aux", "nul":
-		return false
-	}
-	reserved := len(base) == 4 && (base[:3] == "com" || base[:3] == "lpt") && base[3] >= '0' && base[3] <= '9'
-	return !reserved
 }
 
 // hostNames lists the names a server certificate is good for, the common name

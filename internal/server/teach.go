@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/account"
 	"hufu/internal/files"
 	"hufu/internal/session"
 )
@@ -128,7 +127,7 @@ func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
 }
 
 func (t *Teach) login(user, password string) (string, error) {
-	if err := account.CheckUserName(user); err != nil {
+	if err := hufu.CheckUserName(user); err != nil {
 		return "", err
 	}
 	t.mu.Lock()
