@@ -54,8 +54,12 @@ func newEnroll(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if _, err := client.LoadProfile(dirs, a.profileName()); err == nil {
-			return client.ProfileExists(dirs, a.profileName())
+		replaces, err := client.Replaces(cmd.Context(), dirs, a.profileName(), inv)
+		if err != nil {
+			return err // before asking for a password that would be of no use
+		}
+		if replaces {
+			a.Hint(a.Cat.T("hufu.enroll.replaces", "profile", a.profileName()))
 		}
 		password, err := a.Password(cmd.Context(), file, true)
 		if err != nil {
@@ -106,7 +110,7 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 		return err
 	}
 	if !client.Replaceable(dirs, a.profileName()) {
-		return client.ProfileExists(dirs, a.profileName())
+		return client.ProfileExists(a.profileName())
 	}
 	if err := f.Check(); err != nil { // before asking for a password that would be of no use
 		return err

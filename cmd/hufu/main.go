@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -30,6 +31,7 @@ type app struct {
 	profile   string // --profile
 	json      bool   // --json
 	plaintext bool   // --plaintext
+	standard  string // the profile that ":" means without --profile
 }
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
@@ -49,14 +51,22 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentFlags().BoolVar(&a.json, "json", false, a.Cat.T("hufu.flag.json"))
 	root.PersistentFlags().BoolVar(&a.plaintext, "plaintext", false, a.Cat.T("hufu.flag.plaintext"))
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	choose := newProfile(a)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if dirs, err := client.UserDirs(); err == nil {
+			name, err := dirs.Default()
+			if err != nil && a.profile == "" && cmd.Parent() != choose { // which mends it
+				return err
+			}
+			a.standard = name
+		}
 		if a.profile != "" && !client.ValidProfile(a.profile) {
 			return &hufu.Error{Op: "read flags", Path: a.profile, Kind: hufu.KindUsage, Code: "profile_name"}
 		}
 		return a.CheckLang()
 	}
 	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newLs(a), newRm(a), newMkdir(a),
-		newVerify(a), newWire(a), newExplain(a), newGui(a), newVersion(a))
+		newVerify(a), choose, newWire(a), newExplain(a), newGui(a), newVersion(a))
 	a.Dress(root)
 	return root
 }
@@ -74,10 +84,7 @@ func newVersion(a *app) *cobra.Command {
 
 // profileName is the profile a location without a name means.
 func (a *app) profileName() string {
-	if a.profile != "" {
-		return a.profile
-	}
-	return client.DefaultProfile
+	return cmp.Or(a.profile, a.standard, client.DefaultProfile)
 }
 
 // remote prepares the server of a profile. Whoever is logged in already need
@@ -94,7 +101,7 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 		}
 		a.Hint(a.red(a.Cat.T("hufu.plaintext.banner", "address", p.Address)))
 	} else if p, err = client.LoadProfile(dirs, name); err != nil {
-		return nil, forProfile(name, err)
+		return nil, a.forProfile(name, err)
 	}
 	o.Notify = func(err error) {
 		if err != nil {
@@ -119,15 +126,15 @@ func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote
 	}
 	if err := r.LoggedIn(ctx); err != nil {
 		_ = r.Close()
-		return nil, forProfile(name, err)
+		return nil, a.forProfile(name, err)
 	}
 	return r, nil
 }
 
 // forProfile has an error tell what to do for this very profile.
-func forProfile(name string, err error) error {
+func (a *app) forProfile(name string, err error) error {
 	e, ok := errors.AsType[*hufu.Error](err)
-	if !ok || name == client.DefaultProfile {
+	if !ok || name == cmp.Or(a.standard, client.DefaultProfile) {
 		return err
 	}
 	c := *e
@@ -143,7 +150,7 @@ func (a *app) with(ctx context.Context, loc location, foresee func(*client.Remot
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	return forProfile(loc.profile, f(r))
+	return a.forProfile(loc.profile, f(r))
 }
 
 // jsonTime is a time as all JSON output has it.

@@ -167,7 +167,7 @@ func profileFor(dirs client.Dirs, root *identity.Certificate) (name string, enro
 		}
 	}
 	if free == "" {
-		return "", false, client.ProfileExists(dirs, client.DefaultProfile)
+		return "", false, client.ProfileExists(client.DefaultProfile)
 	}
 	return free, false, nil
 }

@@ -1,10 +1,13 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"hufu"
@@ -15,30 +18,23 @@ import (
 // Enroll trades an invitation for a certificate, saves the profile under name
 // and logs in. The key is made here and never leaves; it is on disk before the
 // server hears of it, so that an answer that gets lost can be asked for again.
+// A profile that Replaces finds dead is replaced, key and all.
 func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, password string) (*Profile, error) {
 	p, err := NewProfile(dirs, name, inv.Host, inv.Port)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(p.file("profile.json")); err == nil {
-		return nil, ProfileExists(dirs, name)
+	dead, err := Replaces(ctx, dirs, name, inv)
+	if err != nil {
+		return nil, err
 	}
-	// A key without a profile belongs to an enrolment whose answer was lost.
-	keyPEM, err := os.ReadFile(p.file("client.key"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		key, err := identity.GenerateKey(identity.ECDSA)
-		if err != nil {
-			return nil, err
-		}
-		if keyPEM, err = identity.MarshalKey(key, nil); err != nil {
-			return nil, err
-		}
-		if err := writeFile(p.file("client.key"), keyPEM); err != nil {
-			return nil, err
-		}
-	case err != nil:
-		return nil, &hufu.Error{Op: "enroll", Path: p.file("client.key"), Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	keyFile := p.file("client.key")
+	if dead { // the old key stays until there is a certificate for the new one
+		keyFile = p.file("next.key")
+	}
+	keyPEM, err := keptKey(keyFile)
+	if err != nil {
+		return nil, err
 	}
 	key, err := identity.ParseKey(keyPEM, nil)
 	if err != nil {
@@ -75,8 +71,14 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	// The root is what the invitation's fingerprint has proven, not what the
 	// answer holds.
 	p.User, p.Device = a.User, a.Device
-	if err := p.save(nil, withoutRoot(chain), []*identity.Certificate{root}); err != nil {
+	if err := p.SetToken(nil); err != nil { // of the profile that is replaced
 		return nil, err
+	}
+	if err := p.save(keyPEM, withoutRoot(chain), []*identity.Certificate{root}); err != nil {
+		return nil, err
+	}
+	if dead {
+		_ = os.Remove(keyFile) // its copy is in use: the next enrollment would make another
 	}
 	r, err := New(p, Options{})
 	if err != nil {
@@ -84,6 +86,71 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	}
 	defer func() { _ = r.Close() }()
 	return p, r.Login(ctx, p.User, password)
+}
+
+// keptKey is the key in a file, made if there is no such file. One that is there
+// belongs to an enrolment whose answer was lost.
+func keptKey(file string) ([]byte, error) {
+	keyPEM, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		return keyPEM, nil
+	case !errors.Is(err, fs.ErrNotExist): // it may be there and good
+		return nil, &hufu.Error{Op: "enroll", Path: file, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	}
+	key, err := identity.GenerateKey(identity.ECDSA)
+	if err != nil {
+		return nil, err
+	}
+	if keyPEM, err = identity.MarshalKey(key, nil); err != nil {
+		return nil, err
+	}
+	return keyPEM, writeFile(file, keyPEM)
+}
+
+// Replaces says whether enrolling under name replaces a profile: one of the same
+// server whose certificate is of no use any more. It asks the server where the
+// invitation says it is. Any other profile is an error, profile_exists.
+func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) (bool, error) {
+	old, err := LoadProfile(dirs, name)
+	if hufu.CodeOf(err) == "not_enrolled" {
+		return false, nil
+	}
+	exists := ProfileExists(name)
+	if err != nil {
+		return false, exists
+	}
+	roots, err := old.Roots()
+	if err != nil || len(roots) != 1 {
+		return false, exists
+	}
+	if sum := identity.Fingerprint(roots[0]); !bytes.Equal(sum[:hufu.InvitationFingerprint], inv.Fingerprint) {
+		return false, exists
+	}
+	if _, err := old.Certificate(); err != nil {
+		// Certificate or key is lost, torn, or of another pair. One that just
+		// cannot be read, or that others can read, may be good.
+		_, unread := errors.AsType[*fs.PathError](err)
+		if hufu.CodeOf(err) == "key_file_open" || unread && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		return true, nil
+	}
+	old.Address, old.Host = net.JoinHostPort(inv.Host, strconv.Itoa(inv.Port)), inv.Host
+	r, err := New(old, Options{})
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = r.Close() }()
+	_, err = r.Connect(ctx)
+	switch hufu.CodeOf(err) {
+	case "cert_revoked", "cert_revoked_reason", "cert_expired", "cert_unknown":
+		return true, nil
+	}
+	if err == nil || hufu.KindOf(err) == hufu.KindRefused { // a user who is locked may be let in again
+		return false, exists
+	}
+	return false, err
 }
 
 func parseChain(ders [][]byte) ([]*identity.Certificate, error) {

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,94 @@ import (
 	"hufu/internal/client"
 	"hufu/internal/testenv"
 )
+
+// TestDeadProfileIsReplaced: a new invitation lets a computer in again whose
+// certificate is of no use, with a new key; any other profile stays.
+func TestDeadProfileIsReplaced(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	file := func(name string) string { return filepath.Join(alice.Dirs.Profile(client.DefaultProfile), name) }
+	read := func(name string) []byte {
+		t.Helper()
+		data, err := os.ReadFile(file(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	write := func(name string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(file(name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	enroll := func(inv hufu.Invitation) error {
+		_, err := client.Enroll(t.Context(), alice.Dirs, client.DefaultProfile, inv, alice.Password)
+		return err
+	}
+	stays := func(what string, inv hufu.Invitation, code string) {
+		t.Helper()
+		key, crt := read("client.key"), read("client.crt")
+		if err := enroll(inv); hufu.CodeOf(err) != code {
+			t.Errorf("%s: %v", what, err)
+		}
+		if !bytes.Equal(key, read("client.key")) || !bytes.Equal(crt, read("client.crt")) {
+			t.Errorf("%s: the profile is another", what)
+		}
+	}
+	first := env.Invite("alice")
+	stays("it is good", first, "profile_exists")
+	check(env.Account.LockUser(t.Context(), "alice"))
+	check(env.Account.Reload(t.Context()))
+	stays("the user is locked", first, "profile_exists")
+	check(env.Account.UnlockUser(t.Context(), "alice"))
+	other := testenv.New(t, testenv.Options{})
+	stays("it is another server's", other.Invite("alice"), "profile_exists")
+	check(os.Chmod(file("client.key"), 0o644))
+	stays("the key can be read by others", env.Invite("alice"), "key_file_open")
+	check(os.Chmod(file("client.key"), 0o600))
+
+	_, err := env.Account.RevokeUser(t.Context(), "alice", "lost")
+	check(err)
+	stays("the invitation is not good", hufu.Invitation{
+		Host: "127.0.0.1", Port: env.Invite("alice").Port, Fingerprint: env.Invite("alice").Fingerprint, Secret: hufu.EncodeSecret([hufu.InvitationSecret]byte{}),
+	}, "invitation_unknown")
+	inv, key, crt := env.Invite("alice"), read("client.key"), read("client.crt")
+	check(enroll(inv))
+	if bytes.Equal(key, read("client.key")) {
+		t.Error("the key of a certificate that was revoked is used again")
+	}
+	if _, err := os.Stat(file("next.key")); err == nil {
+		t.Error("the next key is left")
+	}
+	comesIn := func() {
+		t.Helper()
+		p, err := client.LoadProfile(alice.Dirs, client.DefaultProfile)
+		check(err)
+		r, err := client.New(p, client.Options{})
+		check(err)
+		defer func() { _ = r.Close() }()
+		check(r.LoggedIn(t.Context()))
+	}
+	comesIn()
+
+	// Killed in the middle: the new key, and the certificate of the old one.
+	write("next.key", read("client.key"))
+	write("client.crt", crt)
+	check(enroll(inv))
+	comesIn()
+
+	check(os.Remove(file("client.key")))
+	check(enroll(env.Invite("alice")))
+	comesIn()
+}
 
 // TestEnrollKeepsAKeyItCannotRead: a key that an earlier enrolment has left is
 // replaced by no other, whatever the reason why it cannot be read.
@@ -26,5 +115,50 @@ func TestEnrollKeepsAKeyItCannotRead(t *testing.T) {
 	}
 	if i, err := os.Stat(key); err != nil || !i.IsDir() {
 		t.Error("it was replaced:", err)
+	}
+}
+
+// TestProfiles: list, choose and remove.
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	dirs := env.Person("alice").Dirs
+	if name, err := dirs.Default(); name != client.DefaultProfile || err != nil {
+		t.Error(name, err)
+	}
+	if err := dirs.SetDefault("work"); hufu.CodeOf(err) != "profile_unknown" {
+		t.Error(err)
+	}
+	if _, err := client.Enroll(t.Context(), dirs, "work", env.Invite("bob"), "password of bob"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dirs.SetDefault("work"); err != nil {
+		t.Error(err)
+	}
+	if name, err := dirs.Default(); name != "work" || err != nil {
+		t.Error(name, err)
+	}
+	if err := dirs.RemoveProfile("../work"); hufu.CodeOf(err) != "profile_name" {
+		t.Error(err)
+	}
+	if err := dirs.RemoveProfile("work"); err != nil {
+		t.Error(err)
+	}
+	if name, err := dirs.Default(); name != client.DefaultProfile || err != nil {
+		t.Error(name, err)
+	}
+	if names, err := client.Profiles(dirs); len(names) != 1 || names[0] != client.DefaultProfile || err != nil {
+		t.Error(names, err)
+	}
+	for _, folder := range []string{dirs.Profile("work"), filepath.Join(dirs.State, "profiles", "work")} {
+		if _, err := os.Stat(folder); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", folder, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dirs.Config, "default-profile"), []byte("no name\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dirs.Default(); hufu.CodeOf(err) != "profile_default_broken" {
+		t.Error(err)
 	}
 }

@@ -59,7 +59,7 @@ func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password
 		return nil, err
 	}
 	if !Replaceable(dirs, name) {
-		return nil, ProfileExists(dirs, name)
+		return nil, ProfileExists(name)
 	}
 	chain, err := identity.ParseCerts(f.Certificate)
 	if err != nil {

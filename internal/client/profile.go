@@ -22,7 +22,7 @@ import (
 	"hufu/internal/identity"
 )
 
-// DefaultProfile is the profile that ":/path" means.
+// DefaultProfile is the profile that ":/path" means unless another was chosen.
 const DefaultProfile = "default"
 
 // Dirs are where the client keeps its files.
@@ -33,6 +33,65 @@ type Dirs struct {
 
 // Journals is the folder for journals of unfinished downloads.
 func (d Dirs) Journals() string { return filepath.Join(d.State, "journals") }
+
+// Profile is the folder with the certificates of a profile.
+func (d Dirs) Profile(name string) string { return filepath.Join(d.Config, "profiles", name) }
+
+func (d Dirs) profileState(name string) string { return filepath.Join(d.State, "profiles", name) }
+
+func (d Dirs) defaultFile() string { return filepath.Join(d.Config, "default-profile") }
+
+// Default is the name of the profile that ":/path" means.
+func (d Dirs) Default() (string, error) {
+	data, err := os.ReadFile(d.defaultFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return DefaultProfile, nil
+	}
+	name := strings.TrimSpace(string(data))
+	if err != nil || !ValidProfile(name) {
+		return "", &hufu.Error{Op: "read default profile", Path: d.defaultFile(), Kind: hufu.KindUsage, Code: "profile_default_broken", Err: err}
+	}
+	return name, nil
+}
+
+// SetDefault chooses the profile that ":/path" means.
+func (d Dirs) SetDefault(name string) error {
+	if err := d.HasProfile(name); err != nil {
+		return err
+	}
+	return writeFile(d.defaultFile(), []byte(name+"\n"))
+}
+
+// HasProfile is nil if there is a profile of this name, be it broken.
+func (d Dirs) HasProfile(name string) error {
+	if !ValidProfile(name) {
+		return &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
+	}
+	if _, err := os.Stat(filepath.Join(d.Profile(name), "profile.json")); err != nil {
+		return &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindNotFound, Code: "profile_unknown", Args: map[string]string{"profile": name}, Err: err}
+	}
+	return nil
+}
+
+// RemoveProfile removes a profile with its key, its login, and the choice as
+// the default.
+func (d Dirs) RemoveProfile(name string) error {
+	if err := d.HasProfile(name); err != nil {
+		return err
+	}
+	if chosen, err := d.Default(); err == nil && chosen == name {
+		if err := os.Remove(d.defaultFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &hufu.Error{Op: "remove profile", Path: d.defaultFile(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
+	}
+	// The key first: what an interruption leaves is no profile to get in with.
+	for _, path := range []string{filepath.Join(d.Profile(name), "client.key"), d.profileState(name), d.Profile(name)} {
+		if err := os.RemoveAll(path); err != nil {
+			return &hufu.Error{Op: "remove profile", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
+	}
+	return nil
+}
 
 // UserDirs are the folders of the XDG base directory specification for the
 // person running the program.
@@ -117,11 +176,10 @@ func LoadProfile(dirs Dirs, name string) (*Profile, error) {
 }
 
 // ProfileExists is the error of enrolling into a profile that is there.
-func ProfileExists(dirs Dirs, name string) error {
-	p := &Profile{Name: name, dirs: dirs}
+func ProfileExists(name string) error {
 	return &hufu.Error{
 		Op: "enroll", Path: name, Kind: hufu.KindUsage, Code: "profile_exists",
-		Args: map[string]string{"profile": name, "folder": filepath.Dir(p.file("profile.json"))},
+		Args: map[string]string{"profile": name},
 	}
 }
 
@@ -141,12 +199,10 @@ func Profiles(dirs Dirs) ([]string, error) {
 	return names, err
 }
 
-func (p *Profile) file(name string) string {
-	return filepath.Join(p.dirs.Config, "profiles", p.Name, name)
-}
+func (p *Profile) file(name string) string { return filepath.Join(p.dirs.Profile(p.Name), name) }
 
 func (p *Profile) stateFile(name string) string {
-	return filepath.Join(p.dirs.State, "profiles", p.Name, name)
+	return filepath.Join(p.dirs.profileState(p.Name), name)
 }
 
 // Dirs are the folders the profile lives in.

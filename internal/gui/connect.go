@@ -124,6 +124,16 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	if p == nil {
 		return err
 	}
+	s.mu.Lock()
+	old := s.link
+	if old.profile == p.Name { // it was replaced: what is connected belongs to the old one
+		s.link = link{}
+		s.stir()
+	}
+	s.mu.Unlock()
+	if old.profile == p.Name {
+		_ = old.close()
+	}
 	// Enrolled; if the login that follows it failed, the login window is next.
 	return s.ok(w, map[string]any{"profile": jsonProfile{p.Name, p.User, p.Device, p.Address}, "error": problemOf(s.cat(r), err)})
 }
