@@ -15,6 +15,7 @@ const (
 	InvitationFingerprint = 20
 	InvitationSecret      = 20
 	maxInvitation         = 512
+	maxPasted             = 4096 // with what is around it
 )
 
 const (
@@ -59,13 +60,17 @@ func (v Invitation) String() string {
 	return s + checkLetters(s)
 }
 
-// ParseInvitation is the strict reverse of String; space around the code, as
-// pasting leaves it, is ignored. Whatever is wrong is told as
-// invitation_mistyped and nothing of the code is repeated, as it holds a
-// secret.
+// ParseInvitation is the reverse of String. It takes the code as mail, chats and
+// terminals leave it: wrapped, indented, in quotation marks, behind a word such
+// as a prompt. What cannot stand in a code is left out; the check guards the
+// rest. Whatever is wrong is told as invitation_mistyped and nothing of the code
+// is repeated, as it holds a secret.
 func ParseInvitation(s string) (Invitation, error) {
 	mistyped := &Error{Op: "parse invitation", Kind: KindInvalid, Code: "invitation_mistyped"}
-	s = strings.TrimSpace(s)
+	if len(s) > maxPasted {
+		return Invitation{}, mistyped
+	}
+	s = bareInvitation(s)
 	if len(s) > maxInvitation {
 		return Invitation{}, mistyped
 	}
@@ -89,6 +94,32 @@ func ParseInvitation(s string) (Invitation, error) {
 		return Invitation{}, mistyped
 	}
 	return v, nil
+}
+
+// UnfinishedInvitation says whether s is the beginning of a code, of which more
+// lines may follow.
+func UnfinishedInvitation(s string) bool {
+	f := strings.Split(bareInvitation(s), "_")
+	return len(s) <= maxPasted && f[0] == invitationScheme && len(f) > 1 && (len(f) < 6 || len(f) == 6 && len(f[5]) < invitationCheck)
+}
+
+// bareInvitation is s without what comes before a code and what cannot stand in
+// one.
+func bareInvitation(s string) string {
+	if i := strings.Index(s, invitationScheme+"_"); i > 0 && !invitationByte(rune(s[i-1])) {
+		s = s[i:]
+	}
+	s = strings.Map(func(r rune) rune {
+		if invitationByte(r) {
+			return r
+		}
+		return -1
+	}, s)
+	return strings.TrimRight(s, ".:-")
+}
+
+func invitationByte(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:-", r)
 }
 
 // EncodeSecret spells InvitationSecret random bytes as an invitation carries

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,7 @@ func newEnroll(a *app) *cobra.Command {
 		"hufu enroll --profile work",
 		"printf '%s\\n' \"$CODE\" | hufu enroll - --password-file password.txt",
 		"hufu enroll --certificate client.crt --key-file client.key --ca ca.crt --server files.example.org:9999")
-	cli.Between(cmd, 0, 1)
+	cli.Between(cmd, 0, -1) // a code that was wrapped comes in several
 	var file string
 	var own ownFiles
 	own.flags(a, cmd)
@@ -31,22 +32,7 @@ func newEnroll(a *app) *cobra.Command {
 		if own.given() {
 			return own.enroll(cmd, a, args, file)
 		}
-		var code string
-		var err error
-		switch {
-		case len(args) == 0 && !a.Interactive():
-			return cli.Usage("enroll_code_missing")
-		case len(args) == 0:
-			code, err = a.Ask(cmd.Context(), a.Cat.T("hufu.ask.code"))
-		case args[0] == "-":
-			code, err = a.Line(cmd.Context())
-		default:
-			code = args[0]
-		}
-		if err != nil {
-			return err
-		}
-		inv, err := hufu.ParseInvitation(strings.TrimSpace(code))
+		inv, err := a.invitation(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
@@ -72,6 +58,35 @@ func newEnroll(a *app) *cobra.Command {
 		return a.enrolled(p)
 	}
 	return cmd
+}
+
+// invitation takes the code from the arguments, from standard input or from the
+// answer to a question. One that was wrapped has several lines.
+func (a *app) invitation(ctx context.Context, args []string) (hufu.Invitation, error) {
+	switch {
+	case len(args) == 0 && !a.Interactive():
+		return hufu.Invitation{}, cli.Usage("enroll_code_missing")
+	case len(args) > 1 || len(args) == 1 && args[0] != "-":
+		return hufu.ParseInvitation(strings.Join(args, " "))
+	}
+	var code string
+	var err error
+	if len(args) == 0 {
+		code, err = a.Ask(ctx, a.Cat.T("hufu.ask.code"))
+	} else {
+		code, err = a.Line(ctx)
+	}
+	for err == nil && hufu.UnfinishedInvitation(code) {
+		var more string
+		if more, err = a.Line(ctx); more == "" { // or the input has ended
+			break
+		}
+		code += "\n" + more
+	}
+	if err != nil && hufu.CodeOf(err) != "input_ended" || code == "" {
+		return hufu.Invitation{}, err
+	}
+	return hufu.ParseInvitation(code)
 }
 
 // ownFiles are the flags of enroll for a certificate that was made elsewhere.

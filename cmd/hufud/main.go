@@ -112,7 +112,7 @@ func (s *site) addUser(ctx context.Context, name string, admin bool, password st
 	if password == "" {
 		return s.acc.AddUser(ctx, name, admin)
 	}
-	if err := account.CheckPassword(password); err != nil {
+	if err := account.CheckNewPassword(password); err != nil {
 		return err // before the user is made
 	}
 	if err := s.acc.AddUser(ctx, name, admin); err != nil {

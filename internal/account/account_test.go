@@ -428,6 +428,10 @@ func TestUsers(t *testing.T) {
 	w.code(w.SetPassword(ctx, "alice", ""), "password_missing")
 	w.code(w.SetPassword(ctx, "alice", strings.Repeat("x", MaxPassword+1)), "password_too_long")
 	w.must(w.SetPassword(ctx, "alice", strings.Repeat("x", MaxPassword)))
+	w.code(w.SetPassword(ctx, "alice", "1234567"), "password_short")
+	w.code(w.SetPassword(ctx, "alice", "七个字的密码啊"), "password_short")
+	w.must(w.SetPassword(ctx, "alice", "八个字的密码好了"))
+	w.must(w.SetPassword(ctx, "alice", "12345678"))
 }
 
 func BenchmarkAdmit(b *testing.B) {

@@ -235,6 +235,19 @@ func TestNoPasswordIsNotAnyPassword(t *testing.T) {
 	w.code(err, "password_too_long")
 }
 
+// A password that was set before new ones had a least length still logs in.
+func TestOldShortPassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u, err := w.db.User(t.Context(), "alice")
+	w.must(err)
+	salt := []byte("0123456789abcdef")
+	u.Password = phc(salt, idKey("short", salt, hashTime, hashMemory, hashLanes, hashSize))
+	w.must(w.db.PutUser(t.Context(), u))
+	_, err = w.Login(t.Context(), w.subject("alice1"), "short")
+	w.must(err)
+}
+
 const injection = `' OR '1'='1' -- `
 
 // The trick that opened the original's login opens nothing, in no field.

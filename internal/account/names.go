@@ -9,18 +9,31 @@ import (
 
 // Limits of what people type, in bytes.
 const (
+	MinPassword = 8 // characters, of a new one
 	MaxPassword = 1024
 	MaxReason   = 200
 )
 
 // CheckPassword says whether password can be one: not empty and at most
-// MaxPassword bytes. That a short one is a bad one is for the programs to say.
+// MaxPassword bytes.
 func CheckPassword(password string) error {
 	switch {
 	case password == "":
 		return &hufu.Error{Op: "check password", Kind: hufu.KindInvalid, Code: "password_missing"}
 	case len(password) > MaxPassword:
 		return &hufu.Error{Op: "check password", Kind: hufu.KindInvalid, Code: "password_too_long"}
+	}
+	return nil
+}
+
+// CheckNewPassword is CheckPassword for one that is set: it also needs
+// MinPassword characters. One that was set before that rule still logs in.
+func CheckNewPassword(password string) error {
+	if err := CheckPassword(password); err != nil {
+		return err
+	}
+	if utf8.RuneCountInString(password) < MinPassword {
+		return &hufu.Error{Op: "check password", Kind: hufu.KindInvalid, Code: "password_short"}
 	}
 	return nil
 }

@@ -58,9 +58,9 @@ func idKey(password string, salt []byte, passes, memory, lanes, size int) []byte
 	return argon2.IDKey([]byte(password), salt, uint32(passes), uint32(memory), uint8(lanes), uint32(size))
 }
 
-// HashPassword is what is stored of a password. It waits for its turn.
+// HashPassword is what is stored of a new password. It waits for its turn.
 func (s *Service) HashPassword(ctx context.Context, password string) (string, error) {
-	if err := CheckPassword(password); err != nil {
+	if err := CheckNewPassword(password); err != nil {
 		return "", err
 	}
 	release, err := s.hashSlot(ctx)

@@ -34,9 +34,6 @@ const (
 // maxSecretFile is how much of a file with a password is read, in bytes.
 const maxSecretFile = 64 << 10
 
-// shortPassword is the length below which a new password is warned of.
-const shortPassword = 8
-
 // App is what every command of a program shares.
 type App struct {
 	Program string
@@ -392,7 +389,7 @@ func (a *App) Secret(ctx context.Context, prompt, again string) (string, error) 
 }
 
 // Password takes a password from a file or from the terminal; a new one is
-// asked for twice, and warned of when it is short.
+// asked for twice.
 func (a *App) Password(ctx context.Context, file string, fresh bool) (string, error) {
 	var pw string
 	var err error
@@ -409,9 +406,6 @@ func (a *App) Password(ctx context.Context, file string, fresh bool) (string, er
 	}
 	if pw == "" {
 		return "", Usage("password_empty")
-	}
-	if fresh && len([]rune(pw)) < shortPassword {
-		a.Hint(a.Cat.T("cli.password.short"))
 	}
 	return pw, nil
 }
