@@ -325,6 +325,21 @@ func TestHangupOpensTheLogAnew(t *testing.T) {
 	_ = trialEnded() // enrolling may have been cut
 }
 
+// TestCommandsToTry: what run prints is to be typed as it is, from any folder.
+func TestCommandsToTry(t *testing.T) {
+	t.Parallel()
+	a := &app{App: cli.New(program, nil, nil, io.Discard, io.Discard, func(string) string { return "" }), data: "/it's my data"}
+	lines := strings.Join(a.toTry("local", "default"), "\n")
+	for _, want := range []string{" put README.md local:/demo/\n", " gui --profile local\n", ` --data '/it'\''s my data' invite alice`} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("%q is not in\n%s", want, lines)
+		}
+	}
+	if lines := strings.Join(a.toTry("work", "work"), "\n"); !strings.Contains(lines, " ls :/demo\n") || !strings.HasPrefix(lines, "/") {
+		t.Error(lines)
+	}
+}
+
 func TestDefaultData(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"hufu/internal/cli"
 	"hufu/internal/client"
 	"hufu/internal/identity"
+	"hufu/internal/text"
 )
 
 // firstUser is the account that run makes.
@@ -187,10 +189,9 @@ func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
 	if err != nil {
 		return err
 	}
-	hufuProgram := a.beside("hufu")
-	where := ":"
-	if name != client.DefaultProfile {
-		where = name + ":"
+	usual, err := dirs.Default()
+	if err != nil {
+		return err
 	}
 	say := func(key string, args ...any) error { return a.Printf("%s", a.Cat.T(key, args...)) }
 	err = say("hufud.run.listening", "address", w.address, "data", a.data, "log", w.log)
@@ -204,23 +205,39 @@ func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
 	if w.teach != "" {
 		err = errors.Join(err, say("hufud.run.teach", "address", w.teach))
 	}
-	profile := ""
-	if name != client.DefaultProfile {
-		profile = " --profile " + name
-	}
-	err = errors.Join(err, say("hufud.run.try"),
-		a.Printf("\n%s put README.md %s/demo/", hufuProgram, where),
-		a.Printf("%s ls %s/demo", hufuProgram, where),
-		a.Printf("%s get %s/demo/README.md back/", hufuProgram, where),
-		a.Printf("%s gui%s", hufuProgram, profile),
-		a.Printf("%s wire --out proof%s", hufuProgram, profile),
-		a.Printf("%s invite alice\n", a.beside("hufud")),
-		say("hufud.run.stop"))
+	err = errors.Join(err, say("hufud.run.try"), a.Printf("\n%s\n", strings.Join(a.toTry(name, usual), "\n")), say("hufud.run.stop"))
 	if err != nil || !w.open {
 		return err
 	}
-	a.openGUI(ctx, hufuProgram, name)
+	a.openGUI(ctx, name)
 	return nil
+}
+
+// toTry are commands that can be typed as they are, with a profile.
+func (a *app) toTry(profile, usual string) []string {
+	there, here, place := []string{a.beside("hufu")}, []string{a.beside("hufud")}, ":"
+	var chosen []string
+	if profile != usual {
+		place, chosen = profile+":", []string{"--profile", profile}
+	}
+	if data, err := defaultData(a.Getenv); err != nil || data != a.data {
+		here = append(here, "--data", a.data)
+	}
+	var lines []string
+	for _, words := range [][]string{
+		slices.Concat(there, []string{"put", "README.md", place + "/demo/"}),
+		slices.Concat(there, []string{"ls", place + "/demo"}),
+		slices.Concat(there, []string{"get", place + "/demo/README.md", "back/"}),
+		slices.Concat(there, []string{"gui"}, chosen),
+		slices.Concat(there, []string{"wire", "--out", "proof"}, chosen),
+		slices.Concat(here, []string{"invite", "alice"}),
+	} {
+		for i, w := range words {
+			words[i] = text.Shell(w)
+		}
+		lines = append(lines, strings.Join(words, " "))
+	}
+	return lines
 }
 
 // enrollHere enrolls this machine as the first user, in the default profile if
@@ -256,24 +273,23 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 	return name, err
 }
 
-// beside is how the user calls a program that lies beside this one.
+// beside is how the user calls a program that lies beside this one, from any
+// folder.
 func (a *app) beside(name string) string {
 	self, err := os.Executable()
 	if err != nil {
 		return name
 	}
 	path := filepath.Join(filepath.Dir(self), name)
-	if wd, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
-			return rel
-		}
+	if found, err := exec.LookPath(name); err == nil && found == path {
+		return name
 	}
 	return path
 }
 
 // openGUI starts the GUI beside the server, if this is a desktop; it ends with
 // ctx.
-func (a *app) openGUI(ctx context.Context, program, profile string) {
+func (a *app) openGUI(ctx context.Context, profile string) {
 	if !a.desktop() {
 		return
 	}
@@ -281,7 +297,7 @@ func (a *app) openGUI(ctx context.Context, program, profile string) {
 	if err != nil {
 		return
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), filepath.Base(program)), "gui", "--profile", profile) //nolint:gosec // our own program, beside this one
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), "hufu"), "gui", "--profile", profile) //nolint:gosec // our own program, beside this one
 	cmd.Stderr = a.Err
 	if cmd.Start() == nil {
 		_ = cmd.Wait() // it tells its own errors

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -139,6 +140,31 @@ func TestTextsAreWritten(t *testing.T) {
 					t.Errorf("%s: %s has the placeholder {%s}", lang, k, name)
 				}
 			}
+		}
+	}
+}
+
+// TestPrintedCommandsAreQuoted: what is filled into a command is quoted for the
+// shell, in both languages at the same places. The page, which fills its texts
+// itself, has no such place.
+func TestPrintedCommandsAreQuoted(t *testing.T) {
+	t.Parallel()
+	command := regexp.MustCompile(`\b(hufud?|chmod|chown|make run)( [^"“”。;；,，{}]*)? ((--)?\S*)\{[a-z_]+\}`)
+	sentences := []string{"error.internal.cause", "hufud.run.listening"} // in which a program is the subject
+	en, zh := read(t, English), read(t, Chinese)
+	for lang, texts := range map[string]map[string]string{English: en, Chinese: zh} {
+		for k, v := range texts {
+			if bare := command.FindString(v); bare != "" && !slices.Contains(sentences, k) {
+				t.Errorf("%s: %s prints %q, not quoted for the shell", lang, k, bare)
+			}
+			if strings.HasPrefix(k, "gui.") && strings.Contains(v, ":shell}") {
+				t.Errorf("%s: %s is filled by the page", lang, k)
+			}
+		}
+	}
+	for k := range en {
+		if a, b := strings.Count(en[k], ":shell}"), strings.Count(zh[k], ":shell}"); a != b {
+			t.Errorf("%s: en quotes %d words, zh-CN %d", k, a, b)
 		}
 	}
 }

@@ -131,11 +131,15 @@ func canFill(t string, args map[string]string) bool {
 }
 
 func fillArgs(t string, args map[string]string) string {
-	return fill(t, func(name string) string {
-		if v := args[name]; v != "" {
+	return fill(t, func(name string, shell bool) string {
+		switch v := args[name]; {
+		case v == "":
+			return "?"
+		case shell:
+			return Shell(v)
+		default:
 			return hufu.Printable(v)
 		}
-		return "?"
 	})
 }
 

@@ -117,9 +117,12 @@ func (c *Catalogue) T(key string, args ...any) string {
 	if len(args) == 0 && !strings.Contains(t, "{") {
 		return t
 	}
-	return fill(t, func(name string) string {
+	return fill(t, func(name string, shell bool) string {
 		for i := 0; i+1 < len(args); i += 2 {
 			if args[i] == name {
+				if word, ok := args[i+1].(string); ok && shell {
+					return Shell(word)
+				}
 				return c.value(args[i+1])
 			}
 		}
@@ -174,9 +177,9 @@ func (c *Catalogue) value(v any) string {
 	}
 }
 
-// fill replaces each {name} in one pass, so that a value that looks like a
-// placeholder stays what it is.
-func fill(t string, value func(name string) string) string {
+// fill replaces each {name} and {name:shell} in one pass, so that a value that
+// looks like a placeholder stays what it is.
+func fill(t string, value func(name string, shell bool) string) string {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(t, "{")
@@ -189,7 +192,8 @@ func fill(t string, value func(name string) string) string {
 			b.WriteString("{" + rest)
 			return b.String()
 		}
-		b.WriteString(value(name))
+		name, shell := strings.CutSuffix(name, ":shell")
+		b.WriteString(value(name, shell))
 		t = after
 	}
 }
@@ -197,7 +201,7 @@ func fill(t string, value func(name string) string) string {
 // placeholders lists the names between braces, in order, repeats included.
 func placeholders(t string) []string {
 	var names []string
-	fill(t, func(name string) string {
+	fill(t, func(name string, _ bool) string {
 		names = append(names, name)
 		return ""
 	})
