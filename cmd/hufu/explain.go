@@ -140,7 +140,7 @@ func (a *app) explained(e *client.Explained, title string) error {
 		if !s.OK {
 			mark = "✗"
 		}
-		if err := a.Printf("%s %2d  %s\n      %s", mark, s.Step, a.step(s, s.What), a.step(s, s.Why)); err != nil {
+		if err := a.Printf("%s %2d  %s\n      %s", a.Cat.Plain(mark), s.Step, a.step(s, s.What), a.step(s, s.Why)); err != nil {
 			return err
 		}
 		if fix := a.step(s, s.Fix); fix != "" {

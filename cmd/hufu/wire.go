@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -83,7 +84,11 @@ type jsonCapture struct {
 
 func (a *app) wired(w *client.Wired) error {
 	if !a.json {
-		if err := w.Text(a.Out); err != nil {
+		var report strings.Builder
+		if err := w.Text(&report); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(a.Out, a.Cat.Plain(report.String())); err != nil {
 			return err
 		}
 		a.Hint("")

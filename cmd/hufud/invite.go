@@ -291,8 +291,8 @@ func (a *app) listening() string {
 	return strings.TrimSpace(line)
 }
 
-// printQR draws the code with half blocks, dark on light whatever the colours
-// of the terminal.
+// printQR draws the code with half blocks, or with coloured spaces where there
+// are none, dark on light whatever the colours of the terminal.
 func (a *app) printQR(s string) error {
 	c, err := qr.Encode(s, qr.M)
 	if err != nil {
@@ -300,6 +300,16 @@ func (a *app) printQR(s string) error {
 	}
 	const quiet = 2
 	var b strings.Builder
+	if a.Cat.ASCII() {
+		for y := -quiet; y < c.Size+quiet; y++ {
+			for x := -quiet; x < c.Size+quiet; x++ {
+				b.WriteString([]string{"\x1b[47m  ", "\x1b[40m  "}[bit(c.Black(x, y))])
+			}
+			b.WriteString("\x1b[0m\n")
+		}
+		a.Hint(strings.TrimSuffix(b.String(), "\n"))
+		return nil
+	}
 	for y := -quiet; y < c.Size+quiet; y += 2 {
 		b.WriteString("\x1b[30;47m")
 		for x := -quiet; x < c.Size+quiet; x++ {

@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("LANG", "C")
+			e.Setenv("LANG", "C.UTF-8")
 			e.Setenv("TZ", "UTC")
 			e.Setenv("XDG_DATA_HOME", "")
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))

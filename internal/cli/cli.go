@@ -58,7 +58,7 @@ func New(program string, args []string, in *os.File, out, stderr io.Writer, gete
 	o := &output{w: out}
 	return &App{
 		Program: program, In: in, Out: o, Err: errout{stderr, o}, Getenv: getenv, out: o,
-		Cat: text.For(text.Lang(flagLang(args), getenv)),
+		Cat: text.Shown(flagLang(args), getenv),
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // language.
 func (a *App) Command(use, key string, examples ...string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:                   use,
+		Use:                   a.Cat.Plain(use),
 		Short:                 a.Cat.T(key + ".short"),
 		SilenceErrors:         true,
 		SilenceUsage:          true,

@@ -41,6 +41,7 @@ type Catalogue struct {
 	// defect to be found, before a user it is an ugly word and no more.
 	strict bool
 	zone   *time.Location
+	ascii  bool // nothing else can be shown
 }
 
 // For returns the catalogue of a language, the English one if there is none of
