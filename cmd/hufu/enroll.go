@@ -11,9 +11,6 @@ import (
 	"hufu/internal/client"
 )
 
-// maxOwnFile is how large a file with certificates or a key may be, in bytes.
-const maxOwnFile = 1 << 20
-
 func newEnroll(a *app) *cobra.Command {
 	cmd := a.Command("enroll [CODE | --certificate FILE --key-file FILE --ca FILE --server HOST:PORT]", "hufu.enroll",
 		"hufu enroll",
@@ -111,14 +108,15 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 		return cli.Usage("enroll_own_what")
 	}
 	f := client.OwnFiles{Address: o.server, Host: o.serverName, CommonName: o.commonName}
-	for _, r := range []struct {
-		path string
-		data *[]byte
-	}{{o.certificate, &f.Certificate}, {o.key, &f.Key}, {o.ca, &f.CA}} {
-		var err error
-		if *r.data, err = cli.ReadLimited(r.path, maxOwnFile); err != nil {
-			return err
-		}
+	var err error
+	if f.Certificate, err = certificates(o.certificate); err != nil {
+		return err
+	}
+	if f.CA, err = certificates(o.ca); err != nil {
+		return err
+	}
+	if f.Key, err = cli.ReadLimited(o.key, maxCertFile); err != nil {
+		return err
 	}
 	dirs, err := client.UserDirs()
 	if err != nil {
@@ -128,7 +126,7 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 		return client.ProfileExists(a.profileName())
 	}
 	if err := f.Check(); err != nil { // before asking for a password that would be of no use
-		return err
+		return cli.InFile(o.key, err)
 	}
 	password, err := a.Password(cmd.Context(), passwordFile, false)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 const (
 	// defaultPort is where a server is unless told otherwise.
 	defaultPort = 9999
-	// maxCertFile bounds a file with certificates.
+	// maxCertFile bounds a file with certificates or a key.
 	maxCertFile = 1 << 20
 )
 
@@ -58,15 +58,25 @@ func newExplain(a *app) *cobra.Command {
 }
 
 func (a *app) explainFiles(cert, ca, name string) (*client.Explained, error) {
-	certs, err := cli.ReadLimited(cert, maxCertFile)
+	certs, err := certificates(cert)
 	if err != nil {
 		return nil, err
 	}
-	cas, err := cli.ReadLimited(ca, maxCertFile)
+	cas, err := certificates(ca)
 	if err != nil {
 		return nil, err
 	}
 	return client.ExplainFiles(certs, cas, name)
+}
+
+// certificates reads a file that must hold some.
+func certificates(file string) ([]byte, error) {
+	data, err := cli.ReadLimited(file, maxCertFile)
+	if err != nil {
+		return nil, err
+	}
+	_, err = identity.ParseCerts(data)
+	return data, cli.InFile(file, err)
 }
 
 // explainWhom reads the argument: nothing or "PROFILE:" is a profile's server,
@@ -91,7 +101,7 @@ func (a *app) explainWhom(args []string) (*client.Profile, string, error) {
 	if address != "" && a.profile == "" && hufu.CodeOf(err) == "not_enrolled" {
 		return nil, address, nil
 	}
-	return p, address, err
+	return p, address, a.forProfile(name, err)
 }
 
 // withPort adds the default port to a host without one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"hufu"
@@ -44,7 +45,8 @@ func (a *app) parseLocation(s string) (location, error) {
 		rest = strings.ReplaceAll(rest, "//", "/")
 	}
 	p, err := hufu.ParsePath(rest)
-	if err != nil {
+	if e, ok := errors.AsType[*hufu.Error](err); ok {
+		e.Path = s // as it was written
 		return l, err
 	}
 	l.path = p

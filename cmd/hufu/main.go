@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,6 +102,9 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 		}
 		a.Hint(a.red(a.Cat.T("hufu.plaintext.banner", "address", p.Address)))
 	} else if p, err = client.LoadProfile(dirs, name); err != nil {
+		if hufu.CodeOf(err) == "not_enrolled" && name != a.profile && strings.Contains(name, ".") {
+			return nil, cli.Usage("location_host", "profile", name)
+		}
 		return nil, a.forProfile(name, err)
 	}
 	o.Notify = func(err error) {

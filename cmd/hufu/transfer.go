@@ -260,19 +260,29 @@ func newRm(a *app) *cobra.Command {
 	return cmd
 }
 
-// placeIsThere says whether the tree in which p is to be exists: one's own, or
-// a shared folder, which nobody makes with mkdir.
-func placeIsThere(ctx context.Context, r *client.Remote, p hufu.Path) bool {
-	place := hufu.Path{}
-	if first, rest := p.Cut(); strings.HasPrefix(first, "@") {
-		name, _ := rest.Cut()
-		var err error
-		if place, err = hufu.ParsePath("/" + first + "/" + name); err != nil {
-			return false
+// notMade says which folder is missing above one that could not be made: a
+// shared folder, which nobody makes with mkdir, or the first on the way.
+func notMade(ctx context.Context, r *client.Remote, p hufu.Path, err error) error {
+	e := &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "parent_missing", Err: err}
+	least := 1 // segments of what must be there
+	if strings.HasPrefix(p.String(), "@") {
+		least = 2
+	}
+	way := p.Segments()
+	for n := least; n < len(way) || n == least; n++ {
+		above, parseErr := hufu.ParsePath(strings.Join(way[:min(n, len(way))], "/"))
+		if _, statErr := r.Stat(ctx, above); parseErr != nil || hufu.KindOf(statErr) != hufu.KindNotFound {
+			continue
+		}
+		if least == 2 && n == least {
+			return &hufu.Error{Op: "mkdir", Path: above.Remote(), Kind: hufu.KindNotFound, Code: "shared_missing", Err: err}
+		}
+		if above != p {
+			e.Args = map[string]string{"folder": above.Remote()}
+			return e
 		}
 	}
-	_, err := r.Stat(ctx, place)
-	return err == nil
+	return err
 }
 
 func newMkdir(a *app) *cobra.Command {
@@ -286,8 +296,8 @@ func newMkdir(a *app) *cobra.Command {
 			switch {
 			case err == nil && !made && !parents:
 				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists}
-			case hufu.KindOf(err) == hufu.KindNotFound && !parents && placeIsThere(cmd.Context(), r, p):
-				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "parent_missing", Err: err}
+			case hufu.KindOf(err) == hufu.KindNotFound:
+				return notMade(cmd.Context(), r, p, err)
 			}
 			return err
 		}, "made")

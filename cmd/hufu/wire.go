@@ -42,7 +42,7 @@ func newWire(a *app) *cobra.Command {
 		}
 		p, err := client.LoadProfile(dirs, a.profileName())
 		if err != nil {
-			return err
+			return a.forProfile(a.profileName(), err)
 		}
 		if password != "" {
 			if o.Password, err = a.Password(cmd.Context(), password, false); err != nil {

@@ -262,7 +262,7 @@ func newCertSign(a *app) *cobra.Command {
 		_, before := os.Lstat(out)
 		if out != "" {
 			if to, err = os.OpenFile(out, os.O_WRONLY|os.O_CREATE, 0o644); err != nil {
-				return notWritten(out, err)
+				return cli.ToFile(out, hufu.KindUnreadable, "cannot_write", err)
 			}
 			defer func() { _ = to.Close() }() // closed already unless something fails
 		}
@@ -271,7 +271,7 @@ func newCertSign(a *app) *cobra.Command {
 			if to != nil && errors.Is(before, os.ErrNotExist) {
 				_ = os.Remove(out)
 			}
-			return err
+			return cli.InFile(args[0], err)
 		}
 		a.poke(cmd.Context())
 		if out == "" {
@@ -319,7 +319,7 @@ func newCertAdd(a *app) *cobra.Command {
 			e.Args["why"], _ = a.Cat.Error(e.Err)
 		}
 		if err != nil {
-			return err
+			return cli.InFile(args[0], err)
 		}
 		a.poke(cmd.Context())
 		if c.CommonName {

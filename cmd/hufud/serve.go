@@ -342,7 +342,7 @@ func (l *logFile) Write(p []byte) (int, error) {
 func (l *logFile) Reopen() error {
 	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return &hufu.Error{Op: "open log", Path: l.path, Kind: hufu.KindUsage, Code: "serve_log_file", Err: err}
+		return cli.ToFile(l.path, hufu.KindUsage, "serve_log_file", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

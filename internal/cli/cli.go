@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -274,6 +275,29 @@ func ReadLimited(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// InFile says of an error which file it is about, unless it knows itself.
+func InFile(path string, err error) error {
+	e, ok := errors.AsType[*hufu.Error](err)
+	if !ok || e.Path != "" {
+		return err
+	}
+	c := *e
+	c.Path = path
+	return &c
+}
+
+// ToFile is the error of a file that cannot be made: what is missing may be the
+// folder that it was to be in.
+func ToFile(path string, kind hufu.Kind, code string, err error) error {
+	e := &hufu.Error{Op: "make file", Path: path, Kind: kind, Code: code, Err: err}
+	if folder := filepath.Dir(path); errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
+			e.Code, e.Args = "folder_missing", map[string]string{"folder": folder}
+		}
+	}
+	return e
+}
+
 // Ask asks for one line.
 func (a *App) Ask(ctx context.Context, prompt string) (string, error) {
 	if !a.Interactive() {
@@ -405,7 +429,7 @@ func (a *App) Password(ctx context.Context, file string, fresh bool) (string, er
 		return "", err
 	}
 	if pw == "" {
-		return "", Usage("password_empty")
+		return "", InFile(file, Usage("password_empty"))
 	}
 	return pw, nil
 }
