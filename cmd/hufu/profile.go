@@ -204,7 +204,7 @@ func newProfileDefault(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		name := ""
+		var name string
 		if len(args) == 0 {
 			if name, err = dirs.Default(); err != nil {
 				return err
