@@ -11,6 +11,7 @@ import (
 
 	"hufu"
 	"hufu/internal/ca"
+	"hufu/internal/text"
 )
 
 // secrets are what only the owner of a data folder may read or write, beside the
@@ -42,7 +43,7 @@ func (a *app) private() error {
 			if first == "" {
 				first = fmt.Sprintf("%s (%04o)", path, i.Mode().Perm())
 			}
-			open = append(open, `"`+path+`"`)
+			open = append(open, text.Shell(path))
 		}
 	}
 	if first == "" {

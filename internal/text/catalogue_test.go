@@ -150,7 +150,10 @@ func TestTextsAreWritten(t *testing.T) {
 func TestPrintedCommandsAreQuoted(t *testing.T) {
 	t.Parallel()
 	command := regexp.MustCompile(`\b(hufud?|chmod|chown|make run)( [^"“”。;；,，{}]*)? ((--)?\S*)\{[a-z_]+\}`)
-	sentences := []string{"error.internal.cause", "hufud.run.listening"} // in which a program is the subject
+	sentences := []string{
+		"error.internal.cause", "hufud.run.listening", // in which a program is the subject
+		"error.data_folder_open.fix", // which gets a list of words, each quoted
+	}
 	en, zh := read(t, English), read(t, Chinese)
 	for lang, texts := range map[string]map[string]string{English: en, Chinese: zh} {
 		for k, v := range texts {
