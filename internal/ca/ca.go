@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hufu"
@@ -51,6 +52,8 @@ const (
 	rootKey    = "ca/root.key"
 	issueCert  = "ca/issuing.crt"
 	issueKey   = "ca/issuing.key"
+	nextKey    = "ca/issuing.key.new"
+	formerCert = "ca/issuing.old.crt"
 	serverCert = "server.crt"
 	serverKey  = "server.key"
 )
@@ -76,15 +79,15 @@ type Authority struct {
 	now func() time.Time
 	log *slog.Logger
 
-	root       *x509.Certificate
-	issuing    *x509.Certificate
-	issuingKey crypto.Signer
-	trusted    []*x509.Certificate // CAs of the operator's own
+	root    *x509.Certificate
+	issuer  atomic.Pointer[issuer]
+	trusted []*x509.Certificate // CAs of the operator's own
 
 	mu     sync.Mutex // guards what follows
 	server *tls.Certificate
 	ours   bool         // server is one that this package makes
 	seen   [2]fileState // of server.crt and server.key as they were read
+	signer fileState    // of issuing.crt
 	looked time.Time
 	failed time.Time // when renewing last failed
 	warned time.Time // when its end was last warned of
@@ -111,10 +114,28 @@ func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Op
 			a.log.Warn("data folder not marked", "error", err)
 		}
 	}
-	if left := a.issuing.NotAfter.Sub(a.now()); left < IssuingWarning {
-		a.log.Warn("issuing ca ends soon", "not_after", a.issuing.NotAfter)
+	if end := a.Issuing().NotAfter; end.Sub(a.now()) < IssuingWarning {
+		a.log.Warn("issuing ca ends soon, renew it with hufud ca renew", "not_after", end)
 	}
 	return a, nil
+}
+
+// issuer is what signs clients' and the server's certificates. It is replaced,
+// never changed.
+type issuer struct {
+	cert   *x509.Certificate
+	key    crypto.Signer
+	former []*x509.Certificate // the issuing CAs before this one
+}
+
+// of is the issuing CA that c names as its issuer, nil if none is.
+func (i *issuer) of(c *x509.Certificate) *x509.Certificate {
+	for _, by := range append([]*x509.Certificate{i.cert}, i.former...) {
+		if c.CheckSignatureFrom(by) == nil {
+			return by
+		}
+	}
+	return nil
 }
 
 func (a *Authority) openCA() error {
@@ -122,10 +143,10 @@ func (a *Authority) openCA() error {
 	if a.root, err = a.readCert(rootCert); err != nil {
 		return err
 	}
-	if a.issuing, err = a.readCert(issueCert); err != nil {
+	if err := a.judge(rootCert, a.root); err != nil {
 		return err
 	}
-	if a.issuingKey, err = a.readKey(issueKey); err != nil {
+	if err := a.readIssuer(); err != nil {
 		return err
 	}
 	// It is not needed here and may be kept elsewhere; if not, it is private.
@@ -135,34 +156,71 @@ func (a *Authority) openCA() error {
 	if a.trusted, err = a.readTrusted(); err != nil {
 		return err
 	}
+	return nil
+}
+
+// readIssuer reads the issuing CA and its key.
+func (a *Authority) readIssuer() error {
+	cert, err := a.readCert(issueCert)
+	if err != nil {
+		return err
+	}
+	if err := a.judge(issueCert, cert); err != nil {
+		return err
+	}
+	key, err := a.readKey(issueKey)
+	if err != nil {
+		return err
+	}
+	if _, err := identity.Pair(key, cert, a.root); err != nil {
+		// A renewal may have ended, or be, between its two files.
+		next, nextErr := a.readKey(nextKey)
+		if nextErr != nil {
+			return a.broken(issueKey, "ca_key_foreign", err)
+		}
+		if _, nextErr := identity.Pair(next, cert, a.root); nextErr != nil {
+			return a.broken(issueKey, "ca_key_foreign", err)
+		}
+		key = next
+		_ = os.Rename(filepath.Join(a.dir, nextKey), filepath.Join(a.dir, issueKey)) // or it is read from there again
+	}
+	former, err := a.readCerts(formerCert)
+	if err != nil && hufu.CodeOf(err) != "data_folder_incomplete" {
+		return err
+	}
+	next := &issuer{cert: cert, key: key}
+	for _, c := range former {
+		if !c.Equal(cert) && c.IsCA && c.CheckSignatureFrom(a.root) == nil {
+			next.former = append(next.former, c)
+		}
+	}
+	a.issuer.Store(next)
+	return nil
+}
+
+// judge refuses the root or the issuing CA if it is none now.
+func (a *Authority) judge(name string, c *x509.Certificate) error {
 	now := a.now()
-	broken := func(name, code string, cause error, args ...string) error {
-		e := &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: code, Err: cause}
-		if len(args) == 2 {
-			e.Args = map[string]string{args[0]: args[1]}
-		}
-		return e
+	switch {
+	case !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage&x509.KeyUsageCertSign == 0:
+		return a.broken(name, "ca_not_a_ca", nil)
+	case now.After(c.NotAfter):
+		return a.broken(name, "ca_expired", nil, "when", stamp(c.NotAfter))
+	case now.Before(c.NotBefore):
+		return a.broken(name, "ca_not_yet_valid", nil, "when", stamp(c.NotBefore))
 	}
-	for name, c := range map[string]*x509.Certificate{rootCert: a.root, issueCert: a.issuing} {
-		switch {
-		case !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage&x509.KeyUsageCertSign == 0:
-			return broken(name, "ca_not_a_ca", nil)
-		case now.After(c.NotAfter):
-			return broken(name, "ca_expired", nil, "when", stamp(c.NotAfter))
-		case now.Before(c.NotBefore):
-			return broken(name, "ca_not_yet_valid", nil, "when", stamp(c.NotBefore))
-		}
-	}
-	if err := a.root.CheckSignatureFrom(a.root); err != nil {
-		return broken(rootCert, "ca_chain_broken", err)
-	}
-	if err := a.issuing.CheckSignatureFrom(a.root); err != nil {
-		return broken(issueCert, "ca_chain_broken", err)
-	}
-	if _, err := identity.Pair(a.issuingKey, a.issuing, a.root); err != nil {
-		return broken(issueKey, "ca_key_foreign", err)
+	if err := c.CheckSignatureFrom(a.root); err != nil {
+		return a.broken(name, "ca_chain_broken", err)
 	}
 	return nil
+}
+
+func (a *Authority) broken(name, code string, cause error, args ...string) error {
+	e := &hufu.Error{Op: "open ca", Path: filepath.Join(a.dir, name), Kind: hufu.KindUsage, Code: code, Err: cause}
+	if len(args) == 2 {
+		e.Args = map[string]string{args[0]: args[1]}
+	}
+	return e
 }
 
 func (a *Authority) readCert(name string) (*x509.Certificate, error) {
@@ -223,17 +281,23 @@ func trustBroken(dir, name string, err error) error {
 func (a *Authority) Root() *x509.Certificate { return a.root }
 
 // Issuing is the certificate that all others are signed with.
-func (a *Authority) Issuing() *x509.Certificate { return a.issuing }
+func (a *Authority) Issuing() *x509.Certificate { return a.issuer.Load().cert }
 
 // Trust is what the server believes in.
 func (a *Authority) Trust() (identity.Trust, error) {
-	now := a.now()
-	for _, c := range []*x509.Certificate{a.root, a.issuing} {
+	now, by := a.now(), a.issuer.Load()
+	for _, c := range []*x509.Certificate{a.root, by.cert} {
 		if now.After(c.NotAfter) {
 			return identity.Trust{}, &hufu.Error{Op: "trust ca", Kind: hufu.KindUsage, Code: "ca_expired", Args: map[string]string{"when": stamp(c.NotAfter)}}
 		}
 	}
-	return identity.Trust{Roots: append([]*x509.Certificate{a.root}, a.trusted...), Issuing: []*x509.Certificate{a.issuing}}, nil
+	trust := identity.Trust{Roots: append([]*x509.Certificate{a.root}, a.trusted...), Issuing: []*x509.Certificate{by.cert}}
+	for _, c := range by.former {
+		if !now.After(c.NotAfter) {
+			trust.Issuing = append(trust.Issuing, c)
+		}
+	}
+	return trust, nil
 }
 
 // Names is what the server's certificate is good for, the first one the name

@@ -183,7 +183,8 @@ func (m *maker) authority(passphrase []byte) error {
 	if err != nil {
 		return err
 	}
-	m.authorityMade = Authority{root: root, issuing: issuing, issuingKey: issuingSigner, now: func() time.Time { return m.now }}
+	m.authorityMade.root, m.authorityMade.now = root, func() time.Time { return m.now }
+	m.authorityMade.issuer.Store(&issuer{cert: issuing, key: issuingSigner})
 	if err := m.key(rootKey, rootSigner, passphrase); err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func (m *maker) server(first string, template *x509.Certificate) error {
 	if err := m.key(serverKey, key, nil); err != nil {
 		return err
 	}
-	return m.write(serverCert, identity.MarshalCerts(m.leaf, m.authorityMade.issuing), 0o644)
+	return m.write(serverCert, identity.MarshalCerts(m.leaf, m.authorityMade.Issuing()), 0o644)
 }
 
 func (m *maker) database(ctx context.Context, now func() time.Time) (err error) {

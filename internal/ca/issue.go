@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
@@ -52,16 +53,16 @@ func serverTemplate(first string, dns []string, ips []net.IP) *x509.Certificate 
 // sign issues the certificate that template describes. It is the one place
 // where the issuing key signs, and what it signs is never a CA.
 func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey, life time.Duration) (*x509.Certificate, error) {
-	now := a.now()
+	now, by := a.now(), a.issuer.Load()
 	template.SerialNumber = newSerial()
-	template.NotBefore = later(now.Add(-backdate), a.issuing.NotBefore)
+	template.NotBefore = later(now.Add(-backdate), by.cert.NotBefore)
 	template.NotAfter = now.Add(life)
-	if template.NotAfter.After(a.issuing.NotAfter) {
-		template.NotAfter = a.issuing.NotAfter
+	if template.NotAfter.After(by.cert.NotAfter) {
+		template.NotAfter = by.cert.NotAfter
 	}
 	template.BasicConstraintsValid = true
 	template.IsCA = false
-	return create(template, a.issuing, pub, a.issuingKey)
+	return create(template, by.cert, pub, by.key)
 }
 
 func later(a, b time.Time) time.Time {
@@ -106,4 +107,13 @@ func keySum(pub crypto.PublicKey) ([32]byte, error) {
 	return sha256.Sum256(der), nil
 }
 
-func (a *Authority) chain(leaf []byte) [][]byte { return [][]byte{leaf, a.issuing.Raw, a.root.Raw} }
+// chain is a certificate with the issuing CA that signed it, which may be a
+// former one, and the root.
+func (a *Authority) chain(leaf []byte) [][]byte {
+	by := a.issuer.Load()
+	issuing := by.cert
+	if c, err := x509.ParseCertificate(leaf); err == nil {
+		issuing = cmp.Or(by.of(c), issuing)
+	}
+	return [][]byte{leaf, issuing.Raw, a.root.Raw}
+}

@@ -76,7 +76,7 @@ func (a *Authority) readTrusted() ([]*x509.Certificate, error) {
 // so may make anew. The operator's own, one that he signed with our issuing key
 // included, does not look like that: serial, usage and names tell.
 func (a *Authority) issued(c *x509.Certificate) bool {
-	return c.CheckSignatureFrom(a.issuing) == nil &&
+	return a.issuer.Load().of(c) != nil &&
 		c.SerialNumber.BitLen() == serialBits &&
 		slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) &&
 		len(c.DNSNames)+len(c.IPAddresses) > 0
@@ -98,7 +98,7 @@ func (a *Authority) Invitable() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	ours := c.Leaf.CheckSignatureFrom(a.issuing) == nil || c.Leaf.CheckSignatureFrom(a.root) == nil
+	ours := a.issuer.Load().of(c.Leaf) != nil || c.Leaf.CheckSignatureFrom(a.root) == nil
 	return ours && len(c.Leaf.DNSNames)+len(c.Leaf.IPAddresses) > 0, nil
 }
 

@@ -72,9 +72,9 @@ func TestOwnServerCertificateIsLeftAlone(t *testing.T) {
 	key := w.key()
 	keyPEM, err := identity.MarshalKey(key, nil)
 	w.must(err)
-	own := w.foreign("SERVER", key, w.issuing, w.issuingKey, nil)
+	own := w.foreign("SERVER", key, w.Issuing(), w.issuer.Load().key, nil)
 	w.must(os.WriteFile(filepath.Join(w.dir, serverKey), keyPEM, 0o600))
-	w.must(os.WriteFile(filepath.Join(w.dir, serverCert), identity.MarshalCerts(own, w.issuing), 0o644))
+	w.must(os.WriteFile(filepath.Join(w.dir, serverCert), identity.MarshalCerts(own, w.Issuing()), 0o644))
 	w.must(w.reopen())
 	for _, days := range []int{0, 300, 30} {
 		w.clock.add(time.Duration(days) * 24 * time.Hour)

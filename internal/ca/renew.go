@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"encoding/pem"
 	"errors"
@@ -150,7 +151,7 @@ func (a *Authority) Sign(ctx context.Context, request []byte, o SignOptions) ([]
 		return nil, err
 	}
 	a.reload(ctx)
-	return identity.MarshalCerts(leaf, a.issuing), nil
+	return identity.MarshalCerts(leaf, cmp.Or(a.issuer.Load().of(leaf), a.Issuing())), nil
 }
 
 // PEM is a certificate as it was issued, for looking at.

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"os"
@@ -30,6 +31,9 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	now := a.now()
 	if age := now.Sub(a.looked); a.server == nil || age < 0 || age >= lookEvery {
 		a.looked = now
+		if err := a.reloadIssuer(); err != nil {
+			a.log.Warn("issuing ca was not read", "error", err)
+		}
 		if err := a.reloadServer(); err != nil {
 			if a.server == nil {
 				return nil, err
@@ -59,6 +63,26 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 		return nil, &hufu.Error{Op: "present server certificate", Path: filepath.Join(a.dir, serverCert), Kind: hufu.KindUsage, Code: "server_cert_expired", Args: map[string]string{"when": stamp(leaf.NotAfter)}}
 	}
 	return a.server, nil
+}
+
+// reloadIssuer reads the issuing CA again if it was renewed. Called with mu held.
+func (a *Authority) reloadIssuer() error {
+	fi, err := os.Stat(filepath.Join(a.dir, issueCert))
+	if err != nil {
+		return nil //nolint:nilerr // the one we have goes on, and the next start says what is missing
+	}
+	seen := fileState{fi.Size(), fi.ModTime()}
+	if seen == a.signer {
+		return nil
+	}
+	if a.signer != (fileState{}) {
+		if err := a.readIssuer(); err != nil {
+			return err
+		}
+		a.log.Info("issuing ca read again", "name", a.Issuing().Subject.CommonName, "not_after", a.Issuing().NotAfter)
+	}
+	a.signer = seen
+	return nil
 }
 
 // reloadServer reads the files if they are not those read last. Called with mu
@@ -108,7 +132,8 @@ func (a *Authority) renewServer() error {
 	if err != nil {
 		return err
 	}
-	pair, err := identity.Pair(key, leaf, a.issuing)
+	issuing := cmp.Or(a.issuer.Load().of(leaf), a.Issuing())
+	pair, err := identity.Pair(key, leaf, issuing)
 	if err != nil {
 		return err
 	}
@@ -122,7 +147,7 @@ func (a *Authority) renewServer() error {
 	if err := a.db.AddCertificate(ctx, row); err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(a.dir, serverCert), identity.MarshalCerts(leaf, a.issuing), 0o644); err != nil {
+	if err := replaceFile(filepath.Join(a.dir, serverCert), identity.MarshalCerts(leaf, issuing), 0o644); err != nil {
 		return err
 	}
 	a.server, a.looked = pair, time.Time{} // the next look finds the new file and reads it
