@@ -29,6 +29,7 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/cli/clitest"
+	"hufu/internal/server"
 )
 
 func TestMain(m *testing.M) {
@@ -136,7 +137,13 @@ func serverCommand(ts *testscript.TestScript, _ bool, args []string) {
 	go func() {
 		defer close(done)
 		serveControl(ctx, l, func(context.Context) error { note("reload"); return nil },
-			func() any { note("status"); return map[string]int{"connections": 3} })
+			func() any {
+				note("status")
+				return server.Status{
+					Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Version: "test", Open: 3, Connections: 70, Refused: 5,
+					Puts: 4, BytesIn: 2 << 20, Gets: 9, Users: []string{"alice", "bob"}, Fresh: true,
+				}
+			})
 	}()
 	ts.Defer(func() { cancel(); <-done })
 }
@@ -287,21 +294,21 @@ func TestHangupOpensTheLogAnew(t *testing.T) {
 			}
 		}
 	}
-	server := hufud("serve", "--listen", "127.0.0.1:0", "--log-file", log)
-	if err := server.Start(); err != nil {
+	serve := hufud("serve", "--listen", "127.0.0.1:0", "--log-file", log)
+	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := sync.OnceValue(server.Wait)
-	t.Cleanup(func() { _ = server.Process.Kill(); _ = ended() })
+	ended := sync.OnceValue(serve.Wait)
+	t.Cleanup(func() { _ = serve.Process.Kill(); _ = ended() })
 	until("msg=listening")
 	if err := os.Rename(log, log+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := serve.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	until("log opened again")
-	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := serve.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	until("msg=stopped")

@@ -13,6 +13,7 @@ import (
 	"hufu/internal/ca"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
+	"hufu/internal/server"
 )
 
 func hexOf(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
@@ -56,7 +57,7 @@ func newStatus(a *app) *cobra.Command {
 }
 
 func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
-	server, err := s.ca.ServerCertificate()
+	own, err := s.ca.ServerCertificate()
 	if err != nil {
 		return statusLine{}, err
 	}
@@ -66,7 +67,7 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 	}
 	l := statusLine{
 		Data: a.data, Address: a.listening(), Names: names, Fingerprint: identity.FingerprintHex(s.ca.Root()),
-		RootUntil: s.ca.Root().NotAfter, IssuingUntil: s.ca.Issuing().NotAfter, ServerUntil: server.Leaf.NotAfter,
+		RootUntil: s.ca.Root().NotAfter, IssuingUntil: s.ca.Issuing().NotAfter, ServerUntil: own.Leaf.NotAfter,
 	}
 	users, err := s.acc.Users(cmd.Context())
 	if err != nil {
@@ -95,6 +96,15 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 	return l, nil
 }
 
+// doing is what the running server says of itself, nil if it says nothing.
+func (l statusLine) doing() *server.Status {
+	var s server.Status
+	if l.Server == nil || json.Unmarshal(l.Server, &s) != nil {
+		return nil
+	}
+	return &s
+}
+
 func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 	running := a.Cat.T("hufud.status.stopped")
 	if l.Running {
@@ -104,6 +114,19 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 	rows := [][]string{
 		{a.Cat.T("hufud.status.data"), l.Data},
 		{a.Cat.T("hufud.status.server"), running},
+	}
+	if d := l.doing(); d != nil {
+		rows = append(rows,
+			[]string{a.Cat.T("hufud.status.since"), a.Cat.T("hufud.status.since_when", "when", d.Started, "version", d.Version)},
+			[]string{a.Cat.T("hufud.status.connections"), a.Cat.T("hufud.status.connections_count", "open", d.Open, "all", d.Connections, "refused", d.Refused)},
+			[]string{a.Cat.T("hufud.status.connected"), orDash(strings.Join(d.Users, ", "))},
+			[]string{a.Cat.T("hufud.status.in"), a.Cat.T("hufud.status.moved", "n", d.Puts, "size", a.Cat.Size(d.BytesIn))},
+			[]string{a.Cat.T("hufud.status.out"), a.Cat.T("hufud.status.moved", "n", d.Gets, "size", a.Cat.Size(d.BytesOut))})
+		if !d.Fresh {
+			a.Hint(a.Cat.T("hufud.status.stale"))
+		}
+	}
+	rows = append(rows, [][]string{
 		{a.Cat.T("hufud.status.names"), strings.Join(l.Names, ", ")},
 		{a.Cat.T("hufud.status.root"), a.Cat.Time(l.RootUntil)},
 		{a.Cat.T("hufud.status.issuing"), a.Cat.Time(l.IssuingUntil)},
@@ -112,7 +135,7 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 		{"", identity.FingerprintWords(sum[:])},
 		{a.Cat.T("hufud.status.users"), a.Cat.T("hufud.status.count", "n", l.Users, "locked", l.Locked)},
 		{a.Cat.T("hufud.status.certificates"), a.Cat.T("hufud.status.active", "n", l.Certificates)},
-	}
+	}...)
 	if err := a.Table(rows); err != nil {
 		return err
 	}
