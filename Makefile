@@ -26,6 +26,7 @@ run: build ## build, then serve on 127.0.0.1:9999 with a client enrolled; ARGS="
 	@exec bin/hufud run $(ARGS)
 
 build: ## build bin/hufu and bin/hufud; needs Go only
+	@[ -x bin/hufud ] || echo "Building bin/hufu and bin/hufud. The first time this fetches Go modules and takes some minutes." >&2
 	$(BUILD) -o bin/ ./cmd/hufu ./cmd/hufud
 
 test: ## run every test once: race detector, shuffled; then the end-to-end tests in test/
