@@ -34,7 +34,7 @@ func newCARenew(a *app) *cobra.Command {
 		lock := flock.New(filepath.Join(a.data, filepath.FromSlash(caLock)), flock.SetPermissions(0o600))
 		locked, err := lock.TryLock()
 		if err != nil {
-			return a.noData(err)
+			return a.notLocked(err)
 		}
 		if !locked {
 			return cli.Usage("admin_ca_busy")

@@ -119,19 +119,24 @@ func (a *app) lock() (unlock func(), err error) {
 	}
 	lock := flock.New(filepath.Join(a.data, lockFile), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
-	if errors.Is(err, os.ErrPermission) {
-		return nil, a.noData(err)
-	}
-	if errors.Is(err, syscall.EROFS) {
-		return nil, &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUnreadable, Code: "data_folder_read_only", Err: err}
-	}
 	if err != nil {
-		return nil, &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
+		return nil, a.notLocked(err)
 	}
 	if !locked {
 		return nil, cli.Usage("serve_running", "data", a.data)
 	}
 	return func() { _ = lock.Unlock() }, nil // what holds it ends in any case
+}
+
+// notLocked says why a lock in the data folder could not be taken.
+func (a *app) notLocked(err error) error {
+	switch {
+	case errors.Is(err, os.ErrPermission), errors.Is(err, os.ErrNotExist):
+		return a.noData(err)
+	case errors.Is(err, syscall.EROFS):
+		return &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUnreadable, Code: "data_folder_read_only", Err: err}
+	}
+	return &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
 }
 
 // stopTime is how much longer than its time for draining a server takes to stop

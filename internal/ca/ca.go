@@ -91,6 +91,7 @@ type Authority struct {
 	looked time.Time
 	failed time.Time // when renewing last failed
 	warned time.Time // when its end was last warned of
+	told   time.Time // and that of the issuing CA
 }
 
 // Open reads the authority of the data folder dir. Any doubt about a key, a
@@ -113,9 +114,6 @@ func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Op
 		if err := writeTag(dir, a.root); err != nil {
 			a.log.Warn("data folder not marked", "error", err)
 		}
-	}
-	if end := a.Issuing().NotAfter; end.Sub(a.now()) < IssuingWarning {
-		a.log.Warn("issuing ca ends soon, renew it with hufud ca renew", "not_after", end)
 	}
 	return a, nil
 }

@@ -1,14 +1,17 @@
 package ca
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +67,21 @@ func TestRenewIssuing(t *testing.T) {
 	oldPair, err := identity.Pair(oldKey, oldLeaf, before)
 	w.must(err)
 	w.must(shake(oldPair))
+
+	// It is asked for while the server runs, once a day.
+	var said bytes.Buffer
+	w.log = slog.New(slog.NewTextHandler(&said, nil))
+	w.clock.add(IssuingLife - IssuingWarning + time.Hour)
+	for range 3 {
+		_, err := w.ServerCertificate()
+		w.must(err)
+		w.clock.add(time.Hour)
+	}
+	if n := strings.Count(said.String(), "issuing ca ends soon"); n != 1 {
+		t.Errorf("warned %d times: %s", n, said.String())
+	}
+	w.log = slog.New(slog.DiscardHandler)
+	w.clock.add(-IssuingLife + IssuingWarning - 4*time.Hour)
 
 	renew := func() *x509.Certificate {
 		t.Helper()

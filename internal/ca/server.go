@@ -34,6 +34,10 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 		if err := a.reloadIssuer(); err != nil {
 			a.log.Warn("issuing ca was not read", "error", err)
 		}
+		if end := a.Issuing().NotAfter; end.Sub(now) < IssuingWarning && (now.Sub(a.told) >= warnEvery || now.Before(a.told)) {
+			a.told = now
+			a.log.Warn("issuing ca ends soon, renew it with hufud ca renew", "not_after", end)
+		}
 		if err := a.reloadServer(); err != nil {
 			if a.server == nil {
 				return nil, err
