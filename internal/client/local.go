@@ -45,6 +45,10 @@ func LocalList(ctx context.Context, dir string, fn func(hufu.Entry) error) error
 	return s.List(ctx, hufu.Path{}, fn)
 }
 
+// LocalRename gives a file or folder of this machine another path; what stands
+// there is never replaced (fs.ErrExist).
+func LocalRename(from, to string) error { return disk.RenameNew(from, to) }
+
 // LocalSpace is how much room there is at a folder of this machine, in bytes.
 func LocalSpace(dir string) (free, total int64, err error) {
 	s, err := disk.Open(dir, disk.Options{})

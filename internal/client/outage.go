@@ -50,10 +50,16 @@ func (o *outage) over(back bool) {
 	}
 }
 
+// exhausted says whether this computer has too many files open: no waiting for a
+// server helps.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // again says whether an error may go away by itself.
 func again(err error) bool {
 	k := hufu.KindOf(err)
-	return k == hufu.KindNetwork || k == hufu.KindUnavailable
+	return (k == hufu.KindNetwork || k == hufu.KindUnavailable) && !exhausted(err)
 }
 
 func brokenOff(err error) bool {

@@ -54,8 +54,10 @@ type Remote struct {
 	p     *Profile
 	o     Options
 	codec *frame.Codec
-	tls   *tls.Config   // nil without TLS
-	far   time.Duration // the round trip from which the server is far away
+	tls   *tls.Config     // nil without TLS
+	far   time.Duration   // the round trip from which the server is far away
+	life  context.Context // ends with Close, which must not wait for a dial
+	end   context.CancelFunc
 
 	mu      sync.Mutex // guards what follows; held while connecting
 	control *session.Client
@@ -83,6 +85,7 @@ type Remote struct {
 // connect.
 func New(p *Profile, o Options) (*Remote, error) {
 	r := &Remote{p: p, o: o, codec: frame.NewCodec(), far: farFrom, large: make(chan struct{}, 1), mostListing: mostListing, sharedListing: sharedListing}
+	r.life, r.end = context.WithCancel(context.Background())
 	if r.outage.notify = o.Notify; o.Notify == nil {
 		r.outage.notify = func(error) {}
 	}
@@ -190,6 +193,9 @@ func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	if errors.Is(err, context.Canceled) {
 		return nil, &hufu.Error{Op: "connect", Path: address, Kind: hufu.KindCanceled, Err: err}
 	}
+	if exhausted(err) {
+		return nil, &hufu.Error{Op: "connect", Path: address, Kind: hufu.KindUnavailable, Code: "too_many_open_files", Err: err}
+	}
 	if err != nil {
 		code := "cannot_connect"
 		if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
@@ -296,6 +302,9 @@ func (r *Remote) connected(ctx context.Context, asked time.Time) (*session.Clien
 
 // connectAnew makes the control connection; the caller holds mu.
 func (r *Remote) connectAnew(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
 	if err := r.renewIfDue(ctx); err != nil {
 		return err
 	}
@@ -430,8 +439,9 @@ func (r *Remote) State() *tls.ConnectionState {
 	return r.state
 }
 
-// Close ends the control connection.
+// Close ends the control connection, or the attempt to make one.
 func (r *Remote) Close() error {
+	r.end()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true

@@ -119,6 +119,9 @@ func spoolError(p hufu.Path, err error) error {
 		return e
 	}
 	e := &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
+		e.Kind, e.Code = hufu.KindExists, "spool_name_twice"
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		e.Kind, e.Code = hufu.KindQuota, "disk_full"
 	}

@@ -221,10 +221,14 @@ func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Lstat(to); err == nil && !sameFile(name, to) { //nolint:gosec // the page is the person: it may what he may
+		if sameFile(name, to) { // only capitals change
+			return fsError("rename", name, os.Rename(name, to)) //nolint:gosec // the page is the person: it may what he may
+		}
+		err = client.LocalRename(name, to)
+		if errors.Is(err, fs.ErrExist) {
 			return &hufu.Error{Op: "rename", Path: to, Kind: hufu.KindExists}
 		}
-		return fsError("rename", name, os.Rename(name, to)) //nolint:gosec // the page is the person: it may what he may
+		return fsError("rename", name, err)
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		to, err := remotePath(req.To)
 		if err != nil {

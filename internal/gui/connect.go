@@ -170,16 +170,28 @@ func (s *Server) open(ctx context.Context, profile string, plain bool) (*client.
 		_ = remote.Close()
 		return nil, who, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if gen != s.gen { // somebody has chosen another server meanwhile
+	if !s.take(link{remote: remote, profile: profile, plain: plain}, gen) {
 		_ = remote.Close()
 		return nil, who, &hufu.Error{Op: "connect", Kind: hufu.KindCanceled}
 	}
-	_ = s.link.close()
-	s.link, s.linked = link{remote: remote, profile: profile, plain: plain}, gen
-	s.stir()
 	return remote, who, nil
+}
+
+// take shows l instead of the link that was shown, unless somebody has chosen
+// another server since the wish gen. The old one is closed without the mutex: a
+// connection that is being made tells lost of it.
+func (s *Server) take(l link, gen int) bool {
+	s.mu.Lock()
+	if gen != s.gen {
+		s.mu.Unlock()
+		return false
+	}
+	old := s.link
+	s.link, s.linked = l, gen
+	s.stir()
+	s.mu.Unlock()
+	_ = old.close()
+	return true
 }
 
 // lost is told when the shown connection is lost and when it is back.

@@ -139,9 +139,11 @@ func (s *Server) Start() string { return s.guard.origin() + "/start?token=" + s.
 func (s *Server) Close() error {
 	err := s.queue.Close()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.gen++
-	return errors.Join(err, s.link.close())
+	old := s.link
+	s.link = link{}
+	s.mu.Unlock()
+	return errors.Join(err, old.close())
 }
 
 // stir tells the event streams that the link has changed; the mutex is held.

@@ -297,7 +297,7 @@ const folder = -1
 func (s *Server) spoolBytes(w http.ResponseWriter, r *http.Request) error {
 	in := bufio.NewReaderSize(r.Body, 256<<10)
 	refused := []*problem{}
-	err := readBatch(in, func(f batchFile) error {
+	err := readBatch(in, func(f batchFile, in io.Reader) error {
 		return s.queue.SpoolFile(r.PathValue("id"), f.path, f.size, f.mtime, in)
 	}, func(err error) { refused = append(refused, problemOf(s.cat(r), err)) })
 	if err != nil {
@@ -310,13 +310,14 @@ func (s *Server) spoolBytes(w http.ResponseWriter, r *http.Request) error {
 // batchFile is what a batch says of a file before its bytes.
 type batchFile struct {
 	path  hufu.Path
-	size  int64 // folder: -1
-	mtime time.Time
+	size  int64     // folder: -1
+	mtime time.Time // zero: not said
 }
 
-// readBatch gives each file of a batch to take, which reads its bytes from in.
-// A name that cannot be is told to refuse and its bytes are passed over.
-func readBatch(in *bufio.Reader, take func(batchFile) error, refuse func(error)) error {
+// readBatch gives each file of a batch to take, with its bytes. Whatever is wrong
+// with one file is told to refuse, and the others go on; what would meet each of
+// them ends the batch.
+func readBatch(in *bufio.Reader, take func(batchFile, io.Reader) error, refuse func(error)) error {
 	for {
 		line, err := in.ReadSlice('\n')
 		if errors.Is(err, io.EOF) && len(line) == 0 {
@@ -325,7 +326,7 @@ func readBatch(in *bufio.Reader, take func(batchFile) error, refuse func(error))
 		var h struct {
 			Path  string `json:"path"`
 			Size  int64  `json:"size"`
-			MTime int64  `json:"mtime"`
+			MTime *int64 `json:"mtime"` // milliseconds since 1970, before it below zero
 		}
 		if err == nil && len(line) > maxHeader {
 			err = errors.New("line too long")
@@ -340,19 +341,22 @@ func readBatch(in *bufio.Reader, take func(batchFile) error, refuse func(error))
 			return &hufu.Error{Op: "spool", Kind: hufu.KindInvalid, Code: "spool_cut", Err: err}
 		}
 		f := batchFile{size: h.Size}
-		if h.MTime > 0 {
-			f.mtime = time.UnixMilli(h.MTime)
+		if h.MTime != nil {
+			f.mtime = time.UnixMilli(*h.MTime)
 		}
+		bytes := &io.LimitedReader{R: in, N: max(f.size, 0)}
 		if f.path, err = hufu.ParsePath(h.Path); err == nil {
-			if err = take(f); err == nil {
+			if err = take(f, bytes); err == nil {
 				continue
 			}
 		}
-		if hufu.KindOf(err) != hufu.KindInvalidPath {
+		switch hufu.KindOf(err) {
+		case hufu.KindInvalidPath, hufu.KindUnreadable, hufu.KindExists:
+		default:
 			return err
 		}
 		refuse(err)
-		if _, err := io.CopyN(io.Discard, in, max(f.size, 0)); err != nil {
+		if _, err := io.CopyN(io.Discard, in, bytes.N); err != nil {
 			return &hufu.Error{Op: "spool", Kind: hufu.KindNetwork, Code: "spool_cut", Err: err}
 		}
 	}

@@ -66,11 +66,11 @@ func FuzzBatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := bufio.NewReaderSize(bytes.NewReader(data), 256<<10)
 		total, refused := int64(0), 0
-		err := readBatch(in, func(b batchFile) error {
+		err := readBatch(in, func(b batchFile, in io.Reader) error {
 			if _, err := hufu.ParsePath(b.path.String()); err != nil || b.size < folder {
 				t.Fatalf("%q, %d bytes: %v", b.path, b.size, err)
 			}
-			n, err := io.Copy(io.Discard, io.LimitReader(in, b.size))
+			n, err := io.Copy(io.Discard, in)
 			if total += n; err == nil && n < b.size {
 				err = io.ErrUnexpectedEOF
 			}
@@ -97,12 +97,16 @@ func TestBatchIsReadStrictly(t *testing.T) {
 	read := func(s string) (taken map[string]string, refused int, err error) {
 		taken = map[string]string{}
 		in := bufio.NewReaderSize(strings.NewReader(s), 256<<10)
-		err = readBatch(in, func(b batchFile) error {
+		err = readBatch(in, func(b batchFile, in io.Reader) error {
 			if b.path.String() == "full" {
 				return &hufu.Error{Op: "spool", Kind: hufu.KindQuota, Code: "disk_full"}
 			}
 			var body strings.Builder
-			_, err := io.Copy(&body, io.LimitReader(in, b.size))
+			if b.path.String() == "half" { // the trouble of this file alone, in its middle
+				_, _ = io.CopyN(io.Discard, in, 2)
+				return &hufu.Error{Op: "spool", Kind: hufu.KindUnreadable, Code: "cannot_write"}
+			}
+			_, err := io.Copy(&body, in)
 			taken[b.path.String()] = body.String()
 			return err
 		}, func(error) { refused++ })
@@ -111,6 +115,10 @@ func TestBatchIsReadStrictly(t *testing.T) {
 	taken, refused, err := read(`{"path":"a","size":4,"mtime":5}` + "\n{}\nX" + `{"path":"../b","size":3,"mtime":0}` + "\n{\n}" + `{"path":"c/名","size":1,"mtime":0}` + "\nz")
 	if err != nil || refused != 1 || len(taken) != 2 || taken["a"] != "{}\nX" || taken["c/名"] != "z" {
 		t.Errorf("%q, %d refused: %v", taken, refused, err)
+	}
+	taken, refused, err = read(`{"path":"half","size":5}` + "\nabcde" + `{"path":"z","size":1}` + "\nz")
+	if err != nil || refused != 1 || len(taken) != 1 || taken["z"] != "z" {
+		t.Errorf("a file that cannot be taken: %q, %d refused: %v", taken, refused, err)
 	}
 	for what, s := range map[string]string{
 		"half a line": `{"path":"a","size":1`, "an unknown key": `{"path":"a","size":0,"mode":511}` + "\n", "two values": `{"path":"a","size":0} {}` + "\n",

@@ -299,7 +299,15 @@ func TestSpool(t *testing.T) {
 		}
 	}
 	id := begin(3, 100)
-	a, code := hand(id, `{"path":"d/名.txt","size":3,"mtime":1700000000000}`+"\nabc"+`{"path":"../up","size":2,"mtime":0}`+"\nxx"+`{"path":".hufu-x","size":1,"mtime":0}`+"\ny"+`{"path":"e","size":-1,"mtime":0}`+"\n")
+	// A name handed over twice, and one below a file: they are told, the rest arrives.
+	a, code := hand(id, `{"path":"old","size":3,"mtime":-315619200000}`+"\nold"+`{"path":"old","size":3,"mtime":1}`+"\nnew"+`{"path":"old/x","size":3,"mtime":1}`+"\nxxx"+`{"path":"f","size":-1}`+"\n")
+	if code != "" || len(a["refused"].([]any)) != 2 {
+		t.Fatalf("handed over: %v %s", a, code)
+	}
+	if i, err := os.Stat(filepath.Join(folder, id, "old")); err != nil || i.Size() != 3 || i.ModTime().UTC().Year() != 1960 {
+		t.Errorf("a file of 1960: %v %v", i, err)
+	}
+	a, code = hand(id, `{"path":"d/名.txt","size":3,"mtime":1700000000000}`+"\nabc"+`{"path":"../up","size":2,"mtime":0}`+"\nxx"+`{"path":".hufu-x","size":1,"mtime":0}`+"\ny"+`{"path":"e","size":-1,"mtime":0}`+"\n")
 	if code != "" || len(a["refused"].([]any)) != 2 {
 		t.Fatalf("handed over: %v %s", a, code)
 	}
@@ -314,7 +322,7 @@ func TestSpool(t *testing.T) {
 	}
 	v.must("spool/"+id+"/done", m{})
 	v.until(id, "done")
-	if n := v.names("remote", "/d") + " " + v.names("remote", "/"); n != "名.txt @shared d e" {
+	if n := v.names("remote", "/d") + " " + v.names("remote", "/"); n != "名.txt @shared d e f old" {
 		t.Errorf("arrived: %s", n)
 	}
 	if _, code := hand(id, `{"path":"late","size":0,"mtime":0}`+"\n"); code != "spool_gone" {

@@ -171,6 +171,8 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.pick("remote", "c & <i>.txt")
 	p.click(inRemote + "button[aria-label=Properties]")
 	p.until("document.querySelector('dialog .digest')?.innerText.length === 64")
+	p.click("=Read and check again")
+	p.sees("the bytes match the digest")
 	p.audit("properties")
 	p.click("=Close")
 
@@ -182,6 +184,38 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.until("!" + row("remote", "folder") + " && !" + row("remote", "c & <i>.txt"))
 	if _, err := os.Stat(w.served("folder")); !os.IsNotExist(err) {
 		t.Errorf("still there: %v", err)
+	}
+}
+
+// TestDropWithAnEntryThatCannotBe: a name that is not UTF-8 and a file that
+// nobody may read are told, and everything else arrives, as old as it was.
+func TestDropWithAnEntryThatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	dir := t.TempDir()
+	large := random(9 << 20)
+	write(t, filepath.Join(dir, "tree", "a.txt"), []byte("a"))
+	write(t, filepath.Join(dir, "tree", "\xc4\xe3\xba\xc3.txt"), []byte("x")) // GBK
+	write(t, filepath.Join(dir, "tree", "large"), large)
+	write(t, filepath.Join(dir, "tree", "z.txt"), []byte("z"))
+	old := time.Date(1960, 1, 2, 3, 4, 5, 0, time.UTC)
+	if err := os.Chtimes(filepath.Join(dir, "tree", "z.txt"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	p := enter(t, sit(t, alice))
+	p.dropFiles("section.pane:nth-of-type(2) .grid", filepath.Join(dir, "tree"))
+	p.until(row("remote", "tree"))
+	p.until("document.querySelector('.notice.error')?.innerText.includes('cannot read')")
+	p.show("transfers")
+	p.job("tree", "done")
+	same(t, w.served("tree/a.txt"), []byte("a"))
+	same(t, w.served("tree/large"), large)
+	same(t, w.served("tree/z.txt"), []byte("z"))
+	if i, err := os.Stat(w.served("tree/z.txt")); err != nil || !i.ModTime().Equal(old) {
+		t.Errorf("the file of 1960: %v %v", i.ModTime(), err)
+	}
+	if eval[bool](p, "document.body.innerText.includes('does not answer')") {
+		t.Error("the program is said not to answer")
 	}
 }
 

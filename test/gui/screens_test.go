@@ -416,6 +416,12 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	for _, screen := range []string{"transfers", "wire", "handshake", "files"} {
 		p.show(screen)
 		p.sees("No TLS: everything can be read.")
+		if screen == "handshake" { // not the proof of another connection
+			p.sees("nobody has proven anything")
+			if eval[bool](p, "!!document.querySelector('.verdict.good, .steps li')") {
+				t.Error("a connection without TLS shows a proof")
+			}
+		}
 	}
 	p.show("transfers")
 	p.until("document.querySelector('.job .state.danger')?.innerText === 'no TLS'")

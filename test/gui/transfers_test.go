@@ -133,6 +133,10 @@ func TestServerKilledAndBack(t *testing.T) {
 	p.show("files")
 	p.sees("The connection to the server is lost and is being tried again.")
 	p.until("document.querySelector('section.pane:nth-of-type(2) .trouble')")
+	if foot := p.text("section.pane:nth-of-type(2) .foot"); strings.Contains(foot, "name") {
+		t.Errorf("with the server away the pane says %q", foot)
+	}
+	p.until("document.querySelector('.who.away')?.innerText.includes('not connected')")
 	slow.Rate(fast)
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
@@ -142,7 +146,7 @@ func TestServerKilledAndBack(t *testing.T) {
 	same(t, w.served("big.bin"), data)
 	p.show("files")
 	p.until(row("remote", "big.bin"))
-	p.until("!document.querySelector('.trouble') && !document.querySelector('.banner')")
+	p.until("!document.querySelector('.trouble') && !document.querySelector('.banner') && !document.querySelector('.who.away')")
 }
 
 // TestProgramKilledAndStartedAgain: the queue is what it was, and what ran goes

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -168,23 +169,45 @@ func (s *Store) placeNew(src source, d dirHandle, base string) error {
 	if src.tmp.ok() {
 		return s.k.linkTmp(src.tmp, d, base)
 	}
-	err := src.dir.renameNew(src.name, d, base)
+	return renameNew(src.dir, src.name, d, base)
+}
+
+// renameNew moves a name to one that must be free.
+func renameNew(from dirHandle, name string, to dirHandle, base string) error {
+	err := from.renameNew(name, to, base)
 	if !errors.Is(err, syscall.EOPNOTSUPP) {
 		return err
 	}
 	// A link takes a name only if it is free, as well. For a folder or on a
 	// system without links a look and a rename is the best there is.
-	err = src.dir.link(src.name, d, base)
+	err = from.link(name, to, base)
 	if err == nil {
-		return src.dir.unlink(src.name)
+		return from.unlink(name)
 	}
 	if errors.Is(err, syscall.EEXIST) {
 		return err
 	}
-	if _, err := d.stat(base); err == nil {
+	if _, err := to.stat(base); err == nil {
 		return syscall.EEXIST
 	}
-	return src.dir.rename(src.name, d, base)
+	return from.rename(name, to, base)
+}
+
+// RenameNew gives a file or folder of this machine another path, both as the
+// operating system writes them. What stands at to is never replaced: then the
+// error is fs.ErrExist.
+func RenameNew(from, to string) error {
+	a, err := openRoot(filepath.Dir(from))
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	b, err := openRoot(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	return renameNew(a, filepath.Base(from), b, filepath.Base(to))
 }
 
 // named gives a file without a name a reserved one, from where it can replace.

@@ -46,7 +46,7 @@ function Top() {
         go(k)
       }}>${names[k]}${k === 'transfers' && open > 0 && html`<span class="badge">${open}</span>`}${k === 'transfers' && asking && html`<span class="badge ask">?</span>`}</a>`)}</nav>
     <span class="grow"></span>
-    ${s.entered && s.link && html`<span class="who" title=${s.link.address}><${Icon} name=${s.link.plain ? 'unlock' : 'lock'} />
+    ${s.entered && s.link && html`<span class=${'who' + (s.lost ? ' away' : '')} title=${s.link.address}><${Icon} name=${s.lost ? 'other' : s.link.plain ? 'unlock' : 'lock'} />${s.lost && html`<span>${t('gui.away')}</span>`}
       <bdi>${s.link.user}</bdi><span class="at">${s.link.address}</span></span>
       <${Button} label=${t('gui.logout')} onClick=${logout} kind="quiet" />`}
     <label class="choose"><span class="hidden">${t('gui.language')}</span>

@@ -6,6 +6,7 @@ import { n, t } from './text.js'
 
 const batchBytes = 8 << 20
 const batchFiles = 400
+const alone = 4 << 20
 
 // collect lists what was dropped, folders with everything in them. It must
 // begin before the event is over.
@@ -22,25 +23,47 @@ async function walk(entries) {
   const some = async list => {
     // The files of one answer at once: asked for one by one, ten thousand take long.
     const files = list.filter(e => e.isFile)
-    const got = await Promise.all(files.map(e => new Promise(ok => e.file(ok, () => ok(null)))))
+    const got = await Promise.all(files.map(e => asked((ok, failed) => e.file(ok, failed))))
     files.forEach((e, i) => got[i] ? all.push({ path: path(e), file: got[i] }) : missing.push(path(e)))
     for (const folder of list.filter(e => !e.isFile)) {
       all.push({ path: path(folder) })
       const reader = folder.createReader()
       for (;;) {
-        const next = await new Promise(ok => reader.readEntries(ok, () => {
-          missing.push(path(folder))
-          ok([])
-        }))
-        if (next.length === 0) break
+        const next = await asked((ok, failed) => reader.readEntries(ok, failed))
+        if (!next) missing.push(path(folder))
+        if (!next?.length) break
         await some(next)
       }
     }
   }
   await some(entries)
-  for (const name of missing.slice(0, 5)) notice('error', t('gui.drop.unreadable', { name }), t('gui.drop.unreadable.fix'))
-  if (missing.length > 5) notice('error', t('gui.more', { n: missing.length - 5 }))
+  tellUnreadable(missing)
   return all
+}
+
+// asked is what an old interface answers, null if it fails in whatever way: a
+// name that is not UTF-8 makes some of them throw.
+const asked = call => new Promise(ok => {
+  try {
+    call(ok, () => ok(null))
+  } catch {
+    ok(null)
+  }
+})
+
+function tellUnreadable(names) {
+  for (const name of names.slice(0, 5)) notice('error', t('gui.drop.unreadable', { name }), t('gui.drop.unreadable.fix'))
+  if (names.length > 5) notice('error', t('gui.more', { n: names.length - 5 }))
+}
+
+// readable tells whether a file can be read to its end.
+async function readable(file) {
+  try {
+    const reader = file.stream().getReader()
+    for (;;) if ((await reader.read()).done) return true
+  } catch {
+    return false
+  }
 }
 
 let open = 0
@@ -58,6 +81,7 @@ export async function spool(collecting, to) {
   notice('info', n('gui.spool.begin', list.filter(i => i.file).length || list.length))
   try {
     const refused = []
+    const unreadable = []
     let parts = []
     let some = 0
     let weight = 0
@@ -69,13 +93,32 @@ export async function spool(collecting, to) {
       refused.push(...(await postBytes('spool/' + id, body)).refused)
     }
     for (const { path, file } of list) {
-      parts.push(JSON.stringify(file ? { path, size: file.size, mtime: file.lastModified } : { path, size: -1, mtime: 0 }) + '\n')
-      if (file) parts.push(file)
+      const header = JSON.stringify(file ? { path, size: file.size, mtime: file.lastModified } : { path, size: -1 }) + '\n'
+      // A file that cannot be read would take its whole request with it: small
+      // ones are read before, large ones have a request of their own.
+      if (file && file.size > alone) {
+        await flush()
+        try {
+          refused.push(...(await postBytes('spool/' + id, new Blob([header, file]))).refused)
+        } catch (e) {
+          if (e.code !== 'gui_gone' || await readable(file)) throw e
+          unreadable.push(path)
+        }
+        continue
+      }
+      const bytes = file && await file.arrayBuffer().catch(() => null)
+      if (file && bytes?.byteLength !== file.size) {
+        unreadable.push(path)
+        continue
+      }
+      parts.push(header)
+      if (file) parts.push(bytes)
       weight += file?.size || 0
       if (++some >= batchFiles || weight >= batchBytes) await flush()
     }
     await flush()
     await post(`spool/${id}/done`)
+    tellUnreadable(unreadable)
     for (const p of refused.slice(0, 5)) notice('error', p.what, p.fix)
     if (refused.length > 5) notice('error', t('gui.more', { n: refused.length - 5 }))
   } catch (e) {

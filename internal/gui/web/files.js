@@ -10,13 +10,19 @@ import { Button, Confirm, Dialog, html, Icon, Prompt, Rows, Trouble, useBusy } f
 function Properties({ side, path, entry, onClose }) {
   const [e, setEntry] = useState(entry)
   const { busy, problem, run } = useBusy()
-  const read = () => run(async () => setEntry((await post('properties', { side, path, digest: true })).entry))
+  const [verdict, setVerdict] = useState('')
+  const read = () => run(async () => {
+    setVerdict('')
+    const now = (await post('properties', { side, path, digest: true })).entry
+    setVerdict(!e.digest ? t('gui.prop.computed') : e.digest === now.digest ? t('gui.prop.checked') : t('gui.prop.changed'))
+    setEntry(now)
+  })
   return html`<${Dialog} title=${t('gui.properties')} onClose=${onClose} wide>
     <${Rows} of=${[[t('gui.files.name'), html`<bdi>${entry.name}</bdi>`], [t('gui.prop.kind'), t('gui.kind.' + e.kind)],
       [t('gui.files.size'), e.kind === 'file' && `${size(e.size)} (${n('gui.prop.bytes', e.size)})`], [t('gui.files.time'), time(e.mtime)],
       [t('gui.prop.mode'), html`<code>${e.mode}</code>`], [t('gui.prop.by'), e.by && html`<bdi>${e.by}</bdi>`], [t('gui.prop.target'), e.target && html`<bdi>${e.target}</bdi>`],
       [t('gui.prop.digest'), e.digest && html`<code class="digest">${e.digest}</code>`]]} />
-    <p role="status" class="hint">${busy ? t('gui.prop.reading') : ''}</p>
+    <p role="status" class="hint">${busy ? t('gui.prop.reading') : verdict}</p>
     <${Trouble} problem=${problem} />
     <div class="buttons">${e.kind === 'file' && html`<${Button} label=${e.digest ? t('gui.prop.check') : t('gui.prop.compute')} disabled=${busy} onClick=${read} />`}
       <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} autofocus /></div></${Dialog}>`

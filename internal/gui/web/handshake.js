@@ -38,7 +38,13 @@ export function Handshake() {
     setTold(null)
     setTold(await post('explain', { profile }))
   })
-  useEffect(() => { look() }, [profile, lang()])
+  // The proof of another connection would say nothing of this one.
+  const plain = s.entered && s.link?.plain
+  useEffect(() => { if (!plain) look() }, [profile, plain, lang()])
+  if (plain) {
+    return html`<div class="page"><h1>${t('gui.handshake.title')}</h1>
+      <p role="status" class="verdict bad"><${Icon} name="unlock" />${t('gui.handshake.plain')}</p><p>${t('gui.handshake.plain.fix')}</p></div>`
+  }
   const of = side => told.steps.filter(x => x.side === side)
   return html`<div class="page"><div class="transfers-head"><h1>${t('gui.handshake.title')}</h1><span class="grow"></span>
       ${!s.entered && html`<${Button} label=${t('gui.back')} onClick=${() => go('login')} />`}<${Button} icon="retry" label=${t('gui.handshake.again')} disabled=${busy} onClick=${look} /></div>

@@ -229,7 +229,8 @@ export function Pane({ pane, label, roots, home, acts, onDrop, takesFiles, child
     <${Crumbs} pane=${pane} roots=${roots} home=${home} />
     <div class="tools">${children}</div>
     <${Trouble} problem=${pane.problem} />
-    <div role="grid" class="grid" tabindex="0" ref=${box} aria-label=${t('gui.files.grid', { side: label })} aria-multiselectable="true"
+    ${pane.problem && entries.length > 0 && html`<p class="away" role="status">${t('gui.files.away')}</p>`}
+    <div role="grid" class=${'grid' + (pane.problem ? ' stale' : '')} tabindex="0" ref=${box} aria-label=${t('gui.files.grid', { side: label })} aria-multiselectable="true"
         aria-rowcount=${String(entries.length + 1)} aria-activedescendant=${entries.length > 0 && at >= first && at < last ? id(at) : undefined}
         onKeyDown=${key} onScroll=${() => setView({ top: box.current.scrollTop, height: box.current.clientHeight })}>
       <${Head} pane=${pane} />
@@ -245,7 +246,7 @@ export function Pane({ pane, label, roots, home, acts, onDrop, takesFiles, child
       </div>
     </div>
     ${entries.length === 0 && pane.list?.path === pane.path && !pane.problem && html`<p class="empty">${pane.filter ? t('gui.files.nothing') : takesFiles ? t('gui.files.empty.remote') : t('gui.files.empty')}</p>`}
-    <p class="foot" role="status"><span>${pane.picked.length > 0 ? n('gui.files.chosen', pane.picked.length, { size: size(sum) }) : n('gui.files.count', entries.length)}
+    <p class="foot" role="status"><span>${pane.picked.length > 0 ? n('gui.files.chosen', pane.picked.length, { size: size(sum) }) : pane.list?.path === pane.path ? n('gui.files.count', entries.length) : ''}
       ${pane.list?.cut ? ' ' + t('gui.files.cut') : ''}</span>
       <span>${pane.space.total > 0 && t('gui.files.free', { free: size(pane.space.free), total: size(pane.space.total) })}</span></p>
   </section>`
