@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -449,6 +450,18 @@ func (c reluctant) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// noted is how many bytes alice's journals at the server hold behind their
+// headers.
+func noted(env *testenv.Env) (n int64) {
+	journals, _ := filepath.Glob(filepath.Join(env.Data, "uploads", "users", "alice", "*"))
+	for _, name := range journals {
+		if b, err := os.ReadFile(name); err == nil && len(b) > 16 {
+			n += max(0, int64(len(b))-16-int64(binary.LittleEndian.Uint32(b[8:])))
+		}
+	}
+	return n
+}
+
 // TestCanceled leaves nothing behind but what can be resumed.
 func TestCanceled(t *testing.T) {
 	t.Parallel()
@@ -458,7 +471,11 @@ func TestCanceled(t *testing.T) {
 	defer cancel()
 	var left atomic.Int64
 	left.Store(20 << 20)
-	r := alice.Remote(client.Options{Tap: func(c net.Conn) net.Conn { return reluctant{c, &left, cancel, ctx.Done()} }})
+	stop := func() { // once the server has verified something
+		defer cancel()
+		soon(t, "the server notes a chunk", func() bool { return noted(env) > 0 })
+	}
+	r := alice.Remote(client.Options{Tap: func(c net.Conn) net.Conn { return reluctant{c, &left, stop, ctx.Done()} }})
 	write(t, alice.Local("large"), bytesOf(64<<20))
 	c, err := r.PreparePut(t.Context(), []string{alice.Local("large")}, hufu.Path{}, client.How{Folder: true})
 	if err != nil {
