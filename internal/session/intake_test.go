@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -25,7 +26,7 @@ func TestHT42IntakeIsShared(t *testing.T) {
 			over <-chan error
 		}
 		var all []side
-		answered := 0
+		var answered atomic.Int64
 		data := make([]byte, mib)
 		d := digest.Sum(data)
 		begin := func(who string, h func(**Server) handler) {
@@ -42,7 +43,7 @@ func TestHT42IntakeIsShared(t *testing.T) {
 					m := &frame.Put{Path: frame.Path("a"), Digest: d[:], Condition: frame.WireCondition(hufu.Condition{Kind: hufu.Always})}
 					if c.Send(m, data, 0, func(a Answer) {
 						if a.Err == nil {
-							answered++
+							answered.Add(1)
 						}
 					}) != nil {
 						return
@@ -74,8 +75,8 @@ func TestHT42IntakeIsShared(t *testing.T) {
 		}
 		begin("carl", echo)
 		synctest.Wait()
-		if answered != puts {
-			t.Errorf("%d of carl's are answered while others wait", answered)
+		if n := answered.Load(); n != puts {
+			t.Errorf("%d of carl's are answered while others wait", n)
 		}
 		// One that waits for room ends as any other does.
 		parted := all[connections-1]
@@ -86,8 +87,8 @@ func TestHT42IntakeIsShared(t *testing.T) {
 		}
 		_ = parted.c.Close()
 		synctest.Wait()
-		if want := puts * 2 * connections; answered != want {
-			t.Errorf("%d of %d are answered", answered, want)
+		if n, want := answered.Load(), int64(puts*2*connections); n != want {
+			t.Errorf("%d of %d are answered", n, want)
 		}
 		for i, s := range all {
 			if i == connections-1 {

@@ -48,6 +48,7 @@ func TestHT42EndlessWork(t *testing.T) {
 				server.write(&frame.ListAnswer{}, true, nil)
 				began = time.Now()
 			}
+			synctest.Wait()
 			for !ended && time.Since(began) < 2*c.patience {
 				server.write(c.notice, false, nil)
 				time.Sleep(WorkingEvery)
