@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,9 +40,11 @@ func TestCancel(t *testing.T) {
 			}}
 		})
 		c := dial(near)
-		ctx, cancel := context.WithCancel(t.Context())
+		var cancels []context.CancelFunc
 		results := make(chan error, 2)
 		for _, m := range []frame.Message{&frame.Digest{Path: path(t, "f")}, &frame.List{Path: path(t, "d")}} {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancels = append(cancels, cancel)
 			go func() {
 				_, err := c.Do(ctx, m)
 				results <- err
@@ -56,7 +59,10 @@ func TestCancel(t *testing.T) {
 		}()
 		synctest.Wait()
 		start := time.Now()
-		cancel()
+		for _, cancel := range slices.Backward(cancels) { // the one that has begun last, or the other would begin
+			cancel()
+			synctest.Wait()
+		}
 		for range 2 {
 			if err := <-results; hufu.KindOf(err) != hufu.KindCanceled {
 				t.Error(err)
