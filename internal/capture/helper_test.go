@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -111,13 +112,30 @@ func listen(t testing.TB, address string, serve func(net.Conn)) net.Listener {
 func echo(c net.Conn) { _, _ = io.Copy(c, c) }
 
 // dial connects through a tap.
-func dial(t testing.TB, ln net.Listener, r *Recorder) net.Conn {
+func dial(t testing.TB, ln net.Listener, r *Recorder) net.Conn { return dialPort(t, ln, r, 0) }
+
+// dialPort is dial, and records port as the server's unless it is 0.
+func dialPort(t testing.TB, ln net.Listener, r *Recorder, port int) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if port != 0 {
+		c = atPort{c, port}
+	}
 	return Wrap(c, r)
+}
+
+// atPort is a connection to a server that could have that port, which is not the
+// test's to take.
+type atPort struct {
+	net.Conn
+	port int
+}
+
+func (c atPort) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: c.Conn.RemoteAddr().(*net.TCPAddr).IP, Port: c.port}
 }
 
 // story is a log-in and a put of file, echoed, over c, which is closed then.
@@ -153,8 +171,17 @@ func story(t testing.TB, c net.Conn, file []byte) {
 func record(t testing.TB, address string, overTLS bool, secrets *Secrets, file []byte) *Recorder {
 	t.Helper()
 	r := NewRecorder(Options{Secrets: secrets})
+	host, number, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = net.JoinHostPort(host, "0")
 	if !overTLS {
-		story(t, dial(t, listen(t, address, echo), r), file)
+		story(t, dialPort(t, listen(t, address, echo), r, port), file)
 		return r
 	}
 	var keyLog io.Writer
@@ -167,6 +194,6 @@ func record(t testing.TB, address string, overTLS bool, secrets *Secrets, file [
 		defer s.Close()
 		echo(s)
 	})
-	story(t, tls.Client(dial(t, ln, r), client), file)
+	story(t, tls.Client(dialPort(t, ln, r, port), client), file)
 	return r
 }

@@ -58,7 +58,7 @@ func saved(t *testing.T, r *Recorder, name string) string {
 
 func TestTsharkPlain(t *testing.T) {
 	t.Parallel()
-	for name, address := range map[string]string{"IPv4": "127.0.0.1:0", "IPv6": "[::1]:0", "port 9999": "127.0.0.2:9999"} {
+	for name, address := range map[string]string{"IPv4": "127.0.0.1:0", "IPv6": "[::1]:0", "port 9999": "127.0.0.1:9999"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			content := sampleFile(300_000)
@@ -100,7 +100,7 @@ func followed(t *testing.T, file string) []byte {
 
 func TestTsharkTLS(t *testing.T) {
 	t.Parallel()
-	for name, address := range map[string]string{"IPv4": "127.0.0.1:0", "IPv6": "[::1]:0", "port 9999": "127.0.0.3:9999"} {
+	for name, address := range map[string]string{"IPv4": "127.0.0.1:0", "IPv6": "[::1]:0", "port 9999": "127.0.0.1:9999"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			content := sampleFile(200_000)
@@ -125,7 +125,7 @@ func TestTsharkTLS(t *testing.T) {
 
 func TestTsharkDecrypts(t *testing.T) {
 	t.Parallel()
-	for name, address := range map[string]string{"any port": "127.0.0.1:0", "port 9999": "127.0.0.4:9999"} {
+	for name, address := range map[string]string{"any port": "127.0.0.1:0", "port 9999": "127.0.0.1:9999"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			content := sampleFile(200_000)
