@@ -122,7 +122,7 @@ func dialPort(t testing.TB, ln net.Listener, r *Recorder, port int) net.Conn {
 		t.Fatal(err)
 	}
 	if port != 0 {
-		c = atPort{c, port}
+		c = atPort{c.(*net.TCPConn), port}
 	}
 	return Wrap(c, r)
 }
@@ -130,12 +130,12 @@ func dialPort(t testing.TB, ln net.Listener, r *Recorder, port int) net.Conn {
 // atPort is a connection to a server that could have that port, which is not the
 // test's to take.
 type atPort struct {
-	net.Conn
+	*net.TCPConn
 	port int
 }
 
 func (c atPort) RemoteAddr() net.Addr {
-	return &net.TCPAddr{IP: c.Conn.RemoteAddr().(*net.TCPAddr).IP, Port: c.port}
+	return &net.TCPAddr{IP: c.TCPConn.RemoteAddr().(*net.TCPAddr).IP, Port: c.port}
 }
 
 // story is a log-in and a put of file, echoed, over c, which is closed then.

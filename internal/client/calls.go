@@ -56,8 +56,15 @@ func (r *Remote) SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime ti
 
 // Remove takes a name away; a folder with something in it only if recursive.
 func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error {
-	_, maybe, err := repeated[*frame.RemoveAnswer](ctx, r, &frame.Remove{Path: frame.WirePath(p), Recursive: recursive}, func() {})
-	if maybe && hufu.KindOf(err) == hufu.KindNotFound {
+	before, statErr := r.Stat(ctx, p)
+	m := &frame.Remove{Path: frame.WirePath(p), Recursive: recursive}
+	_, maybe, err := repeated[*frame.RemoveAnswer](ctx, r, m, func() {
+		if statErr == nil {
+			m.Version = before.Version // nothing that has got the name since; a folder has none
+		}
+	})
+	k := hufu.KindOf(err)
+	if maybe && (k == hufu.KindNotFound || m.Version != "" && (k == hufu.KindChanged || k == hufu.KindWrongKind)) {
 		return nil // by the try whose answer was lost
 	}
 	return at(p, err)

@@ -72,3 +72,43 @@ func TestRenameAgainMovesNothingNewer(t *testing.T) {
 		}
 	}
 }
+
+// TestRemoveAgainRemovesNothingNewer: the answer to a removal is lost, and
+// somebody has put another file under the name meanwhile.
+func TestRemoveAgainRemovesNothingNewer(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	file := filepath.Join(env.Data, "files", "users", "alice", "f")
+	var armed atomic.Bool
+	r := alice.Remote(client.Options{Tap: func(c net.Conn) net.Conn {
+		return unheard{c, &armed, func() bool {
+			// The stat that comes before does not remove the file: it is not waited for long.
+			for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if _, err := os.Stat(file); err != nil {
+					if err := os.WriteFile(file, []byte("newer"), 0o600); err != nil {
+						t.Error(err)
+					}
+					return true
+				}
+			}
+			return false
+		}}
+	}})
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Mkdir(t.Context(), parse(t, ":/"), 0o755, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	if err := r.Remove(t.Context(), parse(t, "f"), false); err != nil || armed.Load() {
+		t.Errorf("%v; the answer was lost: %v", err, !armed.Load())
+	}
+	if got, err := os.ReadFile(file); string(got) != "newer" {
+		t.Errorf("the newer file: %q, %v", got, err)
+	}
+}

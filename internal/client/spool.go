@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -38,6 +39,9 @@ type spool struct {
 	files atomic.Int64
 	fed   atomic.Int64 // unix nanoseconds of the last bytes
 	busy  atomic.Int64 // files being written now
+	// taking is held for reading while a file is taken over, and for writing when
+	// all are said to be.
+	taking sync.RWMutex
 }
 
 func (q *Queue) spoolDir(id string) string { return filepath.Join(q.o.Dirs.State, "spool", id) }
@@ -107,6 +111,8 @@ func (q *Queue) SpoolFile(id string, p hufu.Path, size int64, mtime time.Time, f
 	if size > s.size-s.got.Load() {
 		return &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindInvalid, Code: "spool_more_than_announced"}
 	}
+	s.taking.RLock()
+	defer s.taking.RUnlock()
 	if err := s.take(p, size, mtime, from); err != nil {
 		return spoolError(p, err)
 	}
@@ -216,13 +222,16 @@ func syncNamed(name string) error {
 }
 
 // SpoolDone says that all has been handed over; it is durable and the transfer
-// begins when SpoolDone returns nil.
+// begins when SpoolDone returns nil. A file that is still being taken over is
+// waited for.
 func (q *Queue) SpoolDone(id string) error {
 	j, s, err := q.spooling(id)
 	if err != nil {
 		return err
 	}
 	defer s.busy.Add(-1)
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	err = s.sync()
 	list, readErr := os.ReadDir(s.dir)
 	q.mu.Lock()

@@ -108,9 +108,10 @@ func (b *Batch) weight() int {
 	return n
 }
 
-// giveUp fails a slot that has no name yet.
+// giveUp fails a slot that has no name yet, and a folder that was made and whose
+// name is not durable.
 func (b *Batch) giveUp(sl *slot, err error) {
-	if sl.kind == slotDone {
+	if sl.kind == slotDone && sl.res.Err != nil {
 		return
 	}
 	b.drop(sl)

@@ -59,18 +59,20 @@ type Store struct {
 	root     dirHandle // kept open: syncfs reports errors since it was opened
 	rootPath string
 	dev      uint64
-	o        Options
-	log      *slog.Logger
-	k        kernel
-	has      traits
-	codec    *codec
-	sync     *syncer
-	moved    moves
-	reg      registry
-	staged   stagedNames
-	locks    folderLocks
-	chunks   sync.Pool // *[]byte of hufu.ChunkSize
-	dirents  sync.Pool // *scratch
+	// unsettled is why what stood here before the start may not be durable.
+	unsettled error
+	o         Options
+	log       *slog.Logger
+	k         kernel
+	has       traits
+	codec     *codec
+	sync      *syncer
+	moved     moves
+	reg       registry
+	staged    stagedNames
+	locks     folderLocks
+	chunks    sync.Pool // *[]byte of hufu.ChunkSize
+	dirents   sync.Pool // *scratch
 }
 
 // traits are what a kind of file system can be trusted with.
@@ -116,7 +118,7 @@ func Open(root string, o Options) (*Store, error) {
 		s.o.Descriptors = NewDescriptors(0)
 	}
 	s.sync = newSyncer(s)
-	o.Settled.settle(s)
+	s.unsettled = o.Settled.settle(s)
 	s.chunks.New = func() any { return new(make([]byte, hufu.ChunkSize)) }
 	s.dirents.New = func() any { return &scratch{dirents: make([]byte, 64<<10), record: make([]byte, maxRecord)} }
 	return s, nil
@@ -128,6 +130,11 @@ func (s *Store) Close() error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	if s.reg.loaded {
+		for _, p := range s.reg.byID { // whoever opens the tree again counts them anew
+			s.o.Room.give(p.key.user(), p.charge)
+			p.charge = 0
+		}
+		s.reg.byID = nil
 		s.reg.dir.close()
 		s.reg.loaded = false
 	}

@@ -106,25 +106,17 @@ func (b *Batch) setMeta(sl *slot, t *touched) error {
 		if b.s.o.Server && !here.windows || !errors.Is(err, syscall.EACCES) {
 			return err
 		}
-		// Its owner may change the mode of a file that he may not read.
-		if !sl.meta.MTime.IsZero() {
-			if err := d.touchNamed(p.Base(), toStamp(sl.meta.MTime)); err != nil {
-				return err
-			}
-		}
-		if err := d.chmodNamed(p.Base(), sl.meta.Mode&0o777); err != nil {
-			return err
-		}
+		// The owner may change the mode of a file that they may not read.
+		return b.setNamed(sl, d, n.kind)
 	case hufu.Link:
-		return b.setLink(sl, d)
-	default:
-		return errNotFile
+		return b.setNamed(sl, d, n.kind)
 	}
-	return nil
+	return errNotFile
 }
 
-// setLink sets the time of a link, which has no mode of its own.
-func (b *Batch) setLink(sl *slot, d dirHandle) error {
+// setNamed sets time and mode of what cannot be opened for it and was of that
+// kind; a link has no mode of its own.
+func (b *Batch) setNamed(sl *slot, d dirHandle, kind hufu.EntryKind) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
 		return err
@@ -133,7 +125,7 @@ func (b *Batch) setLink(sl *slot, d dirHandle) error {
 	defer lock.Unlock()
 	name := sl.path.Base()
 	n, err := d.stat(name)
-	if err == nil && n.kind != hufu.Link {
+	if err == nil && n.kind != kind {
 		err = changed("set meta", sl.path, "target_changed")
 	}
 	if err == nil {
@@ -144,6 +136,9 @@ func (b *Batch) setLink(sl *slot, d dirHandle) error {
 	}
 	if err == nil && !sl.meta.MTime.IsZero() {
 		err = d.touchNamed(name, toStamp(sl.meta.MTime))
+	}
+	if err == nil && kind != hufu.Link {
+		err = d.chmodNamed(name, sl.meta.Mode&0o777)
 	}
 	return err
 }

@@ -510,7 +510,7 @@ func (p *pending) settle() {
 			return
 		}
 		defer d.close()
-		if p.s.syncDir(d) != nil {
+		if first(p.s.unsettled, p.s.syncDir(d)) != nil {
 			p.s.disown(d, p.key.Path.Base(), p.id)
 		}
 		name := stagingName(p.id)

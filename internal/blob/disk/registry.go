@@ -305,7 +305,9 @@ func (s *Store) Committed(id string, p hufu.Path) (hufu.Entry, bool) {
 		return hufu.Entry{}, false
 	}
 	defer d.close()
-	if err := s.syncDir(d); err != nil {
+	// What this process has committed is known without a look; the rest may be
+	// what a killed one left.
+	if err := first(s.unsettled, s.syncDir(d)); err != nil {
 		s.disown(d, p.Base(), id)
 		return hufu.Entry{}, false
 	}

@@ -78,26 +78,32 @@ func syncFailed(err error) error {
 // stay.
 type Settled struct {
 	mu   sync.Mutex
-	devs map[uint64]struct{}
+	devs map[uint64]error // what came of it
 }
 
-// settle syncs the file system of the store, unless that was done.
-func (e *Settled) settle(s *Store) {
+// settle syncs the file system of the store, unless that was done. The system
+// tells a failure once: it holds as long as the process.
+func (e *Settled) settle(s *Store) error {
 	if e == nil {
-		return
+		return nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, done := e.devs[s.dev]; done {
-		return
+	if err, done := e.devs[s.dev]; done {
+		return err
 	}
-	if err := s.synced("sync-start", s.root.syncfs); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	err := s.synced("sync-start", s.root.syncfs)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	if err != nil {
 		s.log.Error("what was written before the start may be lost", "error", err)
 	}
 	if e.devs == nil {
-		e.devs = make(map[uint64]struct{})
+		e.devs = make(map[uint64]error)
 	}
-	e.devs[s.dev] = struct{}{}
+	e.devs[s.dev] = err
+	return err
 }
 
 // syncFile makes the bytes of f durable.

@@ -3,6 +3,7 @@
 package disk_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -276,5 +277,61 @@ func TestFailedSyncOfWhatWasFound(t *testing.T) {
 	f.left.Store(2) // after the file's own
 	if r := tr.put("f", "x", ifAbsent()); !errors.Is(r.Err, disk.ErrSync) {
 		t.Error(r.Err)
+	}
+}
+
+// TestFailedSyncAtTheStart: the disk tells a failure once, when the file system is
+// synced at the start. What a killed process had named is acknowledged to nobody.
+func TestFailedSyncAtTheStart(t *testing.T) {
+	t.Parallel()
+	dir, uploads := t.TempDir(), t.TempDir()
+	big := random(2*mib+5, 50)
+	s, err := disk.Open(dir, disk.Options{Server: true, Uploads: uploads, Hook: func(step string) error {
+		if step == "commit-named" {
+			return errors.New("killed")
+		}
+		return nil
+	}})
+	must(t, err)
+	u, err := s.OpenUpload(t.Context(), key(t, "f", big))
+	must(t, err)
+	for i := range digest.Chunks(int64(len(big))) {
+		must(t, u.WriteChunk(i, chunk(big, i), digest.Chunk(chunk(big, i), i)))
+	}
+	if _, err = u.Commit(t.Context(), digest.Sum(big), meta, ifAbsent()); err == nil {
+		t.Fatal("committed")
+	}
+	id := u.ID()
+	u.Close()
+	must(t, s.Close())
+	s, err = disk.Open(dir, disk.Options{Server: true, Uploads: uploads, Settled: &disk.Settled{}, Hook: func(step string) error {
+		if step == "sync-start" {
+			return syscall.EIO
+		}
+		return nil
+	}})
+	must(t, err)
+	defer s.Close()
+	if _, found := s.FindUpload(t.Context(), id); found {
+		t.Error("it is still an upload")
+	}
+	if _, ok := s.Committed(id, path(t, "f")); ok {
+		t.Error("acknowledged although the only sync that could tell has failed")
+	}
+}
+
+// TestCancelledFolderIsNotAcknowledged: a batch that is given up has made nothing
+// durable, its folders included.
+func TestCancelledFolderIsNotAcknowledged(t *testing.T) {
+	t.Parallel()
+	s, err := disk.Open(t.TempDir(), disk.Options{Server: true})
+	must(t, err)
+	defer s.Close()
+	b := s.Batch()
+	b.Mkdir(path(t, "d"), meta, true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if r := b.Commit(ctx)[0]; r.Err == nil {
+		t.Errorf("%+v", r)
 	}
 }
