@@ -17,7 +17,7 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fuzz bench clean
+.PHONY: help run build test soak check fuzz bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,11 @@ test: ## run every test once: race detector, shuffled; then the end-to-end tests
 	@packages=$$($(GO) list -tags e2e ./... | grep -v '^hufu/test/') && \
 		CGO_ENABLED=1 $(GO) test -tags e2e -race -shuffle=on -timeout $(TESTTIMEOUT) $$packages
 	$(GO) test -tags e2e -count=1 -p 1 -timeout $(TESTTIMEOUT) ./test/...
+
+soak: ## what takes an hour: kills in files of 1 GiB, a million names, each fuzz target for two minutes
+	@test/requires.sh
+	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 2h ./test/kill ./test/scale
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=2m
 
 check: ## look at the source without running it: format, vet, fix, tidy, lint
 	@out=$$($(TOOL) gofumpt -l .) && if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
