@@ -53,7 +53,11 @@ func TestJoinByInvitation(t *testing.T) {
 	p := browser.open(t)
 	p.goTo(d.start)
 	p.sees("Paste the invitation code")
-	p.fill("textarea", code[:len(code)-1]+"x")
+	other := "x"
+	if strings.HasSuffix(code, other) {
+		other = "y"
+	}
+	p.fill("textarea", code[:len(code)-1]+other)
 	p.sees("This is not an invitation code")
 	p.fill("textarea", code)
 	p.sees("CA fingerprint in words")
