@@ -16,7 +16,8 @@ type CertState string
 const (
 	CertRevoked CertState = "revoked"
 	CertExpired CertState = "expired"
-	CertLocked  CertState = "locked" // its user or device is
+	CertEarly   CertState = "not_yet_valid" // the clock was ahead when it was made, or is behind
+	CertLocked  CertState = "locked"        // its user or device is
 	CertActive  CertState = "active"
 )
 
@@ -93,6 +94,8 @@ func stateOf(c meta.Certificate, locked map[device]time.Time, now time.Time) Cer
 		return CertRevoked
 	case now.After(c.NotAfter):
 		return CertExpired
+	case now.Before(c.NotBefore):
+		return CertEarly
 	case c.Use == meta.UseClient && (!locked[device{c.User, ""}].IsZero() || !locked[device{c.User, c.Device}].IsZero()):
 		return CertLocked
 	}

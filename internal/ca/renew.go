@@ -14,7 +14,8 @@ import (
 )
 
 // Renew issues the next certificate for the device whose certificate the caller
-// has proven to hold, and which may be over by Grace at most. The request may
+// has proven to hold, and which may be over by Grace at most, or not valid yet:
+// the clock may have been ahead when it was made. The request may
 // bring a new key. A key that has the device's newest certificate already gets
 // that one again, because an answer may get lost.
 func (a *Authority) Renew(ctx context.Context, serial string, fingerprint [32]byte, request []byte) ([][]byte, error) {
@@ -41,7 +42,9 @@ func (a *Authority) Renew(ctx context.Context, serial string, fingerprint [32]by
 			return err
 		}
 		for _, c := range good {
-			if c.Lineage == old.Lineage && c.SPKI == key && c.Issued.After(old.Issued) && now.Sub(c.Issued) < ClientLife/3 {
+			// One made while the clock was ahead is newer than any, and of no use now.
+			newer := c.Issued.After(old.Issued) || now.Before(old.NotBefore)
+			if c.Lineage == old.Lineage && c.SPKI == key && newer && !now.Before(c.NotBefore) && now.Sub(c.Issued) < ClientLife/3 {
 				leaf, err = q.CertificateDER(ctx, c.Serial)
 				return err
 			}

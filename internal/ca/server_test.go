@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hufu/internal/account"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
 )
@@ -87,6 +88,39 @@ func TestServerCertificateFromTheFuture(t *testing.T) {
 	good(again)
 	if !strings.Contains(said.String(), "level=WARN") {
 		t.Errorf("the log says %q", said.String())
+	}
+}
+
+// So is a client's, when it asks: it gets one that is good now, and the same one
+// again if the answer was lost.
+func TestClientCertificateFromTheFuture(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, key := t.Context(), w.key()
+	renew := func(old *x509.Certificate) *x509.Certificate {
+		t.Helper()
+		chain, err := w.Renew(ctx, identity.Serial(old), identity.Fingerprint(old), w.csr(key))
+		w.must(err)
+		leaf, err := x509.ParseCertificate(chain[0])
+		w.must(err)
+		return leaf
+	}
+	first, _ := w.enrolled("alice", "laptop")
+	w.clock.add(20 * 24 * time.Hour)
+	future := renew(first)
+	w.clock.add(-20*24*time.Hour + time.Minute)
+	c, err := w.acc.Certificate(ctx, identity.Serial(future))
+	if err != nil || c.State != account.CertEarly {
+		t.Errorf("its state is %s, %v", c.State, err)
+	}
+	for _, old := range []*x509.Certificate{future, first} { // the answer from the future may have been lost
+		good := renew(old)
+		if now := w.clock.now(); now.Before(good.NotBefore) || now.After(good.NotAfter) {
+			t.Errorf("at %v the certificate is good from %v to %v", now, good.NotBefore, good.NotAfter)
+		}
+		if again := renew(old); !again.Equal(good) {
+			t.Error("asked again, it makes another one")
+		}
 	}
 }
 

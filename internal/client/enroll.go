@@ -144,7 +144,7 @@ func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) 
 	defer func() { _ = r.Close() }()
 	_, err = r.Connect(ctx)
 	switch hufu.CodeOf(err) {
-	case "cert_revoked", "cert_revoked_reason", "cert_expired", "cert_unknown":
+	case "cert_revoked", "cert_revoked_reason", "cert_expired", "cert_unknown", "client_expired", "client_not_yet_valid":
 		return true, nil
 	}
 	if err == nil || hufu.KindOf(err) == hufu.KindRefused { // a user who is locked may be let in again

@@ -2,12 +2,16 @@ package client_test
 
 import (
 	"bytes"
+	"crypto"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"hufu"
+	"hufu/internal/ca"
 	"hufu/internal/client"
+	"hufu/internal/identity"
 	"hufu/internal/testenv"
 )
 
@@ -97,6 +101,86 @@ func TestDeadProfileIsReplaced(t *testing.T) {
 	check(os.Remove(file("client.key")))
 	check(enroll(env.Invite("alice")))
 	comesIn()
+}
+
+// TestCertificateFromTheFuture: one that was made while the server's clock was
+// ahead is renewed by the next connection. If that fails, the client says what is
+// wrong, and a new invitation replaces the profile.
+func TestCertificateFromTheFuture(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ahead := func() time.Time { return time.Now().Add(20 * 24 * time.Hour) }
+	authority, err := ca.Open(t.Context(), env.Data, env.DB, env.Account, ca.Options{Now: ahead})
+	check(err)
+	pair, err := alice.Profile.Certificate()
+	check(err)
+	fromTheFuture := func(key crypto.Signer) {
+		t.Helper()
+		csr, err := identity.MakeCSR(key)
+		check(err)
+		now, err := identity.ParseCert(pair.Certificate[0])
+		check(err)
+		chain, err := authority.Renew(t.Context(), identity.Serial(now), identity.Fingerprint(now), csr)
+		check(err)
+		leaf, err := identity.ParseCert(chain[0])
+		check(err)
+		issuing, err := identity.ParseCert(chain[1])
+		check(err)
+		pem, err := identity.MarshalKey(key, nil)
+		check(err)
+		folder := alice.Dirs.Profile(client.DefaultProfile)
+		check(os.WriteFile(filepath.Join(folder, "client.key"), pem, 0o600))
+		check(os.WriteFile(filepath.Join(folder, "client.crt"), identity.MarshalCerts(leaf, issuing), 0o600))
+	}
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		t.Fatal("no key")
+	}
+	connect := func() error {
+		r, err := client.New(alice.Profile, client.Options{})
+		check(err)
+		defer func() { _ = r.Close() }()
+		return r.LoggedIn(t.Context())
+	}
+	fromTheFuture(key)
+	check(connect())
+	pair, err = alice.Profile.Certificate()
+	check(err)
+	if leaf, err := identity.ParseCert(pair.Certificate[0]); err != nil || time.Now().Before(leaf.NotBefore) {
+		t.Errorf("the certificate that is kept is good from %v, %v", leaf.NotBefore, err)
+	}
+
+	for n := 0; ; n++ { // until the device has as many as it may have
+		other, err := identity.GenerateKey(identity.ECDSA)
+		check(err)
+		csr, err := identity.MakeCSR(other)
+		check(err)
+		leaf, err := identity.ParseCert(pair.Certificate[0])
+		check(err)
+		_, err = env.Authority.Renew(t.Context(), identity.Serial(leaf), identity.Fingerprint(leaf), csr)
+		if hufu.CodeOf(err) == "device_certificates" {
+			break
+		}
+		check(err)
+		if n == 0 {
+			another, err := identity.GenerateKey(identity.ECDSA)
+			check(err)
+			fromTheFuture(another)
+		}
+	}
+	if err := connect(); hufu.CodeOf(err) != "client_not_yet_valid" {
+		t.Errorf("with a certificate that is not valid yet and cannot be renewed: %v", err)
+	}
+	alice.Profile, err = client.Enroll(t.Context(), alice.Dirs, client.DefaultProfile, env.Invite("alice"), alice.Password)
+	check(err)
+	check(connect())
 }
 
 // TestEnrollKeepsAKeyItCannotRead: a key that an earlier enrolment has left is

@@ -308,6 +308,19 @@ func (r *Remote) connectAnew(ctx context.Context) error {
 	if err := r.renewIfDue(ctx); err != nil {
 		return err
 	}
+	err := r.connectOnce(ctx)
+	switch hufu.CodeOf(err) {
+	case "client_not_yet_valid", "client_expired":
+		// By the server's clock, which decides: ours may be wrong, or the server's
+		// was ahead when it made the certificate.
+		if !r.o.NoRenew && !r.p.Own && r.renew(ctx) == nil {
+			err = r.connectOnce(ctx)
+		}
+	}
+	return err
+}
+
+func (r *Remote) connectOnce(ctx context.Context) error {
 	if r.hurry && r.wasFar() {
 		r.warmUp(true)
 	}
