@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +46,7 @@ func (f copyFlags) options() (transfer.Options, error) {
 		return o, cli.Usage("conflict_unknown", "conflict", f.conflict)
 	}
 	if f.jobs < 0 || f.jobs > maxLanes {
-		return o, cli.Usage("admin_flag_value", "flag", "--jobs", "value", strconv.Itoa(f.jobs))
+		return o, cli.FlagRange("jobs", f.jobs, 0, maxLanes, "4")
 	}
 	return o, nil
 }

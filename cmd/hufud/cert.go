@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,26 +69,14 @@ func newCertList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{
-			a.Cat.T("hufud.column.serial"), a.Cat.T("hufud.column.user"), a.Cat.T("hufud.column.device"),
-			a.Cat.T("hufud.column.use"), a.Cat.T("hufud.column.not_after"), a.Cat.T("hufud.column.state"),
-		}}
-		for _, c := range certs {
-			if cmd.Flags().Changed("user") && c.User != user {
-				continue
-			}
-			if a.json {
-				if err := a.JSON(certLineOf(c)); err != nil {
-					return err
-				}
-				continue
-			}
-			rows = append(rows, []string{c.Serial, c.User, c.Device, a.use(c), a.Cat.Time(c.NotAfter), a.certState(c)})
+		if cmd.Flags().Changed("user") {
+			certs = slices.DeleteFunc(certs, func(c account.Certificate) bool { return c.User != user })
 		}
-		if a.json {
-			return nil
-		}
-		return a.Table(rows)
+		return list(a, certs, func(c account.Certificate) any { return certLineOf(c) },
+			[]string{"serial", "user", "device", "use", "not_after", "state"},
+			func(c account.Certificate) []string {
+				return []string{c.Serial, c.User, c.Device, a.use(c), a.Cat.Time(c.NotAfter), a.certState(c)}
+			}, "")
 	}
 	return cmd
 }
@@ -105,6 +94,8 @@ func (a *app) certState(c account.Certificate) string {
 		return a.Cat.T("hufud.state.revoked")
 	case account.CertExpired:
 		return a.Cat.T("hufud.state.expired")
+	case account.CertEarly:
+		return a.Cat.T("hufud.state.not_yet_valid")
 	case account.CertLocked:
 		return a.Cat.T("hufud.state.locked")
 	case account.CertActive:

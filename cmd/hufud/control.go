@@ -16,6 +16,7 @@ import (
 
 	"hufu"
 	"hufu/internal/cli"
+	"hufu/internal/server"
 )
 
 // The control socket is how a command reaches the server that runs on the same
@@ -134,6 +135,23 @@ func answerControl(ctx context.Context, c net.Conn, reload func(context.Context)
 	default:
 		_, _ = fmt.Fprintln(c, "unknown")
 	}
+}
+
+// running is what a running server says of itself.
+type running struct {
+	server.Status
+	PID     int    `json:"pid"`
+	Address string `json:"address"`
+}
+
+// askStatus is what the running server says of itself, nil if it says nothing.
+func (a *app) askStatus(ctx context.Context) *running {
+	line, err := a.askServer(ctx, "status")
+	var s running
+	if err != nil || json.Unmarshal([]byte(line), &s) != nil {
+		return nil
+	}
+	return &s
 }
 
 // errNoServer says that no server runs on the data folder.

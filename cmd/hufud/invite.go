@@ -25,6 +25,7 @@ const (
 	// listenFile holds the address that the server listens on, in one line.
 	listenFile     = "listen"
 	defaultAddress = "127.0.0.1:9999"
+	everywhere     = "0.0.0.0:9999"
 )
 
 func newInvite(a *app) *cobra.Command {
@@ -128,15 +129,31 @@ func (a *app) askForNew(ctx context.Context, s *site, user string) error {
 }
 
 // warnOfLoopback tells of a code that leads to the computer on which it is used,
-// although the server has a name.
+// and how to make one for another computer.
 func (a *app) warnOfLoopback(authority *ca.Authority, v hufu.Invitation, user string) error {
 	names, err := authority.Names()
-	if err != nil || !loopback(v.Host) || loopback(names[0]) {
+	if err != nil || !loopback(v.Host) {
 		return err
 	}
-	address := net.JoinHostPort(names[0], strconv.Itoa(v.Port))
-	a.Hint(a.Cat.T("hufud.invite.loopback", "host", v.Host, "user", user, "address", address, "port", strconv.Itoa(v.Port)))
+	port := strconv.Itoa(v.Port)
+	name := reachable(names)
+	if name == "" {
+		a.Hint(a.Cat.T("hufud.invite.nameless", "host", v.Host, "user", user, "program", a.beside(program), "port", port))
+		return nil
+	}
+	a.Hint(a.Cat.T("hufud.invite.loopback", "host", v.Host, "user", user, "address", net.JoinHostPort(name, port), "port", port))
 	return nil
+}
+
+// reachable is the first name that leads other computers to the server, empty if
+// there is none.
+func reachable(names []string) string {
+	for _, name := range names {
+		if !loopback(name) {
+			return name
+		}
+	}
+	return ""
 }
 
 func loopback(host string) bool {
@@ -179,31 +196,14 @@ func newInviteList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{
-			a.Cat.T("hufud.column.id"), a.Cat.T("hufud.column.user"), a.Cat.T("hufud.column.created"),
-			a.Cat.T("hufud.column.not_after"), a.Cat.T("hufud.column.state"),
-		}}
 		states := map[string]string{
 			"open": a.Cat.T("hufud.state.open"), "used": a.Cat.T("hufud.state.used"), "expired": a.Cat.T("hufud.state.expired"),
 		}
-		for _, v := range sent {
-			l := sentLineOf(v)
-			if a.json {
-				if err := a.JSON(l); err != nil {
-					return err
-				}
-				continue
-			}
-			rows = append(rows, []string{v.ID, v.User, a.Cat.Time(v.Created), a.Cat.Time(v.Expires), states[l.State]})
-		}
-		switch {
-		case a.json:
-			return nil
-		case len(sent) == 0:
-			a.Hint(a.Cat.T("hufud.invite.list.none"))
-			return nil
-		}
-		return a.Table(rows)
+		return list(a, sent, func(v account.Sent) any { return sentLineOf(v) },
+			[]string{"id", "user", "created", "not_after", "state"},
+			func(v account.Sent) []string {
+				return []string{v.ID, v.User, a.Cat.Time(v.Created), a.Cat.Time(v.Expires), states[sentLineOf(v).State]}
+			}, "hufud.invite.list.none")
 	}
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 
@@ -79,7 +80,44 @@ func (a *app) settle() error {
 		return &hufu.Error{Op: "find data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
 	}
 	a.data = abs
+	a.Cat = a.Cat.Calling(a.calling()...)
 	return nil
+}
+
+// calling is how the user calls this program on this data folder, from any
+// folder.
+func (a *app) calling() []string {
+	words := []string{a.beside(program)}
+	if data, err := defaultData(a.Getenv); err != nil || data != a.data {
+		words = append(words, "--data", a.data)
+	}
+	return words
+}
+
+// beside is how the user calls this program, or one that lies beside it, from
+// any folder.
+func (a *app) beside(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	path := self
+	if name != program {
+		path = filepath.Join(filepath.Dir(self), name)
+	}
+	if found, err := exec.LookPath(name); err == nil && sameFile(found, path) {
+		return name
+	}
+	return path
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	two, err := os.Stat(b)
+	return err == nil && os.SameFile(one, two)
 }
 
 // defaultData is the folder hufud below the XDG data folder, or below what the
@@ -119,6 +157,32 @@ func (s *site) addUser(ctx context.Context, name string, admin bool, password st
 		return err
 	}
 	return s.acc.SetPassword(ctx, name, password)
+}
+
+// list prints what a list command has found: an object a line with --json, else a
+// table. columns are keys below hufud.column; none, if not empty, is the key of
+// what is said when there is nothing.
+func list[T any](a *app, all []T, object func(T) any, columns []string, row func(T) []string, none string) error {
+	if a.json {
+		for _, v := range all {
+			if err := a.JSON(object(v)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(all) == 0 && none != "" {
+		a.Hint(a.Cat.T(none))
+		return nil
+	}
+	rows := [][]string{nil}
+	for _, c := range columns {
+		rows[0] = append(rows[0], a.Cat.T("hufud.column."+c))
+	}
+	for _, v := range all {
+		rows = append(rows, row(v))
+	}
+	return a.Table(rows)
 }
 
 // open opens the accounts of the data folder, and its CA too if a command needs

@@ -236,7 +236,7 @@ func TestRunRefusesBeforeItChangesAnything(t *testing.T) {
 		t.Fatal(said)
 	}
 	a := &app{data: dir}
-	unlock, err := a.lock()
+	unlock, err := a.lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,27 +46,36 @@ func newRun(a *app) *cobra.Command {
 		if _, port, err := net.SplitHostPort(o.listen); err == nil && port == strconv.Itoa(o.teach) && !cmd.Flags().Changed("teach-plaintext") {
 			o.teach-- // nobody has asked for this one
 		}
-		if err := o.checkPorts(); err != nil {
+		if err := o.check(); err != nil {
 			return err // before anything is made
 		}
 		dirs, err := client.UserDirs()
 		if err != nil {
 			return err
 		}
-		// What may refuse comes before what makes something.
+		// What may refuse comes before what makes something. A server that runs on
+		// the folder already has the port, too: the folder is looked at first.
+		unlock := func() {}
+		made := a.hasData()
+		if made {
+			if unlock, err = a.lock(ctx); err != nil {
+				return err
+			}
+		}
+		defer func() { unlock() }()
 		ln, err := o.open(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = ln.Close() }() // closed already unless something fails
-		if err := a.makeData(ctx, dirs); err != nil {
-			return err
+		if !made {
+			if err := a.makeData(ctx, dirs); err != nil {
+				return err
+			}
+			if unlock, err = a.lock(ctx); err != nil {
+				return err
+			}
 		}
-		unlock, err := a.lock()
-		if err != nil {
-			return err
-		}
-		defer unlock()
 		password, fresh, err := a.prepare(ctx, dirs)
 		if err != nil {
 			return err
@@ -96,11 +105,15 @@ func newRun(a *app) *cobra.Command {
 	return cmd
 }
 
-// makeData makes the data folder if there is none.
+// hasData reports whether there is a data folder, or something that cannot be
+// looked at.
+func (a *app) hasData() bool {
+	_, err := os.Stat(filepath.Join(a.data, ca.Database))
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// makeData makes the data folder.
 func (a *app) makeData(ctx context.Context, dirs client.Dirs) error {
-	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); !errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
 	if _, _, err := profileFor(dirs, nil); err != nil {
 		return err
 	}
@@ -195,6 +208,9 @@ func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
 	}
 	say := func(key string, args ...any) error { return a.Printf("%s", a.Cat.T(key, args...)) }
 	err = say("hufud.run.listening", "address", w.address, "data", a.data, "log", w.log)
+	if host, _, splitErr := net.SplitHostPort(w.address); splitErr == nil && loopback(host) {
+		err = errors.Join(err, say("hufud.run.here"))
+	}
 	kept := filepath.Join(a.data, passwordFile)
 	switch {
 	case w.fresh:
@@ -215,13 +231,10 @@ func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
 
 // toTry are commands that can be typed as they are, with a profile.
 func (a *app) toTry(profile, usual string) []string {
-	there, here, place := []string{a.beside("hufu")}, []string{a.beside("hufud")}, ":"
+	there, here, place := []string{a.beside("hufu")}, a.calling(), ":"
 	var chosen []string
 	if profile != usual {
 		place, chosen = profile+":", []string{"--profile", profile}
-	}
-	if data, err := defaultData(a.Getenv); err != nil || data != a.data {
-		here = append(here, "--data", a.data)
 	}
 	var lines []string
 	for _, words := range [][]string{
@@ -271,20 +284,6 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 	v.Secret = made.Secret
 	_, err = client.Enroll(ctx, dirs, name, v, password)
 	return name, err
-}
-
-// beside is how the user calls a program that lies beside this one, from any
-// folder.
-func (a *app) beside(name string) string {
-	self, err := os.Executable()
-	if err != nil {
-		return name
-	}
-	path := filepath.Join(filepath.Dir(self), name)
-	if found, err := exec.LookPath(name); err == nil && found == path {
-		return name
-	}
-	return path
 }
 
 // openGUI starts the GUI beside the server, if this is a desktop; it ends with

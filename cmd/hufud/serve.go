@@ -61,10 +61,10 @@ func newServe(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufud.serve.flag.common_name"))
 	a.teachFlag(cmd, &o.teach, 0)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := o.checkPorts(); err != nil {
+		if err := o.check(); err != nil {
 			return err
 		}
-		unlock, err := a.lock()
+		unlock, err := a.lock(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -87,22 +87,26 @@ func (a *app) teachFlag(cmd *cobra.Command, port *int, preset int) {
 	cmd.Flags().Lookup("teach-plaintext").NoOptDefVal = strconv.Itoa(teachPort)
 }
 
-// checkPorts refuses what could not be listened on, before anything is opened:
-// the teaching listener comes first and would be found in the other's way.
-func (o serving) checkPorts() error {
+// check refuses a negative time, and what could not be listened on, before
+// anything is opened: the teaching listener comes first and would be found in the
+// other's way.
+func (o serving) check() error {
+	if o.drain < 0 {
+		return cli.Usage("admin_flag_duration", "flag", "--drain", "value", o.drain.String(), "example", "5s")
+	}
 	if o.teach < 0 || o.teach > maxPort {
-		return cli.Usage("admin_flag_value", "flag", "--teach-plaintext", "value", strconv.Itoa(o.teach))
+		return cli.FlagRange("teach-plaintext", o.teach, 0, maxPort, strconv.Itoa(teachPort))
 	}
 	_, port, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return cli.Usage("admin_address_form", "address", o.listen)
+		return cli.Usage("serve_address_form", "address", o.listen)
 	}
 	n, err := strconv.Atoi(port)
 	switch {
 	case errors.Is(err, strconv.ErrRange), err == nil && (n < 0 || n > maxPort):
 		return cli.Usage("serve_port_range", "address", o.listen)
 	case err != nil:
-		return cli.Usage("admin_address_form", "address", o.listen)
+		return cli.Usage("serve_address_form", "address", o.listen)
 	case n == o.teach && n != 0:
 		return cli.Usage("serve_teach_port", "port", port)
 	}
@@ -110,7 +114,7 @@ func (o serving) checkPorts() error {
 }
 
 // lock takes the lock of the data folder, which one server holds.
-func (a *app) lock() (unlock func(), err error) {
+func (a *app) lock(ctx context.Context) (unlock func(), err error) {
 	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); err != nil {
 		return nil, a.noData(err)
 	}
@@ -123,9 +127,18 @@ func (a *app) lock() (unlock func(), err error) {
 		return nil, a.notLocked(err)
 	}
 	if !locked {
-		return nil, cli.Usage("serve_running", "data", a.data)
+		return nil, a.isRunning(context.WithoutCancel(ctx))
 	}
 	return func() { _ = lock.Unlock() }, nil // what holds it ends in any case
+}
+
+// isRunning is the error of a data folder that a server runs on.
+func (a *app) isRunning(ctx context.Context) error {
+	args := []string{"data", a.data}
+	if s := a.askStatus(ctx); s != nil && s.PID != 0 {
+		args = append(args, "pid", strconv.Itoa(s.PID), "address", s.Address)
+	}
+	return cli.Usage("serve_running", args...)
 }
 
 // notLocked says why a lock in the data folder could not be taken.
@@ -216,7 +229,9 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	wg.Go(func() { serveControl(ctx, control, s.acc.Reload, func() any { return srv.Status() }) })
+	wg.Go(func() {
+		serveControl(ctx, control, s.acc.Reload, func() any { return running{srv.Status(), os.Getpid(), address} })
+	})
 	wg.Go(func() {
 		if err := s.acc.Run(ctx); err != nil && ctx.Err() == nil {
 			cancel(err)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -109,6 +110,9 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 	running := a.Cat.T("hufud.status.stopped")
 	if l.Running {
 		running = a.Cat.T("hufud.status.running", "address", l.Address)
+		if host, _, err := net.SplitHostPort(l.Address); err == nil && loopback(host) {
+			running = a.Cat.T("hufud.status.running_here", "address", l.Address)
+		}
 	}
 	sum := identity.Fingerprint(authority.Root())
 	rows := [][]string{

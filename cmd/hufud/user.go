@@ -62,24 +62,11 @@ func newUserList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{a.Cat.T("hufud.column.user"), a.Cat.T("hufud.column.role"), a.Cat.T("hufud.column.state"), a.Cat.T("hufud.column.created")}}
-		for _, u := range users {
-			if a.json {
-				if err := a.JSON(lineOf(u)); err != nil {
-					return err
-				}
-				continue
-			}
-			rows = append(rows, []string{u.Name, a.role(u), a.userState(u), a.Cat.Time(u.Created)})
-		}
-		if a.json {
-			return nil
-		}
-		if len(users) == 0 {
-			a.Hint(a.Cat.T("hufud.user.list.none"))
-			return nil
-		}
-		return a.Table(rows)
+		return list(a, users, func(u account.User) any { return lineOf(u) }, []string{"user", "role", "state", "created"},
+			func(u account.User) []string {
+				return []string{u.Name, a.role(u), a.userState(u), a.Cat.Time(u.Created)}
+			},
+			"hufud.user.list.none")
 	}
 	return cmd
 }

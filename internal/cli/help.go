@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -210,6 +213,29 @@ func flagHelp(b *strings.Builder, flags *pflag.FlagSet) {
 	})
 }
 
+// FlagRange is the error of a number that a flag cannot have.
+func FlagRange(flag string, value, least, most int, example string) error {
+	return Usage("admin_flag_range", "flag", "--"+flag, "value", strconv.Itoa(value),
+		"least", strconv.Itoa(least), "most", strconv.Itoa(most), "example", example)
+}
+
+// flagValue says what a flag takes, with an example.
+func flagValue(f *pflag.Flag, value string) error {
+	code, example := "admin_flag_value", ""
+	switch f.Value.Type() {
+	case "duration":
+		code, example = "admin_flag_duration", "2h"
+		if d, err := time.ParseDuration(f.DefValue); err == nil && d > 0 && d < time.Minute {
+			example = d.String()
+		}
+	case "int":
+		code, example = "admin_flag_number", cmp.Or(f.NoOptDefVal, "4")
+	case "bool":
+		code, example = "admin_flag_switch", "false"
+	}
+	return Usage(code, "flag", "--"+f.Name, "value", value, "example", example)
+}
+
 // flagError says in our words what pflag found wrong.
 func flagError(err error) error {
 	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
@@ -226,7 +252,7 @@ func flagError(err error) error {
 		if errors.Is(err, errEmpty) {
 			return Usage("admin_flag_empty", "flag", "--"+e.GetFlag().Name)
 		}
-		return Usage("admin_flag_value", "flag", "--"+e.GetFlag().Name, "value", e.GetValue())
+		return flagValue(e.GetFlag(), e.GetValue())
 	}
 	return &hufu.Error{Op: "read command line", Kind: hufu.KindUsage, Err: err}
 }

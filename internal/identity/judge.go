@@ -352,6 +352,6 @@ func signedHash(c *Certificate) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// stamp writes a time for people, always in UTC, so that both ends name the
-// same moment alike.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+// stamp is a time as it stands in the arguments of an error. Who shows it to a
+// person writes it in local time.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

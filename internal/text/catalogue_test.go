@@ -157,7 +157,7 @@ func TestPrintedCommandsAreQuoted(t *testing.T) {
 	en, zh := read(t, English), read(t, Chinese)
 	for lang, texts := range map[string]map[string]string{English: en, Chinese: zh} {
 		for k, v := range texts {
-			if bare := command.FindString(v); bare != "" && !slices.Contains(sentences, k) {
+			if bare := command.FindString(strings.ReplaceAll(v, "{hufud}", "hufud")); bare != "" && !slices.Contains(sentences, k) {
 				t.Errorf("%s: %s prints %q, not quoted for the shell", lang, k, bare)
 			}
 			if strings.HasPrefix(k, "gui.") && strings.Contains(v, ":shell}") {
@@ -168,6 +168,41 @@ func TestPrintedCommandsAreQuoted(t *testing.T) {
 	for k := range en {
 		if a, b := strings.Count(en[k], ":shell}"), strings.Count(zh[k], ":shell}"); a != b {
 			t.Errorf("%s: en quotes %d words, zh-CN %d", k, a, b)
+		}
+	}
+}
+
+// TestPrintedCommandsNameTheDataFolder: what hufud says to run next begins with
+// {hufud}, which holds its data folder. A help text speaks of hufud in general.
+func TestPrintedCommandsNameTheDataFolder(t *testing.T) {
+	t.Parallel()
+	command := regexp.MustCompile(`\bhufud (--data|init|serve|run|invite|user|cert|ca|status)\b`)
+	elsewhere := []string{ // said by hufu, or of no data folder in particular
+		"error.user_name_command", "error.data_folder_incomplete.fix", "error.teach_off.fix", "explain.3.self_signed.server.fix",
+		"hufu.enroll.flag.certificate", "hufu.profile.rm.revoke",
+	}
+	for _, lang := range Languages() {
+		for k, v := range read(t, lang) {
+			if strings.HasSuffix(k, ".long") || strings.HasSuffix(k, ".short") || slices.Contains(elsewhere, k) {
+				continue
+			}
+			if found := command.FindString(v); found != "" {
+				t.Errorf("%s: %s prints %q without the data folder", lang, k, found)
+			}
+		}
+	}
+}
+
+// TestErrorsShowLocalTime: the arguments of an error are strings, so the text says
+// which of them are moments and spans.
+func TestErrorsShowLocalTime(t *testing.T) {
+	t.Parallel()
+	bare := regexp.MustCompile(`\{(when|until|not_before|not_after|now)\}`)
+	for _, lang := range Languages() {
+		for k, v := range read(t, lang) {
+			if found := bare.FindString(v); found != "" && (strings.HasPrefix(k, "error.") || strings.HasPrefix(k, "explain.")) {
+				t.Errorf("%s: %s holds %s, which shows a time as programs write it", lang, k, found)
+			}
 		}
 	}
 }

@@ -105,40 +105,40 @@ func (c *Catalogue) cause(kind hufu.Kind, err error) string {
 func (c *Catalogue) variant(key string, args map[string]string) string {
 	for _, k := range []string{key + ".cause", key, key + ".bare"} {
 		if t, ok := c.texts[k]; ok && canFill(t, args) {
-			return fillArgs(t, args)
+			return c.fillArgs(t, args)
 		}
 	}
 	// A peer may leave out what the text wants: the gap is shown as one.
-	return fillArgs(c.texts[key], args)
+	return c.fillArgs(c.texts[key], args)
 }
 
 func (c *Catalogue) fixOf(name string, kind hufu.Kind, args map[string]string) string {
 	for _, k := range []string{"error." + name + ".fix.profile", "error." + name + ".fix", "error." + kind.String() + ".fix"} {
 		if t, ok := c.texts[k]; ok && canFill(t, args) {
-			return fillArgs(t, args)
+			return c.fillArgs(t, args)
 		}
 	}
-	return fillArgs(c.texts["error."+name+".fix"], args)
+	return c.fillArgs(c.texts["error."+name+".fix"], args)
 }
 
 func canFill(t string, args map[string]string) bool {
 	for _, name := range placeholders(t) {
-		if args[name] == "" {
+		if args[name] == "" && name != caller {
 			return false
 		}
 	}
 	return true
 }
 
-func fillArgs(t string, args map[string]string) string {
-	return fill(t, func(name string, shell bool) string {
+func (c *Catalogue) fillArgs(t string, args map[string]string) string {
+	return fill(t, func(name, form string) string {
 		switch v := args[name]; {
-		case v == "":
-			return "?"
-		case shell:
-			return Shell(v)
+		case v != "":
+			return c.form(form, v)
+		case name == caller:
+			return c.hufud
 		default:
-			return hufu.Printable(v)
+			return "?"
 		}
 	})
 }

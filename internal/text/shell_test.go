@@ -36,7 +36,8 @@ func TestShell(t *testing.T) {
 		}
 	}
 	c := For(English)
-	if got := c.T("hufud.init.next", "data", "/my data"); !strings.Contains(got, `"hufud --data '/my data' serve"`) {
+	got := c.Calling("hufud", "--data", "/my data").T("hufud.init.next", "listen", "[::1]:9999")
+	if !strings.Contains(got, `"hufud --data '/my data' serve --listen '[::1]:9999'"`) {
 		t.Error(got)
 	}
 	_, fix := c.Error(&hufu.Error{Kind: hufu.KindUsage, Code: "profile_exists", Args: map[string]string{"profile": "a b"}})

@@ -41,7 +41,8 @@ type Catalogue struct {
 	// defect to be found, before a user it is an ugly word and no more.
 	strict bool
 	zone   *time.Location
-	ascii  bool // nothing else can be shown
+	ascii  bool   // nothing else can be shown
+	hufud  string // how hufud is called, quoted for the shell
 }
 
 // For returns the catalogue of a language, the English one if there is none of
@@ -54,7 +55,19 @@ func For(lang string) *Catalogue {
 	if err != nil {
 		panic(err) // the catalogues are part of the program; a test loads both
 	}
-	return &Catalogue{lang: lang, texts: texts, strict: flag.Lookup("test.v") != nil, zone: time.Local}
+	return &Catalogue{lang: lang, texts: texts, strict: flag.Lookup("test.v") != nil, zone: time.Local, hufud: "hufud"}
+}
+
+// Calling returns the catalogue with other words in the place of {hufud}: what a
+// user types to call hufud as it was called here, with its data folder.
+func (c *Catalogue) Calling(words ...string) *Catalogue {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = Shell(w)
+	}
+	other := *c
+	other.hufud = strings.Join(quoted, " ")
+	return &other
 }
 
 // load reads all files of a language. A key may stand in one of them only.
@@ -106,7 +119,8 @@ func (c *Catalogue) Lang() string { return c.lang }
 func (c *Catalogue) Has(key string) bool { _, ok := c.texts[key]; return ok }
 
 // T returns the text under key with its placeholders filled from args, which
-// are pairs of a name and a value. A missing key comes back as it is.
+// are pairs of a name and a value. A missing key comes back as it is. {hufud}
+// needs no argument, see Calling; how {name:form} looks, see form.
 func (c *Catalogue) T(key string, args ...any) string {
 	t, ok := c.texts[key]
 	if !ok {
@@ -118,14 +132,17 @@ func (c *Catalogue) T(key string, args ...any) string {
 	if len(args) == 0 && !strings.Contains(t, "{") {
 		return t
 	}
-	return fill(t, func(name string, shell bool) string {
+	return fill(t, func(name, form string) string {
 		for i := 0; i+1 < len(args); i += 2 {
 			if args[i] == name {
-				if word, ok := args[i+1].(string); ok && shell {
-					return Shell(word)
+				if word, ok := args[i+1].(string); ok {
+					return c.form(form, word)
 				}
 				return c.value(args[i+1])
 			}
+		}
+		if name == caller {
+			return c.hufud
 		}
 		if c.strict {
 			panic("text: " + key + " wants {" + name + "}")
@@ -159,6 +176,31 @@ func (c *Catalogue) JSON() []byte {
 	return data
 }
 
+// caller is the placeholder that needs no argument.
+const caller = "hufud"
+
+// form is how a string looks in the place of {name:form}. Errors hold strings
+// alone, so moments and spans in them are written for a program:
+//
+//	shell  a word of a command, quoted
+//	time   a moment (RFC 3339), in local time
+//	span   a duration in Go's form
+func (c *Catalogue) form(form, v string) string {
+	switch form {
+	case "shell":
+		return Shell(v)
+	case "time":
+		if t, err := time.Parse(time.RFC3339, v); err == nil {
+			return c.Time(t)
+		}
+	case "span":
+		if d, err := time.ParseDuration(v); err == nil {
+			return c.Duration(d)
+		}
+	}
+	return hufu.Printable(v)
+}
+
 // value is how one placeholder's value looks. Anything that comes from outside
 // is a string, or becomes one, and passes hufu.Printable.
 func (c *Catalogue) value(v any) string {
@@ -178,9 +220,9 @@ func (c *Catalogue) value(v any) string {
 	}
 }
 
-// fill replaces each {name} and {name:shell} in one pass, so that a value that
+// fill replaces each {name} and {name:form} in one pass, so that a value that
 // looks like a placeholder stays what it is.
-func fill(t string, value func(name string, shell bool) string) string {
+func fill(t string, value func(name, form string) string) string {
 	var b strings.Builder
 	for {
 		before, rest, ok := strings.Cut(t, "{")
@@ -193,8 +235,8 @@ func fill(t string, value func(name string, shell bool) string) string {
 			b.WriteString("{" + rest)
 			return b.String()
 		}
-		name, shell := strings.CutSuffix(name, ":shell")
-		b.WriteString(value(name, shell))
+		name, form, _ := strings.Cut(name, ":")
+		b.WriteString(value(name, form))
 		t = after
 	}
 }
@@ -202,7 +244,7 @@ func fill(t string, value func(name string, shell bool) string) string {
 // placeholders lists the names between braces, in order, repeats included.
 func placeholders(t string) []string {
 	var names []string
-	fill(t, func(name string, _ bool) string {
+	fill(t, func(name, _ string) string {
 		names = append(names, name)
 		return ""
 	})

@@ -71,6 +71,36 @@ func TestFill(t *testing.T) {
 	}
 }
 
+func TestForms(t *testing.T) {
+	t.Parallel()
+	c := sample(English)
+	c.zone = time.FixedZone("", 8*3600)
+	c.texts["error.late"] = "until {when:time}, {by:span}"
+	c.texts["error.late.fix"] = "run {hufud} renew {name:shell}"
+	c.texts["unit.minutes"] = "{m} min {s} s"
+	late := func(when, by string) error {
+		return &hufu.Error{Code: "late", Args: map[string]string{"when": when, "by": by, "name": "a b"}}
+	}
+	for _, x := range []struct {
+		c         *Catalogue
+		err       error
+		what, fix string
+	}{
+		{c, late("2030-01-02T23:04:05Z", "1m30s"), "until 2030-01-03 07:04, 1 min 30 s", " renew 'a b'"},
+		{c.Calling("/opt/my bin/hufud", "--data", "d"), late("soon\x1b", "x"), `until soon\x1b, x`, "'/opt/my bin/hufud' --data d renew 'a b'"},
+	} {
+		what, fix := x.c.Error(x.err)
+		if what != x.what || !strings.HasSuffix(fix, x.fix) {
+			t.Errorf("got %q, %q, want %q, %q", what, fix, x.what, x.fix)
+		}
+	}
+	for _, lang := range Languages() {
+		if got := For(lang).Calling("hufud", "--data", "a b").T("hufud.poke.failed"); !strings.Contains(got, "hufud --data 'a b' status") {
+			t.Errorf("%s: %s", lang, got)
+		}
+	}
+}
+
 func TestStrictPanics(t *testing.T) {
 	t.Parallel()
 	if !For(English).strict {

@@ -147,7 +147,7 @@ func TestOwnCertificates(t *testing.T) {
 			p.want(s.Admin(mine...))(2, "passphrase", "openssl pkey -in")
 			p.copy(filepath.Join(s.Data, "server.key"), "server.key", 0o600)
 
-			p.want(s.Admin(mine...))(0, "Registered", "hufud serve --accept-common-name")
+			p.want(s.Admin(mine...))(0, "Registered", " serve --accept-common-name")
 			p.want(s.Admin(mine...))(2, "registered already")
 			p.want(s.Admin("cert", "add", p.path("server.crt"), "--user", "alice", "--device", "x"))(2, "the server's own")
 			p.want(s.Admin("cert", "add", p.path("ca.crt"), "--user", "alice", "--device", "x"))(2, "not registered")

@@ -68,7 +68,7 @@ func need(ts *testscript.TestScript, neg bool, args []string, least int, usage s
 }
 
 // serve starts a server whose data folder is $WORK/NAME, made if need be, and
-// sets $DATA, $ADDRESS and $PORT. A second time it has the same address. ADDRESS
+// sets $DATA, $ADDRESS, $PORT and $PID. A second time it has the same address. ADDRESS
 // is one to listen at instead of a port of 127.0.0.1 that the test keeps.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "serve NAME [ADDRESS]")
@@ -85,6 +85,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.Start())
 	ts.Setenv("DATA", s.Data)
 	ts.Setenv("ADDRESS", s.Address)
+	ts.Setenv("PID", strconv.Itoa(s.Pid()))
 	ts.Setenv("PORT", s.Address[strings.LastIndex(s.Address, ":")+1:])
 }
 
