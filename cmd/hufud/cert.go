@@ -55,29 +55,23 @@ func certLineOf(c account.Certificate) certLine {
 }
 
 func newCertList(a *app) *cobra.Command {
-	cmd := a.Command("list", "hufud.cert.list")
 	var user string
+	cmd := listing[account.Certificate]{
+		key: "hufud.cert.list",
+		find: func(cmd *cobra.Command, s *site) ([]account.Certificate, error) {
+			all, err := s.acc.Certificates(cmd.Context())
+			if cmd.Flags().Changed("user") {
+				all = slices.DeleteFunc(all, func(c account.Certificate) bool { return c.User != user })
+			}
+			return all, err
+		},
+		object:  func(c account.Certificate) any { return certLineOf(c) },
+		columns: []string{"serial", "user", "device", "use", "not_after", "state"},
+		row: func(c account.Certificate) []string {
+			return []string{c.Serial, c.User, c.Device, a.use(c), a.Cat.Time(c.NotAfter), a.certState(c)}
+		},
+	}.command(a)
 	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.list.flag.user"))
-	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := a.look(cmd.Context(), false)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = s.close() }()
-		certs, err := s.acc.Certificates(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if cmd.Flags().Changed("user") {
-			certs = slices.DeleteFunc(certs, func(c account.Certificate) bool { return c.User != user })
-		}
-		return list(a, certs, func(c account.Certificate) any { return certLineOf(c) },
-			[]string{"serial", "user", "device", "use", "not_after", "state"},
-			func(c account.Certificate) []string {
-				return []string{c.Serial, c.User, c.Device, a.use(c), a.Cat.Time(c.NotAfter), a.certState(c)}
-			}, "")
-	}
 	return cmd
 }
 

@@ -184,28 +184,18 @@ func sentLineOf(v account.Sent) sentLine {
 }
 
 func newInviteList(a *app) *cobra.Command {
-	cmd := a.Command("list", "hufud.invite.list")
-	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := a.look(cmd.Context(), false)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = s.close() }()
-		sent, err := s.acc.Invitations(cmd.Context())
-		if err != nil {
-			return err
-		}
-		states := map[string]string{
-			"open": a.Cat.T("hufud.state.open"), "used": a.Cat.T("hufud.state.used"), "expired": a.Cat.T("hufud.state.expired"),
-		}
-		return list(a, sent, func(v account.Sent) any { return sentLineOf(v) },
-			[]string{"id", "user", "created", "not_after", "state"},
-			func(v account.Sent) []string {
-				return []string{v.ID, v.User, a.Cat.Time(v.Created), a.Cat.Time(v.Expires), states[sentLineOf(v).State]}
-			}, "hufud.invite.list.none")
+	states := map[string]string{
+		"open": a.Cat.T("hufud.state.open"), "used": a.Cat.T("hufud.state.used"), "expired": a.Cat.T("hufud.state.expired"),
 	}
-	return cmd
+	return listing[account.Sent]{
+		key:     "hufud.invite.list",
+		find:    func(cmd *cobra.Command, s *site) ([]account.Sent, error) { return s.acc.Invitations(cmd.Context()) },
+		object:  func(v account.Sent) any { return sentLineOf(v) },
+		columns: []string{"id", "user", "created", "not_after", "state"},
+		row: func(v account.Sent) []string {
+			return []string{v.ID, v.User, a.Cat.Time(v.Created), a.Cat.Time(v.Expires), states[sentLineOf(v).State]}
+		},
+	}.command(a)
 }
 
 func newInviteRevoke(a *app) *cobra.Command {

@@ -159,32 +159,6 @@ func (s *site) addUser(ctx context.Context, name string, admin bool, password st
 	return s.acc.SetPassword(ctx, name, password)
 }
 
-// list prints what a list command has found: an object a line with --json, else a
-// table. columns are keys below hufud.column; none, if not empty, is the key of
-// what is said when there is nothing.
-func list[T any](a *app, all []T, object func(T) any, columns []string, row func(T) []string, none string) error {
-	if a.json {
-		for _, v := range all {
-			if err := a.JSON(object(v)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(all) == 0 && none != "" {
-		a.Hint(a.Cat.T(none))
-		return nil
-	}
-	rows := [][]string{nil}
-	for _, c := range columns {
-		rows[0] = append(rows[0], a.Cat.T("hufud.column."+c))
-	}
-	for _, v := range all {
-		rows = append(rows, row(v))
-	}
-	return a.Table(rows)
-}
-
 // open opens the accounts of the data folder, and its CA too if a command needs
 // it. Whoever only looks after people can do so while the CA is broken.
 func (a *app) open(ctx context.Context, authority bool) (*site, error) {

@@ -50,25 +50,15 @@ type userLine struct {
 }
 
 func newUserList(a *app) *cobra.Command {
-	cmd := a.Command("list", "hufud.user.list")
-	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := a.look(cmd.Context(), false)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = s.close() }()
-		users, err := s.acc.Users(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return list(a, users, func(u account.User) any { return lineOf(u) }, []string{"user", "role", "state", "created"},
-			func(u account.User) []string {
-				return []string{u.Name, a.role(u), a.userState(u), a.Cat.Time(u.Created)}
-			},
-			"hufud.user.list.none")
-	}
-	return cmd
+	return listing[account.User]{
+		key:     "hufud.user.list",
+		find:    func(cmd *cobra.Command, s *site) ([]account.User, error) { return s.acc.Users(cmd.Context()) },
+		object:  func(u account.User) any { return lineOf(u) },
+		columns: []string{"user", "role", "state", "created"},
+		row: func(u account.User) []string {
+			return []string{u.Name, a.role(u), a.userState(u), a.Cat.Time(u.Created)}
+		},
+	}.command(a)
 }
 
 func lineOf(u account.User) userLine {
