@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 
 	"hufu"
@@ -52,6 +53,18 @@ func (a *app) parseLocation(s string) (location, error) {
 	l.path = p
 	l.slash = l.slash || rest == "/"
 	return l, nil
+}
+
+// noInput refuses "-" as a source: standard input has neither a size nor a
+// second reading, which resuming needs.
+func noInput(source string) error {
+	if source != "-" {
+		return nil
+	}
+	if _, err := os.Lstat(source); err == nil {
+		return cli.Usage("input_or_file")
+	}
+	return cli.Usage("input_unsupported")
 }
 
 // expand replaces patterns among locs by what they stand for.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -36,6 +37,9 @@ func (a *app) printEntry(p hufu.Path, e hufu.Entry) error {
 	return a.JSON(j)
 }
 
+// sharedPlace is where the shared folders are listed.
+const sharedPlace = "@shared"
+
 func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 	top, err := r.Stat(ctx, p)
 	if err != nil {
@@ -50,7 +54,11 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 		case hufu.Link:
 			name, size = name+" -> "+e.Target, ""
 		}
-		rows = append(rows, []string{modeText(e), size, a.Cat.Time(e.MTime), e.By, name})
+		mode := modeText(e)
+		if p.String() == sharedPlace { // which nobody has put there: the mode is between the server and its disk
+			mode = "-"
+		}
+		rows = append(rows, []string{mode, size, a.Cat.Time(e.MTime), cmp.Or(e.By, "-"), name})
 		return nil
 	}
 	each, one := r.Kept(p, row), row
@@ -91,6 +99,9 @@ func newVerify(a *app) *cobra.Command {
 		}
 		local := ""
 		if len(args) == 2 {
+			if err := noInput(args[0]); err != nil {
+				return err
+			}
 			l, err := a.parseLocation(args[0])
 			if err != nil {
 				return err
@@ -122,7 +133,7 @@ func newVerify(a *app) *cobra.Command {
 				}
 			}
 			if !a.json {
-				a.Hint(a.Cat.T("hufu.verify.summary", "files", n, "bad", bad, "time", time.Since(began)))
+				a.Hint(a.Cat.N("hufu.verify.summary", n, "bad", bad, "time", time.Since(began)))
 			}
 			switch {
 			case damaged:

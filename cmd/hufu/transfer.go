@@ -75,6 +75,9 @@ func newPut(a *app) *cobra.Command {
 		}
 		sources := args[:len(args)-1]
 		for _, s := range sources {
+			if err := noInput(s); err != nil {
+				return err
+			}
 			if l, err := a.parseLocation(s); err != nil {
 				return err
 			} else if l.remote {
@@ -294,7 +297,9 @@ func newMkdir(a *app) *cobra.Command {
 			made, err := r.Mkdir(cmd.Context(), p, 0o755, parents)
 			switch {
 			case err == nil && !made && !parents:
-				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists}
+				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists, Code: "mkdir_exists"}
+			case hufu.KindOf(err) == hufu.KindExists:
+				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists, Code: "mkdir_taken", Err: err}
 			case hufu.KindOf(err) == hufu.KindNotFound:
 				return notMade(cmd.Context(), r, p, err)
 			}

@@ -57,7 +57,7 @@ func (v *view) start(e *transfer.Engine) {
 	cat := v.a.Cat
 	total := v.bars.New(1, mpb.BarStyle().Lbound("[").Rbound("]"), mpb.BarFillerClearOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			return cat.T("hufu.progress.files", "done", e.Stats.FilesDone.Load(), "total", e.Stats.Files.Load()) + " "
+			return cat.N("hufu.progress.files", int(e.Stats.Files.Load()), "done", e.Stats.FilesDone.Load()) + " "
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
 			elapsed := time.Since(v.began)

@@ -34,6 +34,9 @@ func newWire(a *app) *cobra.Command {
 			return cli.Usage("plaintext_needs_tls")
 		}
 		if len(args) == 1 {
+			if err := noInput(args[0]); err != nil {
+				return err
+			}
 			o.File = args[0]
 		}
 		dirs, err := client.UserDirs()

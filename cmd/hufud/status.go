@@ -124,8 +124,8 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 			[]string{a.Cat.T("hufud.status.since"), a.Cat.T("hufud.status.since_when", "when", d.Started, "version", d.Version)},
 			[]string{a.Cat.T("hufud.status.connections"), a.Cat.T("hufud.status.connections_count", "open", d.Open, "all", d.Connections, "refused", d.Refused)},
 			[]string{a.Cat.T("hufud.status.connected"), orDash(strings.Join(d.Users, ", "))},
-			[]string{a.Cat.T("hufud.status.in"), a.Cat.T("hufud.status.moved", "n", d.Puts, "size", a.Cat.Size(d.BytesIn))},
-			[]string{a.Cat.T("hufud.status.out"), a.Cat.T("hufud.status.moved", "n", d.Gets, "size", a.Cat.Size(d.BytesOut))})
+			[]string{a.Cat.T("hufud.status.in"), a.Cat.N("hufud.status.moved", int(d.Puts), "size", a.Cat.Size(d.BytesIn))},
+			[]string{a.Cat.T("hufud.status.out"), a.Cat.N("hufud.status.moved", int(d.Gets), "size", a.Cat.Size(d.BytesOut))})
 		if !d.Fresh {
 			a.Hint(a.Cat.T("hufud.status.stale"))
 		}

@@ -81,7 +81,7 @@ func NewRecorder(o Options) *Recorder {
 		o.Now = time.Now
 	}
 	if o.Info.Application == "" {
-		o.Info.Application = "hufu " + hufu.Version
+		o.Info.Application = appName + hufu.Version
 	}
 	if o.Info.Interface == "" {
 		o.Info.Interface = "hufu"

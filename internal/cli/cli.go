@@ -301,7 +301,7 @@ func ToFile(path string, kind hufu.Kind, code string, err error) error {
 // Ask asks for one line.
 func (a *App) Ask(ctx context.Context, prompt string) (string, error) {
 	if !a.Interactive() {
-		return "", Usage("admin_secret_without_terminal")
+		return "", Usage(inputEnded)
 	}
 	_, _ = fmt.Fprint(a.Err, prompt+" ")
 	return a.Line(ctx)
@@ -366,10 +366,11 @@ func readLine(r io.Reader) (string, error) {
 	return strings.TrimSuffix(string(line), "\r"), nil
 }
 
-// Secret asks for a secret without showing it; with again, twice.
-func (a *App) Secret(ctx context.Context, prompt, again string) (string, error) {
+// Secret asks for a secret without showing it; with again, twice. instead is the
+// flag that names a file with it, for where nobody can be asked.
+func (a *App) Secret(ctx context.Context, prompt, again, instead string) (string, error) {
 	if !a.Interactive() {
-		return "", Usage("admin_secret_without_terminal")
+		return "", Usage("admin_secret_without_terminal", "flag", instead)
 	}
 	read := func(prompt string) (string, error) {
 		fd := int(a.In.Fd())
@@ -412,8 +413,8 @@ func (a *App) Secret(ctx context.Context, prompt, again string) (string, error) 
 	return one, nil
 }
 
-// Password takes a password from a file or from the terminal; a new one is
-// asked for twice.
+// Password takes a password from the file that --password-file names, or from
+// the terminal; a new one is asked for twice.
 func (a *App) Password(ctx context.Context, file string, fresh bool) (string, error) {
 	var pw string
 	var err error
@@ -421,15 +422,17 @@ func (a *App) Password(ctx context.Context, file string, fresh bool) (string, er
 	case file != "":
 		pw, err = FirstLine(file)
 	case fresh:
-		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), a.Cat.T("cli.ask.password_again"))
+		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), a.Cat.T("cli.ask.password_again"), "--password-file")
 	default:
-		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), "")
+		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), "", "--password-file")
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case pw != "":
+		return pw, nil
+	case file == "":
+		return "", Usage("password_missing")
 	}
-	if pw == "" {
-		return "", InFile(file, Usage("password_empty"))
-	}
-	return pw, nil
+	return "", InFile(file, Usage("password_empty"))
 }

@@ -58,8 +58,10 @@ func app(in *os.File) *App {
 func TestQuestionsEnd(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]func(context.Context, *App) (string, error){
-		"secret": func(ctx context.Context, a *App) (string, error) { return a.Secret(ctx, "Password:", "") },
-		"line":   func(ctx context.Context, a *App) (string, error) { return a.Ask(ctx, "Code:") },
+		"secret": func(ctx context.Context, a *App) (string, error) {
+			return a.Secret(ctx, "Password:", "", "--password-file")
+		},
+		"line": func(ctx context.Context, a *App) (string, error) { return a.Ask(ctx, "Code:") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -139,7 +139,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		}
 	}
 	if !inside && len(sources) > 1 {
-		return fail(oneName("put", to.Remote()))
+		return fail(oneName("put", to.Remote(), how.Exact))
 	}
 	contents := false
 	for _, path := range sources {
@@ -196,8 +196,17 @@ func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, er
 	if err != nil {
 		return s, missing("put", path, err, "")
 	}
+	mode, follow := i.Mode(), i.Mode()&os.ModeSymlink != 0 && !how.Links
+	if to, err := os.Stat(path); follow && err == nil {
+		mode = to.Mode()
+	}
+	// Before the link is followed by its text: what the shell writes for
+	// <(command) leads to a pipe that has no path.
+	if err := unsendable("put", path, mode); err != nil {
+		return s, err
+	}
 	at := path
-	if i.Mode()&os.ModeSymlink != 0 && !how.Links {
+	if follow {
 		if at, err = filepath.EvalSymlinks(path); err != nil {
 			return s, dangling(path, err)
 		}
@@ -267,7 +276,14 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	found := make([]transfer.Source, 0, len(sources))
 	contents := false
 	for i, f := range sources {
-		switch err := errs[i]; {
+		err := errs[i]
+		if err == nil && f.Contents && there[i].Kind != hufu.Folder {
+			err = &hufu.Error{
+				Op: "get", Path: f.Path.Remote(), Kind: hufu.KindWrongKind, Code: "far_not_folder",
+				Args: map[string]string{"kind": there[i].Kind.String()},
+			}
+		}
+		switch {
 		case err == nil:
 			contents = contents || f.Contents
 			found = append(found, transfer.Source{Far: f.Path, Contents: f.Contents, Entry: &there[i]})
@@ -282,7 +298,11 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	}
 	i, err := os.Stat(to)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fail(missing("get", to, err, "target_not_folder"))
+		code := "not_a_folder" // something on the way
+		if _, taken := os.Lstat(filepath.Clean(to)); taken == nil {
+			code = "target_not_folder"
+		}
+		return fail(missing("get", to, err, code))
 	}
 	exists := err == nil
 	inside := (how.Folder || HasSlash(to) || exists && i.IsDir()) && !how.Exact
@@ -303,7 +323,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		return fail(&hufu.Error{Op: "get", Path: to, Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to}})
 	}
 	if !inside && len(sources) > 1 {
-		return fail(oneName("get", to))
+		return fail(oneName("get", to, how.Exact))
 	}
 	dir := to
 	if !inside && !contents {

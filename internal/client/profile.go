@@ -277,7 +277,17 @@ func (p *Profile) Certificate() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return identity.ParsePair(certs, key, nil)
+	pair, err := identity.ParsePair(certs, key, nil)
+	return pair, withoutPassphrase(p.file("client.key"), err)
+}
+
+// withoutPassphrase says of a key what is to be done when it has a passphrase:
+// no command takes one.
+func withoutPassphrase(path string, err error) error {
+	if hufu.CodeOf(err) != "key_passphrase_needed" {
+		return err
+	}
+	return &hufu.Error{Op: "read key", Path: path, Kind: hufu.KindUsage, Code: "key_passphrase_remove", Err: err}
 }
 
 // Roots reads the CA that this profile believes in.

@@ -98,6 +98,10 @@ func isFolder(path string) bool {
 }
 
 // oneName is the error of several sources that would all get one name.
-func oneName(op, target string) error {
-	return &hufu.Error{Op: op, Path: target, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": target}}
+func oneName(op, target string, exact bool) error {
+	e := &hufu.Error{Op: op, Path: target, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": target}}
+	if exact { // a slash makes it no folder
+		e.Code = "one_source_exact"
+	}
+	return e
 }

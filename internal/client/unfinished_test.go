@@ -117,7 +117,7 @@ func TestSameCommandAgain(t *testing.T) {
 		t.Errorf("get -T: %+v %v", d, err)
 	}
 	defer func() { _ = d.Close() }()
-	if _, err := r.PreparePut(t.Context(), []string{src, src}, parse(t, "backup"), client.How{Exact: true}); hufu.CodeOf(err) != "one_source" {
+	if _, err := r.PreparePut(t.Context(), []string{src, src}, parse(t, "backup"), client.How{Exact: true}); hufu.CodeOf(err) != "one_source_exact" {
 		t.Errorf("put -T of two: %v", err)
 	}
 }

@@ -2,10 +2,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync/atomic"
 
 	"hufu"
@@ -38,6 +40,9 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 	top, err := r.Stat(ctx, p)
 	if err != nil {
 		return 0, err
+	}
+	if top.Kind == hufu.Other {
+		return 0, &hufu.Error{Op: "verify", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "not_a_file"}
 	}
 	var near transfer.Side
 	if local != "" {
@@ -178,22 +183,22 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 	if l.err != nil {
 		return l.err
 	}
-	here := map[string]bool{} // on this machine, and not met at the server yet
+	left := map[string]bool{} // on this machine, and not met at the server yet
 	if near.Store != nil {
 		err := near.Store.List(ctx, near.Path, func(e hufu.Entry) error {
 			if e.Kind != hufu.Other { // put passes over it too
-				here[e.Name] = true
+				left[e.Name] = true
 			}
 			return nil
 		})
 		if err != nil {
-			return err
+			return here(near, err)
 		}
 	}
 	var asked []<-chan listing // of the next folders, in order
 	next := 0                  // the first entry that was not looked at for one
 	for _, e := range l.entries {
-		delete(here, e.Name)
+		delete(left, e.Name)
 		if ctx.Err() != nil {
 			return nil // the reason is known
 		}
@@ -227,7 +232,7 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 			v.tell(ctx, q, err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(here)) {
+	for _, name := range slices.Sorted(maps.Keys(left)) {
 		q, err := p.Join(name)
 		local := filepath.Join(near.Local, name)
 		switch {
@@ -251,7 +256,7 @@ func sameKind(p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	case hufu.KindOf(err) == hufu.KindNotFound:
 		return &hufu.Error{Op: "verify", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_here", Args: map[string]string{"local": side.Local}}
 	case err != nil:
-		return err
+		return here(side, err)
 	case near.Kind != far.Kind:
 		return &hufu.Error{
 			Op: "verify", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "verify_kind_differs",
@@ -266,11 +271,29 @@ func sameKind(p hufu.Path, far hufu.Entry, side transfer.Side) error {
 // sameBytes reads the file of this machine.
 func sameBytes(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Digest(ctx, side.Path)
-	if err == nil && near.Digest != far.Digest {
-		err = &hufu.Error{
+	if err != nil {
+		return here(side, err)
+	}
+	if near.Digest != far.Digest {
+		return &hufu.Error{
 			Op: "verify", Path: p.Remote(), Kind: hufu.KindIntegrity, Code: "verify_differs",
-			Args: map[string]string{"local": side.Local, "want": near.Digest.String(), "got": far.Digest.String()},
+			Args: map[string]string{
+				"local": side.Local, "want": near.Digest.String(), "got": far.Digest.String(),
+				"size_here": strconv.FormatInt(near.Size, 10), "size_there": strconv.FormatInt(far.Size, 10),
+			},
 		}
 	}
-	return err
+	return nil
+}
+
+// here names the file of this machine in an error of its store, which knows it
+// by another name.
+func here(side transfer.Side, err error) error {
+	e, ok := errors.AsType[*hufu.Error](err)
+	if !ok {
+		return err
+	}
+	c := *e
+	c.Path = side.Local
+	return &c
 }

@@ -71,6 +71,9 @@ func Wire(ctx context.Context, p *Profile, o WireOptions) (*Wired, error) {
 	if err := w.prepare(); err != nil {
 		return nil, err
 	}
+	if err := w.room(); err != nil {
+		return nil, err
+	}
 	port, instance, err := TeachPort(ctx, p)
 	if err != nil {
 		return nil, err
@@ -119,8 +122,10 @@ func (w *wiring) prepare() error {
 	switch {
 	case err != nil:
 		return missing("wire", w.o.File, err, "")
+	case i.IsDir():
+		return &hufu.Error{Op: "wire", Path: w.o.File, Kind: hufu.KindWrongKind, Code: "is_a_folder"}
 	case !i.Mode().IsRegular():
-		return &hufu.Error{Op: "wire", Path: w.o.File, Kind: hufu.KindWrongKind}
+		return unsendable("wire", w.o.File, i.Mode())
 	case i.Size() > maxWireFile:
 		return &hufu.Error{
 			Op: "wire", Path: w.o.File, Kind: hufu.KindUsage, Code: "wire_file_large",
@@ -137,6 +142,20 @@ func (w *wiring) prepare() error {
 	}
 	if len(capture.FileNeedle(w.content).Bytes) < leastFile || uniform(w.content) {
 		return &hufu.Error{Op: "wire", Path: w.o.File, Kind: hufu.KindUsage, Code: "wire_file_unfit", Args: map[string]string{"n": strconv.Itoa(leastFile)}}
+	}
+	return nil
+}
+
+// room refuses to replace files that Wire has not made.
+func (w *wiring) room() error {
+	for _, name := range []string{WirePlain, WireTLS, WireMITM, WireReport} {
+		path := filepath.Join(w.o.Dir, name)
+		if _, err := os.Lstat(path); err != nil {
+			continue // nothing is there, or what cannot be written either: then that is told
+		}
+		if !capture.Made(path) {
+			return &hufu.Error{Op: "wire", Path: path, Kind: hufu.KindExists, Code: "wire_file_foreign"}
+		}
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func TestWireWithSecretsAndAFile(t *testing.T) {
 	if err := os.WriteFile(o.File, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := errors.Join(os.MkdirAll(o.Dir, 0o700), os.WriteFile(filepath.Join(o.Dir, client.WireMITM), []byte("of an earlier run"), 0o600))
+	err := errors.Join(os.MkdirAll(o.Dir, 0o700), capture.NewRecorder(capture.Options{}).Save(filepath.Join(o.Dir, client.WireMITM))) // of an earlier run
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestWireRefusesWhatProvesNothing(t *testing.T) {
 		"one byte repeated": {code: "wire_file_unfit", file: file(strings.Repeat("a", 5000))},
 		"huge file":         {code: "wire_file_large", file: large},
 		"missing file":      {code: "no_such_file", file: filepath.Join(t.TempDir(), "none")},
-		"folder":            {code: "wrong_kind", file: t.TempDir()},
+		"folder":            {code: "is_a_folder", file: t.TempDir()},
 	}
 	for name, c := range cases {
 		o := wireOptions(t)
@@ -194,5 +194,47 @@ func TestWireIntoAFile(t *testing.T) {
 	}
 	if _, err := client.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != "cannot_write" {
 		t.Errorf("wire: %v", err)
+	}
+}
+
+// TestWireReplacesItsOwnFilesAlone: somebody else's file with one of its names is
+// left alone, and nothing is recorded beside it.
+func TestWireReplacesItsOwnFilesAlone(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{Teach: true})
+	alice := env.Person("alice")
+	mine := wireOptions(t)
+	if _, err := client.Wire(t.Context(), alice.Profile, mine); err != nil {
+		t.Fatal(err)
+	}
+	foreign := []byte("<!DOCTYPE html>\n<p>the report of the quarter, and what hufu wire has to do with it\n")
+	for _, name := range []string{client.WirePlain, client.WireTLS, client.WireMITM, client.WireReport} {
+		o := wireOptions(t)
+		path := filepath.Join(o.Dir, name)
+		if err := errors.Join(os.MkdirAll(o.Dir, 0o700), os.WriteFile(path, foreign, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := client.Wire(t.Context(), alice.Profile, o)
+		if e, ok := errors.AsType[*hufu.Error](err); !ok || e.Code != "wire_file_foreign" || e.Path != path {
+			t.Errorf("%s: %v", name, err)
+		}
+		if data, err := os.ReadFile(path); err != nil || !bytes.Equal(data, foreign) {
+			t.Errorf("%s is another: %q %v", name, data, err)
+		}
+		if all, err := os.ReadDir(o.Dir); err != nil || len(all) != 1 {
+			t.Errorf("%s: %v %v", name, all, err)
+		}
+	}
+	// A link to a report is not a report.
+	o := wireOptions(t)
+	report := filepath.Join(mine.Dir, client.WireReport)
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(report, filepath.Join(o.Dir, client.WireReport)); err != nil {
+		t.Skip(err) // where a user may make no links
+	}
+	if _, err := client.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != "wire_file_foreign" {
+		t.Error(err)
 	}
 }

@@ -116,7 +116,7 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if req.Password == "" {
-		return &hufu.Error{Op: "join", Kind: hufu.KindInvalid, Code: "password_empty"}
+		return &hufu.Error{Op: "join", Kind: hufu.KindInvalid, Code: "password_missing"}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*connectTime)
 	defer cancel()
@@ -268,7 +268,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	if req.Password != "" || who.LoggedIn != nil {
 		if req.Password == "" {
-			return &hufu.Error{Op: "login", Kind: hufu.KindInvalid, Code: "password_empty"}
+			return &hufu.Error{Op: "login", Kind: hufu.KindInvalid, Code: "password_missing"}
 		}
 		if err := remote.Login(ctx, req.User, req.Password); err != nil {
 			return err

@@ -17,8 +17,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"hufu"
@@ -96,10 +98,14 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	}
 	lc := net.ListenConfig{}
 	ln, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, &hufu.Error{Op: "listen", Path: address, Kind: hufu.KindUsage, Code: "gui_cannot_listen", Args: map[string]string{"address": address}, Err: err}
+	if err == nil {
+		return ln, nil
 	}
-	return ln, nil
+	code := "gui_port_taken"
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		code = "gui_cannot_listen"
+	}
+	return nil, &hufu.Error{Op: "listen", Path: address, Kind: hufu.KindUsage, Code: code, Args: map[string]string{"address": address}, Err: err}
 }
 
 // Serve answers on ln until ctx ends. ready, if not nil, is called with an

@@ -145,7 +145,7 @@ func TestHT23TheListenerIsLoopback(t *testing.T) {
 	if a, ok := ln.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
 		t.Errorf("listens on %v", ln.Addr())
 	}
-	if _, err := Listen(t.Context(), ln.Addr().String()); hufu.CodeOf(err) != "gui_cannot_listen" {
+	if _, err := Listen(t.Context(), ln.Addr().String()); hufu.CodeOf(err) != "gui_port_taken" {
 		t.Errorf("a port that is taken: %v", err)
 	}
 	// An address of version 6 has brackets in its Host, too.

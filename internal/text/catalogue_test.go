@@ -207,6 +207,27 @@ func TestErrorsShowLocalTime(t *testing.T) {
 	}
 }
 
+// TestCountsHaveTwoForms: English says "1 file" and "2 files", so a text with a
+// number before a plural is chosen by the number.
+func TestCountsHaveTwoForms(t *testing.T) {
+	t.Parallel()
+	counted := regexp.MustCompile(`\{(n|count|total|done|files|names|bytes|packets|most)\} [a-z]+s\b`)
+	many := []string{ // the number is always more than one
+		"error.wire_password_unfit", "error.wire_file_unfit", "error.wire_file_unfit.bare", "error.admin_data_folder_long.fix",
+		"wire.in_clear_times", "gui.job.count",
+	}
+	en := read(t, English)
+	for k, v := range en {
+		found := counted.FindString(v)
+		if found == "" || slices.Contains(many, k) || strings.HasSuffix(k, ".one") {
+			continue
+		}
+		if _, ok := en[strings.TrimSuffix(k, ".other")+".one"]; !ok {
+			t.Errorf("%s says %q, also for 1", k, found)
+		}
+	}
+}
+
 func TestEveryKindHasATextAndAFix(t *testing.T) {
 	t.Parallel()
 	for _, lang := range Languages() {

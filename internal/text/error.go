@@ -21,7 +21,8 @@ import (
 // A text may have two variants. "error.<code>.cause" is chosen when the error
 // under it came from this machine and {cause} can name it; "error.<code>.bare"
 // when the text would need a {path} and there is none. "error.<code>.fix.profile"
-// is for who has not used the default profile.
+// is for who has not used the default profile. "error.<code>.one" is for a {count}
+// of 1, where the language makes a difference.
 func (c *Catalogue) Error(err error) (what, fix string) {
 	if err == nil {
 		return "", ""
@@ -36,7 +37,11 @@ func (c *Catalogue) Error(err error) (what, fix string) {
 	if code != "" && c.Has("error."+code) {
 		name = code
 	}
-	return c.variant("error."+name, args), c.fixOf(name, kind, args)
+	key := "error." + name
+	if one := key + ".one"; args["count"] == "1" && c.lang == English && c.Has(one) {
+		key = one
+	}
+	return c.variant(key, args), c.fixOf(name, kind, args)
 }
 
 // anatomy collects along the chain: the first kind, the first path, and the

@@ -268,3 +268,24 @@ func TestLoadRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestCountedErrors: an error tells of one thing as of one.
+func TestCountedErrors(t *testing.T) {
+	t.Parallel()
+	told := func(lang, count string) string {
+		what, fix := For(lang).Error(&hufu.Error{Kind: hufu.KindUnsupported, Path: "a", Code: "times_not_kept", Args: map[string]string{"count": count}})
+		if fix == "" {
+			t.Error("nothing to do")
+		}
+		return what
+	}
+	for _, c := range []struct{ lang, count, want string }{
+		{English, "1", `The time of "a" could not be kept.`},
+		{English, "2", `The time of 2 names could not be kept, of "a" for one.`},
+		{Chinese, "1", "有 1 个名称的时间无法保留，例如“a”。"},
+	} {
+		if got := told(c.lang, c.count); got != c.want {
+			t.Errorf("%s, %s: %q", c.lang, c.count, got)
+		}
+	}
+}

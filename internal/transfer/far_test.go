@@ -98,7 +98,7 @@ func must[T any](v T, err error) T {
 }
 
 func failed(kind hufu.Kind, code string) error {
-	return &hufu.Error{Op: "far", Kind: kind, Code: code}
+	return &hufu.Error{Op: "far", Kind: kind, Code: code, Far: true}
 }
 
 func (w *world) ask(op string, p hufu.Path, after bool) error {

@@ -232,7 +232,7 @@ func TestUnreadable(t *testing.T) {
 	bad := "f07"
 	want := "file_unreadable"
 	if os.Geteuid() == 0 { // may read everything; but not what is no longer there
-		want = "not_found"
+		want = "no_such_file"
 		w.fault = func(op string, _ hufu.Path, after bool) error {
 			if op == "lane" && !after {
 				return os.Remove(filepath.Join(src.dir, bad))

@@ -15,6 +15,7 @@ import (
 // Get copies sources from the far side: for each, Far is what to fetch and
 // Side the name it gets.
 func (e *Engine) Get(ctx context.Context, sources []Source) error {
+	e.gets = true
 	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func(bool) { return e.planGet(ctx, sources, larges) }, e.getLarge, e.getLane)
 }
 
@@ -75,6 +76,10 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 			if j, ok := planFolder(p); ok {
 				first = append(first, j)
 			}
+			continue
+		}
+		if p.source.Kind == hufu.Other {
+			e.fail(p, special("get", p.far.Remote())) // it was named
 			continue
 		}
 		e.planOneGet(ctx, p, made, larges, nil)
@@ -155,7 +160,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 	}
 	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
 	if p.source.Kind == hufu.Other {
-		r.Outcome, r.Err = Skipped, &hufu.Error{Op: "get", Path: p.far.Remote(), Kind: hufu.KindUnsupported, Code: "special_file"}
+		r.Outcome, r.Err = Skipped, special("get", p.far.Remote())
 		e.report(r)
 		return
 	}

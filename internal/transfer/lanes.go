@@ -160,7 +160,7 @@ func (e *Engine) fail(p pair, err error) {
 	}
 	e.report(Report{
 		Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size,
-		Outcome: Failed, Err: within("transfer", p.near.Local, p.far, err),
+		Outcome: Failed, Err: e.within("transfer", p.near.Local, p.far, err),
 	})
 }
 
@@ -172,5 +172,5 @@ func (e *Engine) failItem(it *item, err error) {
 		e.fatal(err)
 		return
 	}
-	e.report(it.rep(Failed, within("transfer", it.local, it.remote, err)))
+	e.report(it.rep(Failed, e.within("transfer", it.local, it.remote, err)))
 }

@@ -249,6 +249,12 @@ func wrongKind(p pair) error {
 	}
 }
 
+// special is the error of what is neither a file nor a folder nor a link. One
+// that is named fails; those in folders are skipped.
+func special(op, path string) error {
+	return &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnsupported, Code: "special_file"}
+}
+
 func settle(policy Policy, p *pair) verdict {
 	differs := &hufu.Error{
 		Op: "compare", Path: p.near.Local, Kind: hufu.KindExists, Code: "target_differs",
@@ -324,17 +330,28 @@ func freeName(name string, taken func(string) bool) string {
 }
 
 // within names what an error is about, on the side that has met it.
-func within(op, local string, remote hufu.Path, err error) error {
+func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
 	if err == nil {
 		return nil
 	}
-	e, ok := errors.AsType[*hufu.Error](err)
+	met, ok := errors.AsType[*hufu.Error](err)
 	if !ok {
 		return &hufu.Error{Op: op, Path: local, Kind: hufu.KindInternal, Err: err}
 	}
-	c := *e
-	if c.Path = local; c.Far {
+	c := *met
+	if c.Far {
 		c.Path = remote.Remote()
+		return &c
+	}
+	c.Path = local
+	missing := c.Kind == hufu.KindNotFound && c.Code == ""
+	switch {
+	case missing && e.gets: // not the file that was asked for: its place
+		c.Kind, c.Code = hufu.KindUnreadable, "target_unwritable"
+	case missing:
+		c.Code = "no_such_file"
+	case e.gets && c.Kind == hufu.KindPermission: // this system's, not the server's
+		c.Kind = hufu.KindUnreadable
 	}
 	return &c
 }

@@ -105,6 +105,10 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 			}
 			continue
 		}
+		if p.source.Kind == hufu.Other {
+			e.fail(p, special("put", p.near.Local)) // it was named
+			continue
+		}
 		e.planOnePut(ctx, p, larges, func(n string) (*hufu.Entry, bool) { return e.farBeside(ctx, s.Far.Parent(), n) })
 	}
 	walk(ctx, first, func(j folderJob, s *stack) {
@@ -202,7 +206,7 @@ func (e *Engine) planOnePut(ctx context.Context, p pair, larges chan<- *item, be
 	}
 	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
 	if p.source.Kind == hufu.Other {
-		r.Outcome, r.Err = Skipped, &hufu.Error{Op: "put", Path: p.near.Local, Kind: hufu.KindUnsupported, Code: "special_file"}
+		r.Outcome, r.Err = Skipped, special("put", p.near.Local)
 		e.report(r)
 		return
 	}
@@ -570,7 +574,7 @@ func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
 			case err == nil:
 			case !m.made && hufu.KindOf(err) == hufu.KindPermission:
 				// Somebody else's folder may be added to and keeps its mode and time.
-				e.report(Report{Local: m.near.Local, Remote: m.far, Kind: hufu.Folder, Outcome: Skipped, Err: within("set meta", m.near.Local, m.far, err)})
+				e.report(Report{Local: m.near.Local, Remote: m.far, Kind: hufu.Folder, Outcome: Skipped, Err: e.within("set meta", m.near.Local, m.far, err)})
 			default:
 				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, err)
 			}

@@ -136,8 +136,9 @@ type Options struct {
 
 // Engine runs one transfer.
 type Engine struct {
-	far Far
-	o   Options
+	far  Far
+	o    Options
+	gets bool // the target is on this machine
 
 	queue    *queue
 	reportMu sync.Mutex

@@ -1,0 +1,58 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"os"
+	"strings"
+)
+
+// What the files of this package say of themselves.
+const (
+	appName   = "hufu "
+	generator = `<meta name="generator" content="hufu wire">` // in report.html
+
+	// saysWithin is how much of a file is read to find it, in bytes.
+	saysWithin = 4 << 10
+	// sectionHead is the length of a section block in front of its options.
+	sectionHead = 24
+)
+
+// Made reports whether the file at path was written by Recorder.Save or
+// Report.SaveHTML. A link to such a file was not.
+func Made(path string) bool {
+	if i, err := os.Lstat(path); err != nil || !i.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head, err := io.ReadAll(io.LimitReader(f, saysWithin))
+	if err != nil {
+		return false
+	}
+	return bytes.HasPrefix(head, []byte("<!DOCTYPE html>")) && bytes.Contains(head, []byte(generator)) ||
+		strings.HasPrefix(application(head), appName)
+}
+
+// application is the program that made a capture, by the options of its first
+// block, "" if they do not say. What a Writer writes is little-endian.
+func application(head []byte) string {
+	if len(head) < sectionHead || binary.LittleEndian.Uint32(head) != blockSection || binary.LittleEndian.Uint32(head[8:]) != byteOrderMagic {
+		return ""
+	}
+	for rest := head[sectionHead:]; len(rest) >= 4; {
+		code, n := binary.LittleEndian.Uint16(rest), int(binary.LittleEndian.Uint16(rest[2:]))
+		if code == optionEnd || len(rest) < 4+n {
+			return ""
+		}
+		if code == optionApplication {
+			return string(rest[4 : 4+n])
+		}
+		rest = rest[min(len(rest), 4+(n+3)&^3):]
+	}
+	return ""
+}
