@@ -122,11 +122,15 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	if err != nil {
 		return err
 	}
-	if !client.Replaceable(dirs, a.profileName()) {
-		return client.ProfileExists(a.profileName())
-	}
 	if err := f.Check(); err != nil { // before asking for a password that would be of no use
 		return cli.InFile(o.key, err)
+	}
+	replaces, err := client.ReplacesOwn(cmd.Context(), dirs, a.profileName(), f)
+	if err != nil {
+		return err
+	}
+	if replaces {
+		a.Hint(a.Cat.T("hufu.enroll.replaces", "profile", a.profileName()))
 	}
 	password, err := a.Password(cmd.Context(), passwordFile, false)
 	if err != nil {

@@ -112,6 +112,16 @@ func keptKey(file string) ([]byte, error) {
 // server whose certificate is of no use any more. It asks the server where the
 // invitation says it is. Any other profile is an error, profile_exists.
 func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) (bool, error) {
+	at := Profile{Address: net.JoinHostPort(inv.Host, strconv.Itoa(inv.Port)), Host: inv.Host}
+	return at.replaces(ctx, dirs, name, func(root *identity.Certificate) bool {
+		sum := identity.Fingerprint(root)
+		return bytes.Equal(sum[:hufu.InvitationFingerprint], inv.Fingerprint)
+	})
+}
+
+// replaces says the same of a server that is reached as p says, and whose root
+// is one that ours knows.
+func (p *Profile) replaces(ctx context.Context, dirs Dirs, name string, ours func(root *identity.Certificate) bool) (bool, error) {
 	old, err := LoadProfile(dirs, name)
 	if hufu.CodeOf(err) == "not_enrolled" {
 		return false, nil
@@ -121,10 +131,7 @@ func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) 
 		return false, exists
 	}
 	roots, err := old.Roots()
-	if err != nil || len(roots) != 1 {
-		return false, exists
-	}
-	if sum := identity.Fingerprint(roots[0]); !bytes.Equal(sum[:hufu.InvitationFingerprint], inv.Fingerprint) {
+	if err != nil || len(roots) != 1 || !ours(roots[0]) {
 		return false, exists
 	}
 	if _, err := old.Certificate(); err != nil {
@@ -136,7 +143,7 @@ func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) 
 		}
 		return true, nil
 	}
-	old.Address, old.Host = net.JoinHostPort(inv.Host, strconv.Itoa(inv.Port)), inv.Host
+	old.Address, old.Host, old.CommonName = p.Address, p.Host, p.CommonName
 	r, err := New(old, Options{})
 	if err != nil {
 		return false, err

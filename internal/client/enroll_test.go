@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"crypto"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"hufu/internal/ca"
 	"hufu/internal/client"
 	"hufu/internal/identity"
+	"hufu/internal/meta"
 	"hufu/internal/testenv"
 )
 
@@ -181,6 +183,73 @@ func TestCertificateFromTheFuture(t *testing.T) {
 	alice.Profile, err = client.Enroll(t.Context(), alice.Dirs, client.DefaultProfile, env.Invite("alice"), alice.Password)
 	check(err)
 	check(connect())
+}
+
+// TestDeadProfileIsReplacedByOwnFiles: a certificate that was made elsewhere takes
+// the place of a dead profile by the same rule as an invitation, and that of an
+// earlier one of its kind in any case.
+func TestDeadProfileIsReplacedByOwnFiles(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// files are a key and a certificate that the server's CA has signed on demand.
+	files := func(env *testenv.Env, device string) client.OwnFiles {
+		t.Helper()
+		key, err := identity.GenerateKey(identity.ECDSA)
+		check(err)
+		keyPEM, err := identity.MarshalKey(key, nil)
+		check(err)
+		der, err := identity.MakeCSR(key)
+		check(err)
+		request := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+		crt, err := env.Authority.Sign(t.Context(), request, ca.SignOptions{Use: meta.UseClient, User: "alice", Device: device})
+		check(err)
+		check(env.Account.Reload(t.Context()))
+		return client.OwnFiles{Certificate: crt, Key: keyPEM, CA: identity.MarshalCerts(env.Authority.Root()), Address: env.Address}
+	}
+	enroll := func(f client.OwnFiles) error {
+		_, err := client.EnrollOwn(t.Context(), alice.Dirs, client.DefaultProfile, f, alice.Password)
+		return err
+	}
+	own := func() bool {
+		t.Helper()
+		p, err := client.LoadProfile(alice.Dirs, client.DefaultProfile)
+		check(err)
+		r, err := client.New(p, client.Options{})
+		check(err)
+		defer func() { _ = r.Close() }()
+		if _, err := r.Connect(t.Context()); err != nil && p.Own {
+			t.Error(err)
+		}
+		return p.Own
+	}
+	first := files(env, "first")
+	if err := enroll(first); hufu.CodeOf(err) != "profile_exists" || own() {
+		t.Errorf("a good profile: %v", err)
+	}
+	_, err := env.Account.RevokeDevice(t.Context(), "alice", alice.Profile.Device, "lost")
+	check(err)
+	other := testenv.New(t, testenv.Options{})
+	other.Person("alice")
+	if err := enroll(files(other, "second")); hufu.CodeOf(err) != "profile_exists" || own() {
+		t.Errorf("a dead profile of another server: %v", err)
+	}
+	dead, err := client.ReplacesOwn(t.Context(), alice.Dirs, client.DefaultProfile, first)
+	if !dead || err != nil {
+		t.Errorf("a dead profile: %v %v", dead, err)
+	}
+	if err := enroll(first); err != nil || !own() {
+		t.Errorf("a dead profile: %v", err)
+	}
+	if err := enroll(files(env, "third")); err != nil || !own() {
+		t.Errorf("one from files: %v", err)
+	}
 }
 
 // TestEnrollKeepsAKeyItCannotRead: a key that an earlier enrolment has left is

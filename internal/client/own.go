@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net"
+	"slices"
 
 	"hufu"
 	"hufu/internal/identity"
@@ -26,10 +27,7 @@ func (f OwnFiles) Check() error {
 		return err
 	}
 	_, err := identity.ParsePair(f.Certificate, f.Key, nil)
-	if hufu.CodeOf(err) == "key_passphrase_needed" {
-		return &hufu.Error{Op: "enroll", Kind: hufu.KindUsage, Code: "key_passphrase_remove", Err: err}
-	}
-	return err
+	return withoutPassphrase("", err) // whoever calls knows the file
 }
 
 func (f OwnFiles) profile(dirs Dirs, name string) (*Profile, error) {
@@ -48,8 +46,7 @@ func (f OwnFiles) profile(dirs Dirs, name string) (*Profile, error) {
 
 // EnrollOwn makes a profile from files, once the server has proven itself, let
 // the certificate in and taken the password: whose it is the server says.
-// Before that nothing is saved. A profile of this kind may be replaced, because
-// nobody renews its certificate.
+// Before that nothing is saved. It replaces what ReplacesOwn says.
 func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password string) (*Profile, error) {
 	if err := f.Check(); err != nil {
 		return nil, err
@@ -58,8 +55,8 @@ func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password
 	if err != nil {
 		return nil, err
 	}
-	if !Replaceable(dirs, name) {
-		return nil, ProfileExists(name)
+	if _, err := ReplacesOwn(ctx, dirs, name, f); err != nil {
+		return nil, err
 	}
 	chain, err := identity.ParseCerts(f.Certificate)
 	if err != nil {
@@ -88,9 +85,23 @@ func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password
 	return p, p.save(f.Key, chain, root)
 }
 
-// Replaceable says whether EnrollOwn may make the profile: there is none, or
-// one that was made from files.
-func Replaceable(dirs Dirs, name string) bool {
-	old, err := LoadProfile(dirs, name)
-	return hufu.CodeOf(err) == "not_enrolled" || err == nil && old.Own
+// ReplacesOwn says whether EnrollOwn replaces a profile that is dead, by the
+// rule of Replaces. One that was made from files is replaced in any case,
+// because nobody renews its certificate. Any other profile is an error,
+// profile_exists.
+func ReplacesOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles) (bool, error) {
+	if old, err := LoadProfile(dirs, name); err == nil && old.Own {
+		return false, nil
+	}
+	p, err := f.profile(dirs, name)
+	if err != nil {
+		return false, err
+	}
+	trusted, err := identity.ParseCerts(f.CA)
+	if err != nil {
+		return false, err
+	}
+	return p.replaces(ctx, dirs, name, func(root *identity.Certificate) bool {
+		return slices.ContainsFunc(trusted, func(c *identity.Certificate) bool { return identity.Fingerprint(c) == identity.Fingerprint(root) })
+	})
 }

@@ -26,17 +26,4 @@ func TestOwnFilesAreChecked(t *testing.T) {
 			t.Errorf("%q: %q, not %q", address, got, want)
 		}
 	}
-	dirs := Dirs{Config: t.TempDir(), State: t.TempDir()}
-	for own, want := range map[bool]bool{true: true, false: false} {
-		p := &Profile{Name: "work", Own: own, dirs: dirs}
-		if err := p.save([]byte("key"), nil, nil); err != nil {
-			t.Fatal(err)
-		}
-		if got := Replaceable(dirs, "work"); got != want {
-			t.Errorf("own %v: replaceable %v", own, got)
-		}
-	}
-	if !Replaceable(dirs, "other") {
-		t.Error("a profile that is not there cannot be made")
-	}
 }
