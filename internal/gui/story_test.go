@@ -276,6 +276,45 @@ func TestStory(t *testing.T) {
 	}
 }
 
+// TestJoinOverADeadProfile: an invitation replaces a profile whose certificate is
+// of no use, under its own name, and what the page shows belongs to the new one;
+// a good one it does not.
+func TestJoinOverADeadProfile(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	v := visit(t, alice)
+	connect := m{"profile": client.DefaultProfile, "plain": false}
+	join := func() m {
+		t.Helper()
+		return m{"code": env.Invite("alice").String(), "password": alice.Password, "profile": client.DefaultProfile}
+	}
+	serial := func() any {
+		t.Helper()
+		return v.must("connect", connect)["link"].(m)["proof"].(m)["own"].(m)["serial"]
+	}
+	first := serial()
+	if _, code := v.ask("join", join()); code != "profile_exists" || serial() != first {
+		t.Errorf("over a good profile: %q", code)
+	}
+	if _, err := env.Account.RevokeUser(t.Context(), "alice", "lost"); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Account.Reload(t.Context()); err != nil { // or the server looks a moment later
+		t.Fatal(err)
+	}
+	if a := v.must("join", join()); a["error"] != nil {
+		t.Errorf("over a dead profile: %v", a["error"])
+	}
+	if serial() == first {
+		t.Error("the page shows the dead certificate")
+	}
+	v.must("login", m{"profile": client.DefaultProfile, "user": "alice", "password": "", "plain": false})
+	if got := v.names("remote", "/"); got != "@shared" {
+		t.Errorf("listed %q", got)
+	}
+}
+
 // TestSpool: files that the browser hands over, and what it may not.
 func TestSpool(t *testing.T) {
 	t.Parallel()

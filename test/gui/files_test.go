@@ -74,6 +74,44 @@ func TestJoinByInvitation(t *testing.T) {
 	}
 }
 
+// TestJoinOverADeadProfile: who is told that the certificate was revoked joins
+// again under the same name, and is in.
+func TestJoinOverADeadProfile(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	d := sit(t, alice)
+	p := browser.open(t)
+	p.goTo(d.start)
+	p.sees("What each side has proven")
+	join := func() {
+		t.Helper()
+		code, err := w.Invite("alice", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.until("document.querySelector('.login select')")
+		eval[chromedp.Void](p, `(() => { const e = document.querySelector('.login select'); e.value = '+'; e.dispatchEvent(new Event('change', {bubbles: true})) })()`)
+		p.fill("textarea", code)
+		p.sees("CA fingerprint in words")
+		p.fill("input[aria-describedby=join-short]", built.Password)
+		p.fill("input[aria-describedby=join-again]", built.Password)
+		p.fill("input[pattern]", "default")
+		p.click("=Join")
+	}
+	join()
+	p.sees("The profile \"default\" is there already.")
+	if r, err := w.Admin("cert", "revoke", "--user", "alice", "--reason", "laptop lost"); err != nil || r.Code != 0 {
+		t.Fatal(r, err)
+	}
+	p.goTo(d.address)
+	p.sees("laptop lost")
+	join()
+	p.until("document.querySelector('main.files')")
+	if r, err := alice.Run("ls"); err != nil || r.Code != 0 {
+		t.Errorf("the command line is not in: %v %v", r, err)
+	}
+}
+
 func TestWrongPasswordIsToldAndRightOneEnters(t *testing.T) {
 	w := newWorld(t)
 	alice := w.join(t, "")
