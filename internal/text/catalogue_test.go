@@ -228,6 +228,28 @@ func TestCountsHaveTwoForms(t *testing.T) {
 	}
 }
 
+// TestOneWordForOneThing: words that look alike in Chinese and are not the same.
+func TestOneWordForOneThing(t *testing.T) {
+	t.Parallel()
+	en, zh := read(t, English), read(t, Chinese)
+	for _, w := range []struct{ english, without, never string }{
+		{`(?i)enroll`, `(?i)regist`, "注册"},
+		{`(?i)regist`, ``, "登记"},
+		{`(?i)\blog(ged)? out\b`, ``, "注销"},
+		{`(?i)issuing CA`, ``, "中间 CA"},
+		{`(?i)shared folder`, ``, "共享目录"},
+		{`(?i)\bsubject\b`, ``, "主题"},
+		{`(?i)data folder`, ``, "数据文件夹"},
+	} {
+		for k, v := range en {
+			if regexp.MustCompile(w.english).MatchString(v) && strings.Contains(zh[k], w.never) &&
+				(w.without == "" || !regexp.MustCompile(w.without).MatchString(v)) {
+				t.Errorf("%s: %q for %q", k, w.never, v)
+			}
+		}
+	}
+}
+
 func TestEveryKindHasATextAndAFix(t *testing.T) {
 	t.Parallel()
 	for _, lang := range Languages() {
