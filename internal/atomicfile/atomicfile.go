@@ -20,19 +20,49 @@ import (
 // Write replaces the file at path by data. The file gets the permissions of
 // mode, whatever the umask. Its folder must exist.
 func Write(path string, data []byte, mode fs.FileMode) error {
-	return WriteFunc(path, mode, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	return WriteAll(filepath.Dir(path), mode, File{filepath.Base(path), data})
 }
 
 // WriteFunc is Write for content that fill produces. An error of fill leaves
 // the old file.
 func WriteFunc(path string, mode fs.FileMode, fill func(io.Writer) error) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".hufu-new-*") // with mode 0600
+	staged, err := stage(dir, mode, fill)
 	if err != nil {
 		return err
+	}
+	return rename(dir, []string{staged}, []string{filepath.Base(path)})
+}
+
+// A File is what WriteAll makes of one name.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// WriteAll replaces files of one folder that belong together. No name changes
+// before the new content of all is on the disk; then the names change one after
+// the other, in the order given. Only a crash in between leaves some old.
+func WriteAll(dir string, mode fs.FileMode, files ...File) error {
+	var staged, names []string
+	for _, f := range files {
+		name, err := stage(dir, mode, func(w io.Writer) error {
+			_, err := w.Write(f.Data)
+			return err
+		})
+		if err != nil {
+			return errors.Join(err, remove(staged))
+		}
+		staged, names = append(staged, name), append(names, f.Name)
+	}
+	return rename(dir, staged, names)
+}
+
+// stage writes a file under a temporary name, durable but for the name.
+func stage(dir string, mode fs.FileMode, fill func(io.Writer) error) (string, error) {
+	f, err := os.CreateTemp(dir, ".hufu-new-*") // with mode 0600
+	if err != nil {
+		return "", err
 	}
 	err = fill(f)
 	if err == nil && runtime.GOOS != "windows" {
@@ -41,34 +71,54 @@ func WriteFunc(path string, mode fs.FileMode, fill func(io.Writer) error) error 
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	return f.Name(), nil
+}
+
+// rename gives the staged files their names.
+func rename(dir string, staged, names []string) error {
+	for i, name := range names {
+		if err := os.Rename(staged[i], filepath.Join(dir, name)); err != nil {
+			return errors.Join(err, remove(staged[i:]))
+		}
 	}
 	return SyncFolder(dir)
 }
 
-// MkdirAll is os.MkdirAll, and makes the names of the new folders durable.
+func remove(files []string) error {
+	var err error
+	for _, name := range files {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// MkdirAll is os.MkdirAll, and makes the names of the new folders durable. A
+// folder whose name cannot be made durable is removed again: the next call would
+// take it for one that is.
 func MkdirAll(path string, mode fs.FileMode) error {
 	path = filepath.Clean(path)
-	var made []string // the folders that will hold a new name
+	var made []string // the new folders, the innermost first
 	for dir := path; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
 			break
 		}
-		made = append(made, filepath.Dir(dir))
+		made = append(made, dir)
 	}
-	if err := os.MkdirAll(path, mode); err != nil {
-		return err
-	}
+	err := os.MkdirAll(path, mode)
 	for _, dir := range made {
-		if err := SyncFolder(dir); err != nil {
-			return err
+		if err == nil {
+			err = SyncFolder(filepath.Dir(dir))
 		}
 	}
-	return nil
+	if err != nil {
+		for _, dir := range made {
+			_ = os.Remove(dir) // unless somebody uses it already
+		}
+	}
+	return err
 }
 
 // SyncFolder makes the names in the folder at path durable. On Windows, where a

@@ -3,6 +3,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net"
@@ -18,7 +20,8 @@ import (
 // Enroll trades an invitation for a certificate, saves the profile under name
 // and logs in. The key is made here and never leaves; it is on disk before the
 // server hears of it, so that an answer that gets lost can be asked for again.
-// A profile that Replaces finds dead is replaced, key and all.
+// A profile that Replaces finds dead is replaced, key and all. Of one that this
+// very invitation has made, and that has no login, it does what is left to do.
 func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, password string) (*Profile, error) {
 	p, err := NewProfile(dirs, name, inv.Host, inv.Port)
 	if err != nil {
@@ -27,6 +30,12 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	dead, err := Replaces(ctx, dirs, name, inv)
 	if err != nil {
 		return nil, err
+	}
+	if made, err := LoadProfile(dirs, name); err == nil && !dead {
+		if err := made.saveAgain(); err != nil {
+			return nil, err
+		}
+		return made, made.login(ctx, password)
 	}
 	keyFile := p.file("client.key")
 	if dead { // the old key stays until there is a certificate for the new one
@@ -70,7 +79,7 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	}
 	// The root is what the invitation's fingerprint has proven, not what the
 	// answer holds.
-	p.User, p.Device = a.User, a.Device
+	p.User, p.Device, p.Invitation = a.User, a.Device, invitationSum(inv)
 	if err := p.SetToken(nil); err != nil { // of the profile that is replaced
 		return nil, err
 	}
@@ -80,21 +89,54 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	if dead {
 		_ = os.Remove(keyFile) // its copy is in use: the next enrollment would make another
 	}
+	return p, p.login(ctx, password)
+}
+
+// login logs in on a connection of its own.
+func (p *Profile) login(ctx context.Context, password string) error {
 	r, err := New(p, Options{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = r.Close() }()
-	return p, r.Login(ctx, p.User, password)
+	return r.Login(ctx, p.User, password)
+}
+
+// saveAgain writes a profile anew that was perhaps not durable.
+func (p *Profile) saveAgain() error {
+	key, err := p.read("client.key")
+	if err != nil {
+		return err
+	}
+	pair, err := p.read("client.crt")
+	if err != nil {
+		return err
+	}
+	chain, err := identity.ParseCerts(pair)
+	if err != nil {
+		return err
+	}
+	roots, err := p.Roots()
+	if err != nil {
+		return err
+	}
+	return p.save(key, chain, roots)
+}
+
+// invitationSum tells invitations apart, and lets nobody in.
+func invitationSum(inv hufu.Invitation) string {
+	sum := sha256.Sum256([]byte(inv.Secret))
+	return hex.EncodeToString(sum[:])
 }
 
 // keptKey is the key in a file, made if there is no such file. One that is there
-// belongs to an enrolment whose answer was lost.
+// belongs to an enrolment that failed or whose answer was lost; it is written
+// again, because the server must not hear of a key that is not durable.
 func keptKey(file string) ([]byte, error) {
 	keyPEM, err := os.ReadFile(file)
 	switch {
 	case err == nil:
-		return keyPEM, nil
+		return keyPEM, writeFile(file, keyPEM)
 	case !errors.Is(err, fs.ErrNotExist): // it may be there and good
 		return nil, &hufu.Error{Op: "enroll", Path: file, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
 	}
@@ -110,9 +152,11 @@ func keptKey(file string) ([]byte, error) {
 
 // Replaces says whether enrolling under name replaces a profile: one of the same
 // server whose certificate is of no use any more. It asks the server where the
-// invitation says it is. Any other profile is an error, profile_exists.
+// invitation says it is. The profile that this very invitation has made, and that
+// has no login, is not replaced and no error. Any other one is an error,
+// profile_exists.
 func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) (bool, error) {
-	at := Profile{Address: net.JoinHostPort(inv.Host, strconv.Itoa(inv.Port)), Host: inv.Host}
+	at := Profile{Address: net.JoinHostPort(inv.Host, strconv.Itoa(inv.Port)), Host: inv.Host, Invitation: invitationSum(inv)}
 	return at.replaces(ctx, dirs, name, func(root *identity.Certificate) bool {
 		sum := identity.Fingerprint(root)
 		return bytes.Equal(sum[:hufu.InvitationFingerprint], inv.Fingerprint)
@@ -150,6 +194,9 @@ func (p *Profile) replaces(ctx context.Context, dirs Dirs, name string, ours fun
 	}
 	defer func() { _ = r.Close() }()
 	_, err = r.Connect(ctx)
+	if err == nil && p.Invitation != "" && old.Invitation == p.Invitation && old.Token() == nil {
+		return false, nil
+	}
 	switch hufu.CodeOf(err) {
 	case "cert_revoked", "cert_revoked_reason", "cert_expired", "cert_unknown", "client_expired", "client_not_yet_valid":
 		return true, nil

@@ -252,6 +252,34 @@ func TestDeadProfileIsReplacedByOwnFiles(t *testing.T) {
 	}
 }
 
+// TestEnrollGoesOn: an enrolment whose login has failed is completed by the same
+// command; a profile with a login stays.
+func TestEnrollGoesOn(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	dirs := client.Dirs{Config: t.TempDir(), State: t.TempDir()}
+	inv := env.Invite("alice")
+	enroll := func(inv hufu.Invitation) (*client.Profile, error) {
+		return client.Enroll(t.Context(), dirs, client.DefaultProfile, inv, "password of alice")
+	}
+	p, err := enroll(inv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := enroll(inv); hufu.CodeOf(err) != "profile_exists" {
+		t.Errorf("again, with a login: %v", err)
+	}
+	if err := p.SetToken(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := enroll(env.Invite("alice")); hufu.CodeOf(err) != "profile_exists" {
+		t.Errorf("with another invitation: %v", err)
+	}
+	if p, err = enroll(inv); err != nil || p.Token() == nil {
+		t.Errorf("again, without a login: %v", err)
+	}
+}
+
 // TestEnrollKeepsAKeyItCannotRead: a key that an earlier enrolment has left is
 // replaced by no other, whatever the reason why it cannot be read.
 func TestEnrollKeepsAKeyItCannotRead(t *testing.T) {

@@ -80,12 +80,15 @@ func (d Dirs) RemoveProfile(name string) error {
 		return err
 	}
 	if chosen, err := d.Default(); err == nil && chosen == name {
-		if err := os.Remove(d.defaultFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &hufu.Error{Op: "remove profile", Path: d.defaultFile(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		if err := removeFile("remove profile", d.defaultFile()); err != nil {
+			return err
 		}
 	}
 	// The key first: what an interruption leaves is no profile to get in with.
-	for _, path := range []string{filepath.Join(d.Profile(name), "client.key"), d.profileState(name), d.Profile(name)} {
+	if err := removeFile("remove profile", filepath.Join(d.Profile(name), "client.key")); err != nil {
+		return err
+	}
+	for _, path := range []string{d.profileState(name), d.Profile(name)} {
 		if err := os.RemoveAll(path); err != nil {
 			return &hufu.Error{Op: "remove profile", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
@@ -128,6 +131,9 @@ type Profile struct {
 	Host    string `json:"host"`    // the name that the server must prove
 	User    string `json:"user"`
 	Device  string `json:"device"`
+	// Invitation is the digest of the secret that the profile was made with: the
+	// same command, given again, goes on.
+	Invitation string `json:"invitation,omitempty"`
 	// Own says that key and certificate were made elsewhere: the server does
 	// not renew them.
 	Own bool `json:"own_certificate,omitempty"`
@@ -208,29 +214,21 @@ func (p *Profile) stateFile(name string) string {
 // Dirs are the folders the profile lives in.
 func (p *Profile) Dirs() Dirs { return p.dirs }
 
-// save writes key, certificates and profile so that a crash leaves the old
-// profile or the new one: each file whole, profile.json last.
+// save writes key, certificates and profile; what is empty stays as it is. An
+// error leaves the old profile or the new one. A crash may leave the first files
+// new and the others old: profile.json is the last, and enrolling again mends it.
 func (p *Profile) save(keyPEM []byte, chain, root []*identity.Certificate) error {
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{
-		{"client.key", keyPEM},
-		{"client.crt", identity.MarshalCerts(chain...)},
-		{"root.crt", identity.MarshalCerts(root...)},
-	} {
-		if len(f.data) == 0 {
-			continue // stays as it is
-		}
-		if err := writeFile(p.file(f.name), f.data); err != nil {
-			return err
-		}
-	}
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
 		return &hufu.Error{Op: "save profile", Kind: hufu.KindInternal, Err: err}
 	}
-	return writeFile(p.file("profile.json"), append(data, '\n'))
+	files := slices.DeleteFunc([]atomicfile.File{
+		{Name: "client.key", Data: keyPEM},
+		{Name: "client.crt", Data: identity.MarshalCerts(chain...)},
+		{Name: "root.crt", Data: identity.MarshalCerts(root...)},
+		{Name: "profile.json", Data: append(data, '\n')},
+	}, func(f atomicfile.File) bool { return len(f.Data) == 0 })
+	return writeFiles(p.dirs.Profile(p.Name), files...)
 }
 
 // MoveTo keeps the address at which the same server is found from now on.
@@ -251,14 +249,30 @@ func (p *Profile) MoveTo(address string) error {
 
 // writeFile replaces a file whole and durably, mode 0600.
 func writeFile(path string, data []byte) error {
-	fail := func(err error) error {
+	return writeFiles(filepath.Dir(path), atomicfile.File{Name: filepath.Base(path), Data: data})
+}
+
+// writeFiles replaces files that belong together.
+func writeFiles(dir string, files ...atomicfile.File) error {
+	err := atomicfile.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = atomicfile.WriteAll(dir, 0o600, files...)
+	}
+	if err != nil {
+		path := filepath.Join(dir, files[len(files)-1].Name)
 		return &hufu.Error{Op: "write file", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fail(err)
+	return nil
+}
+
+// removeFile forgets a file durably; one that is not there is forgotten.
+func removeFile(op, path string) error {
+	err := os.Remove(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // the name may come back that is gone for now
+		err = atomicfile.SyncFolder(filepath.Dir(path))
 	}
-	if err := atomicfile.Write(path, data, 0o600); err != nil {
-		return fail(err)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
 	return nil
 }
@@ -319,13 +333,15 @@ func (p *Profile) Token() []byte {
 	return data
 }
 
-// SetToken keeps a login, or forgets it when it is nil.
+// SetToken keeps a login, or forgets it when it is nil. One that cannot be kept is
+// forgotten.
 func (p *Profile) SetToken(token []byte) error {
 	if token == nil {
-		if err := os.Remove(p.stateFile("token")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &hufu.Error{Op: "forget login", Path: p.stateFile("token"), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
-		}
-		return nil
+		return removeFile("forget login", p.stateFile("token"))
 	}
-	return writeFile(p.stateFile("token"), token)
+	err := writeFile(p.stateFile("token"), token)
+	if err != nil {
+		_ = removeFile("forget login", p.stateFile("token")) // the name may hold it
+	}
+	return err
 }

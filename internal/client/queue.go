@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,6 +47,7 @@ type Queue struct {
 	jobs    []*job     // oldest first
 	closed  bool
 	changed chan struct{} // closed and replaced when anything changes
+	left    []string      // spools to remove when the journal does not need them any more
 }
 
 // The reasons for which a run ends before its time.
@@ -134,9 +136,23 @@ func (q *Queue) Add(spec JobSpec) (string, error) {
 	j := newJob(spec)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.jobs = append(q.jobs, j)
+	if err := q.begin(j); err != nil {
+		return "", err
+	}
 	q.pump()
-	return j.ID, q.saved()
+	return j.ID, nil
+}
+
+// begin puts a new job into the queue and the journal, or into neither; the mutex
+// is held.
+func (q *Queue) begin(j *job) error {
+	q.jobs = append(q.jobs, j)
+	err := q.saved()
+	if err != nil {
+		q.jobs = slices.DeleteFunc(q.jobs, func(other *job) bool { return other == j })
+		_ = q.saved() // the name may hold the journal that has it
+	}
+	return err
 }
 
 // find returns a job by its id; the mutex is held.
@@ -224,7 +240,7 @@ func (q *Queue) Cancel(id string) error {
 			j.State = JobCanceled
 		default:
 			q.end(j, JobCanceled, nil)
-			j.dropSpool()
+			q.leaveSpool(j)
 			return q.discard(j)
 		}
 		return nil
@@ -268,7 +284,7 @@ func (q *Queue) Dismiss(id string) error {
 	q.jobs = slices.DeleteFunc(q.jobs, func(j *job) bool {
 		gone := j.State.Over() && j.cancel == nil && (j.ID == id || id == "" && j.State != JobFailed)
 		if gone {
-			j.dropSpool()
+			q.leaveSpool(j)
 		}
 		return gone
 	})
@@ -349,19 +365,31 @@ func (q *Queue) touchLocked() {
 	q.changed = make(chan struct{})
 }
 
-// saved writes the journal after a change; the mutex is held.
+// saved writes the journal after a change, and removes the spools that are of no
+// use any more once the journal says so; the mutex is held.
 func (q *Queue) saved() error {
 	over := 0
 	for i, j := range slices.Backward(q.jobs) {
 		if j.State.Over() && j.cancel == nil {
 			if over++; over > maxOver {
-				j.dropSpool()
+				q.leaveSpool(j)
 				q.jobs = slices.Delete(q.jobs, i, i+1)
 			}
 		}
 	}
 	q.touchLocked()
-	return q.save()
+	err := q.save()
+	if full := noRoom(err); err != nil && !full || len(q.left) == 0 {
+		return err
+	}
+	for _, dir := range q.left {
+		_ = os.RemoveAll(dir)
+	}
+	q.left = nil
+	if err != nil { // they have made room
+		err = q.save()
+	}
+	return err
 }
 
 func (q *Queue) save() error {

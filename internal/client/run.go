@@ -83,7 +83,7 @@ func (q *Queue) run(ctx context.Context, j *job) {
 	switch {
 	case errors.Is(cause, transfer.ErrDiscard), j.State == JobCanceled: // canceled while a pause was still taking effect
 		q.end(j, JobCanceled, nil)
-		j.dropSpool()
+		q.leaveSpool(j)
 	case errors.Is(cause, errPaused):
 		if j.State != JobWaiting { // resumed meanwhile
 			j.State, j.Err = JobPaused, nil
@@ -96,7 +96,7 @@ func (q *Queue) run(ctx context.Context, j *job) {
 		q.end(j, JobFailed, j.verdict())
 	default:
 		q.end(j, JobDone, nil)
-		j.dropSpool()
+		q.leaveSpool(j)
 	}
 	q.pump()
 	_ = q.saved() // there is nobody to tell; the next change tries again

@@ -81,8 +81,11 @@ func (q *Queue) Spool(spec JobSpec, files, size int64) (string, error) {
 	j.spool = s
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.jobs = append(q.jobs, j)
-	return j.ID, q.saved()
+	if err := q.begin(j); err != nil {
+		j.dropSpool()
+		return "", err
+	}
+	return j.ID, nil
 }
 
 // spooling finds a job that takes files, and its spool, which is busy until
@@ -128,11 +131,13 @@ func spoolError(p hufu.Path, err error) error {
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) {
 		e.Kind, e.Code = hufu.KindExists, "spool_name_twice"
 	}
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if noRoom(err) {
 		e.Kind, e.Code = hufu.KindQuota, "disk_full"
 	}
 	return e
 }
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // feed counts what arrives.
 type feed struct {
@@ -239,23 +244,41 @@ func (q *Queue) SpoolDone(id string) error {
 	if j.State != JobSpooling {
 		return &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
-	if err = errors.Join(err, readErr); err != nil {
+	if err = errors.Join(err, readErr); err == nil {
+		_ = s.root.Close() // nothing more is taken
+		for _, d := range list {
+			j.Sources = append(j.Sources, filepath.Join(s.dir, d.Name()))
+		}
+		j.State = JobWaiting
+		err = q.saved()
+	}
+	if err != nil {
 		failed := asError(spoolError(hufu.Path{}, err))
+		j.Sources = nil
 		q.end(j, JobFailed, failed)
-		j.dropSpool()
+		q.leaveSpool(j)
+		_ = q.saved() // the caller is told of the first error
 		return failed
 	}
-	_ = s.root.Close() // nothing more is taken
-	j.Sources = nil
-	for _, d := range list {
-		j.Sources = append(j.Sources, filepath.Join(s.dir, d.Name()))
-	}
-	j.State = JobWaiting
 	q.pump()
-	return q.saved()
+	return nil
 }
 
-// dropSpool removes a job's spool; the mutex is held.
+// leaveSpool has the next saved remove a job's spool: the journal on the disk may
+// say that the job is still to be done. The mutex is held.
+func (q *Queue) leaveSpool(j *job) {
+	if j.spool == nil {
+		return
+	}
+	if j.spool.root != nil {
+		_ = j.spool.root.Close()
+	}
+	q.left = append(q.left, j.spool.dir)
+	j.spool = nil
+}
+
+// dropSpool removes a job's spool, which the journal does not need; the mutex is
+// held.
 func (j *job) dropSpool() {
 	if j.spool == nil {
 		return

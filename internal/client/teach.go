@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"strconv"
@@ -90,10 +89,7 @@ func (p *Profile) teachLogin() teachLogin {
 // setTeachLogin keeps a login, or forgets it when it has no token.
 func (p *Profile) setTeachLogin(l teachLogin) error {
 	if l.Token == nil {
-		if err := os.Remove(p.teachFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &hufu.Error{Op: "forget login", Path: p.teachFile(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
-		}
-		return nil
+		return removeFile("forget login", p.teachFile())
 	}
 	data, err := json.Marshal(l)
 	if err != nil {

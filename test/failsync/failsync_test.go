@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,22 +75,69 @@ func attach(t *testing.T, pid int, log string, n int) (detach func()) {
 	}
 }
 
-var injected = regexp.MustCompile(`\d+<([^>]*)>[^=]*= -1 EIO .*\(INJECTED\)`)
+// A sync is a call that strace has seen.
+type sync struct {
+	path   string
+	failed bool // by us
+}
+
+var (
+	called   = regexp.MustCompile(`^(\d+) +[a-z]+\(\d+<([^>]*)>`)
+	resumed  = regexp.MustCompile(`^(\d+) +<\.\.\. [a-z]+ resumed>`)
+	finished = regexp.MustCompile(`\) += (-?\d+)`)
+)
+
+// syncs reads what strace has written of the files and folders below roots.
+// Calls of several threads stand between each other.
+func syncs(t *testing.T, log string, roots ...string) []sync {
+	t.Helper()
+	b, err := os.ReadFile(log)
+	must(t, err)
+	var all []sync
+	paths := map[string]string{} // by thread
+	for line := range strings.Lines(string(b)) {
+		var thread string
+		if m := called.FindStringSubmatch(line); m != nil {
+			thread = m[1]
+			paths[thread] = m[2]
+		} else if m := resumed.FindStringSubmatch(line); m != nil {
+			thread = m[1]
+		}
+		if thread == "" || !finished.MatchString(line) {
+			continue
+		}
+		path := paths[thread]
+		if slices.ContainsFunc(roots, func(root string) bool { return strings.HasPrefix(path, root) }) {
+			all = append(all, sync{path, strings.Contains(line, "(INJECTED)")})
+		}
+	}
+	return all
+}
 
 // failed are the files and folders below roots that could not be made durable.
 func failed(t *testing.T, log string, roots ...string) []string {
 	t.Helper()
-	b, err := os.ReadFile(log)
-	must(t, err)
 	var all []string
-	for _, m := range injected.FindAllStringSubmatch(string(b), -1) {
-		for _, root := range roots {
-			if strings.HasPrefix(m[1], root) {
-				all = append(all, m[1])
-			}
+	for _, s := range syncs(t, log, roots...) {
+		if s.failed {
+			all = append(all, s.path)
 		}
 	}
 	return all
+}
+
+// inject runs a command of a person's, of which the n-th call of each thread
+// fails.
+func inject(t *testing.T, p built.Person, log string, n int, args ...string) built.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	defer cancel()
+	plain := p.Command(ctx, args...)
+	cmd := exec.CommandContext(ctx, "strace", append(injection(log, n), append([]string{"--", plain.Path}, args...)...)...)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = plain.Dir, plain.Env, plain.SysProcAttr
+	r, err := built.Run(cmd)
+	must(t, err)
+	return r
 }
 
 func must(t *testing.T, err error) {
@@ -146,19 +194,12 @@ func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 							must(t, os.WriteFile(full, []byte(over), 0o600))
 						}
 						var r built.Result
-						var err error
 						if put {
 							detach := attach(t, server.Pid(), log, n)
 							r = run(args...)
 							detach()
 						} else {
-							ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
-							plain := alice.Command(ctx, args...)
-							cmd := exec.CommandContext(ctx, "strace", append(injection(log, n), append([]string{"--", plain.Path}, args...)...)...)
-							cmd.Dir, cmd.Env, cmd.SysProcAttr = plain.Dir, plain.Env, plain.SysProcAttr
-							r, err = built.Run(cmd)
-							cancel()
-							must(t, err)
+							r = inject(t, alice, log, n, args...)
 						}
 						bad := failed(t, log, roots...)
 						if len(bad) == 0 {
