@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -28,8 +30,7 @@ func TestHT42IntakeIsShared(t *testing.T) {
 		var all []side
 		var answered atomic.Int64
 		data := make([]byte, mib)
-		d := digest.Sum(data)
-		begin := func(who string, h func(**Server) handler) {
+		begin := func(who string, data []byte, h func(**Server) handler) {
 			near, far := newLink(roomy)
 			stream := NewStream(far)
 			s := NewServer(stream, stream, frame.NewCodec())
@@ -38,6 +39,7 @@ func TestHT42IntakeIsShared(t *testing.T) {
 			go func() { over <- s.Serve(context.Background(), h(&s)) }()
 			c := dial(near)
 			all = append(all, side{c, s, over})
+			d := digest.Sum(data)
 			go func() {
 				for range puts {
 					m := &frame.Put{Path: frame.Path("a"), Digest: d[:], Condition: frame.WireCondition(hufu.Condition{Kind: hufu.Always})}
@@ -52,46 +54,62 @@ func TestHT42IntakeIsShared(t *testing.T) {
 				_ = c.Flush()
 			}()
 		}
-		slow := func(s **Server) handler {
-			return handler{handle: func(_ context.Context, r *Request) error {
-				<-busy
-				defer (*s).Release(r)
-				return (*s).Answer(reply(r), false, nil)
-			}}
+		slowly := func(until chan struct{}) func(**Server) handler {
+			return func(s **Server) handler {
+				return handler{handle: func(_ context.Context, r *Request) error {
+					<-until
+					defer (*s).Release(r)
+					return (*s).Answer(reply(r), false, nil)
+				}}
+			}
 		}
+		slow := slowly(busy)
 		for range connections {
-			begin("alice", slow)
+			begin("alice", data, slow)
 		}
 		synctest.Wait()
 		if in.used > 8*mib || in.used < 6*mib {
 			t.Errorf("alice's requests take %d bytes", in.used)
 		}
 		for range connections {
-			begin("bob", slow)
+			begin("bob", data, slow)
 		}
 		synctest.Wait()
 		if in.by["bob"] < 3*mib || in.used > 16*mib-3*mib {
 			t.Errorf("bob's requests take %d bytes of %d", in.by["bob"], in.used)
 		}
-		begin("carl", echo)
+		begin("carl", data, echo)
 		synctest.Wait()
 		if n := answered.Load(); n != puts {
 			t.Errorf("%d of carl's are answered while others wait", n)
 		}
-		// One that waits for room ends as any other does.
-		parted := all[connections-1]
-		parted.s.Part(&hufu.Error{Kind: hufu.KindUnavailable, Code: "server_stopping"})
+		// One that waits for room ends as any other does, also while nobody gives
+		// any back.
+		others := 0
+		for ; in.limit-in.used > mib; others++ {
+			begin(fmt.Sprint("other", others), data, slow)
+			synctest.Wait()
+		}
+		stopping := &hufu.Error{Kind: hufu.KindUnavailable, Code: "server_stopping"}
+		begin("dave", data, echo)
+		synctest.Wait()
+		waiting, parted := all[len(all)-1], all[connections-1]
+		waiting.s.Part(stopping)
+		if err := <-waiting.over; hufu.CodeOf(err) != "server_stopping" {
+			t.Error(err)
+		}
+		parted.s.Part(stopping)
 		close(busy)
 		if err := <-parted.over; hufu.CodeOf(err) != "server_stopping" {
 			t.Error(err)
 		}
-		_ = parted.c.Close()
+		_ = errors.Join(waiting.c.Close(), parted.c.Close())
 		synctest.Wait()
-		if n, want := answered.Load(), int64(puts*2*connections); n != want {
+		if n, want := answered.Load(), int64(puts*(2*connections+others)); n != want {
 			t.Errorf("%d of %d are answered", n, want)
 		}
 		for i, s := range all {
-			if i == connections-1 {
+			if i == connections-1 || s.c == waiting.c {
 				continue
 			}
 			_ = s.c.Close()
@@ -99,6 +117,18 @@ func TestHT42IntakeIsShared(t *testing.T) {
 				t.Error(err)
 			}
 		}
+		// One that ends with requests that nobody has begun gives back theirs, too.
+		still := make(chan struct{})
+		begin("erin", data[:1000], slowly(still))
+		synctest.Wait()
+		erin := all[len(all)-1]
+		erin.s.Part(stopping)
+		close(still)
+		if err := <-erin.over; hufu.CodeOf(err) != "server_stopping" {
+			t.Error(err)
+		}
+		_ = erin.c.Close()
+		synctest.Wait()
 		if in.used != 0 || len(in.by) != 0 {
 			t.Errorf("%d bytes are taken by nothing: %v", in.used, in.by)
 		}

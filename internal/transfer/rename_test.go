@@ -1,8 +1,11 @@
 package transfer
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestRenameAgain: the same command with --conflict rename makes no second copy
@@ -11,18 +14,22 @@ import (
 func TestRenameAgain(t *testing.T) {
 	t.Parallel()
 	w, src, dst := newWorld(), newNear(t), newNear(t)
-	for name, data := range map[string]string{"a": "mine", "b": "mine", "b (2)": "another"} {
+	for name, data := range map[string]string{"a": "mine", "b": "mine", "b (2)": "another", "c": "mine"} {
 		src.write(name, []byte(data))
 	}
-	for name, data := range map[string]string{"a": "theirs", "b": "theirs"} {
+	for name, data := range map[string]string{"a": "theirs", "b": "theirs", "c": "theirs", "c (2)": "them"} {
 		dst.write(name, []byte(data))
 	}
-	if _, err := put(t.Context(), w, Options{}, []Source{dst.one("a", "a"), dst.one("b", "b")}); err != nil {
+	old := time.Unix(1_700_000_000, 0) // of the same size, and of another time
+	if err := os.Chtimes(filepath.Join(dst.dir, "c (2)"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put(t.Context(), w, Options{}, dst.all()); err != nil {
 		t.Fatal(err)
 	}
 	for try, want := range []struct{ sent, same []string }{
-		{[]string{"a (2)", "b (2)", "b (3)"}, nil},
-		{nil, []string{"a (2)", "b (2)", "b (3)"}},
+		{[]string{"a (2)", "b (2)", "b (3)", "c (3)"}, nil},
+		{nil, []string{"a (2)", "b (2)", "b (3)", "c (3)"}},
 	} {
 		told, err := put(t.Context(), w, Options{Conflict: Rename}, src.all())
 		if err != nil || !slices.Equal(told.of(Transferred), want.sent) || !slices.Equal(told.of(Same), want.same) {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hufu"
+	"hufu/internal/blob/disk"
 )
 
 // TestTimesThatCannotBeKept: there is one note of them all, in both directions,
@@ -63,5 +65,49 @@ func TestTimesThatCannotBeKept(t *testing.T) {
 	get := func(e *Engine, _ []Source) error { return e.Get(t.Context(), dst.all()) }
 	if n := run(nil, get); n != 3 {
 		t.Errorf("%d times changed on the way back, not 3", n)
+	}
+}
+
+// TestTimesThatThisDiskCannotKeep: ext4 keeps no time before 1901, and is found
+// out.
+func TestTimesThatThisDiskCannotKeep(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	early := time.Date(1900, 1, 2, 3, 4, 5, 0, time.UTC)
+	probe := filepath.Join(dir, "probe")
+	if err := errors.Join(os.WriteFile(probe, nil, 0o600), os.Chtimes(probe, early, early)); err != nil {
+		t.Fatal(err)
+	}
+	i, err := os.Stat(probe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := int64(2) // the file, and the folder
+	if i.ModTime().Equal(early) {
+		want = 0
+	}
+	into := filepath.Join(dir, "into")
+	if err := os.Mkdir(into, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := disk.Open(into, disk.Options{Uploads: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	w, src := newWorld(), newNear(t)
+	for _, name := range []string{"early", "folder/now"} {
+		src.write(name, []byte(name))
+	}
+	if _, err := put(t.Context(), w, Options{}, src.all()); err != nil {
+		t.Fatal(err)
+	}
+	w.things["early"].MTime, w.things["folder"].MTime = early, early
+	e := New(w, Options{})
+	if err := e.Get(t.Context(), []Source{{Side: Side{Store: s, Local: into}, Contents: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, n := e.Times(); n != want {
+		t.Errorf("%d times are told as changed, not %d", n, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -207,12 +208,24 @@ func TestGuardUnderRace(t *testing.T) {
 			must(t, tr.as("alice", func(b *disk.Batch) { b.Mkdir(path(t, "a"), disk.Meta{By: "alice"}, true) }).Commit(t.Context())[0].Err)
 			var over atomic.Bool
 			var wg sync.WaitGroup
-			wg.Go(func() {
-				for i := 0; !over.Load(); i++ {
-					step := c.alice[i%len(c.alice)]
-					_ = tr.as("alice", func(b *disk.Batch) { step(t, b) }).Commit(t.Context())
+			slow := of("alice") // so that there is time between the answer and the change
+			slow.May = func(c disk.Change) error {
+				err := of("alice").May(c)
+				for range 1000 {
+					runtime.Gosched()
 				}
-			})
+				return err
+			}
+			for first := range 3 {
+				wg.Go(func() {
+					for i := first; !over.Load(); i++ {
+						b := tr.Batch()
+						b.Guard(slow)
+						c.alice[i%len(c.alice)](t, b)
+						_ = b.Commit(t.Context())
+					}
+				})
+			}
 			done := 0
 			for range 400 {
 				if tr.as("bob", func(b *disk.Batch) { putAs(t, b, "bob", c.bobs[0], "bob's", ifAbsent()) }).Commit(t.Context())[0].Err != nil {

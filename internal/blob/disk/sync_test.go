@@ -5,6 +5,7 @@ package disk_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +58,14 @@ func TestFailedSyncIsFinal(t *testing.T) {
 			defer u.Close()
 			for i := range digest.Chunks(int64(len(big))) {
 				if err := u.WriteChunk(i, chunk(big, i), digest.Chunk(chunk(big, i), i)); err != nil {
-					return err // no chunk is there, so nothing can be acknowledged
+					// No chunk is there, so nothing can be acknowledged; nor is a folder
+					// whose name may not stay.
+					if dir := filepath.Dir(name); dir != "." {
+						if _, err := os.Lstat(filepath.Join(tr.root, dir)); err == nil {
+							tr.t.Errorf("left: the folder %s", dir)
+						}
+					}
+					return err
 				}
 			}
 			c := cond(tr)
@@ -281,18 +289,39 @@ func TestFailedSyncOfWhatWasFound(t *testing.T) {
 }
 
 // TestFailedSyncAtTheStart: the disk tells a failure once, when the file system is
-// synced at the start. What a killed process had named is acknowledged to nobody.
+// synced at the start. What a killed process had named is acknowledged to nobody,
+// then or after another start that finds nothing wrong.
 func TestFailedSyncAtTheStart(t *testing.T) {
 	t.Parallel()
+	for _, killed := range []string{"commit-named", "commit-done"} { // with a journal, and without
+		for _, asked := range []bool{true, false} { // before the other start, too
+			t.Run(fmt.Sprintf("%s,%v", killed, asked), func(t *testing.T) {
+				t.Parallel()
+				failedSyncAtTheStart(t, killed, asked)
+			})
+		}
+	}
+}
+
+func failedSyncAtTheStart(t *testing.T, killed string, asked bool) {
+	t.Helper()
 	dir, uploads := t.TempDir(), t.TempDir()
 	big := random(2*mib+5, 50)
-	s, err := disk.Open(dir, disk.Options{Server: true, Uploads: uploads, Hook: func(step string) error {
-		if step == "commit-named" {
-			return errors.New("killed")
+	open := func(hook func(string) error) *disk.Store {
+		t.Helper()
+		s, err := disk.Open(dir, disk.Options{Server: true, Uploads: uploads, Settled: &disk.Settled{}, Hook: hook})
+		must(t, err)
+		return s
+	}
+	failing := func(at string, err error) func(string) error {
+		return func(step string) error {
+			if step == at {
+				return err
+			}
+			return nil
 		}
-		return nil
-	}})
-	must(t, err)
+	}
+	s := open(failing(killed, errors.New("killed")))
 	u, err := s.OpenUpload(t.Context(), key(t, "f", big))
 	must(t, err)
 	for i := range digest.Chunks(int64(len(big))) {
@@ -304,19 +333,20 @@ func TestFailedSyncAtTheStart(t *testing.T) {
 	id := u.ID()
 	u.Close()
 	must(t, s.Close())
-	s, err = disk.Open(dir, disk.Options{Server: true, Uploads: uploads, Settled: &disk.Settled{}, Hook: func(step string) error {
-		if step == "sync-start" {
-			return syscall.EIO
-		}
-		return nil
-	}})
-	must(t, err)
-	defer s.Close()
+	s = open(failing("sync-start", syscall.EIO))
 	if _, found := s.FindUpload(t.Context(), id); found {
 		t.Error("it is still an upload")
 	}
-	if _, ok := s.Committed(id, path(t, "f")); ok {
-		t.Error("acknowledged although the only sync that could tell has failed")
+	if asked {
+		if _, ok := s.Committed(id, path(t, "f")); ok {
+			t.Error("acknowledged although the only sync that could tell has failed")
+		}
+	}
+	must(t, s.Close())
+	s = open(nil)
+	defer s.Close()
+	if _, ok := s.Committed(id, path(t, "f")); ok && (asked || killed == "commit-named") {
+		t.Error("acknowledged after another start, which could not tell any more")
 	}
 }
 
