@@ -18,3 +18,14 @@ func (s *Server) Held() int {
 	defer s.held.mu.Unlock()
 	return len(s.held.by)
 }
+
+// Unproven is how many connections have not said a word, and how many are in their
+// handshake.
+func (s *Server) Unproven() (silent, handshakes int) {
+	count := func(c *crowd) int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.in)
+	}
+	return count(&s.silent), count(&s.handshakes)
+}

@@ -471,6 +471,10 @@ func TestHT44SilentStrangers(t *testing.T) {
 		if err := alice.Remote(client.Options{}).LoggedIn(t.Context()); err != nil {
 			t.Errorf("somebody who can prove himself is kept out: %v", err)
 		}
+		// This one was accepted after all others.
+		if silent, handshakes := env.Server.Unproven(); silent > server.MaxSilent || handshakes > server.MaxHandshakes {
+			t.Errorf("%d keep silent, %d do not go on", silent, handshakes)
+		}
 	}
 	bob := env.Person("bob") // enrolls meanwhile
 	if err := bob.Remote(client.Options{}).LoggedIn(t.Context()); err != nil {

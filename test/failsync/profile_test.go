@@ -5,6 +5,7 @@ package failsync
 import (
 	"crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,8 +88,9 @@ func (u *user) whole() {
 	}
 }
 
-// old puts a certificate into the profile that is to be renewed.
-func (u *user) old() {
+// old puts a certificate into the profile that is to be renewed; a device has a
+// few at most.
+func (u *user) old(device string) {
 	u.Helper()
 	_, err := u.server.Stop()
 	must(u.T, err)
@@ -109,7 +111,7 @@ func (u *user) old() {
 	csr, err := identity.MakeCSR(key)
 	must(u.T, err)
 	request := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})
-	chain, err := authority.Sign(ctx, request, ca.SignOptions{Use: meta.UseClient, User: "alice", Device: "desk"})
+	chain, err := authority.Sign(ctx, request, ca.SignOptions{Use: meta.UseClient, User: "alice", Device: device})
 	must(u.T, err)
 	must(u.T, os.WriteFile(u.config("client.crt"), chain, 0o600))
 }
@@ -242,7 +244,7 @@ func TestFailedSyncOfARenewal(t *testing.T) {
 		if n > 30 {
 			t.Fatal("it fails for ever")
 		}
-		u.old()
+		u.old(fmt.Sprint("desk", n))
 		old := u.read("client.crt")
 		log := filepath.Join(t.TempDir(), "log")
 		r := inject(t, u.Person, log, n, "whoami")

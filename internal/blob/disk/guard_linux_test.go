@@ -211,12 +211,12 @@ func TestGuardUnderRace(t *testing.T) {
 			slow := of("alice") // so that there is time between the answer and the change
 			slow.May = func(c disk.Change) error {
 				err := of("alice").May(c)
-				for range 1000 {
+				for range 100 {
 					runtime.Gosched()
 				}
 				return err
 			}
-			for first := range 3 {
+			for first := range 2 {
 				wg.Go(func() {
 					for i := first; !over.Load(); i++ {
 						b := tr.Batch()
