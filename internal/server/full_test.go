@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -245,8 +247,43 @@ func TestCrowd(t *testing.T) {
 	if len(c.in) != 2 {
 		t.Errorf("%d places are taken", len(c.in))
 	}
+	// An IPv6 network is one origin.
+	v6 := crowd{limit: 3}
+	at := func(ip string) *stranger { return v6.enter(from(ip), func() {}, nil) }
+	first4, first6, second6 := at("192.0.2.1"), at("2001:db8::1"), at("2001:db8::2")
+	at("203.0.113.1")
+	if first4.out.Load() || !first6.out.Load() || second6.out.Load() {
+		t.Error("not the oldest of the network that has most")
+	}
 	c.end()
 	if late := enter("192.0.2.1", false); !late.out.Load() || !third.out.Load() {
 		t.Error("somebody stays after the end")
+	}
+}
+
+// TestHelloLeavesTheSilent: a peer that has said hello has a place of its own kind,
+// which those who keep silent cannot take.
+func TestHelloLeavesTheSilent(t *testing.T) {
+	t.Parallel()
+	s := bare()
+	s.silent.limit, s.handshakes.limit = 1, 1
+	near, far := net.Pipe()
+	st := &step{remote: &net.TCPAddr{IP: net.ParseIP("192.0.2.1")}, cut: func() {}}
+	st.place = s.silent.enter(st.remote, st.cut, nil)
+	said := make(chan struct{})
+	go func() {
+		_ = tls.Client(near, &tls.Config{ServerName: "localhost", MinVersion: tls.VersionTLS13}).HandshakeContext(t.Context())
+		_ = near.Close()
+		close(said)
+	}()
+	enough := errors.New("enough")
+	config := s.watched(&tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, enough }})
+	if err := tls.Server(far, config).HandshakeContext(context.WithValue(t.Context(), stepKey{}, st)); !errors.Is(err, enough) {
+		t.Error(err)
+	}
+	_ = far.Close()
+	<-said
+	if silent, handshakes := s.Unproven(); silent != 0 || handshakes != 1 || st.place.out.Load() {
+		t.Errorf("%d keep silent, %d are in their handshake", silent, handshakes)
 	}
 }
