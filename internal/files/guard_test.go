@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,6 +156,58 @@ func TestOrderInAGroup(t *testing.T) {
 		b.Remove(t.Context(), at(t, place+"y"), false)
 		for _, r := range b.Commit(t.Context()) {
 			ok(t, r.Err)
+		}
+	}
+}
+
+// TestUploadIntoARemovedFolder: the folder above an upload is removed before its
+// first chunk comes. It is made again as the user's own, if the user may still do
+// that; when it is removed later, the upload is gone with it.
+func TestUploadIntoARemovedFolder(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var revoked error
+	alice := h.s.For("alice", "pc", func() error { return revoked })
+	ctx := t.Context()
+	large := bytes.Repeat([]byte("alice"), hufu.ChunkSize)
+	first := large[:hufu.ChunkSize]
+	for _, place := range []string{"/", "/@shared/common/"} {
+		for _, found := range []bool{false, true} {
+			revoked = nil
+			name := at(t, place+"d/e/large")
+			u, err := alice.OpenUpload(ctx, name, int64(len(large)), "v")
+			ok(t, err)
+			if found { // over another connection
+				id := u.ID()
+				defer func() { _ = u.Close() }()
+				u, err = alice.FindUpload(ctx, id)
+				ok(t, err)
+			}
+			ok(t, remove(t, alice, place+"d"))
+			revoked = &hufu.Error{Op: "admit", Kind: hufu.KindRefused, Code: "cert_revoked"}
+			code(t, u.WriteChunk(0, first, digest.Chunk(first, 0)), "cert_revoked")
+			if all := h.tree(); slices.ContainsFunc(all, func(s string) bool { return strings.HasSuffix(s, "/d") }) {
+				t.Errorf("there is %q", all)
+			}
+			revoked = nil
+			fill(t, u, large)
+			for _, folder := range []string{"d", "d/e"} {
+				if e, err := alice.Stat(ctx, at(t, place+folder)); err != nil || e.By != "alice" || e.Mode != 0o755 {
+					t.Errorf("%s is %+v, %v", place+folder, e, err)
+				}
+			}
+			ok(t, remove(t, alice, place+"d"))
+			_, err = alice.CommitUpload(ctx, u.ID(), name, digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			code(t, err, "upload_gone")
+			ok(t, u.Close())
+			again, err := alice.OpenUpload(ctx, name, int64(len(large)), "v")
+			ok(t, err)
+			if again.Have() != 0 {
+				t.Error("it goes on with bytes that are gone")
+			}
+			fill(t, again, large)
+			_, err = alice.CommitUpload(ctx, again.ID(), name, digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			ok(t, err, again.Close(), remove(t, alice, place+"d"))
 		}
 	}
 }

@@ -168,7 +168,11 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	if err := v.parents(ctx, at); err != nil {
 		return nil, err
 	}
-	return at.store.OpenUpload(ctx, disk.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()})
+	u, err := at.store.OpenUpload(ctx, disk.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()})
+	if err == nil {
+		u.Guard(v.guard(at))
+	}
+	return u, err
 }
 
 // parents makes the missing folders above a name, as this user's.
@@ -179,8 +183,14 @@ func (v *View) parents(ctx context.Context, at spot) error {
 	}
 	b := at.store.Batch()
 	b.Guard(v.guard(at))
-	b.Mkdir(up, disk.Meta{Mode: 0o755, By: v.sub.User}, true)
-	return b.Commit(ctx)[0].Err
+	var err error
+	for range 3 { // somebody may be removing them
+		b.Mkdir(up, disk.Meta{Mode: 0o755, By: v.sub.User}, true)
+		if err = b.Commit(ctx)[0].Err; hufu.KindOf(err) != hufu.KindNotFound {
+			break
+		}
+	}
+	return err
 }
 
 func (v *View) owner() string { return v.sub.User + "/" + v.sub.Device }
@@ -205,6 +215,7 @@ func (v *View) FindUpload(ctx context.Context, id string) (*disk.Upload, error) 
 			continue // it has gone since
 		}
 		if u, ok := at.store.FindUpload(ctx, id); ok {
+			u.Guard(v.guard(at))
 			return v.ours(u)
 		}
 	}

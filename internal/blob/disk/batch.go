@@ -36,6 +36,7 @@ type Batch struct {
 	open  int            // descriptors held by dirs
 	bytes int64
 	made  []madeFolder
+	found []freshName // folders that were to be made and were there
 	trail *trail
 	since int64 // failures of the syncer before anything was staged
 	enc   []byte
@@ -79,6 +80,7 @@ type batchDir struct {
 	path  hufu.Path
 	h     dirHandle // noDir: closed to save descriptors, opened again at need
 	dev   uint64
+	ino   uint64
 	lock  *sync.RWMutex
 	noTmp bool // O_TMPFILE does not work here
 	dirty bool // a name in it is new or gone
@@ -86,8 +88,9 @@ type batchDir struct {
 
 // madeFolder is a folder that the batch has made, in dirs[in].
 type madeFolder struct {
-	in   int
-	name string
+	in    int
+	name  string
+	fresh freshName
 }
 
 // maxFolders bounds the folders that a batch holds open.
@@ -243,26 +246,12 @@ func (s *Store) finish(f fileHandle, mode uint32, m *Meta, enc *[]byte) (node, e
 	return n, s.setRecord(f, &r, enc)
 }
 
-// setRecord writes the record. Where the file system keeps none, the digest is
-// computed when asked for.
-func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
-	b, err := s.codec.append((*enc)[:0], r)
-	if err != nil {
-		return err
-	}
-	*enc = b
-	if err := f.setxattr(b); err != nil && !errors.Is(err, syscall.ENOTSUP) {
-		return err
-	}
-	return nil
-}
-
 // drop forgets what a slot has staged.
 func (b *Batch) drop(sl *slot) {
 	b.shutTmp(sl)
 	if sl.name != "" {
 		if d, err := b.handle(sl.dir); err == nil {
-			_ = d.unlink(sl.name)
+			b.s.drop(d, sl.name, &sl.node)
 		}
 		b.s.staged.remove(sl.name)
 		sl.name = ""
@@ -294,7 +283,7 @@ func (b *Batch) parent(path hufu.Path, by string) (int, error) {
 		h.close()
 		return 0, err
 	}
-	return b.keep(batchDir{path: path, h: h, dev: n.dev, lock: b.s.locks.forNode(&n)}), nil
+	return b.keep(batchDir{path: path, h: h, dev: n.dev, ino: n.ino, lock: b.s.locks.forNode(&n)}), nil
 }
 
 func (b *Batch) keep(d batchDir) int {
@@ -333,7 +322,7 @@ func (b *Batch) handle(i int) (dirHandle, error) {
 		h.close()
 		return noDir, err
 	}
-	d.dev, d.lock = n.dev, b.s.locks.forNode(&n)
+	d.dev, d.ino, d.lock = n.dev, n.ino, b.s.locks.forNode(&n)
 	d.h = h
 	b.open++
 	return h, nil
@@ -362,18 +351,25 @@ func (b *Batch) newFolder(up int, d dirHandle, path hufu.Path, m *Meta) (created
 	if err := b.guard.ask(Change{Path: path, New: hufu.Folder, s: b.s, d: d, name: path.Base()}); err != nil {
 		return false, err
 	}
+	k := folderName{b.dirs[up].dev, b.dirs[up].ino, path.Base()}
+	losses := b.s.fresh.begin(k)
 	err = d.mkdir(path.Base(), b.s.folderMode(m.Mode))
-	if err != nil && !errors.Is(err, syscall.EEXIST) {
+	fresh := b.s.fresh.end(k, losses, err == nil)
+	if errors.Is(err, syscall.EEXIST) {
+		b.dirs[up].dirty = true // another may have made it, and not synced it
+		b.found = append(b.found, fresh)
+		_, _, err := b.s.fresh.look(k)
 		return false, err
 	}
-	b.dirs[up].dirty = true // also for one that another made and nobody synced
-	if err == nil {
-		b.made = append(b.made, madeFolder{up, path.Base()})
+	if err != nil {
+		return false, err
 	}
-	if err == nil && b.s.o.Server {
+	b.dirs[up].dirty = true
+	b.made = append(b.made, madeFolder{up, path.Base(), fresh})
+	if b.s.o.Server {
 		return true, b.recordFolder(d, path.Base(), m)
 	}
-	return err == nil, nil
+	return true, nil
 }
 
 // Mkdir makes a folder at once; it is durable after Commit. A folder that is
@@ -422,15 +418,6 @@ func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
 		}
 	}
 	return Result{Created: created}, nil
-}
-
-func (b *Batch) recordFolder(d dirHandle, name string, m *Meta) error {
-	f, err := d.openPlain(name)
-	if err != nil {
-		return err
-	}
-	defer f.close()
-	return b.s.setRecord(f, &record{Mode: m.Mode & 0o777, By: m.By}, &b.enc)
 }
 
 // Symlink stages a symbolic link: target is data and never looked at. Missing
@@ -484,22 +471,4 @@ func (b *Batch) later(op string, sl slot, err error) int {
 		b.slots[i].fail(op, sl.path, err)
 	}
 	return i
-}
-
-// Discard forgets everything that is staged. Folders made stay.
-func (b *Batch) Discard() {
-	for i := range b.slots {
-		b.drop(&b.slots[i])
-	}
-	b.reset()
-}
-
-func (b *Batch) reset() {
-	b.trail.finish()
-	for i := range b.dirs {
-		b.shut(&b.dirs[i])
-	}
-	clear(b.slots)
-	b.slots, b.dirs, b.made, b.last, b.bytes = b.slots[:0], b.dirs[:0], b.made[:0], -1, 0
-	clear(b.index)
 }

@@ -24,6 +24,7 @@ func (b *Batch) Commit(ctx context.Context) []Result {
 		for i := range b.slots {
 			b.giveUp(&b.slots[i], err)
 		}
+		b.keepMade()
 		return b.results()
 	}
 	whole := b.s.sync.preferWhole(b.weight())
@@ -65,7 +66,7 @@ func (b *Batch) takeBack() {
 		if err != nil {
 			continue // the folder was moved away, with all that is in it
 		}
-		b.s.takenBack(d, sl.path.Base(), &sl.node, sl.done)
+		b.s.takenBack(d, sl.path.Base(), &sl.node, sl.done, b.trail)
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
@@ -290,13 +291,20 @@ func (b *Batch) version(sl *slot) string {
 	return n.String()
 }
 
-// syncNames makes the names durable.
+// syncNames makes the names durable, and those of the folders above them.
 func (b *Batch) syncNames(t *touched) error {
+	for i := range b.dirs {
+		if b.dirs[i].dirty {
+			if err := t.above(b.dirs[i].path); err != nil {
+				return err
+			}
+		}
+	}
 	dirs, wait := slices.Clone(t.dirs), t.wait
 	for i := range b.dirs {
 		d := &b.dirs[i]
 		switch {
-		case !d.dirty:
+		case !d.dirty || t.seen[[2]uint64{d.dev, d.ino}]:
 		case t.whole && d.dev == b.s.dev:
 			wait = true
 		default:
@@ -315,5 +323,46 @@ func (b *Batch) syncNames(t *touched) error {
 			return err
 		}
 	}
-	return b.s.sync.folders(dirs)
+	if err := b.s.sync.folders(dirs); err != nil {
+		return err
+	}
+	if err := b.s.sync.since(b.since); err != nil {
+		return err
+	}
+	b.s.fresh.durable(t.fresh...)
+	b.s.fresh.durable(b.found...)
+	for _, m := range b.made {
+		b.s.fresh.durable(m.fresh)
+	}
+	return nil
+}
+
+// Discard forgets everything that is staged. Folders made stay.
+func (b *Batch) Discard() {
+	for i := range b.slots {
+		b.drop(&b.slots[i])
+	}
+	b.keepMade()
+	b.reset()
+}
+
+// keepMade makes the folders durable that were made for what is given up: others
+// may have found them. Where that fails the store remembers it.
+func (b *Batch) keepMade() {
+	if len(b.made) == 0 {
+		return
+	}
+	t := &touched{s: b.s, whole: b.s.sync.preferWhole(len(b.made))}
+	defer t.close()
+	_ = b.syncNames(t)
+}
+
+func (b *Batch) reset() {
+	b.trail.finish()
+	for i := range b.dirs {
+		b.shut(&b.dirs[i])
+	}
+	clear(b.slots)
+	b.slots, b.dirs, b.made, b.found, b.last, b.bytes = b.slots[:0], b.dirs[:0], b.made[:0], b.found[:0], -1, 0
+	clear(b.index)
 }

@@ -59,6 +59,9 @@ func child(dir string) {
 		},
 	})
 	must(err)
+	if os.Getenv("DISK_TEST_FALLBACK") != "" {
+		s.WithoutTmpfile()
+	}
 	parse := func(p string) hufu.Path { q, err := hufu.ParsePath(p); must(err); return q }
 	old, err := s.Stat(parse("old"))
 	must(err)
@@ -163,16 +166,14 @@ func TestHT45KilledAtEveryStep(t *testing.T) {
 // exchange, and we are killed before it is put back: the next one puts it back.
 func TestKilledWithWhatSomebodyElseSaved(t *testing.T) {
 	t.Parallel()
-	for _, isServer := range []bool{true, false} {
-		o := disk.Options{Server: isServer}
+	for _, env := range [][]string{{"DISK_TEST_SERVER=1"}, {}, {"DISK_TEST_SERVER=1", "DISK_TEST_FALLBACK=1"}, {"DISK_TEST_FALLBACK=1"}} {
+		o := disk.Options{Server: slices.Contains(env, "DISK_TEST_SERVER=1")}
 		tr := newTree(t, o)
 		tr.mustPut("old", "old content")
 		tr.mustPut("any", "old content")
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), "DISK_TEST_CHILD="+tr.dir, "DISK_TEST_STEP=replaced", "DISK_TEST_TIMES=1", "DISK_TEST_FOREIGN=saved meanwhile")
-		if isServer {
-			cmd.Env = append(cmd.Env, "DISK_TEST_SERVER=1")
-		}
+		cmd.Env = append(cmd.Env, env...)
 		_ = cmd.Run()
 		if tr.content("old") == "saved meanwhile" {
 			t.Fatal("the child did not come to the exchange")
@@ -180,7 +181,7 @@ func TestKilledWithWhatSomebodyElseSaved(t *testing.T) {
 		tr = tr.reopen(o)
 		must(t, tr.Recover())
 		if got := tr.content("old"); got != "saved meanwhile" {
-			t.Errorf("%q is there", got)
+			t.Errorf("%q: %q is there", env, got)
 		}
 		noneReserved(t, tr.root)
 		if left := names(t, filepath.Join(tr.dir, "uploads")); len(left) != 0 {

@@ -15,11 +15,9 @@ package disk
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"hufu"
@@ -70,7 +68,10 @@ type Store struct {
 	moved     moves
 	reg       registry
 	staged    stagedNames
+	replaced  replacedFiles
 	locks     folderLocks
+	records   recordLocks
+	fresh     freshFolders
 	chunks    sync.Pool // *[]byte of hufu.ChunkSize
 	dirents   sync.Pool // *scratch
 }
@@ -117,7 +118,7 @@ func Open(root string, o Options) (*Store, error) {
 	if s.o.Descriptors == nil {
 		s.o.Descriptors = NewDescriptors(0)
 	}
-	s.sync = newSyncer(s)
+	s.sync, s.fresh.dev = newSyncer(s), s.dev
 	s.unsettled = o.Settled.settle(s)
 	s.chunks.New = func() any { return new(make([]byte, hufu.ChunkSize)) }
 	s.dirents.New = func() any { return &scratch{dirents: make([]byte, 64<<10), record: make([]byte, maxRecord)} }
@@ -183,33 +184,6 @@ func (s *Store) parent(p hufu.Path) (dirHandle, error) {
 func (s *Store) release(d dirHandle) {
 	if d != s.root {
 		d.close()
-	}
-}
-
-// makeParents makes the folders of path that are missing and calls made for each.
-func (s *Store) makeParents(path hufu.Path, made func(hufu.Path)) error {
-	if path.IsRoot() {
-		return nil
-	}
-	d, err := s.parent(path)
-	if errors.Is(err, syscall.ENOENT) {
-		if err = s.makeParents(path.Parent(), made); err != nil {
-			return err
-		}
-		d, err = s.parent(path)
-	}
-	if err != nil {
-		return err
-	}
-	defer s.release(d)
-	switch err := d.mkdir(path.Base(), s.folderMode(0)); {
-	case err == nil:
-		made(path)
-		return nil
-	case errors.Is(err, syscall.EEXIST):
-		return nil // a link or a file in the way is met when it is opened
-	default:
-		return err
 	}
 }
 

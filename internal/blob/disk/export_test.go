@@ -1,5 +1,7 @@
 package disk
 
+import "hufu"
+
 // WithoutOpenat2 makes the store resolve paths as on a system without openat2.
 func (s *Store) WithoutOpenat2() { s.k.noOpenat2.Store(true) }
 
@@ -23,6 +25,31 @@ func (s *Store) WithSyncfs() { s.has.syncfs, s.has.memory = true, true }
 
 // ErrSync is in every error of making something durable.
 var ErrSync = errSync
+
+// Replaced is how many files it keeps that were replaced.
+func (s *Store) Replaced() int { return len(s.replaced.of) }
+
+// Fresh is how many folders it remembers as not durable.
+func (s *Store) Fresh() int { return len(s.fresh.of) }
+
+// RecordLocked says whether somebody is about to write the record of p again.
+func (s *Store) RecordLocked(p hufu.Path) bool {
+	d, err := s.parent(p)
+	if err != nil {
+		return false
+	}
+	defer s.release(d)
+	n, err := d.stat(p.Base())
+	if err != nil {
+		return false
+	}
+	lock := s.records.of(&n)
+	if lock.TryLock() {
+		lock.Unlock()
+		return false
+	}
+	return true
+}
 
 // Locked says how the folder that holds the name is locked: "shared", "alone"
 // or "".

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"bytes"
-	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
@@ -101,26 +100,6 @@ func (n *node) entry(name string) hufu.Entry {
 	return e
 }
 
-// xattrName is where the server keeps what a plain tree cannot say.
-const xattrName = "user.hufu"
-
-// maxRecord is more than a record ever takes; a longer one is not ours.
-const maxRecord = 1024
-
-// record is the value of the extended attribute, in CBOR. With a digest, a
-// user's name of up to nine letters and no upload it stays within the 68 bytes
-// that ext4's usual inode has to spare: one byte more costs a block of its own.
-type record struct {
-	Mode   uint32 `cbor:"1,keyasint"`
-	Digest []byte `cbor:"2,keyasint,omitempty"`
-	Size   int64  `cbor:"3,keyasint,omitempty"` // what the digest belongs to
-	Sec    int64  `cbor:"4,keyasint,omitempty"`
-	Nsec   int32  `cbor:"5,keyasint,omitempty"`
-	By     string `cbor:"6,keyasint,omitempty"`
-	Upload []byte `cbor:"7,keyasint,omitempty"` // an id of ours
-	Name   string `cbor:"8,keyasint,omitempty"` // any other id
-}
-
 // codec holds the one encoding of records and journal headers.
 type codec struct {
 	enc cbor.UserBufferEncMode
@@ -147,37 +126,4 @@ func newCodec() (*codec, error) {
 		return nil, err
 	}
 	return &codec{enc, dec}, nil
-}
-
-// fits says whether the record's digest belongs to these bytes.
-func (r *record) fits(n *node) bool {
-	return len(r.Digest) == 32 && r.Size == n.size && r.Sec == n.mtime.sec && r.Nsec == n.mtime.nsec
-}
-
-// apply adds to e what the record says of n. Where size or time differ the
-// file was changed from outside: who put it there still holds, its digest and
-// its upload do not.
-func (r *record) apply(e *hufu.Entry, n *node) {
-	e.Mode, e.By = r.Mode&0o777, r.By
-	if n.kind == hufu.File && r.fits(n) {
-		e.Digest = hufu.Digest(r.Digest)
-		e.Upload = r.upload()
-	}
-}
-
-// setUpload keeps an id of ours, hex of 16 bytes, as these bytes.
-func (r *record) setUpload(id string) {
-	r.Upload, r.Name = nil, ""
-	if raw, err := hex.DecodeString(id); err == nil && len(raw) == idSize && id == strings.ToLower(id) {
-		r.Upload = raw
-		return
-	}
-	r.Name = id
-}
-
-func (r *record) upload() string {
-	if len(r.Upload) > 0 {
-		return hex.EncodeToString(r.Upload)
-	}
-	return r.Name
 }

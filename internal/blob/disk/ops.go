@@ -17,6 +17,9 @@ type touched struct {
 	wait  bool // and something waits for it
 	dirs  []dirHandle
 	seen  map[[2]uint64]bool
+
+	fresh  []freshName // that are durable once this is
+	passed map[hufu.Path]bool
 }
 
 // add takes over the handle of a folder in which a name changed.
@@ -153,41 +156,10 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 	if n.kind != hufu.File && n.kind != hufu.Folder {
 		return errNotFile
 	}
-	var r record
-	if b.s.o.Server {
-		var ok bool
-		if r, ok = b.s.readRecord(f); !ok {
-			r = record{}
-		}
-	}
-	if err := b.s.expected("set meta", sl.path, sl.want, &n); err != nil {
+	if n, err = b.setAttributes(f, sl, &n); err != nil {
 		return err
 	}
-	// What is open stays what it is, whatever becomes of its name.
-	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: noDir, owner: &r.By}); err != nil {
-		return err
-	}
-	fits := r.fits(&n)
-	if !sl.meta.MTime.IsZero() {
-		if err := f.touch(toStamp(sl.meta.MTime)); err != nil {
-			return err
-		}
-	}
-	if b.s.o.Server {
-		if n, err = f.stat(); err != nil {
-			return err
-		}
-		r.Mode = sl.meta.Mode & 0o777
-		if fits { // the bytes are the same, so the digest goes with the new time
-			r.Sec, r.Nsec = n.mtime.sec, n.mtime.nsec
-		}
-		if err := b.s.setRecord(f, &r, &b.enc); err != nil {
-			return err
-		}
-	} else if err := f.chmod(sl.meta.Mode & 0o777); err != nil {
-		return err
-	}
-	if err := t.sync(f, &n); err != nil {
+	if err := first(t.sync(f, &n), t.above(sl.path.Parent())); err != nil {
 		return err
 	}
 	if b.s.o.Server && n.kind == hufu.File {
@@ -197,6 +169,51 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 		sl.res.Version = n.String()
 	}
 	return nil
+}
+
+// setAttributes judges the change and sets mode and time of f, which at tells
+// apart from other files. It returns what f has become.
+func (b *Batch) setAttributes(f fileHandle, sl *slot, at *node) (n node, err error) {
+	if err := b.s.hook("record-wait"); err != nil {
+		return n, err
+	}
+	lock := b.s.records.of(at)
+	lock.Lock()
+	defer lock.Unlock()
+	if n, err = f.stat(); err != nil {
+		return n, err
+	}
+	var r record
+	if b.s.o.Server {
+		r, _ = b.s.readRecord(f)
+	}
+	if err := b.s.hook("record-read"); err != nil {
+		return n, err
+	}
+	if err := b.s.expected("set meta", sl.path, sl.want, &n); err != nil {
+		return n, err
+	}
+	// What is open stays what it is, whatever becomes of its name.
+	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: noDir, owner: &r.By}); err != nil {
+		return n, err
+	}
+	fits := r.fits(&n)
+	if !sl.meta.MTime.IsZero() {
+		if err := f.touch(toStamp(sl.meta.MTime)); err != nil {
+			return n, err
+		}
+	}
+	if !b.s.o.Server {
+		return n, f.chmod(sl.meta.Mode & 0o777)
+	}
+	if n, err = f.stat(); err != nil {
+		return n, err
+	}
+	r.Mode = sl.meta.Mode & 0o777
+	if fits { // the bytes are the same, so the digest goes with the new time
+		r.Sec, r.Nsec = n.mtime.sec, n.mtime.nsec
+	}
+	return n, b.s.setRecord(f, &r, &b.enc)
 }
 
 func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
@@ -273,7 +290,11 @@ func (s *Store) removeFolder(d dirHandle, lock *sync.RWMutex, p hufu.Path, name 
 			return err
 		}
 	}
-	return remove()
+	err := remove()
+	if err == nil {
+		s.forget(d, name)
+	}
+	return err
 }
 
 // removeEmpty removes a folder that looks empty to everyone: unfinished
@@ -374,12 +395,12 @@ func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
 		from.close()
 		return fail("rename", sl.to, writing, err)
 	}
-	err = b.move(ctx, sl, from, to)
-	return first(err, t.add(from), t.add(to))
+	err = b.move(ctx, sl, from, to, t)
+	return first(err, t.add(from), t.add(to), t.above(sl.to.Parent()))
 }
 
 // move is rename once both folders are open.
-func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle) error {
+func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touched) error {
 	s, name := b.s, sl.path.Base()
 	held := s.locks.hold()
 	defer held.release()
@@ -404,9 +425,16 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle) error {
 	if sl.path == sl.to {
 		err = s.ontoItself(sl, to, &n)
 	} else {
+		moved := func(bool) {}
+		if n.kind == hufu.Folder {
+			if moved, err = t.moving(from, name, to, sl.to.Base()); err != nil {
+				return err
+			}
+		}
 		var done placed
 		src := source{tmp: noFile, dir: from, name: name, kind: n.kind}
 		done, err = s.placeLocked("rename", sl.to, src, to, sl.cond, &b.guard)
+		moved(err == nil)
 		sl.res.Created = done.created
 	}
 	if err != nil || !s.o.Server || n.kind == hufu.Folder {

@@ -38,8 +38,9 @@ func (p *pending) ready(ctx context.Context) error {
 	return nil
 }
 
-// begin makes the files of a fresh upload, for its first chunk.
-func (p *pending) begin() error {
+// begin makes the files of a fresh upload, for its first chunk. It is g that
+// allows the folder.
+func (p *pending) begin(g Guard) error {
 	p.files.RLock()
 	begun := !p.fresh || !p.opened // enter refuses what is not open
 	p.files.RUnlock()
@@ -57,26 +58,31 @@ func (p *pending) begin() error {
 	gone := p.gone
 	p.mu.Unlock()
 	if gone {
-		return p.error("write chunk", hufu.KindNotFound, "upload_gone")
+		return p.error("write chunk", hufu.KindNotFound, uploadGone)
 	}
 	p.discardSuperseded()
-	if err := p.create(); err != nil {
+	var err error
+	for range 3 { // the folder may be removed again
+		if err = fail("open upload", p.key.Path, writing, p.create(g)); err == nil {
+			p.fresh = false
+			return nil
+		}
 		p.staging.close()
 		p.journal.close()
 		p.staging, p.journal = noFile, noFile
-		return fail("open upload", p.key.Path, writing, err)
+		if hufu.KindOf(err) != hufu.KindNotFound {
+			return err
+		}
 	}
-	p.fresh = false
-	return nil
+	return p.error("write chunk", hufu.KindNotFound, uploadGone)
 }
 
 // create makes the journal before the staging file: what lies under a
 // reserved name is accounted for, also when the power goes. A header that does
 // not tell the staging file's number yet is enough to take it away.
-func (p *pending) create() error {
+func (p *pending) create(g Guard) error {
 	s := p.s
-	parent := p.key.Path.Parent()
-	d, err := s.makeFolder(parent)
+	d, err := p.makeFolder(g)
 	if err != nil {
 		return err
 	}
@@ -152,40 +158,21 @@ func (s *Store) makeJournal(name string) (fileHandle, error) {
 // no journal knows; a listing removes them later.
 const journalSyncSize = 64 << 20
 
-// makeFolder opens the folder at path for syncing; missing ones are made, and
-// made durable.
-func (s *Store) makeFolder(path hufu.Path) (dirHandle, error) {
+// makeFolder opens the folder above the upload for syncing. One that is missing is
+// made, and made durable, if g allows it.
+func (p *pending) makeFolder(g Guard) (dirHandle, error) {
+	s, path := p.s, p.key.Path.Parent()
 	d, err := s.k.openDir(s.root, path.String(), readFlags)
 	if !errors.Is(err, syscall.ENOENT) {
 		return d, err
 	}
-	var made []hufu.Path
-	err = s.makeParents(path, func(p hufu.Path) { made = append(made, p) })
-	for _, p := range made {
-		if err == nil {
-			err = s.syncFolder(p.Parent())
-		}
-	}
-	if err != nil {
-		for _, p := range slices.Backward(made) { // whoever finds them believes that they stay
-			if up, err := s.parent(p); err == nil {
-				_ = up.rmdir(p.Base())
-				s.release(up)
-			}
-		}
+	b := s.Batch()
+	b.Guard(g)
+	b.Mkdir(path, Meta{Mode: 0o755, By: p.key.user()}, true)
+	if err := b.Commit(context.Background())[0].Err; err != nil {
 		return noDir, err
 	}
 	return s.k.openDir(s.root, path.String(), readFlags)
-}
-
-// syncFolder makes the names in the folder at path durable.
-func (s *Store) syncFolder(path hufu.Path) error {
-	d, err := s.k.openDir(s.root, path.String(), readFlags)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	return s.syncDir(d)
 }
 
 // boot is the token of the run in which the staging file's cache is good.
@@ -487,7 +474,10 @@ func (p *pending) discard() { p.alone(p.remove) }
 func (p *pending) remove() {
 	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
 	if err == nil {
-		_ = d.unlink(stagingName(p.id))
+		// What was exchanged with it and could not be put back is somebody else's.
+		if n, err := d.stat(stagingName(p.id)); err == nil && (p.ino == 0 || n.ino == p.ino) {
+			_ = d.unlink(stagingName(p.id))
+		}
 		d.close()
 	}
 	if err == nil || errors.Is(gone(err), errStale) {
@@ -498,38 +488,4 @@ func (p *pending) remove() {
 func (p *pending) unlinkJournal() {
 	_ = p.s.reg.dir.unlink(p.id + newJournal) // of one who was killed in rewrite
 	_ = p.s.reg.dir.unlink(p.id)
-}
-
-// settle ends an upload whose file, number ino, has its name: that is made
-// durable before the journal goes. If that fails nobody is told that the file has
-// been committed; it stays, for it may have replaced another.
-func (p *pending) settle() {
-	p.alone(func() {
-		d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), readFlags)
-		if err != nil {
-			return
-		}
-		defer d.close()
-		if first(p.s.unsettled, p.s.syncDir(d)) != nil {
-			p.s.disown(d, p.key.Path.Base(), p.id)
-		}
-		name := stagingName(p.id)
-		if n, err := d.stat(name); err == nil && n.ino == p.ino {
-			_ = d.unlink(name) // where a name is taken by linking
-		}
-		p.unlinkJournal()
-	})
-}
-
-// disown forgets that the file was made by this upload.
-func (s *Store) disown(d dirHandle, name, upload string) {
-	f, n, err := openChecked(d, name)
-	if err != nil {
-		return
-	}
-	defer f.close()
-	if r, ok := s.readRecord(f); ok && r.fits(&n) && r.upload() == upload {
-		r.setUpload("")
-		_ = s.writeRecord(f, &r)
-	}
 }

@@ -37,26 +37,36 @@ func stagingName(id string) string { return hufu.ReservedPrefix + id }
 // comes across another one knows that nobody does.
 type stagedNames struct {
 	mu    sync.Mutex
-	names map[string]struct{}
+	names map[string]bool // whether it is kept
 }
 
 // add makes a new name, before anything has it.
 func (u *stagedNames) add() string {
 	name := stagingName(newID())
+	u.set(name, false)
+	return name
+}
+
+// keep has a name that holds somebody's file count as used for as long as the
+// store is open.
+func (u *stagedNames) keep(name string) { u.set(name, true) }
+
+func (u *stagedNames) set(name string, kept bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.names == nil {
-		u.names = make(map[string]struct{})
+		u.names = make(map[string]bool)
 	}
-	u.names[name] = struct{}{}
-	return name
+	u.names[name] = kept
 }
 
 // remove forgets a name that nothing has any more.
 func (u *stagedNames) remove(name string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.names, name)
+	if !u.names[name] {
+		delete(u.names, name)
+	}
 }
 
 func (u *stagedNames) has(name string) bool {
@@ -73,6 +83,7 @@ type source struct {
 	dir  dirHandle  // else dir and name
 	name string
 	kind hufu.EntryKind
+	node node // place finds out
 
 	trail *trail // of a reserved name that may be left
 }
@@ -80,7 +91,7 @@ type source struct {
 // placed is what taking a name has done.
 type placed struct {
 	created bool   // nothing stood there before
-	old     string // the reserved name of what was replaced, "" if it is gone
+	old     string // the reserved name of what was replaced, "" if it is gone; Store.replaced knows what it is
 }
 
 // place gives src the name base in d, if cond holds at that very moment; the
@@ -111,7 +122,6 @@ func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu
 	if err != nil {
 		return placed{}, fail(op, p, writing, err)
 	}
-	done = placed{old: named.name}
 	switch {
 	case created || cond.Kind == hufu.Always && !reserved(named.name):
 		done, err = placed{created: created}, fail(op, p, writing, named.dir.rename(named.name, d, base))
@@ -120,48 +130,13 @@ func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu
 	default:
 		done.old, err = s.replaceVersion(op, p, named, d, cond.Version)
 	}
-	if err != nil && src.tmp.ok() {
-		s.drop(named.dir, named.name)
-	}
-	if done.old == "" && src.tmp.ok() {
+	switch {
+	case err != nil && src.tmp.ok():
+		s.drop(named.dir, named.name, &named.node)
+	case done.old == "" && src.tmp.ok():
 		s.staged.remove(named.name)
 	}
 	return done, err
-}
-
-// ended removes what was replaced: the new name is durable.
-func (s *Store) ended(d dirHandle, done placed) {
-	if done.old != "" {
-		s.drop(d, done.old)
-	}
-}
-
-// takenBack undoes place, if the file n still has the name: it could not be made
-// durable, and nobody may believe that it is there. What was replaced stands there
-// again.
-func (s *Store) takenBack(d dirHandle, base string, n *node, done placed) {
-	if lock, err := s.lockOf(d); err == nil {
-		lock.Lock()
-		defer lock.Unlock()
-	}
-	at, err := d.stat(base)
-	ours := err == nil && at.ino == n.ino && at.dev == n.dev
-	switch {
-	case ours && done.created:
-		_ = d.unlink(base)
-	case ours && done.old != "":
-		if err := d.exchange(done.old, d, base); err != nil {
-			s.log.Warn("replaced file not put back", "error", err)
-			return // both are there, one under a name that is swept up
-		}
-	}
-	s.ended(d, done)
-}
-
-// drop removes a reserved name.
-func (s *Store) drop(d dirHandle, name string) {
-	_ = d.unlink(name)
-	s.staged.remove(name)
 }
 
 // placeNew takes a name that must be free.
@@ -214,91 +189,28 @@ func RenameNew(from, to string) error {
 func (s *Store) named(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, t *trail) (source, error) {
 	named := src
 	if src.tmp.ok() {
-		named = source{tmp: noFile, dir: d, name: s.staged.add(), kind: src.kind}
+		named = source{tmp: noFile, dir: d, name: s.staged.add(), kind: src.kind, trail: t}
+	}
+	var err error
+	if src.tmp.ok() {
+		named.node, err = src.tmp.stat()
+	} else {
+		named.node, err = src.dir.stat(src.name)
+	}
+	if err != nil {
+		return source{}, err
 	}
 	if reserved(named.name) {
-		var n node
-		var err error
-		if src.tmp.ok() {
-			n, err = src.tmp.stat()
-		} else {
-			n, err = src.dir.stat(src.name)
-		}
-		if err != nil {
-			return source{}, err
-		}
-		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: n.ino, Old: cond.Version, Keep: op == "commit"})
+		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: named.node.ino, Old: cond.Version, Keep: op == "commit"})
 	}
 	if !src.tmp.ok() {
 		return named, nil
 	}
-	err := s.k.linkTmp(src.tmp, d, named.name)
+	err = s.k.linkTmp(src.tmp, d, named.name)
 	if err != nil {
 		s.staged.remove(named.name)
 	}
 	return named, err
-}
-
-// replace replaces whatever file or link is there and tells where that is now,
-// "" if it is gone.
-func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old string, err error) {
-	base := p.Base()
-	err = src.dir.exchange(src.name, d, base)
-	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) {
-		return "", fail(op, p, writing, src.dir.rename(src.name, d, base))
-	}
-	if err != nil {
-		return "", fail(op, p, writing, err)
-	}
-	_ = s.hook("replaced")                                                         // a place to be killed at; nothing can fail there
-	if out, err := src.dir.stat(src.name); err == nil && out.kind == hufu.Folder { // just made
-		if err := src.dir.exchange(src.name, d, base); err != nil {
-			return "", fail(op, p, writing, err)
-		}
-		return "", folderInTheWay(op, p)
-	}
-	return src.name, nil
-}
-
-// replaceVersion replaces exactly the version named. Changes of this store to
-// one folder take turns; against everyone else the two are exchanged first and
-// the one that came out is looked at, so that nothing is lost unseen: what was
-// not expected goes back. It tells where the old one is, "" if it is gone.
-func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, want string) (old string, err error) {
-	base := p.Base()
-	v, ok := parseVersion(want)
-	n, err := d.stat(base)
-	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.kind == hufu.Folder || !s.moved.same(v, n.version)) {
-		return "", changed(op, p, "target_changed")
-	}
-	if err != nil {
-		return "", fail(op, p, writing, err)
-	}
-	if err := s.hook("replace-checked"); err != nil {
-		return "", err
-	}
-	err = src.dir.exchange(src.name, d, base)
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		return "", fail(op, p, writing, src.dir.rename(src.name, d, base))
-	}
-	if errors.Is(err, syscall.ENOENT) {
-		return "", changed(op, p, "target_changed")
-	}
-	if err != nil {
-		return "", fail(op, p, writing, err)
-	}
-	_ = s.hook("replaced") // a place to be killed at; nothing can fail there
-	out, err := src.dir.stat(src.name)
-	if err == nil && out.sameBytes(n.version) {
-		if !reserved(src.name) { // of a rename
-			return "", fail(op, p, writing, src.dir.unlink(src.name))
-		}
-		return src.name, nil
-	}
-	if err := src.dir.exchange(src.name, d, base); err != nil {
-		return "", fail(op, p, writing, err)
-	}
-	return "", changed(op, p, "target_changed")
 }
 
 // occupied says what stands where nothing should.

@@ -198,17 +198,6 @@ func openChecked(d dirHandle, name string) (fileHandle, node, error) {
 	return f, n, nil
 }
 
-func (s *Store) readRecord(h fileHandle) (record, bool) {
-	sc := s.dirents.Get().(*scratch)
-	defer s.dirents.Put(sc)
-	var r record
-	size, err := h.getxattr(sc.record)
-	if err != nil || s.codec.dec.Unmarshal(sc.record[:size], &r) != nil {
-		return record{}, false
-	}
-	return r, true
-}
-
 // Size is the size in bytes of the version that was opened.
 func (f *File) Size() int64 { return f.n.size }
 
@@ -462,42 +451,4 @@ func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 		}
 	}
 	return t.Root(), f.n.size, nil
-}
-
-// keepDigest stores d with the file, and returns what version that has made of
-// it. It only saves the next reading, so what goes wrong is told to the operator
-// alone.
-func (f *File) keepDigest(d hufu.Digest) string {
-	old := f.n.String()
-	r, ok := f.s.readRecord(f.h)
-	if !ok {
-		r = record{Mode: f.n.perm}
-	}
-	if !r.fits(&f.n) {
-		r.Upload, r.Name = nil, ""
-	}
-	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.size, f.n.mtime.sec, f.n.mtime.nsec
-	before, err := f.h.stat()
-	if err != nil || !f.s.moved.same(f.n.version, before.version) {
-		return old
-	}
-	if err := f.s.writeRecord(f.h, &r); err != nil {
-		f.s.log.Debug("digest not kept", "path", f.path.String(), "error", err)
-		return old
-	}
-	after, err := f.h.stat()
-	if err != nil || !after.sameBytes(before.version) {
-		return old
-	}
-	f.s.moved.note(before.version, after.version)
-	f.n.version = after.version
-	return after.String()
-}
-
-func (s *Store) writeRecord(h fileHandle, r *record) error {
-	b, err := s.codec.enc.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return h.setxattr(b)
 }

@@ -54,9 +54,8 @@ func (s *Store) loadLocked() error {
 	}
 	err = s.eachJournal(func(name string, h *header) {
 		key, _ := h.key()
-		p := &pending{s: s, id: name, raw: h.ID, key: key, staging: noFile, journal: noFile}
+		p := &pending{s: s, id: name, raw: h.ID, key: key, ino: h.Ino, staging: noFile, journal: noFile}
 		if s.isAt(key.Path, h.Ino) {
-			p.ino = h.Ino
 			named = append(named, p)
 			return
 		}
@@ -307,7 +306,7 @@ func (s *Store) Committed(id string, p hufu.Path) (hufu.Entry, bool) {
 	defer d.close()
 	// What this process has committed is known without a look; the rest may be
 	// what a killed one left.
-	if err := first(s.unsettled, s.syncDir(d)); err != nil {
+	if err := first(s.unsettled, s.syncNames(d, p.Parent(), s.sync.failures())); err != nil {
 		s.disown(d, p.Base(), id)
 		return hufu.Entry{}, false
 	}

@@ -15,7 +15,7 @@ type syncer struct {
 	mu      sync.Mutex
 	whole   time.Duration // what a syncfs took of late
 	each    time.Duration // what an fsync took of late, its share of a parallel run
-	failed  int64         // how often a syncfs has failed
+	failed  int64         // how often a syncfs or the fsync of a folder has failed
 	running *flight       // a syncfs that has begun
 	next    *flight       // one that has not, which everyone who asks now may share
 }
@@ -113,7 +113,18 @@ func (s *Store) syncFile(f fileHandle) error {
 
 // syncDir makes the names in d durable, which was opened with readFlags.
 func (s *Store) syncDir(d dirHandle) error {
-	return s.synced("sync-folder", d.sync)
+	err := s.synced("sync-folder", d.sync)
+	if err != nil {
+		if n, err := d.self(); err == nil {
+			s.fresh.lost(&n)
+		} else {
+			s.fresh.lost(nil)
+		}
+		s.sync.mu.Lock()
+		s.sync.failed++
+		s.sync.mu.Unlock()
+	}
+	return err
 }
 
 func (s *Store) synced(step string, sync func() error) error {
@@ -124,11 +135,20 @@ func (s *Store) synced(step string, sync func() error) error {
 	return syncFailed(err)
 }
 
-// failures is how often a syncfs has failed until now.
+// failures is how often a syncfs or the fsync of a folder has failed until now.
 func (y *syncer) failures() int64 {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	return y.failed
+}
+
+// since is an error if there were other failures: what concerned somebody else's
+// names in a folder may have concerned one's own.
+func (y *syncer) since(failures int64) error {
+	if y.failures() != failures {
+		return syncFailed(errEarlier)
+	}
+	return nil
 }
 
 // everything returns when all that was written before the call is durable.
@@ -162,7 +182,9 @@ func (y *syncer) startLocked() {
 	y.running, y.next = f, nil
 	go func() {
 		begun := time.Now()
-		f.err = y.s.synced("sync-all", y.s.root.syncfs)
+		if f.err = y.s.synced("sync-all", y.s.root.syncfs); f.err != nil {
+			y.s.fresh.lost(nil)
+		}
 		y.mu.Lock()
 		if f.err != nil {
 			y.failed++

@@ -3,6 +3,7 @@ package disk
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"hash/crc32"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ type trail struct {
 	f      fileHandle
 	end    int64
 	failed bool
+	kept   bool // for the next one who looks
 }
 
 // trailEnd is the end of a trail's name.
@@ -88,7 +90,7 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 
 // finish removes the trail: what it tells of is gone.
 func (t *trail) finish() {
-	if t != nil && t.f.ok() {
+	if t != nil && t.f.ok() && !t.kept {
 		_ = t.s.reg.dir.unlink(t.name)
 	}
 	t.leave()
@@ -101,7 +103,14 @@ func (t *trail) leave() {
 	}
 	t.f.unlock()
 	t.f.close()
-	t.f, t.end = noFile, 0
+	t.f, t.end, t.kept = noFile, 0, false
+}
+
+// keep has finish leave the trail: what it tells of could not be cleared away.
+func (t *trail) keep() {
+	if t != nil {
+		t.kept = true
+	}
 }
 
 // clearTrails clears away what those left who were killed.
@@ -144,6 +153,8 @@ func (s *Store) clearTrail(name string) {
 	if k, err := f.readAt(b, 0); err != nil || k < len(b) {
 		return
 	}
+	var steps []step
+	last := make(map[string]int) // a name that got bytes may have been exchanged later
 	for len(b) >= 8 {
 		size := binary.LittleEndian.Uint32(b)
 		if int64(size) > int64(len(b)-8) || crc32.Checksum(b[8:8+size], castagnoli()) != binary.LittleEndian.Uint32(b[4:]) {
@@ -156,49 +167,67 @@ func (s *Store) clearTrail(name string) {
 		if st.Root != s.treeName() {
 			return // another tree's
 		}
-		s.clearStep(&st)
+		last[string(st.Name)] = len(steps)
+		steps = append(steps, st)
 		b = b[8+size:]
 	}
-	_ = s.reg.dir.unlink(name)
+	kept := false
+	for i, st := range steps {
+		if last[string(st.Name)] == i && !s.clearStep(&st) {
+			s.staged.keep(string(st.Name))
+			kept = true
+		}
+	}
+	if !kept {
+		_ = s.reg.dir.unlink(name)
+	}
 }
 
 // clearStep removes the reserved name of a step: the bytes that were to get a
 // name, or what they have replaced. What came out of an exchange without having
-// been expected goes back first.
-func (s *Store) clearStep(st *step) {
+// been expected goes back first; where that cannot be done it is kept.
+func (s *Store) clearStep(st *step) (cleared bool) {
 	name, base := string(st.Name), string(st.Base)
 	dir, err := hufu.ParsePath(string(st.Dir))
 	if err != nil || dir.Reserved() || !reserved(name) || len(name) != len(hufu.ReservedPrefix)+2*idSize || strings.ContainsAny(base, "/\x00") {
-		return
+		return true
 	}
 	d, err := s.k.openDir(s.root, dir.String(), readFlags)
 	if err != nil {
-		return
+		return true
 	}
 	defer d.close()
 	n, err := d.stat(name)
 	if err != nil || n.kind == hufu.Folder {
-		return
+		return true
 	}
 	ours := base == "" || n.ino == st.Ino
 	if v, ok := parseVersion(st.Old); !ours && ok && !n.sameBytes(v) {
 		at, err := d.stat(base)
-		if err != nil || at.ino != st.Ino || d.exchange(name, d, base) != nil {
-			s.log.Warn("left-over file kept", "name", name)
-			return
+		switch {
+		case errors.Is(err, syscall.ENOENT):
+			err = nil // somebody has removed what stood there
+		case err == nil && at.ino != st.Ino:
+			err = errRestless
 		}
-		ours = true
+		if err == nil {
+			err = s.exchangeBack(source{tmp: noFile, dir: d, name: name, node: at}, d, base, n)
+		}
+		if err != nil {
+			s.log.Warn("left-over file kept", "name", name, "error", err)
+			return false
+		}
+		n, ours = at, true
 	}
 	if ours && st.Keep {
-		return
+		return true
 	}
 	if !ours { // the name that was taken must not be lost with what it replaced
 		if err := s.syncDir(d); err != nil {
 			s.log.Warn("left-over file kept", "name", name, "error", err)
-			return
+			return false
 		}
 	}
-	if err := d.unlink(name); err != nil && err != syscall.ENOENT { //nolint:errorlint // a bare errno
-		s.log.Warn("left-over file kept", "name", name, "error", err)
-	}
+	s.drop(d, name, &n)
+	return true
 }

@@ -19,7 +19,8 @@ type Upload struct {
 	guard  Guard
 }
 
-// Guard has every Commit by this holder ask g.
+// Guard has every later change by this holder ask g: its Commit, and the making of
+// a folder above the file if that is missing when the first chunk comes.
 func (u *Upload) Guard(g Guard) { u.guard = g }
 
 // pending is an unfinished upload: a staging file in the target's folder, and
@@ -59,6 +60,10 @@ type pending struct {
 	committing sync.Mutex
 	committed  *hufu.Entry
 }
+
+// uploadGone is the code of an upload of which nothing is left: its sender begins
+// anew.
+const uploadGone = "upload_gone"
 
 var (
 	errStale     = errors.New("what the journal speaks of is gone")
@@ -170,7 +175,7 @@ func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
 	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) != digest.ChunkLen(p.key.Size, index) {
 		return p.error("write chunk", hufu.KindInvalid, "chunk_form")
 	}
-	if err := p.begin(); err != nil {
+	if err := p.begin(u.guard); err != nil {
 		return err
 	}
 	p.files.RLock()
@@ -200,7 +205,7 @@ func (u *Upload) WriteHole(index int64, cv digest.CV) error {
 	if index < 0 || index >= digest.Chunks(p.key.Size) {
 		return p.error("write hole", hufu.KindInvalid, "chunk_form")
 	}
-	if err := p.begin(); err != nil {
+	if err := p.begin(u.guard); err != nil {
 		return err
 	}
 	p.files.RLock()
@@ -226,7 +231,7 @@ func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err e
 	}
 	switch {
 	case p.gone:
-		return false, p.error("write chunk", hufu.KindNotFound, "upload_gone")
+		return false, p.error("write chunk", hufu.KindNotFound, uploadGone)
 	case p.chunks.state(index) == chunkMissing:
 		if err := p.growLocked(index); err != nil {
 			return false, err
@@ -335,181 +340,6 @@ func (u *Upload) Await(ctx context.Context) {
 	for p.chunks.have < p.chunks.n && !p.gone && ctx.Err() == nil {
 		p.moved.Wait()
 	}
-}
-
-// Commit makes the file durable and gives it its name, if all chunks are
-// there, their root is want and cond holds. It may be repeated: once it has
-// succeeded it answers the same again.
-//
-// The order on disk: mode, time and record on the open file, fsync, name,
-// fsync of the folder, and the journal goes last.
-func (u *Upload) Commit(ctx context.Context, want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
-	p := u.p
-	p.committing.Lock()
-	defer p.committing.Unlock()
-	if p.committed != nil {
-		if p.committed.Digest != want {
-			return hufu.Entry{}, p.error("commit", hufu.KindIntegrity, "digest_differs")
-		}
-		return *p.committed, nil
-	}
-	e, err := p.commitOpen(ctx, u, want, m, cond)
-	if errors.Is(err, errSync) {
-		p.giveUp()
-	}
-	if err != nil {
-		return hufu.Entry{}, fail("commit", p.key.Path, writing, err)
-	}
-	p.discardSuperseded() // what was still open when this one began
-	return e, nil
-}
-
-// commitOpen is commit while the files stay open.
-func (p *pending) commitOpen(ctx context.Context, u *Upload, want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
-	p.files.RLock()
-	defer p.files.RUnlock()
-	if err := p.complete(u, want); err != nil {
-		return hufu.Entry{}, err
-	}
-	if err := canceled(ctx, "commit", p.key.Path); err != nil {
-		p.unseal()
-		return hufu.Entry{}, err
-	}
-	e, err := p.commit(want, m, cond, &u.guard)
-	switch hufu.KindOf(err) {
-	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind, hufu.KindPermission: // the condition was not met
-		p.unseal()
-	}
-	return e, err
-}
-
-// giveUp discards what has arrived, journal included, for all holders. After a
-// failed fsync nobody knows which bytes are on the disk.
-func (p *pending) giveUp() {
-	p.opening.Lock() // nobody makes the files meanwhile, or later
-	defer p.opening.Unlock()
-	p.mu.Lock()
-	p.gone = true
-	p.moved.Broadcast()
-	p.mu.Unlock()
-	p.forget()
-	p.remove()
-}
-
-func (p *pending) complete(u *Upload, want hufu.Digest) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case u.closed.Load() || !p.opened:
-		return p.error("commit", hufu.KindInternal, "")
-	case p.gone:
-		return p.error("commit", hufu.KindNotFound, "upload_gone")
-	case p.chunks.have < p.chunks.n:
-		return p.error("commit", hufu.KindInvalid, "upload_incomplete")
-	}
-	root, err := p.rootLocked()
-	if err == nil && root != want {
-		err = p.error("commit", hufu.KindIntegrity, "digest_differs")
-	}
-	p.sealed = err == nil
-	return err
-}
-
-// unseal lets chunks be replaced again after a commit that certainly has not
-// given the file its name.
-func (p *pending) unseal() {
-	p.mu.Lock()
-	p.sealed = false
-	p.mu.Unlock()
-}
-
-func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard) (hufu.Entry, error) {
-	s := p.s
-	m.Digest = want
-	if s.o.Server {
-		m.Upload = p.id
-	}
-	var enc []byte
-	n, err := s.finish(p.staging, s.fileMode(m.Mode), &m, &enc)
-	if err != nil {
-		return hufu.Entry{}, err
-	}
-	if n.ino != p.ino || n.size != p.key.Size {
-		return hufu.Entry{}, p.error("commit", hufu.KindChanged, "upload_gone")
-	}
-	if err := s.hook("commit-meta"); err != nil {
-		return hufu.Entry{}, err
-	}
-	if err := s.syncFile(p.staging); err != nil {
-		return hufu.Entry{}, err
-	}
-	if err := s.hook("commit-synced"); err != nil {
-		return hufu.Entry{}, err
-	}
-	// By path, not by a handle kept from the beginning: who moved the folder
-	// away meanwhile has moved it away from this path.
-	d, err := s.k.openDir(s.root, p.key.Path.Parent().String(), readFlags)
-	if err != nil {
-		return hufu.Entry{}, err
-	}
-	defer d.close()
-	t := s.newTrail()
-	defer t.leave()
-	done, err := p.place(d, &n, cond, g, t)
-	if err != nil {
-		t.finish()
-		return hufu.Entry{}, err
-	}
-	if err := s.hook("commit-named"); err != nil {
-		return hufu.Entry{}, err
-	}
-	if err := s.syncDir(d); err != nil {
-		s.takenBack(d, p.key.Path.Base(), &n, done)
-		t.finish()
-		s.disown(d, p.key.Path.Base(), p.id)
-		return hufu.Entry{}, err
-	}
-	if err := s.hook("commit-durable"); err != nil {
-		return hufu.Entry{}, err
-	}
-	s.ended(d, done)
-	t.finish()
-	if n, err = p.staging.stat(); err != nil {
-		return hufu.Entry{}, err
-	}
-	e := n.entry(p.key.Path.Base())
-	e.Digest = m.Digest
-	if s.o.Server {
-		e.Mode, e.By, e.Upload = m.Mode&0o777, m.By, m.Upload
-	}
-	p.committed = &e
-	p.end = 0
-	p.forget()
-	p.unlinkJournal()
-	return e, s.hook("commit-done")
-}
-
-// place takes the final name, unless an earlier try already has: its answer
-// was lost.
-func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard, t *trail) (placed, error) {
-	name := stagingName(p.id)
-	staged, err := d.stat(name)
-	if err == nil && staged.ino == p.ino && staged.dev == n.dev {
-		lock, err := p.s.lockOf(d)
-		if err != nil {
-			return placed{}, err
-		}
-		src := source{tmp: noFile, dir: d, name: name, kind: hufu.File, trail: t}
-		return p.s.take("commit", p.key.Path, src, d, lock, cond, g)
-	}
-	at, atErr := d.stat(p.key.Path.Base())
-	if atErr == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {
-		if err == nil { // what the earlier try has replaced
-			return placed{old: name}, nil
-		}
-		return placed{}, nil
-	}
-	return placed{}, p.error("commit", hufu.KindNotFound, "upload_gone")
 }
 
 // Abort gives the upload up and removes what has arrived, for all its holders.

@@ -1,0 +1,235 @@
+package disk
+
+import (
+	"errors"
+	"sync"
+
+	"hufu"
+)
+
+// freshFolders are the folders whose names are not known to be durable: somebody
+// has made or moved them and has not synced the folder that holds them. Whoever
+// acknowledges something below such a folder makes its name durable first.
+type freshFolders struct {
+	dev uint64 // of the store
+
+	mu     sync.Mutex
+	of     map[folderName]freshFolder
+	last   uint64 // number of the folder that was added last
+	losses int    // how often names could not be made durable
+	odd    int    // names that a sync of the store's whole file system does not make durable
+}
+
+// folderName is the name of a folder in the one that holds it, wherever that
+// may be moved.
+type folderName struct {
+	dev, ino uint64 // of the holder
+	name     string
+}
+
+// freshFolder is what is known of a name.
+type freshFolder struct {
+	makers int    // those who are about to give a folder the name
+	number uint64 // of the folder that has it and is not durable, 0 for none
+	failed bool   // it could not be made durable: nothing below it ever is
+}
+
+// freshName is a fresh folder that somebody has seen.
+type freshName struct {
+	folderName
+	number uint64
+}
+
+func (f *freshFolders) changeLocked(k folderName, change func(*freshFolder)) freshFolder {
+	odd := func(e freshFolder) bool { return e.failed || e != (freshFolder{}) && k.dev != f.dev }
+	e := f.of[k]
+	if odd(e) {
+		f.odd--
+	}
+	change(&e)
+	if odd(e) {
+		f.odd++
+	}
+	switch {
+	case e == (freshFolder{}):
+		delete(f.of, k)
+	case f.of == nil:
+		f.of = map[folderName]freshFolder{k: e}
+	default:
+		f.of[k] = e
+	}
+	return e
+}
+
+// begin comes before a folder gets the name k, and end after it, with what begin
+// has returned: so nobody finds the folder who does not find it here.
+func (f *freshFolders) begin(k folderName) (losses int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changeLocked(k, func(e *freshFolder) { e.makers++ })
+	return f.losses
+}
+
+func (f *freshFolders) end(k folderName, losses int, made bool) freshName {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e := f.changeLocked(k, func(e *freshFolder) {
+		e.makers--
+		if made {
+			f.last++
+			e.number, e.failed = f.last, f.losses != losses
+		}
+	})
+	return freshName{k, e.number}
+}
+
+// look says whether the folder that has the name k is fresh. The error is of one
+// that could not be made durable.
+func (f *freshFolders) look(k folderName) (n freshName, fresh bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e, fresh := f.of[k]
+	if e.failed {
+		err = syncFailed(errEarlier)
+	}
+	return freshName{k, e.number}, fresh, err
+}
+
+// durable tells that the folder that holds them was synced after they were seen.
+func (f *freshFolders) durable(names ...freshName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range names {
+		f.changeLocked(n.folderName, func(e *freshFolder) {
+			if e.number == n.number && !e.failed {
+				e.number = 0
+			}
+		})
+	}
+}
+
+// gone tells that no folder has the name any more. The caller has the holder
+// locked, so nobody is about to make one.
+func (f *freshFolders) gone(k folderName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changeLocked(k, func(e *freshFolder) { e.number, e.failed = 0, false })
+}
+
+// lost tells that the names in a folder could not be made durable, in any if
+// holder is nil.
+func (f *freshFolders) lost(holder *node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.losses++
+	for k := range f.of {
+		if holder == nil || k.dev == holder.dev && k.ino == holder.ino {
+			f.changeLocked(k, func(e *freshFolder) { e.failed = true })
+		}
+	}
+}
+
+// matter says whether there are any that a sync must look for, whole or folder
+// by folder.
+func (f *freshFolders) matter(whole bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.of) > 0 && (!whole || f.odd > 0)
+}
+
+// child is the name of a folder in d.
+func (d dirHandle) child(name string) (folderName, error) {
+	n, err := d.self()
+	return folderName{n.dev, n.ino, name}, err
+}
+
+// above has the folders synced that hold those on the way to the folder at path,
+// as far as these are fresh, whoever has made them.
+func (t *touched) above(path hufu.Path) error {
+	if !t.s.fresh.matter(t.whole) {
+		return nil
+	}
+	for p := path; !p.IsRoot() && !t.passed[p]; p = p.Parent() {
+		if t.passed == nil {
+			t.passed = make(map[hufu.Path]bool)
+		}
+		t.passed[p] = true
+		holder, err := t.s.k.openDir(t.s.root, p.Parent().String(), passFlags)
+		if errors.Is(gone(err), errStale) {
+			continue // moved or removed meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		k, err := holder.child(p.Base())
+		n, fresh := freshName{}, false
+		if err == nil {
+			n, fresh, err = t.s.fresh.look(k)
+		}
+		if err != nil || !fresh {
+			holder.close()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		t.fresh = append(t.fresh, n)
+		if err := t.add(holder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncNames makes the names in d, the folder at path, durable, and those of all
+// folders above it. since is what the syncer's failures were before the first of
+// these names was given.
+func (s *Store) syncNames(d dirHandle, path hufu.Path, since int64) error {
+	t := &touched{s: s}
+	defer t.close()
+	err := t.above(path)
+	if err == nil {
+		err = s.sync.folders(t.dirs)
+	}
+	if err == nil {
+		err = s.syncDir(d)
+	}
+	if err == nil {
+		err = s.sync.since(since)
+	}
+	if err == nil {
+		s.fresh.durable(t.fresh...)
+	}
+	return err
+}
+
+// moving notes that the folder name of from is about to become that of to, both
+// locked by the caller, and returns who tells whether it has.
+func (t *touched) moving(from dirHandle, name string, to dirHandle, base string) (moved func(bool), err error) {
+	old, err := from.child(name)
+	if err != nil {
+		return nil, err
+	}
+	k, err := to.child(base)
+	if err != nil {
+		return nil, err
+	}
+	losses := t.s.fresh.begin(k)
+	return func(ok bool) {
+		n := t.s.fresh.end(k, losses, ok)
+		if ok {
+			t.s.fresh.gone(old)
+			t.fresh = append(t.fresh, n)
+		}
+	}, nil
+}
+
+// forget is for a folder that was removed; d is locked by the caller.
+func (s *Store) forget(d dirHandle, name string) {
+	if !s.fresh.matter(false) {
+		return
+	}
+	if k, err := d.child(name); err == nil {
+		s.fresh.gone(k)
+	}
+}

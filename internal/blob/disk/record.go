@@ -1,0 +1,186 @@
+package disk
+
+import (
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+
+	"hufu"
+)
+
+// xattrName is where the server keeps what a plain tree cannot say.
+const xattrName = "user.hufu"
+
+// maxRecord is more than a record ever takes; a longer one is not ours.
+const maxRecord = 1024
+
+// record is the value of the extended attribute, in CBOR. With a digest, a
+// user's name of up to nine letters and no upload it stays within the 68 bytes
+// that ext4's usual inode has to spare: one byte more costs a block of its own.
+type record struct {
+	Mode   uint32 `cbor:"1,keyasint"`
+	Digest []byte `cbor:"2,keyasint,omitempty"`
+	Size   int64  `cbor:"3,keyasint,omitempty"` // what the digest belongs to
+	Sec    int64  `cbor:"4,keyasint,omitempty"`
+	Nsec   int32  `cbor:"5,keyasint,omitempty"`
+	By     string `cbor:"6,keyasint,omitempty"`
+	Upload []byte `cbor:"7,keyasint,omitempty"` // an id of ours
+	Name   string `cbor:"8,keyasint,omitempty"` // any other id
+}
+
+// fits says whether the record's digest belongs to these bytes.
+func (r *record) fits(n *node) bool {
+	return len(r.Digest) == 32 && r.Size == n.size && r.Sec == n.mtime.sec && r.Nsec == n.mtime.nsec
+}
+
+// apply adds to e what the record says of n. Where size or time differ the
+// file was changed from outside: who put it there still holds, its digest and
+// its upload do not.
+func (r *record) apply(e *hufu.Entry, n *node) {
+	e.Mode, e.By = r.Mode&0o777, r.By
+	if n.kind == hufu.File && r.fits(n) {
+		e.Digest = hufu.Digest(r.Digest)
+		e.Upload = r.upload()
+	}
+}
+
+// setUpload keeps an id of ours, hex of 16 bytes, as these bytes.
+func (r *record) setUpload(id string) {
+	r.Upload, r.Name = nil, ""
+	if raw, err := hex.DecodeString(id); err == nil && len(raw) == idSize && id == strings.ToLower(id) {
+		r.Upload = raw
+		return
+	}
+	r.Name = id
+}
+
+func (r *record) upload() string {
+	if len(r.Upload) > 0 {
+		return hex.EncodeToString(r.Upload)
+	}
+	return r.Name
+}
+
+// recordLocks keep those apart who read a record in order to write another, file
+// by file. Whoever holds one waits for no other lock of the store.
+type recordLocks [64]sync.Mutex
+
+func (l *recordLocks) of(n *node) *sync.Mutex { return &l[(n.ino^n.dev<<3)%uint64(len(l))] }
+
+// readRecord reads what the server keeps with a file. A caller that is going to
+// write it again holds the file's lock of Store.records from before that.
+func (s *Store) readRecord(h fileHandle) (record, bool) {
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	var r record
+	size, err := h.getxattr(sc.record)
+	if err != nil || s.codec.dec.Unmarshal(sc.record[:size], &r) != nil {
+		return record{}, false
+	}
+	return r, true
+}
+
+// keepDigest stores d with the file, and returns what version that has made of
+// it. It only saves the next reading, so what goes wrong is told to the operator
+// alone.
+func (f *File) keepDigest(d hufu.Digest) string {
+	old := f.n.String()
+	if f.s.hook("record-wait") != nil {
+		return old
+	}
+	lock := f.s.records.of(&f.n)
+	lock.Lock()
+	defer lock.Unlock()
+	r, ok := f.s.readRecord(f.h)
+	if !ok {
+		r = record{Mode: f.n.perm}
+	}
+	if !r.fits(&f.n) {
+		r.Upload, r.Name = nil, ""
+	}
+	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.size, f.n.mtime.sec, f.n.mtime.nsec
+	before, err := f.h.stat()
+	if err != nil || !f.s.moved.same(f.n.version, before.version) {
+		return old
+	}
+	if f.s.hook("record-read") != nil {
+		return old
+	}
+	if err := f.s.writeRecord(f.h, &r); err != nil {
+		f.s.log.Debug("digest not kept", "path", f.path.String(), "error", err)
+		return old
+	}
+	after, err := f.h.stat()
+	if err != nil || !after.sameBytes(before.version) {
+		return old
+	}
+	f.s.moved.note(before.version, after.version)
+	f.n.version = after.version
+	return after.String()
+}
+
+func (s *Store) writeRecord(h fileHandle, r *record) error {
+	b, err := s.codec.enc.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return h.setxattr(b)
+}
+
+// setRecord writes the record. Where the file system keeps none, the digest is
+// computed when asked for.
+func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
+	b, err := s.codec.append((*enc)[:0], r)
+	if err != nil {
+		return err
+	}
+	*enc = b
+	if err := f.setxattr(b); err != nil && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil
+}
+
+// recordFolder writes the record of a folder that was just made. A mode that
+// somebody has set meanwhile stays.
+func (b *Batch) recordFolder(d dirHandle, name string, m *Meta) error {
+	f, err := d.openPlain(name)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	n, err := f.stat()
+	if err != nil {
+		return err
+	}
+	lock := b.s.records.of(&n)
+	lock.Lock()
+	defer lock.Unlock()
+	r, ok := b.s.readRecord(f)
+	if !ok {
+		r = record{Mode: m.Mode & 0o777}
+	}
+	r.By = m.By
+	return b.s.setRecord(f, &r, &b.enc)
+}
+
+// disown forgets that the file was made by this upload.
+func (s *Store) disown(d dirHandle, name, upload string) {
+	f, n, err := openChecked(d, name)
+	if err != nil {
+		return
+	}
+	defer f.close()
+	lock := s.records.of(&n)
+	lock.Lock()
+	defer lock.Unlock()
+	if n, err = f.stat(); err != nil {
+		return
+	}
+	if r, ok := s.readRecord(f); ok && r.fits(&n) && r.upload() == upload {
+		r.setUpload("")
+		_ = s.writeRecord(f, &r)
+	}
+}
