@@ -152,6 +152,9 @@ func (c *conn) Idle(ctx context.Context) error {
 // wrong with the request alone is its answer.
 func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	defer c.session.Release(r)
+	if watch := c.s.watch.Load(); watch != nil {
+		ctx = (*watch)(ctx)
+	}
 	if _, get := r.Message.(*frame.Get); !get {
 		c.opener.Close()
 	}

@@ -1,5 +1,10 @@
 package server
 
+import "context"
+
+// Watch has each request carried out with the context that see makes of its own.
+func (s *Server) Watch(see func(context.Context) context.Context) { s.watch.Store(&see) }
+
 // Sending is how many connections wait for their client to take something.
 func (s *Server) Sending() (n int) {
 	s.mu.Lock()

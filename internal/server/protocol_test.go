@@ -337,13 +337,17 @@ func TestCancelStopsADigest(t *testing.T) {
 	env := testenv.New(t, testenv.Options{})
 	w := asPerson(t, env, env.Person("alice"))
 	w.put("d/f", "stays", ifFree)
-	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 16<<10) // 16 GiB: seconds of work
-	w.say(&frame.Digest{Path: frame.Path("big")})                      // number 2, after hello and put
+	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 100)
+	var left atomic.Int64
+	left.Store(50)
+	reached := make(chan struct{})
+	env.Server.Watch(func(ctx context.Context) context.Context { return stopped{ctx, &left, reached} })
+	w.say(&frame.Digest{Path: frame.Path("big")}) // number 2, after hello and put
 	w.say(&frame.Remove{Path: frame.Path("d"), Recursive: true})
 	w.say(&frame.List{Path: frame.Path("d")})
-	time.Sleep(50 * time.Millisecond) // the digest has begun by now, or a slow machine tests less
-	for n := range uint64(3) {
-		w.say(&frame.Cancel{Request: 2 + n})
+	<-reached
+	for _, n := range []uint64{4, 3, 2} { // the digest last: what follows it would be begun
+		w.say(&frame.Cancel{Request: n})
 	}
 	for range 3 {
 		canceled(t, w.hear())
@@ -354,44 +358,63 @@ func TestCancelStopsADigest(t *testing.T) {
 	}
 }
 
+// stopped is the context of a request. When it has been asked left times whether
+// it has ended, it says so and waits until it has.
+type stopped struct {
+	context.Context
+	left    *atomic.Int64
+	reached chan struct{}
+}
+
+func (s stopped) Err() error {
+	if s.left.Add(-1) == 0 {
+		s.reached <- struct{}{}
+		<-s.Done()
+	}
+	return s.Context.Err()
+}
+
 // TestCancelStopsAListingAndARemoval in the middle of what they do.
 func TestCancelStopsAListingAndARemoval(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
+	var left atomic.Int64
+	reached := make(chan struct{})
+	env.Server.Watch(func(ctx context.Context) context.Context { return stopped{ctx, &left, reached} })
 	w := asPerson(t, env, env.Person("alice"))
-	const n = 3000
+	const n = 300 // fewer than one frame of a listing holds
 	for i := range n {
 		w.say(putOf(fmt.Sprint("d/", i), nil, ifFree))
-		if i%500 == 499 {
-			for range 500 {
-				w.hear()
-			}
-		}
 	}
-	// How far they have come is not known; what is left is never half a folder
-	// that is told of as whole.
+	for range n {
+		w.hear()
+	}
+	folder := filepath.Join(env.Data, "files/users/alice/d")
+	there := func() int {
+		list, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	left.Store(n / 2) // it is asked for each entry at least
 	w.say(&frame.List{Path: frame.Path("d")})
+	<-reached
 	w.say(&frame.Cancel{Request: 1 + n})
-	for entries := 0; ; {
-		m := w.hear()
-		if l, ok := m.(*frame.ListAnswer); ok {
-			if entries += len(l.Entries); entries == n {
-				break // it was faster
-			}
-			continue
-		}
-		canceled(t, m)
-		break
-	}
+	canceled(t, w.hear())
+	left.Store(n + n/2) // for each name that is found, and for each that is removed
 	w.say(&frame.Remove{Path: frame.Path("d"), Recursive: true})
-	w.say(&frame.Cancel{Request: 2 + n})
-	switch m := w.hear().(type) {
-	case *frame.RemoveAnswer: // it was faster
-		w.fails(&frame.Stat{Path: frame.Path("d")}, nil, hufu.KindNotFound, "")
-	default:
-		canceled(t, m)
-		w.entry("d")
+	<-reached
+	if now := there(); now == 0 || now == n {
+		t.Errorf("%d of %d are there, so this is not the middle", now, n)
 	}
+	w.say(&frame.Cancel{Request: 2 + n})
+	before := there()
+	canceled(t, w.hear())
+	if now := there(); now != before {
+		t.Errorf("%d were there when it was taken back, %d are in the end", before, now)
+	}
+	w.entry("d")
 }
 
 // TestClientTakesBack: what the caller of a Remote stops is stopped at the server,

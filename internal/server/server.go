@@ -80,6 +80,7 @@ type Server struct {
 	ofUser   map[string]int
 	ofDevice map[device]int
 	draining atomic.Bool
+	watch    atomic.Pointer[func(context.Context) context.Context] // makes the context of each request; for tests, nil normally
 	count    counters
 }
 

@@ -102,8 +102,8 @@ func TestManyNames(t *testing.T) {
 		names = 1_000_000
 	}
 	dir, err := os.MkdirTemp("/dev/shm", "hufu-scale-") //nolint:usetesting // not where TempDir is
-	if err != nil {
-		t.Skip("no file system in memory:", err)
+	if err != nil { // no file system in memory: it takes longer
+		dir = t.TempDir()
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := newWorld(t, dir, 0)
