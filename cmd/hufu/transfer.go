@@ -87,7 +87,7 @@ func newPut(a *app) *cobra.Command {
 		how := client.How{Folder: to.slash && !f.exact, Exact: f.exact, Links: f.links}
 		foresee := func(r *client.Remote) {
 			r.WarmUp(client.Up, f.jobs)
-			r.ForeseePut(sources, to.path, how)
+			r.ForeseePut(cmd.Context(), sources, to.path, how)
 		}
 		return a.with(cmd.Context(), to, foresee, func(r *client.Remote) error {
 			c, err := r.PreparePut(cmd.Context(), sources, to.path, how)

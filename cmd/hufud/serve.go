@@ -17,6 +17,8 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
+	"hufu/internal/blob/disk"
+	"hufu/internal/blob/mem"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/files"
@@ -25,9 +27,6 @@ import (
 
 // lockFile is held by the one server of a data folder.
 const lockFile = "lock"
-
-// teachFolder holds the teaching world while a server with one runs.
-const teachFolder = "teach"
 
 // teachPort is where the teaching listener is unless the port is taken.
 const teachPort = 9998
@@ -197,16 +196,18 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	fs, err := files.Open(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), files.UploadRoom, log.Logger)
+	trees, err := disk.OpenTrees(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), disk.UploadRoom, log.Logger)
 	if err != nil {
 		return err
 	}
+	fs := files.New(trees, log.Logger)
 	defer func() { err = errors.Join(err, fs.Close()) }()
 
 	so := server.Options{Account: s.acc, Authority: s.ca, Files: fs, Log: log, CommonName: o.commonName}
 	teachAddress := ""
 	if o.teach != 0 {
-		t, err := server.OpenTeach(filepath.Join(a.data, teachFolder), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.teach)), log.Logger)
+		world := mem.NewTrees(mem.Options{Room: mem.NewRoom(server.MaxTaught + server.MaxTaught/8)})
+		t, err := server.OpenTeach(world, net.JoinHostPort("127.0.0.1", strconv.Itoa(o.teach)), log.Logger)
 		if err != nil {
 			return err
 		}
@@ -307,7 +308,7 @@ func expire(ctx context.Context, fs *files.Service) {
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
 	for {
-		fs.Expire()
+		fs.Expire(ctx)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

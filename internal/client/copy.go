@@ -336,7 +336,9 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	if err != nil {
 		return fail(err)
 	}
-	_ = root.Store.Recover() // who needs the journals meets the error
+	for _, s := range c.stores {
+		_ = s.Recover() // who needs the journals meets the error
+	}
 	for _, s := range found {
 		s.Side = root
 		if !s.Contents {

@@ -165,7 +165,7 @@ func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
 
 // ForeseePut tells of a put that PreparePut will be asked for with the same
 // arguments, before the connection is made.
-func (r *Remote) ForeseePut(sources []string, to hufu.Path, how How) {
+func (r *Remote) ForeseePut(ctx context.Context, sources []string, to hufu.Path, how How) {
 	var ask []frame.Message
 	switch {
 	case how.Folder && to.IsRoot():
@@ -192,7 +192,7 @@ func (r *Remote) ForeseePut(sources []string, to hufu.Path, how How) {
 			continue
 		}
 		ask = append(ask, statRequest(s.Far))
-		if e, err := s.Store.Stat(s.Path); err == nil && transfer.IsLarge(e) {
+		if e, err := s.Store.Stat(ctx, s.Path); err == nil && transfer.IsLarge(e) {
 			open = append(open, openRequest(s.Far, e.Size, e.Version))
 		}
 	}

@@ -42,7 +42,7 @@ func foreseer(t *testing.T) (r, other *client.Remote, said *atomic.Int64, d *dia
 func TestForesee(t *testing.T) {
 	t.Parallel()
 	r, other, said, _, file := foreseer(t)
-	r.ForeseePut([]string{file}, parse(t, "in/deep"), client.How{Folder: true})
+	r.ForeseePut(t.Context(), []string{file}, parse(t, "in/deep"), client.How{Folder: true})
 	if err := r.LoggedIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestForesee(t *testing.T) {
 		t.Errorf("%d bytes were said again", n)
 	}
 	from := c.Sources[0]
-	e, err := from.Store.Stat(from.Path)
+	e, err := from.Store.Stat(t.Context(), from.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestForesee(t *testing.T) {
 func TestForeseeNothing(t *testing.T) {
 	t.Parallel()
 	r, other, _, _, file := foreseer(t)
-	r.ForeseePut([]string{file + ".none"}, parse(t, "in"), client.How{Folder: true})
+	r.ForeseePut(t.Context(), []string{file + ".none"}, parse(t, "in"), client.How{Folder: true})
 	if err := r.LoggedIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestForeseeNothing(t *testing.T) {
 	}
 	put := func(to string) {
 		t.Helper()
-		r.ForeseePut([]string{file}, parse(t, to), client.How{})
+		r.ForeseePut(t.Context(), []string{file}, parse(t, to), client.How{})
 		c, err := r.PreparePut(t.Context(), []string{file}, parse(t, to), client.How{})
 		if err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func TestForeseeNothing(t *testing.T) {
 func TestForeseenIsLost(t *testing.T) {
 	t.Parallel()
 	r, _, said, d, file := foreseer(t)
-	r.ForeseePut([]string{file}, parse(t, "in"), client.How{Folder: true})
+	r.ForeseePut(t.Context(), []string{file}, parse(t, "in"), client.How{Folder: true})
 	if err := r.LoggedIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}

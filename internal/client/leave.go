@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,19 +16,19 @@ import (
 // Leave returns what says of a folder of this machine why a put leaves it out,
 // nil for one that is sent: a server's data folder and the client's own folders
 // hold keys, and change while they are sent.
-func (r *Remote) Leave() func(transfer.Side) error {
+func (r *Remote) Leave() func(context.Context, transfer.Side) error {
 	own := []string{canonical(r.p.dirs.Config), canonical(r.p.dirs.State)}
-	return func(s transfer.Side) error {
-		path := filepath.Join(s.Store.Root(), filepath.FromSlash(s.Path.String()))
-		if slices.Contains(own, path) {
+	return func(ctx context.Context, s transfer.Side) error {
+		named := func(dir string) bool { return filepath.Base(dir) == filepath.Base(s.Local) || s.Path.IsRoot() }
+		if slices.ContainsFunc(own, named) && slices.Contains(own, canonical(s.Local)) {
 			return &hufu.Error{Op: "put", Path: s.Local, Kind: hufu.KindUnsupported, Code: "own_folder"}
 		}
 		if tag, err := s.Path.Join(hufu.DataTag); err == nil {
-			if e, err := s.Store.Stat(tag); err != nil || e.Kind != hufu.File {
+			if e, err := s.Store.Stat(ctx, tag); err != nil || e.Kind != hufu.File {
 				return nil
 			}
 		}
-		if _, ok := dataRoot(path); ok {
+		if _, ok := dataRoot(canonical(s.Local)); ok {
 			return &hufu.Error{Op: "put", Path: s.Local, Kind: hufu.KindUnsupported, Code: "data_folder"}
 		}
 		return nil
@@ -96,7 +97,7 @@ func (r *Remote) notInside(op string, s transfer.Source) error {
 	if r.o.Teach {
 		return nil
 	}
-	near := canonical(filepath.Join(s.Store.Root(), filepath.FromSlash(s.Path.String())))
+	near := canonical(s.Local)
 	far := r.place(near, s.Far)
 	if far == "" {
 		return nil

@@ -5,11 +5,14 @@ import (
 	"path/filepath"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 )
 
 // LocalStat tells what stands under a path of this machine.
-func LocalStat(path string) (hufu.Entry, error) { return local(path, (*disk.Store).Stat) }
+func LocalStat(ctx context.Context, path string) (hufu.Entry, error) {
+	return local(path, func(s *disk.Store, p hufu.Path) (hufu.Entry, error) { return s.Stat(ctx, p) })
+}
 
 // LocalDigest hashes a file of this machine, unless ctx ends before; a link is
 // not followed.
@@ -42,7 +45,8 @@ func LocalList(ctx context.Context, dir string, fn func(hufu.Entry) error) error
 		return err
 	}
 	defer func() { _ = s.Close() }()
-	return s.List(ctx, hufu.Path{}, fn)
+	_, err = s.List(ctx, hufu.Path{}, blob.Page{}, fn)
+	return err
 }
 
 // LocalRename gives a file or folder of this machine another path; what stands
@@ -50,11 +54,11 @@ func LocalList(ctx context.Context, dir string, fn func(hufu.Entry) error) error
 func LocalRename(from, to string) error { return disk.RenameNew(from, to) }
 
 // LocalSpace is how much room there is at a folder of this machine, in bytes.
-func LocalSpace(dir string) (free, total int64, err error) {
+func LocalSpace(ctx context.Context, dir string) (free, total int64, err error) {
 	s, err := disk.Open(dir, disk.Options{})
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { _ = s.Close() }()
-	return s.Free()
+	return s.Space(ctx)
 }

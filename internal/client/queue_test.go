@@ -127,7 +127,7 @@ func TestQueueIsThereAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spools, err := q.Spool(client.JobSpec{Profile: "p", To: ":/"}, 1, 3)
+	spools, err := q.Spool(t.Context(), client.JobSpec{Profile: "p", To: ":/"}, 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -48,7 +49,7 @@ func (q *Queue) spoolDir(id string) string { return filepath.Join(q.o.Dirs.State
 
 // Spool begins a put of files that are handed over piece by piece. files and
 // size are what is announced; there must be room for it.
-func (q *Queue) Spool(spec JobSpec, files, size int64) (string, error) {
+func (q *Queue) Spool(ctx context.Context, spec JobSpec, files, size int64) (string, error) {
 	if size < 0 || files < 0 {
 		return "", &hufu.Error{Op: "spool", Kind: hufu.KindInvalid}
 	}
@@ -56,7 +57,7 @@ func (q *Queue) Spool(spec JobSpec, files, size int64) (string, error) {
 	if err := atomicfile.MkdirAll(base, 0o700); err != nil {
 		return "", &hufu.Error{Op: "spool", Path: base, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	free, _, err := LocalSpace(base)
+	free, _, err := LocalSpace(ctx, base)
 	if err != nil {
 		return "", err
 	}

@@ -14,7 +14,7 @@ import (
 func TestSpoolDoneWaitsForAFile(t *testing.T) {
 	t.Parallel()
 	q := openQueue(t, client.Dirs{Config: t.TempDir(), State: t.TempDir()})
-	id, err := q.Spool(client.JobSpec{Profile: "p", To: "/"}, 1, 6)
+	id, err := q.Spool(t.Context(), client.JobSpec{Profile: "p", To: "/"}, 1, 6)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/transfer"
 )
 
@@ -118,7 +119,7 @@ func (v *verifier) tell(ctx context.Context, p hufu.Path, err error) {
 func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near transfer.Side, listed <-chan listing) error {
 	var unlike error
 	if near.Store != nil {
-		unlike = sameKind(p, e, near)
+		unlike = sameKind(ctx, p, e, near)
 	}
 	switch e.Kind {
 	case hufu.File:
@@ -185,7 +186,7 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 	}
 	left := map[string]bool{} // on this machine, and not met at the server yet
 	if near.Store != nil {
-		err := near.Store.List(ctx, near.Path, func(e hufu.Entry) error {
+		_, err := near.Store.List(ctx, near.Path, blob.Page{}, func(e hufu.Entry) error {
 			if e.Kind != hufu.Other { // put passes over it too
 				left[e.Name] = true
 			}
@@ -250,8 +251,8 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 
 // sameKind says whether the same kind of thing stands on this machine, for a
 // link with the same target.
-func sameKind(p hufu.Path, far hufu.Entry, side transfer.Side) error {
-	near, err := side.Store.Stat(side.Path)
+func sameKind(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
+	near, err := side.Store.Stat(ctx, side.Path)
 	switch {
 	case hufu.KindOf(err) == hufu.KindNotFound:
 		return &hufu.Error{Op: "verify", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_here", Args: map[string]string{"local": side.Local}}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -55,10 +56,12 @@ func memory(t testing.TB) string {
 
 func (h *house) open() {
 	h.t.Helper()
-	var err error
-	if h.s, err = Open(filepath.Join(h.data, "files"), filepath.Join(h.data, "uploads"), UploadRoom, slog.New(slog.DiscardHandler)); err != nil {
+	log := slog.New(slog.DiscardHandler)
+	trees, err := disk.OpenTrees(filepath.Join(h.data, "files"), filepath.Join(h.data, "uploads"), disk.UploadRoom, log)
+	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.s = New(trees, log)
 }
 
 // view is what a user sees who stays admitted.
@@ -98,7 +101,7 @@ func at(t testing.TB, s string) hufu.Path {
 }
 
 // do carries out one change.
-func do(v *View, change func(*Batch)) disk.Result {
+func do(v *View, change func(*Batch)) blob.Result {
 	b := v.Batch()
 	change(b)
 	return b.Commit(context.Background())[0]
@@ -106,7 +109,7 @@ func do(v *View, change func(*Batch)) disk.Result {
 
 func put(t testing.TB, v *View, name, content string, c hufu.ConditionKind) error {
 	return do(v, func(b *Batch) {
-		b.Put(context.Background(), at(t, name), []byte(content), disk.Meta{Mode: 0o755, Digest: digest.Sum([]byte(content))}, hufu.Condition{Kind: c})
+		b.Put(context.Background(), at(t, name), []byte(content), blob.Meta{Mode: 0o755, Digest: digest.Sum([]byte(content))}, hufu.Condition{Kind: c})
 	}).Err
 }
 
@@ -115,23 +118,23 @@ func mkdir(t testing.TB, v *View, name string) error {
 }
 
 func remove(t testing.TB, v *View, name string) error {
-	return do(v, func(b *Batch) { b.Remove(context.Background(), at(t, name), true) }).Err
+	return do(v, func(b *Batch) { b.Remove(context.Background(), at(t, name), true, "") }).Err
 }
 
 func rename(t testing.TB, v *View, from, to string) error {
 	return do(v, func(b *Batch) {
-		b.Rename(context.Background(), at(t, from), at(t, to), hufu.Condition{Kind: hufu.IfAbsent})
+		b.Rename(context.Background(), at(t, from), at(t, to), hufu.Condition{Kind: hufu.IfAbsent}, "")
 	}).Err
 }
 
 func read(t testing.TB, v *View, name string) (string, error) {
-	f, err := v.Open(context.Background(), at(t, name), new(disk.Opener))
+	f, err := v.Open(context.Background(), at(t, name))
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
 	data := make([]byte, f.Entry().Size)
-	_, err = f.ReadAt(data, 0)
+	_, err = f.ReadAt(context.Background(), data, 0)
 	return string(data), err
 }
 
@@ -174,15 +177,15 @@ func TestSharedFolder(t *testing.T) {
 	}
 	code(t, remove(t, bob, s+"/plan"), "not_yours")
 	code(t, rename(t, bob, s+"/plan", s+"/mine"), "not_yours")
-	code(t, do(bob, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/plan"), disk.Meta{Mode: 0o777}) }).Err, "not_yours")
+	code(t, do(bob, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/plan"), blob.Meta{Mode: 0o777}, "") }).Err, "not_yours")
 	code(t, remove(t, bob, s+"/a"), "not_yours")
-	code(t, do(bob, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/a/b"), disk.Meta{Mode: 0o777}) }).Err, "not_yours")
+	code(t, do(bob, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/a/b"), blob.Meta{Mode: 0o777}, "") }).Err, "not_yours")
 	// The folders that were made on the way to c are alice's too; what bob put
 	// into one of them is not, wherever it would go.
 	code(t, remove(t, alice, s+"/a"), "not_yours")
 	code(t, rename(t, alice, s+"/a", s+"/z"), "not_yours")
 	code(t, rename(t, alice, s+"/a/b", s+"/z"), "not_yours")
-	ok(t, do(alice, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/a/b"), disk.Meta{Mode: 0o700}) }).Err)
+	ok(t, do(alice, func(b *Batch) { b.SetMeta(context.Background(), at(t, s+"/a/b"), blob.Meta{Mode: 0o700}, "") }).Err)
 	if got, err := read(t, bob, s+"/a/b/bobs"); got != "bob's" {
 		t.Errorf("bob's file holds %q, %v", got, err)
 	}
@@ -206,15 +209,15 @@ func upload(t testing.TB, v *View, name string, data []byte) {
 	ok(t, err)
 	defer func() { _ = u.Close() }()
 	fill(t, u, data)
-	_, err = v.CommitUpload(t.Context(), u.ID(), at(t, name), digest.Sum(data), disk.Meta{Mode: 0o644}, hufu.Condition{Kind: hufu.IfAbsent})
+	_, err = v.CommitUpload(t.Context(), u.Info().ID, at(t, name), digest.Sum(data), blob.Meta{Mode: 0o644}, hufu.Condition{Kind: hufu.IfAbsent})
 	ok(t, err)
 }
 
-func fill(t testing.TB, u *disk.Upload, data []byte) {
+func fill(t testing.TB, u blob.Upload, data []byte) {
 	t.Helper()
 	for i := range digest.Chunks(int64(len(data))) {
 		piece := data[i*hufu.ChunkSize:][:digest.ChunkLen(int64(len(data)), i)]
-		ok(t, u.WriteChunk(i, piece, digest.Chunk(piece, i)))
+		ok(t, u.Write(context.Background(), i, piece, digest.Chunk(piece, i)))
 	}
 }
 
@@ -228,7 +231,7 @@ func TestAddedWhileRemoving(t *testing.T) {
 	for _, late := range []string{"/mine/bobs", "/mine/deep/er/bobs"} {
 		ok(t, mkdir(t, alice, s+"/mine/deep/er"), put(t, alice, s+"/mine/one", "1", hufu.Always))
 		b := alice.Batch()
-		b.Remove(context.Background(), at(t, s+"/mine"), true)
+		b.Remove(context.Background(), at(t, s+"/mine"), true, "")
 		ok(t, put(t, bob, s+late, "bob's", hufu.IfAbsent))
 		code(t, b.Commit(t.Context())[0].Err, "not_yours")
 		if got, err := read(t, bob, s+late); got != "bob's" {
@@ -240,7 +243,7 @@ func TestAddedWhileRemoving(t *testing.T) {
 	ok(t, mkdir(t, alice, s+"/links"))
 	link := func(v *View, name string) error {
 		return do(v, func(b *Batch) {
-			b.Link(context.Background(), at(t, name), "/etc/passwd", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			b.Link(context.Background(), at(t, name), "/etc/passwd", blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		}).Err
 	}
 	ok(t, link(alice, s+"/links/l"))
@@ -269,25 +272,25 @@ func TestUploadsOfOthers(t *testing.T) {
 			if strings.Contains(v.sub.User, "/") {
 				continue // no such user can be
 			}
-			_, err := v.FindUpload(context.Background(), u.ID())
+			_, err := v.FindUpload(context.Background(), u.Info().ID)
 			code(t, err, "upload_unknown")
-			code(t, v.Abandon(context.Background(), u.ID()), "upload_unknown")
-			_, err = v.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			code(t, v.Abandon(context.Background(), u.Info().ID), "upload_unknown")
+			_, err = v.CommitUpload(t.Context(), u.Info().ID, at(t, name), want, blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 			code(t, err, "upload_unknown")
 		}
-		found, err := alice.FindUpload(context.Background(), u.ID())
+		found, err := alice.FindUpload(context.Background(), u.Info().ID)
 		ok(t, err)
-		if found.Have() != 4 {
-			t.Errorf("%d chunks are there", found.Have())
+		if found.Info().Have != 4 {
+			t.Errorf("%d chunks are there", found.Info().Have)
 		}
-		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, "/elsewhere"), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(t.Context(), u.Info().ID, at(t, "/elsewhere"), want, blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		code(t, err, "upload_unknown")
-		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(t.Context(), u.Info().ID, at(t, name), want, blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		ok(t, err, found.Close())
 		// Once more, as who did not hear the answer; and as somebody else.
-		_, err = alice.CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(t.Context(), u.Info().ID, at(t, name), want, blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		ok(t, err)
-		_, err = h.view("bob", "pc").CommitUpload(t.Context(), u.ID(), at(t, name), want, disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = h.view("bob", "pc").CommitUpload(t.Context(), u.Info().ID, at(t, name), want, blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		code(t, err, "upload_unknown")
 	}
 	// What is bob's in a shared folder is refused before alice sends it.
@@ -302,7 +305,7 @@ func TestExpire(t *testing.T) {
 	h := newHouse(t)
 	for _, v := range []*View{h.view("alice", "pc"), h.view("bob", "pc")} {
 		u, err := v.OpenUpload(t.Context(), at(t, "/large"), 2*hufu.ChunkSize, "v")
-		ok(t, err, u.WriteHole(0, digest.Zeros(hufu.ChunkSize, 0)), u.Close())
+		ok(t, err, u.Write(context.Background(), 0, nil, digest.Zeros(hufu.ChunkSize, 0)), u.Close())
 	}
 	h.again()
 	old := time.Now().Add(-UploadLife - time.Hour)
@@ -314,14 +317,14 @@ func TestExpire(t *testing.T) {
 	if len(journals()) != 2 {
 		t.Fatalf("journals: %v", journals())
 	}
-	h.s.Expire()
+	h.s.Expire(context.Background())
 	if len(journals()) != 2 {
 		t.Errorf("young uploads are gone")
 	}
 	for _, j := range journals() {
 		ok(t, os.Chtimes(j, old, old))
 	}
-	h.s.Expire()
+	h.s.Expire(context.Background())
 	if left := journals(); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}
@@ -339,9 +342,9 @@ func TestSignposts(t *testing.T) {
 		for name, err := range map[string]error{
 			"put": put(t, v, p, "x", hufu.Always), "remove": remove(t, v, p), "rename": rename(t, v, p, "/x"), "rename to": rename(t, v, "/f", p),
 			"link": do(v, func(b *Batch) {
-				b.Link(context.Background(), at(t, p), "x", disk.Meta{}, hufu.Condition{Kind: hufu.Always})
+				b.Link(context.Background(), at(t, p), "x", blob.Meta{}, hufu.Condition{Kind: hufu.Always})
 			}).Err,
-			"setmeta": do(v, func(b *Batch) { b.SetMeta(context.Background(), at(t, p), disk.Meta{Mode: 0}) }).Err,
+			"setmeta": do(v, func(b *Batch) { b.SetMeta(context.Background(), at(t, p), blob.Meta{Mode: 0}, "") }).Err,
 		} {
 			if err == nil {
 				t.Errorf("%s of %s is allowed", name, p)
@@ -350,7 +353,7 @@ func TestSignposts(t *testing.T) {
 		if _, err := v.OpenUpload(t.Context(), at(t, p), 2*hufu.ChunkSize, "v"); err == nil {
 			t.Errorf("upload to %s is allowed", p)
 		}
-		if _, err := v.Open(context.Background(), at(t, p), new(disk.Opener)); err == nil {
+		if _, err := v.Open(context.Background(), at(t, p)); err == nil {
 			t.Errorf("%s opens as a file", p)
 		}
 		if _, err := v.Digest(t.Context(), at(t, p)); err == nil {

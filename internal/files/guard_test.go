@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -30,31 +30,31 @@ func TestJudgedAtTheCommit(t *testing.T) {
 	}
 	isEmpty := func(t *testing.T, v *View, name string) { ok(t, mkdir(t, v, name)) }
 	isLink := func(t *testing.T, v *View, name string) { // a folder with a link
-		ok(t, mkdir(t, v, name), do(v, func(b *Batch) { b.Link(ctx, at(t, name+"/l"), v.sub.User, disk.Meta{}, absent) }).Err)
+		ok(t, mkdir(t, v, name), do(v, func(b *Batch) { b.Link(ctx, at(t, name+"/l"), v.sub.User, blob.Meta{}, absent) }).Err)
 	}
 	for name, c := range map[string]struct {
 		make  func(*testing.T, *View, string)
 		stage func(*Batch)
 	}{
-		"remove":               {isFile, func(b *Batch) { b.Remove(ctx, p("x"), false) }},
-		"remove recursive":     {isFile, func(b *Batch) { b.Remove(ctx, p("x"), true) }},
-		"remove folder":        {isEmpty, func(b *Batch) { b.Remove(ctx, p("x"), false) }},
-		"remove tree":          {isFolder, func(b *Batch) { b.Remove(ctx, p("x"), true) }},
-		"remove inside":        {isFolder, func(b *Batch) { b.Remove(ctx, p("x/in"), false) }},
-		"remove link":          {isLink, func(b *Batch) { b.Remove(ctx, p("x/l"), false) }},
-		"rename":               {isFile, func(b *Batch) { b.Rename(ctx, p("x"), p("y"), absent) }},
-		"rename folder":        {isFolder, func(b *Batch) { b.Rename(ctx, p("x"), p("y"), absent) }},
-		"rename link":          {isLink, func(b *Batch) { b.Rename(ctx, p("x/l"), p("alices/l"), absent) }},
-		"rename over":          {isFile, func(b *Batch) { b.Rename(ctx, p("other"), p("x"), always) }},
-		"rename link into":     {isEmpty, func(b *Batch) { b.Rename(ctx, p("alices/k"), p("x/l"), absent) }},
-		"setmeta":              {isFile, func(b *Batch) { b.SetMeta(ctx, p("x"), disk.Meta{Mode: 0o777}) }},
-		"setmeta of a folder":  {isFolder, func(b *Batch) { b.SetMeta(ctx, p("x"), disk.Meta{Mode: 0o777}) }},
-		"setmeta of a link":    {isLink, func(b *Batch) { b.SetMeta(ctx, p("x/l"), disk.Meta{MTime: time.Unix(1, 0)}) }},
-		"put":                  {isFile, func(b *Batch) { b.Put(ctx, p("x"), []byte("stolen"), disk.Meta{}, always) }},
-		"put inside":           {isFolder, func(b *Batch) { b.Put(ctx, p("x/in"), []byte("stolen"), disk.Meta{}, always) }},
-		"link":                 {isFile, func(b *Batch) { b.Link(ctx, p("x"), "stolen", disk.Meta{}, always) }},
-		"link in a folder":     {isEmpty, func(b *Batch) { b.Link(ctx, p("x/l"), "stolen", disk.Meta{}, absent) }},
-		"link over, in folder": {isFolder, func(b *Batch) { b.Link(ctx, p("x/in"), "stolen", disk.Meta{}, always) }},
+		"remove":               {isFile, func(b *Batch) { b.Remove(ctx, p("x"), false, "") }},
+		"remove recursive":     {isFile, func(b *Batch) { b.Remove(ctx, p("x"), true, "") }},
+		"remove folder":        {isEmpty, func(b *Batch) { b.Remove(ctx, p("x"), false, "") }},
+		"remove tree":          {isFolder, func(b *Batch) { b.Remove(ctx, p("x"), true, "") }},
+		"remove inside":        {isFolder, func(b *Batch) { b.Remove(ctx, p("x/in"), false, "") }},
+		"remove link":          {isLink, func(b *Batch) { b.Remove(ctx, p("x/l"), false, "") }},
+		"rename":               {isFile, func(b *Batch) { b.Rename(ctx, p("x"), p("y"), absent, "") }},
+		"rename folder":        {isFolder, func(b *Batch) { b.Rename(ctx, p("x"), p("y"), absent, "") }},
+		"rename link":          {isLink, func(b *Batch) { b.Rename(ctx, p("x/l"), p("alices/l"), absent, "") }},
+		"rename over":          {isFile, func(b *Batch) { b.Rename(ctx, p("other"), p("x"), always, "") }},
+		"rename link into":     {isEmpty, func(b *Batch) { b.Rename(ctx, p("alices/k"), p("x/l"), absent, "") }},
+		"setmeta":              {isFile, func(b *Batch) { b.SetMeta(ctx, p("x"), blob.Meta{Mode: 0o777}, "") }},
+		"setmeta of a folder":  {isFolder, func(b *Batch) { b.SetMeta(ctx, p("x"), blob.Meta{Mode: 0o777}, "") }},
+		"setmeta of a link":    {isLink, func(b *Batch) { b.SetMeta(ctx, p("x/l"), blob.Meta{MTime: time.Unix(1, 0)}, "") }},
+		"put":                  {isFile, func(b *Batch) { b.Put(ctx, p("x"), []byte("stolen"), blob.Meta{}, always) }},
+		"put inside":           {isFolder, func(b *Batch) { b.Put(ctx, p("x/in"), []byte("stolen"), blob.Meta{}, always) }},
+		"link":                 {isFile, func(b *Batch) { b.Link(ctx, p("x"), "stolen", blob.Meta{}, always) }},
+		"link in a folder":     {isEmpty, func(b *Batch) { b.Link(ctx, p("x/l"), "stolen", blob.Meta{}, absent) }},
+		"link over, in folder": {isFolder, func(b *Batch) { b.Link(ctx, p("x/in"), "stolen", blob.Meta{}, always) }},
 		"commit":               {isFile, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestJudgedAtTheCommit(t *testing.T) {
 			const x = "/@shared/common/x"
 			c.make(t, alice, x)
 			ok(t, put(t, alice, "/@shared/common/other", "other", hufu.IfAbsent), mkdir(t, alice, "/@shared/common/alices"))
-			ok(t, do(alice, func(b *Batch) { b.Link(ctx, p("alices/k"), "k", disk.Meta{}, absent) }).Err)
+			ok(t, do(alice, func(b *Batch) { b.Link(ctx, p("alices/k"), "k", blob.Meta{}, absent) }).Err)
 			var commit func() error
 			if c.stage != nil {
 				b := alice.Batch()
@@ -76,7 +76,7 @@ func TestJudgedAtTheCommit(t *testing.T) {
 				defer func() { _ = u.Close() }()
 				fill(t, u, large)
 				commit = func() error {
-					_, err := alice.CommitUpload(ctx, u.ID(), at(t, x), digest.Sum(large), disk.Meta{}, always)
+					_, err := alice.CommitUpload(ctx, u.Info().ID, at(t, x), digest.Sum(large), blob.Meta{}, always)
 					return err
 				}
 			}
@@ -113,13 +113,13 @@ func TestAdmittedAtTheCommit(t *testing.T) {
 		p := func(s string) hufu.Path { return at(t, place+s) }
 		ok(t, put(t, alice, place+"x", "x", hufu.IfAbsent), put(t, alice, place+"d/x", "x", hufu.IfAbsent), put(t, alice, place+"m", "m", hufu.IfAbsent))
 		b := alice.Batch()
-		b.Put(ctx, p("new"), []byte("n"), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
-		b.Put(ctx, p("x"), []byte("n"), disk.Meta{}, hufu.Condition{Kind: hufu.Always})
-		b.Link(ctx, p("d/l"), "l", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
-		b.SetMeta(ctx, p("m"), disk.Meta{Mode: 0o777})
-		b.Rename(ctx, p("m"), p("n"), hufu.Condition{Kind: hufu.IfAbsent})
-		b.Remove(ctx, p("x"), false)
-		b.Remove(ctx, p("d"), true)
+		b.Put(ctx, p("new"), []byte("n"), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		b.Put(ctx, p("x"), []byte("n"), blob.Meta{}, hufu.Condition{Kind: hufu.Always})
+		b.Link(ctx, p("d/l"), "l", blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		b.SetMeta(ctx, p("m"), blob.Meta{Mode: 0o777}, "")
+		b.Rename(ctx, p("m"), p("n"), hufu.Condition{Kind: hufu.IfAbsent}, "")
+		b.Remove(ctx, p("x"), false, "")
+		b.Remove(ctx, p("d"), true, "")
 		u, err := alice.OpenUpload(ctx, p("large"), int64(len(large)), "v")
 		ok(t, err)
 		fill(t, u, large)
@@ -129,7 +129,7 @@ func TestAdmittedAtTheCommit(t *testing.T) {
 		for _, r := range b.Commit(ctx) {
 			code(t, r.Err, "cert_revoked")
 		}
-		_, err = alice.CommitUpload(ctx, u.ID(), p("large"), digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(ctx, u.Info().ID, p("large"), digest.Sum(large), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		code(t, err, "cert_revoked")
 		if after := h.tree(); len(after) != len(before) {
 			t.Errorf("there was %q and is %q", before, after)
@@ -138,7 +138,7 @@ func TestAdmittedAtTheCommit(t *testing.T) {
 		if e, err := alice.Stat(ctx, p("m")); err != nil || e.Mode != 0o755 {
 			t.Errorf("m is %+v, %v", e, err)
 		}
-		_, err = alice.CommitUpload(ctx, u.ID(), p("large"), digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		_, err = alice.CommitUpload(ctx, u.Info().ID, p("large"), digest.Sum(large), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 		ok(t, err, u.Close())
 	}
 }
@@ -151,9 +151,9 @@ func TestOrderInAGroup(t *testing.T) {
 	alice := h.view("alice", "pc")
 	for _, place := range []string{"/", "/@shared/common/"} {
 		b := alice.Batch()
-		b.Put(t.Context(), at(t, place+"x"), []byte("x"), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
-		b.Rename(t.Context(), at(t, place+"x"), at(t, place+"y"), hufu.Condition{Kind: hufu.IfAbsent})
-		b.Remove(t.Context(), at(t, place+"y"), false)
+		b.Put(t.Context(), at(t, place+"x"), []byte("x"), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+		b.Rename(t.Context(), at(t, place+"x"), at(t, place+"y"), hufu.Condition{Kind: hufu.IfAbsent}, "")
+		b.Remove(t.Context(), at(t, place+"y"), false, "")
 		for _, r := range b.Commit(t.Context()) {
 			ok(t, r.Err)
 		}
@@ -178,14 +178,14 @@ func TestUploadIntoARemovedFolder(t *testing.T) {
 			u, err := alice.OpenUpload(ctx, name, int64(len(large)), "v")
 			ok(t, err)
 			if found { // over another connection
-				id := u.ID()
+				id := u.Info().ID
 				defer func() { _ = u.Close() }()
 				u, err = alice.FindUpload(ctx, id)
 				ok(t, err)
 			}
 			ok(t, remove(t, alice, place+"d"))
 			revoked = &hufu.Error{Op: "admit", Kind: hufu.KindRefused, Code: "cert_revoked"}
-			code(t, u.WriteChunk(0, first, digest.Chunk(first, 0)), "cert_revoked")
+			code(t, u.Write(ctx, 0, first, digest.Chunk(first, 0)), "cert_revoked")
 			if all := h.tree(); slices.ContainsFunc(all, func(s string) bool { return strings.HasSuffix(s, "/d") }) {
 				t.Errorf("there is %q", all)
 			}
@@ -197,16 +197,16 @@ func TestUploadIntoARemovedFolder(t *testing.T) {
 				}
 			}
 			ok(t, remove(t, alice, place+"d"))
-			_, err = alice.CommitUpload(ctx, u.ID(), name, digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			_, err = alice.CommitUpload(ctx, u.Info().ID, name, digest.Sum(large), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 			code(t, err, "upload_gone")
 			ok(t, u.Close())
 			again, err := alice.OpenUpload(ctx, name, int64(len(large)), "v")
 			ok(t, err)
-			if again.Have() != 0 {
+			if again.Info().Have != 0 {
 				t.Error("it goes on with bytes that are gone")
 			}
 			fill(t, again, large)
-			_, err = alice.CommitUpload(ctx, again.ID(), name, digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			_, err = alice.CommitUpload(ctx, again.Info().ID, name, digest.Sum(large), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 			ok(t, err, again.Close(), remove(t, alice, place+"d"))
 		}
 	}

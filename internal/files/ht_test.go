@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -43,7 +43,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		v := h.view("alice", "pc")
 		before := h.tree()
 		err = do(v, func(b *Batch) {
-			b.Put(context.Background(), p, []byte("here"), disk.Meta{Mode: 0o644, Digest: digest.Sum([]byte("here"))}, hufu.Condition{Kind: hufu.IfAbsent})
+			b.Put(context.Background(), p, []byte("here"), blob.Meta{Mode: 0o644, Digest: digest.Sum([]byte("here"))}, hufu.Condition{Kind: hufu.IfAbsent})
 		}).Err
 		if err != nil {
 			return
@@ -53,7 +53,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 			for !top.Parent().IsRoot() && top.Parent().String() != "@shared/common" {
 				top = top.Parent()
 			}
-			if err := do(v, func(b *Batch) { b.Remove(context.Background(), top, true) }).Err; err != nil {
+			if err := do(v, func(b *Batch) { b.Remove(context.Background(), top, true, "") }).Err; err != nil {
 				t.Errorf("removing %q: %v", top, err)
 			}
 			if after := h.tree(); !slices.Equal(after, before) {
@@ -79,7 +79,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		if err != nil || e.Name != segments[len(segments)-1] || e.By != "alice" {
 			t.Errorf("stat of %q: %+v, %v", s, e, err)
 		}
-		file, err := v.Open(context.Background(), p, new(disk.Opener))
+		file, err := v.Open(context.Background(), p)
 		if err != nil || file.Entry().Version != e.Version {
 			t.Fatalf("open of %q: %v", s, err)
 		}
@@ -203,7 +203,7 @@ func TestHT38NothingUploadedIsRun(t *testing.T) {
 			ok(t, put(t, v, place+name, "#!/bin/sh\ntouch /tmp/run\n", hufu.IfAbsent))
 		}
 	}
-	ok(t, do(v, func(b *Batch) { b.SetMeta(context.Background(), at(t, "/run.sh"), disk.Meta{Mode: 0o777}) }).Err)
+	ok(t, do(v, func(b *Batch) { b.SetMeta(context.Background(), at(t, "/run.sh"), blob.Meta{Mode: 0o777}, "") }).Err)
 	upload(t, v, "/large.sh", bytes.Repeat([]byte("#!/bin/sh\n"), 300_000))
 	files := 0
 	err := filepath.WalkDir(h.data, func(path string, d fs.DirEntry, err error) error {
@@ -282,18 +282,18 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 			_ = put(t, alice, folder+"/x", "alice's", hufu.Always)
 			_ = mkdir(t, alice, name+".d")
 			_ = rename(t, alice, name, name+".r")
-			_ = do(alice, func(b *Batch) { b.SetMeta(context.Background(), at(t, folder+"/x"), disk.Meta{Mode: 0o777}) }).Err
+			_ = do(alice, func(b *Batch) { b.SetMeta(context.Background(), at(t, folder+"/x"), blob.Meta{Mode: 0o777}, "") }).Err
 			_ = do(alice, func(b *Batch) {
-				b.Link(context.Background(), at(t, name+".l"), "x", disk.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+				b.Link(context.Background(), at(t, name+".l"), "x", blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
 			}).Err
 			_ = remove(t, alice, folder+"/d")
 			if i%10 == 0 {
 				if u, err := alice.OpenUpload(t.Context(), at(t, name+".large"), int64(len(large)), "v"); err == nil {
 					for c := range digest.Chunks(int64(len(large))) {
 						piece := large[c*hufu.ChunkSize:][:digest.ChunkLen(int64(len(large)), c)]
-						_ = u.WriteChunk(c, piece, digest.Chunk(piece, c))
+						_ = u.Write(context.Background(), c, piece, digest.Chunk(piece, c))
 					}
-					_, _ = alice.CommitUpload(t.Context(), u.ID(), at(t, name+".large"), digest.Sum(large), disk.Meta{}, hufu.Condition{Kind: hufu.Always})
+					_, _ = alice.CommitUpload(t.Context(), u.Info().ID, at(t, name+".large"), digest.Sum(large), blob.Meta{}, hufu.Condition{Kind: hufu.Always})
 					_ = u.Close()
 				}
 			}
@@ -343,7 +343,7 @@ func TestHT54OneWins(t *testing.T) {
 				for n, v := range writers {
 					wg.Go(func() {
 						data := fmt.Appendf(nil, "%d of %d", n, c.Kind)
-						errs[n] = do(v, func(b *Batch) { b.Put(context.Background(), at(t, name), data, disk.Meta{Digest: digest.Sum(data)}, c) }).Err
+						errs[n] = do(v, func(b *Batch) { b.Put(context.Background(), at(t, name), data, blob.Meta{Digest: digest.Sum(data)}, c) }).Err
 					})
 				}
 				wg.Wait()

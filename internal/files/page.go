@@ -7,6 +7,7 @@ import (
 
 	"hufu"
 	"hufu/internal/access"
+	"hufu/internal/blob"
 )
 
 // Page gives the entries of a folder whose names come after the given one to
@@ -18,7 +19,7 @@ func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, y
 		return "", err
 	}
 	if at.store != nil {
-		return at.store.Page(ctx, at.path, after, limit, yield)
+		return at.store.List(ctx, at.path, blob.Page{After: after, Limit: limit}, yield)
 	}
 	var all []hufu.Entry // the shared folders: few
 	if err := v.List(ctx, p, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {

@@ -5,26 +5,32 @@ import (
 
 	"hufu"
 	"hufu/internal/access"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 )
 
 // Batch is changes that become durable together. Not for concurrent use.
 type Batch struct {
 	v       *View
-	batches map[*disk.Store]*disk.Batch
+	batches map[blob.Tree]*part
 	slots   []slot
 	bytes   int64
 }
 
+// part is the changes in one tree.
+type part struct {
+	blob.Batch
+	waiting bool // there are some
+}
+
 // slot is one change: where its result will be, or why it was refused.
 type slot struct {
-	store *disk.Store
+	store blob.Tree
 	n     int
 	err   error
 }
 
 // Batch begins a batch.
-func (v *View) Batch() *Batch { return &Batch{v: v, batches: map[*disk.Store]*disk.Batch{}} }
+func (v *View) Batch() *Batch { return &Batch{v: v, batches: map[blob.Tree]*part{}} }
 
 // Len is the number of changes, refused ones included.
 func (b *Batch) Len() int { return len(b.slots) }
@@ -33,7 +39,7 @@ func (b *Batch) Len() int { return len(b.slots) }
 func (b *Batch) Bytes() int64 { return b.bytes }
 
 // stage adds one change, if the user may make it at p for all that is known now.
-func (b *Batch) stage(ctx context.Context, p hufu.Path, a access.Action, op func(*disk.Batch, hufu.Path) int) {
+func (b *Batch) stage(ctx context.Context, p hufu.Path, a access.Action, op func(blob.Batch, hufu.Path) int) {
 	at, err := b.v.at(ctx, p, a)
 	if err != nil {
 		b.Refuse(err)
@@ -42,21 +48,21 @@ func (b *Batch) stage(ctx context.Context, p hufu.Path, a access.Action, op func
 	b.add(at, op)
 }
 
-func (b *Batch) add(at spot, op func(*disk.Batch, hufu.Path) int) {
+func (b *Batch) add(at spot, op func(blob.Batch, hufu.Path) int) {
 	db := b.batches[at.store]
 	if db == nil {
-		db = at.store.Batch()
-		db.Guard(b.v.guard(at))
+		db = &part{Batch: at.store.Batch(b.v.guard(at))}
 		b.batches[at.store] = db
 	}
+	db.waiting = true
 	b.slots = append(b.slots, slot{store: at.store, n: op(db, at.path)})
 }
 
 // Put stages a whole file. data may be reused when it returns.
-func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m disk.Meta, cond hufu.Condition) {
+func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.bytes += int64(len(data))
-	b.stage(ctx, p, access.Create, func(db *disk.Batch, q hufu.Path) int { return db.Put(q, data, m, cond) })
+	b.stage(ctx, p, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
 }
 
 // Mkdir makes a folder, or finds it there.
@@ -67,33 +73,33 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 			return
 		}
 	}
-	b.stage(ctx, p, access.Create, func(db *disk.Batch, q hufu.Path) int {
-		return db.Mkdir(q, disk.Meta{Mode: mode, By: b.v.sub.User}, parents)
+	b.stage(ctx, p, access.Create, func(db blob.Batch, q hufu.Path) int {
+		return db.Mkdir(ctx, q, blob.Meta{Mode: mode, By: b.v.sub.User}, parents)
 	})
 }
 
 // Link makes a symbolic link, which is data: nothing here ever follows it.
-func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m disk.Meta, cond hufu.Condition) {
+func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
-	b.stage(ctx, p, access.Link, func(db *disk.Batch, q hufu.Path) int { return db.Symlink(q, target, m, cond) })
+	b.stage(ctx, p, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
 }
 
 // SetMeta sets mode and time.
-func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m disk.Meta) {
+func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) {
 	m.By = b.v.sub.User
-	b.stage(ctx, p, access.Change, func(db *disk.Batch, q hufu.Path) int { return db.SetMeta(q, m) })
+	b.stage(ctx, p, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
 }
 
 // Remove takes a name away. In a shared folder everything below must be the
 // user's own.
-func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool) {
-	b.stage(ctx, p, access.Change, func(db *disk.Batch, q hufu.Path) int { return db.Remove(q, recursive) })
+func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) {
+	b.stage(ctx, p, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
 }
 
 // Rename moves a name within one place. Between places a client copies and
 // removes. In a shared folder everything below must be the user's own: nobody
 // moves what others have put there.
-func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condition) {
+func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condition, version string) {
 	src, err := b.v.at(ctx, from, access.Change)
 	if err != nil {
 		b.Refuse(err)
@@ -107,15 +113,7 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 		b.Refuse(err)
 		return
 	}
-	b.add(src, func(db *disk.Batch, q hufu.Path) int { return db.Rename(q, dst.path, cond) })
-}
-
-// Expect has the change that was added last, a SetMeta, Remove or Rename, made
-// only to this very version.
-func (b *Batch) Expect(version string) {
-	if last := b.slots[len(b.slots)-1]; last.store != nil {
-		b.batches[last.store].Expect(version)
-	}
+	b.add(src, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
 }
 
 // Discard forgets what is staged.
@@ -130,14 +128,15 @@ func (b *Batch) Discard() {
 
 // Commit makes everything durable and tells, in order, what became of each
 // change. The batch is then empty and may be used again.
-func (b *Batch) Commit(ctx context.Context) []disk.Result {
-	done := make(map[*disk.Store][]disk.Result, len(b.batches))
+func (b *Batch) Commit(ctx context.Context) []blob.Result {
+	done := make(map[blob.Tree][]blob.Result, len(b.batches))
 	for st, db := range b.batches {
-		if db.Len() > 0 {
-			done[st] = db.Commit(ctx)
+		if db.waiting {
+			done[st] = db.Finish(ctx)
+			db.waiting = false
 		}
 	}
-	results := make([]disk.Result, len(b.slots))
+	results := make([]blob.Result, len(b.slots))
 	for i, s := range b.slots {
 		switch {
 		case s.err != nil:
@@ -153,13 +152,13 @@ func (b *Batch) Commit(ctx context.Context) []disk.Result {
 
 // OpenUpload begins or resumes an upload to p. Only the user's same device can
 // resume it.
-func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source string) (*disk.Upload, error) {
+func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source string) (blob.Upload, error) {
 	at, err := v.at(ctx, p, access.Create)
 	if err != nil {
 		return nil, err
 	}
 	if at.shared { // said before the bytes travel; CommitUpload decides
-		if e, err := at.store.Stat(at.path); err == nil && e.Kind == hufu.File {
+		if e, err := at.store.Stat(ctx, at.path); err == nil && e.Kind == hufu.File {
 			if err := access.May(v.sub, access.Change, p, e.By); err != nil {
 				return nil, err
 			}
@@ -168,25 +167,20 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	if err := v.parents(ctx, at); err != nil {
 		return nil, err
 	}
-	u, err := at.store.OpenUpload(ctx, disk.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()})
-	if err == nil {
-		u.Guard(v.guard(at))
-	}
-	return u, err
+	return at.store.OpenUpload(ctx, blob.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()}, v.guard(at))
 }
 
 // parents makes the missing folders above a name, as this user's.
 func (v *View) parents(ctx context.Context, at spot) error {
 	up := at.path.Parent()
-	if _, err := at.store.Stat(up); hufu.KindOf(err) != hufu.KindNotFound {
+	if _, err := at.store.Stat(ctx, up); hufu.KindOf(err) != hufu.KindNotFound {
 		return nil // what else is wrong with it is met by who uses it
 	}
-	b := at.store.Batch()
-	b.Guard(v.guard(at))
+	b := at.store.Batch(v.guard(at))
 	var err error
 	for range 3 { // somebody may be removing them
-		b.Mkdir(up, disk.Meta{Mode: 0o755, By: v.sub.User}, true)
-		if err = b.Commit(ctx)[0].Err; hufu.KindOf(err) != hufu.KindNotFound {
+		b.Mkdir(ctx, up, blob.Meta{Mode: 0o755, By: v.sub.User}, true)
+		if err = b.Finish(ctx)[0].Err; hufu.KindOf(err) != hufu.KindNotFound {
 			break
 		}
 	}
@@ -197,8 +191,8 @@ func (v *View) owner() string { return v.sub.User + "/" + v.sub.Device }
 
 // FindUpload finds an upload of this user and device by its id, in the places
 // where they may have one. Close it after use.
-func (v *View) FindUpload(ctx context.Context, id string) (*disk.Upload, error) {
-	names, err := v.s.sharedNames()
+func (v *View) FindUpload(ctx context.Context, id string) (blob.Upload, error) {
+	names, err := v.s.stores.SharedNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -206,6 +200,7 @@ func (v *View) FindUpload(ctx context.Context, id string) (*disk.Upload, error) 
 	for _, n := range names {
 		places = append(places, sharedPlace(n))
 	}
+	var failed error
 	for _, p := range places {
 		at, err := v.at(ctx, p, access.Read)
 		if err != nil && p.IsRoot() {
@@ -214,16 +209,22 @@ func (v *View) FindUpload(ctx context.Context, id string) (*disk.Upload, error) 
 		if err != nil {
 			continue // it has gone since
 		}
-		if u, ok := at.store.FindUpload(ctx, id); ok {
-			u.Guard(v.guard(at))
+		u, err := at.store.FindUpload(ctx, id, v.guard(at))
+		if err == nil {
 			return v.ours(u)
 		}
+		if hufu.KindOf(err) != hufu.KindNotFound && failed == nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	return nil, unknownUpload()
 }
 
-func (v *View) ours(u *disk.Upload) (*disk.Upload, error) {
-	if u.Key().Owner != v.owner() {
+func (v *View) ours(u blob.Upload) (blob.Upload, error) {
+	if u.Info().Key.Owner != v.owner() {
 		_ = u.Close()
 		return nil, unknownUpload()
 	}
@@ -236,25 +237,26 @@ func unknownUpload() error {
 
 // CommitUpload gives a complete upload its name p, or tells that this has
 // happened already.
-func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hufu.Digest, m disk.Meta, cond hufu.Condition) (hufu.Entry, error) {
+func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hufu.Digest, m blob.Meta, cond hufu.Condition) (hufu.Entry, error) {
 	at, err := v.at(ctx, p, access.Create)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	u, found := at.store.FindUpload(ctx, id)
-	if !found {
-		if e, ok := at.store.Committed(id, at.path); ok && e.By == v.sub.User && e.Digest == want {
+	u, err := at.store.FindUpload(ctx, id, v.guard(at))
+	if hufu.KindOf(err) == hufu.KindNotFound {
+		if e, ok := at.store.Committed(ctx, id, at.path); ok && e.By == v.sub.User && e.Digest == want {
 			return e, nil
 		}
-		return hufu.Entry{}, unknownUpload()
+	}
+	if err != nil {
+		return hufu.Entry{}, err
 	}
 	defer func() { _ = u.Close() }()
-	if u.Key().Path != at.path || u.Key().Owner != v.owner() {
+	if k := u.Info().Key; k.Path != at.path || k.Owner != v.owner() {
 		return hufu.Entry{}, unknownUpload()
 	}
-	u.Guard(v.guard(at))
 	m.By, m.Upload, m.Digest = v.sub.User, id, want
-	return u.Commit(ctx, want, m, cond)
+	return blob.CommitUpload(ctx, u, want, m, cond)
 }
 
 // Abandon drops an unfinished upload.

@@ -138,7 +138,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	var crumbs []string
 	err = s.browse(r.Context(), req.where, func(name string) error {
 		crumbs, _ = unescape(req.Path)
-		free, total, _ = client.LocalSpace(name) // not known is not shown
+		free, total, _ = client.LocalSpace(r.Context(), name) // not known is not shown
 		return client.LocalList(r.Context(), name, add)
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		crumbs = p.Segments()
@@ -302,7 +302,7 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 		if req.Digest {
 			e, err = client.LocalDigest(r.Context(), name)
 		} else {
-			e, err = client.LocalStat(name)
+			e, err = client.LocalStat(r.Context(), name)
 		}
 		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {

@@ -282,7 +282,7 @@ func (s *Server) spool(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.queue.Spool(client.JobSpec{Profile: l.profile, Teach: l.plain, To: to.Virtual()}, req.Files, req.Bytes)
+	id, err := s.queue.Spool(r.Context(), client.JobSpec{Profile: l.profile, Teach: l.plain, To: to.Virtual()}, req.Files, req.Bytes)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/files"
 	"hufu/internal/frame"
 	"hufu/internal/identity"
@@ -56,10 +56,9 @@ type conn struct {
 	view    *files.View // once logged in
 	batch   *files.Batch
 	group   []pending
-	ordered bool           // something in the group is carried out after its puts
-	uploads []*disk.Upload // most recent first, as reading
+	ordered bool          // something in the group is carried out after its puts
+	uploads []blob.Upload // most recent first, as reading
 	reading []*reader
-	opener  disk.Opener    // open while one get follows another
 	buf     *session.Chunk // what is being read, nil when idle
 	writing atomic.Bool
 	judged  time.Time
@@ -72,13 +71,13 @@ type pending struct {
 	op     string
 	path   hufu.Path
 	size   int64
-	answer func(disk.Result) frame.Message
+	answer func(blob.Result) frame.Message
 }
 
 // reader is a file that is open for reading one version of it.
 type reader struct {
 	path hufu.Path
-	f    *disk.File
+	f    blob.File
 }
 
 // judge says whether the connection may go on.
@@ -125,7 +124,6 @@ func (c *conn) letGo() {
 	for _, r := range c.reading {
 		_ = r.f.Close()
 	}
-	c.opener.Close()
 	c.giveBack()
 	if c.view != nil {
 		c.view.Close()
@@ -133,9 +131,16 @@ func (c *conn) letGo() {
 	c.uploads, c.reading, c.view, c.batch = nil, nil, nil, nil
 }
 
+// letGoOfFolder closes the folder that is open while one get follows another.
+func (c *conn) letGoOfFolder() {
+	if c.view != nil {
+		c.view.LetGo()
+	}
+}
+
 // Idle finishes the group that is waiting, and tells the log before the client.
 func (c *conn) Idle(ctx context.Context) error {
-	c.opener.Close()
+	c.letGoOfFolder()
 	c.giveBack()
 	err := c.commit(ctx)
 	c.log.flush()
@@ -156,7 +161,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		ctx = (*watch)(ctx)
 	}
 	if _, get := r.Message.(*frame.Get); !get {
-		c.opener.Close()
+		c.letGoOfFolder()
 	}
 	if hello, ok := r.Message.(*frame.Hello); ok {
 		return c.hello(ctx, hello)
@@ -166,7 +171,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	}
 	if now := time.Now(); now.Sub(c.judged) >= judgeEvery {
 		c.judged = now
-		c.opener.Close() // no folder is held for long, however many gets come
+		c.letGoOfFolder() // no folder is held for long, however many gets come
 		if err := c.judge(); err != nil {
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 	"hufu/internal/frame"
 	"hufu/internal/session"
@@ -19,7 +19,7 @@ func (c *conn) change(ctx context.Context, r *session.Request) bool {
 	var p pending
 	switch m := r.Message.(type) {
 	case *frame.Put:
-		p = pending{op: "put", path: m.Path.Path(), size: int64(len(r.Raw)), answer: func(res disk.Result) frame.Message {
+		p = pending{op: "put", path: m.Path.Path(), size: int64(len(r.Raw)), answer: func(res blob.Result) frame.Message {
 			return &frame.PutAnswer{Version: res.Version}
 		}}
 		want := hufu.Digest(m.Digest)
@@ -27,32 +27,29 @@ func (c *conn) change(ctx context.Context, r *session.Request) bool {
 			c.batch.Refuse(&hufu.Error{Op: "put", Kind: hufu.KindIntegrity, Code: "digest_differs"})
 			break
 		}
-		meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime), Digest: want}
+		meta := blob.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime), Digest: want}
 		c.batch.Put(ctx, p.path, r.Raw, meta, m.Condition.Condition())
 	case *frame.Mkdir:
-		p = pending{op: "mkdir", path: m.Path.Path(), answer: func(res disk.Result) frame.Message {
+		p = pending{op: "mkdir", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.MkdirAnswer{Created: res.Created}
 		}}
 		c.batch.Mkdir(ctx, p.path, m.Mode, m.Parents)
 	case *frame.Link:
-		p = pending{op: "link", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.LinkAnswer{} }}
-		c.batch.Link(ctx, p.path, string(m.Target), disk.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
+		p = pending{op: "link", path: m.Path.Path(), answer: func(blob.Result) frame.Message { return &frame.LinkAnswer{} }}
+		c.batch.Link(ctx, p.path, string(m.Target), blob.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
 	case *frame.SetMeta:
-		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(res disk.Result) frame.Message {
+		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.SetMetaAnswer{Version: res.Version}
 		}}
-		c.batch.SetMeta(ctx, p.path, disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)})
-		c.batch.Expect(m.Version)
+		c.batch.SetMeta(ctx, p.path, blob.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}, m.Version)
 	case *frame.Remove:
-		p = pending{op: "remove", path: m.Path.Path(), answer: func(disk.Result) frame.Message { return &frame.RemoveAnswer{} }}
-		c.batch.Remove(ctx, p.path, m.Recursive)
-		c.batch.Expect(m.Version)
+		p = pending{op: "remove", path: m.Path.Path(), answer: func(blob.Result) frame.Message { return &frame.RemoveAnswer{} }}
+		c.batch.Remove(ctx, p.path, m.Recursive, m.Version)
 	case *frame.Rename:
-		p = pending{op: "rename", path: m.From.Path(), answer: func(res disk.Result) frame.Message {
+		p = pending{op: "rename", path: m.From.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.RenameAnswer{Version: res.Version}
 		}}
-		c.batch.Rename(ctx, p.path, m.To.Path(), m.Condition.Condition())
-		c.batch.Expect(m.Version)
+		c.batch.Rename(ctx, p.path, m.To.Path(), m.Condition.Condition(), m.Version)
 	default:
 		return false
 	}
@@ -251,7 +248,7 @@ func (c *conn) giveBack() {
 
 // get answers with a whole small file.
 func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
-	f, err := c.view.Open(ctx, p, &c.opener)
+	f, err := c.view.Open(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -271,7 +268,7 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 		return err
 	}
 	data = data[:f.Size()]
-	if _, err := f.ReadAt(data, 0); err != nil {
+	if _, err := f.ReadAt(ctx, data, 0); err != nil {
 		return err
 	}
 	if err := f.Check(); err != nil {
@@ -297,7 +294,7 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 }
 
 // openedFile finds or opens the file that a read names, in its version.
-func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (*disk.File, error) {
+func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
 	for i, r := range c.reading {
 		if r.path == p && r.f.Is(version) {
 			if i > 0 { // most recent first
@@ -307,7 +304,7 @@ func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (*di
 			return r.f, nil
 		}
 	}
-	f, err := c.view.Open(ctx, p, &c.opener)
+	f, err := c.view.Open(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +336,7 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	if err != nil {
 		return err
 	}
-	data, hole, cv, err := f.ReadChunk(m.Index, buf)
+	data, hole, cv, err := f.ReadChunk(ctx, m.Index, buf)
 	if err != nil {
 		return err
 	}
@@ -352,9 +349,10 @@ func (c *conn) open(ctx context.Context, m *frame.Open) (frame.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.drop(u.ID())
+	info := u.Info()
+	c.drop(info.ID)
 	c.hold(u)
-	a := &frame.OpenAnswer{Upload: u.ID(), Unit: hufu.ChunkSize}
+	a := &frame.OpenAnswer{Upload: info.ID, Unit: uint32(info.Unit)}
 	said, next := 0, int64(-1)
 	for i, cv := range u.There() {
 		if said == frame.MaxCVs {
@@ -377,7 +375,7 @@ func (c *conn) open(ctx context.Context, m *frame.Open) (frame.Message, error) {
 }
 
 func (c *conn) held(id string) int {
-	return slices.IndexFunc(c.uploads, func(u *disk.Upload) bool { return u.ID() == id })
+	return slices.IndexFunc(c.uploads, func(u blob.Upload) bool { return u.Info().ID == id })
 }
 
 func (c *conn) drop(id string) {
@@ -387,7 +385,7 @@ func (c *conn) drop(id string) {
 	}
 }
 
-func (c *conn) hold(u *disk.Upload) {
+func (c *conn) hold(u blob.Upload) {
 	if len(c.uploads) == openUploads {
 		_ = c.uploads[openUploads-1].Close()
 		c.uploads = c.uploads[:openUploads-1]
@@ -397,7 +395,7 @@ func (c *conn) hold(u *disk.Upload) {
 
 // upload finds the upload that a range belongs to; lanes other than the one
 // that opened it look it up once.
-func (c *conn) upload(ctx context.Context, id string) (*disk.Upload, error) {
+func (c *conn) upload(ctx context.Context, id string) (blob.Upload, error) {
 	if i := c.held(id); i >= 0 {
 		u := c.uploads[i]
 		copy(c.uploads[1:i+1], c.uploads[:i])
@@ -418,7 +416,7 @@ func (c *conn) rangeIn(ctx context.Context, m *frame.Range, data []byte, got dig
 	if err != nil {
 		return err
 	}
-	size := u.Key().Size
+	size := u.Info().Key.Size
 	if m.Index >= digest.Chunks(size) {
 		return &hufu.Error{Op: "range", Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
@@ -428,7 +426,7 @@ func (c *conn) rangeIn(ctx context.Context, m *frame.Range, data []byte, got dig
 		if len(data) != 0 || digest.Zeros(n, m.Index) != want {
 			return &hufu.Error{Op: "range", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
 		}
-		return u.WriteHole(m.Index, want)
+		return u.Write(ctx, m.Index, nil, want)
 	}
 	if len(data) != n {
 		return &hufu.Error{Op: "range", Kind: hufu.KindInvalid, Code: "chunk_length"}
@@ -436,7 +434,7 @@ func (c *conn) rangeIn(ctx context.Context, m *frame.Range, data []byte, got dig
 	if got != want {
 		return &hufu.Error{Op: "range", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
 	}
-	return u.WriteChunk(m.Index, data, want)
+	return u.Write(ctx, m.Index, data, want)
 }
 
 // arrivalWait is how long a commit waits for chunks that are still on their way
@@ -446,8 +444,11 @@ const arrivalWait = 2 * time.Second
 // arrival waits for the chunks of an upload that are missing.
 func (c *conn) arrival(ctx context.Context, id string) error {
 	u, err := c.upload(ctx, id)
-	if err != nil || u.Have() == digest.Chunks(u.Key().Size) {
+	if err != nil {
 		return nil // perhaps committed already
+	}
+	if info := u.Info(); info.Have == digest.Chunks(info.Key.Size) {
+		return nil
 	}
 	if c.session.Flush() != nil {
 		return nil // the connection is gone, and with it whoever wants to know
@@ -466,7 +467,7 @@ func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message
 		return nil, err
 	}
 	p := m.Path.Path()
-	meta := disk.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}
+	meta := blob.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}
 	e, err := c.view.CommitUpload(context.WithoutCancel(ctx), m.Upload, p, hufu.Digest(m.Digest), meta, m.Condition.Condition())
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/client"
 	"hufu/internal/digest"
@@ -589,18 +590,18 @@ func TestGetRecovers(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	data := bytesOf(2 * hufu.ChunkSize)
-	u, err := s.OpenUpload(t.Context(), disk.UploadKey{Path: path(t, "/large"), Size: int64(len(data))})
+	u, err := s.OpenUpload(t.Context(), blob.UploadKey{Path: path(t, "/large"), Size: int64(len(data))}, blob.Guard{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range digest.Chunks(int64(len(data))) {
 		chunk := data[i*hufu.ChunkSize:][:hufu.ChunkSize]
-		if err := u.WriteChunk(i, chunk, digest.Chunk(chunk, i)); err != nil {
+		if err := u.Write(context.Background(), i, chunk, digest.Chunk(chunk, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	always := hufu.Condition{Kind: hufu.Always}
-	if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o600}, always); !errors.Is(err, killed) {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{Mode: 0o600}, always); !errors.Is(err, killed) {
 		t.Fatal(err)
 	}
 	_ = u.Close()

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -19,22 +17,23 @@ import (
 	"hufu/internal/session"
 )
 
+// MaxTaught is how many bytes the teaching world holds: what is put into it
+// counts from the start of the server, whether it is still there or not. It is for
+// samples. The memory of its stores may be a little more than that.
+const MaxTaught = 32 << 20
+
 // The teaching world forgets the oldest beyond these bounds: nothing in it is
-// meant to stay. What is put into it counts, in bytes since the start, whether
-// it is still there or not: it is for samples.
+// meant to stay.
 const (
-	maxPupils      = 256 // accounts
-	maxPupilLogins = 16  // logins of one account
-	maxTaught      = 256 << 20
-	taughtRoom     = 8 << 20  // bytes of memory for unfinished uploads
+	maxPupils      = 256      // accounts
+	maxPupilLogins = 16       // logins of one account
 	taughtIntake   = 16 << 20 // and for requests
 )
 
 // Teach is the throw-away world of the teaching mode: accounts that the first
-// login makes, and files in a folder that is emptied at start and stop. It
-// knows nothing of the real accounts, grants and files.
+// login makes, and files in memory. It knows nothing of the real accounts, grants
+// and files.
 type Teach struct {
-	dir   string
 	files *files.Service
 	ln    net.Listener
 
@@ -49,7 +48,7 @@ type Teach struct {
 func (t *Teach) room(bytes int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if bytes > maxTaught-t.taken {
+	if bytes > MaxTaught-t.taken {
 		return &hufu.Error{Op: "teach", Kind: hufu.KindQuota, Code: "teach_full"}
 	}
 	t.taken += bytes
@@ -62,10 +61,10 @@ type pupil struct {
 	tokens         []string // oldest first
 }
 
-// OpenTeach makes an empty teaching world in dir and listens for plain
-// connections on the given loopback address. The port is the next free one if
+// OpenTeach makes a teaching world of empty stores, which it closes, and listens
+// for plain connections on the given loopback address. The port is the next free one if
 // it is taken.
-func OpenTeach(dir, address string, log *slog.Logger) (*Teach, error) {
+func OpenTeach(stores files.Stores, address string, log *slog.Logger) (*Teach, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, &hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
@@ -73,21 +72,14 @@ func OpenTeach(dir, address string, log *slog.Logger) (*Teach, error) {
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, &hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "teach_not_loopback"}
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, &hufu.Error{Op: "teach", Path: dir, Kind: hufu.KindUnreadable, Err: err}
-	}
-	fs, err := files.Open(filepath.Join(dir, "files"), filepath.Join(dir, "uploads"), taughtRoom, log)
-	if err != nil {
-		return nil, err
-	}
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		ln, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {
-		return nil, errors.Join(&hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "cannot_listen", Err: err}, fs.Close())
+		return nil, errors.Join(&hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "cannot_listen", Err: err}, stores.Close())
 	}
-	return &Teach{dir: dir, files: fs, ln: ln, intake: session.NewIntake(taughtIntake)}, nil
+	return &Teach{files: files.New(stores, log), ln: ln, intake: session.NewIntake(taughtIntake)}, nil
 }
 
 // Port is where the listener without TLS is.
@@ -103,7 +95,7 @@ func (t *Teach) Address() string { return t.ln.Addr().String() }
 
 // Close forgets everything.
 func (t *Teach) Close() error {
-	return errors.Join(t.ln.Close(), t.files.Close(), os.RemoveAll(t.dir))
+	return errors.Join(t.ln.Close(), t.files.Close())
 }
 
 // ServeTeach serves the listener without TLS until ctx ends.

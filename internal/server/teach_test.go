@@ -11,12 +11,13 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob/mem"
 	"hufu/internal/frame"
 )
 
 func openTeach(t *testing.T) *Teach {
 	t.Helper()
-	w, err := OpenTeach(t.TempDir()+"/teach", "127.0.0.1:0", slog.New(slog.DiscardHandler))
+	w, err := OpenTeach(mem.NewTrees(mem.Options{}), "127.0.0.1:0", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +28,7 @@ func openTeach(t *testing.T) *Teach {
 func TestHT12TeachingListensOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:0", "localhost:0", "files.example:9998"} {
-		w, err := OpenTeach(t.TempDir()+"/teach", address, slog.New(slog.DiscardHandler))
+		w, err := OpenTeach(mem.NewTrees(mem.Options{}), address, slog.New(slog.DiscardHandler))
 		if err == nil {
 			_ = w.Close()
 		}
@@ -140,7 +141,7 @@ func TestTeachingWorldFills(t *testing.T) {
 	t.Parallel()
 	w := openTeach(t)
 	for range 4 {
-		if err := w.room(maxTaught / 4); err != nil {
+		if err := w.room(MaxTaught / 4); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
+	"hufu/internal/blob/disk"
+	"hufu/internal/blob/mem"
 	"hufu/internal/ca"
 	"hufu/internal/client"
 	"hufu/internal/files"
@@ -94,11 +96,12 @@ func (e *Env) Start(o Options) {
 	check(t, err)
 	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log.Logger})
 	check(t, err)
-	fs, err := files.Open(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), files.UploadRoom, log.Logger)
+	trees, err := disk.OpenTrees(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), disk.UploadRoom, log.Logger)
 	check(t, err)
+	fs := files.New(trees, log.Logger)
 	so := server.Options{Account: e.Account, Authority: e.Authority, Files: fs, Log: log}
 	if o.Teach {
-		e.Teach, err = server.OpenTeach(filepath.Join(e.Data, "teach"), "127.0.0.1:0", log.Logger)
+		e.Teach, err = server.OpenTeach(mem.NewTrees(mem.Options{Room: mem.NewRoom(server.MaxTaught + server.MaxTaught/8)}), "127.0.0.1:0", log.Logger)
 		check(t, err)
 		so.Teach = e.Teach
 	}

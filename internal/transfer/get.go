@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -36,8 +36,8 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		created := p.target == nil
 		p.source.Mode = e.modeHere(p)
 		if created {
-			meta := disk.Meta{Mode: p.source.Mode | 0o700}
-			made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Mkdir(p.near.Path, meta, true) }, func(r disk.Result) {
+			meta := blob.Meta{Mode: p.source.Mode | 0o700}
+			made.add(ctx, p.near.Store, func(b blob.Batch) { b.Mkdir(ctx, p.near.Path, meta, true) }, func(r blob.Result) {
 				if r.Err != nil {
 					e.fail(p, r.Err)
 					return
@@ -59,7 +59,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		} else if p.source, err = e.far.Stat(ctx, s.Far); err != nil {
 			return err
 		}
-		p.target, err = nearStat(s.Side)
+		p.target, err = nearStat(ctx, s.Side)
 		return err
 	})
 	for i, s := range sources {
@@ -94,7 +94,7 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 		}
 		there := map[string]hufu.Entry{}
 		if !j.fresh {
-			err := j.near.Store.List(ctx, j.near.Path, func(t hufu.Entry) error { there[t.Name] = t; return nil })
+			err := listNear(ctx, j.near, func(t hufu.Entry) { there[t.Name] = t })
 			if err != nil {
 				e.fail(j.pair, err)
 				return
@@ -139,17 +139,6 @@ func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *i
 	}
 }
 
-func nearStat(s Side) (*hufu.Entry, error) {
-	t, err := s.Store.Stat(s.Path)
-	switch {
-	case hufu.KindOf(err) == hufu.KindNotFound:
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	return &t, nil
-}
-
 // planOneGet decides about one file or link and queues it. The names beside it
 // at its source are not free on this side either.
 func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges chan<- *item, names map[string]struct{}) {
@@ -178,7 +167,7 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 			if err != nil {
 				return nil, false
 			}
-			t, err := nearStat(Side{Store: p.near.Store, Path: q})
+			t, err := nearStat(ctx, Side{Store: p.near.Store, Path: q})
 			return t, err == nil && t != nil
 		})
 		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
@@ -205,13 +194,13 @@ func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges ch
 	p.source.Mode = e.modeHere(p)
 	e.carried(p.near.Local, p.source.MTime)
 	if p.source.Kind == hufu.Link {
-		meta := disk.Meta{Mode: 0o777, MTime: p.source.MTime}
-		made.add(ctx, p.near.Store, func(b *disk.Batch) { b.Symlink(p.near.Path, p.source.Target, meta, v.cond) }, func(res disk.Result) {
+		meta := blob.Meta{Mode: 0o777, MTime: p.source.MTime}
+		made.add(ctx, p.near.Store, func(b blob.Batch) { b.Symlink(ctx, p.near.Path, p.source.Target, meta, v.cond) }, func(res blob.Result) {
 			if res.Err != nil {
 				e.fail(p, res.Err)
 				return
 			}
-			e.keptNear(p.near, p.source.MTime)
+			e.keptNear(ctx, p.near, p.source.MTime)
 			r.Outcome = Transferred
 			e.report(r)
 		})
@@ -274,7 +263,7 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 		e.failItem(it, err)
 		return
 	}
-	e.keptNear(Side{it.store, it.path, it.local}, it.from.MTime)
+	e.keptNear(ctx, Side{it.store, it.path, it.local}, it.from.MTime)
 	r := it.rep(Transferred, nil)
 	r.Digest, r.Resumed = entry.Digest, resumed
 	e.report(r)
@@ -282,15 +271,16 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 
 func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, resumed int64, err error) {
 	size := it.from.Size
-	up, err := it.store.OpenUpload(ctx, disk.UploadKey{Path: it.path, Size: size, Source: it.from.Version, Owner: e.o.Owner})
+	up, err := it.store.OpenUpload(ctx, blob.UploadKey{Path: it.path, Size: size, Source: it.from.Version, Owner: e.o.Owner}, blob.Guard{})
 	if err != nil {
 		return entry, 0, err
 	}
 	defer func() { _ = up.Close() }()
 	l := &large{it: it, target: up, chunks: digest.Chunks(size), end: make(chan struct{})}
-	l.left = l.chunks - up.Have()
-	there := up.Have() * hufu.ChunkSize
-	if up.Has(l.chunks - 1) { // the only one that may be shorter
+	have := up.Info().Have
+	l.left = l.chunks - have
+	there := have * hufu.ChunkSize
+	if up.Missing(l.chunks-1) == l.chunks { // the last one is there, which may be shorter
 		there -= hufu.ChunkSize - int64(digest.ChunkLen(size, l.chunks-1))
 	}
 	l.resumed.Store(there)
@@ -317,7 +307,7 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			Args: map[string]string{"want": it.from.Digest.String(), "got": root.String()},
 		}
 	}
-	entry, err = up.Commit(ctx, root, disk.Meta{Mode: it.from.Mode, MTime: it.from.MTime, Digest: root}, it.cond)
+	entry, err = blob.CommitUpload(ctx, up, root, blob.Meta{Mode: it.from.Mode, MTime: it.from.MTime, Digest: root}, it.cond)
 	return entry, l.resumed.Load(), err
 }
 
@@ -337,7 +327,7 @@ func (e *Engine) getLane(ctx context.Context, n int) error {
 
 // store puts chunk index, of size bytes, in its place, if it is what the far
 // side says.
-func (l *large) store(index int64, size int, c Chunk) error {
+func (l *large) store(ctx context.Context, index int64, size int, c Chunk) error {
 	if !c.Hole && len(c.Data) != size {
 		return &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
 	}
@@ -348,9 +338,9 @@ func (l *large) store(index int64, size int, c Chunk) error {
 	case c.Got != c.Want:
 		return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
 	case c.Hole:
-		return l.target.WriteHole(index, c.Got)
+		return l.target.Write(ctx, index, nil, c.Got)
 	}
-	return l.target.WriteChunk(index, c.Data, c.Got)
+	return l.target.Write(ctx, index, c.Data, c.Got)
 }
 
 // setNear sets modes and times of folders when all files are in place,
@@ -359,19 +349,19 @@ func (e *Engine) setNear(ctx context.Context, metas []folderMeta) {
 	slices.Reverse(metas)
 	for len(metas) > 0 {
 		n := 0
-		b := metas[0].near.Store.Batch()
+		b := metas[0].near.Store.Batch(blob.Guard{})
 		for n < len(metas) && n < groupFiles && metas[n].near.Store == metas[0].near.Store {
 			m := metas[n]
-			b.SetMeta(m.near.Path, disk.Meta{Mode: m.meta.Mode, MTime: m.meta.MTime})
+			b.SetMeta(ctx, m.near.Path, blob.Meta{Mode: m.meta.Mode, MTime: m.meta.MTime}, "")
 			n++
 		}
-		for i, r := range b.Commit(ctx) {
+		for i, r := range b.Finish(ctx) {
 			m := metas[i]
 			if r.Err != nil {
 				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, r.Err)
 				continue
 			}
-			e.keptNear(m.near, m.meta.MTime)
+			e.keptNear(ctx, m.near, m.meta.MTime)
 		}
 		metas = metas[n:]
 	}

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -24,10 +24,11 @@ type group struct {
 	e     *Engine
 	ctx   context.Context
 	lane  Lane
-	store *disk.Store
-	batch *disk.Batch
+	store blob.Tree
+	batch blob.Batch
 	tasks []task
 	got   []hufu.Digest
+	bytes int // staged in batch
 	// asked is how many of its requests are not answered: those that the lane
 	// was asked for by others do not count. Each is counted when it was sent,
 	// which may be a moment after its answer.
@@ -40,7 +41,7 @@ func (g *group) fetchChunk(t task) error {
 	err := g.lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(c Chunk, err error) {
 		g.asked.Add(-1)
 		if err == nil {
-			err = l.store(t.index, size, c)
+			err = l.store(g.ctx, t.index, size, c)
 		}
 		if err == nil {
 			n := int64(size)
@@ -76,7 +77,7 @@ func (g *group) fetch(t task) error {
 // settle commits when enough is staged, or when nothing more is on its way that
 // would come back to it: whatever the last answer was.
 func (g *group) settle() {
-	if g.batch != nil && (g.asked.Load() <= 0 || g.batch.Len() >= groupFiles || g.batch.Bytes() >= groupBytes) {
+	if g.batch != nil && (g.asked.Load() <= 0 || len(g.tasks) >= groupFiles || g.bytes >= groupBytes) {
 		g.commit()
 	}
 }
@@ -101,10 +102,11 @@ func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
 				g.commit()
 			}
 			if g.batch == nil {
-				g.store, g.batch = it.store, it.store.Batch()
+				g.store, g.batch = it.store, it.store.Batch(blob.Guard{})
 			}
-			g.batch.Put(it.path, data, disk.Meta{Mode: it.from.Mode, MTime: entry.MTime, Digest: d}, it.cond)
+			g.batch.Put(g.ctx, it.path, data, blob.Meta{Mode: it.from.Mode, MTime: entry.MTime, Digest: d}, it.cond)
 			g.tasks, g.got = append(g.tasks, t), append(g.got, d)
+			g.bytes += len(data)
 			g.e.Stats.Sent.Add(int64(len(data)))
 			return
 		}
@@ -118,20 +120,20 @@ func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
 }
 
 func (g *group) commit() {
-	for i, r := range g.batch.Commit(g.ctx) {
+	for i, r := range g.batch.Finish(g.ctx) {
 		t := g.tasks[i]
 		if r.Err != nil {
 			g.e.failItem(t.it, r.Err)
 		} else {
 			g.e.Stats.BytesDone.Add(t.it.from.Size)
-			g.e.keptNear(Side{t.it.store, t.it.path, t.it.local}, t.it.from.MTime)
+			g.e.keptNear(g.ctx, Side{t.it.store, t.it.path, t.it.local}, t.it.from.MTime)
 			rep := t.it.rep(Transferred, nil)
 			rep.Digest = g.got[i]
 			g.e.report(rep)
 		}
 		g.e.over(t, nil)
 	}
-	g.batch, g.tasks, g.got = nil, g.tasks[:0], g.got[:0]
+	g.batch, g.tasks, g.got, g.bytes = nil, g.tasks[:0], g.got[:0], 0
 }
 
 // staged is the folders and links that are made on this side; many become
@@ -139,20 +141,20 @@ func (g *group) commit() {
 type staged struct {
 	e     *Engine
 	mu    sync.Mutex
-	store *disk.Store
-	batch *disk.Batch
-	then  []func(disk.Result)
+	store blob.Tree
+	batch blob.Batch
+	then  []func(blob.Result)
 }
 
 // add stages one operation; then gets its result at the latest with commit.
-func (s *staged) add(ctx context.Context, at *disk.Store, op func(*disk.Batch), then func(disk.Result)) {
+func (s *staged) add(ctx context.Context, at blob.Tree, op func(blob.Batch), then func(blob.Result)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.batch != nil && (s.store != at || s.batch.Len() >= groupFiles) {
+	if s.batch != nil && (s.store != at || len(s.then) >= groupFiles) {
 		s.commitLocked(ctx)
 	}
 	if s.batch == nil {
-		s.store, s.batch = at, at.Batch()
+		s.store, s.batch = at, at.Batch(blob.Guard{})
 	}
 	op(s.batch)
 	s.then = append(s.then, then)
@@ -178,7 +180,7 @@ func (s *staged) commitLocked(ctx context.Context) {
 	if s.batch == nil {
 		return
 	}
-	for i, r := range s.batch.Commit(ctx) {
+	for i, r := range s.batch.Finish(ctx) {
 		s.then[i](r)
 	}
 	s.batch, s.then = nil, s.then[:0]

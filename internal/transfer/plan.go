@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 )
 
 // planners is how many folders are compared at the same time, so that a far
@@ -25,7 +25,7 @@ var errAborted = errors.New("transfer ended")
 
 // Side is where a transfer reads or writes on this machine.
 type Side struct {
-	Store *disk.Store
+	Store blob.Tree
 	Path  hufu.Path // in Store
 	Local string    // the same as people write it
 }

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hufu"
-	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
 
@@ -78,7 +77,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 		return folderJob{p, fresh}, true
 	}
 	pairs, errs := look(sources, func(s Source, p *pair) (err error) {
-		if p.source, err = s.Store.Stat(s.Path); err == nil && !s.Fresh {
+		if p.source, err = s.Store.Stat(ctx, s.Path); err == nil && !s.Fresh {
 			p.target, err = e.farStat(ctx, s.Far)
 		}
 		return err
@@ -86,7 +85,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 	for i, s := range sources {
 		p := pairs[i]
 		if p.source.Kind == hufu.Folder || s.Contents {
-			if err := e.o.Leave(p.near); err != nil {
+			if err := e.o.Leave(ctx, p.near); err != nil {
 				e.fail(p, err) // it was named
 				continue
 			}
@@ -122,7 +121,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 			}
 		}
 		var here []hufu.Entry
-		err := j.near.Store.List(ctx, j.near.Path, func(t hufu.Entry) error { here = append(here, t); return nil })
+		err := listNear(ctx, j.near, func(t hufu.Entry) { here = append(here, t) })
 		if err != nil {
 			e.fail(j.pair, err)
 			return
@@ -158,7 +157,7 @@ func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *i
 				p.target = &x
 			}
 			if t.Kind == hufu.Folder {
-				if err := e.o.Leave(p.near); err != nil {
+				if err := e.o.Leave(ctx, p.near); err != nil {
 					e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
 					continue
 				}
@@ -296,7 +295,9 @@ func (e *Engine) putLarge(ctx context.Context, it *item) {
 }
 
 func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, resumed int64, err error) {
-	f, err := it.store.Open(it.path)
+	opener := it.store.Opener()
+	f, err := opener.Open(ctx, it.path)
+	opener.Close()
 	if err != nil {
 		return entry, 0, err
 	}
@@ -427,19 +428,19 @@ func (e *Engine) lastOne() bool {
 // new lane when one is lost. Its error ends the transfer.
 func (e *Engine) putLane(ctx context.Context, n int) error {
 	buf := make([]byte, hufu.ChunkSize)
-	var files disk.Opener
-	defer files.Close()
+	var files opener
+	defer files.close()
 	return e.onLanes(ctx, n, func(lane Lane, t task) error {
 		if t.it.large != nil {
-			return e.sendChunk(lane, t, buf)
+			return e.sendChunk(ctx, lane, t, buf)
 		}
 		return e.sendSmall(ctx, lane, t, &files, buf)
 	})
 }
 
-func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
+func (e *Engine) sendChunk(ctx context.Context, lane Lane, t task, buf []byte) error {
 	l := t.it.large
-	data, hole, cv, err := l.source.ReadChunk(t.index, buf)
+	data, hole, cv, err := l.source.ReadChunk(ctx, t.index, buf)
 	if err != nil {
 		e.queue.finished(t, false, err)
 		return nil
@@ -474,9 +475,9 @@ func (e *Engine) sendChunk(lane Lane, t task, buf []byte) error {
 	return nil
 }
 
-func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *disk.Opener, buf []byte) error {
+func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener, buf []byte) error {
 	it := t.it
-	data, meta, err := readWhole(it, files, buf)
+	data, meta, err := readWhole(ctx, it, files, buf)
 	if err != nil {
 		e.queue.finished(t, false, nil)
 		e.failItem(it, err)
@@ -540,20 +541,6 @@ func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err err
 		err = nil
 	}
 	e.over(t, err)
-}
-
-// readWhole reads a small file, one version of it.
-func readWhole(it *item, files *disk.Opener, buf []byte) ([]byte, Meta, error) {
-	f, err := files.Open(it.store, it.path)
-	if err != nil {
-		return nil, Meta{}, err
-	}
-	defer func() { _ = f.Close() }()
-	data, err := f.Whole(buf)
-	if err != nil {
-		return nil, Meta{}, err
-	}
-	return data, Meta{f.Mode(), f.MTime()}, f.Check()
 }
 
 // setFolders sets modes and times of folders when all files are in place,

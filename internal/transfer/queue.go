@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 )
 
 // maxWaiting is how many small files may wait for a lane; the planner waits
@@ -51,10 +51,10 @@ type large struct {
 	ended   bool
 	whole   bool // all chunks are at their place, whatever becomes of answers
 
-	source  *disk.File    // of a put
+	source  blob.File     // of a put
 	unsent  atomic.Int64  // chunks of it that were never sent
 	sent    chan struct{} // closed when unsent is 0
-	target  *disk.Upload  // of a get
+	target  blob.Upload   // of a get
 	resumed atomic.Int64  // bytes that were at their place before
 }
 
@@ -140,17 +140,14 @@ func (l *large) take() (int64, bool) {
 		l.again = l.again[:n-1]
 		return index, true
 	}
-	for l.next < l.chunks {
-		index := l.next
-		l.next++
-		if l.target == nil {
-			return index, true
-		}
-		if !l.target.Has(index) {
-			return index, true
-		}
+	if l.target != nil {
+		l.next = l.target.Missing(l.next)
 	}
-	return 0, false
+	if l.next >= l.chunks {
+		return 0, false
+	}
+	l.next++
+	return l.next - 1, true
 }
 
 func (q *queue) nextSmall() (task, bool) {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -31,12 +32,12 @@ func (e *Engine) carried(name string, t time.Time) {
 
 // keptNear notes a name that this machine's file system gave another time than
 // it should have.
-func (e *Engine) keptNear(s Side, want time.Time) {
+func (e *Engine) keptNear(ctx context.Context, s Side, want time.Time) {
 	y := want.UTC().Year()
 	if y < firstYear || y > lastYear || y >= safeFrom && y <= safeTo {
 		return // noted already, or kept
 	}
-	if got, err := s.Store.Stat(s.Path); err == nil && got.MTime.Sub(want).Abs() > 2*time.Second {
+	if got, err := s.Store.Stat(ctx, s.Path); err == nil && got.MTime.Sub(want).Abs() > 2*time.Second {
 		e.changedTime(s.Local)
 	}
 }

@@ -4,7 +4,7 @@
 // digest its sender computed, that what is there already is not sent again,
 // and that memory stays flat whatever the number and size of files. It speaks
 // to the far side through Far and Lane, which the caller supplies, and to this
-// side through blob/disk.
+// side through a blob.Tree.
 package transfer
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/blob/disk"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -126,7 +126,7 @@ type Options struct {
 	Me    string // the user's name, for Strip
 	// Leave says why a folder of this machine is left out of a put, nil if it
 	// is not; nil leaves none out.
-	Leave func(Side) error
+	Leave func(context.Context, Side) error
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
 	// ask. Called on one goroutine at a time.
 	Ask func(context.Context, Conflict) (Policy, error)
@@ -185,7 +185,7 @@ func New(far Far, o Options) *Engine {
 		o.Conflict = Refuse
 	}
 	if o.Leave == nil {
-		o.Leave = func(Side) error { return nil }
+		o.Leave = func(context.Context, Side) error { return nil }
 	}
 	if o.Report == nil {
 		o.Report = func(Report) {}
@@ -260,7 +260,7 @@ func Stops(err error) bool {
 // item is one file on its way.
 type item struct {
 	local  string // for people
-	store  *disk.Store
+	store  blob.Tree
 	path   hufu.Path // in store
 	remote hufu.Path
 	from   hufu.Entry     // the source

@@ -62,7 +62,7 @@ func TestSpoolSurvives(t *testing.T) {
 	for _, data := range want {
 		size += int64(len(data))
 	}
-	id, err := q.Spool(client.JobSpec{Profile: client.DefaultProfile, To: "/"}, int64(len(want)), size)
+	id, err := q.Spool(t.Context(), client.JobSpec{Profile: client.DefaultProfile, To: "/"}, int64(len(want)), size)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,14 @@ package powercut
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -35,37 +37,37 @@ func TestHT45FullDisk(t *testing.T) {
 		}
 		path := func(n string) hufu.Path { p, _ := hufu.ParsePath(n); return p }
 		data := random(8<<20, 9)
-		u, err := s.OpenUpload(t.Context(), disk.UploadKey{Path: path("big"), Size: 8 << 20, Owner: "a"})
+		u, err := s.OpenUpload(t.Context(), blob.UploadKey{Path: path("big"), Size: 8 << 20, Owner: "a"}, blob.Guard{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var full error
 		for i := int64(0); i < 8 && full == nil; i++ {
 			c := data[i<<20 : (i+1)<<20]
-			full = u.WriteChunk(i, c, digest.Chunk(c, i))
+			full = u.Write(context.Background(), i, c, digest.Chunk(c, i))
 		}
 		if hufu.KindOf(full) != hufu.KindQuota || hufu.CodeOf(full) != "disk_full" {
 			t.Errorf("upload: %v", full)
 		}
-		b := s.Batch()
+		b := s.Batch(blob.Guard{})
 		for _, n := range []string{"a", "b"} {
-			b.Put(path(n), bytes.Repeat([]byte(n), 1<<20), disk.Meta{Mode: 0o600}, always)
+			b.Put(t.Context(), path(n), bytes.Repeat([]byte(n), 1<<20), blob.Meta{Mode: 0o600}, always)
 		}
-		for _, r := range b.Commit(t.Context()) {
+		for _, r := range b.Finish(t.Context()) {
 			if hufu.CodeOf(r.Err) != "disk_full" {
 				t.Errorf("put: %v", r.Err)
 			}
 		}
-		if err := s.List(t.Context(), hufu.Path{}, func(e hufu.Entry) error { t.Errorf("shown: %q", e.Name); return nil }); err != nil {
+		if _, err := s.List(t.Context(), hufu.Path{}, blob.Page{}, func(e hufu.Entry) error { t.Errorf("shown: %q", e.Name); return nil }); err != nil {
 			t.Error(err)
 		}
 		if out, err := exec.Command("mount", "-o", "remount,size=20m", mnt).CombinedOutput(); err != nil {
 			t.Fatalf("remount: %v %s", err, out)
 		}
-		for i := range u.Missing() {
+		for i := u.Missing(0); i < 8; i = u.Missing(i + 1) {
 			write(t, u, data, i, i+1)
 		}
-		if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o600}, absent); err != nil {
+		if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{Mode: 0o600}, absent); err != nil {
 			t.Error(err)
 		}
 		u.Close()

@@ -7,19 +7,20 @@
 package powercut
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -121,9 +122,9 @@ func random(n int, seed byte) []byte {
 	return b
 }
 
-func commit(t *testing.T, b *disk.Batch) {
+func commit(t *testing.T, b blob.Batch) {
 	t.Helper()
-	for _, r := range b.Commit(t.Context()) {
+	for _, r := range b.Finish(t.Context()) {
 		if r.Err != nil {
 			t.Fatal(r.Err)
 		}
@@ -144,11 +145,12 @@ func TestHT50AcknowledgedFilesSurvive(t *testing.T) {
 				m := start(t, disk.Options{Server: server})
 				files := min(1000, 40*size)
 				name := func(i int) string { return fmt.Sprintf("top/f%d/sub/file%d", i%20, i) }
-				b := m.store.Batch()
+				b, staged := m.store.Batch(blob.Guard{}), 0
 				put := func(i int, data []byte) {
-					b.Put(m.path(name(i)), data, disk.Meta{Mode: 0o644, MTime: time.Unix(1_700_000_000, 0), Digest: digest.Sum(data), By: "alice"}, always)
-					if b.Len() == size || i == files-1 {
+					b.Put(t.Context(), m.path(name(i)), data, blob.Meta{Mode: 0o644, MTime: time.Unix(1_700_000_000, 0), Digest: digest.Sum(data), By: "alice"}, always)
+					if staged++; staged == size || i == files-1 {
 						commit(t, b)
+						staged = 0
 					}
 				}
 				for i := range files {
@@ -157,9 +159,7 @@ func TestHT50AcknowledgedFilesSurvive(t *testing.T) {
 				for i := range files / 2 {
 					put(i, random(4096, 2))
 				}
-				if b.Len() > 0 {
-					commit(t, b)
-				}
+				commit(t, b)
 				m.cut()
 				m.boot()
 				for i := range files {
@@ -182,41 +182,41 @@ func TestHT50AcknowledgedOperationsSurvive(t *testing.T) {
 	for _, others := range []int{0, 500} { // 500 files more make syncfs the way
 		t.Run(fmt.Sprint(others), func(t *testing.T) {
 			m := start(t, disk.Options{Server: true})
-			b := m.store.Batch()
+			b := m.store.Batch(blob.Guard{})
 			for _, n := range []string{"gone/a", "gone/b/c", "moved/a", "kept"} {
-				b.Put(m.path(n), []byte(n), disk.Meta{Mode: 0o644}, absent)
+				b.Put(t.Context(), m.path(n), []byte(n), blob.Meta{Mode: 0o644}, absent)
 			}
 			commit(t, b)
 			m.run("sync", "-f", m.mount)
 			for i := range others {
-				b.Put(m.path(fmt.Sprintf("more/%d", i)), []byte("x"), disk.Meta{}, absent)
+				b.Put(t.Context(), m.path(fmt.Sprintf("more/%d", i)), []byte("x"), blob.Meta{}, absent)
 			}
-			b.Mkdir(m.path("new/er/est"), disk.Meta{Mode: 0o755}, true)
-			b.Symlink(m.path("link"), "kept", disk.Meta{}, absent)
-			b.Remove(m.path("gone"), true)
-			b.Rename(m.path("moved"), m.path("new/place"), absent)
-			b.SetMeta(m.path("kept"), disk.Meta{Mode: 0o600, MTime: time.Unix(1_600_000_000, 0)})
+			b.Mkdir(t.Context(), m.path("new/er/est"), blob.Meta{Mode: 0o755}, true)
+			b.Symlink(t.Context(), m.path("link"), "kept", blob.Meta{}, absent)
+			b.Remove(t.Context(), m.path("gone"), true, "")
+			b.Rename(t.Context(), m.path("moved"), m.path("new/place"), absent, "")
+			b.SetMeta(t.Context(), m.path("kept"), blob.Meta{Mode: 0o600, MTime: time.Unix(1_600_000_000, 0)}, "")
 			commit(t, b)
 			m.cut()
 			m.boot()
 			for n, kind := range map[string]hufu.EntryKind{"new/er/est": hufu.Folder, "link": hufu.Link, "new/place/a": hufu.File, "kept": hufu.File, "gone": 0, "moved": 0} {
-				e, err := m.store.Stat(m.path(n))
+				e, err := m.store.Stat(t.Context(), m.path(n))
 				if e.Kind != kind || kind == 0 && hufu.KindOf(err) != hufu.KindNotFound {
 					t.Errorf("%s: %+v %v", n, e, err)
 				}
 			}
-			if e, err := m.store.Stat(m.path("kept")); err != nil || e.Mode != 0o600 || !e.MTime.Equal(time.Unix(1_600_000_000, 0)) {
+			if e, err := m.store.Stat(t.Context(), m.path("kept")); err != nil || e.Mode != 0o600 || !e.MTime.Equal(time.Unix(1_600_000_000, 0)) {
 				t.Errorf("%+v %v", e, err)
 			}
 		})
 	}
 }
 
-func write(t *testing.T, u *disk.Upload, data []byte, from, to int64) {
+func write(t *testing.T, u blob.Upload, data []byte, from, to int64) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		c := data[i<<20 : (i+1)<<20]
-		if err := u.WriteChunk(i, c, digest.Chunk(c, i)); err != nil {
+		if err := u.Write(context.Background(), i, c, digest.Chunk(c, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,12 +226,12 @@ func TestHT50AcknowledgedUploadSurvives(t *testing.T) {
 	for _, server := range []bool{true, false} {
 		m := start(t, disk.Options{Server: server})
 		data := random(80<<20, 3)
-		u, err := m.store.OpenUpload(m.Context(), disk.UploadKey{Path: m.path("new/folder/big"), Size: int64(len(data)), Owner: "alice"})
+		u, err := m.store.OpenUpload(m.Context(), blob.UploadKey{Path: m.path("new/folder/big"), Size: int64(len(data)), Owner: "alice"}, blob.Guard{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(t, u, data, 0, 80)
-		if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o644}, absent); err != nil {
+		if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{Mode: 0o644}, absent); err != nil {
 			t.Fatal(err)
 		}
 		m.cut()
@@ -241,7 +241,7 @@ func TestHT50AcknowledgedUploadSurvives(t *testing.T) {
 		if err != nil || e.Digest != digest.Sum(data) {
 			t.Errorf("server=%v: the acknowledged file is lost: %v", server, err)
 		}
-		if _, ok := m.store.Committed(u.ID(), m.path("new/folder/big")); server && !ok {
+		if _, ok := m.store.Committed(t.Context(), u.Info().ID, m.path("new/folder/big")); server && !ok {
 			t.Error("not known as committed")
 		}
 	}
@@ -260,7 +260,7 @@ func TestRepeatedCommitSurvives(t *testing.T) {
 				return nil
 			}})
 			u, data := m.upload("big")
-			if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Upload: u.ID()}, absent); !errors.Is(err, lost) {
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{Upload: u.Info().ID}, absent); !errors.Is(err, lost) {
 				t.Fatal(err)
 			}
 			u.Close()
@@ -268,10 +268,10 @@ func TestRepeatedCommitSurvives(t *testing.T) {
 				m.store.Close()
 				m.open()
 			}
-			if _, ok := m.store.FindUpload(m.Context(), u.ID()); ok {
+			if _, err := m.store.FindUpload(m.Context(), u.Info().ID, blob.Guard{}); err == nil {
 				t.Fatal("unfinished although it has its name")
 			}
-			if _, ok := m.store.Committed(u.ID(), m.path("big")); !ok {
+			if _, ok := m.store.Committed(t.Context(), u.Info().ID, m.path("big")); !ok {
 				t.Fatal("not known as committed")
 			}
 			m.cut()
@@ -284,10 +284,10 @@ func TestRepeatedCommitSurvives(t *testing.T) {
 }
 
 // upload brings all chunks of a file of 2 MiB, and has the system write them.
-func (m *machine) upload(name string) (*disk.Upload, []byte) {
+func (m *machine) upload(name string) (blob.Upload, []byte) {
 	m.Helper()
 	data := random(2<<20, 4)
-	u, err := m.store.OpenUpload(m.Context(), disk.UploadKey{Path: m.path(name), Size: int64(len(data)), Owner: "alice"})
+	u, err := m.store.OpenUpload(m.Context(), blob.UploadKey{Path: m.path(name), Size: int64(len(data)), Owner: "alice"}, blob.Guard{})
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -313,19 +313,19 @@ func TestFailedSyncIsNotTriedAgain(t *testing.T) {
 			u, data := m.upload("big")
 			on = true
 			for range 2 {
-				if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Upload: u.ID()}, absent); err == nil {
+				if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{Upload: u.Info().ID}, absent); err == nil {
 					t.Fatal("acknowledged although the sync had failed")
 				}
 			}
 			u.Close()
-			if _, ok := m.store.Committed(u.ID(), m.path("big")); ok {
+			if _, ok := m.store.Committed(t.Context(), u.Info().ID, m.path("big")); ok {
 				t.Fatal("known as committed")
 			}
 			again, data := m.upload("big")
-			if again.ID() == u.ID() {
+			if again.Info().ID == u.Info().ID {
 				t.Fatal("the upload went on")
 			}
-			if _, err := again.Commit(t.Context(), digest.Sum(data), disk.Meta{Upload: again.ID()}, absent); err != nil {
+			if _, err := blob.CommitUpload(t.Context(), again, digest.Sum(data), blob.Meta{Upload: again.Info().ID}, absent); err != nil {
 				t.Fatal(err)
 			}
 			m.cut()
@@ -345,15 +345,15 @@ func TestHT49ResumeAfterPowerCut(t *testing.T) {
 	for _, server := range []bool{true, false} {
 		m := start(t, disk.Options{Server: server})
 		data := random(80<<20, 4)
-		key := disk.UploadKey{Path: m.path("folder/big"), Size: int64(len(data)), Owner: "alice"}
-		u, err := m.store.OpenUpload(t.Context(), key)
+		key := blob.UploadKey{Path: m.path("folder/big"), Size: int64(len(data)), Owner: "alice"}
+		u, err := m.store.OpenUpload(t.Context(), key, blob.Guard{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(t, u, data, 0, 20)
 		m.run("sync", "-f", m.mount)
 		write(t, u, data, 20, 60)
-		journal, err := os.OpenFile(filepath.Join(m.mount, "uploads", u.ID()), os.O_RDWR, 0)
+		journal, err := os.OpenFile(filepath.Join(m.mount, "uploads", u.Info().ID), os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -364,18 +364,18 @@ func TestHT49ResumeAfterPowerCut(t *testing.T) {
 		m.cut()
 		u.Close()
 		m.boot()
-		v, err := m.store.OpenUpload(t.Context(), key)
+		v, err := m.store.OpenUpload(t.Context(), key, blob.Guard{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v.ID() != u.ID() || v.Have() < 20 {
-			t.Errorf("what was synced is not there: %d chunks", v.Have())
+		if v.Info().ID != u.Info().ID || v.Info().Have < 20 {
+			t.Errorf("what was synced is not there: %d chunks", v.Info().Have)
 		}
-		t.Logf("server=%v: %d of 60 chunks survived", server, v.Have())
-		for _, i := range slices.Collect(v.Missing()) {
+		t.Logf("server=%v: %d of 60 chunks survived", server, v.Info().Have)
+		for i := v.Missing(0); i < 60; i = v.Missing(i + 1) {
 			write(t, v, data, i, i+1)
 		}
-		if _, err := v.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o644}, absent); err != nil {
+		if _, err := blob.CommitUpload(t.Context(), v, digest.Sum(data), blob.Meta{Mode: 0o644}, absent); err != nil {
 			t.Fatal(err)
 		}
 		v.Close()
@@ -401,29 +401,29 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 				}
 				return nil
 			}})
-			b := m.store.Batch()
+			b := m.store.Batch(blob.Guard{})
 			old, fresh := random(4096, 5), random(4096, 6)
 			var versions []string
 			for i := range 50 {
-				b.Put(m.path(fmt.Sprintf("d/%d", i)), old, disk.Meta{Digest: digest.Sum(old)}, absent)
+				b.Put(t.Context(), m.path(fmt.Sprintf("d/%d", i)), old, blob.Meta{Digest: digest.Sum(old)}, absent)
 			}
-			for _, r := range b.Commit(t.Context()) {
+			for _, r := range b.Finish(t.Context()) {
 				versions = append(versions, r.Version)
 			}
 			big := random(3<<20, 7)
 			on = true
 			for i := range 50 {
-				b.Put(m.path(fmt.Sprintf("d/%d", i)), fresh, disk.Meta{Digest: digest.Sum(fresh)}, hufu.Condition{Kind: hufu.IfVersion, Version: versions[i]})
+				b.Put(t.Context(), m.path(fmt.Sprintf("d/%d", i)), fresh, blob.Meta{Digest: digest.Sum(fresh)}, hufu.Condition{Kind: hufu.IfVersion, Version: versions[i]})
 			}
 			for i := range 50 {
-				b.Put(m.path(fmt.Sprintf("new/%d", i)), fresh, disk.Meta{Digest: digest.Sum(fresh)}, absent)
+				b.Put(t.Context(), m.path(fmt.Sprintf("new/%d", i)), fresh, blob.Meta{Digest: digest.Sum(fresh)}, absent)
 			}
-			b.Commit(t.Context()) // fails, or does not know it yet
-			if u, err := m.store.OpenUpload(m.Context(), disk.UploadKey{Path: m.path("big"), Size: int64(len(big)), Owner: "a"}); err == nil {
+			b.Finish(t.Context()) // fails, or does not know it yet
+			if u, err := m.store.OpenUpload(m.Context(), blob.UploadKey{Path: m.path("big"), Size: int64(len(big)), Owner: "a"}, blob.Guard{}); err == nil {
 				for i := range int64(3) {
-					_ = u.WriteChunk(i, big[i<<20:(i+1)<<20], digest.Chunk(big[i<<20:(i+1)<<20], i))
+					_ = u.Write(context.Background(), i, big[i<<20:(i+1)<<20], digest.Chunk(big[i<<20:(i+1)<<20], i))
 				}
-				_, _ = u.Commit(t.Context(), digest.Sum(big), disk.Meta{}, absent)
+				_, _ = blob.CommitUpload(t.Context(), u, digest.Sum(big), blob.Meta{}, absent)
 				u.Close()
 			}
 			if on {

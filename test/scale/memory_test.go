@@ -102,7 +102,7 @@ func TestManyNames(t *testing.T) {
 		names = 1_000_000
 	}
 	dir, err := os.MkdirTemp("/dev/shm", "hufu-scale-") //nolint:usetesting // not where TempDir is
-	if err != nil { // no file system in memory: it takes longer
+	if err != nil {                                     // no file system in memory: it takes longer
 		dir = t.TempDir()
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

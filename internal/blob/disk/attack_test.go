@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -27,10 +28,10 @@ import (
 func everyOperation(t testing.TB, s *disk.Store, p hufu.Path, data []byte) []error {
 	var errs []error
 	add := func(err error) { errs = append(errs, err) }
-	_, err := s.Stat(p)
+	_, err := s.Stat(t.Context(), p)
 	add(err)
-	add(s.List(context.Background(), p, func(hufu.Entry) error { return nil }))
-	if f, err := s.Open(p); err != nil {
+	add(listAll(context.Background(), s, p, func(hufu.Entry) error { return nil }))
+	if f, err := openFile(t, s, p); err != nil {
 		add(err)
 	} else {
 		f.Close()
@@ -38,30 +39,30 @@ func everyOperation(t testing.TB, s *disk.Store, p hufu.Path, data []byte) []err
 	}
 	_, err = s.Digest(t.Context(), p)
 	add(err)
-	b := s.Batch()
-	b.Put(p, []byte("planted"), disk.Meta{Mode: 0o600}, always())
-	b.Put(p, []byte("planted"), disk.Meta{Mode: 0o600}, ifAbsent())
-	b.Mkdir(p, disk.Meta{}, true)
-	b.Symlink(p, "planted", disk.Meta{}, ifAbsent())
-	b.SetMeta(p, disk.Meta{Mode: 0o777, MTime: time.Unix(1, 0)})
-	for _, r := range b.Commit(t.Context()) {
+	b := s.Batch(blob.Guard{})
+	b.Put(t.Context(), p, []byte("planted"), blob.Meta{Mode: 0o600}, always())
+	b.Put(t.Context(), p, []byte("planted"), blob.Meta{Mode: 0o600}, ifAbsent())
+	b.Mkdir(t.Context(), p, blob.Meta{}, true)
+	b.Symlink(t.Context(), p, "planted", blob.Meta{}, ifAbsent())
+	b.SetMeta(t.Context(), p, blob.Meta{Mode: 0o777, MTime: time.Unix(1, 0)}, "")
+	for _, r := range b.Finish(t.Context()) {
 		add(r.Err)
 	}
-	if u, err := s.OpenUpload(t.Context(), disk.UploadKey{Path: p, Size: int64(len(data)), Owner: "mallory"}); err != nil {
+	if u, err := s.OpenUpload(t.Context(), blob.UploadKey{Path: p, Size: int64(len(data)), Owner: "mallory"}, blob.Guard{}); err != nil {
 		add(err)
 	} else {
 		for i := range digest.Chunks(int64(len(data))) {
 			c := chunk(data, i)
-			add(u.WriteChunk(i, c, digest.Chunk(c, i)))
+			add(u.Write(t.Context(), i, c, digest.Chunk(c, i)))
 		}
-		if _, err := u.Commit(t.Context(), digest.Sum(data), disk.Meta{Mode: 0o600}, always()); hufu.CodeOf(err) != "upload_incomplete" {
+		if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{Mode: 0o600}, always()); hufu.CodeOf(err) != "upload_incomplete" {
 			add(err)
 		}
 		u.Close()
 	}
-	b.Rename(p, p, always())
-	b.Remove(p, true)
-	for _, r := range b.Commit(t.Context()) {
+	b.Rename(t.Context(), p, p, always(), "")
+	b.Remove(t.Context(), p, true, "")
+	for _, r := range b.Finish(t.Context()) {
 		add(r.Err)
 	}
 	return errs
@@ -123,23 +124,23 @@ func TestHT30NoLinkIsTraversed(t *testing.T) {
 					}
 				}
 				for _, form := range []string{at, at + "/"} { // the name itself: the link, never what it points to
-					if err := tr.List(t.Context(), path(t, form), func(hufu.Entry) error { return nil }); err == nil {
+					if err := listAll(t.Context(), tr, path(t, form), func(hufu.Entry) error { return nil }); err == nil {
 						t.Error("listed through a link")
 					}
-					if _, err := tr.Open(path(t, form)); err == nil {
+					if _, err := openFile(t, tr, path(t, form)); err == nil {
 						t.Error("opened through a link")
 					}
-					e, err := tr.Stat(path(t, form))
+					e, err := tr.Stat(t.Context(), path(t, form))
 					if err != nil || e.Kind != hufu.Link || e.Target != target {
 						t.Error(e, err)
 					}
 				}
-				b := tr.Batch()
-				b.Put(path(t, at), []byte("x"), disk.Meta{}, ifAbsent())
-				b.SetMeta(path(t, at), disk.Meta{Mode: 0o777, MTime: time.Unix(7, 0)})
-				b.Put(path(t, at+"/"), []byte("instead"), disk.Meta{}, always()) // takes the link's place
-				b.Remove(path(t, at), true)
-				b.Commit(t.Context())
+				b := tr.Batch(blob.Guard{})
+				b.Put(t.Context(), path(t, at), []byte("x"), blob.Meta{}, ifAbsent())
+				b.SetMeta(t.Context(), path(t, at), blob.Meta{Mode: 0o777, MTime: time.Unix(7, 0)}, "")
+				b.Put(t.Context(), path(t, at+"/"), []byte("instead"), blob.Meta{}, always()) // takes the link's place
+				b.Remove(t.Context(), path(t, at), true, "")
+				b.Finish(t.Context())
 				if after := append(picture(t, outside), picture(t, bob)...); !slices.Equal(before, after) {
 					t.Fatalf("%s -> %s: changed\n%s\n%s", at, target, strings.Join(before, "\n"), strings.Join(after, "\n"))
 				}
@@ -189,9 +190,9 @@ func TestHT31LinkSwappedInALoop(t *testing.T) {
 				p := path(t, "a/b/c/f")
 				refused, done := 0, 0
 				for range 60 {
-					if f, err := tr.Open(p); err == nil {
+					if f, err := openFile(t, tr, p); err == nil {
 						b := make([]byte, 16)
-						if n, _ := f.ReadAt(b, 0); string(b[:n]) == "secret" {
+						if n, _ := f.ReadAt(t.Context(), b, 0); string(b[:n]) == "secret" {
 							t.Error("read from outside")
 						}
 						f.Close()
@@ -258,21 +259,21 @@ func TestFIFOsAreNeverOpened(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := path(t, "fifo")
-		if e, err := tr.Stat(p); err != nil || e.Kind != hufu.Other {
+		if e, err := tr.Stat(t.Context(), p); err != nil || e.Kind != hufu.Other {
 			t.Error(e, err)
 		}
 		if got := tr.list(""); !slices.Equal(got, []string{"fifo"}) {
 			t.Error(got)
 		}
-		_, err = tr.Open(p)
+		_, err = openFile(t, tr, p)
 		wantErr(t, err, hufu.KindWrongKind, "not_a_file")
 		_, err = tr.Digest(t.Context(), p)
 		wantErr(t, err, hufu.KindWrongKind, "not_a_file")
-		b := tr.Batch()
-		b.SetMeta(p, disk.Meta{Mode: 0o777})
-		b.Mkdir(p, disk.Meta{}, true)
-		b.Put(path(t, "fifo/x"), nil, disk.Meta{}, always())
-		res := b.Commit(t.Context())
+		b := tr.Batch(blob.Guard{})
+		b.SetMeta(t.Context(), p, blob.Meta{Mode: 0o777}, "")
+		b.Mkdir(t.Context(), p, blob.Meta{}, true)
+		b.Put(t.Context(), path(t, "fifo/x"), nil, blob.Meta{}, always())
+		res := b.Finish(t.Context())
 		wantErr(t, res[0].Err, hufu.KindWrongKind, "not_a_file")
 		wantErr(t, res[1].Err, hufu.KindExists, "target_exists")
 		wantErr(t, res[2].Err, hufu.KindWrongKind, "not_a_folder")
@@ -280,8 +281,8 @@ func TestFIFOsAreNeverOpened(t *testing.T) {
 		if n, err := unix.Read(watch, ev[:]); !errors.Is(err, unix.EAGAIN) {
 			t.Errorf("the FIFO was opened: %d bytes of events, %v", n, err)
 		}
-		b.Remove(p, false)
-		if r := b.Commit(t.Context())[0]; r.Err != nil {
+		b.Remove(t.Context(), p, false, "")
+		if r := b.Finish(t.Context())[0]; r.Err != nil {
 			t.Error(r.Err)
 		}
 	})
@@ -324,10 +325,10 @@ func TestUnreadableAmongReadable(t *testing.T) {
 	}
 	asNobody(t, func() {
 		var seen []string
-		if err := tr.List(t.Context(), path(t, ""), func(e hufu.Entry) error { seen = append(seen, e.Name); return nil }); err != nil || len(seen) != 3 {
+		if err := listAll(t.Context(), tr, path(t, ""), func(e hufu.Entry) error { seen = append(seen, e.Name); return nil }); err != nil || len(seen) != 3 {
 			t.Error(seen, err)
 		}
-		if f, err := tr.Open(path(t, "open")); err != nil {
+		if f, err := openFile(t, tr, path(t, "open")); err != nil {
 			t.Error(err)
 		} else {
 			f.Close()
@@ -338,13 +339,13 @@ func TestUnreadableAmongReadable(t *testing.T) {
 				t.Errorf("%v: want %v %s", err, kind, code)
 			}
 		}
-		_, err := tr.Open(path(t, "shut"))
+		_, err := openFile(t, tr, path(t, "shut"))
 		check(err, hufu.KindUnreadable, "file_unreadable")
-		check(tr.List(t.Context(), path(t, "dark"), nil), hufu.KindUnreadable, "file_unreadable")
-		b := tr.Batch()
-		b.Put(path(t, "new"), nil, disk.Meta{}, always())
-		b.Remove(path(t, "open"), false)
-		for _, r := range b.Commit(t.Context()) {
+		check(listAll(t.Context(), tr, path(t, "dark"), nil), hufu.KindUnreadable, "file_unreadable")
+		b := tr.Batch(blob.Guard{})
+		b.Put(t.Context(), path(t, "new"), nil, blob.Meta{}, always())
+		b.Remove(t.Context(), path(t, "open"), false, "")
+		for _, r := range b.Finish(t.Context()) {
 			check(r.Err, hufu.KindPermission, "file_unwritable")
 		}
 	})

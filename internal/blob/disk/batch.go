@@ -1,29 +1,14 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"syscall"
-	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 )
-
-// Meta is what a file, folder or link gets besides its bytes.
-type Meta struct {
-	Mode   uint32      // & 0777 counts
-	MTime  time.Time   // zero leaves the time of writing
-	Digest hufu.Digest // kept with the file on a server
-	By     string      // user who put it there
-	Upload string      // id of the upload
-}
-
-// Result is what became of one slot of a batch.
-type Result struct {
-	Created bool   // nothing stood there before
-	Version string // on a server, of a file that was put, altered or moved
-	Err     error
-}
 
 // Batch gathers small changes and makes them durable together. It is for one
 // goroutine. What was put is not under its name before Commit.
@@ -34,14 +19,16 @@ type Batch struct {
 	index map[string]int // path of a folder to its place in dirs
 	last  int            // the folder used last, -1 if none
 	open  int            // descriptors held by dirs
-	bytes int64
 	made  []madeFolder
 	found []freshName // folders that were to be made and were there
 	trail *trail
+	// prepared says that Prepare has come, whole that it used syncfs.
+	prepared, whole bool
+
 	since int64 // failures of the syncer before anything was staged
 	enc   []byte
-	res   []Result
-	guard Guard
+	res   []blob.Result
+	guard blob.Guard
 }
 
 type slotKind uint8
@@ -63,14 +50,14 @@ type slot struct {
 	name      string     // of a put that has a reserved one
 	counted   bool       // tmp is one of the descriptors
 	path, to  hufu.Path
-	meta      Meta
+	meta      blob.Meta
 	cond      hufu.Condition
 	want      string // version of what is to be removed, altered or moved; "" for any
 	node      node
 	done      placed // a name was taken, and is not known to be durable
 	named     bool
 	target    string // of a link
-	res       Result
+	res       blob.Result
 }
 
 // batchDir is a folder that the batch has come across. Its handle lives as
@@ -96,55 +83,46 @@ type madeFolder struct {
 // maxFolders bounds the folders that a batch holds open.
 const maxFolders = 128
 
-// Batch begins a batch.
-func (s *Store) Batch() *Batch {
-	return &Batch{s: s, index: make(map[string]int), last: -1, trail: s.newTrail()}
+// Batch begins a batch whose changes ask g.
+func (s *Store) Batch(g blob.Guard) blob.Batch {
+	return &Batch{s: s, guard: g, index: make(map[string]int), last: -1, trail: s.newTrail()}
 }
-
-// Guard has every later change of the batch ask g.
-func (b *Batch) Guard(g Guard) { b.guard = g }
-
-// Len is the number of slots since the last Commit.
-func (b *Batch) Len() int { return len(b.slots) }
-
-// Bytes is how many bytes of files are staged.
-func (b *Batch) Bytes() int64 { return b.bytes }
 
 func (b *Batch) add(sl slot) int {
 	if len(b.slots) == 0 {
 		b.since = b.s.sync.failures()
 	}
 	b.slots = append(b.slots, sl)
+	b.prepared = false
 	return len(b.slots) - 1
 }
 
 // Put stages a whole file: it is written before Put returns, and data may be
 // used again. It gets its name at Commit, if cond holds. Missing parents are
 // made.
-func (b *Batch) Put(p hufu.Path, data []byte, m Meta, cond hufu.Condition) int {
+func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: noFile})
 	sl := &b.slots[i]
-	if err := b.stage(sl, data); err != nil {
+	if err := b.stage(ctx, sl, data); err != nil {
 		b.drop(sl)
 		sl.fail("put", p, err)
 		return i
 	}
-	b.bytes += int64(len(data))
 	return i
 }
 
 func (sl *slot) fail(op string, p hufu.Path, err error) {
 	sl.kind = slotDone
-	sl.res = Result{Err: fail(op, p, writing, err)}
+	sl.res = blob.Result{Err: fail(op, p, writing, err)}
 }
 
 // stage writes the bytes and everything else that belongs to the file itself.
-func (b *Batch) stage(sl *slot, data []byte) error {
+func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	if err := checkTarget("put", sl.path); err != nil {
 		return err
 	}
 	var err error
-	if sl.dir, err = b.parent(sl.path.Parent(), sl.meta.By); err != nil {
+	if sl.dir, err = b.parent(ctx, sl.path.Parent(), sl.meta.By); err != nil {
 		return err
 	}
 	mode := b.s.fileMode(sl.meta.Mode)
@@ -219,7 +197,7 @@ func (b *Batch) shutTmp(sl *slot) {
 
 // finish sets mode, time and record of a file that is written, in this order:
 // the record holds the time as the disk really keeps it.
-func (s *Store) finish(f fileHandle, mode uint32, m *Meta, enc *[]byte) (node, error) {
+func (s *Store) finish(f fileHandle, mode uint32, m *blob.Meta, enc *[]byte) (node, error) {
 	if !m.MTime.IsZero() {
 		if err := f.touch(toStamp(m.MTime)); err != nil {
 			return node{}, err
@@ -260,7 +238,7 @@ func (b *Batch) drop(sl *slot) {
 
 // parent finds or opens the folder at path, making what is missing: by is who
 // puts it there.
-func (b *Batch) parent(path hufu.Path, by string) (int, error) {
+func (b *Batch) parent(ctx context.Context, path hufu.Path, by string) (int, error) {
 	if b.last >= 0 && b.dirs[b.last].path == path {
 		return b.last, nil
 	}
@@ -270,7 +248,7 @@ func (b *Batch) parent(path hufu.Path, by string) (int, error) {
 	}
 	h, err := b.s.k.openDir(b.s.root, path.String(), passFlags)
 	if errors.Is(err, syscall.ENOENT) && !path.IsRoot() {
-		if err := b.makeDir(path, by); err != nil {
+		if err := b.makeDir(ctx, path, by); err != nil {
 			return 0, err
 		}
 		h, err = b.s.k.openDir(b.s.root, path.String(), passFlags)
@@ -329,8 +307,8 @@ func (b *Batch) handle(i int) (dirHandle, error) {
 }
 
 // makeDir makes the folder at path and those above it that are missing.
-func (b *Batch) makeDir(path hufu.Path, by string) error {
-	up, err := b.parent(path.Parent(), by)
+func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
+	up, err := b.parent(ctx, path.Parent(), by)
 	if err != nil {
 		return err
 	}
@@ -338,17 +316,17 @@ func (b *Batch) makeDir(path hufu.Path, by string) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.newFolder(up, d, path, &Meta{Mode: 0o755, By: by})
+	_, err = b.newFolder(ctx, up, d, path, &blob.Meta{Mode: 0o755, By: by})
 	return err
 }
 
 // newFolder makes the folder at path, in the folder up with the handle d,
 // unless something stands there.
-func (b *Batch) newFolder(up int, d dirHandle, path hufu.Path, m *Meta) (created bool, err error) {
+func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Path, m *blob.Meta) (created bool, err error) {
 	lock := b.dirs[up].lock
 	lock.RLock()
 	defer lock.RUnlock()
-	if err := b.guard.ask(Change{Path: path, New: hufu.Folder, s: b.s, d: d, name: path.Base()}); err != nil {
+	if err := b.guard.Ask(ctx, b.s.change(path, d, path.Base(), 0, hufu.Folder)); err != nil {
 		return false, err
 	}
 	k := folderName{b.dirs[up].dev, b.dirs[up].ino, path.Base()}
@@ -375,59 +353,59 @@ func (b *Batch) newFolder(up int, d dirHandle, path hufu.Path, m *Meta) (created
 // Mkdir makes a folder at once; it is durable after Commit. A folder that is
 // there already is left as it is, and Created says so. On a person's tree the
 // owner keeps all rights to it until SetMeta gives it its final mode.
-func (b *Batch) Mkdir(p hufu.Path, m Meta, parents bool) int {
+func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
 	i := b.add(slot{kind: slotDone, path: p, meta: m, tmp: noFile})
-	res, err := b.mkdir(p, &m, parents)
+	res, err := b.mkdir(ctx, p, &m, parents)
 	if err != nil {
-		res = Result{Err: fail("make folder", p, writing, err)}
+		res = blob.Result{Err: fail("make folder", p, writing, err)}
 	}
 	b.slots[i].res = res
 	return i
 }
 
-func (b *Batch) mkdir(p hufu.Path, m *Meta, parents bool) (Result, error) {
+func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bool) (blob.Result, error) {
 	if err := checkTarget("make folder", p); err != nil {
-		return Result{}, err
+		return blob.Result{}, err
 	}
 	if !parents {
 		h, err := b.s.k.openDir(b.s.root, p.Parent().String(), passFlags)
 		if err != nil {
-			return Result{}, err
+			return blob.Result{}, err
 		}
 		h.close()
 	}
-	up, err := b.parent(p.Parent(), m.By)
+	up, err := b.parent(ctx, p.Parent(), m.By)
 	if err != nil {
-		return Result{}, err
+		return blob.Result{}, err
 	}
 	d, err := b.handle(up)
 	if err != nil {
-		return Result{}, err
+		return blob.Result{}, err
 	}
-	created, err := b.newFolder(up, d, p, m)
+	created, err := b.newFolder(ctx, up, d, p, m)
 	if err != nil {
-		return Result{}, err
+		return blob.Result{}, err
 	}
 	if !created {
 		n, err := d.stat(p.Base())
 		if err != nil {
-			return Result{}, err
+			return blob.Result{}, err
 		}
 		if n.kind != hufu.Folder {
-			return Result{}, &hufu.Error{Op: "make folder", Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}
+			return blob.Result{}, &hufu.Error{Op: "make folder", Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}
 		}
 	}
-	return Result{Created: created}, nil
+	return blob.Result{Created: created}, nil
 }
 
 // Symlink stages a symbolic link: target is data and never looked at. Missing
 // parents are made.
-func (b *Batch) Symlink(p hufu.Path, target string, m Meta, cond hufu.Condition) int {
+func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotLink, path: p, target: target, meta: m, cond: cond, tmp: noFile})
 	sl := &b.slots[i]
 	err := checkTarget("make link", p)
 	if err == nil {
-		sl.dir, err = b.parent(p.Parent(), m.By)
+		sl.dir, err = b.parent(ctx, p.Parent(), m.By)
 	}
 	if err != nil {
 		sl.fail("make link", p, err)
@@ -438,19 +416,19 @@ func (b *Batch) Symlink(p hufu.Path, target string, m Meta, cond hufu.Condition)
 // SetMeta gives a file, folder or link the mode and time of m, at Commit,
 // after everything that came before it in the batch. Digest, user and upload
 // stay what they are.
-func (b *Batch) SetMeta(p hufu.Path, m Meta) int {
-	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, tmp: noFile}, check("set meta", p))
+func (b *Batch) SetMeta(_ context.Context, p hufu.Path, m blob.Meta, version string) int {
+	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, want: version, tmp: noFile}, check("set meta", p))
 }
 
 // Remove takes a name away at Commit. A folder with something in it goes only
 // if recursive; the first thing that the guard refuses ends that: what stood
 // before it may be gone, it and the folder are not.
-func (b *Batch) Remove(p hufu.Path, recursive bool) int {
-	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, tmp: noFile}, checkTarget("remove", p))
+func (b *Batch) Remove(_ context.Context, p hufu.Path, recursive bool, version string) int {
+	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, want: version, tmp: noFile}, checkTarget("remove", p))
 }
 
 // Rename moves from to to at Commit, if cond holds there.
-func (b *Batch) Rename(from, to hufu.Path, cond hufu.Condition) int {
+func (b *Batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Condition, version string) int {
 	err := checkTarget("rename", from)
 	if err == nil {
 		err = checkTarget("rename", to)
@@ -458,12 +436,8 @@ func (b *Batch) Rename(from, to hufu.Path, cond hufu.Condition) int {
 	if err == nil && to != from && to.Below(from) {
 		err = &hufu.Error{Op: "rename", Path: to.String(), Kind: hufu.KindInvalid, Code: "rename_into_itself"}
 	}
-	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, tmp: noFile}, err)
+	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, want: version, tmp: noFile}, err)
 }
-
-// Expect has the change that was added last, a SetMeta, Remove or Rename, made
-// only to this very version.
-func (b *Batch) Expect(version string) { b.slots[len(b.slots)-1].want = version }
 
 func (b *Batch) later(op string, sl slot, err error) int {
 	i := b.add(sl)

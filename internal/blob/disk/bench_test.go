@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -45,22 +46,22 @@ func BenchmarkBatchPut4K(b *testing.B) {
 		b.Run(fmt.Sprintf("server=%v", server), func(b *testing.B) {
 			s := benchStore(b, server)
 			data := make([]byte, 4096)
-			m := disk.Meta{Mode: 0o644, MTime: time.Unix(1700000000, 123456789), Digest: digest.Sum(data), By: "alice"}
-			batch := s.Batch()
+			m := blob.Meta{Mode: 0o644, MTime: time.Unix(1700000000, 123456789), Digest: digest.Sum(data), By: "alice"}
+			batch := s.Batch(blob.Guard{})
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := 0; b.Loop(); i++ {
 				p, _ := hufu.ParsePath(fmt.Sprintf("folder%d/file%08d.txt", i/100%200, i))
-				batch.Put(p, data, m, hufu.Condition{Kind: hufu.IfAbsent})
-				if batch.Len() == 256 {
-					for _, r := range batch.Commit(b.Context()) {
+				batch.Put(b.Context(), p, data, m, hufu.Condition{Kind: hufu.IfAbsent})
+				if i%256 == 255 {
+					for _, r := range batch.Finish(b.Context()) {
 						if r.Err != nil {
 							b.Fatal(r.Err)
 						}
 					}
 				}
 			}
-			batch.Commit(b.Context())
+			batch.Finish(b.Context())
 		})
 	}
 }
@@ -76,7 +77,7 @@ func BenchmarkWriteChunk1M(b *testing.B) {
 	cv := digest.Chunk(data, 0)
 	b.SetBytes(hufu.ChunkSize)
 	b.ReportAllocs()
-	var u *disk.Upload
+	var u blob.Upload
 	i := int64(0)
 	for b.Loop() {
 		if i%chunks == 0 {
@@ -87,12 +88,12 @@ func BenchmarkWriteChunk1M(b *testing.B) {
 				}
 			}
 			var err error
-			if u, err = s.OpenUpload(b.Context(), disk.UploadKey{Path: p, Size: chunks << 20, Owner: "a"}); err != nil {
+			if u, err = s.OpenUpload(b.Context(), blob.UploadKey{Path: p, Size: chunks << 20, Owner: "a"}, blob.Guard{}); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()
 		}
-		if err := u.WriteChunk(i%chunks, data, cv); err != nil {
+		if err := u.Write(b.Context(), i%chunks, data, cv); err != nil {
 			b.Fatal(err)
 		}
 		i++
@@ -102,14 +103,14 @@ func BenchmarkWriteChunk1M(b *testing.B) {
 
 func fill(b *testing.B, s *disk.Store, n int) {
 	b.Helper()
-	batch := s.Batch()
+	batch := s.Batch(blob.Guard{})
 	data := make([]byte, 4096)
-	m := disk.Meta{Mode: 0o644, MTime: time.Unix(1700000000, 0), Digest: digest.Sum(data), By: "alice"}
+	m := blob.Meta{Mode: 0o644, MTime: time.Unix(1700000000, 0), Digest: digest.Sum(data), By: "alice"}
 	for i := range n {
 		p, _ := hufu.ParsePath(fmt.Sprintf("folder/file%08d.txt", i))
-		batch.Put(p, data, m, hufu.Condition{Kind: hufu.IfAbsent})
-		if batch.Len() == 256 || i == n-1 {
-			for _, r := range batch.Commit(b.Context()) {
+		batch.Put(b.Context(), p, data, m, hufu.Condition{Kind: hufu.IfAbsent})
+		if n == 256 || i == n-1 {
+			for _, r := range batch.Finish(b.Context()) {
 				if r.Err != nil {
 					b.Fatal(r.Err)
 				}
@@ -127,7 +128,7 @@ func BenchmarkList10000(b *testing.B) {
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				if err := s.List(b.Context(), p, func(hufu.Entry) error { n++; return nil }); err != nil {
+				if err := listAll(b.Context(), s, p, func(hufu.Entry) error { n++; return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -149,11 +150,11 @@ func BenchmarkRead4K(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				f, err := s.Open(paths[i%1000])
+				f, err := openFile(b, s, paths[i%1000])
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := f.ReadAt(buf, 0); err != nil {
+				if _, err := f.ReadAt(b.Context(), buf, 0); err != nil {
 					b.Fatal(err)
 				}
 				if err := f.Check(); err != nil {

@@ -8,31 +8,41 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
-// Commit gives everything its final name and returns when all of it is
-// durable, one Result for each slot, in order. First come the staged files and
-// links, then the other operations in the order in which they were asked for.
-// The results are good until the batch is used again.
+// Prepare makes the bytes of the staged files durable.
 //
-// The order on disk: bytes durable, names taken, names durable. Whatever name
-// a crash leaves therefore has all its bytes, and what was acknowledged is
-// there.
-func (b *Batch) Commit(ctx context.Context) []Result {
-	defer b.reset()
+// The order on disk is: bytes durable, names taken, names durable. Whatever name
+// a crash leaves therefore has all its bytes, and what was acknowledged is there.
+func (b *Batch) Prepare(ctx context.Context) {
+	b.prepared = true
 	if err := canceled(ctx, "commit", hufu.Path{}); err != nil {
-		for i := range b.slots {
-			b.giveUp(&b.slots[i], err)
-		}
+		b.giveUpAll(err)
+		return
+	}
+	b.whole = b.s.sync.preferWhole(b.weight())
+	b.syncData(b.whole)
+}
+
+// Finish gives everything its final name and returns when all of it is durable,
+// with a result for each slot, in order. First come the staged files and links,
+// then the other changes in the order of the calls. The results are valid until
+// the batch is used again.
+func (b *Batch) Finish(ctx context.Context) []blob.Result {
+	defer b.reset()
+	if !b.prepared {
+		b.Prepare(ctx)
+	}
+	if err := canceled(ctx, "commit", hufu.Path{}); err != nil {
+		b.giveUpAll(err)
 		b.keepMade()
 		return b.results()
 	}
-	whole := b.s.sync.preferWhole(b.weight())
-	b.syncData(whole)
 	for i := range b.slots {
-		b.name(&b.slots[i])
+		b.name(ctx, &b.slots[i])
 	}
-	t := &touched{s: b.s, whole: whole}
+	t := &touched{s: b.s, whole: b.whole}
 	defer t.close()
 	for i := range b.slots {
 		b.perform(ctx, &b.slots[i], t)
@@ -40,7 +50,7 @@ func (b *Batch) Commit(ctx context.Context) []Result {
 	err := b.s.hook("batch-named")
 	if err == nil {
 		if err = b.syncNames(t); err != nil {
-			b.takeBack()
+			b.takeBack(ctx)
 		} else {
 			b.ended()
 			err = b.s.hook("batch-durable")
@@ -55,7 +65,7 @@ func (b *Batch) Commit(ctx context.Context) []Result {
 
 // takeBack undoes what took a name that could not be made durable: a second
 // fsync would say that all is well, and whoever finds the name would believe it.
-func (b *Batch) takeBack() {
+func (b *Batch) takeBack(ctx context.Context) {
 	for i := range b.slots {
 		sl := &b.slots[i]
 		if !sl.named {
@@ -71,7 +81,7 @@ func (b *Batch) takeBack() {
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
 			// Unless others have put something there, or have one of theirs under the name.
-			_ = b.s.removeFolder(d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.rmdir(m.name) })
+			_ = b.s.removeFolder(ctx, d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.rmdir(m.name) })
 		}
 	}
 }
@@ -90,7 +100,7 @@ func (b *Batch) ended() {
 	}
 }
 
-func (b *Batch) results() []Result {
+func (b *Batch) results() []blob.Result {
 	b.res = b.res[:0]
 	for i := range b.slots {
 		b.res = append(b.res, b.slots[i].res)
@@ -107,6 +117,12 @@ func (b *Batch) weight() int {
 		}
 	}
 	return n
+}
+
+func (b *Batch) giveUpAll(err error) {
+	for i := range b.slots {
+		b.giveUp(&b.slots[i], err)
+	}
 }
 
 // giveUp fails a slot that has no name yet, and a folder that was made and whose
@@ -126,7 +142,7 @@ func (b *Batch) failNamed(err error) {
 		sl := &b.slots[i]
 		found := hufu.KindOf(sl.res.Err) == hufu.KindExists || hufu.KindOf(sl.res.Err) == hufu.KindChanged
 		if sl.res.Err == nil || found && errors.Is(err, errSync) {
-			sl.res = Result{Err: fail("make durable", sl.path, writing, err)}
+			sl.res = blob.Result{Err: fail("make durable", sl.path, writing, err)}
 		}
 	}
 }
@@ -194,11 +210,11 @@ func (s *Store) syncSlot(sl *slot, d dirHandle) error {
 }
 
 // name gives a staged file or link its final name.
-func (b *Batch) name(sl *slot) {
+func (b *Batch) name(ctx context.Context, sl *slot) {
 	if sl.kind != slotPut && sl.kind != slotLink {
 		return
 	}
-	done, err := b.place(sl)
+	done, err := b.place(ctx, sl)
 	if err == nil {
 		sl.done, sl.named = done, true
 		err = b.s.hook("batch-name")
@@ -207,7 +223,7 @@ func (b *Batch) name(sl *slot) {
 		b.giveUp(sl, err)
 		return
 	}
-	sl.res = Result{Created: done.created}
+	sl.res = blob.Result{Created: done.created}
 	if sl.kind == slotPut && b.s.o.Server {
 		sl.res.Version = b.version(sl)
 	}
@@ -215,7 +231,7 @@ func (b *Batch) name(sl *slot) {
 	sl.kind = slotDone
 }
 
-func (b *Batch) place(sl *slot) (placed, error) {
+func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
 	d, err := b.handle(sl.dir)
 	if err != nil {
 		return placed{}, err
@@ -229,7 +245,7 @@ func (b *Batch) place(sl *slot) (placed, error) {
 	if sl.kind == slotLink {
 		src.kind = hufu.Link
 		if sl.cond.Kind == hufu.IfAbsent {
-			err := b.newLink(sl, d, lock)
+			err := b.newLink(ctx, sl, d, lock)
 			return placed{created: err == nil}, err
 		}
 		sl.name = b.s.staged.add()
@@ -239,7 +255,7 @@ func (b *Batch) place(sl *slot) (placed, error) {
 			return placed{}, err
 		}
 	}
-	done, err := b.s.take("put", sl.path, src, d, lock, sl.cond, &b.guard)
+	done, err := b.s.take(ctx, "put", sl.path, src, d, lock, sl.cond, &b.guard)
 	if err == nil {
 		if sl.name != "" && done.old == "" {
 			b.s.staged.remove(sl.name)
@@ -261,11 +277,11 @@ func (b *Batch) makeLink(d dirHandle, name string, sl *slot) error {
 }
 
 // newLink makes a link under a name that must be free.
-func (b *Batch) newLink(sl *slot, d dirHandle, lock *sync.RWMutex) error {
+func (b *Batch) newLink(ctx context.Context, sl *slot, d dirHandle, lock *sync.RWMutex) error {
 	lock.RLock()
 	defer lock.RUnlock()
 	name := sl.path.Base()
-	if err := b.guard.ask(Change{Path: sl.path, New: hufu.Link, s: b.s, d: d, name: name}); err != nil {
+	if err := b.guard.Ask(ctx, b.s.change(sl.path, d, name, 0, hufu.Link)); err != nil {
 		return err
 	}
 	err := b.makeLink(d, name, sl)
@@ -359,10 +375,11 @@ func (b *Batch) keepMade() {
 
 func (b *Batch) reset() {
 	b.trail.finish()
+	b.prepared = false
 	for i := range b.dirs {
 		b.shut(&b.dirs[i])
 	}
 	clear(b.slots)
-	b.slots, b.dirs, b.made, b.found, b.last, b.bytes = b.slots[:0], b.dirs[:0], b.made[:0], b.found[:0], -1, 0
+	b.slots, b.dirs, b.made, b.found, b.last = b.slots[:0], b.dirs[:0], b.made[:0], b.found[:0], -1
 	clear(b.index)
 }

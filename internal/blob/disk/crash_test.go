@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -63,26 +64,26 @@ func child(dir string) {
 		s.WithoutTmpfile()
 	}
 	parse := func(p string) hufu.Path { q, err := hufu.ParsePath(p); must(err); return q }
-	old, err := s.Stat(parse("old"))
+	old, err := s.Stat(context.Background(), parse("old"))
 	must(err)
-	b := s.Batch()
+	b := s.Batch(blob.Guard{})
 	for _, n := range []string{"d/one", "d/two"} {
-		b.Put(parse(n), []byte(n), disk.Meta{Mode: 0o600, Digest: digest.Sum([]byte(n))}, ifAbsent())
+		b.Put(context.Background(), parse(n), []byte(n), blob.Meta{Mode: 0o600, Digest: digest.Sum([]byte(n))}, ifAbsent())
 	}
-	b.Put(parse("old"), []byte("new content"), disk.Meta{Mode: 0o600}, ifVersion(old.Version))
-	b.Put(parse("any"), []byte("new content"), disk.Meta{Mode: 0o600}, always())
-	for _, r := range b.Commit(context.Background()) {
+	b.Put(context.Background(), parse("old"), []byte("new content"), blob.Meta{Mode: 0o600}, ifVersion(old.Version))
+	b.Put(context.Background(), parse("any"), []byte("new content"), blob.Meta{Mode: 0o600}, always())
+	for _, r := range b.Finish(context.Background()) {
 		must(r.Err)
 	}
 	_, _ = os.Stdout.WriteString("batch\n")
 	data := crashBig()
-	u, err := s.OpenUpload(context.Background(), disk.UploadKey{Path: parse("e/big"), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+	u, err := s.OpenUpload(context.Background(), blob.UploadKey{Path: parse("e/big"), Size: int64(len(data)), Source: "v1", Owner: "alice"}, blob.Guard{})
 	must(err)
 	for i := range digest.Chunks(int64(len(data))) {
-		must(u.WriteChunk(i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
+		must(u.Write(context.Background(), i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
 		_, _ = os.Stdout.WriteString("chunk\n")
 	}
-	_, err = u.Commit(context.Background(), digest.Sum(data), disk.Meta{Mode: 0o600}, ifAbsent())
+	_, err = blob.CommitUpload(context.Background(), u, digest.Sum(data), blob.Meta{Mode: 0o600}, ifAbsent())
 	must(err)
 	_, _ = os.Stdout.WriteString("upload\n")
 	for _, c := range []struct {
@@ -90,16 +91,16 @@ func child(dir string) {
 		cond hufu.Condition
 	}{{"any", always()}, {"old", hufu.Condition{Kind: hufu.IfVersion}}} {
 		if c.cond.Kind == hufu.IfVersion {
-			e, err := s.Stat(parse(c.name))
+			e, err := s.Stat(context.Background(), parse(c.name))
 			must(err)
 			c.cond.Version = e.Version
 		}
-		u, err := s.OpenUpload(context.Background(), disk.UploadKey{Path: parse(c.name), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+		u, err := s.OpenUpload(context.Background(), blob.UploadKey{Path: parse(c.name), Size: int64(len(data)), Source: "v1", Owner: "alice"}, blob.Guard{})
 		must(err)
 		for i := range digest.Chunks(int64(len(data))) {
-			must(u.WriteChunk(i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
+			must(u.Write(context.Background(), i, chunk(data, i), digest.Chunk(chunk(data, i), i)))
 		}
-		_, err = u.Commit(context.Background(), digest.Sum(data), disk.Meta{Mode: 0o600}, c.cond)
+		_, err = blob.CommitUpload(context.Background(), u, digest.Sum(data), blob.Meta{Mode: 0o600}, c.cond)
 		must(err)
 	}
 	os.Exit(0)
@@ -226,7 +227,7 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 			t.Errorf("%s was acknowledged and is not there", name)
 		}
 		if isServer && err == nil && name == "d/one" {
-			if e, err := tr.Stat(path(t, name)); err != nil || e.Digest != digest.Sum(b) {
+			if e, err := tr.Stat(t.Context(), path(t, name)); err != nil || e.Digest != digest.Sum(b) {
 				t.Errorf("%s: %+v %v", name, e, err)
 			}
 		}
@@ -248,9 +249,9 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 		// Of one that got its name and was killed then, nothing is left either.
 		must(t, tr.Recover())
 		for _, n := range []string{"any", "old"} { // the same again goes on, or begins anew
-			u := tr.open(disk.UploadKey{Path: path(t, n), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+			u := tr.open(blob.UploadKey{Path: path(t, n), Size: int64(len(data)), Source: "v1", Owner: "alice"})
 			write(t, u, data, missing(u)...)
-			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always()); err != nil {
 				t.Error(err)
 			}
 			u.Close()
@@ -264,13 +265,13 @@ func killed(t *testing.T, isServer bool, step string, times int) {
 	if strings.Contains(said.String(), "upload") {
 		t.Fatal("the big file was acknowledged and is not there")
 	}
-	u := tr.open(disk.UploadKey{Path: path(t, "e/big"), Size: int64(len(data)), Source: "v1", Owner: "alice"})
+	u := tr.open(blob.UploadKey{Path: path(t, "e/big"), Size: int64(len(data)), Source: "v1", Owner: "alice"})
 	defer u.Close()
-	if told := int64(strings.Count(said.String(), "chunk")); u.Have() < told {
-		t.Errorf("%d chunks were acknowledged, %d are there", told, u.Have())
+	if told := int64(strings.Count(said.String(), "chunk")); u.Info().Have < told {
+		t.Errorf("%d chunks were acknowledged, %d are there", told, u.Info().Have)
 	}
 	write(t, u, data, missing(u)...)
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 		t.Fatal(err)
 	}
 	if tr.content("e/big") != string(data) {
@@ -307,14 +308,14 @@ func TestFaultAtEveryStep(t *testing.T) {
 			data := random(2*mib, 41)
 			r := tr.put("d/f", "content", always())
 			failed := r.Err != nil
-			u, err := tr.OpenUpload(tr.t.Context(), key(t, "big", data))
+			u, err := tr.OpenUpload(tr.t.Context(), key(t, "big", data), blob.Guard{})
 			if err == nil {
 				for i := range int64(2) {
 					c := chunk(data, i)
-					err = errors.Join(err, u.WriteChunk(i, c, digest.Chunk(c, i)))
+					err = errors.Join(err, u.Write(context.Background(), i, c, digest.Chunk(c, i)))
 				}
 				if err == nil {
-					_, err = u.Commit(t.Context(), digest.Sum(data), meta, always())
+					_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always())
 				}
 			}
 			if !failed && err == nil {
@@ -328,7 +329,7 @@ func TestFaultAtEveryStep(t *testing.T) {
 				u = tr.open(key(t, "big", data))
 			}
 			write(t, u, data, missing(u)...)
-			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always()); err != nil {
 				t.Error(err)
 			}
 			u.Close()

@@ -132,7 +132,7 @@ func (s *Store) Close() error {
 	defer s.reg.mu.Unlock()
 	if s.reg.loaded {
 		for _, p := range s.reg.byID { // whoever opens the tree again counts them anew
-			s.o.Room.give(p.key.user(), p.charge)
+			s.o.Room.give(userOf(&p.key), p.charge)
 			p.charge = 0
 		}
 		s.reg.byID = nil
@@ -147,8 +147,11 @@ func (s *Store) Close() error {
 // Root is the path at which the tree was opened.
 func (s *Store) Root() string { return s.rootPath }
 
-// Free says how many bytes may still be written, and of how many.
-func (s *Store) Free() (free, total int64, err error) {
+// Space returns how many bytes can still be written, and of how many.
+func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
+	if err := canceled(ctx, "ask for free space", hufu.Path{}); err != nil {
+		return 0, 0, err
+	}
 	free, total, err = s.root.freeSpace()
 	return free, total, fail("ask for free space", hufu.Path{}, reading, err)
 }

@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -56,13 +58,13 @@ func path(t testing.TB, s string) hufu.Path {
 	return p
 }
 
-func (tr *tree) put(p, data string, c hufu.Condition) disk.Result {
+func (tr *tree) put(p, data string, c hufu.Condition) blob.Result {
 	tr.t.Helper()
-	b := tr.Batch()
-	b.Put(path(tr.t, p), []byte(data), disk.Meta{
+	b := tr.Batch(blob.Guard{})
+	b.Put(tr.t.Context(), path(tr.t, p), []byte(data), blob.Meta{
 		Mode: 0o640, MTime: time.Unix(1_700_000_000, 123456789), Digest: digest.Sum([]byte(data)), By: "alice",
 	}, c)
-	return b.Commit(tr.t.Context())[0]
+	return b.Finish(tr.t.Context())[0]
 }
 
 func (tr *tree) mustPut(p, data string) hufu.Entry {
@@ -71,7 +73,7 @@ func (tr *tree) mustPut(p, data string) hufu.Entry {
 	if r.Err != nil {
 		tr.t.Fatal(r.Err)
 	}
-	e, err := tr.Stat(path(tr.t, p))
+	e, err := tr.Stat(tr.t.Context(), path(tr.t, p))
 	if err != nil {
 		tr.t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func names(t *testing.T, dir string) []string {
 func (tr *tree) list(p string) []string {
 	tr.t.Helper()
 	var all []string
-	if err := tr.List(tr.t.Context(), path(tr.t, p), func(e hufu.Entry) error { all = append(all, e.Name); return nil }); err != nil {
+	if err := listAll(tr.t.Context(), tr, path(tr.t, p), func(e hufu.Entry) error { all = append(all, e.Name); return nil }); err != nil {
 		tr.t.Fatal(err)
 	}
 	slices.Sort(all)
@@ -163,7 +165,7 @@ func TestPutStatListRead(t *testing.T) {
 		if r.Err != nil || !r.Created {
 			t.Fatal(r)
 		}
-		e, err := tr.Stat(path(t, "a/b/c.txt"))
+		e, err := tr.Stat(t.Context(), path(t, "a/b/c.txt"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,19 +187,19 @@ func TestPutStatListRead(t *testing.T) {
 			t.Errorf("mode on disk is %v, want %v", fi.Mode(), mode)
 		}
 		var seen []hufu.Entry
-		if err := tr.List(t.Context(), path(t, "a/b"), func(e hufu.Entry) error { seen = append(seen, e); return nil }); err != nil {
+		if err := listAll(t.Context(), tr, path(t, "a/b"), func(e hufu.Entry) error { seen = append(seen, e); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if len(seen) != 1 || seen[0] != e {
 			t.Errorf("list says %+v", seen)
 		}
-		f, err := tr.Open(path(t, "a/b/c.txt"))
+		f, err := openFile(t, tr, path(t, "a/b/c.txt"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
 		buf := make([]byte, len(data)+10)
-		n, err := f.ReadAt(buf, 0)
+		n, err := f.ReadAt(t.Context(), buf, 0)
 		if err != nil || string(buf[:n]) != data {
 			t.Errorf("read %d, %v", n, err)
 		}
@@ -216,13 +218,10 @@ func TestPutStatListRead(t *testing.T) {
 func TestNothingHasItsNameBeforeCommit(t *testing.T) {
 	t.Parallel()
 	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
-		b := tr.Batch()
-		b.Put(path(t, "x"), []byte("1"), disk.Meta{}, always())
+		b := tr.Batch(blob.Guard{})
+		b.Put(t.Context(), path(t, "x"), []byte("1"), blob.Meta{}, always())
 		if got := tr.list(""); len(got) != 0 {
 			t.Fatalf("seen before commit: %q", got)
-		}
-		if b.Len() != 1 || b.Bytes() != 1 {
-			t.Error(b.Len(), b.Bytes())
 		}
 		b.Discard()
 		if got := names(t, tr.root); len(got) != 0 {
@@ -263,16 +262,16 @@ func TestConditions(t *testing.T) {
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	eachTree(t, func(t *testing.T, tr *tree, isServer bool) {
-		b := tr.Batch()
-		m := disk.Meta{Mode: 0o750, By: "bob"}
-		mk := b.Mkdir(path(t, "d/e"), m, true)
-		again := b.Mkdir(path(t, "d/e"), m, true)
-		lost := b.Mkdir(path(t, "no/where"), m, false)
-		file := b.Put(path(t, "d/e/f"), []byte("x"), disk.Meta{Mode: 0o6755}, ifAbsent())
-		link := b.Symlink(path(t, "d/l"), "../../etc/passwd", disk.Meta{MTime: time.Unix(99, 0)}, ifAbsent())
-		over := b.Symlink(path(t, "d/l"), "elsewhere", disk.Meta{}, ifAbsent())
-		meta := b.SetMeta(path(t, "d/e"), disk.Meta{Mode: 0o555, MTime: time.Unix(1000, 5)})
-		res := b.Commit(t.Context())
+		b := tr.Batch(blob.Guard{})
+		m := blob.Meta{Mode: 0o750, By: "bob"}
+		mk := b.Mkdir(t.Context(), path(t, "d/e"), m, true)
+		again := b.Mkdir(t.Context(), path(t, "d/e"), m, true)
+		lost := b.Mkdir(t.Context(), path(t, "no/where"), m, false)
+		file := b.Put(t.Context(), path(t, "d/e/f"), []byte("x"), blob.Meta{Mode: 0o6755}, ifAbsent())
+		link := b.Symlink(t.Context(), path(t, "d/l"), "../../etc/passwd", blob.Meta{MTime: time.Unix(99, 0)}, ifAbsent())
+		over := b.Symlink(t.Context(), path(t, "d/l"), "elsewhere", blob.Meta{}, ifAbsent())
+		meta := b.SetMeta(t.Context(), path(t, "d/e"), blob.Meta{Mode: 0o555, MTime: time.Unix(1000, 5)}, "")
+		res := b.Finish(t.Context())
 		if r := res[mk]; r.Err != nil || !r.Created {
 			t.Error(r)
 		}
@@ -280,29 +279,29 @@ func TestOperations(t *testing.T) {
 			t.Error(r)
 		}
 		wantErr(t, res[lost].Err, hufu.KindNotFound, "not_found")
-		if e, err := tr.Stat(path(t, "d/e/f")); res[file].Err != nil || err != nil || e.Mode != 0o755 {
+		if e, err := tr.Stat(t.Context(), path(t, "d/e/f")); res[file].Err != nil || err != nil || e.Mode != 0o755 {
 			t.Error(res[file], e, err)
 		}
 		if fi, _ := os.Stat(filepath.Join(tr.root, "d/e/f")); fi.Mode()&(os.ModeSetuid|os.ModeSetgid|os.ModeSticky) != 0 {
 			t.Error("setuid or the like on disk:", fi.Mode())
 		}
-		if e, err := tr.Stat(path(t, "d/l")); res[link].Err != nil || err != nil || e.Target != "../../etc/passwd" || !e.MTime.Equal(time.Unix(99, 0)) {
+		if e, err := tr.Stat(t.Context(), path(t, "d/l")); res[link].Err != nil || err != nil || e.Target != "../../etc/passwd" || !e.MTime.Equal(time.Unix(99, 0)) {
 			t.Error(res[link], e, err)
 		}
 		wantErr(t, res[over].Err, hufu.KindExists, "target_exists")
-		if e, err := tr.Stat(path(t, "d/e")); res[meta].Err != nil || err != nil || e.Mode != 0o555 || !e.MTime.Equal(time.Unix(1000, 5)) || isServer && e.By != "bob" {
+		if e, err := tr.Stat(t.Context(), path(t, "d/e")); res[meta].Err != nil || err != nil || e.Mode != 0o555 || !e.MTime.Equal(time.Unix(1000, 5)) || isServer && e.By != "bob" {
 			t.Error(res[meta], e, err)
 		}
 		must(t, os.Chmod(filepath.Join(tr.root, "d/e"), 0o755))
 
-		b.Rename(path(t, "d/e"), path(t, "d/g"), ifAbsent())
-		b.Remove(path(t, "d"), false)
-		b.Rename(path(t, "d"), path(t, "d/in/itself"), ifAbsent())
-		b.Rename(path(t, "d/l"), path(t, "d/g"), always())
-		b.Remove(path(t, ""), true)
-		b.Remove(path(t, "d/nothing"), true)
-		b.Rename(path(t, "d/nothing"), path(t, "d/n"), always())
-		res = b.Commit(t.Context())
+		b.Rename(t.Context(), path(t, "d/e"), path(t, "d/g"), ifAbsent(), "")
+		b.Remove(t.Context(), path(t, "d"), false, "")
+		b.Rename(t.Context(), path(t, "d"), path(t, "d/in/itself"), ifAbsent(), "")
+		b.Rename(t.Context(), path(t, "d/l"), path(t, "d/g"), always(), "")
+		b.Remove(t.Context(), path(t, ""), true, "")
+		b.Remove(t.Context(), path(t, "d/nothing"), true, "")
+		b.Rename(t.Context(), path(t, "d/nothing"), path(t, "d/n"), always(), "")
+		res = b.Finish(t.Context())
 		if r := res[0]; r.Err != nil || !r.Created {
 			t.Error(r)
 		}
@@ -315,8 +314,8 @@ func TestOperations(t *testing.T) {
 		if tr.content("d/g/f") != "x" {
 			t.Error("lost by rename")
 		}
-		b.Remove(path(t, "d"), true)
-		if r := b.Commit(t.Context())[0]; r.Err != nil {
+		b.Remove(t.Context(), path(t, "d"), true, "")
+		if r := b.Finish(t.Context())[0]; r.Err != nil {
 			t.Error(r.Err)
 		}
 		if got := names(t, tr.root); len(got) != 0 {
@@ -329,12 +328,12 @@ func TestSetMetaKeepsTheDigest(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t, server())
 	tr.mustPut("f", "x")
-	b := tr.Batch()
-	b.SetMeta(path(t, "f"), disk.Meta{Mode: 0o444, MTime: time.Unix(5, 0)})
-	if r := b.Commit(t.Context())[0]; r.Err != nil {
+	b := tr.Batch(blob.Guard{})
+	b.SetMeta(t.Context(), path(t, "f"), blob.Meta{Mode: 0o444, MTime: time.Unix(5, 0)}, "")
+	if r := b.Finish(t.Context())[0]; r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	e, err := tr.Stat(path(t, "f"))
+	e, err := tr.Stat(t.Context(), path(t, "f"))
 	if err != nil || e.Digest != digest.Sum([]byte("x")) || e.Mode != 0o444 || e.By != "alice" || !e.MTime.Equal(time.Unix(5, 0)) {
 		t.Errorf("%+v %v", e, err)
 	}
@@ -348,12 +347,12 @@ func TestDigestIsComputedKeptAndChecked(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	f, err := tr.Open(path(t, "f"))
+	f, err := openFile(t, tr, path(t, "f"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	before, _ := tr.Stat(path(t, "f"))
+	before, _ := tr.Stat(t.Context(), path(t, "f"))
 	e, err := tr.Digest(t.Context(), path(t, "f"))
 	if err != nil || e.Digest != digest.Sum(data) {
 		t.Fatal(e, err)
@@ -361,7 +360,7 @@ func TestDigestIsComputedKeptAndChecked(t *testing.T) {
 	if err := f.Check(); err != nil {
 		t.Error("keeping the digest looks like a change:", err)
 	}
-	after, err := tr.Stat(path(t, "f"))
+	after, err := tr.Stat(t.Context(), path(t, "f"))
 	if err != nil || after.Digest != e.Digest || after.Version != e.Version || after.Mode != 0o644 {
 		t.Errorf("%+v %v", after, err)
 	}
@@ -376,7 +375,7 @@ func TestDigestIsComputedKeptAndChecked(t *testing.T) {
 	wantErr(t, err, hufu.KindIntegrity, "stored_digest_differs")
 	// An honest change from outside: the old digest is not shown.
 	must(t, os.WriteFile(filepath.Join(tr.root, "g"), []byte("longer"), 0o600))
-	if e, err := tr.Stat(path(t, "g")); err != nil || !e.Digest.IsZero() || e.By != "alice" {
+	if e, err := tr.Stat(t.Context(), path(t, "g")); err != nil || !e.Digest.IsZero() || e.By != "alice" {
 		t.Errorf("%+v %v", e, err)
 	}
 	if e, err := tr.Digest(t.Context(), path(t, "g")); err != nil || e.Digest != digest.Sum([]byte("longer")) {
@@ -386,7 +385,7 @@ func TestDigestIsComputedKeptAndChecked(t *testing.T) {
 
 func TestFree(t *testing.T) {
 	t.Parallel()
-	free, total, err := newTree(t, server()).Free()
+	free, total, err := newTree(t, server()).Space(t.Context())
 	if err != nil || free <= 0 || total < free {
 		t.Error(free, total, err)
 	}
@@ -411,18 +410,20 @@ func TestOpener(t *testing.T) {
 	a.mustPut("d/g", "two")
 	a.mustPut("f", "root")
 	b.mustPut("d/f", "other")
-	var o disk.Opener
-	defer o.Close()
+	openers := map[*tree]blob.Opener{a: a.Opener(), b: b.Opener()}
+	for _, o := range openers {
+		defer o.Close()
+	}
 	read := func(tr *tree, name, want string) {
 		t.Helper()
-		f, err := o.Open(tr.Store, path(t, name))
+		f, err := openers[tr].Open(t.Context(), path(t, name))
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer f.Close()
 		buf := make([]byte, 16)
-		if n, err := f.ReadAt(buf, 0); err != nil || string(buf[:n]) != want {
+		if n, err := f.ReadAt(t.Context(), buf, 0); err != nil || string(buf[:n]) != want {
 			t.Errorf("%s holds %q, not %q: %v", name, buf[:n], want, err)
 		}
 	}
@@ -432,7 +433,7 @@ func TestOpener(t *testing.T) {
 	read(a, "f", "root")
 	read(a, "d/g", "two")
 	for _, name := range []string{"d/none", "none/f", "d"} {
-		if _, err := o.Open(a.Store, path(t, name)); err == nil {
+		if _, err := openers[a].Open(t.Context(), path(t, name)); err == nil {
 			t.Errorf("%s was opened", name)
 		}
 	}
@@ -442,6 +443,19 @@ func TestOpener(t *testing.T) {
 	}
 	a.mustPut("d/f", "new")
 	read(a, "d/f", "one") // where it was
-	o.Close()
+	openers[a].Close()
 	read(a, "d/f", "new")
+}
+
+// openFile opens the regular file p of s.
+func openFile(t testing.TB, s blob.Tree, p hufu.Path) (blob.File, error) {
+	o := s.Opener()
+	defer o.Close()
+	return o.Open(t.Context(), p)
+}
+
+// listAll calls yield for everything in the folder p.
+func listAll(ctx context.Context, s blob.Tree, p hufu.Path, yield func(hufu.Entry) error) error {
+	_, err := s.List(ctx, p, blob.Page{}, yield)
+	return err
 }

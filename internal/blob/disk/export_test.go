@@ -1,6 +1,9 @@
 package disk
 
-import "hufu"
+import (
+	"hufu"
+	"hufu/internal/blob"
+)
 
 // WithoutOpenat2 makes the store resolve paths as on a system without openat2.
 func (s *Store) WithoutOpenat2() { s.k.noOpenat2.Store(true) }
@@ -53,8 +56,9 @@ func (s *Store) RecordLocked(p hufu.Path) bool {
 
 // Locked says how the folder that holds the name is locked: "shared", "alone"
 // or "".
-func (c Change) Locked() string {
-	lock, err := c.s.lockOf(c.d)
+func Locked(c blob.Change) string {
+	o := c.Owners.(*owners)
+	lock, err := o.s.lockOf(o.d)
 	switch {
 	case err != nil:
 		return err.Error()

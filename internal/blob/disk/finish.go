@@ -5,52 +5,110 @@ import (
 	"errors"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
-// Commit makes the file durable and gives it its name, if all chunks are
-// there, their root is want and cond holds. It may be repeated: once it has
-// succeeded it answers the same again.
-//
-// The order on disk: mode, time and record on the open file, fsync, name,
-// fsync of the folder, and the journal goes last.
-func (u *Upload) Commit(ctx context.Context, want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
+// Prepare makes the bytes durable, if all chunks are there and their root is
+// want: mode, time and record on the open file, then fsync. Afterwards no chunk
+// changes any more, until Finish finds its condition not met.
+func (u *Upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) error {
+	p := u.p
+	p.committing.Lock()
+	defer p.committing.Unlock()
+	u.want, u.meta = want, m
+	if p.committed != nil {
+		return u.same()
+	}
+	return p.settled(p.prepareUpload(ctx, u))
+}
+
+// Finish gives the file its name, if cond holds and the guard allows it, and returns when
+// that is durable: the name, fsync of the folder, and the journal goes last.
+func (u *Upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, error) {
 	p := u.p
 	p.committing.Lock()
 	defer p.committing.Unlock()
 	if p.committed != nil {
-		if p.committed.Digest != want {
-			return hufu.Entry{}, p.error("commit", hufu.KindIntegrity, "digest_differs")
-		}
-		return *p.committed, nil
+		return *p.committed, u.same()
 	}
-	e, err := p.commitOpen(ctx, u, want, m, cond)
+	if err := p.settled(p.finishUpload(ctx, u, cond)); err != nil {
+		return hufu.Entry{}, err
+	}
+	p.discardSuperseded() // what was still open when this one began
+	return *p.committed, nil
+}
+
+// same reports whether what was committed is what this holder has prepared.
+func (u *Upload) same() error {
+	if u.p.committed.Digest != u.want {
+		return u.p.error("commit", hufu.KindIntegrity, "digest_differs")
+	}
+	return nil
+}
+
+// settled gives the upload up if its bytes or its name could not be synced, or if
+// the folder is gone that holds what has arrived. The caller holds committing.
+func (p *pending) settled(err error) error {
 	if errors.Is(err, errSync) || hufu.CodeOf(err) == uploadGone {
 		p.giveUp()
 	}
-	if err != nil {
-		return hufu.Entry{}, fail("commit", p.key.Path, writing, err)
-	}
-	p.discardSuperseded() // what was still open when this one began
-	return e, nil
+	return fail("commit", p.key.Path, writing, err)
 }
 
-// commitOpen is commit while the files stay open.
-func (p *pending) commitOpen(ctx context.Context, u *Upload, want hufu.Digest, m Meta, cond hufu.Condition) (hufu.Entry, error) {
+// prepareUpload is Prepare for a caller that holds committing.
+func (p *pending) prepareUpload(ctx context.Context, u *Upload) error {
 	p.files.RLock()
 	defer p.files.RUnlock()
-	if err := p.complete(u, want); err != nil {
-		return hufu.Entry{}, err
-	}
 	if err := canceled(ctx, "commit", p.key.Path); err != nil {
-		p.unseal()
-		return hufu.Entry{}, err
+		return err
 	}
-	e, err := p.commit(want, m, cond, &u.guard)
+	if err := p.complete(u, u.want); err != nil {
+		return err
+	}
+	m := u.meta
+	m.Digest = u.want
+	if p.s.o.Server {
+		m.Upload = p.id
+	}
+	var enc []byte
+	n, err := p.s.finish(p.staging, p.s.fileMode(m.Mode), &m, &enc)
+	if err != nil {
+		return err
+	}
+	if n.ino != p.ino || n.size != p.key.Size {
+		return p.error("commit", hufu.KindChanged, uploadGone)
+	}
+	if err := p.s.hook("commit-meta"); err != nil {
+		return err
+	}
+	if err := p.s.syncFile(p.staging); err != nil {
+		return err
+	}
+	p.prepared, p.meta = &n, m
+	return p.s.hook("commit-synced")
+}
+
+// finishUpload is Finish for a caller that holds committing.
+func (p *pending) finishUpload(ctx context.Context, u *Upload, cond hufu.Condition) error {
+	if p.prepared == nil { // another holder's Finish has failed since
+		if err := p.prepareUpload(ctx, u); err != nil {
+			return err
+		}
+	}
+	p.files.RLock()
+	defer p.files.RUnlock()
+	if err := p.usable(u); err != nil {
+		return err
+	}
+	err := canceled(ctx, "commit", p.key.Path)
+	if err == nil {
+		err = p.name(ctx, cond, &u.guard)
+	}
 	switch hufu.KindOf(err) {
-	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind, hufu.KindPermission: // the condition was not met
+	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind, hufu.KindPermission, hufu.KindCanceled: // the file certainly has no name
 		p.unseal()
 	}
-	return e, err
+	return err
 }
 
 // giveUp discards what has arrived, journal included, for all holders. After a
@@ -67,14 +125,12 @@ func (p *pending) giveUp() {
 }
 
 func (p *pending) complete(u *Upload, want hufu.Digest) error {
+	if err := p.usable(u); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case u.closed.Load() || !p.opened:
-		return p.error("commit", hufu.KindInternal, "")
-	case p.gone:
-		return p.error("commit", hufu.KindNotFound, uploadGone)
-	case p.chunks.have < p.chunks.n:
+	if p.chunks.have < p.chunks.n {
 		return p.error("commit", hufu.KindInvalid, "upload_incomplete")
 	}
 	root, err := p.rootLocked()
@@ -85,37 +141,32 @@ func (p *pending) complete(u *Upload, want hufu.Digest) error {
 	return err
 }
 
+// usable refuses a handle that was closed and an upload that was given up. The
+// caller holds files.
+func (p *pending) usable(u *Upload) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case u.closed.Load() || !p.opened:
+		return p.error("commit", hufu.KindInternal, "")
+	case p.gone:
+		return p.error("commit", hufu.KindNotFound, uploadGone)
+	}
+	return nil
+}
+
 // unseal lets chunks be replaced again after a commit that certainly has not
 // given the file its name.
 func (p *pending) unseal() {
+	p.prepared = nil
 	p.mu.Lock()
 	p.sealed = false
 	p.mu.Unlock()
 }
 
-func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard) (hufu.Entry, error) {
-	s := p.s
-	m.Digest = want
-	if s.o.Server {
-		m.Upload = p.id
-	}
-	var enc []byte
-	n, err := s.finish(p.staging, s.fileMode(m.Mode), &m, &enc)
-	if err != nil {
-		return hufu.Entry{}, err
-	}
-	if n.ino != p.ino || n.size != p.key.Size {
-		return hufu.Entry{}, p.error("commit", hufu.KindChanged, uploadGone)
-	}
-	if err := s.hook("commit-meta"); err != nil {
-		return hufu.Entry{}, err
-	}
-	if err := s.syncFile(p.staging); err != nil {
-		return hufu.Entry{}, err
-	}
-	if err := s.hook("commit-synced"); err != nil {
-		return hufu.Entry{}, err
-	}
+// name gives the staged file its name and makes that durable.
+func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) error {
+	s, n, m := p.s, p.prepared, &p.meta
 	// By path, not by a handle kept from the beginning: who moved the folder
 	// away meanwhile has moved it away from this path.
 	d, err := s.k.openDir(s.root, p.key.Path.Parent().String(), readFlags)
@@ -123,38 +174,39 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
-		return hufu.Entry{}, err
+		return err
 	}
 	defer d.close()
 	since := s.sync.failures()
 	t := s.newTrail()
 	defer t.leave()
-	done, err := p.place(d, &n, cond, g, t)
+	done, err := p.place(ctx, d, n, cond, g, t)
 	if hufu.KindOf(err) == hufu.KindNotFound { // the folder has just been removed
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
 		t.finish()
-		return hufu.Entry{}, err
+		return err
 	}
 	if err := s.hook("commit-named"); err != nil {
-		return hufu.Entry{}, err
+		return err
 	}
 	if err := s.syncNames(d, p.key.Path.Parent(), since); err != nil {
-		s.takenBack(d, p.key.Path.Base(), &n, done, t)
+		s.takenBack(d, p.key.Path.Base(), n, done, t)
 		t.finish()
 		s.disown(d, p.key.Path.Base(), p.id)
-		return hufu.Entry{}, err
+		return err
 	}
 	if err := s.hook("commit-durable"); err != nil {
-		return hufu.Entry{}, err
+		return err
 	}
 	s.ended(d, done)
 	t.finish()
-	if n, err = p.staging.stat(); err != nil {
-		return hufu.Entry{}, err
+	now, err := p.staging.stat()
+	if err != nil {
+		return err
 	}
-	e := n.entry(p.key.Path.Base())
+	e := now.entry(p.key.Path.Base())
 	e.Digest = m.Digest
 	if s.o.Server {
 		e.Mode, e.By, e.Upload = m.Mode&0o777, m.By, m.Upload
@@ -163,12 +215,12 @@ func (p *pending) commit(want hufu.Digest, m Meta, cond hufu.Condition, g *Guard
 	p.end = 0
 	p.forget()
 	p.unlinkJournal()
-	return e, s.hook("commit-done")
+	return s.hook("commit-done")
 }
 
 // place takes the final name, unless an earlier try already has: its answer
 // was lost.
-func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard, t *trail) (placed, error) {
+func (p *pending) place(ctx context.Context, d dirHandle, n *node, cond hufu.Condition, g *blob.Guard, t *trail) (placed, error) {
 	name := stagingName(p.id)
 	staged, err := d.stat(name)
 	if err == nil && staged.ino == p.ino && staged.dev == n.dev {
@@ -177,7 +229,7 @@ func (p *pending) place(d dirHandle, n *node, cond hufu.Condition, g *Guard, t *
 			return placed{}, err
 		}
 		src := source{tmp: noFile, dir: d, name: name, kind: hufu.File, trail: t}
-		return p.s.take("commit", p.key.Path, src, d, lock, cond, g)
+		return p.s.take(ctx, "commit", p.key.Path, src, d, lock, cond, g)
 	}
 	at, atErr := d.stat(p.key.Path.Base())
 	if atErr == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {

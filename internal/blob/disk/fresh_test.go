@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -26,33 +27,33 @@ func TestFolderMadeByAnotherIsDurable(t *testing.T) {
 		folders atomic.Int64 // how many were synced
 		named   func()       // called once when a batch has given its names
 	}
-	one := func(tr *watched, fill func(b *disk.Batch)) {
+	one := func(tr *watched, fill func(b blob.Batch)) {
 		t := tr.t
 		t.Helper()
-		b := tr.Batch()
+		b := tr.Batch(blob.Guard{})
 		fill(b)
-		for _, r := range b.Commit(t.Context()) {
+		for _, r := range b.Finish(t.Context()) {
 			must(t, r.Err)
 		}
 	}
 	// Each makes the folder d and calls then before that is durable.
 	makers := map[string]func(tr *watched, then func()){
 		"for a file": func(tr *watched, then func()) {
-			b := tr.Batch()
-			b.Put(path(tr.t, "d/x"), []byte("x"), meta, ifAbsent())
+			b := tr.Batch(blob.Guard{})
+			b.Put(t.Context(), path(tr.t, "d/x"), []byte("x"), meta, ifAbsent())
 			then()
 			b.Discard()
 		},
 		"by itself": func(tr *watched, then func()) {
-			b := tr.Batch()
-			b.Mkdir(path(tr.t, "d"), meta, false)
+			b := tr.Batch(blob.Guard{})
+			b.Mkdir(t.Context(), path(tr.t, "d"), meta, false)
 			then()
-			must(tr.t, b.Commit(tr.t.Context())[0].Err)
+			must(tr.t, b.Finish(tr.t.Context())[0].Err)
 		},
 		"moved": func(tr *watched, then func()) {
 			must(tr.t, os.Mkdir(filepath.Join(tr.root, "old"), 0o700))
 			tr.named = then
-			one(tr, func(b *disk.Batch) { b.Rename(path(tr.t, "old"), path(tr.t, "d"), ifAbsent()) })
+			one(tr, func(b blob.Batch) { b.Rename(t.Context(), path(tr.t, "old"), path(tr.t, "d"), ifAbsent(), "") })
 		},
 	}
 	actions := map[string]func(tr *watched, name string){
@@ -60,27 +61,29 @@ func TestFolderMadeByAnotherIsDurable(t *testing.T) {
 		"file, whatsoever": func(tr *watched, name string) { must(tr.t, tr.put("d/"+name, "x", always()).Err) },
 		"file below":       func(tr *watched, name string) { must(tr.t, tr.put("d/"+name+"/e/f", "x", ifAbsent()).Err) },
 		"folder": func(tr *watched, name string) {
-			one(tr, func(b *disk.Batch) { b.Mkdir(path(tr.t, "d/"+name), meta, true) })
+			one(tr, func(b blob.Batch) { b.Mkdir(t.Context(), path(tr.t, "d/"+name), meta, true) })
 		},
 		"link": func(tr *watched, name string) {
-			one(tr, func(b *disk.Batch) { b.Symlink(path(tr.t, "d/"+name), "x", meta, ifAbsent()) })
+			one(tr, func(b blob.Batch) { b.Symlink(t.Context(), path(tr.t, "d/"+name), "x", meta, ifAbsent()) })
 		},
 		"moved there": func(tr *watched, name string) {
 			must(tr.t, os.MkdirAll(filepath.Join(tr.root, "from"), 0o700))
 			must(tr.t, os.WriteFile(filepath.Join(tr.root, "from", name), nil, 0o600))
-			one(tr, func(b *disk.Batch) { b.Rename(path(tr.t, "from/"+name), path(tr.t, "d/"+name), ifAbsent()) })
+			one(tr, func(b blob.Batch) {
+				b.Rename(t.Context(), path(tr.t, "from/"+name), path(tr.t, "d/"+name), ifAbsent(), "")
+			})
 		},
 		"mode": func(tr *watched, name string) {
 			must(tr.t, os.WriteFile(filepath.Join(tr.root, "d", name), nil, 0o600))
-			one(tr, func(b *disk.Batch) { b.SetMeta(path(tr.t, "d/"+name), meta) })
+			one(tr, func(b blob.Batch) { b.SetMeta(t.Context(), path(tr.t, "d/"+name), meta, "") })
 		},
 		"upload": func(tr *watched, name string) {
 			u := tr.open(key(tr.t, "d/"+name, big))
 			defer u.Close()
 			write(tr.t, u, big, 0, 1)
-			_, err := u.Commit(tr.t.Context(), digest.Sum(big), meta, ifAbsent())
+			_, err := blob.CommitUpload(tr.t.Context(), u, digest.Sum(big), meta, ifAbsent())
 			must(tr.t, err)
-			if _, ok := tr.Committed(u.ID(), path(tr.t, "d/"+name)); !ok {
+			if _, ok := tr.Committed(t.Context(), u.Info().ID, path(tr.t, "d/"+name)); !ok {
 				tr.t.Error("not told as committed")
 			}
 		},
@@ -149,12 +152,12 @@ func TestFolderThatIsNotDurableIsNotBelieved(t *testing.T) {
 			} else {
 				tr.WithFsync()
 			}
-			maker, other := tr.Batch(), tr.Batch()
-			maker.Mkdir(path(t, "d"), meta, false)
-			other.Put(path(t, "d/f"), []byte("f"), meta, ifAbsent())
+			maker, other := tr.Batch(blob.Guard{}), tr.Batch(blob.Guard{})
+			maker.Mkdir(t.Context(), path(t, "d"), meta, false)
+			other.Put(t.Context(), path(t, "d/f"), []byte("f"), meta, ifAbsent())
 			f.left.Store(1)
-			for _, b := range []*disk.Batch{maker, other} {
-				if err := b.Commit(t.Context())[0].Err; !errors.Is(err, disk.ErrSync) {
+			for _, b := range []blob.Batch{maker, other} {
+				if err := b.Finish(t.Context())[0].Err; !errors.Is(err, disk.ErrSync) {
 					t.Error("acknowledged:", err)
 				}
 			}
@@ -167,17 +170,17 @@ func TestFolderThatIsNotDurableIsNotBelieved(t *testing.T) {
 			big := random(mib+5, 71)
 			u := tr.open(key(t, "d/e", big))
 			write(t, u, big, 0, 1)
-			if _, err := u.Commit(t.Context(), digest.Sum(big), meta, ifAbsent()); !errors.Is(err, disk.ErrSync) {
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(big), meta, ifAbsent()); !errors.Is(err, disk.ErrSync) {
 				t.Error("acknowledged:", err)
 			}
 			u.Close()
-			b := tr.Batch()
-			b.Mkdir(path(t, "d"), meta, false)
-			if err := b.Commit(t.Context())[0].Err; !errors.Is(err, disk.ErrSync) {
+			b := tr.Batch(blob.Guard{})
+			b.Mkdir(t.Context(), path(t, "d"), meta, false)
+			if err := b.Finish(t.Context())[0].Err; !errors.Is(err, disk.ErrSync) {
 				t.Error("acknowledged:", err)
 			}
-			b.Remove(path(t, "d"), true)
-			must(t, b.Commit(t.Context())[0].Err)
+			b.Remove(t.Context(), path(t, "d"), true, "")
+			must(t, b.Finish(t.Context())[0].Err)
 			must(t, tr.put("d/g", "g", ifAbsent()).Err)
 			noneReserved(t, tr.root)
 			if n := tr.Fresh(); n != 0 {
@@ -194,13 +197,13 @@ func TestFailedSyncOfAFolderIsToldToAll(t *testing.T) {
 	var f failing
 	tr := newTree(t, disk.Options{Server: true, Hook: f.hook})
 	tr.WithFsync()
-	batches := []*disk.Batch{tr.Batch(), tr.Batch()}
+	batches := []blob.Batch{tr.Batch(blob.Guard{}), tr.Batch(blob.Guard{})}
 	for i, b := range batches {
-		b.Put(path(t, strconv.Itoa(i)), []byte("x"), meta, always())
+		b.Put(t.Context(), path(t, strconv.Itoa(i)), []byte("x"), meta, always())
 	}
 	f.left.Store(2) // after the file's own
 	for _, b := range batches {
-		if err := b.Commit(t.Context())[0].Err; !errors.Is(err, disk.ErrSync) {
+		if err := b.Finish(t.Context())[0].Err; !errors.Is(err, disk.ErrSync) {
 			t.Error("acknowledged:", err)
 		}
 	}
@@ -217,12 +220,12 @@ func TestFoldersOfWhatIsGivenUp(t *testing.T) {
 	tr := newTree(t, server())
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, end := range map[string]func(*disk.Batch){
-		"discarded": (*disk.Batch).Discard,
-		"canceled":  func(b *disk.Batch) { b.Commit(over) },
+	for name, end := range map[string]func(blob.Batch){
+		"discarded": blob.Batch.Discard,
+		"canceled":  func(b blob.Batch) { b.Finish(over) },
 	} {
-		b := tr.Batch()
-		b.Put(path(t, name+"/e/f"), []byte("x"), meta, ifAbsent())
+		b := tr.Batch(blob.Guard{})
+		b.Put(t.Context(), path(t, name+"/e/f"), []byte("x"), meta, ifAbsent())
 		if tr.Fresh() != 2 {
 			t.Errorf("%s: %d names are remembered", name, tr.Fresh())
 		}

@@ -7,56 +7,36 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
-// Guard decides whether a change may be made. The zero Guard allows everything.
-type Guard struct {
-	// May is asked at the moment of the change: no other change that goes
-	// through this Store comes between its answer and the change. An error
-	// refuses the change. It must not call the Store.
-	May func(Change) error
-	// Deep asks about everything in a folder before any of it moves or goes, so
-	// that a refusal leaves the folder whole. A recursive removal asks about
-	// each thing once more when it goes.
-	Deep bool
+// owners looks up who put there what stands under a name.
+type owners struct {
+	s    *Store
+	d    dirHandle // the folder that holds the name
+	name string
+	kind hufu.EntryKind // of what stands there
+	by   *string        // the owner, if known already
 }
 
-func (g *Guard) ask(c Change) error {
-	if g.May == nil {
-		return nil
-	}
-	return g.May(c)
-}
-
-// Change is one name that is about to change.
-type Change struct {
-	// Path is the name, below the root of the store. Something too deep for a
-	// Path has that of the nearest folder that is not.
-	Path hufu.Path
-	Old  hufu.EntryKind // what stands there, 0 for nothing
-	New  hufu.EntryKind // what will stand there, 0 for nothing; Old if only mode and time change
-
-	s     *Store
-	d     dirHandle // the folder that holds the name
-	name  string
-	owner *string // if known already
-}
-
-// Owner is the user who put there what stands there, "" if that is not known.
-// A link cannot carry a name, so it belongs to the owner of its folder.
-func (c Change) Owner() string {
+// Owner is the user who put there what stands there.
+func (o *owners) Owner() string {
 	switch {
-	case c.owner != nil:
-		return *c.owner
-	case c.Old == hufu.Link:
-		return c.FolderOwner()
+	case o.by != nil:
+		return *o.by
+	case o.kind == hufu.Link:
+		return o.FolderOwner()
 	}
-	return c.s.ownerOf(c.d, c.name, c.Old)
+	return o.s.ownerOf(o.d, o.name, o.kind)
 }
 
-// FolderOwner is the user who made the folder that holds the name, "" if that
-// is not known.
-func (c Change) FolderOwner() string { return c.s.ownerOf(c.d, ".", hufu.Folder) }
+// FolderOwner is the user who made the folder that holds the name.
+func (o *owners) FolderOwner() string { return o.s.ownerOf(o.d, ".", hufu.Folder) }
+
+// change is a change of name in the folder d, which has the path p.
+func (s *Store) change(p hufu.Path, d dirHandle, name string, was, will hufu.EntryKind) blob.Change {
+	return blob.Change{Path: p, Old: was, New: will, Owners: &owners{s: s, d: d, name: name, kind: was}}
+}
 
 func (s *Store) ownerOf(d dirHandle, name string, kind hufu.EntryKind) string {
 	sc := s.dirents.Get().(*scratch)
@@ -120,10 +100,10 @@ func (h *heldLocks) release() {
 }
 
 // take is place with the guard asked, and with the folder d locked meanwhile.
-func (s *Store) take(op string, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, cond hufu.Condition, g *Guard) (placed, error) {
+func (s *Store) take(ctx context.Context, op string, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	if src.tmp.ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
 		// Nearly always the name is free, which saves the detour.
-		err := s.takeFree(p, src, d, lock, g)
+		err := s.takeFree(ctx, p, src, d, lock, g)
 		switch {
 		case !errors.Is(err, syscall.EEXIST):
 			return placed{created: err == nil}, fail(op, p, writing, err)
@@ -133,42 +113,42 @@ func (s *Store) take(op string, p hufu.Path, src source, d dirHandle, lock *sync
 	}
 	lock.Lock()
 	defer lock.Unlock()
-	return s.placeLocked(op, p, src, d, cond, g)
+	return s.placeLocked(ctx, op, p, src, d, cond, g)
 }
 
-func (s *Store) takeFree(p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, g *Guard) error {
+func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, g *blob.Guard) error {
 	lock.RLock()
 	defer lock.RUnlock()
-	if err := g.ask(Change{Path: p, New: src.kind, s: s, d: d, name: p.Base()}); err != nil {
+	if err := g.Ask(ctx, s.change(p, d, p.Base(), 0, src.kind)); err != nil {
 		return err
 	}
 	return s.placeNew(src, d, p.Base())
 }
 
 // placeLocked is take for one who holds the lock of d.
-func (s *Store) placeLocked(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, g *Guard) (placed, error) {
-	c := Change{Path: p, New: src.kind, s: s, d: d, name: p.Base()}
-	switch n, err := d.stat(c.name); {
+func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, g *blob.Guard) (placed, error) {
+	var was hufu.EntryKind
+	switch n, err := d.stat(p.Base()); {
 	case err == nil:
-		c.Old = n.kind
+		was = n.kind
 	case !errors.Is(err, syscall.ENOENT):
 		return placed{}, fail(op, p, writing, err)
 	}
 	switch { // these say more than a refusal
-	case c.Old == hufu.Folder:
+	case was == hufu.Folder:
 		return placed{}, folderInTheWay(op, p)
-	case c.Old != 0 && cond.Kind == hufu.IfAbsent:
+	case was != 0 && cond.Kind == hufu.IfAbsent:
 		return placed{}, s.occupied(op, p, d)
 	}
-	if err := g.ask(c); err != nil {
+	if err := g.Ask(ctx, s.change(p, d, p.Base(), was, src.kind)); err != nil {
 		return placed{}, err
 	}
-	return s.place(op, p, src, d, cond, c.Old)
+	return s.place(op, p, src, d, cond, was)
 }
 
 // look asks g about everything in the folder name. With h, every folder on the
 // way is locked and stays so: what was looked at is what there is.
-func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string, g *Guard, h *heldLocks, depth int) error {
+func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
 	if err := canceled(ctx, "look", p); err != nil {
 		return err
 	}
@@ -193,7 +173,7 @@ func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string,
 		q := under(p, name)
 		n, err := sub.stat(name)
 		if err == nil && !reserved(name) {
-			err = g.ask(Change{Path: q, Old: n.kind, s: s, d: sub, name: name})
+			err = g.Ask(ctx, s.change(q, sub, name, n.kind, 0))
 		}
 		if err == nil && n.kind == hufu.Folder {
 			err = s.look(ctx, sub, q, name, g, h, depth+1)

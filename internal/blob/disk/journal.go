@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -43,9 +44,9 @@ type header struct {
 
 func (h *header) id() string { return hex.EncodeToString(h.ID) }
 
-func (h *header) key() (UploadKey, bool) {
+func (h *header) key() (blob.UploadKey, bool) {
 	p, err := hufu.ParsePath(string(h.Path))
-	return UploadKey{Path: p, Size: h.Size, Source: string(h.Source), Owner: string(h.Owner)}, err == nil && !p.IsRoot()
+	return blob.UploadKey{Path: p, Size: h.Size, Source: string(h.Source), Owner: string(h.Owner)}, err == nil && !p.IsRoot()
 }
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }

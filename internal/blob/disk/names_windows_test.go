@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
 // No call of a folder's handle takes a name that leads elsewhere, whoever calls
@@ -83,9 +84,9 @@ func TestHandleRefusesNamesThatLeadElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := s.Batch()
-	b.Put(p, []byte("x"), Meta{}, hufu.Condition{Kind: hufu.Always})
-	if err := b.Commit(t.Context())[0].Err; hufu.CodeOf(err) != "name_not_possible_here" {
+	b := s.Batch(blob.Guard{})
+	b.Put(t.Context(), p, []byte("x"), blob.Meta{}, hufu.Condition{Kind: hufu.Always})
+	if err := b.Finish(t.Context())[0].Err; hufu.CodeOf(err) != "name_not_possible_here" {
 		t.Error(err)
 	}
 }

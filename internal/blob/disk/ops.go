@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
 // touched is what the operations of one commit changed, to be made durable:
@@ -68,7 +69,7 @@ func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
 	var op string
 	switch sl.kind {
 	case slotMeta:
-		op, err = "set meta", b.setMeta(sl, t)
+		op, err = "set meta", b.setMeta(ctx, sl, t)
 	case slotRemove:
 		op, err = "remove", b.remove(ctx, sl, t)
 	case slotRename:
@@ -82,14 +83,14 @@ func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
 	}
 }
 
-func (b *Batch) setMeta(sl *slot, t *touched) error {
+func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 	p := sl.path
 	if p.IsRoot() {
 		f, err := b.s.root.openPlain(".")
 		if err != nil {
 			return err
 		}
-		return b.setOpen(f, sl, t)
+		return b.setOpen(ctx, f, sl, t)
 	}
 	d, err := b.s.parent(p)
 	if err != nil {
@@ -104,22 +105,22 @@ func (b *Batch) setMeta(sl *slot, t *touched) error {
 	case hufu.File, hufu.Folder:
 		f, err := d.openMeta(p.Base())
 		if err == nil {
-			return b.setOpen(f, sl, t)
+			return b.setOpen(ctx, f, sl, t)
 		}
 		if b.s.o.Server && !here.windows || !errors.Is(err, syscall.EACCES) {
 			return err
 		}
 		// The owner may change the mode of a file that they may not read.
-		return b.setNamed(sl, d, n.kind)
+		return b.setNamed(ctx, sl, d, n.kind)
 	case hufu.Link:
-		return b.setNamed(sl, d, n.kind)
+		return b.setNamed(ctx, sl, d, n.kind)
 	}
 	return errNotFile
 }
 
 // setNamed sets time and mode of what cannot be opened for it and was of that
 // kind; a link has no mode of its own.
-func (b *Batch) setNamed(sl *slot, d dirHandle, kind hufu.EntryKind) error {
+func (b *Batch) setNamed(ctx context.Context, sl *slot, d dirHandle, kind hufu.EntryKind) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func (b *Batch) setNamed(sl *slot, d dirHandle, kind hufu.EntryKind) error {
 		err = b.s.expected("set meta", sl.path, sl.want, &n)
 	}
 	if err == nil {
-		err = b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: d, name: name})
+		err = b.guard.Ask(ctx, b.s.change(sl.path, d, name, n.kind, n.kind))
 	}
 	if err == nil && !sl.meta.MTime.IsZero() {
 		err = d.touchNamed(name, toStamp(sl.meta.MTime))
@@ -147,7 +148,7 @@ func (b *Batch) setNamed(sl *slot, d dirHandle, kind hufu.EntryKind) error {
 }
 
 // setOpen takes over f.
-func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
+func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched) error {
 	defer f.close()
 	n, err := f.stat()
 	if err != nil {
@@ -156,7 +157,7 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 	if n.kind != hufu.File && n.kind != hufu.Folder {
 		return errNotFile
 	}
-	if n, err = b.setAttributes(f, sl, &n); err != nil {
+	if n, err = b.setAttributes(ctx, f, sl, &n); err != nil {
 		return err
 	}
 	if err := first(t.sync(f, &n), t.above(sl.path.Parent())); err != nil {
@@ -173,7 +174,7 @@ func (b *Batch) setOpen(f fileHandle, sl *slot, t *touched) error {
 
 // setAttributes judges the change and sets mode and time of f, which at tells
 // apart from other files. It returns what f has become.
-func (b *Batch) setAttributes(f fileHandle, sl *slot, at *node) (n node, err error) {
+func (b *Batch) setAttributes(ctx context.Context, f fileHandle, sl *slot, at *node) (n node, err error) {
 	if err := b.s.hook("record-wait"); err != nil {
 		return n, err
 	}
@@ -194,7 +195,7 @@ func (b *Batch) setAttributes(f fileHandle, sl *slot, at *node) (n node, err err
 		return n, err
 	}
 	// What is open stays what it is, whatever becomes of its name.
-	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, New: n.kind, s: b.s, d: noDir, owner: &r.By}); err != nil {
+	if err := b.guard.Ask(ctx, blob.Change{Path: sl.path, Old: n.kind, New: n.kind, Owners: &owners{s: b.s, d: noDir, by: &r.By}}); err != nil {
 		return n, err
 	}
 	fits := r.fits(&n)
@@ -225,7 +226,7 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	lock, err := b.s.lockOf(d)
 	folder := false
 	if err == nil {
-		folder, err = b.s.removeName(d, lock, p, p.Base(), sl.want, &b.guard)
+		folder, err = b.s.removeName(ctx, d, lock, p, p.Base(), sl.want, &b.guard)
 	}
 	if folder && sl.recursive {
 		if b.guard.Deep {
@@ -235,7 +236,7 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 			err = b.s.removeTree(ctx, d, lock, p, p.Base(), &b.guard, 0)
 		}
 	} else if folder {
-		err = b.s.removeFolder(d, lock, p, p.Base(), &b.guard, func() error { return b.s.removeEmpty(d, p) })
+		err = b.s.removeFolder(ctx, d, lock, p, p.Base(), &b.guard, func() error { return b.s.removeEmpty(d, p) })
 	}
 	if err != nil && !sl.recursive {
 		d.close()
@@ -260,7 +261,7 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *node) error {
 
 // removeName removes what stands under a name of d, which has this lock, if it is
 // the version that is wanted, or says that it is a folder.
-func (s *Store) removeName(d dirHandle, lock *sync.RWMutex, p hufu.Path, name, want string, g *Guard) (folder bool, err error) {
+func (s *Store) removeName(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
 	lock.Lock()
 	defer lock.Unlock()
 	n, err := d.stat(name)
@@ -271,7 +272,7 @@ func (s *Store) removeName(d dirHandle, lock *sync.RWMutex, p hufu.Path, name, w
 		return false, err
 	}
 	if !reserved(name) {
-		if err := g.ask(Change{Path: p, Old: n.kind, s: s, d: d, name: name}); err != nil {
+		if err := g.Ask(ctx, s.change(p, d, name, n.kind, 0)); err != nil {
 			return false, err
 		}
 	}
@@ -282,11 +283,11 @@ func (s *Store) removeName(d dirHandle, lock *sync.RWMutex, p hufu.Path, name, w
 }
 
 // removeFolder removes a folder by remove, if the guard allows it.
-func (s *Store) removeFolder(d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard, remove func() error) error {
+func (s *Store) removeFolder(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, remove func() error) error {
 	lock.Lock()
 	defer lock.Unlock()
 	if !reserved(name) {
-		if err := g.ask(Change{Path: p, Old: hufu.Folder, s: s, d: d, name: name}); err != nil {
+		if err := g.Ask(ctx, s.change(p, d, name, hufu.Folder, 0)); err != nil {
 			return err
 		}
 	}
@@ -334,7 +335,7 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 
 // removeTree removes a folder with everything in it, by handles, so that no
 // link that is planted meanwhile is followed.
-func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *Guard, depth int) error {
+func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, depth int) error {
 	if depth > 2*hufu.MaxDepth {
 		return tooDeep(p)
 	}
@@ -356,7 +357,7 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 			return err
 		}
 		q := under(p, name)
-		folder, err := s.removeName(sub, inside, q, name, "", g)
+		folder, err := s.removeName(ctx, sub, inside, q, name, "", g)
 		if folder {
 			err = s.removeTree(ctx, sub, inside, q, name, g, depth+1)
 		}
@@ -367,7 +368,7 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 	if err := canceled(ctx, "remove", p); err != nil {
 		return err
 	}
-	return s.removeFolder(d, lock, p, name, g, func() error { return d.rmdir(name) })
+	return s.removeFolder(ctx, d, lock, p, name, g, func() error { return d.rmdir(name) })
 }
 
 func (s *Store) allNames(ctx context.Context, d dirHandle, p hufu.Path) (names []string, err error) {
@@ -414,7 +415,7 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touch
 	if err != nil {
 		return err
 	}
-	if err := b.guard.ask(Change{Path: sl.path, Old: n.kind, s: s, d: from, name: name}); err != nil {
+	if err := b.guard.Ask(ctx, s.change(sl.path, from, name, n.kind, 0)); err != nil {
 		return err
 	}
 	if n.kind == hufu.Folder && b.guard.Deep {
@@ -433,7 +434,7 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touch
 		}
 		var done placed
 		src := source{tmp: noFile, dir: from, name: name, kind: n.kind}
-		done, err = s.placeLocked("rename", sl.to, src, to, sl.cond, &b.guard)
+		done, err = s.placeLocked(ctx, "rename", sl.to, src, to, sl.cond, &b.guard)
 		moved(err == nil)
 		sl.res.Created = done.created
 	}

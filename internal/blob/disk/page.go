@@ -8,16 +8,14 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
-// pageBytes is how many bytes of names a page holds at most.
-const pageBytes = 1 << 20
-
-// Page calls yield for the entries of the folder p whose names come after the
+// page calls yield for the entries of the folder p whose names come after the
 // given one, in the order of the names' bytes: for limit of them at most, and for
 // so many as have names of 1 MiB together. next is where to go on, "" if there is
 // no more. No more names are held, however many the folder has.
-func (s *Store) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
+func (s *Store) page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
 	if err := check("list", p); err != nil {
 		return "", err
 	}
@@ -40,7 +38,7 @@ func (s *Store) Page(ctx context.Context, p hufu.Path, after string, limit int, 
 		}
 		heap.Push(&first, name)
 		bytes += len(name)
-		for len(first) > limit || bytes > pageBytes {
+		for len(first) > limit || bytes > blob.PageBytes {
 			bytes -= len(first[0])
 			heap.Pop(&first)
 			rest = true

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
 // TestPages: a folder comes page by page in the order of the names' bytes, each
@@ -34,7 +35,7 @@ func TestPages(t *testing.T) {
 			var got []string
 			for after, more := "", true; more; more = after != "" {
 				n := 0
-				next, err := tr.Page(t.Context(), path(t, ""), after, limit, func(e hufu.Entry) error {
+				next, err := tr.List(t.Context(), path(t, ""), blob.Page{After: after, Limit: limit}, func(e hufu.Entry) error {
 					got = append(got, e.Name)
 					n++
 					return nil
@@ -52,7 +53,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 		// A name behind which to go on need not be there any more.
-		next, err := tr.Page(t.Context(), path(t, ""), "aa", 1, func(e hufu.Entry) error {
+		next, err := tr.List(t.Context(), path(t, ""), blob.Page{After: "aa", Limit: 1}, func(e hufu.Entry) error {
 			if e.Name != "b" {
 				t.Errorf("behind aa comes %q", e.Name)
 			}
@@ -63,7 +64,7 @@ func TestPages(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = tr.Page(ctx, path(t, ""), "", 1, func(hufu.Entry) error { return nil })
+		_, err = tr.List(ctx, path(t, ""), blob.Page{After: "", Limit: 1}, func(hufu.Entry) error { return nil })
 		wantErr(t, err, hufu.KindCanceled, "canceled")
 	})
 }
@@ -85,7 +86,7 @@ func TestPagesOfLongNames(t *testing.T) {
 	total, last := 0, ""
 	for after, more := "", true; more; more = after != "" {
 		n := 0
-		next, err := tr.Page(t.Context(), path(t, "zz"), after, 1<<16, func(e hufu.Entry) error {
+		next, err := tr.List(t.Context(), path(t, "zz"), blob.Page{After: after, Limit: 1 << 16}, func(e hufu.Entry) error {
 			if e.Name <= last {
 				t.Fatal("out of order")
 			}

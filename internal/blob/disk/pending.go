@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -26,6 +27,7 @@ func (p *pending) ready(ctx context.Context) error {
 	p.chunks = newChunkTable(digest.Chunks(p.key.Size))
 	p.reserve = reservation{}
 	p.sealed = false
+	p.prepared = nil
 	if !p.fresh {
 		if err := p.resume(ctx); err != nil {
 			p.shut()
@@ -40,7 +42,7 @@ func (p *pending) ready(ctx context.Context) error {
 
 // begin makes the files of a fresh upload, for its first chunk. It is g that
 // allows the folder.
-func (p *pending) begin(g Guard) error {
+func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	p.files.RLock()
 	begun := !p.fresh || !p.opened // enter refuses what is not open
 	p.files.RUnlock()
@@ -63,7 +65,7 @@ func (p *pending) begin(g Guard) error {
 	p.discardSuperseded()
 	var err error
 	for range 3 { // the folder may be removed again
-		if err = fail("open upload", p.key.Path, writing, p.create(g)); err == nil {
+		if err = fail("open upload", p.key.Path, writing, p.create(ctx, g)); err == nil {
 			p.fresh = false
 			return nil
 		}
@@ -80,9 +82,9 @@ func (p *pending) begin(g Guard) error {
 // create makes the journal before the staging file: what lies under a
 // reserved name is accounted for, also when the power goes. A header that does
 // not tell the staging file's number yet is enough to take it away.
-func (p *pending) create(g Guard) error {
+func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
-	d, err := p.makeFolder(g)
+	d, err := p.makeFolder(ctx, g)
 	if err != nil {
 		return err
 	}
@@ -160,16 +162,15 @@ const journalSyncSize = 64 << 20
 
 // makeFolder opens the folder above the upload for syncing. One that is missing is
 // made, and made durable, if g allows it.
-func (p *pending) makeFolder(g Guard) (dirHandle, error) {
+func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (dirHandle, error) {
 	s, path := p.s, p.key.Path.Parent()
 	d, err := s.k.openDir(s.root, path.String(), readFlags)
 	if !errors.Is(err, syscall.ENOENT) {
 		return d, err
 	}
-	b := s.Batch()
-	b.Guard(g)
-	b.Mkdir(path, Meta{Mode: 0o755, By: p.key.user()}, true)
-	if err := b.Commit(context.Background())[0].Err; err != nil {
+	b := s.Batch(g)
+	b.Mkdir(ctx, path, blob.Meta{Mode: 0o755, By: userOf(&p.key)}, true)
+	if err := b.Finish(context.WithoutCancel(ctx))[0].Err; err != nil {
 		return noDir, err
 	}
 	return s.k.openDir(s.root, path.String(), readFlags)
@@ -422,7 +423,7 @@ func (p *pending) shut() {
 	p.staging, p.journal, p.opened = noFile, noFile, false
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.s.o.Room.give(p.key.user(), int64(len(p.chunks.segs))*segmentCost)
+	p.s.o.Room.give(userOf(&p.key), int64(len(p.chunks.segs))*segmentCost)
 	p.chunks = newChunkTable(p.chunks.n)
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -44,7 +45,7 @@ func TestHT48EveryChangeIsNoticed(t *testing.T) {
 				tr := newTree(t, disk.Options{})
 				file := filepath.Join(tr.root, "f")
 				must(t, os.WriteFile(file, []byte("0123456789"), 0o600))
-				f, err := tr.Open(path(t, "f")) // written a moment ago: the same tick of a coarse clock
+				f, err := openFile(t, tr, path(t, "f")) // written a moment ago: the same tick of a coarse clock
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,7 +93,7 @@ func TestHT48DigestOfAChangingFile(t *testing.T) {
 			t.Errorf("%v after %d chunks", err, chunks)
 		}
 	}
-	if e, err := tr.Stat(path(t, "f")); err != nil || !e.Digest.IsZero() {
+	if e, err := tr.Stat(t.Context(), path(t, "f")); err != nil || !e.Digest.IsZero() {
 		t.Error("a digest of a mixture was kept:", e, err)
 	}
 }
@@ -105,7 +106,7 @@ func TestHT54OneWinnerUnderRace(t *testing.T) {
 		for round := range 8 {
 			cond := ifAbsent()
 			if round > 0 {
-				e, err := tr.Stat(path(t, "f"))
+				e, err := tr.Stat(t.Context(), path(t, "f"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -122,19 +123,19 @@ func TestHT54OneWinnerUnderRace(t *testing.T) {
 			}
 			for i := range 8 {
 				wg.Go(func() {
-					b := tr.Batch()
-					b.Put(path(t, "f"), []byte{byte(i)}, disk.Meta{Mode: 0o600}, cond)
-					count(b.Commit(t.Context())[0].Err)
+					b := tr.Batch(blob.Guard{})
+					b.Put(t.Context(), path(t, "f"), []byte{byte(i)}, blob.Meta{Mode: 0o600}, cond)
+					count(b.Finish(t.Context())[0].Err)
 				})
 			}
 			wg.Go(func() {
-				u, err := tr.OpenUpload(tr.t.Context(), key(t, "f", data))
+				u, err := tr.OpenUpload(tr.t.Context(), key(t, "f", data), blob.Guard{})
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				write(t, u, data, 0, 1)
-				_, err = u.Commit(t.Context(), digest.Sum(data), meta, cond)
+				_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, cond)
 				count(err)
 				must(t, u.Abort())
 			})
@@ -181,11 +182,11 @@ func TestOldKernel(t *testing.T) {
 	if r := tr.put("a/f", "two", ifVersion(old.Version)); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	e, err := tr.Stat(path(t, "a/f"))
+	e, err := tr.Stat(t.Context(), path(t, "a/f"))
 	if err != nil || e.Digest != digest.Sum([]byte("two")) || e.By != "alice" {
 		t.Errorf("%+v %v", e, err)
 	}
-	f, err := tr.Open(path(t, "a/f")) // waits for the end of the clock's tick
+	f, err := openFile(t, tr, path(t, "a/f")) // waits for the end of the clock's tick
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,9 +252,9 @@ func TestRemovalAndListingEnd(t *testing.T) {
 	for i := range 100 {
 		must(t, os.WriteFile(filepath.Join(tr.root, "d", strconv.Itoa(i)), nil, 0o600))
 	}
-	b := tr.Batch()
-	b.Remove(path(t, "d"), true)
-	if err := b.Commit(ctx)[0].Err; hufu.KindOf(err) != hufu.KindCanceled {
+	b := tr.Batch(blob.Guard{})
+	b.Remove(t.Context(), path(t, "d"), true, "")
+	if err := b.Finish(ctx)[0].Err; hufu.KindOf(err) != hufu.KindCanceled {
 		t.Error(err)
 	}
 	if left := len(names(t, filepath.Join(tr.root, "d"))); left != 91 {
@@ -261,7 +262,7 @@ func TestRemovalAndListingEnd(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	seen := 0
-	err := tr.List(ctx, path(t, "d"), func(hufu.Entry) error {
+	err := listAll(ctx, tr, path(t, "d"), func(hufu.Entry) error {
 		if seen++; seen == 10 {
 			cancel()
 		}

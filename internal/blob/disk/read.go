@@ -6,15 +6,18 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
 // Stat tells what stands under p; a link is described, not followed. The
 // digest is there only if the stored one belongs to the size and time of now.
-func (s *Store) Stat(p hufu.Path) (hufu.Entry, error) {
+func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
+	if err := canceled(ctx, "stat", p); err != nil {
+		return hufu.Entry{}, err
+	}
 	if err := check("stat", p); err != nil {
 		return hufu.Entry{}, err
 	}
@@ -72,9 +75,17 @@ func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf [
 	return nil
 }
 
-// List calls yield for everything in the folder p, in any order, and stops at
+// List calls yield for the entries of the folder p that r asks for, and stops at
 // its first error, or when ctx ends. What vanishes meanwhile is left out.
-func (s *Store) List(ctx context.Context, p hufu.Path, yield func(hufu.Entry) error) error {
+func (s *Store) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
+	if r.Limit > 0 {
+		return s.page(ctx, p, r.After, r.Limit, yield)
+	}
+	return "", s.listAll(ctx, p, yield)
+}
+
+// listAll calls yield for everything in the folder p, in any order.
+func (s *Store) listAll(ctx context.Context, p hufu.Path, yield func(hufu.Entry) error) error {
 	if err := check("list", p); err != nil {
 		return err
 	}
@@ -121,45 +132,46 @@ type File struct {
 	entry hufu.Entry // nothing before once
 }
 
-// Open opens the regular file p.
-func (s *Store) Open(p hufu.Path) (*File, error) {
-	var o Opener
-	defer o.Close()
-	return o.Open(s, p)
-}
-
 // Opener opens file after file and walks to their folder only when it is
-// another one. Whoever moves that folder meanwhile moves it with the Opener in
-// it. The zero value is ready; not for concurrent use.
+// another one. It is not for concurrent use.
 type Opener struct {
 	s    *Store
 	path hufu.Path // of the folder
 	d    dirHandle
+	held bool // d is open
 }
 
-// Close lets go of the folder; the Opener may be used again.
+// Opener returns a new Opener.
+func (s *Store) Opener() blob.Opener { return &Opener{s: s} }
+
+// Close releases the folder; the Opener may be used again.
 func (o *Opener) Close() {
-	if o.s != nil {
+	if o.held {
 		o.s.release(o.d)
-		o.s = nil
+		o.held = false
 	}
 }
 
-// Open opens the regular file p of s.
-func (o *Opener) Open(s *Store, p hufu.Path) (*File, error) {
-	if err := check("open", p); err != nil {
+// Open opens the regular file p.
+func (o *Opener) Open(ctx context.Context, p hufu.Path) (blob.File, error) {
+	return o.open(ctx, p)
+}
+
+func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
+	s := o.s
+	if err := first(canceled(ctx, "open", p), check("open", p)); err != nil {
 		return nil, err
 	}
 	if p.IsRoot() {
 		return nil, fail("open", p, reading, errIsDir)
 	}
-	if up := p.Parent(); o.s != s || o.path != up {
+	if up := p.Parent(); !o.held || o.path != up {
 		o.Close()
 		d, err := s.parent(p)
 		if err != nil {
 			return nil, fail("open", p, reading, err)
 		}
-		o.s, o.path, o.d = s, up, d
+		o.path, o.d, o.held = up, d, true
 	}
 	h, n, err := openChecked(o.d, p.Base())
 	if err != nil {
@@ -201,11 +213,8 @@ func openChecked(d dirHandle, name string) (fileHandle, node, error) {
 // Size is the size in bytes of the version that was opened.
 func (f *File) Size() int64 { return f.n.size }
 
-// Mode is its permissions on disk.
-func (f *File) Mode() uint32 { return f.n.perm }
-
-// MTime is when it was written.
-func (f *File) MTime() time.Time { return f.n.mtime.time() }
+// Meta is its permissions on disk, and when it was written.
+func (f *File) Meta() blob.Meta { return blob.Meta{Mode: f.n.perm, MTime: f.n.mtime.time()} }
 
 // Entry describes the version that was opened. What the record says of it is
 // read by the first call, which must come before Close.
@@ -227,7 +236,10 @@ func (f *File) Entry() hufu.Entry {
 // there is and no error. A file shorter than when it was opened has changed. One
 // that has not changed, and ends elsewhere than its size says, is an error with
 // the code size_untrue: files of /proc and /sys are such.
-func (f *File) ReadAt(b []byte, off int64) (int, error) {
+func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
+	if err := canceled(ctx, "read", f.path); err != nil {
+		return 0, err
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if !f.h.ok() {
@@ -272,11 +284,11 @@ const sizeUntrue = "size_untrue"
 // Whole reads a small file into buf, which has room for a chunk. A file that
 // holds more than its size says is read to its end, if that fits too; one that
 // holds less may be damaged and is refused. Check must follow.
-func (f *File) Whole(buf []byte) ([]byte, error) {
+func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	if f.n.size > hufu.ChunkSize {
 		return nil, changed("read", f.path, "file_changed")
 	}
-	n, err := f.ReadAt(buf[:f.n.size], 0)
+	n, err := f.ReadAt(ctx, buf[:f.n.size], 0)
 	if hufu.CodeOf(err) != sizeUntrue || int64(n) < f.n.size {
 		return buf[:n], err
 	}
@@ -302,14 +314,14 @@ const pieceSize = 64 << 10
 
 // ReadChunk reads chunk index of the version that was opened into buf, which
 // has room for a whole one, and hashes it on the way. A hole has no data.
-func (f *File) ReadChunk(index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
+func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
 	if index < 0 || index >= digest.Chunks(f.n.size) {
 		return nil, false, cv, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
 	off, n := index*hufu.ChunkSize, digest.ChunkLen(f.n.size, index)
 	if f.NextData(off) >= off+int64(n) {
 		if off+int64(n) == f.n.size {
-			_, err = f.ReadAt(nil, f.n.size) // nothing may follow
+			_, err = f.ReadAt(ctx, nil, f.n.size) // nothing may follow
 		}
 		if err == nil {
 			err = f.Check()
@@ -324,7 +336,7 @@ func (f *File) ReadChunk(index int64, buf []byte) (data []byte, hole bool, cv di
 	h.Start(index)
 	for have := 0; have < n; {
 		next := min(have+pieceSize, n)
-		if _, err := f.ReadAt(data[have:next], off+int64(have)); err != nil {
+		if _, err := f.ReadAt(ctx, data[have:next], off+int64(have)); err != nil {
 			return nil, false, cv, err
 		}
 		have = next
@@ -398,7 +410,9 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	if err := canceled(ctx, "digest", p); err != nil {
 		return hufu.Entry{}, err
 	}
-	f, err := s.Open(p)
+	o := &Opener{s: s}
+	defer o.Close()
+	f, err := o.open(ctx, p)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
@@ -433,7 +447,7 @@ func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 	buf := f.s.chunks.Get().(*[]byte)
 	defer f.s.chunks.Put(buf)
 	if f.n.size <= hufu.ChunkSize {
-		data, err := f.Whole(*buf)
+		data, err := f.Whole(ctx, *buf)
 		return digest.Sum(data), int64(len(data)), err
 	}
 	var t digest.Tree
@@ -441,7 +455,7 @@ func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 		if err := canceled(ctx, "digest", f.path); err != nil {
 			return hufu.Digest{}, 0, err
 		}
-		_, _, cv, err := f.ReadChunk(index, *buf) // a hole is not read
+		_, _, cv, err := f.ReadChunk(ctx, index, *buf) // a hole is not read
 		if err != nil {
 			return hufu.Digest{}, 0, err
 		}

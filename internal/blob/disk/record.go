@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
 // xattrName is where the server keeps what a plain tree cannot say.
@@ -145,7 +146,7 @@ func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
 
 // recordFolder writes the record of a folder that was just made. A mode that
 // somebody has set meanwhile stays.
-func (b *Batch) recordFolder(d dirHandle, name string, m *Meta) error {
+func (b *Batch) recordFolder(d dirHandle, name string, m *blob.Meta) error {
 	f, err := d.openPlain(name)
 	if err != nil {
 		return err

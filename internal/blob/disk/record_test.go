@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -19,9 +20,9 @@ import (
 func TestRecordIsChangedByOneAtATime(t *testing.T) {
 	t.Parallel()
 	setMeta := func(t *testing.T, tr *tree) {
-		b := tr.Batch()
-		b.SetMeta(path(t, "f"), disk.Meta{Mode: 0o751, MTime: time.Unix(1_600_000_000, 0)})
-		if r := b.Commit(t.Context())[0]; r.Err != nil {
+		b := tr.Batch(blob.Guard{})
+		b.SetMeta(t.Context(), path(t, "f"), blob.Meta{Mode: 0o751, MTime: time.Unix(1_600_000_000, 0)}, "")
+		if r := b.Finish(t.Context())[0]; r.Err != nil {
 			t.Error(r.Err)
 		}
 	}
@@ -77,7 +78,7 @@ func TestRecordIsChangedByOneAtATime(t *testing.T) {
 			if _, err := tr.Digest(t.Context(), path(t, "f")); err != nil {
 				t.Fatal(err)
 			}
-			e, err := tr.Stat(path(t, "f"))
+			e, err := tr.Stat(t.Context(), path(t, "f"))
 			if err != nil || e.Digest != digest.Sum([]byte("content")) {
 				t.Errorf("%+v %v", e, err)
 			}

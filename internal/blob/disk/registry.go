@@ -10,16 +10,8 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 )
-
-// UploadKey says which bytes an upload brings, and for whom: who comes back
-// with the same key goes on where he was.
-type UploadKey struct {
-	Path   hufu.Path
-	Size   int64
-	Source string // the sender's token of the version
-	Owner  string // user and device
-}
 
 // registry knows the unfinished uploads of a store.
 type registry struct {
@@ -60,8 +52,8 @@ func (s *Store) loadLocked() error {
 			return
 		}
 		r.byID[name] = p
-		p.charge = key.cost()
-		s.o.Room.force(key.user(), p.charge)
+		p.charge = costOf(&key)
+		s.o.Room.force(userOf(&key), p.charge)
 	})
 	if err != nil {
 		d.close()
@@ -85,7 +77,7 @@ func (r *registry) dropLocked(p *pending) {
 // settleLocked gives the room of an upload back that nobody knows any more.
 func (r *registry) settleLocked(p *pending) {
 	if p.refs == 0 && r.byID[p.id] != p {
-		p.s.o.Room.give(p.key.user(), p.charge)
+		p.s.o.Room.give(userOf(&p.key), p.charge)
 		p.charge = 0
 	}
 }
@@ -187,7 +179,7 @@ func (s *Store) readHeader(name string) (header, error) {
 // chunk comes; then an unfinished upload of the same owner to the same path
 // with other bytes is discarded, unless somebody has it open. If ctx ends while
 // what is there is read again, it stays for the next.
-func (s *Store) OpenUpload(ctx context.Context, k UploadKey) (*Upload, error) {
+func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
 	if err := checkTarget("open upload", k.Path); err != nil {
 		return nil, err
 	}
@@ -201,7 +193,7 @@ func (s *Store) OpenUpload(ctx context.Context, k UploadKey) (*Upload, error) {
 		}
 		err = p.ready(ctx)
 		if err == nil {
-			return &Upload{p: p}, nil
+			return &Upload{p: p, guard: g}, nil
 		}
 		if hufu.KindOf(err) == hufu.KindQuota { // it can wait until there is room
 			p.release()
@@ -221,7 +213,7 @@ func (s *Store) OpenUpload(ctx context.Context, k UploadKey) (*Upload, error) {
 }
 
 // claim takes a reference to the upload of this key, a new one if need be.
-func (s *Store) claim(k UploadKey) (found *pending, err error) {
+func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	if err := s.loadLocked(); err != nil {
@@ -233,12 +225,12 @@ func (s *Store) claim(k UploadKey) (found *pending, err error) {
 		}
 	}
 	if found == nil {
-		if !s.o.Room.take(k.user(), k.cost()) {
+		if !s.o.Room.take(userOf(&k), costOf(&k)) {
 			return nil, &hufu.Error{Op: "open upload", Path: k.Path.String(), Kind: hufu.KindQuota, Code: "uploads_full"}
 		}
 		id := newID()
 		raw, _ := hex.DecodeString(id)
-		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: noFile, journal: noFile, charge: k.cost()}
+		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: noFile, journal: noFile, charge: costOf(&k)}
 		s.reg.byID[id] = found
 	}
 	found.refs++
@@ -263,16 +255,16 @@ func (p *pending) discardSuperseded() {
 }
 
 // FindUpload opens an unfinished upload by its id.
-func (s *Store) FindUpload(ctx context.Context, id string) (*Upload, bool) {
+func (s *Store) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Upload, error) {
 	s.reg.mu.Lock()
-	if s.loadLocked() != nil {
+	if err := s.loadLocked(); err != nil {
 		s.reg.mu.Unlock()
-		return nil, false
+		return nil, err
 	}
 	p := s.reg.byID[id]
 	if p == nil {
 		s.reg.mu.Unlock()
-		return nil, false
+		return nil, unknownUpload()
 	}
 	p.refs++
 	s.reg.mu.Unlock()
@@ -280,22 +272,27 @@ func (s *Store) FindUpload(ctx context.Context, id string) (*Upload, bool) {
 		if errors.Is(err, errStale) {
 			p.forget()
 			p.discard()
+			err = unknownUpload()
 		}
 		p.release()
-		return nil, false
+		return nil, err
 	}
-	return &Upload{p: p}, true
+	return &Upload{p: p, guard: g}, nil
+}
+
+func unknownUpload() error {
+	return &hufu.Error{Op: "find upload", Kind: hufu.KindNotFound, Code: "upload_unknown"}
 }
 
 // Committed says whether the upload has been committed to p, and to what: who
 // did not hear the answer asks again. The file's own record knows, so in a
 // person's tree none is. The one who committed it may have ended before its name
 // was durable.
-func (s *Store) Committed(id string, p hufu.Path) (hufu.Entry, bool) {
+func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entry, bool) {
 	if id == "" || check("stat", p) != nil {
 		return hufu.Entry{}, false
 	}
-	e, err := s.Stat(p)
+	e, err := s.Stat(ctx, p)
 	if err != nil || e.Kind != hufu.File || e.Upload != id {
 		return hufu.Entry{}, false
 	}

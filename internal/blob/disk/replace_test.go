@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -22,12 +23,12 @@ import (
 // replacers put something under the name f, in different ways.
 func replacers(t *testing.T) map[string]func(tr *tree, i int) error {
 	put := func(tr *tree, i int, cond hufu.Condition) error {
-		b := tr.Batch()
-		b.Put(path(t, "f"), fmt.Append(nil, "new ", i), meta, cond)
-		return b.Commit(t.Context())[0].Err
+		b := tr.Batch(blob.Guard{})
+		b.Put(t.Context(), path(t, "f"), fmt.Append(nil, "new ", i), meta, cond)
+		return b.Finish(t.Context())[0].Err
 	}
 	seen := func(tr *tree) hufu.Condition {
-		e, err := tr.Stat(path(t, "f"))
+		e, err := tr.Stat(t.Context(), path(t, "f"))
 		if err != nil {
 			return ifAbsent()
 		}
@@ -37,25 +38,25 @@ func replacers(t *testing.T) map[string]func(tr *tree, i int) error {
 		"file":    func(tr *tree, i int) error { return put(tr, i, always()) },
 		"version": func(tr *tree, i int) error { return put(tr, i, seen(tr)) },
 		"link": func(tr *tree, i int) error {
-			b := tr.Batch()
-			b.Symlink(path(t, "f"), fmt.Sprint("new ", i), meta, always())
-			return b.Commit(t.Context())[0].Err
+			b := tr.Batch(blob.Guard{})
+			b.Symlink(t.Context(), path(t, "f"), fmt.Sprint("new ", i), meta, always())
+			return b.Finish(t.Context())[0].Err
 		},
 		"upload": func(tr *tree, i int) error {
 			data := random(2*mib, uint64(90+i))
 			k := key(t, "f", data)
 			k.Source = fmt.Sprint("v", i)
-			u, err := tr.OpenUpload(t.Context(), k)
+			u, err := tr.OpenUpload(t.Context(), k, blob.Guard{})
 			if err != nil {
 				return err
 			}
 			defer u.Close()
 			for c := range int64(2) {
-				if err := u.WriteChunk(c, chunk(data, c), digest.Chunk(chunk(data, c), c)); err != nil {
+				if err := u.Write(t.Context(), c, chunk(data, c), digest.Chunk(chunk(data, c), c)); err != nil {
 					return err
 				}
 			}
-			_, err = u.Commit(t.Context(), digest.Sum(data), meta, seen(tr))
+			_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, seen(tr))
 			return err
 		},
 	}
@@ -186,11 +187,11 @@ func TestNotPutBackIsKept(t *testing.T) {
 	ways := replacers(t)
 	ways["rename"] = func(tr *tree, _ int) error {
 		must(t, os.WriteFile(filepath.Join(tr.root, "g"), []byte("g"), 0o600))
-		e, err := tr.Stat(path(t, "f"))
+		e, err := tr.Stat(t.Context(), path(t, "f"))
 		must(t, err)
-		b := tr.Batch()
-		b.Rename(path(t, "g"), path(t, "f"), ifVersion(e.Version))
-		return b.Commit(t.Context())[0].Err
+		b := tr.Batch(blob.Guard{})
+		b.Rename(t.Context(), path(t, "g"), path(t, "f"), ifVersion(e.Version), "")
+		return b.Finish(t.Context())[0].Err
 	}
 	for _, way := range []string{"version", "upload", "rename"} {
 		for _, tmpfile := range []bool{true, false} {
@@ -336,7 +337,7 @@ func TestNotPutBackAndCommittedAgain(t *testing.T) {
 	defer u.Close()
 	write(t, u, data, 0, 1)
 	for range 3 {
-		if _, err := u.Commit(t.Context(), digest.Sum(data), meta, cond); err == nil {
+		if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, cond); err == nil {
 			t.Error("committed")
 		}
 		broken = false

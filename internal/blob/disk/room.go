@@ -3,6 +3,8 @@ package disk
 import (
 	"strings"
 	"sync"
+
+	"hufu/internal/blob"
 )
 
 // Room bounds the memory that unfinished uploads take, in all stores that share
@@ -58,13 +60,13 @@ func (r *Room) Used() int64 {
 	return r.used
 }
 
-// user is who shares: all devices of one user together.
-func (k *UploadKey) user() string {
+// userOf is who shares: all devices of one user together.
+func userOf(k *blob.UploadKey) string {
 	user, _, _ := strings.Cut(k.Owner, "/")
 	return user
 }
 
-// cost is about what an unfinished upload takes beside its table.
-func (k *UploadKey) cost() int64 {
+// costOf is about what an unfinished upload takes beside its table.
+func costOf(k *blob.UploadKey) int64 {
 	return 1<<10 + 2*int64(len(k.Path.String())) + int64(len(k.Source)+len(k.Owner))
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -27,9 +28,9 @@ func heap() int64 {
 func TestHT42AnnouncedSizesTakeNoMemory(t *testing.T) { //nolint:paralleltest // measures the heap
 	tr := newTree(t, server())
 	before := heap()
-	var all []*disk.Upload
+	var all []blob.Upload
 	for i := range 32 {
-		all = append(all, tr.open(disk.UploadKey{Path: path(t, fmt.Sprint("f", i)), Size: hufu.MaxFileSize, Source: "v", Owner: "alice/pc"}))
+		all = append(all, tr.open(blob.UploadKey{Path: path(t, fmt.Sprint("f", i)), Size: hufu.MaxFileSize, Source: "v", Owner: "alice/pc"}))
 	}
 	if grown := heap() - before; grown > 1<<20 {
 		t.Errorf("32 opened uploads of 1 PiB take %d bytes", grown)
@@ -45,16 +46,16 @@ func TestHT42FarChunks(t *testing.T) { //nolint:paralleltest // measures the hea
 	const size = 8 << 40 // what any file system takes
 	last := digest.Chunks(size) - 1
 	tr := newTree(t, server())
-	k := disk.UploadKey{Path: path(t, "f"), Size: size, Source: "v", Owner: "alice/pc"}
+	k := blob.UploadKey{Path: path(t, "f"), Size: size, Source: "v", Owner: "alice/pc"}
 	u := tr.open(k)
 	want := map[int64]digest.CV{}
 	for _, i := range []int64{last, 0, last / 2, 1, 70} {
 		want[i] = digest.Zeros(mib, i)
-		must(t, u.WriteHole(i, want[i]))
+		must(t, u.Write(t.Context(), i, nil, want[i]))
 	}
 	data := random(mib, 3)
 	want[4711] = digest.Chunk(data, 4711)
-	must(t, u.WriteChunk(4711, data, want[4711]))
+	must(t, u.Write(t.Context(), 4711, data, want[4711]))
 	u.Close()
 	tr.Close()
 	for _, boot := range []string{"", "another", "another"} {
@@ -66,10 +67,10 @@ func TestHT42FarChunks(t *testing.T) { //nolint:paralleltest // measures the hea
 		if got := maps.Collect(u.There()); !maps.Equal(got, want) {
 			t.Errorf("boot %q: there are %v", boot, slices.Sorted(maps.Keys(got)))
 		}
-		if !u.Has(last) || u.Has(last-1) || u.Has(-1) || u.Has(last+1) || u.Have() != int64(len(want)) {
-			t.Errorf("boot %q: %d are there", boot, u.Have())
+		if u.Missing(last) == last || u.Missing(last-1) != last-1 || u.Missing(last+1) != last+1 || u.Info().Have != int64(len(want)) {
+			t.Errorf("boot %q: %d are there", boot, u.Info().Have)
 		}
-		must(t, u.WriteHole(last, want[last]))
+		must(t, u.Write(t.Context(), last, nil, want[last]))
 		if grown := heap() - before; grown > 4<<20 {
 			t.Errorf("boot %q: 6 chunks of 8 TiB take %d bytes", boot, grown)
 		}
@@ -85,10 +86,10 @@ func TestHT42RoomIsShared(t *testing.T) {
 	o := server()
 	o.Room = disk.NewRoom(100 << 10)
 	tr := newTree(t, o)
-	var all []*disk.Upload
+	var all []blob.Upload
 	opened := func(user string) (n int) {
 		for ; ; n++ {
-			u, err := tr.OpenUpload(tr.t.Context(), disk.UploadKey{Path: path(t, fmt.Sprint(user, n)), Size: 1 << 40, Source: "v", Owner: user + fmt.Sprint("/", n%7)})
+			u, err := tr.OpenUpload(tr.t.Context(), blob.UploadKey{Path: path(t, fmt.Sprint(user, n)), Size: 1 << 40, Source: "v", Owner: user + fmt.Sprint("/", n%7)}, blob.Guard{})
 			if err != nil {
 				wantErr(t, err, hufu.KindQuota, "uploads_full")
 				return n
@@ -104,7 +105,7 @@ func TestHT42RoomIsShared(t *testing.T) {
 	u := all[0]
 	far := int64(0)
 	for ; ; far += 1000 {
-		if err := u.WriteHole(far, digest.Zeros(mib, far)); err != nil {
+		if err := u.Write(t.Context(), far, nil, digest.Zeros(mib, far)); err != nil {
 			wantErr(t, err, hufu.KindQuota, "uploads_full")
 			break
 		}
@@ -112,8 +113,8 @@ func TestHT42RoomIsShared(t *testing.T) {
 	for _, u := range all[1:] {
 		u.Close()
 	}
-	must(t, u.WriteHole(far, digest.Zeros(mib, far)))
-	k := u.Key()
+	must(t, u.Write(t.Context(), far, nil, digest.Zeros(mib, far)))
+	k := u.Info().Key
 	u.Close()
 	idle := o.Room.Used()
 	if idle < 1<<10 || idle > 2<<10 {
@@ -124,11 +125,11 @@ func TestHT42RoomIsShared(t *testing.T) {
 	for _, limit := range []int64{1 << 20, 2 << 10} {
 		o.Room = disk.NewRoom(limit)
 		tr = openTree(t, tr.dir, o)
-		u, err := tr.OpenUpload(tr.t.Context(), k)
+		u, err := tr.OpenUpload(tr.t.Context(), k, blob.Guard{})
 		if limit < 100<<10 {
 			wantErr(t, err, hufu.KindQuota, "uploads_full")
-		} else if must(t, err); u.Have() != far/1000+1 {
-			t.Errorf("%d chunks are there, want %d", u.Have(), far/1000+1)
+		} else if must(t, err); u.Info().Have != far/1000+1 {
+			t.Errorf("%d chunks are there, want %d", u.Info().Have, far/1000+1)
 		}
 		if err == nil {
 			must(t, u.Close())
@@ -152,7 +153,7 @@ func TestManyChunks(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	tr := newTree(t, server())
-	k := disk.UploadKey{Path: path(t, "f"), Size: n*mib - 7, Source: "v", Owner: "alice/pc"}
+	k := blob.UploadKey{Path: path(t, "f"), Size: n*mib - 7, Source: "v", Owner: "alice/pc"}
 	u := tr.open(k)
 	var tree digest.Tree
 	for i := range int64(n) {
@@ -160,7 +161,7 @@ func TestManyChunks(t *testing.T) {
 	}
 	for i := range int64(n) {
 		i = i * 7 % n
-		must(t, u.WriteHole(i, digest.Zeros(digest.ChunkLen(k.Size, i), i)))
+		must(t, u.Write(t.Context(), i, nil, digest.Zeros(digest.ChunkLen(k.Size, i), i)))
 	}
 	u.Close()
 	u = tr.open(k)
@@ -168,6 +169,6 @@ func TestManyChunks(t *testing.T) {
 	if got, err := u.Root(); err != nil || got != tree.Root() {
 		t.Error(got, err)
 	}
-	_, err := u.Commit(t.Context(), tree.Root(), meta, ifAbsent())
+	_, err := blob.CommitUpload(t.Context(), u, tree.Root(), meta, ifAbsent())
 	must(t, err)
 }

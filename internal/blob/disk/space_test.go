@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -19,10 +20,10 @@ func TestHT53AnnouncedSizesTakeNoSpace(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t, server())
 	const size = 10 << 40
-	u := tr.open(disk.UploadKey{Path: path(t, "f"), Size: size, Owner: "a"})
+	u := tr.open(blob.UploadKey{Path: path(t, "f"), Size: size, Owner: "a"})
 	defer func() { _ = u.Abort() }()
 	used := func() int64 {
-		fi, err := os.Stat(filepath.Join(tr.root, hufu.ReservedPrefix+u.ID()))
+		fi, err := os.Stat(filepath.Join(tr.root, hufu.ReservedPrefix+u.Info().ID))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,14 +33,14 @@ func TestHT53AnnouncedSizesTakeNoSpace(t *testing.T) {
 		t.Fatalf("made by an announcement: %q", got)
 	}
 	zero := make([]byte, mib)
-	must(t, u.WriteHole(1, digest.Chunk(zero, 1)))
+	must(t, u.Write(t.Context(), 1, nil, digest.Chunk(zero, 1)))
 	if n := used(); n > mib {
 		t.Fatalf("%d bytes taken by a hole", n)
 	}
 	data := random(mib, 12)
 	for i := range int64(40) { // far apart, so that each could reserve around it
 		i *= 1000
-		if err := u.WriteChunk(i, data, digest.Chunk(data, i)); err != nil {
+		if err := u.Write(t.Context(), i, data, digest.Chunk(data, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,19 +61,19 @@ func TestHT53HolesTakeNoSpace(t *testing.T) {
 	write(t, u, data, 70) // reserves around it, before the holes are known
 	for i := range int64(chunks) {
 		if i != 70 {
-			if err := u.WriteHole(i, digest.Chunk(zero, i)); err != nil {
+			if err := u.Write(t.Context(), i, nil, digest.Chunk(zero, i)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 		t.Fatal(err)
 	}
 	fi, _ := os.Stat(filepath.Join(tr.root, "f"))
 	if n := fi.Sys().(*syscall.Stat_t).Blocks * 512; n > 2*mib {
 		t.Errorf("%d KiB taken by one MiB between holes", n>>10)
 	}
-	f, err := tr.Open(path(t, "f"))
+	f, err := openFile(t, tr, path(t, "f"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,20 +90,20 @@ func TestHT53HolesTakeNoSpace(t *testing.T) {
 	buf := make([]byte, mib)
 	for i := range int64(chunks) {
 		want := data[i*mib:][:mib]
-		got, hole, cv, err := f.ReadChunk(i, buf)
+		got, hole, cv, err := f.ReadChunk(t.Context(), i, buf)
 		if err != nil || cv != digest.Chunk(want, i) || !hole && !bytes.Equal(got, want) || hole && len(got) != 0 {
 			t.Fatalf("chunk %d: %d bytes, hole %v, %v", i, len(got), hole, err)
 		}
 	}
 	for _, i := range []int64{-1, chunks} {
-		if _, _, _, err := f.ReadChunk(i, buf); hufu.CodeOf(err) != "chunk_index" {
+		if _, _, _, err := f.ReadChunk(t.Context(), i, buf); hufu.CodeOf(err) != "chunk_index" {
 			t.Errorf("chunk %d: %v", i, err)
 		}
 	}
 	if err := os.Truncate(filepath.Join(tr.root, "f"), 70*mib+100); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := f.ReadChunk(70, buf); hufu.CodeOf(err) != "file_changed" {
+	if _, _, _, err := f.ReadChunk(t.Context(), 70, buf); hufu.CodeOf(err) != "file_changed" {
 		t.Errorf("a chunk that has gone: %v", err)
 	}
 }
@@ -115,16 +116,16 @@ func TestHoleOverOldBytes(t *testing.T) {
 	u := tr.open(key(t, "f", data))
 	write(t, u, data, 0)
 	u.Close()
-	must(t, overwrite(filepath.Join(tr.root, hufu.ReservedPrefix+u.ID()), 5, []byte("spoilt")))
+	must(t, overwrite(filepath.Join(tr.root, hufu.ReservedPrefix+u.Info().ID), 5, []byte("spoilt")))
 	tr = tr.reopen(disk.Options{Boot: "two"})
 	clear(data[:mib])
 	u = tr.open(key(t, "f", data))
 	defer u.Close()
-	if err := u.WriteHole(0, digest.Chunk(data[:mib], 0)); err != nil {
+	if err := u.Write(t.Context(), 0, nil, digest.Chunk(data[:mib], 0)); err != nil {
 		t.Fatal(err)
 	}
 	write(t, u, data, 1)
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always()); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal([]byte(tr.content("f")), data) {
@@ -136,7 +137,7 @@ func TestUploadSizes(t *testing.T) {
 	t.Parallel()
 	tr := newTree(t, server())
 	for _, size := range []int64{-1, 0, mib, hufu.MaxFileSize + 1} {
-		_, err := tr.OpenUpload(tr.t.Context(), disk.UploadKey{Path: path(t, "f"), Size: size})
+		_, err := tr.OpenUpload(tr.t.Context(), blob.UploadKey{Path: path(t, "f"), Size: size}, blob.Guard{})
 		wantErr(t, err, hufu.KindInvalid, "upload_size")
 	}
 }

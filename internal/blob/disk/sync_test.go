@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -38,12 +39,12 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	t.Parallel()
 	big := random(2*mib+5, 50)
 	type action func(tr *tree) error
-	batch := func(fill func(tr *tree, b *disk.Batch)) action {
+	batch := func(fill func(tr *tree, b blob.Batch)) action {
 		return func(tr *tree) error {
-			b := tr.Batch()
+			b := tr.Batch(blob.Guard{})
 			fill(tr, b)
 			var errs []error
-			for _, r := range b.Commit(tr.t.Context()) {
+			for _, r := range b.Finish(tr.t.Context()) {
 				errs = append(errs, r.Err)
 			}
 			return errors.Join(errs...)
@@ -51,13 +52,13 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	}
 	upload := func(name string, cond func(tr *tree) hufu.Condition) action {
 		return func(tr *tree) error {
-			u, err := tr.OpenUpload(tr.t.Context(), key(tr.t, name, big))
+			u, err := tr.OpenUpload(tr.t.Context(), key(tr.t, name, big), blob.Guard{})
 			if err != nil {
 				return err
 			}
 			defer u.Close()
 			for i := range digest.Chunks(int64(len(big))) {
-				if err := u.WriteChunk(i, chunk(big, i), digest.Chunk(chunk(big, i), i)); err != nil {
+				if err := u.Write(t.Context(), i, chunk(big, i), digest.Chunk(chunk(big, i), i)); err != nil {
 					// No chunk is there, so nothing can be acknowledged; nor is a folder
 					// whose name may not stay.
 					if dir := filepath.Dir(name); dir != "." {
@@ -69,16 +70,16 @@ func TestFailedSyncIsFinal(t *testing.T) {
 				}
 			}
 			c := cond(tr)
-			_, err = u.Commit(tr.t.Context(), digest.Sum(big), meta, c)
+			_, err = blob.CommitUpload(tr.t.Context(), u, digest.Sum(big), meta, c)
 			if err != nil {
-				if _, err := u.Commit(tr.t.Context(), digest.Sum(big), meta, c); hufu.CodeOf(err) != "upload_gone" {
+				if _, err := blob.CommitUpload(tr.t.Context(), u, digest.Sum(big), meta, c); hufu.CodeOf(err) != "upload_gone" {
 					tr.t.Errorf("asked again: %v", err)
 				}
-				if again, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
+				if again, err := tr.FindUpload(tr.t.Context(), u.Info().ID, blob.Guard{}); err == nil {
 					again.Close()
 					tr.t.Error("the upload is found again")
 				}
-				if _, ok := tr.Committed(u.ID(), path(tr.t, name)); ok {
+				if _, ok := tr.Committed(t.Context(), u.Info().ID, path(tr.t, name)); ok {
 					tr.t.Error("told as committed")
 				}
 			}
@@ -88,7 +89,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	absent := func(*tree) hufu.Condition { return ifAbsent() }
 	whatever := func(*tree) hufu.Condition { return always() }
 	seen := func(tr *tree) hufu.Condition {
-		e, err := tr.Stat(path(tr.t, "old"))
+		e, err := tr.Stat(t.Context(), path(tr.t, "old"))
 		must(tr.t, err)
 		return ifVersion(e.Version)
 	}
@@ -98,21 +99,21 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		want   string
 		links  bool
 	}{
-		"new file": {batch(func(tr *tree, b *disk.Batch) {
-			b.Put(path(tr.t, "new"), []byte("new"), meta, ifAbsent())
+		"new file": {batch(func(tr *tree, b blob.Batch) {
+			b.Put(t.Context(), path(tr.t, "new"), []byte("new"), meta, ifAbsent())
 		}), "new", "new", false},
-		"new file in new folders": {batch(func(tr *tree, b *disk.Batch) {
-			b.Put(path(tr.t, "a/b/new"), []byte("new"), meta, always())
+		"new file in new folders": {batch(func(tr *tree, b blob.Batch) {
+			b.Put(t.Context(), path(tr.t, "a/b/new"), []byte("new"), meta, always())
 		}), "a/b/new", "new", false},
-		"replaced file": {batch(func(tr *tree, b *disk.Batch) {
-			b.Put(path(tr.t, "old"), []byte("new"), meta, always())
+		"replaced file": {batch(func(tr *tree, b blob.Batch) {
+			b.Put(t.Context(), path(tr.t, "old"), []byte("new"), meta, always())
 		}), "old", "new", false},
-		"replaced version": {batch(func(tr *tree, b *disk.Batch) {
-			b.Put(path(tr.t, "old"), []byte("new"), meta, seen(tr))
+		"replaced version": {batch(func(tr *tree, b blob.Batch) {
+			b.Put(t.Context(), path(tr.t, "old"), []byte("new"), meta, seen(tr))
 		}), "old", "new", false},
-		"folder":              {batch(func(tr *tree, b *disk.Batch) { b.Mkdir(path(tr.t, "f/g"), meta, true) }), "f/g", "", false},
-		"link":                {batch(func(tr *tree, b *disk.Batch) { b.Symlink(path(tr.t, "l"), "x", meta, ifAbsent()) }), "l", "x", true},
-		"replaced by a link":  {batch(func(tr *tree, b *disk.Batch) { b.Symlink(path(tr.t, "old"), "x", meta, always()) }), "old", "x", true},
+		"folder":              {batch(func(tr *tree, b blob.Batch) { b.Mkdir(t.Context(), path(tr.t, "f/g"), meta, true) }), "f/g", "", false},
+		"link":                {batch(func(tr *tree, b blob.Batch) { b.Symlink(t.Context(), path(tr.t, "l"), "x", meta, ifAbsent()) }), "l", "x", true},
+		"replaced by a link":  {batch(func(tr *tree, b blob.Batch) { b.Symlink(t.Context(), path(tr.t, "old"), "x", meta, always()) }), "old", "x", true},
 		"upload":              {upload("big", absent), "big", string(big), false},
 		"upload, new folders": {upload("a/b/big", absent), "a/b/big", string(big), false},
 		"upload over another": {upload("old", whatever), "old", string(big), false},
@@ -206,13 +207,13 @@ func TestFailedSyncAmongMany(t *testing.T) {
 			_ = os.Remove(filepath.Join(tr.root, p))
 		}
 		tr.mustPut("old", "old content")
-		b := tr.Batch()
+		b := tr.Batch(blob.Guard{})
 		for _, p := range files {
-			b.Put(path(t, p), []byte("new"), meta, always())
+			b.Put(t.Context(), path(t, p), []byte("new"), meta, always())
 		}
 		f.left.Store(n)
 		failed := false
-		for i, r := range b.Commit(t.Context()) {
+		for i, r := range b.Finish(t.Context()) {
 			got, err := os.ReadFile(filepath.Join(tr.root, files[i]))
 			switch {
 			case r.Err == nil && string(got) != "new":
@@ -236,23 +237,23 @@ func TestFailedSyncIsToldToAll(t *testing.T) {
 	var f failing
 	tr := newTree(t, disk.Options{Server: true, Hook: f.hook})
 	tr.WithSyncfs()
-	batches := []*disk.Batch{tr.Batch(), tr.Batch()}
+	batches := []blob.Batch{tr.Batch(blob.Guard{}), tr.Batch(blob.Guard{})}
 	for i, b := range batches {
 		for j := range 3 {
-			b.Put(path(t, strconv.Itoa(i)+"/"+strconv.Itoa(j)), []byte("x"), meta, always())
+			b.Put(t.Context(), path(t, strconv.Itoa(i)+"/"+strconv.Itoa(j)), []byte("x"), meta, always())
 		}
 	}
 	f.left.Store(1)
 	for _, b := range batches {
-		for _, r := range b.Commit(t.Context()) {
+		for _, r := range b.Finish(t.Context()) {
 			if !errors.Is(r.Err, disk.ErrSync) {
 				t.Error("acknowledged:", r.Err)
 			}
 		}
 	}
 	for i, b := range batches {
-		b.Put(path(t, strconv.Itoa(i)), []byte("x"), meta, always())
-		if r := b.Commit(t.Context())[0]; r.Err != nil {
+		b.Put(t.Context(), path(t, strconv.Itoa(i)), []byte("x"), meta, always())
+		if r := b.Finish(t.Context())[0]; r.Err != nil {
 			t.Error(r.Err)
 		}
 	}
@@ -322,30 +323,30 @@ func failedSyncAtTheStart(t *testing.T, killed string, asked bool) {
 		}
 	}
 	s := open(failing(killed, errors.New("killed")))
-	u, err := s.OpenUpload(t.Context(), key(t, "f", big))
+	u, err := s.OpenUpload(t.Context(), key(t, "f", big), blob.Guard{})
 	must(t, err)
 	for i := range digest.Chunks(int64(len(big))) {
-		must(t, u.WriteChunk(i, chunk(big, i), digest.Chunk(chunk(big, i), i)))
+		must(t, u.Write(t.Context(), i, chunk(big, i), digest.Chunk(chunk(big, i), i)))
 	}
-	if _, err = u.Commit(t.Context(), digest.Sum(big), meta, ifAbsent()); err == nil {
+	if _, err = blob.CommitUpload(t.Context(), u, digest.Sum(big), meta, ifAbsent()); err == nil {
 		t.Fatal("committed")
 	}
-	id := u.ID()
+	id := u.Info().ID
 	u.Close()
 	must(t, s.Close())
 	s = open(failing("sync-start", syscall.EIO))
-	if _, found := s.FindUpload(t.Context(), id); found {
+	if _, err := s.FindUpload(t.Context(), id, blob.Guard{}); err == nil {
 		t.Error("it is still an upload")
 	}
 	if asked {
-		if _, ok := s.Committed(id, path(t, "f")); ok {
+		if _, ok := s.Committed(t.Context(), id, path(t, "f")); ok {
 			t.Error("acknowledged although the only sync that could tell has failed")
 		}
 	}
 	must(t, s.Close())
 	s = open(nil)
 	defer s.Close()
-	if _, ok := s.Committed(id, path(t, "f")); ok && (asked || killed == "commit-named") {
+	if _, ok := s.Committed(t.Context(), id, path(t, "f")); ok && (asked || killed == "commit-named") {
 		t.Error("acknowledged after another start, which could not tell any more")
 	}
 }
@@ -357,11 +358,11 @@ func TestCancelledFolderIsNotAcknowledged(t *testing.T) {
 	s, err := disk.Open(t.TempDir(), disk.Options{Server: true})
 	must(t, err)
 	defer s.Close()
-	b := s.Batch()
-	b.Mkdir(path(t, "d"), meta, true)
+	b := s.Batch(blob.Guard{})
+	b.Mkdir(t.Context(), path(t, "d"), meta, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if r := b.Commit(ctx)[0]; r.Err == nil {
+	if r := b.Finish(ctx)[0]; r.Err == nil {
 		t.Errorf("%+v", r)
 	}
 }

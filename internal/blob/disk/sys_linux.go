@@ -119,7 +119,16 @@ func (k *kernel) tmpfile(d dirHandle, mode uint32) (fileHandle, error) {
 	if err == unix.EISDIR || err == unix.EINVAL { //nolint:errorlint // a bare errno; both mean a kernel or file system that does not know O_TMPFILE
 		err = unix.EOPNOTSUPP
 	}
+	if err == unix.EPERM && d.removed() { //nolint:errorlint // a bare errno
+		err = unix.ENOENT // ext4 answers so in a folder that was removed
+	}
 	return fileHandle{fd}, err
+}
+
+// removed reports whether the folder has no name any more.
+func (d dirHandle) removed() bool {
+	var st unix.Stat_t
+	return unix.Fstat(d.fd, &st) == nil && st.Nlink == 0
 }
 
 // linkTmp names a file of tmpfile; it fails if the name is taken.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 )
 
@@ -16,12 +17,10 @@ import (
 type Upload struct {
 	p      *pending
 	closed atomic.Bool
-	guard  Guard
+	guard  blob.Guard
+	want   hufu.Digest // what Prepare was called with; guarded by committing
+	meta   blob.Meta
 }
-
-// Guard has every later change by this holder ask g: its Commit, and the making of
-// a folder above the file if that is missing when the first chunk comes.
-func (u *Upload) Guard(g Guard) { u.guard = g }
 
 // pending is an unfinished upload: a staging file in the target's folder, and
 // a journal.
@@ -29,7 +28,7 @@ type pending struct {
 	s   *Store
 	id  string
 	raw []byte // id in bytes
-	key UploadKey
+	key blob.UploadKey
 
 	refs   int   // guarded by the registry's lock
 	charge int64 // of Options.Room, likewise
@@ -57,7 +56,9 @@ type pending struct {
 	gone    bool // aborted
 	sealed  bool // being committed, or perhaps under its name: no chunk changes any more
 
-	committing sync.Mutex
+	committing sync.Mutex // guards what follows
+	prepared   *node      // the staging file after Prepare, nil before
+	meta       blob.Meta  // what Prepare gave it
 	committed  *hufu.Entry
 }
 
@@ -70,40 +71,19 @@ var (
 	errElsewhere = errors.New("another process has it open")
 )
 
-// ID names the upload, in 128 random bits.
-func (u *Upload) ID() string { return u.p.id }
-
-// Key is what it was opened with.
-func (u *Upload) Key() UploadKey { return u.p.key }
-
-// Missing lists the indexes of the chunks that are not there, from the first
-// on, as they are when the list reaches them.
-func (u *Upload) Missing() iter.Seq[int64] {
-	return func(yield func(int64) bool) {
-		p := u.p
-		for i := int64(0); ; i++ {
-			p.mu.Lock()
-			i = p.chunks.missing(i)
-			p.mu.Unlock()
-			if i >= digest.Chunks(p.key.Size) || !yield(i) {
-				return
-			}
-		}
-	}
-}
-
-// Have is how many chunks are there.
-func (u *Upload) Have() int64 {
+// Info describes the upload as it is now.
+func (u *Upload) Info() blob.UploadInfo {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
-	return u.p.chunks.have
+	return blob.UploadInfo{ID: u.p.id, Key: u.p.key, Unit: hufu.ChunkSize, Have: u.p.chunks.have}
 }
 
-// Has reports whether chunk index is there.
-func (u *Upload) Has(index int64) bool {
+// Missing is the index of the first chunk from index on that is not there, or
+// the number of chunks.
+func (u *Upload) Missing(index int64) int64 {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
-	return index >= 0 && index < u.p.chunks.n && u.p.chunks.state(index) >= chunkData
+	return u.p.chunks.missing(max(0, index))
 }
 
 // There lists the chunks that are there and their chaining values, in order. One
@@ -167,15 +147,18 @@ func (p *pending) rootLocked() (hufu.Digest, error) {
 	return t.Root(), nil
 }
 
-// WriteChunk writes chunk index; cv is its chaining value, computed by the
-// caller over these very bytes. A chunk that is there already is left alone if
-// it has this value, and replaced if it has another.
-func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
+// Write stores chunk index; no data is a chunk of zeros, which takes no space. A
+// chunk that is there already is left alone if it has the chaining value cv, and
+// replaced if it has another.
+func (u *Upload) Write(ctx context.Context, index int64, data []byte, cv digest.CV) error {
 	p := u.p
-	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) != digest.ChunkLen(p.key.Size, index) {
+	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) > 0 && len(data) != digest.ChunkLen(p.key.Size, index) {
 		return p.error("write chunk", hufu.KindInvalid, "chunk_form")
 	}
-	if err := p.begin(u.guard); err != nil {
+	if err := canceled(ctx, "write chunk", p.key.Path); err != nil {
+		return err
+	}
+	if err := p.begin(ctx, u.guard); err != nil {
 		return err
 	}
 	p.files.RLock()
@@ -184,10 +167,18 @@ func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
 	if have || err != nil {
 		return err
 	}
+	if len(data) == 0 {
+		return p.leave(index, chunkHole, &cv, p.makeHole(index))
+	}
+	return p.leave(index, chunkData, &cv, p.writeData(index, data))
+}
+
+// writeData writes the bytes of a chunk into the staging file.
+func (p *pending) writeData(index int64, data []byte) error {
 	off := index * hufu.ChunkSize
 	p.prepare(index)
 	p.writing.Lock()
-	err = p.staging.writeAt(data, off)
+	err := p.staging.writeAt(data, off)
 	p.writing.Unlock()
 	if err == nil {
 		err = p.s.hook("chunk-written")
@@ -195,26 +186,7 @@ func (u *Upload) WriteChunk(index int64, data []byte, cv digest.CV) error {
 	if err == nil && !p.s.has.memory {
 		p.staging.startWriteback(off, int64(len(data)))
 	}
-	return p.leave(index, chunkData, &cv, err)
-}
-
-// WriteHole says that chunk index is all zeros, and takes no space for it; cv
-// is the chaining value of as many zeros.
-func (u *Upload) WriteHole(index int64, cv digest.CV) error {
-	p := u.p
-	if index < 0 || index >= digest.Chunks(p.key.Size) {
-		return p.error("write hole", hufu.KindInvalid, "chunk_form")
-	}
-	if err := p.begin(u.guard); err != nil {
-		return err
-	}
-	p.files.RLock()
-	defer p.files.RUnlock()
-	have, err := p.enter(u, index, &cv)
-	if have || err != nil {
-		return err
-	}
-	return p.leave(index, chunkHole, &cv, p.makeHole(index))
+	return err
 }
 
 // enter makes the caller the one who brings the chunk, or says that it is
@@ -278,7 +250,7 @@ func (p *pending) replaceLocked(index int64, old *digest.CV) error {
 
 // growLocked makes place for a chunk in the table.
 func (p *pending) growLocked(index int64) error {
-	if !p.chunks.grow(index) || p.s.o.Room.take(p.key.user(), segmentCost) {
+	if !p.chunks.grow(index) || p.s.o.Room.take(userOf(&p.key), segmentCost) {
 		return nil
 	}
 	delete(p.chunks.segs, index/segmentChunks)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -38,32 +39,38 @@ func chunk(data []byte, i int64) []byte {
 	return data[i*mib : i*mib+int64(digest.ChunkLen(int64(len(data)), i))]
 }
 
-func write(t testing.TB, u *disk.Upload, data []byte, indexes ...int64) {
+func write(t testing.TB, u blob.Upload, data []byte, indexes ...int64) {
 	t.Helper()
 	for _, i := range indexes {
 		c := chunk(data, i)
-		if err := u.WriteChunk(i, c, digest.Chunk(c, i)); err != nil {
+		if err := u.Write(t.Context(), i, c, digest.Chunk(c, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func key(t testing.TB, p string, data []byte) disk.UploadKey {
-	return disk.UploadKey{Path: path(t, p), Size: int64(len(data)), Source: "v1", Owner: "alice/laptop"}
+func key(t testing.TB, p string, data []byte) blob.UploadKey {
+	return blob.UploadKey{Path: path(t, p), Size: int64(len(data)), Source: "v1", Owner: "alice/laptop"}
 }
 
-func (tr *tree) open(k disk.UploadKey) *disk.Upload {
+func (tr *tree) open(k blob.UploadKey) blob.Upload {
 	tr.t.Helper()
-	u, err := tr.OpenUpload(tr.t.Context(), k)
+	u, err := tr.OpenUpload(tr.t.Context(), k, blob.Guard{})
 	if err != nil {
 		tr.t.Fatal(err)
 	}
 	return u
 }
 
-func missing(u *disk.Upload) []int64 { return slices.Collect(u.Missing()) }
+func missing(u blob.Upload) []int64 {
+	var all []int64
+	for i, n := u.Missing(0), digest.Chunks(u.Info().Key.Size); i < n; i = u.Missing(i + 1) {
+		all = append(all, i)
+	}
+	return all
+}
 
-var meta = disk.Meta{Mode: 0o644, MTime: time.Unix(1_700_000_000, 0), By: "alice"}
+var meta = blob.Meta{Mode: 0o644, MTime: time.Unix(1_700_000_000, 0), By: "alice"}
 
 func TestUpload(t *testing.T) {
 	t.Parallel()
@@ -71,56 +78,56 @@ func TestUpload(t *testing.T) {
 		data := random(3*mib+17, 1)
 		u := tr.open(key(t, "a/b/big", data))
 		defer u.Close()
-		if len(u.ID()) != 32 || u.Key() != key(t, "a/b/big", data) {
-			t.Error(u.ID(), u.Key())
+		if len(u.Info().ID) != 32 || u.Info().Key != key(t, "a/b/big", data) {
+			t.Error(u.Info().ID, u.Info().Key)
 		}
 		write(t, u, data, 2, 0)
-		if got := missing(u); !slices.Equal(got, []int64{1, 3}) || u.Have() != 2 {
-			t.Fatal(got, u.Have())
+		if got := missing(u); !slices.Equal(got, []int64{1, 3}) || u.Info().Have != 2 {
+			t.Fatal(got, u.Info().Have)
 		}
 		if got := tr.list("a/b"); len(got) != 0 {
 			t.Fatalf("seen before commit: %q", got)
 		}
-		_, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		_, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 		wantErr(t, err, hufu.KindInvalid, "upload_incomplete")
 		for _, bad := range []struct {
 			i    int64
 			data []byte
 		}{{-1, data[:mib]}, {4, data[:mib]}, {1, data[:5]}, {3, data[:18]}} {
-			wantErr(t, u.WriteChunk(bad.i, bad.data, digest.CV{}), hufu.KindInvalid, "chunk_form")
+			wantErr(t, u.Write(t.Context(), bad.i, bad.data, digest.CV{}), hufu.KindInvalid, "chunk_form")
 		}
-		write(t, u, data, 1, 3, 1)                                                       // twice is once
-		if err := u.WriteChunk(1, data[:mib], digest.Chunk(data[:mib], 1)); err != nil { // a newer one
+		write(t, u, data, 1, 3, 1)                                                               // twice is once
+		if err := u.Write(t.Context(), 1, data[:mib], digest.Chunk(data[:mib], 1)); err != nil { // a newer one
 			t.Error(err)
 		}
-		_, err = u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 		wantErr(t, err, hufu.KindIntegrity, "digest_differs")
 		write(t, u, data, 1)
-		_, err = u.Commit(t.Context(), digest.Sum(data[1:]), meta, ifAbsent())
+		_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data[1:]), meta, ifAbsent())
 		wantErr(t, err, hufu.KindIntegrity, "digest_differs")
-		e, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		e, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := tr.Stat(path(t, "a/b/big"))
+		got, err := tr.Stat(t.Context(), path(t, "a/b/big"))
 		got.Digest = e.Digest
-		if err != nil || got != e || e.Digest != digest.Sum(data) || isServer && e.Upload != u.ID() {
+		if err != nil || got != e || e.Digest != digest.Sum(data) || isServer && e.Upload != u.Info().ID {
 			t.Errorf("%+v\n%+v %v", got, e, err)
 		}
 		if tr.content("a/b/big") != string(data) {
 			t.Error("other bytes")
 		}
-		again, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+		again, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 		if err != nil || again != e {
 			t.Error("repeated commit:", again, err)
 		}
-		if e, ok := tr.Committed(u.ID(), path(t, "a/b/big")); ok != isServer || ok && e.Size != int64(len(data)) {
+		if e, ok := tr.Committed(t.Context(), u.Info().ID, path(t, "a/b/big")); ok != isServer || ok && e.Size != int64(len(data)) {
 			t.Error("known as committed:", ok)
 		}
-		if _, ok := tr.Committed(strings.Repeat("0", 32), path(t, "a/b/big")); ok {
+		if _, ok := tr.Committed(t.Context(), strings.Repeat("0", 32), path(t, "a/b/big")); ok {
 			t.Error("another upload is known as committed")
 		}
-		if _, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
+		if _, err := tr.FindUpload(tr.t.Context(), u.Info().ID, blob.Guard{}); err == nil {
 			t.Error("still unfinished")
 		}
 		if left := append(names(t, filepath.Join(tr.dir, "uploads")), names(t, filepath.Join(tr.root, "a/b"))...); !slices.Equal(left, []string{"big"}) {
@@ -137,16 +144,16 @@ func TestUploadConditions(t *testing.T) {
 	u := tr.open(key(t, "f", data))
 	defer u.Close()
 	write(t, u, data, 0, 1)
-	_, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+	_, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 	wantErr(t, err, hufu.KindExists, "target_exists")
 	tr.mustPut("f", "new")
-	_, err = u.Commit(t.Context(), digest.Sum(data), meta, ifVersion(old.Version))
+	_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifVersion(old.Version))
 	wantErr(t, err, hufu.KindChanged, "target_changed")
 	if tr.content("f") != "new" {
 		t.Error("replaced all the same")
 	}
 	// Refused is not lost: with a condition that holds it goes through.
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil || tr.content("f") != string(data) {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always()); err != nil || tr.content("f") != string(data) {
 		t.Error(err)
 	}
 }
@@ -163,20 +170,20 @@ func TestResumeInTheSameBoot(t *testing.T) {
 	eachTree(t, func(t *testing.T, tr *tree, isServer bool) {
 		data := random(4*mib, 3)
 		u := tr.open(key(t, "d/f", data))
-		id := u.ID()
+		id := u.Info().ID
 		write(t, u, data, 3, 1)
 		u.Close()
 		tr = tr.reopen(disk.Options{Server: isServer})
 		u = tr.open(key(t, "d/f", data))
 		defer u.Close()
-		if u.ID() != id || !slices.Equal(missing(u), []int64{0, 2}) {
+		if u.Info().ID != id || !slices.Equal(missing(u), []int64{0, 2}) {
 			t.Fatal("not resumed:", missing(u))
 		}
 		if cv := maps.Collect(u.There())[1]; cv != digest.Chunk(chunk(data, 1), 1) {
 			t.Error("chaining value lost")
 		}
 		write(t, u, data, 0, 2)
-		if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+		if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 			t.Fatal(err)
 		}
 		if tr.content("d/f") != string(data) {
@@ -195,7 +202,7 @@ func TestHT49AnotherBootBelievesNothing(t *testing.T) {
 		u := tr.open(key(t, "f", data))
 		write(t, u, data, 0, 1, 2, 4)
 		u.Close()
-		staging := filepath.Join(tr.root, hufu.ReservedPrefix+u.ID())
+		staging := filepath.Join(tr.root, hufu.ReservedPrefix+u.Info().ID)
 		if err := overwrite(staging, mib, make([]byte, mib)); err != nil { // came back as zeros
 			t.Fatal(err)
 		}
@@ -222,7 +229,7 @@ func TestHT49AnotherBootBelievesNothing(t *testing.T) {
 			t.Fatalf("missing %v in the second boot", got)
 		}
 		write(t, u, data, 3, 4)
-		if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+		if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 			t.Fatal(err)
 		}
 		u.Close()
@@ -262,7 +269,7 @@ func TestTornJournal(t *testing.T) {
 			t.Parallel()
 			tr := newTree(t, server())
 			u := tr.open(key(t, "f", data))
-			id := u.ID()
+			id := u.Info().ID
 			write(t, u, data, 0, 1, 2)
 			u.Close()
 			file := filepath.Join(tr.dir, "uploads", id)
@@ -276,10 +283,10 @@ func TestTornJournal(t *testing.T) {
 			tr = tr.reopen(server())
 			u = tr.open(key(t, "f", data))
 			if c.want == nil {
-				if u.ID() == id || u.Have() != 0 {
+				if u.Info().ID == id || u.Info().Have != 0 {
 					t.Fatal("resumed from a broken journal")
 				}
-			} else if got := missing(u); u.ID() != id || !slices.Equal(got, c.want) {
+			} else if got := missing(u); u.Info().ID != id || !slices.Equal(got, c.want) {
 				t.Fatalf("missing %v, want %v", got, c.want)
 			}
 			write(t, u, data, missing(u)...)
@@ -287,10 +294,10 @@ func TestTornJournal(t *testing.T) {
 			tr = tr.reopen(server()) // what was appended after the harm holds too
 			u = tr.open(key(t, "f", data))
 			defer u.Close()
-			if u.Have() != 4 {
+			if u.Info().Have != 4 {
 				t.Fatal("missing", missing(u))
 			}
-			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -307,13 +314,13 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	other := k
 	other.Source = "v2"
 	v := tr.open(other) // while the first is open both go on
-	if v.ID() == u.ID() {
+	if v.Info().ID == u.Info().ID {
 		t.Fatal("two versions in one upload")
 	}
 	foreign := k
 	foreign.Owner = "bob/phone"
 	w := tr.open(foreign)
-	if w.ID() == u.ID() || w.Have() != 0 {
+	if w.Info().ID == u.Info().ID || w.Info().Have != 0 {
 		t.Fatal("two owners in one upload")
 	}
 	write(t, w, data, 0)
@@ -322,7 +329,7 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	v.Close()
 	v = tr.open(other)
 	v.Close()
-	if x, ok := tr.FindUpload(tr.t.Context(), u.ID()); !ok {
+	if x, err := tr.FindUpload(tr.t.Context(), u.Info().ID, blob.Guard{}); err != nil {
 		t.Error("the first was discarded before the second brought anything")
 	} else {
 		x.Close()
@@ -330,10 +337,10 @@ func TestOtherBytesBeginAnew(t *testing.T) {
 	v = tr.open(other)
 	write(t, v, data, 0)
 	v.Close()
-	if _, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
+	if _, err := tr.FindUpload(tr.t.Context(), u.Info().ID, blob.Guard{}); err == nil {
 		t.Error("the first should have been discarded")
 	}
-	if x, ok := tr.FindUpload(t.Context(), w.ID()); !ok {
+	if x, err := tr.FindUpload(t.Context(), w.Info().ID, blob.Guard{}); err != nil {
 		t.Error("somebody else's upload was discarded")
 	} else {
 		x.Close()
@@ -350,8 +357,8 @@ func TestBegunWithTheFirstChunk(t *testing.T) {
 	data := random(2*mib, 8)
 	traces := func() int { return len(names(t, tr.root)) + len(names(t, filepath.Join(tr.dir, "uploads"))) }
 	u := tr.open(key(t, "f", data))
-	v, ok := tr.FindUpload(tr.t.Context(), u.ID()) // as another lane does
-	if !ok {
+	v, err := tr.FindUpload(tr.t.Context(), u.Info().ID, blob.Guard{}) // as another lane does
+	if err != nil {
 		t.Fatal("not found by its id")
 	}
 	if n := traces(); n != 0 {
@@ -364,8 +371,8 @@ func TestBegunWithTheFirstChunk(t *testing.T) {
 	}
 	v.Close()
 	v = tr.open(key(t, "f", data))
-	if v.ID() != u.ID() || v.Have() != 1 {
-		t.Errorf("not gone on with: %d chunks", v.Have())
+	if v.Info().ID != u.Info().ID || v.Info().Have != 1 {
+		t.Errorf("not gone on with: %d chunks", v.Info().Have)
 	}
 	must(t, v.Abort())
 	// Given up by another holder before anything has come: not begun any more,
@@ -377,17 +384,17 @@ func TestBegunWithTheFirstChunk(t *testing.T) {
 	k.Source = "v2"
 	u, v = tr.open(k), tr.open(k)
 	must(t, v.Abort())
-	err := u.WriteChunk(0, data[:mib], digest.Chunk(data[:mib], 0))
+	err = u.Write(t.Context(), 0, data[:mib], digest.Chunk(data[:mib], 0))
 	wantErr(t, err, hufu.KindNotFound, "upload_gone")
 	u.Close()
 	older = tr.open(key(t, "f", data))
-	if older.Have() != 1 {
+	if older.Info().Have != 1 {
 		t.Error("an upload was discarded for one that never began")
 	}
 	must(t, older.Abort())
 	u = tr.open(key(t, "f", data))
 	u.Close()
-	if _, ok := tr.FindUpload(tr.t.Context(), u.ID()); ok {
+	if _, err := tr.FindUpload(tr.t.Context(), u.Info().ID, blob.Guard{}); err == nil {
 		t.Error("remembered although nothing came and nobody holds it")
 	}
 	if n := traces(); n != 0 {
@@ -408,12 +415,12 @@ func TestAwait(t *testing.T) {
 	wg.Go(func() { u.Await(over) })
 	stop()
 	wg.Wait()
-	if u.Have() != 1 {
-		t.Error(u.Have())
+	if u.Info().Have != 1 {
+		t.Error(u.Info().Have)
 	}
 	wg.Go(func() { write(t, u, data, 0) })
 	u.Await(t.Context())
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 		t.Error(err)
 	}
 	wg.Wait()
@@ -430,7 +437,7 @@ func TestHoldersShareAnUpload(t *testing.T) {
 	var wg sync.WaitGroup
 	for lane := range 6 {
 		wg.Go(func() {
-			u, err := tr.OpenUpload(tr.t.Context(), key(t, "d/f", data))
+			u, err := tr.OpenUpload(tr.t.Context(), key(t, "d/f", data), blob.Guard{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -439,7 +446,7 @@ func TestHoldersShareAnUpload(t *testing.T) {
 			for i := range int64(17) { // each chunk comes several times, at once
 				i = (i + int64(lane/2)*5) % 17
 				c := chunk(data, i)
-				if err := u.WriteChunk(i, c, digest.Chunk(c, i)); err != nil {
+				if err := u.Write(t.Context(), i, c, digest.Chunk(c, i)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -447,12 +454,12 @@ func TestHoldersShareAnUpload(t *testing.T) {
 	}
 	wg.Wait()
 	u := tr.open(key(t, "d/f", data))
-	if u.Have() != 17 {
-		t.Fatal("have", u.Have())
+	if u.Info().Have != 17 {
+		t.Fatal("have", u.Info().Have)
 	}
 	for range 4 { // an answer may get lost
 		wg.Go(func() {
-			if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -462,7 +469,7 @@ func TestHoldersShareAnUpload(t *testing.T) {
 	if tr.content("d/f") != string(data) {
 		t.Error("other bytes")
 	}
-	if err := u.WriteChunk(0, chunk(data, 0), digest.CV{}); err == nil {
+	if err := u.Write(t.Context(), 0, chunk(data, 0), digest.CV{}); err == nil {
 		t.Error("written after close")
 	}
 }
@@ -478,8 +485,8 @@ func TestAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := chunk(data, 1)
-	wantErr(t, v.WriteChunk(1, c, digest.Chunk(c, 1)), hufu.KindNotFound, "upload_gone")
-	_, err := v.Commit(t.Context(), digest.Sum(data), meta, always())
+	wantErr(t, v.Write(t.Context(), 1, c, digest.Chunk(c, 1)), hufu.KindNotFound, "upload_gone")
+	_, err := blob.CommitUpload(t.Context(), v, digest.Sum(data), meta, always())
 	wantErr(t, err, hufu.KindNotFound, "upload_gone")
 	v.Close()
 	if left := append(names(t, tr.root), names(t, filepath.Join(tr.dir, "uploads"))...); len(left) != 0 {
@@ -494,13 +501,13 @@ func TestFolderRemovedDuringUpload(t *testing.T) {
 	u := tr.open(key(t, "d/f", data))
 	defer u.Close()
 	write(t, u, data, 0, 1)
-	b := tr.Batch()
-	b.Remove(path(t, "d"), false)
-	wantErr(t, b.Commit(t.Context())[0].Err, hufu.KindNotEmpty, "not_empty")
-	b.Remove(path(t, "d"), true)
-	b.Mkdir(path(t, "d"), disk.Meta{}, true)
-	b.Commit(t.Context())
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); hufu.KindOf(err) != hufu.KindNotFound {
+	b := tr.Batch(blob.Guard{})
+	b.Remove(t.Context(), path(t, "d"), false, "")
+	wantErr(t, b.Finish(t.Context())[0].Err, hufu.KindNotEmpty, "not_empty")
+	b.Remove(t.Context(), path(t, "d"), true, "")
+	b.Mkdir(t.Context(), path(t, "d"), blob.Meta{}, true)
+	b.Finish(t.Context())
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always()); hufu.KindOf(err) != hufu.KindNotFound {
 		t.Error(err)
 	}
 }
@@ -512,19 +519,19 @@ func TestExpire(t *testing.T) {
 		data := random(2*mib, 10)
 		old, used := tr.open(key(t, "old", data)), tr.open(key(t, "used", data))
 		fresh := tr.open(key(t, "fresh", data))
-		for _, u := range []*disk.Upload{old, used, fresh} {
+		for _, u := range []blob.Upload{old, used, fresh} {
 			write(t, u, data, 0)
 		}
 		old.Close()
 		fresh.Close()
 		long := time.Now().Add(-48 * time.Hour)
-		for _, u := range []*disk.Upload{old, used} {
-			if err := os.Chtimes(filepath.Join(tr.dir, "uploads", u.ID()), long, long); err != nil {
+		for _, u := range []blob.Upload{old, used} {
+			if err := os.Chtimes(filepath.Join(tr.dir, "uploads", u.Info().ID), long, long); err != nil {
 				t.Fatal(err)
 			}
 		}
 		// Somebody was killed who was about to replace the journal.
-		torn := filepath.Join(tr.dir, "uploads", old.ID()+".new")
+		torn := filepath.Join(tr.dir, "uploads", old.Info().ID+".new")
 		must(t, os.WriteFile(torn, nil, 0o600))
 		if n, err := tr.Expire(24 * time.Hour); n != 1 || err != nil {
 			t.Error(n, err)
@@ -543,7 +550,7 @@ func TestExpire(t *testing.T) {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, "root"), 0o755))
 		other := openTree(t, dir, disk.Options{Uploads: filepath.Join(tr.dir, "uploads")})
-		if _, ok := other.FindUpload(t.Context(), fresh.ID()); ok {
+		if _, err := other.FindUpload(t.Context(), fresh.Info().ID, blob.Guard{}); err == nil {
 			t.Error("found in another tree")
 		}
 		if n, err := other.Expire(24 * time.Hour); n != 0 || err != nil {
@@ -584,13 +591,13 @@ func TestDiscard(t *testing.T) {
 		t.Errorf("left behind: %q", got)
 	}
 	write(t, used, data, 1)
-	if _, err := used.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), used, digest.Sum(data), meta, ifAbsent()); err != nil {
 		t.Error("what was in use was taken away:", err)
 	}
 	u := fresh.open(key(t, "e", data))
 	defer u.Close()
-	if u.Have() != 1 {
-		t.Errorf("%d chunks of what lies elsewhere are left", u.Have())
+	if u.Info().Have != 1 {
+		t.Errorf("%d chunks of what lies elsewhere are left", u.Info().Have)
 	}
 }
 
@@ -604,14 +611,14 @@ func TestTwoProcesses(t *testing.T) {
 	write(t, u, data, 0)
 	v := two.open(key(t, "f", data))
 	defer v.Close()
-	if v.ID() == u.ID() {
+	if v.Info().ID == u.Info().ID {
 		t.Fatal("two processes write one staging file")
 	}
 	if n, err := two.Expire(-time.Hour); n > 1 || err != nil {
 		t.Error(n, err)
 	}
 	write(t, u, data, 1)
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent()); err != nil {
 		t.Error("the other's expiry took an upload in use:", err)
 	}
 }
@@ -633,19 +640,19 @@ func TestNewerChunkReplaces(t *testing.T) {
 	u := tr.open(key(t, "f", data))
 	write(t, u, stale, 0, 1, 2)
 	write(t, u, data, 0)
-	if err := u.WriteHole(1, digest.Zeros(mib, 1)); err != nil {
+	if err := u.Write(t.Context(), 1, nil, digest.Zeros(mib, 1)); err != nil {
 		t.Fatal(err)
 	}
 	u.Close()
 	tr = tr.reopen(o) // the journal knows the newer ones
 	u = tr.open(key(t, "f", data))
-	if cv := maps.Collect(u.There())[0]; cv != digest.Chunk(chunk(data, 0), 0) || u.Have() != 3 {
-		t.Error("not the newer chunk, or not all:", u.Have())
+	if cv := maps.Collect(u.There())[0]; cv != digest.Chunk(chunk(data, 0), 0) || u.Info().Have != 3 {
+		t.Error("not the newer chunk, or not all:", u.Info().Have)
 	}
 
 	// Killed between the bytes and the journal: the chunk counts as missing.
 	killed.Store(true)
-	if err := u.WriteChunk(2, chunk(data, 2), digest.Chunk(chunk(data, 2), 2)); err == nil {
+	if err := u.Write(t.Context(), 2, chunk(data, 2), digest.Chunk(chunk(data, 2), 2)); err == nil {
 		t.Fatal("the failure was not met")
 	}
 	killed.Store(false)
@@ -660,14 +667,14 @@ func TestNewerChunkReplaces(t *testing.T) {
 
 	// A condition that was not met leaves the upload open to newer chunks.
 	tr.mustPut("f", "in the way")
-	_, err := u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+	_, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 	wantErr(t, err, hufu.KindExists, "target_exists")
 	write(t, u, stale, 0)
 	write(t, u, data, 0)
-	if _, err := u.Commit(t.Context(), digest.Sum(data), meta, always()); err != nil {
+	if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, always()); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, u.WriteChunk(0, chunk(stale, 0), digest.Chunk(chunk(stale, 0), 0)), hufu.KindChanged, "file_changed")
+	wantErr(t, u.Write(t.Context(), 0, chunk(stale, 0), digest.Chunk(chunk(stale, 0), 0)), hufu.KindChanged, "file_changed")
 	if tr.content("f") != string(data) {
 		t.Error("other bytes")
 	}
@@ -690,14 +697,14 @@ func TestJournalThatIsBeingMade(t *testing.T) {
 	other = openTree(t, tr.dir, disk.Options{})
 	u := tr.open(key(t, "big", data))
 	write(t, u, data, 0)
-	if got := names(t, filepath.Join(tr.dir, "uploads")); !slices.Equal(got, []string{u.ID()}) {
+	if got := names(t, filepath.Join(tr.dir, "uploads")); !slices.Equal(got, []string{u.Info().ID}) {
 		t.Errorf("journals: %q", got)
 	}
 	u.Close()
 	again := tr.reopen(disk.Options{}).open(key(t, "big", data))
 	defer again.Close()
-	if again.Have() != 1 {
-		t.Errorf("%d chunks are there", again.Have())
+	if again.Info().Have != 1 {
+		t.Errorf("%d chunks are there", again.Info().Have)
 	}
 }
 
@@ -709,7 +716,7 @@ func TestLockIsGivenUpWithACopyOfItsDescriptor(t *testing.T) {
 	data := random(2*mib, 71)
 	u := one.open(key(t, "f", data))
 	write(t, u, data, 0)
-	journal := filepath.Join(one.dir, "uploads", u.ID())
+	journal := filepath.Join(one.dir, "uploads", u.Info().ID)
 	list, err := os.ReadDir("/proc/self/fd")
 	must(t, err)
 	copied := -1
@@ -728,7 +735,7 @@ func TestLockIsGivenUpWithACopyOfItsDescriptor(t *testing.T) {
 	u.Close()
 	again := openTree(t, one.dir, disk.Options{}).open(key(t, "f", data))
 	defer again.Close()
-	if again.ID() != u.ID() {
+	if again.Info().ID != u.Info().ID {
 		t.Error("it is still locked")
 	}
 }
@@ -748,7 +755,7 @@ func TestReplacedJournalIsNotDiscarded(t *testing.T) {
 	u := one.open(key(t, "f", data))
 	write(t, u, data, 0)
 	u.Close()
-	journal := filepath.Join(one.dir, "uploads", u.ID())
+	journal := filepath.Join(one.dir, "uploads", u.Info().ID)
 	replace = func() {
 		b, err := os.ReadFile(journal)
 		must(t, errors.Join(err, os.WriteFile(journal+".new", b, 0o600), os.Rename(journal+".new", journal)))
@@ -756,8 +763,8 @@ func TestReplacedJournalIsNotDiscarded(t *testing.T) {
 	must(t, one.Discard(path(t, "f")))
 	again := openTree(t, one.dir, disk.Options{}).open(key(t, "f", data))
 	defer again.Close()
-	if again.ID() != u.ID() || again.Have() != 1 {
-		t.Errorf("%d chunks are left", again.Have())
+	if again.Info().ID != u.Info().ID || again.Info().Have != 1 {
+		t.Errorf("%d chunks are left", again.Info().Have)
 	}
 }
 
@@ -782,12 +789,12 @@ func TestVerifyingEnds(t *testing.T) {
 	u.Close()
 	o.Boot = "two"
 	tr = tr.reopen(o)
-	if _, err := tr.OpenUpload(ctx, key(t, "f", data)); hufu.KindOf(err) != hufu.KindCanceled || read.Load() > 8 {
+	if _, err := tr.OpenUpload(ctx, key(t, "f", data), blob.Guard{}); hufu.KindOf(err) != hufu.KindCanceled || read.Load() > 8 {
 		t.Errorf("%d chunks were read: %v", read.Load(), err)
 	}
 	again := tr.open(key(t, "f", data))
 	defer again.Close()
-	if again.ID() != u.ID() || again.Have() != 30 {
-		t.Errorf("%d chunks are left", again.Have())
+	if again.Info().ID != u.Info().ID || again.Info().Have != 30 {
+		t.Errorf("%d chunks are left", again.Info().Have)
 	}
 }

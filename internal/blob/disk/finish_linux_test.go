@@ -1,11 +1,13 @@
 package disk_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -29,9 +31,9 @@ func TestFolderRemovedInTheMiddleOfAStep(t *testing.T) {
 		return nil
 	}})
 	first := chunk(data, 0)
-	begin := func() (*disk.Upload, error) {
+	begin := func() (blob.Upload, error) {
 		u := tr.open(key(t, "d/e/f", data))
-		return u, u.WriteChunk(0, first, digest.Chunk(first, 0))
+		return u, u.Write(t.Context(), 0, first, digest.Chunk(first, 0))
 	}
 	times = 100 // again and again
 	u, err := begin()
@@ -41,15 +43,18 @@ func TestFolderRemovedInTheMiddleOfAStep(t *testing.T) {
 	u, err = begin()
 	must(t, err)
 	write(t, u, data, missing(u)...)
-	u.Guard(disk.Guard{May: func(disk.Change) error { remove(); return nil }})
+	id := u.Info().ID
+	u.Close()
+	u, err = tr.FindUpload(t.Context(), id, blob.Guard{May: func(context.Context, blob.Change) error { remove(); return nil }})
+	must(t, err)
 	times = 1
-	_, err = u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+	_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 	wantErr(t, err, hufu.KindNotFound, "upload_gone")
 	u.Close()
 	u, err = begin()
 	must(t, err)
 	write(t, u, data, missing(u)...)
-	_, err = u.Commit(t.Context(), digest.Sum(data), meta, ifAbsent())
+	_, err = blob.CommitUpload(t.Context(), u, digest.Sum(data), meta, ifAbsent())
 	must(t, err)
 	u.Close()
 	if tr.content("d/e/f") != string(data) {

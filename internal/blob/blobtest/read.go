@@ -1,0 +1,386 @@
+package blobtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/digest"
+)
+
+func readTests() []test {
+	return []test{
+		{"PagesAreTheListing", pagesAreTheListing, nil},
+		{"PagesOfLongNamesAreShorter", pagesOfLongNamesAreShorter, nil},
+		{"AListingMissesNoConstantName", aListingMissesNoConstantName, nil},
+		{"AListingStopsAtAnError", aListingStopsAtAnError, nil},
+		{"AListingEndsWithItsContext", aListingEndsWithItsContext, nil},
+		{"ADigestEndsWithItsContext", aDigestEndsWithItsContext, nil},
+		{"ADigestIsThatOfTheBytes", aDigestIsThatOfTheBytes, nil},
+		{"DamageIsToldByTheDigest", damageIsToldByTheDigest, records},
+		{"AChangedFileIsNoticed", aChangedFileIsNoticed, nil},
+		{"AnUnchangedFileIsNot", anUnchangedFileIsNot, nil},
+		{"AFileIsReadInParts", aFileIsReadInParts, nil},
+		{"AnOpenerForgetsAtClose", anOpenerForgetsAtClose, nil},
+		{"SpaceIsTold", spaceIsTold, nil},
+	}
+}
+
+// pages lists a folder page by page, and checks the pages.
+func (s *suite) pages(p string, limit int) (all []string, pages []int) {
+	s.Helper()
+	for after, more := "", true; more; more = after != "" {
+		n, bytes := 0, 0
+		next, err := s.Tree.List(s.Context(), s.path(p), blob.Page{After: after, Limit: limit}, func(e hufu.Entry) error {
+			all = append(all, e.Name)
+			n, bytes = n+1, bytes+len(e.Name)
+			return nil
+		})
+		s.must(err)
+		if n > limit || bytes > blob.PageBytes || next != "" && (n == 0 || next != all[len(all)-1]) {
+			s.Fatalf("%d names of %d bytes in a page of %d, then comes %q", n, bytes, limit, next)
+		}
+		after, pages = next, append(pages, n)
+	}
+	return all, pages
+}
+
+func pagesAreTheListing(s *suite) {
+	want := []string{"a", "B", "b", "日本", "10", "9", "e\u0301"}
+	for i := range 50 {
+		want = append(want, "n"+strconv.Itoa(i))
+	}
+	s.made(func(ctx context.Context, b blob.Batch) {
+		for i, n := range want {
+			if i%5 == 0 {
+				b.Mkdir(ctx, s.path(n), meta(), false)
+			} else {
+				b.Put(ctx, s.path(n), nil, meta(), ifAbsent())
+			}
+		}
+	})
+	slices.Sort(want)
+	if got := s.names(""); !slices.Equal(got, want) {
+		s.Fatalf("listed are %q", got)
+	}
+	for _, limit := range []int{1, 2, 7, len(want) - 1, len(want), len(want) + 1} {
+		got, pages := s.pages("", limit)
+		if !slices.Equal(got, want) || len(pages) != (len(want)+limit-1)/limit {
+			s.Errorf("%d pages of %d: %q", len(pages), limit, got)
+		}
+	}
+	// The name to go on after need not be there any more.
+	next, err := s.Tree.List(s.Context(), hufu.Path{}, blob.Page{After: "aa", Limit: 1}, func(e hufu.Entry) error {
+		if e.Name != "b" {
+			s.Errorf("after aa comes %q", e.Name)
+		}
+		return nil
+	})
+	if next != "b" || err != nil {
+		s.Error(next, err)
+	}
+}
+
+func pagesOfLongNamesAreShorter(s *suite) {
+	const many = 4500 // of 240 bytes: more than a page holds
+	s.mkdir("d")
+	b := s.Tree.Batch(anyone)
+	for i := range many {
+		b.Put(s.Context(), s.path("d/"+strings.Repeat("x", 236)+strconv.Itoa(1000+i)), nil, meta(), ifAbsent())
+		if i%500 == 499 {
+			for _, r := range committed(s.Context(), b) {
+				s.must(r.Err)
+			}
+		}
+	}
+	all, pages := s.pages("d", 1<<16)
+	if len(all) != many || !slices.IsSorted(all) || len(pages) != 2 || pages[0] != blob.PageBytes/240 {
+		s.Errorf("%d names in pages of %v", len(all), pages)
+	}
+}
+
+func aListingMissesNoConstantName(s *suite) {
+	var want []string
+	for i := range 60 {
+		want = append(want, "constant"+strconv.Itoa(100+i))
+		s.mustPut("d/"+want[i], "x")
+	}
+	var over atomic.Bool
+	var wg sync.WaitGroup
+	for lane := range 2 {
+		wg.Go(func() {
+			for i := 0; !over.Load(); i++ {
+				p, q := "d/come"+strconv.Itoa(lane*10+i%7), "d/gone"+strconv.Itoa(lane*10+i%5)
+				_ = s.change(anyone, func(ctx context.Context, b blob.Batch) {
+					b.Put(ctx, s.path(p), nil, meta(), always())
+					b.Rename(ctx, s.path(p), s.path(q), always(), "")
+					b.Remove(ctx, s.path(q), false, "")
+				})
+			}
+		})
+	}
+	for round := range 40 {
+		all := s.names("d")
+		if round%2 == 0 {
+			all, _ = s.pages("d", 7)
+		}
+		all = slices.DeleteFunc(all, func(n string) bool { return !strings.HasPrefix(n, "constant") })
+		if !slices.Equal(all, want) {
+			s.Errorf("round %d: %q", round, all)
+			break
+		}
+	}
+	over.Store(true)
+	wg.Wait()
+}
+
+func aListingStopsAtAnError(s *suite) {
+	for i := range 5 {
+		s.mustPut(strconv.Itoa(i), "x")
+	}
+	stop := errors.New("enough")
+	for _, limit := range []int{0, 5} {
+		seen := 0
+		_, err := s.Tree.List(s.Context(), hufu.Path{}, blob.Page{Limit: limit}, func(hufu.Entry) error {
+			if seen++; seen == 2 {
+				return stop
+			}
+			return nil
+		})
+		if !errors.Is(err, stop) || seen != 2 {
+			s.Errorf("%d entries, %v", seen, err)
+		}
+	}
+}
+
+func aListingEndsWithItsContext(s *suite) {
+	s.made(func(ctx context.Context, b blob.Batch) {
+		for i := range 300 {
+			b.Put(ctx, s.path(strconv.Itoa(i)), nil, meta(), ifAbsent())
+		}
+	})
+	for _, limit := range []int{0, 300} {
+		ctx, cancel := context.WithCancel(s.Context())
+		seen := 0
+		_, err := s.Tree.List(ctx, hufu.Path{}, blob.Page{Limit: limit}, func(hufu.Entry) error {
+			if seen++; seen == 10 {
+				cancel()
+			}
+			return nil
+		})
+		if hufu.KindOf(err) != hufu.KindCanceled || seen == 300 {
+			s.Errorf("%d entries, %v", seen, err)
+		}
+		_, err = s.Tree.List(ctx, hufu.Path{}, blob.Page{Limit: limit}, func(hufu.Entry) error { return nil })
+		s.wantErr(err, hufu.KindCanceled, "")
+	}
+}
+
+// ending is a context that ends when it has been looked at so often.
+type ending struct {
+	context.Context
+	left   atomic.Int64
+	cancel context.CancelFunc
+}
+
+func (s *suite) ending(looks int64) *ending {
+	ctx, cancel := context.WithCancel(s.Context())
+	s.Cleanup(cancel)
+	e := &ending{Context: ctx, cancel: cancel}
+	e.left.Store(looks)
+	return e
+}
+
+func (e *ending) look() {
+	if e.left.Add(-1) == 0 {
+		e.cancel()
+	}
+}
+
+func (e *ending) Err() error            { e.look(); return e.Context.Err() }
+func (e *ending) Done() <-chan struct{} { e.look(); return e.Context.Done() }
+
+func aDigestEndsWithItsContext(s *suite) {
+	const chunks = 64
+	data := make([]byte, chunks*hufu.ChunkSize)
+	u := s.upload(s.key("f", data))
+	for i := range int64(chunks) {
+		s.must(u.Write(s.Context(), i, nil, digest.Zeros(hufu.ChunkSize, i)))
+	}
+	_, err := s.commit(u, data, ifAbsent())
+	s.must(err)
+	_, err = s.Tree.Digest(s.ending(chunks/4), s.path("f"))
+	s.wantErr(err, hufu.KindCanceled, "")
+	_, err = s.Tree.Digest(s.ending(1), s.path("f"))
+	s.wantErr(err, hufu.KindCanceled, "")
+	if e, err := s.Tree.Digest(s.Context(), s.path("f")); err != nil || e.Digest != digest.Sum(data) {
+		s.Errorf("%+v %v", e, err)
+	}
+}
+
+func aDigestIsThatOfTheBytes(s *suite) {
+	for _, size := range []int64{0, 1, 5000, hufu.ChunkSize, hufu.ChunkSize + 1, 3*hufu.ChunkSize + 17} {
+		p, data := strconv.FormatInt(size, 10), random(size, byte(size))
+		if size <= hufu.ChunkSize { // without a digest to record
+			s.made(func(ctx context.Context, b blob.Batch) { b.Put(ctx, s.path(p), data, meta(), ifAbsent()) })
+			if e := s.stat(p); !e.Digest.IsZero() {
+				s.Errorf("%+v", e)
+			}
+		} else {
+			_, err := s.uploaded(p, data, ifAbsent(), anyone)
+			s.must(err)
+		}
+		before := s.stat(p)
+		e, err := s.Tree.Digest(s.Context(), s.path(p))
+		if err != nil || e.Digest != digest.Sum(data) {
+			s.Fatalf("%+v %v", e, err)
+		}
+		after := s.stat(p)
+		if s.Records && after.Digest != e.Digest && !after.Digest.IsZero() || after.Version != e.Version {
+			s.Errorf("afterwards %+v", after)
+		}
+		// Keeping it is no change.
+		s.must(s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path(p), false, before.Version) }).Err)
+	}
+}
+
+func damageIsToldByTheDigest(s *suite) {
+	s.made(func(ctx context.Context, b blob.Batch) {
+		b.Put(ctx, s.path("f"), []byte("evil"), of("alice", "good"), ifAbsent())
+	})
+	_, err := s.Tree.Digest(s.Context(), s.path("f"))
+	s.wantErr(err, hufu.KindIntegrity, "stored_digest_differs")
+}
+
+func aChangedFileIsNoticed(s *suite) {
+	for name, change := range map[string]func(context.Context, blob.Batch){
+		"replaced": func(ctx context.Context, b blob.Batch) {
+			b.Put(ctx, s.path("f"), []byte("0123456789"), meta(), always())
+		},
+		"removed": func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("f"), false, "") },
+		"set": func(ctx context.Context, b blob.Batch) {
+			b.SetMeta(ctx, s.path("f"), blob.Meta{Mode: 0o600, MTime: time.Unix(7, 0)}, "")
+		},
+		"moved to":  func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("other"), s.path("f"), always(), "") },
+		"all of it": func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("f"), true, "") },
+	} {
+		s.mustPut("f", "0123456789")
+		s.mustPut("other", "0123456789")
+		f, err := s.open("f")
+		s.must(err)
+		s.must(f.Check())
+		s.made(change)
+		if err := f.Check(); hufu.KindOf(err) != hufu.KindChanged {
+			s.Errorf("%s: %v", name, err)
+		}
+		if _, _, _, err := f.ReadChunk(s.Context(), 0, make([]byte, hufu.ChunkSize)); hufu.KindOf(err) != hufu.KindChanged {
+			s.Errorf("%s: a chunk was read: %v", name, err)
+		}
+		s.must(f.Close())
+		s.must(f.Close())
+	}
+	data := s.large(9)
+	s.mustPut("f", "old")
+	f, err := s.open("f")
+	s.must(err)
+	defer func() { _ = f.Close() }()
+	_, err = s.uploaded("f", data, always(), anyone)
+	s.must(err)
+	s.wantErr(f.Check(), hufu.KindChanged, "file_changed")
+}
+
+func anUnchangedFileIsNot(s *suite) {
+	s.mustPut("d/f", "0123456789")
+	f, err := s.open("d/f")
+	s.must(err)
+	defer func() { _ = f.Close() }()
+	s.mustPut("d/g", "0123456789")
+	s.made(func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("d"), s.path("e"), ifAbsent(), "") })
+	if _, err := s.Tree.Digest(s.Context(), s.path("e/f")); err != nil {
+		s.Error(err)
+	}
+	s.must(f.Check())
+	data, err := f.Whole(s.Context(), make([]byte, hufu.ChunkSize))
+	if err != nil || string(data) != "0123456789" {
+		s.Errorf("%q %v", data, err)
+	}
+}
+
+func aFileIsReadInParts(s *suite) {
+	data := random(3*hufu.ChunkSize+17, 3)
+	_, err := s.uploaded("f", data, ifAbsent(), anyone)
+	s.must(err)
+	f, err := s.open("f")
+	s.must(err)
+	defer func() { _ = f.Close() }()
+	buf := make([]byte, hufu.ChunkSize)
+	var wg sync.WaitGroup
+	for i := range digest.Chunks(f.Size()) {
+		wg.Go(func() {
+			buf := make([]byte, hufu.ChunkSize)
+			got, hole, cv, err := f.ReadChunk(s.Context(), i, buf)
+			if c := chunk(data, i); err != nil || hole || string(got) != string(c) || cv != digest.Chunk(c, i) {
+				s.Errorf("chunk %d: %d bytes, hole %v, %v", i, len(got), hole, err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, i := range []int64{-1, 4} {
+		_, _, _, err := f.ReadChunk(s.Context(), i, buf)
+		s.wantErr(err, hufu.KindInvalid, "chunk_index")
+	}
+	for _, off := range []int64{0, 1, hufu.ChunkSize - 5, 3 * hufu.ChunkSize, f.Size() - 1, f.Size()} {
+		b := make([]byte, 100)
+		n, err := f.ReadAt(s.Context(), b, off)
+		if want := data[off:min(off+100, f.Size())]; err != nil || string(b[:n]) != string(want) {
+			s.Errorf("at %d: %d bytes, %v", off, n, err)
+		}
+	}
+	_, err = f.Whole(s.Context(), buf)
+	s.wantErr(err, hufu.KindChanged, "file_changed") // it is larger than a chunk
+}
+
+func anOpenerForgetsAtClose(s *suite) {
+	s.mustPut("d/f", "one")
+	s.mustPut("d/g", "two")
+	s.mustPut("f", "root")
+	o := s.Tree.Opener()
+	defer o.Close()
+	read := func(p, want string) {
+		s.Helper()
+		f, err := o.Open(s.Context(), s.path(p))
+		s.must(err)
+		defer func() { _ = f.Close() }()
+		if got, err := f.Whole(s.Context(), make([]byte, hufu.ChunkSize)); err != nil || string(got) != want {
+			s.Errorf("%s holds %q, want %q: %v", p, got, want, err)
+		}
+	}
+	read("d/f", "one")
+	read("d/g", "two")
+	read("f", "root")
+	read("d/f", "one")
+	for _, p := range []string{"d/none", "none/f", "d"} {
+		if _, err := o.Open(s.Context(), s.path(p)); err == nil {
+			s.Errorf("%s was opened", p)
+		}
+	}
+	read("d/f", "one")
+	s.made(func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("d"), s.path("e"), ifAbsent(), "") })
+	s.mustPut("d/f", "new")
+	o.Close()
+	read("d/f", "new")
+}
+
+func spaceIsTold(s *suite) {
+	free, total, err := s.Tree.Space(s.Context())
+	if err != nil || free <= 0 || total < free {
+		s.Error(free, total, err)
+	}
+}

@@ -1,0 +1,35 @@
+package disk
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestStagedInARemovedFolder: a folder that was removed while it is open is told
+// as not found, whatever its file system says (ext4: not permitted).
+func TestStagedInARemovedFolder(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	var k kernel
+	f, err := k.tmpfile(d, 0o600)
+	if err == nil {
+		f.close()
+	}
+	if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.EOPNOTSUPP) {
+		t.Error(err)
+	}
+}

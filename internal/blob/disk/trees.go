@@ -1,0 +1,217 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/atomicfile"
+	"hufu/internal/blob"
+)
+
+// UploadRoom is how many bytes of memory the unfinished uploads of a server may
+// take: see docs/performance.md.
+const UploadRoom = 128 << 20
+
+// maxIdle is how many stores stay open that nobody uses. Each takes two
+// descriptors, and opening one looks for what a crash has left.
+const maxIdle = 64
+
+// Trees are the trees of a server's data folder: users/NAME and shared/NAME. A
+// tree that is opened several times is one store.
+type Trees struct {
+	users, shared, uploads string
+	o                      Options // of every store, but for the folder of its uploads
+
+	mu     sync.Mutex         // guards what follows
+	stores map[string]*opened // by folder
+	idle   []string           // the folders of stores that nobody uses, longest first
+	closed bool
+}
+
+// opened is a store that is open.
+type opened struct {
+	*Store
+	users int
+}
+
+// OpenTrees opens the folders users/ and shared/ below dir, and makes them if
+// need be. The journals of unfinished uploads are in the folder uploads, and not
+// more than room bytes of them in memory.
+func OpenTrees(dir, uploads string, room int64, log *slog.Logger) (*Trees, error) {
+	t := &Trees{
+		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
+		o:      Options{Server: true, Descriptors: NewDescriptors(0), Settled: &Settled{}, Room: NewRoom(room), Log: log},
+		stores: map[string]*opened{},
+	}
+	for _, d := range []string{t.users, t.shared, t.uploads} {
+		if err := atomicfile.MkdirAll(d, 0o700); err != nil {
+			return nil, &hufu.Error{Op: "open files", Path: d, Kind: hufu.KindUnreadable, Err: err}
+		}
+	}
+	return t, nil
+}
+
+// Close closes all stores; nothing may be in use.
+func (t *Trees) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	var errs []error
+	for _, st := range t.stores {
+		errs = append(errs, st.Close())
+	}
+	clear(t.stores)
+	t.idle = nil
+	return errors.Join(errs...)
+}
+
+// User opens the tree of a user, and makes it if need be. The name must be a
+// valid user name.
+func (t *Trees) User(ctx context.Context, name string) (blob.Tree, error) {
+	return t.lend(ctx, t.users, name, true)
+}
+
+// Shared opens a shared folder. If there is none of that name, the error is
+// KindNotFound.
+func (t *Trees) Shared(ctx context.Context, name string) (blob.Tree, error) {
+	if strings.HasPrefix(name, ".") || filepath.Base(name) != name || !filepath.IsLocal(name) {
+		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindNotFound} // SharedNames never lists it
+	}
+	return t.lend(ctx, t.shared, name, false)
+}
+
+// SharedNames are the names of the shared folders.
+func (t *Trees) SharedNames(context.Context) ([]string, error) {
+	list, err := os.ReadDir(t.shared)
+	if err != nil {
+		return nil, &hufu.Error{Op: "list shared", Kind: hufu.KindUnreadable, Err: err}
+	}
+	var names []string
+	for _, d := range list {
+		if d.Type() == fs.ModeDir && !strings.HasPrefix(d.Name(), ".") {
+			names = append(names, d.Name())
+		}
+	}
+	return names, nil
+}
+
+// Expire removes unfinished uploads to which nothing was added for so long, also
+// those of users who have not been here since the start, and returns how many.
+func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error) {
+	removed := 0
+	var errs []error
+	for _, parent := range []string{t.users, t.shared} {
+		list, err := os.ReadDir(filepath.Join(t.uploads, filepath.Base(parent)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		for _, d := range list {
+			journals, err := os.ReadDir(filepath.Join(t.uploads, filepath.Base(parent), d.Name()))
+			if err != nil || len(journals) == 0 {
+				continue
+			}
+			st, err := t.store(ctx, parent, d.Name(), false)
+			if err != nil {
+				continue // the folder is gone, its uploads with it
+			}
+			n, err := st.Expire(olderThan)
+			t.release(filepath.Join(parent, d.Name()))
+			removed += n
+			errs = append(errs, err)
+		}
+	}
+	return removed, errors.Join(errs...)
+}
+
+// lent is a store for one user, who gives it back by Close.
+type lent struct {
+	*Store
+	giveBack func()
+}
+
+// Close gives the store back. A second Close does nothing.
+func (l *lent) Close() error {
+	l.giveBack()
+	return nil
+}
+
+func (t *Trees) lend(ctx context.Context, parent, name string, create bool) (blob.Tree, error) {
+	s, err := t.store(ctx, parent, name, create)
+	if err != nil {
+		return nil, err
+	}
+	return &lent{s, sync.OnceFunc(func() { t.release(filepath.Join(parent, name)) })}, nil
+}
+
+// store opens a store once, for one more user, who releases it. Names come from
+// the account service or from a listing of the shared folder; both are single
+// safe segments.
+func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*Store, error) {
+	if err := canceled(ctx, "open store", hufu.Path{}); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(parent, name)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o := t.stores[dir]; o != nil {
+		if o.users++; o.users == 1 {
+			t.idle = slices.DeleteFunc(t.idle, func(d string) bool { return d == dir })
+		}
+		return o.Store, nil
+	}
+	if t.closed {
+		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnavailable, Code: "server_stopping"}
+	}
+	if create {
+		if err := atomicfile.MkdirAll(dir, 0o700); err != nil {
+			return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
+		}
+	} else if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
+		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindNotFound, Err: err}
+	}
+	// Uploads of different stores have folders of their own, so that one
+	// store's search for leftovers never meets another's.
+	journals := filepath.Join(t.uploads, filepath.Base(parent), name)
+	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
+		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
+	}
+	o := t.o
+	o.Uploads = journals
+	st, err := Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	t.stores[dir] = &opened{st, 1}
+	return st, nil
+}
+
+// release gives back what store returned, and closes the store that nobody has
+// used for longest when too many are idle.
+func (t *Trees) release(dir string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := t.stores[dir]
+	if o == nil { // all are closed
+		return
+	}
+	if o.users--; o.users > 0 {
+		return
+	}
+	if t.idle = append(t.idle, dir); len(t.idle) <= maxIdle {
+		return
+	}
+	dir, t.idle = t.idle[0], t.idle[1:]
+	if err := t.stores[dir].Close(); err != nil && t.o.Log != nil {
+		t.o.Log.Warn("close store", "err", err)
+	}
+	delete(t.stores, dir)
+}

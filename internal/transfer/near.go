@@ -1,0 +1,61 @@
+package transfer
+
+import (
+	"context"
+
+	"hufu"
+	"hufu/internal/blob"
+)
+
+// nearStat describes the entry at s, nil if there is none.
+func nearStat(ctx context.Context, s Side) (*hufu.Entry, error) {
+	t, err := s.Store.Stat(ctx, s.Path)
+	switch {
+	case hufu.KindOf(err) == hufu.KindNotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &t, nil
+}
+
+// listNear gives the entries of a folder of this machine to fn, in any order.
+func listNear(ctx context.Context, s Side, fn func(hufu.Entry)) error {
+	_, err := s.Store.List(ctx, s.Path, blob.Page{}, func(t hufu.Entry) error { fn(t); return nil })
+	return err
+}
+
+// opener opens files of one tree after the other.
+type opener struct {
+	tree blob.Tree
+	in   blob.Opener // of tree
+}
+
+func (o *opener) open(ctx context.Context, t blob.Tree, p hufu.Path) (blob.File, error) {
+	if o.tree != t {
+		o.close()
+		o.tree, o.in = t, t.Opener()
+	}
+	return o.in.Open(ctx, p)
+}
+
+func (o *opener) close() {
+	if o.in != nil {
+		o.in.Close()
+	}
+}
+
+// readWhole reads a small file, one version of it.
+func readWhole(ctx context.Context, it *item, files *opener, buf []byte) ([]byte, Meta, error) {
+	f, err := files.open(ctx, it.store, it.path)
+	if err != nil {
+		return nil, Meta{}, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := f.Whole(ctx, buf)
+	if err != nil {
+		return nil, Meta{}, err
+	}
+	m := f.Meta()
+	return data, Meta{m.Mode, m.MTime}, f.Check()
+}
