@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/blob"
 )
 
@@ -32,7 +32,7 @@ func (s *Store) loadLocked() error {
 	if s.o.Uploads == "" {
 		return &hufu.Error{Op: "open uploads", Kind: hufu.KindUsage, Code: "no_uploads_folder"}
 	}
-	if err := os.MkdirAll(s.o.Uploads, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(s.o.Uploads, 0o700); err != nil {
 		return fail("open uploads", hufu.Path{}, writing, err)
 	}
 	d, err := openRoot(s.o.Uploads)
