@@ -2,6 +2,7 @@ package hufu_test
 
 import (
 	"fmt"
+	"go/ast"
 	"io/fs"
 	"maps"
 	"os"
@@ -191,6 +192,50 @@ func TestEveryCodeIsInTheProtocol(t *testing.T) {
 	for _, code := range slices.Sorted(maps.Keys(told)) {
 		if !sent[code] {
 			t.Errorf("docs/protocol.md, Codes, has %s, which no server sends", code)
+		}
+	}
+}
+
+// TestWalkIsTheCode: each function that the walk of one byte names is there.
+func TestWalkIsTheCode(t *testing.T) {
+	t.Parallel()
+	design, err := os.ReadFile("docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, walk, found := strings.Cut(string(design), "## The walk of one byte")
+	walk, _, ended := strings.Cut(walk, "\n## ")
+	if !found || !ended {
+		t.Fatal("docs/design.md has no walk of one byte")
+	}
+	_, all := sources(t)
+	there := make(map[string]bool)
+	for _, s := range all {
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || s.test {
+				continue
+			}
+			name := f.Name.Name
+			if f.Recv != nil {
+				of := f.Recv.List[0].Type
+				if star, ok := of.(*ast.StarExpr); ok {
+					of = star.X
+				}
+				if id, ok := of.(*ast.Ident); ok {
+					name = id.Name + "." + name
+				}
+			}
+			there[s.file.Name.Name+"."+name] = true
+		}
+	}
+	named := regexp.MustCompile("`([a-z]+\\.[A-Za-z.]+)`").FindAllStringSubmatch(walk, -1)
+	if len(named) < 25 {
+		t.Fatalf("the walk names %d functions: the scan is broken", len(named))
+	}
+	for _, m := range named {
+		if !there[m[1]] {
+			t.Errorf("the walk names %s, which is not there", m[1])
 		}
 	}
 }

@@ -15,7 +15,7 @@ const ReservedPrefix = ".hufu-"
 
 // Path names a file below a root. It is a list of byte-string segments of 1 to
 // 255 bytes without '/', NUL, "." and "..", compared bytewise and never
-// normalised. The zero Path is the root itself. A Path is comparable; what
+// normalized. The zero Path is the root itself. A Path is comparable; what
 // ParsePath returns is valid.
 type Path struct{ s string } // segments joined by '/', no leading or trailing one
 

@@ -18,7 +18,7 @@ const (
 )
 
 // svg draws for each workload a bar for each peer, as long as its median rate,
-// and on it a line from the slowest run to the fastest. The colours are those
+// and on it a line from the slowest run to the fastest. The colors are those
 // of a page in a light or a dark mood.
 func svg(tables []*table) string {
 	var b strings.Builder

@@ -121,7 +121,7 @@ func (a *app) wired(w *client.Wired) error {
 	return a.JSON(j)
 }
 
-// red marks a warning on a terminal that shows colours.
+// red marks a warning on a terminal that shows colors.
 func (a *app) red(s string) string {
 	f, ok := a.Err.(interface{ Fd() uintptr })
 	if !ok || !term.IsTerminal(int(f.Fd())) || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {

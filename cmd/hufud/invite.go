@@ -281,8 +281,8 @@ func (a *app) listening() string {
 	return strings.TrimSpace(line)
 }
 
-// printQR draws the code with half blocks, or with coloured spaces where there
-// are none, dark on light whatever the colours of the terminal.
+// printQR draws the code with half blocks, or with colored spaces where there
+// are none, dark on light whatever the colors of the terminal.
 func (a *app) printQR(s string) error {
 	c, err := qr.Encode(s, qr.M)
 	if err != nil {

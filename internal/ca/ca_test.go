@@ -53,7 +53,7 @@ type world struct {
 
 const password = "correct horse"
 
-func initialise(t *testing.T, dir string, now func() time.Time) {
+func initialize(t *testing.T, dir string, now func() time.Time) {
 	t.Helper()
 	if err := Init(t.Context(), dir, InitOptions{Names: []string{"files.example.org", "192.0.2.7"}, Common: true, Now: now}); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func initialise(t *testing.T, dir string, now func() time.Time) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: filepath.Join(t.TempDir(), "data"), clock: &clock{t: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}}
-	initialise(t, w.dir, w.clock.now)
+	initialize(t, w.dir, w.clock.now)
 	db, err := meta.Open(t.Context(), filepath.Join(w.dir, Database))
 	w.must(err)
 	t.Cleanup(func() { w.must(db.Close()) })
@@ -168,7 +168,7 @@ func TestHT26InstallationsShareNothing(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]string)
 	for _, dir := range []string{filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")} {
-		initialise(t, dir, nil)
+		initialize(t, dir, nil)
 		for _, name := range []string{rootKey, issueKey, serverKey, rootCert, issueCert, serverCert} {
 			data, err := os.ReadFile(filepath.Join(dir, name))
 			if err != nil {
@@ -213,7 +213,7 @@ func TestHT26InstallationsShareNothing(t *testing.T) {
 func TestHT16SetupHappensOnce(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	initialise(t, dir, nil)
+	initialize(t, dir, nil)
 	before, err := os.ReadFile(filepath.Join(dir, rootKey))
 	if err != nil {
 		t.Fatal(err)
@@ -302,19 +302,19 @@ func TestInitCleansUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := Init(ctx, dir, InitOptions{Names: []string{"a"}}); err == nil {
-		t.Fatal("a cancelled init came to an end")
+		t.Fatal("a canceled init came to an end")
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("a half-made folder was left behind")
 	}
-	initialise(t, dir, nil)
+	initialize(t, dir, nil)
 }
 
 // Any doubt about what everything rests on, and nothing opens.
 func TestHT04BrokenTrustDoesNotOpen(t *testing.T) {
 	t.Parallel()
 	other := filepath.Join(t.TempDir(), "other")
-	initialise(t, other, nil)
+	initialize(t, other, nil)
 	put := func(dst, src string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			data, err := os.ReadFile(filepath.Join(other, src))
@@ -361,7 +361,7 @@ func TestHT04BrokenTrustDoesNotOpen(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
-			initialise(t, dir, nil)
+			initialize(t, dir, nil)
 			c.spoil(t, dir)
 			_, err := Open(t.Context(), dir, nil, nil, Options{})
 			if hufu.CodeOf(err) != c.code || hufu.KindOf(err).Exit() != 2 {

@@ -318,7 +318,7 @@ func randomName(n int) string {
 	return strings.ToLower(rand.Text())[:n]
 }
 
-// sample is a file that people recognise in a capture. Its first 32 bytes are
+// sample is a file that people recognize in a capture. Its first 32 bytes are
 // the least repetitive ones, so they are what is looked for.
 func sample() []byte {
 	var b bytes.Buffer

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -247,6 +248,74 @@ func TestOneWordForOneThing(t *testing.T) {
 				t.Errorf("%s: %q for %q", k, w.never, v)
 			}
 		}
+	}
+}
+
+// british are spellings that are American elsewhere.
+var british = regexp.MustCompile(`(?i)colour|behaviour|honour|cancelled|cancelling|licence|\b\w+(?:ogn|gan|al|ial|mar|thor)is(?:e[sd]?|ing|ation)\b`)
+
+// neverSaid are the words in the last column of the glossary.
+func neverSaid(t *testing.T) (words []string) {
+	t.Helper()
+	glossary, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(glossary)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 6 || strings.Contains(line, "| never |") || strings.Contains(line, "---") {
+			continue
+		}
+		for w := range strings.SplitSeq(cells[4], ",") {
+			if w = strings.TrimSpace(w); w != "" {
+				words = append(words, w)
+			}
+		}
+	}
+	if len(words) < 10 {
+		t.Fatalf("the glossary forbids %q only: the scan is broken", words)
+	}
+	return words
+}
+
+// TestGlossary: neither a catalogue nor a document says a word that the glossary
+// forbids, and every spelling is American.
+func TestGlossary(t *testing.T) {
+	t.Parallel()
+	never := neverSaid(t)
+	look := func(where, text string) {
+		for _, w := range never {
+			if strings.Contains(strings.ToLower(text), w) {
+				t.Errorf("%s says %q: see internal/text/README.md", where, w)
+			}
+		}
+		if m := british.FindString(text); m != "" {
+			t.Errorf("%s says %q: the spelling is American", where, m)
+		}
+	}
+	for _, lang := range Languages() {
+		for k, v := range read(t, lang) {
+			look(lang+" "+k, v)
+		}
+	}
+	root := os.DirFS("../..")
+	documents := 0
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "bench/*.md"} {
+		some, err := fs.Glob(root, pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range some {
+			text, err := fs.ReadFile(root, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			look(name, string(text))
+		}
+		documents += len(some)
+	}
+	if documents < 20 {
+		t.Errorf("found %d documents only: the scan is broken", documents)
 	}
 }
 

@@ -60,8 +60,8 @@ func (w *window) shown(name string) {
 	}
 }
 
-// fewer is a picture in 256 colours, a third of the bytes: the commonest shade
-// of each of the commonest kinds of colour.
+// fewer is a picture in 256 colors, a third of the bytes: the commonest shade
+// of each of the commonest kinds of color.
 func fewer(full image.Image) image.Image {
 	count := map[color.RGBA]int{}
 	r := full.Bounds()
@@ -106,7 +106,7 @@ func fewer(full image.Image) image.Image {
 	return p
 }
 
-// theme chooses the colours by the page's own control.
+// theme chooses the colors by the page's own control.
 func (w *window) theme(name string) {
 	w.Helper()
 	w.choose(`.choose select:has(option[value=auto])`, name)
@@ -401,8 +401,8 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	p.click("#tls")
 	p.sees("Nothing has been proven")
 	p.sees("No TLS: everything can be read.")
-	if colour := eval[string](p, "getComputedStyle(document.querySelector('.banner.danger')).backgroundColor"); colour != "rgb(179, 18, 29)" {
-		t.Errorf("the banner is %s", colour)
+	if color := eval[string](p, "getComputedStyle(document.querySelector('.banner.danger')).backgroundColor"); color != "rgb(179, 18, 29)" {
+		t.Errorf("the banner is %s", color)
 	}
 	p.fill("input[autocomplete=username]", "alice")
 	p.fill("input[type=password]", built.Password) // the real one: HT-52

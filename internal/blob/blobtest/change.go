@@ -21,7 +21,7 @@ func changeTests() []test {
 		{"FilesComeBeforeOtherChanges", filesComeBeforeOtherChanges, nil},
 		{"ABatchIsUsedAgain", aBatchIsUsedAgain, nil},
 		{"ARemovalEndsWithItsContext", aRemovalEndsWithItsContext, nil},
-		{"ACancelledBatchChangesNothing", aCancelledBatchChangesNothing, nil},
+		{"ACanceledBatchChangesNothing", aCanceledBatchChangesNothing, nil},
 		{"ConcurrentUsersLeaveAWholeTree", concurrentUsersLeaveAWholeTree, nil},
 	}
 }
@@ -165,7 +165,7 @@ func aRemovalEndsWithItsContext(s *suite) {
 	}
 }
 
-func aCancelledBatchChangesNothing(s *suite) {
+func aCanceledBatchChangesNothing(s *suite) {
 	s.mustPut("d/f", "x")
 	s.mustPut("g", "x")
 	before := s.everything()

@@ -27,7 +27,7 @@ func uploadTests() []test {
 		{"AHolderWaitsForTheOthers", aHolderWaitsForTheOthers, nil},
 		{"AnUploadGoesWithItsFolder", anUploadGoesWithItsFolder, nil},
 		{"AFolderWithAnOpenUploadIsNotEmpty", aFolderWithAnOpenUploadIsNotEmpty, nil},
-		{"ACancelledUploadChangesNothing", aCancelledUploadChangesNothing, nil},
+		{"ACanceledUploadChangesNothing", aCanceledUploadChangesNothing, nil},
 	}
 }
 
@@ -410,7 +410,7 @@ func aFolderWithAnOpenUploadIsNotEmpty(s *suite) {
 	s.unknown(u.Info().ID)
 }
 
-func aCancelledUploadChangesNothing(s *suite) {
+func aCanceledUploadChangesNothing(s *suite) {
 	data := s.large(28)
 	ctx, cancel := context.WithCancel(s.Context())
 	cancel()

@@ -351,9 +351,9 @@ func failedSyncAtTheStart(t *testing.T, killed string, asked bool) {
 	}
 }
 
-// TestCancelledFolderIsNotAcknowledged: a batch that is given up has made nothing
+// TestCanceledFolderIsNotAcknowledged: a batch that is given up has made nothing
 // durable, its folders included.
-func TestCancelledFolderIsNotAcknowledged(t *testing.T) {
+func TestCanceledFolderIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	s, err := disk.Open(t.TempDir(), disk.Options{Server: true})
 	must(t, err)
