@@ -10,7 +10,6 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"hufu"
 	"hufu/internal/cli"
@@ -40,10 +39,9 @@ type view struct {
 }
 
 func newView(a *app, op string, quiet bool) *view {
-	f, ok := a.Err.(interface{ Fd() uintptr })
 	return &view{
 		a: a, op: op, quiet: quiet, began: time.Now(),
-		tty: ok && term.IsTerminal(int(f.Fd())) && !a.json && !quiet,
+		tty: a.ErrTerminal() != nil && !a.json && !quiet,
 	}
 }
 
@@ -53,7 +51,7 @@ func (v *view) start(e *transfer.Engine) {
 		return
 	}
 	v.finished = make(chan struct{})
-	v.bars = mpb.New(mpb.WithOutput(v.a.Err), mpb.WithWidth(40), mpb.WithRefreshRate(150*time.Millisecond))
+	v.bars = mpb.New(mpb.WithOutput(v.a.ErrTerminal()), mpb.WithWidth(40), mpb.WithRefreshRate(150*time.Millisecond))
 	cat := v.a.Cat
 	total := v.bars.New(1, mpb.BarStyle().Lbound("[").Rbound("]"), mpb.BarFillerClearOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {

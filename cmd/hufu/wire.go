@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"hufu"
 	"hufu/internal/capture"
@@ -123,8 +122,7 @@ func (a *app) wired(w *client.Wired) error {
 
 // red marks a warning on a terminal that shows colors.
 func (a *app) red(s string) string {
-	f, ok := a.Err.(interface{ Fd() uintptr })
-	if !ok || !term.IsTerminal(int(f.Fd())) || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {
+	if a.ErrTerminal() == nil || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {
 		return s
 	}
 	return "\x1b[1;97;41m " + s + " \x1b[0m"

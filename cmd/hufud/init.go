@@ -94,15 +94,15 @@ func (a *app) made(cmd *cobra.Command, unprotected bool) error {
 		return err
 	}
 	sum := identity.Fingerprint(s.ca.Root())
-	listen := defaultAddress
+	next := a.Cat.T("hufud.init.next")
 	if reachable(names) != "" {
-		listen = everywhere
+		next = a.Cat.T("hufud.init.next_listen", "listen", everywhere)
 	}
 	for _, line := range []string{
 		a.Cat.T("hufud.init.done", "path", a.data),
 		a.Cat.T("hufud.init.names", "names", strings.Join(names, ", ")),
 		a.Cat.T("hufud.init.fingerprint", "hex", identity.FingerprintHex(s.ca.Root()), "words", identity.FingerprintWords(sum[:])),
-		a.Cat.T("hufud.init.next", "listen", listen),
+		next,
 	} {
 		if err := a.Printf("%s", line); err != nil {
 			return err

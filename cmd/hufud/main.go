@@ -84,10 +84,10 @@ func (a *app) settle() error {
 	return nil
 }
 
-// calling is how the user calls this program on this data folder, from any
-// folder.
+// calling is how the user calls this program on this data folder, once it is
+// installed.
 func (a *app) calling() []string {
-	words := []string{a.beside(program)}
+	words := []string{program}
 	if data, err := defaultData(a.Getenv); err != nil || data != a.data {
 		words = append(words, "--data", a.data)
 	}

@@ -231,7 +231,7 @@ func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
 
 // toTry are commands that can be typed as they are, with a profile.
 func (a *app) toTry(profile, usual string) []string {
-	there, here, place := []string{a.beside("hufu")}, a.calling(), ":"
+	there, here, place := []string{a.beside("hufu")}, append([]string{a.beside(program)}, a.calling()[1:]...), ":"
 	var chosen []string
 	if profile != usual {
 		place, chosen = profile+":", []string{"--profile", profile}

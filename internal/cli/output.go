@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 
+	"golang.org/x/term"
+
 	"hufu"
 )
 
@@ -76,10 +78,15 @@ func (e errout) Write(p []byte) (int, error) {
 	return e.w.Write(p)
 }
 
-// Fd is for those who ask whether this is a terminal.
-func (e errout) Fd() uintptr {
-	if f, ok := e.w.(*os.File); ok {
-		return f.Fd()
+// ErrTerminal is standard error if it is a terminal, nil otherwise: for what draws
+// on it.
+func (a *App) ErrTerminal() *os.File {
+	e, ok := a.Err.(errout)
+	if !ok {
+		return nil
 	}
-	return ^uintptr(0)
+	if f, ok := e.w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
 }

@@ -36,7 +36,7 @@ func TestShell(t *testing.T) {
 		}
 	}
 	c := For(English)
-	got := c.Calling("hufud", "--data", "/my data").T("hufud.init.next", "listen", "[::1]:9999")
+	got := c.Calling("hufud", "--data", "/my data").T("hufud.init.next_listen", "listen", "[::1]:9999")
 	if !strings.Contains(got, `"hufud --data '/my data' serve --listen '[::1]:9999'"`) {
 		t.Error(got)
 	}
