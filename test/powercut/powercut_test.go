@@ -372,7 +372,7 @@ func TestHT49ResumeAfterPowerCut(t *testing.T) {
 			t.Errorf("what was synced is not there: %d chunks", v.Info().Have)
 		}
 		t.Logf("server=%v: %d of 60 chunks survived", server, v.Info().Have)
-		for i := v.Missing(0); i < 60; i = v.Missing(i + 1) {
+		for i := v.Missing(0); i < 80; i = v.Missing(i + 1) {
 			write(t, v, data, i, i+1)
 		}
 		if _, err := blob.CommitUpload(t.Context(), v, digest.Sum(data), blob.Meta{Mode: 0o644}, absent); err != nil {
