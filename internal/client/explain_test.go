@@ -398,6 +398,31 @@ func TestExplainAnotherServer(t *testing.T) {
 	}
 }
 
+// A stranger's certificate holds the names that the stranger chose. No command
+// may advise to use one of them: the chain comes before the name.
+func TestStrangerOfAnotherName(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	f := newForge(t, env)
+	key := f.key()
+	leaf := f.sign(f.stranger, f.strangerKey, key, asServer, func(c *x509.Certificate) {
+		c.IPAddresses, c.DNSNames = nil, []string{"chosen.example"}
+	})
+	address := pose(t, shown{[]*identity.Certificate{leaf, f.stranger}, key})
+	r := alice.Remote(client.Options{Address: address})
+	if _, err := r.Connect(t.Context()); hufu.CodeOf(err) != "server_unknown_ca" {
+		t.Errorf("connect: %v", err)
+	}
+	e, err := client.Explain(t.Context(), alice.Profile, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := failing(e, "server"); len(got) == 0 || got[0] != 3 || len(e.Server) != 2 {
+		t.Errorf("explain: failing steps %v, %d certificates", got, len(e.Server))
+	}
+}
+
 func TestExplainUnreachable(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})

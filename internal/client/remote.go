@@ -167,7 +167,7 @@ func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) 
 		return session.NewClient(stream, stream, r.codec, nil), nil, nil
 	}
 	c := tls.Client(stream, r.tls)
-	if err := c.HandshakeContext(ctx); err != nil {
+	if err := identity.Handshake(ctx, c, r.tls); err != nil {
 		_ = raw.Close()
 		if ask {
 			err = r.judge(ctx, err)
@@ -249,7 +249,7 @@ func dialEnroll(ctx context.Context, address string, config *tls.Config) (*sessi
 	}
 	stream := session.NewStream(raw)
 	c := tls.Client(stream, config)
-	if err := c.HandshakeContext(ctx); err != nil {
+	if err := identity.Handshake(ctx, c, config); err != nil {
 		_ = raw.Close()
 		return nil, identity.Classify(err, true)
 	}

@@ -3,12 +3,38 @@ package identity
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
 
 	"hufu"
 )
+
+// Handshake is the handshake of a client with a configuration of this package.
+// Go compares the name before it looks at the chain, but the names in a
+// certificate are worth nothing before its issuer is known: a stranger would
+// choose what the user is advised to call the server. If the name is wrong, the
+// chain is judged without it, and what is wrong with the chain is the error.
+func Handshake(ctx context.Context, conn *tls.Conn, cfg *tls.Config) error {
+	err := conn.HandshakeContext(ctx)
+	wrong, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if !ok || len(wrong.UnverifiedCertificates) == 0 {
+		return err
+	}
+	if _, ok := errors.AsType[x509.HostnameError](wrong.Err); !ok {
+		return err
+	}
+	chain := wrong.UnverifiedCertificates
+	_, chainErr := chain[0].Verify(x509.VerifyOptions{
+		Roots: cfg.RootCAs, Intermediates: pool(chain[1:]), CurrentTime: cfg.Time(),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // the usage comes after the name
+	})
+	if chainErr != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: chain, Err: chainErr}
+	}
+	return err
+}
 
 // Classify turns the error of a handshake, or of the first read after it, into
 // what it means for the one who met it. dialling says that we are the client.

@@ -30,6 +30,10 @@ func TestHT11ServersRefused(t *testing.T) {
 	}
 	stranger := issue(t, nil, newKey(t), asCA("another CA", 1))
 	leafCA := issue(t, &w.issuing, newKey(t), host)
+	old := func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Hour) }
+	expiredCA := issue(t, &w.root, newKey(t), and(asCA("hufu issuing of last year", 0), old))
+	otherHost := newWorld(t)
+	otherHost.server = issue(t, &otherHost.issuing, newKey(t), asHost("evil.example"))
 	for name, c := range map[string]struct {
 		who  party
 		code string
@@ -38,6 +42,10 @@ func TestHT11ServersRefused(t *testing.T) {
 		"another CA":          {issue(t, &stranger, newKey(t), host), "server_unknown_ca"},
 		"another, same name":  {newWorld(t).server, "server_bad_signature"},
 		"self-signed":         {issue(t, nil, newKey(t), host), "server_unknown_ca"},
+		"another CA and host": {issue(t, &stranger, newKey(t), asHost("evil.example")), "server_unknown_ca"},
+		"same CA name, host":  {otherHost.server, "server_bad_signature"},
+		"expired CA and host": {issue(t, &expiredCA, newKey(t), asHost("evil.example")), "server_bad_issuer"},
+		"expired, wrong host": {issue(t, &w.issuing, newKey(t), and(asHost("evil.example"), old)), "server_expired"},
 		"right CA wrong host": {issue(t, &w.issuing, newKey(t), asHost("evil.example")), "server_wrong_name"},
 		"client as server":    {issue(t, &w.issuing, newKey(t), and(host, asUser("alice", "laptop"))), "server_wrong_use"},
 		"alice as server":     {w.alice, "server_wrong_name"},

@@ -88,7 +88,7 @@ func Probe(ctx context.Context, conn net.Conn, c Client) (*tls.Conn, Explanation
 		}
 	}
 	secure := tls.Client(conn, cfg)
-	err = secure.HandshakeContext(ctx)
+	err = Handshake(ctx, secure, cfg)
 	state := secure.ConnectionState()
 	in.State, in.Server = &state, state.PeerCertificates
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

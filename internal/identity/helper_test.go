@@ -208,7 +208,7 @@ func shake(t testing.TB, server, client *tls.Config) outcome {
 	})
 	raw := must[net.Conn](t)(net.Dial("tcp", l.Addr().String()))
 	conn := tls.Client(raw, client)
-	if o.clientErr = conn.Handshake(); o.clientErr == nil {
+	if o.clientErr = Handshake(t.Context(), conn, client); o.clientErr == nil {
 		_, o.clientErr = io.ReadFull(conn, make([]byte, 1))
 	}
 	o.client = conn.ConnectionState()
