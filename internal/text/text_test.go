@@ -146,10 +146,10 @@ func TestError(t *testing.T) {
 		err  error
 		what string
 	}{
-		"kind and path": {&hufu.Error{Kind: hufu.KindNotFound, Path: "a/b"}, `"a/b" does not exist.`},
-		"kind alone":    {&hufu.Error{Kind: hufu.KindNotFound}, `What was asked for does not exist.`},
+		"kind and path": {&hufu.Error{Kind: hufu.KindNotFound, Path: "a/b"}, `Not found: "a/b".`},
+		"kind alone":    {&hufu.Error{Kind: hufu.KindNotFound}, `Not found.`},
 		"code":          {&hufu.Error{Kind: hufu.KindInvalid, Code: "digest_form"}, `This is not a digest: one has 64 hexadecimal digits.`},
-		"unknown code":  {&hufu.Error{Kind: hufu.KindNotFound, Code: "from_the_future", Path: "x"}, `"x" does not exist.`},
+		"unknown code":  {&hufu.Error{Kind: hufu.KindNotFound, Code: "from_the_future", Path: "x"}, `Not found: "x".`},
 		"code below": {
 			&hufu.Error{Op: "put", Kind: hufu.KindInvalidPath, Err: &hufu.Error{Kind: hufu.KindInvalidPath, Code: "name_too_long", Path: "n"}},
 			`The name "n" is too long: a name has at most 255 bytes.`,
@@ -159,8 +159,8 @@ func TestError(t *testing.T) {
 			`"f" could not be read or written on this computer: permission denied`,
 		},
 		"wrapped":  {fmt.Errorf("stage chunk 14: %w", &hufu.Error{Kind: hufu.KindNotEmpty, Path: "d"}), `The folder "d" is not empty.`},
-		"foreign":  {errors.New("surprise"), `Something went wrong that hufu did not foresee: surprise`},
-		"canceled": {fmt.Errorf("get: %w", context.Canceled), `Stopped, as you asked.`},
+		"foreign":  {errors.New("surprise"), `An unexpected error occurred: surprise`},
+		"canceled": {fmt.Errorf("get: %w", context.Canceled), `Canceled.`},
 	} {
 		what, fix := c.Error(x.err)
 		if what != x.what {
@@ -184,11 +184,11 @@ func TestErrorSaysHowAConnectionEnded(t *testing.T) {
 		err    error
 		en, zh string
 	}{
-		{kind: hufu.KindNetwork, err: io.EOF, en: "the other side closed it", zh: "对方关闭了连接"},
-		{kind: hufu.KindProtocol, err: fmt.Errorf("read frame: %w", io.ErrUnexpectedEOF), en: "the other side closed it", zh: "对方关闭了连接"},
-		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, en: "the other side closed it", zh: "对方关闭了连接"},
-		{kind: hufu.KindNetwork, err: context.DeadlineExceeded, en: "no answer came in time", zh: "未及时收到答复"},
-		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, en: "no answer came in time", zh: "未及时收到答复"},
+		{kind: hufu.KindNetwork, err: io.EOF, en: "the other side closed the connection", zh: "对方关闭了连接"},
+		{kind: hufu.KindProtocol, err: fmt.Errorf("read frame: %w", io.ErrUnexpectedEOF), en: "the other side closed the connection", zh: "对方关闭了连接"},
+		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, en: "the other side closed the connection", zh: "对方关闭了连接"},
+		{kind: hufu.KindNetwork, err: context.DeadlineExceeded, en: "no answer in time", zh: "应答超时"},
+		{kind: hufu.KindNetwork, err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, en: "no answer in time", zh: "应答超时"},
 		{kind: hufu.KindUsage, err: io.ErrUnexpectedEOF, en: "unexpected EOF", zh: "unexpected EOF"},
 	} {
 		for lang, want := range map[string]string{English: x.en, Chinese: x.zh} {
@@ -214,7 +214,7 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	For(Chinese).Report(&b, "hufu", &hufu.Error{Kind: hufu.KindNotFound, Path: "甲"})
-	if want := "hufu：“甲”不存在。\n  请列出它的上级文件夹，看看里面有什么。\n"; b.String() != want {
+	if want := "hufu：找不到“甲”。\n  请列出它的上级文件夹，查看其中的内容。\n"; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 	b.Reset()

@@ -64,7 +64,7 @@ func TestJoinByInvitation(t *testing.T) {
 	p.audit("join")
 	p.fill("input[aria-describedby=join-short]", built.Password)
 	p.fill("input[aria-describedby=join-again]", "something else")
-	p.sees("The two passwords differ.")
+	p.sees("The passwords do not match.")
 	p.fill("input[aria-describedby=join-again]", built.Password)
 	p.click("=Join")
 	p.until("document.querySelector('main.files')")
@@ -82,7 +82,7 @@ func TestJoinOverADeadProfile(t *testing.T) {
 	d := sit(t, alice)
 	p := browser.open(t)
 	p.goTo(d.start)
-	p.sees("What each side has proven")
+	p.sees("Verified identities")
 	join := func() {
 		t.Helper()
 		code, err := w.Invite("alice", "")
@@ -99,7 +99,7 @@ func TestJoinOverADeadProfile(t *testing.T) {
 		p.click("=Join")
 	}
 	join()
-	p.sees("The profile \"default\" is there already.")
+	p.sees("The profile \"default\" already exists.")
 	if r, err := w.Admin("cert", "revoke", "--user", "alice", "--reason", "laptop lost"); err != nil || r.Code != 0 {
 		t.Fatal(r, err)
 	}
@@ -191,7 +191,7 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	inRemote := "section.pane:nth-of-type(2) "
 	p.click(inRemote + "button[aria-label='New folder']")
 	p.fill("dialog input", "folder")
-	p.click("=Make")
+	p.click("=Create")
 	p.until(row("remote", "folder"))
 
 	p.pick("remote", "a.txt")
@@ -220,7 +220,7 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 
 	p.pick("remote", "folder", chromedp.ButtonModifiers(chromedp.ModifierCtrl))
 	p.click(inRemote + "button[aria-label=Delete]")
-	p.sees("cannot be brought back")
+	p.sees("cannot be undone")
 	p.audit("delete")
 	p.click("dialog .danger")
 	p.until("!" + row("remote", "folder") + " && !" + row("remote", "c & <i>.txt"))
@@ -256,7 +256,7 @@ func TestDropWithAnEntryThatCannotBe(t *testing.T) {
 	if i, err := os.Stat(w.served("tree/z.txt")); err != nil || !i.ModTime().Equal(old) {
 		t.Errorf("the file of 1960: %v %v", i.ModTime(), err)
 	}
-	if eval[bool](p, "document.body.innerText.includes('does not answer')") {
+	if eval[bool](p, "document.body.innerText.includes('does not respond')") {
 		t.Error("the program is said not to answer")
 	}
 }
@@ -296,12 +296,12 @@ func TestManyNames(t *testing.T) {
 	p := enter(t, sit(t, alice))
 	begin := time.Now()
 	p.dropFiles("section.pane:nth-of-type(2) .grid", dir)
-	p.sees("looking through folders")
+	p.sees("scanning folders")
 	p.show("transfers")
 	p.patience(120)
 	p.until("document.querySelector('.job')")
 	found := time.Since(begin)
-	p.sees("Leave this page open until the files are taken over")
+	p.sees("Leave this page open until the files are prepared")
 	p.job("many", "running")
 	taken := time.Since(begin)
 	p.job("many", "done")
@@ -312,7 +312,7 @@ func TestManyNames(t *testing.T) {
 	}
 	p.show("files")
 	p.enterFolder("local", "many")
-	p.sees("10000 names")
+	p.sees("10000 items")
 	if n := eval[int](p, "document.querySelectorAll('[id^=local-row-]').length"); n > 100 {
 		t.Errorf("%d rows are drawn", n)
 	}
@@ -334,7 +334,7 @@ func TestDeletingCanBeStopped(t *testing.T) {
 	p.pick("remote", "f00000")
 	p.keys("a", chromedp.KeyModifiers(chromedp.ModifierCtrl))
 	p.keys(kb.Delete)
-	p.sees("cannot be brought back")
+	p.sees("cannot be undone")
 	p.click("dialog .danger")
 	p.click("dialog .buttons button:first-child")
 	p.sees("Stopped: ")
@@ -348,7 +348,7 @@ func TestDeletingCanBeStopped(t *testing.T) {
 	}
 	before := left()
 	time.Sleep(300 * time.Millisecond)
-	if n := left(); n != before || n == 0 || !strings.Contains(said, fmt.Sprintf("Stopped: %d of %d are deleted.", total-n, total)) {
+	if n := left(); n != before || n == 0 || !strings.Contains(said, fmt.Sprintf("Stopped: %d of %d deleted.", total-n, total)) {
 		t.Errorf("%d, then %d are left, and it says %q", before, n, said)
 	}
 }
@@ -364,7 +364,7 @@ func TestNamesThatNobodyCanType(t *testing.T) {
 	write(t, w.served("new\nline.txt"), []byte("line"))
 	p := enter(t, sit(t, alice))
 	p.dropFiles("section.pane:nth-of-type(2) .grid", filepath.Join(elsewhere, "odd"))
-	p.sees("it is left out")
+	p.sees("it was skipped")
 	p.until(row("remote", "odd"))
 	p.show("transfers")
 	p.job("odd", "done")

@@ -80,7 +80,7 @@ func TestLoginListUploadDownload(t *testing.T) {
 	d := sit(t, alice)
 	p := browser.open(t)
 	p.goTo(d.start)
-	p.sees("What each side has proven")
+	p.sees("Verified identities")
 	p.click("=Continue")
 	p.pick("local", "hello.txt")
 	p.click("=Upload")

@@ -160,7 +160,7 @@ func TestPictures(t *testing.T) {
 	p := browser.open(t)
 	p.goTo(d.start)
 	p.theme("light")
-	p.sees("What each side has proven")
+	p.sees("Verified identities")
 	p.shown("login")
 	p.click("=Continue")
 	p.enterFolder("local", "Documents")
@@ -399,7 +399,7 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	p.goTo(sit(t, alice).start)
 	p.until("document.querySelector('#tls[aria-checked=true]:not([disabled])')")
 	p.click("#tls")
-	p.sees("Nothing has been proven")
+	p.sees("Nothing is verified")
 	p.sees("No TLS: everything can be read.")
 	if color := eval[string](p, "getComputedStyle(document.querySelector('.banner.danger')).backgroundColor"); color != "rgb(179, 18, 29)" {
 		t.Errorf("the banner is %s", color)
@@ -417,7 +417,7 @@ func TestTeachingWorldAndBack(t *testing.T) {
 		p.show(screen)
 		p.sees("No TLS: everything can be read.")
 		if screen == "handshake" { // not the proof of another connection
-			p.sees("nobody has proven anything")
+			p.sees("there is nothing to verify")
 			if eval[bool](p, "!!document.querySelector('.verdict.good, .steps li')") {
 				t.Error("a connection without TLS shows a proof")
 			}
@@ -428,7 +428,7 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	p.click("=Log out")
 	p.until("document.querySelector('main.login')")
 	p.until("document.querySelector('#tls[aria-checked=true]') && !document.querySelector('.banner')")
-	p.sees("What each side has proven")
+	p.sees("Verified identities")
 	p.click("=Continue")
 	p.until(row("remote", "real.txt"))
 	if eval[bool](p, "!!"+row("remote", "lesson.txt")+" || !!document.querySelector('.banner')") {
@@ -475,7 +475,7 @@ func TestWireAndHandshake(t *testing.T) {
 	p.until(row("local", "plain.pcapng"))
 
 	p.show("handshake")
-	p.sees("Both sides have proven who they are")
+	p.sees("Both identities are verified")
 	for _, side := range []int{1, 2} {
 		steps := eval[[]string](p, fmt.Sprintf("[...document.querySelectorAll('.steps:nth-of-type(%d) li')].map(e => e.dataset.step + e.dataset.ok)", side))
 		if len(steps) < 7 || slices.ContainsFunc(steps, func(s string) bool { return !strings.HasSuffix(s, "yes") }) {
@@ -489,8 +489,8 @@ func TestWireAndHandshake(t *testing.T) {
 	if r, err := w.Admin("user", "lock", "alice"); err != nil || r.Code != 0 {
 		t.Fatal(r, err)
 	}
-	p.click("=Shake hands again")
-	p.sees("The server has refused this computer's certificate.")
+	p.click("=Verify again")
+	p.sees("The server refused this computer's certificate.")
 	p.until("document.querySelector('.steps li[data-ok=no] .fix')")
 	p.audit("handshake, refused")
 }
@@ -539,7 +539,7 @@ func TestHT21ForeignPagesReachNothing(t *testing.T) {
 	for _, from := range []string{"http://" + rebound + ":" + port + "/", "http://localhost:" + port + "/", other.URL + "/"} {
 		q.goTo(from)
 		if from != other.URL+"/" {
-			q.sees("This request was made under another name than the page's.")
+			q.sees("The host name in this request is not that of the page.")
 		} else {
 			q.sees("elsewhere")
 		}
@@ -639,7 +639,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.until(row("remote", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
 	slow.Rate(crawl / 2)
 	p.keys(kb.F5)
-	p.sees("Download of 1 name begins.")
+	p.sees("Downloading 1 item…")
 	press("document.querySelector('nav a[href=\"#/transfers\"]')")
 	p.job("zebra.bin", "running")
 	press(find("=Cancel zebra.bin"))

@@ -106,7 +106,7 @@ func TestPauseResumeAndClosedPage(t *testing.T) {
 	}
 	slow.Rate(fast)
 	p.job("big.bin", "done")
-	p.sees("were there already")
+	p.sees("already there")
 	p.sees("Finished: big.bin")
 	same(t, w.served("big.bin"), data)
 	p.click("=Clear finished")
@@ -129,11 +129,11 @@ func TestServerKilledAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.job("big.bin", "offline")
-	p.sees("server away, trying again")
+	p.sees("reconnecting…")
 	p.show("files")
-	p.sees("The connection to the server is lost and is being tried again.")
+	p.sees("The connection to the server was lost. Reconnecting…")
 	p.until("document.querySelector('section.pane:nth-of-type(2) .trouble')")
-	if foot := p.text("section.pane:nth-of-type(2) .foot"); strings.Contains(foot, "name") {
+	if foot := p.text("section.pane:nth-of-type(2) .foot"); strings.Contains(foot, "item") {
 		t.Errorf("with the server away the pane says %q", foot)
 	}
 	p.until("document.querySelector('.who.away')?.innerText.includes('not connected')")
@@ -168,7 +168,7 @@ func TestProgramKilledAndStartedAgain(t *testing.T) {
 	p.show("transfers")
 	p.until(bar("big.bin") + " >= 20")
 	d.kill()
-	p.sees("hufu gui does not answer.")
+	p.sees("hufu gui does not respond.")
 
 	q := enter(t, sit(t, alice))
 	q.show("transfers")
@@ -176,7 +176,7 @@ func TestProgramKilledAndStartedAgain(t *testing.T) {
 	q.job("later.bin", "paused")
 	slow.Rate(fast)
 	q.job("big.bin", "done")
-	q.sees("were there already")
+	q.sees("already there")
 	same(t, w.served("big.bin"), data)
 	q.job("later.bin", "paused")
 	q.click("=Resume later.bin")
@@ -210,7 +210,7 @@ func TestFileRemovedWhileQueued(t *testing.T) {
 	p.until("document.querySelectorAll('.job').length === 1") // the failed one stays
 	back := random(100)
 	write(t, filepath.Join(alice.Home, "gone.bin"), back)
-	p.click("=Try all failed again")
+	p.click("=Retry all failed")
 	p.job("gone.bin", "done")
 	same(t, w.served("gone.bin"), back)
 	p.until("!document.querySelector('.job .trouble')")
@@ -251,7 +251,7 @@ func TestFullDisk(t *testing.T) {
 	write(t, w.served("down.bin"), data)
 	p := enter(t, sit(t, alice))
 	p.do(chromedp.SetUploadFiles("#choose-files", []string{large}))
-	p.sees("There is not enough room on this computer to take the files over: 40 MiB are needed")
+	p.sees("Not enough space on this computer to prepare the files: 40 MiB needed")
 	p.sees("Free some space")
 	p.do(chromedp.SetUploadFiles("#choose-files", []string{fits}))
 	p.until(row("remote", "fits.bin"))
@@ -272,7 +272,7 @@ func TestFullDisk(t *testing.T) {
 	if err := syscall.Mount("tmpfs", filepath.Join(home, "small"), "tmpfs", syscall.MS_REMOUNT, "size=64m,mode=700"); err != nil {
 		t.Fatal(err)
 	}
-	p.click("=Try down.bin again")
+	p.click("=Retry down.bin")
 	p.job("down.bin", "done")
 	same(t, filepath.Join(home, "small", "down.bin"), data)
 }
@@ -318,7 +318,7 @@ func TestGivenUp(t *testing.T) {
 			p.job("big.bin", "paused")
 		}
 		p.click("=Cancel big.bin")
-		p.sees("what has arrived of the others is removed")
+		p.sees("partial data of the others is removed")
 		p.click("=Give up")
 		p.job("big.bin", "canceled")
 		slow.Rate(fast)
@@ -366,7 +366,7 @@ func TestConflicts(t *testing.T) {
 		if n == "different" {
 			// Both sides are told: size, date, digest.
 			p.until("[...document.querySelectorAll('dialog .digest')].filter(e => e.innerText.length === 64).length === 2")
-			for _, fact := range []string{"What is transferred", "What is there", "17 B", past.Format("2006-01-02 15:04"), future.Format("2006-01-02 15:04")} {
+			for _, fact := range []string{"Yours", "On the server", "17 B", past.Format("2006-01-02 15:04"), future.Format("2006-01-02 15:04")} {
 				p.sees(fact)
 			}
 			p.audit("conflict")
@@ -374,7 +374,7 @@ func TestConflicts(t *testing.T) {
 		if n == "later" {
 			p.click("=Decide later")
 			p.show("transfers")
-			p.sees("waits for your answer")
+			p.sees("waiting for your answer")
 			p.click("=Answer…")
 			asked(n)
 			policy = "skip"

@@ -118,7 +118,7 @@ func TestStoppedInTheMiddle(t *testing.T) {
 			r := w.start(way...)
 			w.must(built.Eventually("bytes of the file", func() bool { return w.slow.Passed() > before+5*mib }))
 			w.must(r.cmd.Process.Signal(signal))
-			if end := r.end(status); !strings.Contains(end.Err, "hufu: Stopped, as you asked.") {
+			if end := r.end(status); !strings.Contains(end.Err, "hufu: Canceled.") {
 				t.Errorf("%s, %v: %s", way[0], signal, end.Err)
 			}
 		}

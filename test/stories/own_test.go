@@ -148,7 +148,7 @@ func TestOwnCertificates(t *testing.T) {
 			p.copy(filepath.Join(s.Data, "server.key"), "server.key", 0o600)
 
 			p.want(s.Admin(mine...))(0, "Registered", " serve --accept-common-name")
-			p.want(s.Admin(mine...))(2, "registered already")
+			p.want(s.Admin(mine...))(2, "already registered")
 			p.want(s.Admin("cert", "add", p.path("server.crt"), "--user", "alice", "--device", "x"))(2, "the server's own")
 			p.want(s.Admin("cert", "add", p.path("ca.crt"), "--user", "alice", "--device", "x"))(2, "not registered")
 			p.want(s.Admin("cert", "add", p.path("posing.crt"), "--user", "alice", "--device", "x"))(0, "Careful")
@@ -170,7 +170,7 @@ func TestOwnCertificates(t *testing.T) {
 			enroll("client.locked.key", "password", named...)(2, "openssl pkey -in")
 			enroll("server.key", "password", named...)(2)
 			if c.name == "root in one step" {
-				enroll("client.key", "password", named[:2]...)(7, "only as its common name", "--accept-common-name")
+				enroll("client.key", "password", named[:2]...)(7, "only in its common name", "--accept-common-name")
 			} else {
 				enroll("client.key", "password", named[:2]...)(2, "needs the setting for common names")
 			}

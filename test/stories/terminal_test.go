@@ -111,9 +111,9 @@ func TestTransfersOnATerminal(t *testing.T) {
 	}
 	run(0, "", "", []string{"1 transferred"}, "put", file, ":/")
 	write(file, "second, longer")
-	run(0, "[r]eplace", "r\n", []string{"is there already", "1 transferred"}, "put", file, ":/")
+	run(0, "[r]eplace", "r\n", []string{"already exists", "1 transferred"}, "put", file, ":/")
 	write(file, "third, and longer still")
-	run(0, "", "", []string{"beside the one that was there"}, "put", "--conflict", "rename", file, ":/")
+	run(0, "", "", []string{"the existing one is kept"}, "put", "--conflict", "rename", file, ":/")
 	run(1, "", "", []string{"is a pipe", "1 failed"}, "put", filepath.Join(folder, "pipe"), file, ":/new/")
 	run(0, "", "", []string{"pipe: skipped."}, "put", folder, ":/")
 	run(0, "", "", []string{"1 transferred"}, "get", ":/report", filepath.Join(dir, "back"))

@@ -91,7 +91,7 @@ func TestHT12WireForTshark(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := want(t, alice, 0, "wire", "--out", "cap", "--password-file", "pw", "--mitm", "my report.txt")
-	if !strings.Contains(r.Err, "in clear") || !strings.Contains(r.Out, "with TLS nothing can") || !strings.Contains(r.Out, "exit status 7") {
+	if !strings.Contains(r.Err, "in the clear") || !strings.Contains(r.Out, "with TLS nothing can") || !strings.Contains(r.Out, "exit status 7") {
 		t.Errorf("wire: %s", r)
 	}
 	user := regexp.MustCompile(`"(wire-[a-z0-9]+)"`).FindStringSubmatch(r.Out)

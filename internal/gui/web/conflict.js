@@ -42,8 +42,8 @@ function Question({ job, onLater }) {
   ]
   return html`<${Dialog} wide title=${t('gui.conflict.title', { name: into[3].name || '' })} onClose=${onLater}>
     <p>${t('gui.conflict.text')}</p>
-    <div class="proofs"><${Side} title=${t('gui.conflict.from')} side=${from[0]} name=${from[1]} path=${from[2]} entry=${from[3]} />
-      <${Side} title=${t('gui.conflict.into')} side=${into[0]} name=${into[1]} path=${into[2]} entry=${into[3]} /></div>
+    <div class="proofs"><${Side} title=${t('gui.conflict.' + from[0])} side=${from[0]} name=${from[1]} path=${from[2]} entry=${from[3]} />
+      <${Side} title=${t('gui.conflict.' + into[0])} side=${into[0]} name=${into[1]} path=${into[2]} entry=${into[3]} /></div>
     <label class="check"><input type="checkbox" checked=${all} onChange=${e => setAll(e.target.checked)} /> ${t('gui.conflict.all')}</label>
     <${Trouble} problem=${problem} />
     <div class="buttons wrap"><${Button} kind="quiet" label=${t('gui.conflict.later')} onClick=${onLater} />

@@ -1,4 +1,4 @@
-// What each side has proven to the other.
+// The identities that the two sides have verified.
 import { t, time } from './text.js'
 import { html, Icon, Rows } from './ui.js'
 
