@@ -36,12 +36,15 @@ var arrows = map[string][]string{
 	"internal/blob/mem":      {"internal/blob", "internal/digest"},
 	"internal/transfer":      {"internal/digest", "internal/blob"},
 	"internal/files":         {"internal/access", "internal/blob", "internal/digest"},
-	"internal/client":        {"internal/transfer", "internal/session", "internal/frame", "internal/identity", "internal/capture", "internal/blob", "internal/blob/disk", "internal/digest", "internal/atomicfile"},
+	"internal/profile":       {"internal/session", "internal/frame", "internal/identity", "internal/atomicfile"},
+	"internal/client":        {"internal/profile", "internal/transfer", "internal/session", "internal/frame", "internal/identity", "internal/blob", "internal/blob/disk", "internal/digest", "internal/atomicfile"},
+	"internal/queue":         {"internal/client", "internal/profile", "internal/transfer", "internal/blob/disk", "internal/atomicfile"},
+	"internal/demo":          {"internal/client", "internal/profile", "internal/transfer", "internal/capture", "internal/identity"},
 	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca", "internal/blob", "internal/digest"},
 	"internal/cli":           {"internal/text"},
 	"internal/testenv/port":  {},
 	"internal/cli/clitest":   {"internal/cli", "internal/text"},
-	"internal/gui":           {"internal/client", "internal/text", "internal/atomicfile"},
+	"internal/gui":           {"internal/queue", "internal/client", "internal/profile", "internal/demo", "internal/text", "internal/atomicfile"},
 	"internal/blob/blobtest": {"internal/blob", "internal/digest"},
 }
 

@@ -9,6 +9,7 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/profile"
 )
 
 func newEnroll(a *app) *cobra.Command {
@@ -33,11 +34,11 @@ func newEnroll(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}
-		replaces, err := client.Replaces(cmd.Context(), dirs, a.profileName(), inv)
+		replaces, err := profile.Replaces(cmd.Context(), dirs, a.profileName(), inv)
 		if err != nil {
 			return err // before asking for a password that would be of no use
 		}
@@ -48,7 +49,7 @@ func newEnroll(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p, err := client.Enroll(cmd.Context(), dirs, a.profileName(), inv, password)
+		p, err := profile.Enroll(cmd.Context(), dirs, a.profileName(), inv, password)
 		if err != nil {
 			return err
 		}
@@ -107,7 +108,7 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	if len(args) > 0 || o.certificate == "" || o.key == "" || o.ca == "" || o.server == "" {
 		return cli.Usage("enroll_own_what")
 	}
-	f := client.OwnFiles{Address: o.server, Host: o.serverName, CommonName: o.commonName}
+	f := profile.OwnFiles{Address: o.server, Host: o.serverName, CommonName: o.commonName}
 	var err error
 	if f.Certificate, err = certificates(o.certificate); err != nil {
 		return err
@@ -118,14 +119,14 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	if f.Key, err = cli.ReadLimited(o.key, maxCertFile); err != nil {
 		return err
 	}
-	dirs, err := client.UserDirs()
+	dirs, err := profile.UserDirs()
 	if err != nil {
 		return err
 	}
 	if err := f.Check(); err != nil { // before asking for a password that would be of no use
 		return cli.InFile(o.key, err)
 	}
-	replaces, err := client.ReplacesOwn(cmd.Context(), dirs, a.profileName(), f)
+	replaces, err := profile.ReplacesOwn(cmd.Context(), dirs, a.profileName(), f)
 	if err != nil {
 		return err
 	}
@@ -136,14 +137,14 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	if err != nil {
 		return err
 	}
-	p, err := client.EnrollOwn(cmd.Context(), dirs, a.profileName(), f, password)
+	p, err := profile.EnrollOwn(cmd.Context(), dirs, a.profileName(), f, password)
 	if err != nil {
 		return err
 	}
 	return a.enrolled(p)
 }
 
-func (a *app) enrolled(p *client.Profile) error {
+func (a *app) enrolled(p *profile.Profile) error {
 	if a.json {
 		return a.JSON(map[string]string{"profile": p.Name, "user": p.User, "device": p.Device, "address": p.Address})
 	}

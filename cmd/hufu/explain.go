@@ -9,8 +9,9 @@ import (
 
 	"hufu"
 	"hufu/internal/cli"
-	"hufu/internal/client"
+	"hufu/internal/demo"
 	"hufu/internal/identity"
+	"hufu/internal/profile"
 )
 
 const (
@@ -48,7 +49,7 @@ func newExplain(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e, err := client.Explain(cmd.Context(), p, address)
+		e, err := demo.Explain(cmd.Context(), p, address)
 		if err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func newExplain(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) explainFiles(cert, ca, name string) (*client.Explained, error) {
+func (a *app) explainFiles(cert, ca, name string) (*demo.Explained, error) {
 	certs, err := certificates(cert)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (a *app) explainFiles(cert, ca, name string) (*client.Explained, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.ExplainFiles(certs, cas, name)
+	return demo.ExplainFiles(certs, cas, name)
 }
 
 // certificates reads a file that must hold some.
@@ -82,8 +83,8 @@ func certificates(file string) ([]byte, error) {
 // explainWhom reads the argument: nothing or "PROFILE:" is a profile's server,
 // anything else an address, met with the certificates of the profile if there
 // is one.
-func (a *app) explainWhom(args []string) (*client.Profile, string, error) {
-	dirs, err := client.UserDirs()
+func (a *app) explainWhom(args []string) (*profile.Profile, string, error) {
+	dirs, err := profile.UserDirs()
 	if err != nil {
 		return nil, "", err
 	}
@@ -97,7 +98,7 @@ func (a *app) explainWhom(args []string) (*client.Profile, string, error) {
 			address = withPort(args[0])
 		}
 	}
-	p, err := client.LoadProfile(dirs, name)
+	p, err := profile.Load(dirs, name)
 	if address != "" && a.profile == "" && hufu.CodeOf(err) == "not_enrolled" {
 		return nil, address, nil
 	}
@@ -124,7 +125,7 @@ type jsonStep struct {
 }
 
 // explained shows the steps; its error carries the exit status.
-func (a *app) explained(e *client.Explained, title string) error {
+func (a *app) explained(e *demo.Explained, title string) error {
 	verdict := e.Verdict()
 	side := ""
 	if !a.json {

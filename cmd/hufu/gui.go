@@ -10,8 +10,8 @@ import (
 
 	"hufu"
 	"hufu/internal/cli"
-	"hufu/internal/client"
 	"hufu/internal/gui"
+	"hufu/internal/profile"
 	"hufu/internal/text"
 )
 
@@ -35,7 +35,7 @@ func newGui(a *app) *cobra.Command {
 }
 
 func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
-	dirs, err := client.UserDirs()
+	dirs, err := profile.UserDirs()
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 
 // show prints the address, which works once, and opens a window on it. A
 // browser that does not open is told and is no error: the address is there.
-func (a *app) show(dirs client.Dirs, start string, noOpen bool) (remove func(), err error) {
+func (a *app) show(dirs profile.Dirs, start string, noOpen bool) (remove func(), err error) {
 	remove = func() {}
 	if err := a.Printf("%s", start); err != nil || noOpen {
 		return remove, err

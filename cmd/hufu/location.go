@@ -9,6 +9,7 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/profile"
 )
 
 // location is one argument of a command: a path on this machine, or one on a
@@ -28,7 +29,7 @@ type location struct {
 func (a *app) parseLocation(s string) (location, error) {
 	l := location{text: s, slash: strings.HasSuffix(s, "/")}
 	name, rest, ok := strings.Cut(s, ":")
-	if !ok || strings.ContainsAny(name, `/\`) || len(name) == 1 || name != "" && !client.ValidProfile(name) {
+	if !ok || strings.ContainsAny(name, `/\`) || len(name) == 1 || name != "" && !profile.Valid(name) {
 		l.local = s
 		return l, nil
 	}

@@ -18,6 +18,8 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/demo"
+	"hufu/internal/profile"
 )
 
 const program = "hufu"
@@ -54,14 +56,14 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.plaintext, "plaintext", false, a.Cat.T("hufu.flag.plaintext"))
 	choose := newProfile(a)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if dirs, err := client.UserDirs(); err == nil {
+		if dirs, err := profile.UserDirs(); err == nil {
 			name, err := dirs.Default()
 			if err != nil && a.profile == "" && cmd.Parent() != choose { // which mends it
 				return err
 			}
 			a.standard = name
 		}
-		if a.profile != "" && !client.ValidProfile(a.profile) {
+		if a.profile != "" && !profile.Valid(a.profile) {
 			return &hufu.Error{Op: "read flags", Path: a.profile, Kind: hufu.KindUsage, Code: "profile_name"}
 		}
 		return a.CheckLang()
@@ -85,23 +87,23 @@ func newVersion(a *app) *cobra.Command {
 
 // profileName is the profile a location without a name means.
 func (a *app) profileName() string {
-	return cmp.Or(a.profile, a.standard, client.DefaultProfile)
+	return cmp.Or(a.profile, a.standard, profile.Default)
 }
 
 // remote prepares the server of a profile. Whoever is logged in already need
 // not know that a connection is made only when it is needed.
 func (a *app) remote(ctx context.Context, name string, o client.Options) (*client.Remote, error) {
-	dirs, err := client.UserDirs()
+	dirs, err := profile.UserDirs()
 	if err != nil {
 		return nil, err
 	}
-	var p *client.Profile
+	var p *profile.Profile
 	if a.plaintext {
-		if p, o, err = client.Plaintext(ctx, dirs, name); err != nil {
+		if p, o, err = demo.Plaintext(ctx, dirs, name); err != nil {
 			return nil, err
 		}
 		a.Hint(a.red(a.Cat.T("hufu.plaintext.banner", "address", p.Address)))
-	} else if p, err = client.LoadProfile(dirs, name); err != nil {
+	} else if p, err = profile.Load(dirs, name); err != nil {
 		if hufu.CodeOf(err) == "not_enrolled" && name != a.profile && strings.Contains(name, ".") {
 			return nil, cli.Usage("location_host", "profile", name)
 		}
@@ -138,7 +140,7 @@ func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote
 // forProfile has an error tell what to do for this very profile.
 func (a *app) forProfile(name string, err error) error {
 	e, ok := errors.AsType[*hufu.Error](err)
-	if !ok || name == cmp.Or(a.standard, client.DefaultProfile) {
+	if !ok || name == cmp.Or(a.standard, profile.Default) {
 		return err
 	}
 	c := *e

@@ -5,8 +5,8 @@ import (
 
 	"hufu"
 	"hufu/internal/cli"
-	"hufu/internal/client"
 	"hufu/internal/identity"
+	"hufu/internal/profile"
 )
 
 func newProfile(a *app) *cobra.Command {
@@ -32,12 +32,12 @@ type jsonProfile struct {
 
 // about is what this machine knows of a profile.
 type about struct {
-	*client.Profile
+	*profile.Profile
 	leaf, root *identity.Certificate
 }
 
-func lookAt(dirs client.Dirs, name string) (about, error) {
-	p, err := client.LoadProfile(dirs, name)
+func lookAt(dirs profile.Dirs, name string) (about, error) {
+	p, err := profile.Load(dirs, name)
 	if err != nil {
 		return about{}, err
 	}
@@ -53,7 +53,7 @@ func lookAt(dirs client.Dirs, name string) (about, error) {
 	return about{p, leaf, roots[0]}, err
 }
 
-func (a *app) profileLine(dirs client.Dirs, name string) (jsonProfile, about, error) {
+func (a *app) profileLine(dirs profile.Dirs, name string) (jsonProfile, about, error) {
 	l := jsonProfile{Profile: name, Default: name == a.standard, Folder: dirs.Profile(name)}
 	p, err := lookAt(dirs, name)
 	if err != nil {
@@ -75,11 +75,11 @@ func (a *app) isDefault(name string) string {
 func newProfileList(a *app) *cobra.Command {
 	cmd := a.Command("list", "hufu.profile.list", "hufu profile list", "hufu profile list --json")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}
-		names, err := client.Profiles(dirs)
+		names, err := profile.List(dirs)
 		if err != nil {
 			return &hufu.Error{Op: "list profiles", Path: dirs.Config, Kind: hufu.KindUnreadable, Err: err}
 		}
@@ -124,7 +124,7 @@ func newProfileShow(a *app) *cobra.Command {
 	cmd := a.Command("show [PROFILE]", "hufu.profile.show", "hufu profile show", "hufu profile show work --json")
 	cli.Between(cmd, 0, 1)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func newProfileShow(a *app) *cobra.Command {
 		if len(args) == 1 {
 			name = args[0]
 		}
-		if err := dirs.HasProfile(name); err != nil {
+		if err := dirs.Has(name); err != nil {
 			return err
 		}
 		l, p, err := a.profileLine(dirs, name)
@@ -165,18 +165,18 @@ func newProfileRemove(a *app) *cobra.Command {
 	cmd := a.Command("rm PROFILE…", "hufu.profile.rm", "hufu profile rm old")
 	cli.Between(cmd, 1, -1)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}
 		for _, name := range args { // all, before one is removed
-			if err := dirs.HasProfile(name); err != nil {
+			if err := dirs.Has(name); err != nil {
 				return err
 			}
 		}
 		for _, name := range args {
 			p, unknown := lookAt(dirs, name)
-			if err := dirs.RemoveProfile(name); err != nil {
+			if err := dirs.Remove(name); err != nil {
 				return err
 			}
 			if a.json {
@@ -200,7 +200,7 @@ func newProfileDefault(a *app) *cobra.Command {
 	cmd := a.Command("default [PROFILE]", "hufu.profile.default", "hufu profile default", "hufu profile default work")
 	cli.Between(cmd, 0, 1)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}

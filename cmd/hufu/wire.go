@@ -10,7 +10,8 @@ import (
 	"hufu"
 	"hufu/internal/capture"
 	"hufu/internal/cli"
-	"hufu/internal/client"
+	"hufu/internal/demo"
+	"hufu/internal/profile"
 )
 
 // wireFolder gets the captures unless --out names another.
@@ -22,7 +23,7 @@ func newWire(a *app) *cobra.Command {
 		"hufu wire --out captures --secrets --mitm report.pdf",
 		"wireshark captures/plain.pcapng")
 	cli.Between(cmd, 0, 1)
-	o := client.WireOptions{Lang: a.Cat.Lang(), T: a.Cat.T, Error: a.Cat.Error}
+	o := demo.WireOptions{Lang: a.Cat.Lang(), T: a.Cat.T, Error: a.Cat.Error}
 	var password string
 	cmd.Flags().StringVar(&o.Dir, "out", wireFolder, a.Cat.T("hufu.wire.flag.out"))
 	cmd.Flags().StringVar(&password, "password-file", "", a.Cat.T("hufu.wire.flag.password_file"))
@@ -38,11 +39,11 @@ func newWire(a *app) *cobra.Command {
 			}
 			o.File = args[0]
 		}
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}
-		p, err := client.LoadProfile(dirs, a.profileName())
+		p, err := profile.Load(dirs, a.profileName())
 		if err != nil {
 			return a.forProfile(a.profileName(), err)
 		}
@@ -52,7 +53,7 @@ func newWire(a *app) *cobra.Command {
 			}
 			a.Hint(a.red(a.Cat.T("hufu.wire.password_warning", "file", password, "dir", o.Dir)))
 		}
-		w, err := client.Wire(cmd.Context(), p, o)
+		w, err := demo.Wire(cmd.Context(), p, o)
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ type jsonCapture struct {
 	Exit    *int           `json:"exit,omitempty"` // of the man in the middle's victim
 }
 
-func (a *app) wired(w *client.Wired) error {
+func (a *app) wired(w *demo.Wired) error {
 	if !a.json {
 		var report strings.Builder
 		if err := w.Text(&report); err != nil {

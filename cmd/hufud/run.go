@@ -20,8 +20,8 @@ import (
 	"hufu/internal/atomicfile"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
-	"hufu/internal/client"
 	"hufu/internal/identity"
+	"hufu/internal/profile"
 	"hufu/internal/text"
 )
 
@@ -49,7 +49,7 @@ func newRun(a *app) *cobra.Command {
 		if err := o.check(); err != nil {
 			return err // before anything is made
 		}
-		dirs, err := client.UserDirs()
+		dirs, err := profile.UserDirs()
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (a *app) hasData() bool {
 }
 
 // makeData makes the data folder.
-func (a *app) makeData(ctx context.Context, dirs client.Dirs) error {
+func (a *app) makeData(ctx context.Context, dirs profile.Dirs) error {
 	if _, _, err := profileFor(dirs, nil); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (a *app) makeData(ctx context.Context, dirs client.Dirs) error {
 // prepare makes the first user, or finds it there; fresh says that the password
 // is new. It is empty if it was shown at an earlier start and its file is gone.
 // The caller holds the data folder's lock.
-func (a *app) prepare(ctx context.Context, dirs client.Dirs) (password string, fresh bool, err error) {
+func (a *app) prepare(ctx context.Context, dirs profile.Dirs) (password string, fresh bool, err error) {
 	path := filepath.Join(a.data, passwordFile)
 	if data, err := os.ReadFile(path); err == nil {
 		password = strings.TrimSpace(string(data))
@@ -167,10 +167,10 @@ func (a *app) prepare(ctx context.Context, dirs client.Dirs) (password string, f
 
 // profileFor is the profile in which this machine is enrolled at the server with
 // this root; else the first one that is free.
-func profileFor(dirs client.Dirs, root *identity.Certificate) (name string, enrolled bool, err error) {
+func profileFor(dirs profile.Dirs, root *identity.Certificate) (name string, enrolled bool, err error) {
 	free := ""
-	for _, name := range []string{client.DefaultProfile, "local", "local2", "local3"} {
-		p, err := client.LoadProfile(dirs, name)
+	for _, name := range []string{profile.Default, "local", "local2", "local3"} {
+		p, err := profile.Load(dirs, name)
 		if err != nil {
 			if free == "" && hufu.CodeOf(err) == "not_enrolled" {
 				free = name
@@ -182,7 +182,7 @@ func profileFor(dirs client.Dirs, root *identity.Certificate) (name string, enro
 		}
 	}
 	if free == "" {
-		return "", false, client.ProfileExists(client.DefaultProfile)
+		return "", false, profile.Exists(profile.Default)
 	}
 	return free, false, nil
 }
@@ -197,7 +197,7 @@ type welcome struct {
 }
 
 // welcome enrolls this machine once the server listens, and says what to try.
-func (a *app) welcome(ctx context.Context, dirs client.Dirs, w welcome) error {
+func (a *app) welcome(ctx context.Context, dirs profile.Dirs, w welcome) error {
 	name, err := a.enrollHere(ctx, dirs, w.address, w.password)
 	if err != nil {
 		return err
@@ -255,7 +255,7 @@ func (a *app) toTry(profile, usual string) []string {
 
 // enrollHere enrolls this machine as the first user, in the default profile if
 // that is free, else in one of its own; a profile of this server is used again.
-func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, password string) (string, error) {
+func (a *app) enrollHere(ctx context.Context, dirs profile.Dirs, address, password string) (string, error) {
 	s, err := a.open(ctx, true)
 	if err != nil {
 		return "", err
@@ -266,7 +266,7 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 		return "", err
 	}
 	if enrolled {
-		p, err := client.LoadProfile(dirs, name)
+		p, err := profile.Load(dirs, name)
 		if err != nil {
 			return "", err
 		}
@@ -282,7 +282,7 @@ func (a *app) enrollHere(ctx context.Context, dirs client.Dirs, address, passwor
 	}
 	a.poke(ctx)
 	v.Secret = made.Secret
-	_, err = client.Enroll(ctx, dirs, name, v, password)
+	_, err = profile.Enroll(ctx, dirs, name, v, password)
 	return name, err
 }
 

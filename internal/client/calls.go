@@ -23,7 +23,7 @@ func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 
 // at names the path in an error that came without one, as users write it.
 func at(p hufu.Path, err error) error {
-	if e, ok := err.(*hufu.Error); ok && e.Path == "" && !again(err) { //nolint:errorlint // only the outermost is ours to fill in
+	if e, ok := err.(*hufu.Error); ok && e.Path == "" && !Transient(err) { //nolint:errorlint // only the outermost is ours to fill in
 		c := *e
 		c.Path = p.Remote()
 		return &c

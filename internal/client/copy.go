@@ -5,9 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"syscall"
 
 	"hufu"
 	"hufu/internal/atomicfile"
@@ -36,7 +33,7 @@ func (c *Copy) Close() error {
 }
 
 func (r *Remote) newCopy() *Copy {
-	return &Copy{stores: map[string]*disk.Store{}, journal: r.p.dirs.Journals()}
+	return &Copy{stores: map[string]*disk.Store{}, journal: r.p.Dirs().Journals()}
 }
 
 // store opens a folder of this machine once.
@@ -84,20 +81,6 @@ func (c *Copy) inside(dir string) (transfer.Side, error) {
 	}
 	s, err := c.store(abs)
 	return transfer.Side{Store: s, Local: dir}, err
-}
-
-// HasSlash says whether a local path was written with a separator at its end,
-// or is one of the names that mean a folder's contents.
-func HasSlash(path string) bool {
-	if path == "." || path == ".." {
-		return true
-	}
-	for _, s := range []string{"/", "/.", "/.."} {
-		if strings.HasSuffix(path, s) || runtime.GOOS == "windows" && strings.HasSuffix(path, strings.ReplaceAll(s, "/", `\`)) {
-			return true
-		}
-	}
-	return false
 }
 
 // How says how the arguments of a put or a get are meant.
@@ -180,61 +163,6 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	return c, nil
 }
 
-// source finds one source of a put on this machine. A link that is named is
-// followed, as cp and scp do; those in folders are links.
-func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, err error) {
-	s.Far = to
-	if HasSlash(path) {
-		s.Contents = true
-		if i, err := os.Stat(path); err != nil || !i.IsDir() {
-			return s, missing("put", path, err, "source_not_folder")
-		}
-		s.Side, err = c.inside(path)
-		return s, err
-	}
-	i, err := os.Lstat(path)
-	if err != nil {
-		return s, missing("put", path, err, "")
-	}
-	mode, follow := i.Mode(), i.Mode()&os.ModeSymlink != 0 && !how.Links
-	if to, err := os.Stat(path); follow && err == nil {
-		mode = to.Mode()
-	}
-	// Before the link is followed by its text: what the shell writes for
-	// <(command) leads to a pipe that has no path.
-	if err := unsendable("put", path, mode); err != nil {
-		return s, err
-	}
-	at := path
-	if follow {
-		if at, err = filepath.EvalSymlinks(path); err != nil {
-			return s, dangling(path, err)
-		}
-	}
-	if s.Side, err = c.side(at); err != nil {
-		return s, err
-	}
-	s.Local = path
-	if how.Folder {
-		base := s.Path.Base()
-		if at != path {
-			base = filepath.Base(path)
-		}
-		s.Far, err = to.Join(base)
-	}
-	return s, err
-}
-
-// dangling is the error of a link that cannot be followed.
-func dangling(path string, err error) error {
-	e := missing("put", path, err, "")
-	e.Code, e.Args["target"] = "link_dangling", path
-	if to, err := os.Readlink(path); err == nil {
-		e.Args["target"] = to
-	}
-	return e
-}
-
 // makeFolder makes a folder with its parents, or finds it there: made says
 // which.
 func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err error) {
@@ -246,18 +174,6 @@ func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err er
 		err = &hufu.Error{Op: "put", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": p.Remote()}, Err: err}
 	}
 	return made, err
-}
-
-func missing(op, path string, err error, code string) *hufu.Error {
-	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Args: map[string]string{"target": path}, Err: err}
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		e.Kind = hufu.KindNotFound
-		e.Code = "no_such_file"
-	case err == nil, code != "" && errors.Is(err, syscall.ENOTDIR):
-		e.Kind, e.Code = hufu.KindWrongKind, code
-	}
-	return e
 }
 
 // Fetch is one source of a get.
@@ -302,7 +218,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		if _, taken := os.Lstat(filepath.Clean(to)); taken == nil {
 			code = "target_not_folder"
 		}
-		return fail(missing("get", to, err, code))
+		return fail(Missing("get", to, err, code))
 	}
 	exists := err == nil
 	inside := (how.Folder || HasSlash(to) || exists && i.IsDir()) && !how.Exact

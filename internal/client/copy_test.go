@@ -13,6 +13,15 @@ import (
 	"hufu/internal/transfer"
 )
 
+func parse(t *testing.T, s string) hufu.Path {
+	t.Helper()
+	p, err := hufu.ParsePath(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // put sends sources as the command would, and returns what was told.
 func put(ctx context.Context, r *client.Remote, sources []string, to hufu.Path, how client.How) ([]transfer.Report, error) {
 	c, err := r.PreparePut(ctx, sources, to, how)

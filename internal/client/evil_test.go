@@ -13,6 +13,7 @@ import (
 
 	"hufu"
 	"hufu/internal/frame"
+	"hufu/internal/profile"
 	"hufu/internal/session"
 )
 
@@ -57,7 +58,7 @@ func visit(t *testing.T, answer func(context.Context, *session.Server, frame.Mes
 			})
 		}
 	})
-	r, err := New(&Profile{}, Options{Address: ln.Addr().String(), Plaintext: true})
+	r, err := New(&profile.Profile{}, Options{Address: ln.Addr().String(), Plaintext: true})
 	if err != nil {
 		t.Fatal(err)
 	}

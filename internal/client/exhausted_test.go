@@ -14,11 +14,11 @@ func TestOwnLimitIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
 		err := &hufu.Error{Op: "connect", Kind: hufu.KindUnavailable, Code: "too_many_open_files", Err: os.NewSyscallError("socket", errno)}
-		if again(err) {
+		if Transient(err) {
 			t.Errorf("%v is tried again", err)
 		}
 		err.Err = nil
-		if !again(err) {
+		if !Transient(err) {
 			t.Errorf("%v is final", err)
 		}
 	}

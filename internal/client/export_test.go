@@ -1,6 +1,8 @@
 package client
 
-import "time"
+import (
+	"time"
+)
 
 // Far makes the server of r one that is far away, wherever it is.
 func Far(r *Remote) { r.far = 0 }

@@ -17,7 +17,7 @@ import (
 // nil for one that is sent: a server's data folder and the client's own folders
 // hold keys, and change while they are sent.
 func (r *Remote) Leave() func(context.Context, transfer.Side) error {
-	own := []string{canonical(r.p.dirs.Config), canonical(r.p.dirs.State)}
+	own := []string{canonical(r.p.Dirs().Config), canonical(r.p.Dirs().State)}
 	return func(ctx context.Context, s transfer.Side) error {
 		named := func(dir string) bool { return filepath.Base(dir) == filepath.Base(s.Local) || s.Path.IsRoot() }
 		if slices.ContainsFunc(own, named) && slices.Contains(own, canonical(s.Local)) {

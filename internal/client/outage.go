@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/session"
 	"hufu/internal/transfer"
 )
 
-// outage is a lost connection as the calls that wait for it know it together: it
-// is told once, however many they are.
+// outage is one loss of the connection. All calls that wait for the connection
+// share it, so that the loss is reported once.
 type outage struct {
 	mu      sync.Mutex // held while notify is called
 	notify  func(error)
@@ -22,7 +23,7 @@ type outage struct {
 	told    bool
 }
 
-// lost is told of each try that fails.
+// lost must be called for each try that fails.
 func (o *outage) lost(err error, first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -35,9 +36,9 @@ func (o *outage) lost(err error, first bool) {
 	}
 }
 
-// over is told when a call that has waited waits no more, and whether the server
-// has answered it. One that has not waited knows nothing: its answer may have
-// come before the connection was lost.
+// over must be called when a call that has waited ends; back means that the server
+// has answered it. A call that has not waited does not call it: its answer may
+// have come before the connection was lost.
 func (o *outage) over(back bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -50,25 +51,20 @@ func (o *outage) over(back bool) {
 	}
 }
 
-// exhausted says whether this computer has too many files open: no waiting for a
-// server helps.
-func exhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
-// again says whether an error may go away by itself.
-func again(err error) bool {
+// Transient reports whether err may go away by itself, so that trying again is
+// worth it.
+func Transient(err error) bool {
 	k := hufu.KindOf(err)
-	return (k == hufu.KindNetwork || k == hufu.KindUnavailable) && !exhausted(err)
+	return (k == hufu.KindNetwork || k == hufu.KindUnavailable) && !session.Exhausted(err)
 }
 
 func brokenOff(err error) bool {
-	return again(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+	return Transient(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
 
-// jitter is wait, more or less by a half: clients that lost the same server do
-// not come back in step.
-func jitter(wait time.Duration) time.Duration {
+// Jitter returns wait, longer or shorter by up to a half. Clients that lost the
+// same server so do not come back at the same moment.
+func Jitter(wait time.Duration) time.Duration {
 	return wait/2 + rand.N(wait) //nolint:gosec // no secret
 }
 
@@ -87,7 +83,7 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 		}
 	}()
 	for {
-		if err = try(); !again(err) || ctx.Err() != nil {
+		if err = try(); !Transient(err) || ctx.Err() != nil {
 			return err
 		}
 		r.outage.lost(err, since.IsZero())
@@ -98,7 +94,7 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 			return err
 		}
 		select {
-		case <-time.After(jitter(wait)):
+		case <-time.After(Jitter(wait)):
 		case <-ctx.Done():
 			return &hufu.Error{Op: "reconnect", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 		}

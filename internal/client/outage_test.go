@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/profile"
 )
 
 // TestOutage: that the connection is lost, and that it is back, is told once by
@@ -99,7 +100,7 @@ func TestOneTryForAll(t *testing.T) {
 			time.AfterFunc(200*time.Millisecond, func() { _ = c.Close() })
 		}
 	}()
-	r, err := New(&Profile{}, Options{Address: ln.Addr().String(), Plaintext: true})
+	r, err := New(&profile.Profile{}, Options{Address: ln.Addr().String(), Plaintext: true})
 	if err != nil {
 		t.Fatal(err)
 	}

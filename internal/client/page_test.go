@@ -8,6 +8,7 @@ import (
 
 	"hufu"
 	"hufu/internal/frame"
+	"hufu/internal/profile"
 	"hufu/internal/session"
 )
 
@@ -67,7 +68,7 @@ func TestSortedListingIsBelievedInOrderOnly(t *testing.T) {
 			p := &pager{s: session.NewServer(below, below, codec), pages: c.pages}
 			over := make(chan error, 1)
 			go func() { over <- p.s.Serve(context.Background(), p) }()
-			r := &Remote{p: &Profile{}, codec: codec, control: session.NewClient(above, above, codec, nil), hello: &frame.HelloAnswer{LoggedIn: true}}
+			r := &Remote{p: &profile.Profile{}, control: session.NewClient(above, above, codec, nil), hello: &frame.HelloAnswer{LoggedIn: true}}
 			var got strings.Builder
 			err := r.ListSorted(t.Context(), hufu.Path{}, func(e hufu.Entry) error { got.WriteString(e.Name); return nil })
 			if got.String() != c.got || (err != nil) != (c.code != "") || err != nil && hufu.CodeOf(err) != c.code {

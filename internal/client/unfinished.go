@@ -11,6 +11,7 @@ import (
 
 	"hufu"
 	"hufu/internal/digest"
+	"hufu/internal/profile"
 	"hufu/internal/transfer"
 )
 
@@ -29,7 +30,8 @@ type unfinished struct {
 	Source []byte `json:"source"` // a path may hold any byte
 	Target []byte `json:"target"`
 
-	path string
+	dirs profile.Dirs
+	name string // of the file, below dirs.State
 }
 
 func (r *Remote) unfinished(op, source, target string) *unfinished {
@@ -38,9 +40,11 @@ func (r *Remote) unfinished(op, source, target string) *unfinished {
 		u.Server += "/teach"
 	}
 	d := digest.Sum(u.content())
-	u.path = filepath.Join(r.p.dirs.State, "unfinished", hex.EncodeToString(d[:16])+".json")
+	u.dirs, u.name = r.p.Dirs(), filepath.Join("unfinished", hex.EncodeToString(d[:16])+".json")
 	return u
 }
+
+func (u *unfinished) path() string { return filepath.Join(u.dirs.State, u.name) }
 
 func (u *unfinished) content() []byte {
 	data, _ := json.Marshal(u) // strings and bytes can always be written
@@ -49,7 +53,7 @@ func (u *unfinished) content() []byte {
 
 // begun says whether the same command was interrupted.
 func (u *unfinished) begun() bool {
-	data, err := os.ReadFile(u.path)
+	data, err := os.ReadFile(u.path())
 	return err == nil && bytes.Equal(data, u.content())
 }
 
@@ -59,12 +63,12 @@ func (u *unfinished) begin() error {
 		return nil
 	}
 	u.makeRoom()
-	return writeFile(u.path, u.content())
+	return u.dirs.Keep(u.name, u.content())
 }
 
 // makeRoom forgets the oldest, which nobody has gone on with for long.
 func (u *unfinished) makeRoom() {
-	list, err := os.ReadDir(filepath.Dir(u.path))
+	list, err := os.ReadDir(filepath.Dir(u.path()))
 	if err != nil || len(list) < maxUnfinished {
 		return
 	}
@@ -76,7 +80,7 @@ func (u *unfinished) makeRoom() {
 	}
 	slices.SortFunc(list, func(a, b os.DirEntry) int { return age(a).Compare(age(b)) })
 	for _, d := range list[:len(list)-maxUnfinished+1] {
-		_ = os.Remove(filepath.Join(filepath.Dir(u.path), d.Name()))
+		_ = os.Remove(filepath.Join(filepath.Dir(u.path()), d.Name()))
 	}
 }
 
@@ -88,13 +92,7 @@ func (c *Copy) Ended(s *transfer.Stats, err error) {
 	if c.unfinished == nil || err != nil || s.Failed.Load() > 0 && s.Transferred.Load()+s.Made.Load() > 0 {
 		return
 	}
-	_ = os.Remove(c.unfinished.path) // what stays means that the next one goes on, too
-}
-
-// isFolder says whether a local path is a folder, or a link to one.
-func isFolder(path string) bool {
-	i, err := os.Stat(path)
-	return err == nil && i.IsDir()
+	_ = os.Remove(c.unfinished.path()) // what stays means that the next one goes on, too
 }
 
 // oneName is the error of several sources that would all get one name.

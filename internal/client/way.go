@@ -2,7 +2,6 @@ package client
 
 import (
 	"encoding/json"
-	"os"
 	"time"
 
 	"hufu/internal/frame"
@@ -40,26 +39,28 @@ type pastWay struct {
 
 func (w pastWay) longAndWide(far time.Duration) bool { return w.RoundTrip >= far && w.Rate >= wideFrom }
 
-func (p *Profile) pastWay() (w pastWay) {
-	data, err := os.ReadFile(p.stateFile("way.json"))
+const wayFile = "way.json" // in the state of the profile
+
+func (r *Remote) pastWay() (w pastWay) {
+	data, err := r.p.Kept(wayFile)
 	if err != nil || json.Unmarshal(data, &w) != nil {
 		return pastWay{}
 	}
 	return w
 }
 
-// remembers says whether this is what way.json tells of: the profile's server
-// at the profile's address.
+// remembers reports whether way.json is about this way: to the server of the
+// profile at the address of the profile.
 func (r *Remote) remembers() bool { return !r.o.Teach && r.o.Address == r.p.Address }
 
-// wasFar says whether the way was long and wide the last time.
-func (r *Remote) wasFar() bool { return r.remembers() && r.p.pastWay().longAndWide(r.far) }
+// wasFar reports whether the way was long and wide the last time.
+func (r *Remote) wasFar() bool { return r.remembers() && r.pastWay().longAndWide(r.far) }
 
-// Remember keeps, for the next time, what a transfer that has succeeded has shown
-// of the way to the server: it sent so many bytes over the network in that time.
-// Where somebody was asked meanwhile, or the connection was away, the way looks
-// narrower than it is, which costs the next transfer a round trip. What goes wrong
-// costs no more, and is not told.
+// Remember keeps for the next time how wide the way to the server is. A transfer
+// that has succeeded sent so many bytes over the network in the time took. If the
+// user was asked something meanwhile, or the connection was lost, the way looks
+// narrower than it is, which costs the next transfer a round trip. A failure costs
+// no more, so Remember returns no error.
 func (r *Remote) Remember(sent int64, took time.Duration) {
 	r.mu.Lock()
 	now, far := pastWay{RoundTrip: r.way.RTT}, r.isFar()
@@ -75,7 +76,7 @@ func (r *Remote) Remember(sent int64, took time.Duration) {
 		return
 	}
 	if data, err := json.Marshal(now); err == nil {
-		_ = writeFile(r.p.stateFile("way.json"), append(data, '\n'))
+		_ = r.p.Keep(wayFile, append(data, '\n'))
 	}
 }
 

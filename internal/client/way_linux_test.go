@@ -11,6 +11,7 @@ import (
 	"hufu"
 	"hufu/internal/client"
 	"hufu/internal/frame"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 )
 
@@ -24,41 +25,6 @@ func (b both) Read(p []byte) (int, error) {
 	n, err := b.Conn.Read(p)
 	b.heard.Add(int64(n))
 	return n, err
-}
-
-// TestQueueRemembersTheWay: a transfer of the queue tells of it.
-func TestQueueRemembersTheWay(t *testing.T) {
-	t.Parallel()
-	alice := testenv.New(t, testenv.Options{}).Person("alice")
-	name := filepath.Join(alice.Dirs.State, "profiles", client.DefaultProfile, "way.json")
-	const far = `{"round_trip_ns":100000000,"bytes_per_second":100000000}`
-	if err := os.WriteFile(name, []byte(far), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	file := alice.Local("f")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	queue, err := client.OpenQueue(client.QueueOptions{Dirs: alice.Dirs, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
-		return alice.Remote(client.Options{}), func() {}, nil
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := stuck{Queue: queue}
-	id, err := q.Add(client.JobSpec{Put: true, Profile: client.DefaultProfile, Sources: []string{file}, To: "in"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if j := q.until(id, func(j client.Job) bool { return j.State.Over() }); j.State != client.JobDone {
-		t.Errorf("%s: %v", j.State, j.Err)
-	}
-	if err := q.Close(); err != nil {
-		t.Error(err)
-	}
-	if now, err := os.ReadFile(name); err != nil || string(now) == far {
-		t.Errorf("still remembered: %s, %v", now, err)
-	}
 }
 
 // TestRemembersTheWay (on Linux, which alone is asked how far a server is): where the way was long and wide the last time the lanes
@@ -130,7 +96,7 @@ func TestRemembersTheWay(t *testing.T) {
 	check("after a slow one", false)
 
 	// A server that has come near is left alone again.
-	name := filepath.Join(alice.Dirs.State, "profiles", client.DefaultProfile, "way.json")
+	name := filepath.Join(alice.Dirs.State, "profiles", profile.Default, "way.json")
 	if err := os.WriteFile(name, []byte(`{"round_trip_ns":100000000,"bytes_per_second":100000000}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -7,17 +7,17 @@ import (
 	"hufu/internal/identity"
 )
 
-// Who is whom the server sees, and until when.
+// Who is the user and device that the server sees.
 type Who struct {
 	User, Device string
 	Server       string // program and version
-	LoggedIn     error  // nil, or why there is no login
+	LoggedIn     error  // why there is no login; nil if there is one
 	Serial       string
 	NotAfter     time.Time
 	Teach        int // port of the teaching listener, 0 if there is none
 }
 
-// Whoami asks the server whom it sees.
+// Whoami asks the server which user and device it sees.
 func (r *Remote) Whoami(ctx context.Context) (Who, error) {
 	a, err := r.Connect(ctx)
 	if err != nil {
@@ -26,7 +26,7 @@ func (r *Remote) Whoami(ctx context.Context) (Who, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := Who{User: a.User, Device: a.Device, Server: a.Program, LoggedIn: r.notLoggedIn(a), Teach: int(a.Teach)}
-	if r.tls == nil {
+	if r.dialer == nil {
 		return w, nil
 	}
 	pair, err := r.p.Certificate()

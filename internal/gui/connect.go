@@ -10,6 +10,8 @@ import (
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/demo"
+	"hufu/internal/profile"
 )
 
 // connectTime is how long the page waits for a server before it says that it
@@ -43,27 +45,27 @@ type jsonProfile struct {
 
 // jsonLink is what the page knows of the connection.
 type jsonLink struct {
-	Profile  string        `json:"profile"`
-	User     string        `json:"user"`
-	Device   string        `json:"device"`
-	Address  string        `json:"address"`
-	Plain    bool          `json:"plain"`
-	LoggedIn bool          `json:"logged_in"`
-	Why      *problem      `json:"why"` // there is no login
-	Server   string        `json:"server"`
-	Teach    int           `json:"teach"` // port of the teaching world, 0: none
-	Proof    *client.Proof `json:"proof"`
-	Turn     int           `json:"turn"` // an event of an earlier turn knows less
+	Profile  string      `json:"profile"`
+	User     string      `json:"user"`
+	Device   string      `json:"device"`
+	Address  string      `json:"address"`
+	Plain    bool        `json:"plain"`
+	LoggedIn bool        `json:"logged_in"`
+	Why      *problem    `json:"why"` // there is no login
+	Server   string      `json:"server"`
+	Teach    int         `json:"teach"` // port of the teaching world, 0: none
+	Proof    *demo.Proof `json:"proof"`
+	Turn     int         `json:"turn"` // an event of an earlier turn knows less
 }
 
 func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
-	names, err := client.Profiles(s.o.Dirs)
+	names, err := profile.List(s.o.Dirs)
 	if err != nil {
 		return err
 	}
 	profiles := []jsonProfile{}
 	for _, n := range names {
-		p, err := client.LoadProfile(s.o.Dirs, n)
+		p, err := profile.Load(s.o.Dirs, n)
 		if err != nil {
 			s.o.Log.Warn("profile", "name", n, "err", err)
 			continue
@@ -98,7 +100,7 @@ func (s *Server) invitation(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.ok(w, map[string]any{
-		"host": inv.Host, "port": inv.Port, "fingerprint": hex.EncodeToString(inv.Fingerprint), "words": client.FingerprintWords(inv),
+		"host": inv.Host, "port": inv.Port, "fingerprint": hex.EncodeToString(inv.Fingerprint), "words": profile.FingerprintWords(inv),
 	})
 }
 
@@ -120,7 +122,7 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*connectTime)
 	defer cancel()
-	p, err := client.Enroll(ctx, s.o.Dirs, req.Profile, inv, req.Password)
+	p, err := profile.Enroll(ctx, s.o.Dirs, req.Profile, inv, req.Password)
 	if p == nil {
 		return err
 	}
@@ -139,15 +141,15 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 }
 
 // open makes a link to a profile's server and connects, without a login.
-func (s *Server) open(ctx context.Context, profile string, plain bool) (*client.Remote, client.Who, error) {
-	p, err := client.LoadProfile(s.o.Dirs, profile)
+func (s *Server) open(ctx context.Context, name string, plain bool) (*client.Remote, client.Who, error) {
+	p, err := profile.Load(s.o.Dirs, name)
 	if err != nil {
 		return nil, client.Who{}, err
 	}
 	s.mu.Lock()
 	s.gen++
 	gen := s.gen
-	if s.link.remote != nil && s.link.profile == profile && s.link.plain == plain {
+	if s.link.remote != nil && s.link.profile == name && s.link.plain == plain {
 		remote := s.link.remote
 		s.mu.Unlock()
 		who, err := remote.Whoami(ctx)
@@ -156,7 +158,7 @@ func (s *Server) open(ctx context.Context, profile string, plain bool) (*client.
 	s.mu.Unlock()
 	o := client.Options{}
 	if plain {
-		if p, o, err = client.Plaintext(ctx, s.o.Dirs, profile); err != nil {
+		if p, o, err = demo.Plaintext(ctx, s.o.Dirs, name); err != nil {
 			return nil, client.Who{}, err
 		}
 	}
@@ -170,7 +172,7 @@ func (s *Server) open(ctx context.Context, profile string, plain bool) (*client.
 		_ = remote.Close()
 		return nil, who, err
 	}
-	if !s.take(link{remote: remote, profile: profile, plain: plain}, gen) {
+	if !s.take(link{remote: remote, profile: name, plain: plain}, gen) {
 		_ = remote.Close()
 		return nil, who, &hufu.Error{Op: "connect", Kind: hufu.KindCanceled}
 	}
@@ -223,7 +225,7 @@ func (s *Server) describe(r *http.Request, remote *client.Remote, who client.Who
 		Why: problemOf(s.cat(r), who.LoggedIn), Server: hufu.Printable(who.Server), Teach: who.Teach,
 	}
 	var err error
-	l.Proof, err = remote.Proof()
+	l.Proof, err = demo.ProofOf(remote)
 	return l, err
 }
 
@@ -336,7 +338,7 @@ func (s *Server) entered() (*client.Remote, link, error) {
 // jobRemote gives a job its own connection, so that closing the page's does
 // not end it. The teaching world knows a login by its connection's token,
 // which is not kept: there a job shares the page's.
-func (s *Server) jobRemote(profile string, teach bool, notify func(error)) (*client.Remote, func(), error) {
+func (s *Server) jobRemote(name string, teach bool, notify func(error)) (*client.Remote, func(), error) {
 	if teach {
 		remote, l, err := s.entered()
 		if err == nil && !l.plain {
@@ -344,7 +346,7 @@ func (s *Server) jobRemote(profile string, teach bool, notify func(error)) (*cli
 		}
 		return remote, func() {}, err
 	}
-	p, err := client.LoadProfile(s.o.Dirs, profile)
+	p, err := profile.Load(s.o.Dirs, name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,7 +24,8 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/client"
+	"hufu/internal/profile"
+	"hufu/internal/queue"
 	"hufu/internal/text"
 )
 
@@ -37,7 +38,7 @@ const (
 
 // Options are what the page is made of.
 type Options struct {
-	Dirs    client.Dirs
+	Dirs    profile.Dirs
 	Profile string // shown first
 	Lang    string // used until somebody chooses another
 	Home    string // the folder that "this computer" begins with
@@ -48,7 +49,7 @@ type Options struct {
 // Server is the page of one person. Any number of windows may show it.
 type Server struct {
 	o        Options
-	queue    *client.Queue
+	queue    *queue.Queue
 	cats     map[string]*text.Catalogue
 	guard    *guard
 	instance *instance
@@ -81,7 +82,7 @@ func Open(o Options) (*Server, error) {
 	if s.static, err = loadStatic(); err != nil {
 		return nil, err
 	}
-	s.queue, err = client.OpenQueue(client.QueueOptions{Dirs: o.Dirs, Remote: s.jobRemote})
+	s.queue, err = queue.Open(queue.Options{Dirs: o.Dirs, Remote: s.jobRemote})
 	if err != nil {
 		return nil, err
 	}

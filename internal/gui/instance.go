@@ -13,7 +13,7 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
-	"hufu/internal/client"
+	"hufu/internal/profile"
 )
 
 // askTime is how long a running page may take to answer another program.
@@ -27,9 +27,9 @@ type instance struct {
 	path    string
 }
 
-func instanceFile(dirs client.Dirs) string { return filepath.Join(dirs.State, "gui.json") }
+func instanceFile(dirs profile.Dirs) string { return filepath.Join(dirs.State, "gui.json") }
 
-func announce(dirs client.Dirs, address string) (*instance, error) {
+func announce(dirs profile.Dirs, address string) (*instance, error) {
 	in := &instance{address, rand.Text(), instanceFile(dirs)}
 	data, err := json.Marshal(in)
 	if err == nil {
@@ -59,7 +59,7 @@ func (s *Server) again(w http.ResponseWriter, r *http.Request) error {
 }
 
 // Ask gets a start address from the page that is already running.
-func Ask(ctx context.Context, dirs client.Dirs) (string, error) {
+func Ask(ctx context.Context, dirs profile.Dirs) (string, error) {
 	fail := func(err error) (string, error) {
 		return "", &hufu.Error{Op: "ask running page", Kind: hufu.KindUsage, Code: "gui_stuck", Err: err}
 	}

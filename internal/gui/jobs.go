@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/client"
+	"hufu/internal/queue"
 	"hufu/internal/text"
 )
 
@@ -79,7 +79,7 @@ type jsonQuestion struct {
 	Into       jsonEntry `json:"into"`
 }
 
-func (s *Server) jsonJob(c *text.Catalogue, j client.Job) jsonJob {
+func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 	v := jsonJob{
 		ID: j.ID, Op: "get", State: string(j.State), Plain: j.Teach, Profile: j.Profile, To: hufu.Printable(j.To), More: max(len(j.Sources)-1, 0),
 		Created: j.Created.UnixMilli(), Files: j.Files, FilesDone: j.FilesDone, Bytes: j.Bytes, BytesDone: j.BytesDone, Planned: j.Planned,
@@ -185,7 +185,7 @@ func (s *Server) addJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	spec := client.JobSpec{Put: req.Op == "put", Profile: l.profile, Teach: l.plain}
+	spec := queue.Spec{Put: req.Op == "put", Profile: l.profile, Teach: l.plain}
 	here := func(p string) (string, error) { return localName(p) }
 	there := func(p string) (string, error) {
 		q, err := remotePath(p)
@@ -258,7 +258,7 @@ func (s *Server) answerJob(w http.ResponseWriter, r *http.Request) error {
 	if req.Policy == "different" {
 		req.Policy = "replace"
 	}
-	if err := s.queue.Answer(req.ID, req.Question, client.Policy(req.Policy), req.All); err != nil {
+	if err := s.queue.Answer(req.ID, req.Question, queue.Policy(req.Policy), req.All); err != nil {
 		return err
 	}
 	return s.ok(w, map[string]any{})
@@ -282,7 +282,7 @@ func (s *Server) spool(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.queue.Spool(r.Context(), client.JobSpec{Profile: l.profile, Teach: l.plain, To: to.Virtual()}, req.Files, req.Bytes)
+	id, err := s.queue.Spool(r.Context(), queue.Spec{Profile: l.profile, Teach: l.plain, To: to.Virtual()}, req.Files, req.Bytes)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
-	"hufu/internal/client"
+	"hufu/internal/profile"
 )
 
 // openLife is how long the page that leads to the start address lies on the
@@ -49,7 +49,7 @@ var leadPage = template.Must(template.New("lead").Parse(
 // browser. The address holds a secret and other users can read the arguments
 // of a program: so the browser gets a file that only this user can read and
 // that leads there. The file goes after a minute, or when remove is called.
-func OpenBrowser(dirs client.Dirs, start string) (remove func(), err error) {
+func OpenBrowser(dirs profile.Dirs, start string) (remove func(), err error) {
 	cmd := findBrowser(exec.LookPath)
 	if cmd == nil {
 		return nil, &hufu.Error{Op: "open browser", Kind: hufu.KindUnsupported, Code: "gui_no_browser"}
@@ -98,7 +98,7 @@ func findBrowser(look func(string) (string, error)) []string {
 // writeLead writes the file that leads to the start address. A browser in a
 // snap's confinement reads no hidden folder: for it the file stands in the
 // home folder itself.
-func writeLead(dirs client.Dirs, start, browser string) (string, error) {
+func writeLead(dirs profile.Dirs, start, browser string) (string, error) {
 	dir := dirs.State
 	if program, err := filepath.EvalSymlinks(browser); err == nil {
 		_, snaps := os.Stat("/snap/bin")

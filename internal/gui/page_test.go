@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"hufu/internal/client"
+	"hufu/internal/profile"
 )
 
 // testHost is where the page of a test says that it is.
@@ -43,8 +43,8 @@ func (c *clock) pass(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func testDirs(home string) client.Dirs {
-	return client.Dirs{Config: filepath.Join(home, "config"), State: filepath.Join(home, "state")}
+func testDirs(home string) profile.Dirs {
+	return profile.Dirs{Config: filepath.Join(home, "config"), State: filepath.Join(home, "state")}
 }
 
 // open is a page that nobody has looked at yet.

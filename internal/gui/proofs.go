@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/client"
+	"hufu/internal/demo"
+	"hufu/internal/profile"
 	"hufu/internal/text"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) wire(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := client.LoadProfile(s.o.Dirs, req.Profile)
+	p, err := profile.Load(s.o.Dirs, req.Profile)
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (s *Server) wire(w http.ResponseWriter, r *http.Request) error {
 	c := s.cat(r)
 	ctx, cancel := context.WithTimeout(r.Context(), wireTime)
 	defer cancel()
-	d, err := client.Wire(ctx, p, client.WireOptions{
+	d, err := demo.Wire(ctx, p, demo.WireOptions{
 		Dir: filepath.Join(home, wireFolder), File: req.File, Secrets: req.Secrets, MITM: req.MITM, Lang: c.Lang(), T: c.T, Error: c.Error,
 	})
 	if err != nil {
@@ -73,11 +74,11 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := client.LoadProfile(s.o.Dirs, req.Profile)
+	p, err := profile.Load(s.o.Dirs, req.Profile)
 	if err != nil {
 		return err
 	}
-	e, err := client.Explain(r.Context(), p, "")
+	e, err := demo.Explain(r.Context(), p, "")
 	if err != nil {
 		return err
 	}

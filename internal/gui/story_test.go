@@ -14,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
-	"hufu/internal/client"
 	"hufu/internal/gui"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 )
 
@@ -32,7 +32,7 @@ var keyBehind = regexp.MustCompile(`url=/#([A-Z2-7]+)"`)
 
 func visit(t *testing.T, p *testenv.Person) *visitor {
 	t.Helper()
-	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Profile: client.DefaultProfile, Home: p.Home})
+	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Profile: profile.Default, Home: p.Home})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,10 +284,10 @@ func TestJoinOverADeadProfile(t *testing.T) {
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
 	v := visit(t, alice)
-	connect := m{"profile": client.DefaultProfile, "plain": false}
+	connect := m{"profile": profile.Default, "plain": false}
 	join := func() m {
 		t.Helper()
-		return m{"code": env.Invite("alice").String(), "password": alice.Password, "profile": client.DefaultProfile}
+		return m{"code": env.Invite("alice").String(), "password": alice.Password, "profile": profile.Default}
 	}
 	serial := func() any {
 		t.Helper()
@@ -309,7 +309,7 @@ func TestJoinOverADeadProfile(t *testing.T) {
 	if serial() == first {
 		t.Error("the page shows the dead certificate")
 	}
-	v.must("login", m{"profile": client.DefaultProfile, "user": "alice", "password": "", "plain": false})
+	v.must("login", m{"profile": profile.Default, "user": "alice", "password": "", "plain": false})
 	if got := v.names("remote", "/"); got != "@shared" {
 		t.Errorf("listed %q", got)
 	}

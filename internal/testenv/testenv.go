@@ -23,6 +23,7 @@ import (
 	"hufu/internal/files"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
+	"hufu/internal/profile"
 	"hufu/internal/server"
 	"hufu/internal/testenv/port"
 )
@@ -154,8 +155,8 @@ type Person struct {
 	Name     string
 	Password string
 	Home     string // everything of this person on this machine
-	Dirs     client.Dirs
-	Profile  *client.Profile
+	Dirs     profile.Dirs
+	Profile  *profile.Profile
 	t        testing.TB
 }
 
@@ -165,10 +166,10 @@ func (e *Env) Person(name string) *Person {
 	home := e.T.TempDir()
 	p := &Person{
 		Name: name, Password: "password of " + name, Home: home, t: e.T,
-		Dirs: client.Dirs{Config: filepath.Join(home, "config"), State: filepath.Join(home, "state")},
+		Dirs: profile.Dirs{Config: filepath.Join(home, "config"), State: filepath.Join(home, "state")},
 	}
 	var err error
-	p.Profile, err = client.Enroll(e.T.Context(), p.Dirs, client.DefaultProfile, e.Invite(name), p.Password)
+	p.Profile, err = profile.Enroll(e.T.Context(), p.Dirs, profile.Default, e.Invite(name), p.Password)
 	check(e.T, err)
 	check(e.T, e.Account.Reload(e.ctx))
 	return p

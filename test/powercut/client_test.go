@@ -13,23 +13,25 @@ import (
 	"hufu"
 	"hufu/internal/blob/disk"
 	"hufu/internal/client"
+	"hufu/internal/profile"
+	"hufu/internal/queue"
 	"hufu/internal/testenv"
 )
 
-func (m *machine) dirs() client.Dirs {
-	return client.Dirs{Config: filepath.Join(m.mount, "home", "config"), State: filepath.Join(m.mount, "home", "state")}
+func (m *machine) dirs() profile.Dirs {
+	return profile.Dirs{Config: filepath.Join(m.mount, "home", "config"), State: filepath.Join(m.mount, "home", "state")}
 }
 
 // TestProfileSurvives: who has enrolled and logged in still is after a power cut.
 func TestProfileSurvives(t *testing.T) {
 	m := start(t, disk.Options{})
 	env := testenv.New(t, testenv.Options{})
-	if _, err := client.Enroll(t.Context(), m.dirs(), client.DefaultProfile, env.Invite("alice"), "password of alice"); err != nil {
+	if _, err := profile.Enroll(t.Context(), m.dirs(), profile.Default, env.Invite("alice"), "password of alice"); err != nil {
 		t.Fatal(err)
 	}
 	m.cut()
 	m.boot()
-	p, err := client.LoadProfile(m.dirs(), client.DefaultProfile)
+	p, err := profile.Load(m.dirs(), profile.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,10 +49,10 @@ func TestProfileSurvives(t *testing.T) {
 // cut, and its transfer waits.
 func TestSpoolSurvives(t *testing.T) {
 	m := start(t, disk.Options{})
-	options := client.QueueOptions{Dirs: m.dirs(), Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+	options := queue.Options{Dirs: m.dirs(), Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
 		return nil, nil, &hufu.Error{Op: "connect", Kind: hufu.KindNetwork, Code: "cannot_connect"} // away
 	}}
-	q, err := client.OpenQueue(options)
+	q, err := queue.Open(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,7 @@ func TestSpoolSurvives(t *testing.T) {
 	for _, data := range want {
 		size += int64(len(data))
 	}
-	id, err := q.Spool(t.Context(), client.JobSpec{Profile: client.DefaultProfile, To: "/"}, int64(len(want)), size)
+	id, err := q.Spool(t.Context(), queue.Spec{Profile: profile.Default, To: "/"}, int64(len(want)), size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func TestSpoolSurvives(t *testing.T) {
 			t.Errorf("%s: %d bytes of %d, %v", name, len(got), len(data), err)
 		}
 	}
-	q, err = client.OpenQueue(options)
+	q, err = queue.Open(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/profile"
 	"hufu/test/built"
 )
 
@@ -28,7 +29,7 @@ func TestOpenedPetabytes(t *testing.T) {
 	w.server.Serve("--teach-plaintext") // at another port if that one is taken
 	w.must(w.server.Start())
 	began := built.Peak(w.server.Pid())
-	p, err := client.LoadProfile(client.Dirs{Config: w.home(".config/hufu"), State: w.home(".local/state/hufu")}, client.DefaultProfile)
+	p, err := profile.Load(profile.Dirs{Config: w.home(".config/hufu"), State: w.home(".local/state/hufu")}, profile.Default)
 	w.must(err)
 	secure, err := client.New(p, client.Options{})
 	w.must(err)

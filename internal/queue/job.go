@@ -1,4 +1,4 @@
-package client
+package queue
 
 import (
 	"context"
@@ -13,37 +13,37 @@ import (
 	"hufu/internal/transfer"
 )
 
-// JobState is where a job of a Queue stands.
-type JobState string
+// State is the state of a job.
+type State string
 
-// The states. Spooling, Waiting, Running and Offline end by themselves.
+// The states. A job leaves Spooling, Waiting, Running and Offline by itself.
 const (
-	JobSpooling JobState = "spooling" // files are being handed over
-	JobWaiting  JobState = "waiting"  // for its turn
-	JobRunning  JobState = "running"
-	JobOffline  JobState = "offline" // the server is away; tried again by itself
-	JobPaused   JobState = "paused"
-	JobDone     JobState = "done"
-	JobFailed   JobState = "failed"
-	JobCanceled JobState = "canceled"
+	Spooling State = "spooling" // files are being handed over
+	Waiting  State = "waiting"  // for its turn
+	Running  State = "running"
+	Offline  State = "offline" // the server is away; tried again by itself
+	Paused   State = "paused"
+	Done     State = "done"
+	Failed   State = "failed"
+	Canceled State = "canceled"
 )
 
-// Over says whether nothing more happens to a job unless it is retried.
-func (s JobState) Over() bool { return s == JobDone || s == JobFailed || s == JobCanceled }
+// Over reports whether a job has ended. It may still be retried.
+func (s State) Over() bool { return s == Done || s == Failed || s == Canceled }
 
-// A JobSpec is what to transfer.
-type JobSpec struct {
+// Spec says what to transfer.
+type Spec struct {
 	Put     bool // to the server; else from it
 	Profile string
-	Teach   bool     // in the teaching world, which is gone with its server: not kept
+	Teach   bool     // in the teaching world. The job is not kept: that world ends with its server
 	Sources []string // paths of this machine, or of the server
-	To      string   // the folder that they go into, on the other side
-	// Conflict is empty when each conflict is to be asked about.
+	To      string   // the folder on the other side that the sources go into
+	// Conflict is empty if the user is asked about each conflict.
 	Conflict transfer.Policy
 	Checksum bool
 }
 
-// Failure is one name of a job that did not make it.
+// Failure is one name of a job that was not transferred.
 type Failure struct {
 	Local  string
 	Remote string
@@ -59,11 +59,11 @@ type Question struct {
 	Into   hufu.Entry
 }
 
-// Job is what a Queue tells of one job.
+// Job describes one job of a queue.
 type Job struct {
-	JobSpec
+	Spec
 	ID             string
-	State          JobState
+	State          State
 	Created, Ended time.Time
 	Err            *hufu.Error // of Failed and Offline
 	Files, Bytes   int64       // found so far
@@ -87,7 +87,7 @@ const maxFailures = 500
 // maxOver is how many jobs that are over are kept.
 const maxOver = 200
 
-// job is the queue's own view; the queue's mutex guards it.
+// job is the queue's own view of a Job. The queue's mutex guards it.
 type job struct {
 	Job
 
@@ -100,8 +100,8 @@ type job struct {
 	lastTime time.Time
 }
 
-// kept is a job in the journal. Paths may hold any byte: JSON has them as
-// base64.
+// kept is a job in the journal. Paths may hold any byte, so they are base64 in
+// JSON.
 type kept struct {
 	ID        string          `json:"id"`
 	Put       bool            `json:"put"`
@@ -111,7 +111,7 @@ type kept struct {
 	Conflict  transfer.Policy `json:"conflict,omitempty"`
 	Checksum  bool            `json:"checksum,omitempty"`
 	Spool     bool            `json:"spool,omitempty"`
-	State     JobState        `json:"state"`
+	State     State           `json:"state"`
 	Created   time.Time       `json:"created"`
 	Ended     time.Time       `json:"ended,omitzero"`
 	Err       *keptError      `json:"error,omitempty"`
@@ -132,7 +132,7 @@ type keptFailure struct {
 	Err    *keptError `json:"error"`
 }
 
-// keptError is a hufu.Error that outlives the program.
+// keptError is a hufu.Error in the journal.
 type keptError struct {
 	Kind  string            `json:"kind"`
 	Code  string            `json:"code,omitempty"`
@@ -163,7 +163,7 @@ func (k *keptError) error() *hufu.Error {
 	return e
 }
 
-// asError is err as one that can be kept and shown.
+// asError returns err as an error that can be kept and shown.
 func asError(err error) *hufu.Error {
 	if err == nil {
 		return nil
@@ -197,10 +197,10 @@ func (j *job) kept() kept {
 
 func (k kept) job() *job {
 	j := &job{Job: Job{
-		JobSpec: JobSpec{Put: k.Put, Profile: k.Profile, To: string(k.To), Conflict: k.Conflict, Checksum: k.Checksum},
-		ID:      k.ID, State: k.State, Created: k.Created, Ended: k.Ended, Err: k.Err.error(),
+		Spec: Spec{Put: k.Put, Profile: k.Profile, To: string(k.To), Conflict: k.Conflict, Checksum: k.Checksum},
+		ID:   k.ID, State: k.State, Created: k.Created, Ended: k.Ended, Err: k.Err.error(),
 		Files: k.Files, Bytes: k.Bytes, FilesDone: k.FilesDone, BytesDone: k.BytesDone, Transferred: k.Moved,
-		Same: k.Same, Skipped: k.Skipped, Failed: k.Failed, Planned: k.State == JobDone,
+		Same: k.Same, Skipped: k.Skipped, Failed: k.Failed, Planned: k.State == Done,
 	}}
 	for _, s := range k.Sources {
 		j.Sources = append(j.Sources, string(s))
@@ -211,8 +211,8 @@ func (k kept) job() *job {
 	return j
 }
 
-// loadJobs reads the journal. One that cannot be read is put aside: the files
-// that it names are where they were.
+// loadJobs reads the journal. A journal that cannot be parsed is renamed; the
+// files that it names are not touched.
 func loadJobs(path string) ([]kept, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -235,5 +235,5 @@ func validJobID(id string) bool {
 	return id != "" && len(id) <= 64 && filepath.IsLocal(id) && filepath.Base(id) == id
 }
 
-// Policy is transfer's, for those who see the queue only.
+// Policy is transfer.Policy, for callers that import the queue only.
 type Policy = transfer.Policy

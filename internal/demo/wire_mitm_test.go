@@ -1,4 +1,4 @@
-package client
+package demo
 
 import (
 	"crypto"
@@ -48,7 +48,7 @@ func TestInterloperHearsWhoBelievesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(DialTimeout))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	const secret = "the password"
 	if _, err := io.WriteString(c, secret); err != nil {
 		t.Fatal(err)

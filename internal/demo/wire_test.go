@@ -1,4 +1,4 @@
-package client_test
+package demo_test
 
 import (
 	"bytes"
@@ -12,13 +12,14 @@ import (
 	"hufu"
 	"hufu/internal/capture"
 	"hufu/internal/client"
+	"hufu/internal/demo"
 	"hufu/internal/testenv"
 )
 
 // wireOptions have no texts: their keys do.
-func wireOptions(t *testing.T) client.WireOptions {
+func wireOptions(t *testing.T) demo.WireOptions {
 	t.Helper()
-	return client.WireOptions{
+	return demo.WireOptions{
 		Dir: filepath.Join(t.TempDir(), "captures"), Lang: "en",
 		T:     func(key string, _ ...any) string { return key },
 		Error: func(err error) (string, string) { return hufu.CodeOf(err), "" },
@@ -31,7 +32,7 @@ func TestWire(t *testing.T) {
 	alice := env.Person("alice")
 	o := wireOptions(t)
 	o.MITM = true
-	w, err := client.Wire(t.Context(), alice.Profile, o)
+	w, err := demo.Wire(t.Context(), alice.Profile, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestWire(t *testing.T) {
 	if len(w.Password) < 8 || len(w.User) < 8 || w.User == "alice" {
 		t.Errorf("made up %q, %q", w.User, w.Password)
 	}
-	want := []string{client.WirePlain, client.WireTLS, client.WireMITM, client.WireReport}
+	want := []string{demo.WirePlain, demo.WireTLS, demo.WireMITM, demo.WireReport}
 	if !slices.Equal(w.Files, want) {
 		t.Errorf("files %q", w.Files)
 	}
@@ -58,11 +59,11 @@ func TestWire(t *testing.T) {
 		}
 		for _, s := range secrets {
 			found := bytes.Contains(data, []byte(s))
-			if name == client.WirePlain && !found || strings.HasSuffix(name, ".pcapng") && name != client.WirePlain && found {
+			if name == demo.WirePlain && !found || strings.HasSuffix(name, ".pcapng") && name != demo.WirePlain && found {
 				t.Errorf("%s: %q found: %v", name, s, found)
 			}
 		}
-		if name == client.WireTLS && bytes.Contains(data, []byte("CLIENT_TRAFFIC_SECRET")) {
+		if name == demo.WireTLS && bytes.Contains(data, []byte("CLIENT_TRAFFIC_SECRET")) {
 			t.Error("the secrets of TLS are in the file unasked")
 		}
 	}
@@ -101,12 +102,12 @@ func TestWireWithSecretsAndAFile(t *testing.T) {
 	if err := os.WriteFile(o.File, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := errors.Join(os.MkdirAll(o.Dir, 0o700), capture.NewRecorder(capture.Options{}).Save(filepath.Join(o.Dir, client.WireMITM))) // of an earlier run
+	err := errors.Join(os.MkdirAll(o.Dir, 0o700), capture.NewRecorder(capture.Options{}).Save(filepath.Join(o.Dir, demo.WireMITM))) // of an earlier run
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the same password again is another account
-		w, err := client.Wire(t.Context(), alice.Profile, o)
+		w, err := demo.Wire(t.Context(), alice.Profile, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,11 +122,11 @@ func TestWireWithSecretsAndAFile(t *testing.T) {
 			t.Errorf("%d and %d bytes recorded, want %d at least", w.Plain.Findings.Bytes, w.TLS.Findings.Bytes, least)
 		}
 	}
-	data, err := os.ReadFile(filepath.Join(o.Dir, client.WireTLS))
+	data, err := os.ReadFile(filepath.Join(o.Dir, demo.WireTLS))
 	if err != nil || !bytes.Contains(data, []byte("CLIENT_TRAFFIC_SECRET")) {
 		t.Errorf("no secrets in the capture: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(o.Dir, client.WireMITM)); err == nil {
+	if _, err := os.Stat(filepath.Join(o.Dir, demo.WireMITM)); err == nil {
 		t.Error("a man in the middle nobody asked for")
 	}
 }
@@ -161,7 +162,7 @@ func TestWireRefusesWhatProvesNothing(t *testing.T) {
 	for name, c := range cases {
 		o := wireOptions(t)
 		o.File, o.Password = c.file, c.password
-		if _, err := client.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != c.code {
+		if _, err := demo.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != c.code {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := os.Stat(o.Dir); err == nil {
@@ -175,7 +176,7 @@ func TestWireWithoutTeachingListener(t *testing.T) {
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
 	o := wireOptions(t)
-	_, err := client.Wire(t.Context(), alice.Profile, o)
+	_, err := demo.Wire(t.Context(), alice.Profile, o)
 	if hufu.CodeOf(err) != "teach_off" || hufu.KindOf(err).Exit() != 2 {
 		t.Errorf("wire: %v", err)
 	}
@@ -192,7 +193,7 @@ func TestWireIntoAFile(t *testing.T) {
 	if err := os.WriteFile(o.Dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != "cannot_write" {
+	if _, err := demo.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != "cannot_write" {
 		t.Errorf("wire: %v", err)
 	}
 }
@@ -204,17 +205,17 @@ func TestWireReplacesItsOwnFilesAlone(t *testing.T) {
 	env := testenv.New(t, testenv.Options{Teach: true})
 	alice := env.Person("alice")
 	mine := wireOptions(t)
-	if _, err := client.Wire(t.Context(), alice.Profile, mine); err != nil {
+	if _, err := demo.Wire(t.Context(), alice.Profile, mine); err != nil {
 		t.Fatal(err)
 	}
 	foreign := []byte("<!DOCTYPE html>\n<p>the report of the quarter, and what hufu wire has to do with it\n")
-	for _, name := range []string{client.WirePlain, client.WireTLS, client.WireMITM, client.WireReport} {
+	for _, name := range []string{demo.WirePlain, demo.WireTLS, demo.WireMITM, demo.WireReport} {
 		o := wireOptions(t)
 		path := filepath.Join(o.Dir, name)
 		if err := errors.Join(os.MkdirAll(o.Dir, 0o700), os.WriteFile(path, foreign, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		_, err := client.Wire(t.Context(), alice.Profile, o)
+		_, err := demo.Wire(t.Context(), alice.Profile, o)
 		if e, ok := errors.AsType[*hufu.Error](err); !ok || e.Code != "wire_file_foreign" || e.Path != path {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -227,14 +228,14 @@ func TestWireReplacesItsOwnFilesAlone(t *testing.T) {
 	}
 	// A link to a report is not a report.
 	o := wireOptions(t)
-	report := filepath.Join(mine.Dir, client.WireReport)
+	report := filepath.Join(mine.Dir, demo.WireReport)
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(report, filepath.Join(o.Dir, client.WireReport)); err != nil {
+	if err := os.Symlink(report, filepath.Join(o.Dir, demo.WireReport)); err != nil {
 		t.Skip(err) // where a user may make no links
 	}
-	if _, err := client.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != "wire_file_foreign" {
+	if _, err := demo.Wire(t.Context(), alice.Profile, o); hufu.CodeOf(err) != "wire_file_foreign" {
 		t.Error(err)
 	}
 }

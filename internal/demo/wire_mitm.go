@@ -1,4 +1,4 @@
-package client
+package demo
 
 import (
 	"bytes"
@@ -11,13 +11,17 @@ import (
 
 	"hufu"
 	"hufu/internal/capture"
+	"hufu/internal/client"
 	"hufu/internal/identity"
 )
 
-// interloper is a man in the middle. It shows whoever connects a certificate
-// that looks like the server's, from a CA of its own, and passes on to the
-// teaching world what it decrypts: a client that believed it would notice
-// nothing, and have told it the password.
+// patience is how long an interloper keeps one connection.
+const patience = 15 * time.Second
+
+// interloper is a man in the middle. It shows each client a certificate that looks
+// like the server's, from a CA of its own, and passes on to the teaching world
+// what it decrypts. A client that accepted it would notice nothing and send it the
+// password.
 type interloper struct {
 	ln     net.Listener
 	config *tls.Config
@@ -54,17 +58,17 @@ func interpose(server tls.ConnectionState, onward string) (*interloper, error) {
 
 func (m *interloper) serve(raw net.Conn) {
 	defer func() { _ = raw.Close() }()
-	_ = raw.SetDeadline(time.Now().Add(DialTimeout))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	c := tls.Server(raw, m.config)
 	if c.Handshake() != nil {
 		return // refused, as it should be
 	}
-	far, err := net.DialTimeout("tcp", m.onward, DialTimeout)
+	far, err := net.DialTimeout("tcp", m.onward, patience)
 	if err != nil {
 		return
 	}
 	defer func() { _ = far.Close() }()
-	_ = far.SetDeadline(time.Now().Add(DialTimeout))
+	_ = far.SetDeadline(time.Now().Add(patience))
 	m.wg.Go(func() {
 		_, _ = io.Copy(c, far)
 		_ = raw.Close()
@@ -101,7 +105,7 @@ func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*capture.A
 		return nil, err
 	}
 	defer m.close()
-	r, err := New(w.p, Options{Teach: true, NoRenew: true, Address: m.ln.Addr().String(), Tap: tap(rec)})
+	r, err := client.New(w.p, client.Options{Teach: true, NoRenew: true, Address: m.ln.Addr().String(), Tap: tap(rec)})
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +119,9 @@ func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*capture.A
 	return a, nil
 }
 
-// server is what anybody can see of the server.
+// server returns what any client can see of the server.
 func (w *wiring) server(ctx context.Context) (*tls.ConnectionState, error) {
-	r, err := New(w.p, Options{Teach: true, NoRenew: true})
+	r, err := client.New(w.p, client.Options{Teach: true, NoRenew: true})
 	if err != nil {
 		return nil, err
 	}

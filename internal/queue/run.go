@@ -1,4 +1,4 @@
-package client
+package queue
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/client"
 	"hufu/internal/transfer"
 )
 
@@ -20,7 +21,7 @@ const (
 	rateWeight = 0.3
 )
 
-// pump starts what may run; the mutex is held.
+// pump starts the jobs that may run. The mutex is held.
 func (q *Queue) pump() {
 	if q.closed {
 		return
@@ -35,38 +36,38 @@ func (q *Queue) pump() {
 		if running >= q.o.Parallel {
 			return
 		}
-		if j.State != JobWaiting || j.cancel != nil {
+		if j.State != Waiting || j.cancel != nil {
 			continue
 		}
 		running++
 		ctx, cancel := context.WithCancelCause(q.ctx)
-		j.cancel, j.State = cancel, JobRunning
+		j.cancel, j.State = cancel, Running
 		q.wg.Go(func() { q.run(ctx, j) })
 	}
 }
 
-// end marks a job as over; the mutex is held.
-func (q *Queue) end(j *job, s JobState, err *hufu.Error) {
+// end marks a job as over. The mutex is held.
+func (q *Queue) end(j *job, s State, err *hufu.Error) {
 	j.State, j.Err, j.Ended = s, err, time.Now()
 	j.Rate, j.Lanes, j.Question = 0, 0, nil
 }
 
-// run sees one job through. While the server is away it is tried again until
-// somebody pauses or cancels the job.
+// run carries out one job. While the server is away it tries again until the job
+// is paused or canceled.
 func (q *Queue) run(ctx context.Context, j *job) {
 	wait := offlineFirst
 	var err error
 	for {
 		err = q.attempt(ctx, j)
-		if !again(err) || ctx.Err() != nil {
+		if !client.Transient(err) || ctx.Err() != nil {
 			break
 		}
 		q.mu.Lock()
-		j.State, j.Err = JobOffline, asError(err)
+		j.State, j.Err = Offline, asError(err)
 		q.touchLocked()
 		q.mu.Unlock()
 		select {
-		case <-time.After(jitter(wait)):
+		case <-time.After(client.Jitter(wait)):
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
@@ -81,28 +82,28 @@ func (q *Queue) run(ctx context.Context, j *job) {
 	j.cancel, j.engine = nil, nil
 	j.Rate, j.Lanes, j.Question = 0, 0, nil
 	switch {
-	case errors.Is(cause, transfer.ErrDiscard), j.State == JobCanceled: // canceled while a pause was still taking effect
-		q.end(j, JobCanceled, nil)
+	case errors.Is(cause, transfer.ErrDiscard), j.State == Canceled: // canceled while a pause was still taking effect
+		q.end(j, Canceled, nil)
 		q.leaveSpool(j)
 	case errors.Is(cause, errPaused):
-		if j.State != JobWaiting { // resumed meanwhile
-			j.State, j.Err = JobPaused, nil
+		if j.State != Waiting { // resumed meanwhile
+			j.State, j.Err = Paused, nil
 		}
 	case cause != nil:
-		j.State = JobWaiting // the program ends; it goes on with the next
+		j.State = Waiting // the program ends; it goes on with the next
 	case err != nil:
-		q.end(j, JobFailed, asError(err))
+		q.end(j, Failed, asError(err))
 	case j.Failed > 0:
-		q.end(j, JobFailed, j.verdict())
+		q.end(j, Failed, j.verdict())
 	default:
-		q.end(j, JobDone, nil)
+		q.end(j, Done, nil)
 		q.leaveSpool(j)
 	}
 	q.pump()
 	_ = q.saved() // there is nobody to tell; the next change tries again
 }
 
-// verdict is what a job says that ended with some names failed.
+// verdict returns the error of a job some names of which have failed.
 func (j *job) verdict() *hufu.Error {
 	if j.Failed == 1 && len(j.Failures) == 1 {
 		return j.Failures[0].Err
@@ -118,17 +119,17 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	}
 	defer release()
 	if j.Put {
-		r.WarmUp(Up, 0)
+		r.WarmUp(client.Up, 0)
 	} else {
-		r.WarmUp(Down, 0)
+		r.WarmUp(client.Down, 0)
 	}
 	if err := r.LoggedIn(ctx); err != nil {
 		return err
 	}
 	q.mu.Lock()
 	j.Same, j.Skipped, j.Failed, j.Failures = 0, 0, 0, nil
-	if j.State == JobOffline {
-		j.State = JobRunning
+	if j.State == Offline {
+		j.State = Running
 	}
 	j.Err = nil
 	q.touchLocked()
@@ -159,37 +160,38 @@ func (q *Queue) attempt(ctx context.Context, j *job) error {
 	return err
 }
 
-// prepare settles where the sources go.
-func prepare(ctx context.Context, r *Remote, j *job, e *transfer.Engine) (*Copy, func(context.Context, []transfer.Source) error, error) {
+// prepare settles where each source of a job goes. It returns the function of e
+// that transfers them.
+func prepare(ctx context.Context, r *client.Remote, j *job, e *transfer.Engine) (*client.Copy, func(context.Context, []transfer.Source) error, error) {
 	if j.Put {
 		to, err := hufu.ParsePath(j.To)
 		if err != nil {
 			return nil, nil, err
 		}
-		c, err := r.PreparePut(ctx, j.Sources, to, How{Folder: true})
+		c, err := r.PreparePut(ctx, j.Sources, to, client.How{Folder: true})
 		return c, e.Put, err
 	}
-	var fetch []Fetch
+	var fetch []client.Fetch
 	for _, s := range j.Sources {
 		p, err := hufu.ParsePath(s)
 		if err != nil {
 			return nil, nil, err
 		}
-		fetch = append(fetch, Fetch{Path: p})
+		fetch = append(fetch, client.Fetch{Path: p})
 	}
-	c, err := r.PrepareGet(ctx, fetch, filepath.Clean(j.To)+string(filepath.Separator), How{})
+	c, err := r.PrepareGet(ctx, fetch, filepath.Clean(j.To)+string(filepath.Separator), client.How{})
 	return c, e.Get, err
 }
 
-// lost is Options.Notify of the server of a job.
+// lost is client.Options.Notify of the server of a job.
 func (q *Queue) lost(j *job, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case err != nil && j.State == JobRunning:
-		j.State, j.Err = JobOffline, asError(err)
-	case err == nil && j.State == JobOffline:
-		j.State, j.Err = JobRunning, nil
+	case err != nil && j.State == Running:
+		j.State, j.Err = Offline, asError(err)
+	case err == nil && j.State == Offline:
+		j.State, j.Err = Running, nil
 	}
 	q.touchLocked()
 }
@@ -210,8 +212,7 @@ func (q *Queue) report(j *job, r transfer.Report) {
 	}
 }
 
-// tick samples the running jobs and looks after the spools until the queue is
-// closed.
+// tick samples the running jobs and reaps spools until the queue is closed.
 func (q *Queue) tick() {
 	t := time.NewTicker(sampleEvery)
 	defer t.Stop()
@@ -219,7 +220,7 @@ func (q *Queue) tick() {
 		select {
 		case now := <-t.C:
 			q.mu.Lock()
-			busy := slices.DeleteFunc(slices.Clone(q.jobs), func(j *job) bool { return j.engine == nil && j.State != JobSpooling })
+			busy := slices.DeleteFunc(slices.Clone(q.jobs), func(j *job) bool { return j.engine == nil && j.State != Spooling })
 			q.mu.Unlock()
 			for _, j := range busy {
 				q.sample(j, now)
@@ -234,7 +235,7 @@ func (q *Queue) tick() {
 	}
 }
 
-// sample takes the engine's counters over into the job and measures the speed.
+// sample copies the engine's counters into the job and measures the speed.
 func (q *Queue) sample(j *job, now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,4 +1,4 @@
-package client
+package profile
 
 import (
 	"context"
@@ -18,16 +18,17 @@ type OwnFiles struct {
 	CommonName           bool   // accept the server's name in CN alone
 }
 
-// Check refuses what could not be used, before a password is asked for.
+// Check returns the error of files that cannot be used. It is called before the
+// user is asked for a password.
 func (f OwnFiles) Check() error {
-	if _, err := f.profile(Dirs{}, DefaultProfile); err != nil {
+	if _, err := f.profile(Dirs{}, Default); err != nil {
 		return err
 	}
 	if _, err := identity.ParseCerts(f.CA); err != nil {
 		return err
 	}
 	_, err := identity.ParsePair(f.Certificate, f.Key, nil)
-	return withoutPassphrase("", err) // whoever calls knows the file
+	return withoutPassphrase("", err) // the caller knows the file
 }
 
 func (f OwnFiles) profile(dirs Dirs, name string) (*Profile, error) {
@@ -38,15 +39,15 @@ func (f OwnFiles) profile(dirs Dirs, name string) (*Profile, error) {
 	if err != nil || !hufu.ValidHost(host) {
 		return nil, &hufu.Error{Op: "enroll", Path: f.Address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
 	}
-	if !ValidProfile(name) {
+	if !Valid(name) {
 		return nil, &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
 	}
 	return &Profile{Name: name, Address: f.Address, Host: host, Own: true, CommonName: f.CommonName, dirs: dirs}, nil
 }
 
-// EnrollOwn makes a profile from files, once the server has proven itself, let
-// the certificate in and taken the password: whose it is the server says.
-// Before that nothing is saved. It replaces what ReplacesOwn says.
+// EnrollOwn makes a profile from files. First the server must prove itself and
+// accept certificate and password; it also says to which user the certificate
+// belongs. Until then nothing is saved. A profile is replaced as ReplacesOwn says.
 func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password string) (*Profile, error) {
 	if err := f.Check(); err != nil {
 		return nil, err
@@ -67,30 +68,29 @@ func EnrollOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles, password
 		return nil, err
 	}
 	p.held = map[string][]byte{"client.crt": f.Certificate, "client.key": f.Key, "root.crt": f.CA}
-	r, err := New(p, Options{})
+	d, err := p.Dialer("", nil)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = r.Close() }()
-	r.token = nil // of the profile that is replaced
-	hello, err := r.Connect(ctx)
+	c, hello, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = c.Close() }()
 	p.User, p.Device = hello.User, hello.Device
-	if err := r.Login(ctx, p.User, password); err != nil {
+	if err := p.login(ctx, c, password); err != nil {
 		return nil, err
 	}
 	p.held = nil
 	return p, p.save(f.Key, chain, root)
 }
 
-// ReplacesOwn says whether EnrollOwn replaces a profile that is dead, by the
-// rule of Replaces. One that was made from files is replaced in any case,
-// because nobody renews its certificate. Any other profile is an error,
+// ReplacesOwn reports whether EnrollOwn replaces a dead profile, by the rule of
+// Replaces. A profile that was made from files is replaced in any case, because
+// its certificate is not renewed. Any other profile is an error with the code
 // profile_exists.
 func ReplacesOwn(ctx context.Context, dirs Dirs, name string, f OwnFiles) (bool, error) {
-	if old, err := LoadProfile(dirs, name); err == nil && old.Own {
+	if old, err := Load(dirs, name); err == nil && old.Own {
 		return false, nil
 	}
 	p, err := f.profile(dirs, name)

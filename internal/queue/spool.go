@@ -1,4 +1,4 @@
-package client
+package queue
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
+	"hufu/internal/client"
 )
 
 // spoolReserve is the room, in bytes, that a spool must leave on the disk.
@@ -29,9 +30,9 @@ const spoolPatience = 2 * time.Minute
 // system combines them.
 const syncLanes = 16
 
-// spool is a folder of the client's own into which files are handed over
-// before they are transferred, so that the transfer can be resumed when the
-// one who handed them over is gone.
+// spool is a folder of the client's own that receives the files of a job before
+// they are transferred. So the transfer can be resumed when the page that handed
+// the files over is closed.
 type spool struct {
 	dir   string
 	root  *os.Root
@@ -47,9 +48,9 @@ type spool struct {
 
 func (q *Queue) spoolDir(id string) string { return filepath.Join(q.o.Dirs.State, "spool", id) }
 
-// Spool begins a put of files that are handed over piece by piece. files and
-// size are what is announced; there must be room for it.
-func (q *Queue) Spool(ctx context.Context, spec JobSpec, files, size int64) (string, error) {
+// Spool begins a put of files that are handed over one by one. files and size are
+// announced; there must be room for them on the disk.
+func (q *Queue) Spool(ctx context.Context, spec Spec, files, size int64) (string, error) {
 	if size < 0 || files < 0 {
 		return "", &hufu.Error{Op: "spool", Kind: hufu.KindInvalid}
 	}
@@ -57,7 +58,7 @@ func (q *Queue) Spool(ctx context.Context, spec JobSpec, files, size int64) (str
 	if err := atomicfile.MkdirAll(base, 0o700); err != nil {
 		return "", &hufu.Error{Op: "spool", Path: base, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	free, _, err := LocalSpace(ctx, base)
+	free, _, err := client.LocalSpace(ctx, base)
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +70,7 @@ func (q *Queue) Spool(ctx context.Context, spec JobSpec, files, size int64) (str
 	}
 	spec.Put, spec.Sources = true, nil
 	j := newJob(spec)
-	j.State = JobSpooling
+	j.State = Spooling
 	j.Files, j.Bytes = files, size
 	s := &spool{dir: q.spoolDir(j.ID), size: size}
 	s.fed.Store(time.Now().UnixNano())
@@ -89,20 +90,20 @@ func (q *Queue) Spool(ctx context.Context, spec JobSpec, files, size int64) (str
 	return j.ID, nil
 }
 
-// spooling finds a job that takes files, and its spool, which is busy until
-// the caller says otherwise.
+// spooling returns a job that takes files, and its spool. The spool counts as busy
+// until the caller decrements busy.
 func (q *Queue) spooling(id string) (*job, *spool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	j := q.find(id)
-	if j == nil || j.State != JobSpooling {
+	if j == nil || j.State != Spooling {
 		return nil, nil, &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
 	j.spool.busy.Add(1)
 	return j, j.spool, nil
 }
 
-// SpoolFile takes over one file, or makes a folder when size is negative.
+// SpoolFile takes over one file, or makes a folder if size is negative.
 func (q *Queue) SpoolFile(id string, p hufu.Path, size int64, mtime time.Time, from io.Reader) error {
 	_, s, err := q.spooling(id)
 	if err != nil {
@@ -183,8 +184,9 @@ func (s *spool) take(p hufu.Path, size int64, mtime time.Time, from io.Reader) e
 	return s.root.Chtimes(name, mtime, mtime)
 }
 
-// sync makes what was handed over durable: after a power cut the transfer that
-// goes on finds it whole. A failure is final, because the system tells it once.
+// sync makes the files of the spool durable, so that a transfer that goes on after
+// a power cut finds them whole. A failure is final, because the system reports it
+// once.
 func (s *spool) sync() error {
 	names := make(chan string)
 	errs := make(chan error, syncLanes)
@@ -227,9 +229,9 @@ func syncNamed(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// SpoolDone says that all has been handed over; it is durable and the transfer
-// begins when SpoolDone returns nil. A file that is still being taken over is
-// waited for.
+// SpoolDone must be called when all files are handed over. It waits for a file
+// that is still being taken over. When it returns nil the files are durable and
+// the transfer begins.
 func (q *Queue) SpoolDone(id string) error {
 	j, s, err := q.spooling(id)
 	if err != nil {
@@ -242,7 +244,7 @@ func (q *Queue) SpoolDone(id string) error {
 	list, readErr := os.ReadDir(s.dir)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if j.State != JobSpooling {
+	if j.State != Spooling {
 		return &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
 	if err = errors.Join(err, readErr); err == nil {
@@ -250,13 +252,13 @@ func (q *Queue) SpoolDone(id string) error {
 		for _, d := range list {
 			j.Sources = append(j.Sources, filepath.Join(s.dir, d.Name()))
 		}
-		j.State = JobWaiting
+		j.State = Waiting
 		err = q.saved()
 	}
 	if err != nil {
 		failed := asError(spoolError(hufu.Path{}, err))
 		j.Sources = nil
-		q.end(j, JobFailed, failed)
+		q.end(j, Failed, failed)
 		q.leaveSpool(j)
 		_ = q.saved() // the caller is told of the first error
 		return failed
@@ -265,8 +267,8 @@ func (q *Queue) SpoolDone(id string) error {
 	return nil
 }
 
-// leaveSpool has the next saved remove a job's spool: the journal on the disk may
-// say that the job is still to be done. The mutex is held.
+// leaveSpool marks a job's spool to be removed by the next saved. Until then the
+// journal on the disk may say that the job is still to be done. The mutex is held.
 func (q *Queue) leaveSpool(j *job) {
 	if j.spool == nil {
 		return
@@ -278,7 +280,7 @@ func (q *Queue) leaveSpool(j *job) {
 	j.spool = nil
 }
 
-// dropSpool removes a job's spool, which the journal does not need; the mutex is
+// dropSpool removes a job's spool that the journal does not need. The mutex is
 // held.
 func (j *job) dropSpool() {
 	if j.spool == nil {
@@ -291,19 +293,19 @@ func (j *job) dropSpool() {
 	j.spool = nil
 }
 
-// reapSpools gives up the spools that nobody feeds any more.
+// reapSpools fails the jobs whose spools have received nothing for too long.
 func (q *Queue) reapSpools(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, j := range q.jobs {
-		if j.State == JobSpooling && j.spool.busy.Load() == 0 && now.Sub(time.Unix(0, j.spool.fed.Load())) > spoolPatience {
-			q.end(j, JobFailed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"})
+		if j.State == Spooling && j.spool.busy.Load() == 0 && now.Sub(time.Unix(0, j.spool.fed.Load())) > spoolPatience {
+			q.end(j, Failed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"})
 			j.dropSpool()
 		}
 	}
 }
 
-// clearSpools removes the spools that no job owns.
+// clearSpools removes the spools without a job.
 func (q *Queue) clearSpools() {
 	list, err := os.ReadDir(filepath.Join(q.o.Dirs.State, "spool"))
 	if err != nil {

@@ -1,4 +1,4 @@
-package client_test
+package queue_test
 
 import (
 	"errors"
@@ -10,20 +10,22 @@ import (
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/profile"
+	"hufu/internal/queue"
 )
 
 // stuck is a queue whose server answers when the test says so.
 type stuck struct {
-	*client.Queue
+	*queue.Queue
 	asked   chan struct{}
 	release chan error
 }
 
-func openQueue(t *testing.T, dirs client.Dirs) *stuck {
+func openQueue(t *testing.T, dirs profile.Dirs) *stuck {
 	t.Helper()
 	s := &stuck{asked: make(chan struct{}, 100), release: make(chan error, 100)}
 	var err error
-	s.Queue, err = client.OpenQueue(client.QueueOptions{Dirs: dirs, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+	s.Queue, err = queue.Open(queue.Options{Dirs: dirs, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
 		s.asked <- struct{}{}
 		if err, open := <-s.release; open {
 			return nil, nil, err
@@ -47,7 +49,7 @@ func (s *stuck) close(t *testing.T) {
 }
 
 // until waits for a job to be so.
-func (s *stuck) until(id string, so func(client.Job) bool) client.Job {
+func (s *stuck) until(id string, so func(queue.Job) bool) queue.Job {
 	for {
 		jobs, changed := s.Jobs()
 		for _, j := range jobs {
@@ -59,9 +61,9 @@ func (s *stuck) until(id string, so func(client.Job) bool) client.Job {
 	}
 }
 
-func queueDirs(t *testing.T) client.Dirs {
+func queueDirs(t *testing.T) profile.Dirs {
 	t.Helper()
-	return client.Dirs{Config: filepath.Join(t.TempDir(), "config"), State: filepath.Join(t.TempDir(), "state")}
+	return profile.Dirs{Config: filepath.Join(t.TempDir(), "config"), State: filepath.Join(t.TempDir(), "state")}
 }
 
 var errGone = &hufu.Error{Op: "dial", Kind: hufu.KindRefused, Code: "cert_revoked"}
@@ -74,7 +76,7 @@ func TestCancelWhilePausing(t *testing.T) {
 	defer q.close(t)
 	add := func() string {
 		t.Helper()
-		id, err := q.Add(client.JobSpec{Put: true, Profile: "default", Sources: []string{"/x"}, To: ":/"})
+		id, err := q.Add(queue.Spec{Put: true, Profile: "default", Sources: []string{"/x"}, To: ":/"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,8 +88,8 @@ func TestCancelWhilePausing(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.release <- errGone
-	q.until(id, func(j client.Job) bool { return !j.Ended.IsZero() || j.State == client.JobPaused })
-	if j := q.until(id, func(client.Job) bool { return true }); j.State != client.JobCanceled {
+	q.until(id, func(j queue.Job) bool { return !j.Ended.IsZero() || j.State == queue.Paused })
+	if j := q.until(id, func(queue.Job) bool { return true }); j.State != queue.Canceled {
 		t.Errorf("paused, then canceled: %s", j.State)
 	}
 
@@ -98,7 +100,7 @@ func TestCancelWhilePausing(t *testing.T) {
 	q.release <- errGone
 	<-q.asked // it runs again
 	q.release <- errGone
-	if j := q.until(id, func(j client.Job) bool { return j.State.Over() }); j.State != client.JobFailed || j.Err.Code != "cert_revoked" {
+	if j := q.until(id, func(j queue.Job) bool { return j.State.Over() }); j.State != queue.Failed || j.Err.Code != "cert_revoked" {
 		t.Errorf("paused, then resumed: %s %v", j.State, j.Err)
 	}
 }
@@ -110,24 +112,24 @@ func TestQueueIsThereAgain(t *testing.T) {
 	dirs := queueDirs(t)
 	q := openQueue(t, dirs)
 	odd := "/home/\xff\xfe\n<b>.txt"
-	runs, err := q.Add(client.JobSpec{Put: true, Profile: "p", Sources: []string{odd, "/b"}, To: ":/f"})
+	runs, err := q.Add(queue.Spec{Put: true, Profile: "p", Sources: []string{odd, "/b"}, To: ":/f"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-q.asked
-	waits, err := q.Add(client.JobSpec{Profile: "p", Sources: []string{":/c"}, To: "/d"})
+	waits, err := q.Add(queue.Spec{Profile: "p", Sources: []string{":/c"}, To: "/d"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stays, err := q.Add(client.JobSpec{Profile: "p", Sources: []string{":/e"}, To: "/d"})
+	stays, err := q.Add(queue.Spec{Profile: "p", Sources: []string{":/e"}, To: "/d"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	taught, err := q.Add(client.JobSpec{Teach: true, Profile: "p", Sources: []string{":/t"}, To: "/d"})
+	taught, err := q.Add(queue.Spec{Teach: true, Profile: "p", Sources: []string{":/t"}, To: "/d"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	spools, err := q.Spool(t.Context(), client.JobSpec{Profile: "p", To: ":/"}, 1, 3)
+	spools, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: ":/"}, 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +140,7 @@ func TestQueueIsThereAgain(t *testing.T) {
 	if err := errors.Join(q.Pause(stays), q.SpoolFile(spools, p, 3, time.Time{}, strings.NewReader("abc"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.OpenQueue(client.QueueOptions{Dirs: dirs}); hufu.CodeOf(err) != "queue_in_use" {
+	if _, err := queue.Open(queue.Options{Dirs: dirs}); hufu.CodeOf(err) != "queue_in_use" {
 		t.Errorf("a queue is opened twice: %v", err)
 	}
 	q.close(t)
@@ -150,21 +152,21 @@ func TestQueueIsThereAgain(t *testing.T) {
 	q = openQueue(t, dirs)
 	defer q.close(t)
 	<-q.asked // the first runs again
-	got := map[string]client.Job{}
+	got := map[string]queue.Job{}
 	jobs, _ := q.Jobs()
 	for _, j := range jobs {
 		got[j.ID] = j
 	}
-	if j := got[runs]; j.State != client.JobRunning || len(j.Sources) != 2 || j.Sources[0] != odd || j.To != ":/f" || !j.Put {
+	if j := got[runs]; j.State != queue.Running || len(j.Sources) != 2 || j.Sources[0] != odd || j.To != ":/f" || !j.Put {
 		t.Errorf("the one that ran: %+v", j)
 	}
-	if j := got[waits]; j.State != client.JobWaiting {
+	if j := got[waits]; j.State != queue.Waiting {
 		t.Errorf("the one that waited: %+v", j)
 	}
-	if j := got[stays]; j.State != client.JobPaused {
+	if j := got[stays]; j.State != queue.Paused {
 		t.Errorf("the paused one: %+v", j)
 	}
-	if j := got[spools]; j.State != client.JobFailed || j.Err == nil || j.Err.Code != "spool_broken" {
+	if j := got[spools]; j.State != queue.Failed || j.Err == nil || j.Err.Code != "spool_broken" {
 		t.Errorf("the one being handed over: %+v", j)
 	}
 	if _, there := got[taught]; there || len(got) != 4 {

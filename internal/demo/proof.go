@@ -1,29 +1,30 @@
-package client
+package demo
 
 import (
-	"hufu"
+	"hufu/internal/client"
 	"hufu/internal/identity"
 )
 
 // Proof is what the two ends of a connection have proven to each other.
 type Proof struct {
 	identity.Session
-	Root identity.Cert `json:"root"` // the CA that this profile believes in
-	Own  identity.Cert `json:"own"`  // what we have shown
+	Root identity.Cert `json:"root"` // the pinned root
+	Own  identity.Cert `json:"own"`  // what the client has shown
 }
 
-// Proof describes the control connection; nil without TLS or before Connect.
-func (r *Remote) Proof() (*Proof, error) {
+// ProofOf describes the control connection of r. It returns nil without TLS and
+// before Connect.
+func ProofOf(r *client.Remote) (*Proof, error) {
 	state := r.State()
 	if state == nil {
 		return nil, nil
 	}
 	p := &Proof{Session: identity.Describe(*state)}
-	roots, err := r.p.Roots()
+	roots, err := r.Profile().Roots()
 	if err != nil {
 		return nil, err
 	}
-	pair, err := r.p.Certificate()
+	pair, err := r.Profile().Certificate()
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +38,3 @@ func (r *Remote) Proof() (*Proof, error) {
 	}
 	return p, nil
 }
-
-// FingerprintWords are the words that stand for an invitation's fingerprint.
-func FingerprintWords(inv hufu.Invitation) string { return identity.FingerprintWords(inv.Fingerprint) }

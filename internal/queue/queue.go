@@ -1,4 +1,4 @@
-package client
+package queue
 
 import (
 	"context"
@@ -17,28 +17,32 @@ import (
 	"hufu"
 	"hufu/internal/atomicfile"
 	"hufu/internal/blob/disk"
+	"hufu/internal/client"
+	"hufu/internal/profile"
 	"hufu/internal/transfer"
 )
+
+// journal is the file below Dirs.State that remembers the jobs.
+const journal = "transfers.json"
 
 // DefaultParallel is how many jobs of a queue run at the same time.
 const DefaultParallel = 3
 
-// QueueOptions are what a queue is made of.
-type QueueOptions struct {
-	Dirs     Dirs
+// Options say how a queue works.
+type Options struct {
+	Dirs     profile.Dirs
 	Parallel int // 0: DefaultParallel
-	// Remote gives the server of a profile, or of its teaching world, to a
-	// job, and a function to give it back. notify is for Options.Notify.
-	Remote func(profile string, teach bool, notify func(error)) (*Remote, func(), error)
+	// Remote returns the server of a profile, or its teaching world, for one job,
+	// and a function that releases it. notify is for client.Options.Notify.
+	Remote func(profile string, teach bool, notify func(error)) (*client.Remote, func(), error)
 }
 
-// Queue carries out transfers one after the other and remembers them in the
-// client's state folder, so that they go on after a restart. One process at a
-// time holds it. Its methods are safe for concurrent use.
+// Queue carries out transfers, a few at a time, and keeps them in the client's
+// state folder, so that they go on after a restart. One process at a time holds
+// it. Its methods are safe for concurrent use.
 type Queue struct {
-	o    QueueOptions
+	o    Options
 	lock *flock.Flock
-	path string
 	stop context.CancelFunc
 	ctx  context.Context
 	wg   sync.WaitGroup
@@ -50,22 +54,22 @@ type Queue struct {
 	left    []string      // spools to remove when the journal does not need them any more
 }
 
-// The reasons for which a run ends before its time.
+// The causes that end a run before it is done.
 var (
 	errPaused = errors.New("paused")
 	errClosed = errors.New("queue closed")
 )
 
-// OpenQueue reads the journal and goes on with what was not over.
-// KindUsage with code queue_in_use: another process has it.
-func OpenQueue(o QueueOptions) (*Queue, error) {
+// Open reads the journal and continues the jobs that were not over. The error is
+// KindUsage with the code queue_in_use if another process holds the queue.
+func Open(o Options) (*Queue, error) {
 	if o.Parallel <= 0 {
 		o.Parallel = DefaultParallel
 	}
 	if err := atomicfile.MkdirAll(o.Dirs.State, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open queue", Path: o.Dirs.State, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	q := &Queue{o: o, path: filepath.Join(o.Dirs.State, "transfers.json"), changed: make(chan struct{})}
+	q := &Queue{o: o, changed: make(chan struct{})}
 	q.lock = flock.New(filepath.Join(o.Dirs.State, "transfers.lock"), flock.SetPermissions(0o600))
 	locked, err := q.lock.TryLock()
 	if err != nil {
@@ -74,7 +78,7 @@ func OpenQueue(o QueueOptions) (*Queue, error) {
 	if !locked {
 		return nil, &hufu.Error{Op: "open queue", Path: q.lock.Path(), Kind: hufu.KindUsage, Code: "queue_in_use"}
 	}
-	all, err := loadJobs(q.path)
+	all, err := loadJobs(filepath.Join(o.Dirs.State, journal))
 	if err != nil {
 		return nil, errors.Join(err, q.lock.Unlock())
 	}
@@ -85,11 +89,11 @@ func OpenQueue(o QueueOptions) (*Queue, error) {
 			j.spool = &spool{dir: q.spoolDir(j.ID)}
 		}
 		switch j.State {
-		case JobSpooling: // the page that fed it is gone with the program
-			j.State, j.Err, j.Ended = JobFailed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"}, time.Now()
+		case Spooling: // the page that fed it is gone with the program
+			j.State, j.Err, j.Ended = Failed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"}, time.Now()
 			j.dropSpool()
-		case JobRunning, JobOffline:
-			j.State = JobWaiting
+		case Running, Offline:
+			j.State = Waiting
 		}
 		q.jobs = append(q.jobs, j)
 	}
@@ -101,7 +105,7 @@ func OpenQueue(o QueueOptions) (*Queue, error) {
 	return q, nil
 }
 
-// Close stops what runs; it goes on when the queue is opened again.
+// Close stops the jobs that run. They continue when the queue is opened again.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	q.closed = true
@@ -116,20 +120,20 @@ func (q *Queue) Close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, j := range q.jobs {
-		if j.State == JobSpooling {
+		if j.State == Spooling {
 			j.dropSpool()
 		}
 	}
 	return errors.Join(q.save(), q.lock.Unlock())
 }
 
-func newJob(spec JobSpec) *job {
+func newJob(spec Spec) *job {
 	spec.Sources = slices.Clone(spec.Sources)
-	return &job{Job: Job{JobSpec: spec, ID: strings.ToLower(rand.Text()), State: JobWaiting, Created: time.Now()}}
+	return &job{Job: Job{Spec: spec, ID: strings.ToLower(rand.Text()), State: Waiting, Created: time.Now()}}
 }
 
 // Add puts a transfer at the end of the queue.
-func (q *Queue) Add(spec JobSpec) (string, error) {
+func (q *Queue) Add(spec Spec) (string, error) {
 	if len(spec.Sources) == 0 {
 		return "", &hufu.Error{Op: "add transfer", Kind: hufu.KindInvalid, Code: "nothing_chosen"}
 	}
@@ -143,7 +147,7 @@ func (q *Queue) Add(spec JobSpec) (string, error) {
 	return j.ID, nil
 }
 
-// begin puts a new job into the queue and the journal, or into neither; the mutex
+// begin puts a new job into the queue and the journal, or into neither. The mutex
 // is held.
 func (q *Queue) begin(j *job) error {
 	q.jobs = append(q.jobs, j)
@@ -155,7 +159,7 @@ func (q *Queue) begin(j *job) error {
 	return err
 }
 
-// find returns a job by its id; the mutex is held.
+// find returns a job by its id. The mutex is held.
 func (q *Queue) find(id string) *job {
 	for _, j := range q.jobs {
 		if j.ID == id {
@@ -180,25 +184,25 @@ func (q *Queue) with(id string, do func(*job) error) error {
 	return q.saved()
 }
 
-// Pause stops a job until Resume; one that cannot be paused stays as it is.
+// Pause stops a job until Resume. A job that cannot be paused stays as it is.
 func (q *Queue) Pause(id string) error {
 	return q.with(id, func(j *job) error {
 		switch {
 		case j.cancel != nil:
 			j.cancel(errPaused)
-			j.State = JobPaused
-		case j.State == JobWaiting:
-			j.State = JobPaused
+			j.State = Paused
+		case j.State == Waiting:
+			j.State = Paused
 		}
 		return nil
 	})
 }
 
-// Resume lets a paused job go on, or one that is over run again. What has
+// Resume continues a paused job, or runs a job again that is over. What has
 // arrived is not sent again.
 func (q *Queue) Resume(id string) error {
 	return q.with(id, func(j *job) error {
-		if j.State == JobPaused || j.State.Over() {
+		if j.State == Paused || j.State.Over() {
 			return q.again(j)
 		}
 		return nil
@@ -209,18 +213,18 @@ func (q *Queue) again(j *job) error {
 	if len(j.Sources) == 0 {
 		return &hufu.Error{Op: "resume", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
-	j.State, j.Err, j.Ended = JobWaiting, nil, time.Time{}
+	j.State, j.Err, j.Ended = Waiting, nil, time.Time{}
 	return nil
 }
 
-// RetryFailed runs every failed job again; with profile, those that failed for
-// want of a login there.
+// RetryFailed runs every failed job again. With a profile, it runs those that
+// failed because there was no login at that profile.
 func (q *Queue) RetryFailed(profile string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, j := range q.jobs {
 		mine := profile == "" || j.Profile == profile && j.Err != nil && j.Err.Kind == hufu.KindCredentials
-		if j.State == JobFailed && mine && len(j.Sources) > 0 {
+		if j.State == Failed && mine && len(j.Sources) > 0 {
 			if err := q.again(j); err != nil {
 				return err
 			}
@@ -230,16 +234,16 @@ func (q *Queue) RetryFailed(profile string) error {
 	return q.saved()
 }
 
-// Cancel gives a job up: what has arrived of unfinished files is removed.
+// Cancel gives a job up and removes what has arrived of unfinished files.
 func (q *Queue) Cancel(id string) error {
 	return q.with(id, func(j *job) error {
 		switch {
 		case j.State.Over():
 		case j.cancel != nil:
 			j.cancel(transfer.ErrDiscard)
-			j.State = JobCanceled
+			j.State = Canceled
 		default:
-			q.end(j, JobCanceled, nil)
+			q.end(j, Canceled, nil)
 			q.leaveSpool(j)
 			return q.discard(j)
 		}
@@ -248,7 +252,7 @@ func (q *Queue) Cancel(id string) error {
 }
 
 // discard removes from this machine what has arrived of a get that is not
-// running. What a put has sent the server forgets by itself.
+// running. The server removes by itself what a put has sent.
 func (q *Queue) discard(j *job) error {
 	if j.Put {
 		return nil
@@ -277,12 +281,13 @@ func (q *Queue) discard(j *job) error {
 	return nil
 }
 
-// Dismiss forgets a job that is over; with an empty id all that went well.
+// Dismiss forgets a job that is over, or, with an empty id, all jobs that did not
+// fail.
 func (q *Queue) Dismiss(id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.jobs = slices.DeleteFunc(q.jobs, func(j *job) bool {
-		gone := j.State.Over() && j.cancel == nil && (j.ID == id || id == "" && j.State != JobFailed)
+		gone := j.State.Over() && j.cancel == nil && (j.ID == id || id == "" && j.State != Failed)
 		if gone {
 			q.leaveSpool(j)
 		}
@@ -291,7 +296,8 @@ func (q *Queue) Dismiss(id string) error {
 	return q.saved()
 }
 
-// Answer settles a conflict; with all, those of the same job that follow too.
+// Answer settles a conflict, and with all also the conflicts of the same job that
+// follow.
 func (q *Queue) Answer(id string, question int, p transfer.Policy, all bool) error {
 	switch p {
 	case transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
@@ -335,15 +341,15 @@ func (q *Queue) ask(ctx context.Context, j *job, c transfer.Conflict) (transfer.
 	}
 }
 
-// Jobs tells of all jobs, newest first. Changed is closed when it is worth
-// asking again.
+// Jobs describes all jobs, newest first. changed is closed when something has
+// changed.
 func (q *Queue) Jobs() (all []Job, changed <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, j := range slices.Backward(q.jobs) {
 		v := j.Job
 		v.Sources, v.Failures = slices.Clone(j.Sources), slices.Clone(j.Failures)
-		if s := j.spool; s != nil && j.State == JobSpooling {
+		if s := j.spool; s != nil && j.State == Spooling {
 			v.BytesDone, v.FilesDone = s.got.Load(), s.files.Load()
 		}
 		if e := j.engine; e != nil {
@@ -365,8 +371,8 @@ func (q *Queue) touchLocked() {
 	q.changed = make(chan struct{})
 }
 
-// saved writes the journal after a change, and removes the spools that are of no
-// use any more once the journal says so; the mutex is held.
+// saved writes the journal after a change. Once the journal is written, it removes
+// the spools that are no longer needed. The mutex is held.
 func (q *Queue) saved() error {
 	over := 0
 	for i, j := range slices.Backward(q.jobs) {
@@ -403,5 +409,5 @@ func (q *Queue) save() error {
 	if err != nil {
 		return &hufu.Error{Op: "save transfers", Kind: hufu.KindInternal, Err: err}
 	}
-	return writeFile(q.path, data)
+	return q.o.Dirs.Keep(journal, data)
 }

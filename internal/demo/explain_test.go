@@ -1,4 +1,4 @@
-package client_test
+package demo_test
 
 import (
 	"crypto"
@@ -23,7 +23,9 @@ import (
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/demo"
 	"hufu/internal/identity"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 )
 
@@ -192,7 +194,7 @@ func tamper(der []byte) []byte {
 }
 
 // failing are the steps of a side that failed.
-func failing(e *client.Explained, side string) []int {
+func failing(e *demo.Explained, side string) []int {
 	var steps []int
 	for _, s := range e.Steps {
 		if s.Side == side && !s.OK {
@@ -210,7 +212,7 @@ func TestExplainNamesTheStepOfAServer(t *testing.T) {
 	for name, c := range f.broken(asServer, x509.ExtKeyUsageClientAuth) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e, err := client.Explain(t.Context(), alice.Profile, pose(t, c.s))
+			e, err := demo.Explain(t.Context(), alice.Profile, pose(t, c.s))
 			if c.step == 0 {
 				// It has our keys and is no hufu server behind them.
 				if hufu.KindOf(err).Exit() != 5 {
@@ -270,7 +272,7 @@ func pose(t *testing.T, s shown) string {
 	return ln.Addr().String()
 }
 
-func checkFixes(t *testing.T, e *client.Explained) {
+func checkFixes(t *testing.T, e *demo.Explained) {
 	t.Helper()
 	for _, s := range e.Steps {
 		if s.What == "" || s.Why == "" || (s.Fix == "") != s.OK {
@@ -287,7 +289,7 @@ func TestExplainNamesTheStepOfAClient(t *testing.T) {
 	for name, c := range f.broken(asAlice, x509.ExtKeyUsageServerAuth) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e, err := client.Explain(t.Context(), withCertificate(t, person, c.s), "")
+			e, err := demo.Explain(t.Context(), withCertificate(t, person, c.s), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -310,11 +312,11 @@ func TestExplainNamesTheStepOfAClient(t *testing.T) {
 }
 
 // withCertificate is a person's profile with another certificate and key.
-func withCertificate(t *testing.T, p *testenv.Person, s shown) *client.Profile {
+func withCertificate(t *testing.T, p *testenv.Person, s shown) *profile.Profile {
 	t.Helper()
-	dirs := client.Dirs{Config: t.TempDir(), State: t.TempDir()}
-	from := filepath.Join(p.Dirs.Config, "profiles", client.DefaultProfile)
-	to := filepath.Join(dirs.Config, "profiles", client.DefaultProfile)
+	dirs := profile.Dirs{Config: t.TempDir(), State: t.TempDir()}
+	from := filepath.Join(p.Dirs.Config, "profiles", profile.Default)
+	to := filepath.Join(dirs.Config, "profiles", profile.Default)
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +333,7 @@ func withCertificate(t *testing.T, p *testenv.Person, s shown) *client.Profile {
 			t.Fatal(err)
 		}
 	}
-	profile, err := client.LoadProfile(dirs, client.DefaultProfile)
+	profile, err := profile.Load(dirs, profile.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +345,7 @@ func TestExplainRevoked(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
-	e, err := client.Explain(t.Context(), alice.Profile, "")
+	e, err := demo.Explain(t.Context(), alice.Profile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +358,7 @@ func TestExplainRevoked(t *testing.T) {
 	if err := env.Account.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if e, err = client.Explain(t.Context(), alice.Profile, ""); err != nil {
+	if e, err = demo.Explain(t.Context(), alice.Profile, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := failing(e, "client"); !slices.Equal(got, []int{10}) || e.Verdict() != hufu.KindRefused {
@@ -373,7 +375,7 @@ func TestExplainRevoked(t *testing.T) {
 func TestExplainWithoutAProfile(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
-	e, err := client.Explain(t.Context(), nil, env.Address)
+	e, err := demo.Explain(t.Context(), nil, env.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +391,7 @@ func TestExplainAnotherServer(t *testing.T) {
 	t.Parallel()
 	env, other := testenv.New(t, testenv.Options{}), testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
-	e, err := client.Explain(t.Context(), alice.Profile, other.Address)
+	e, err := demo.Explain(t.Context(), alice.Profile, other.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -414,7 +416,7 @@ func TestStrangerOfAnotherName(t *testing.T) {
 	if _, err := r.Connect(t.Context()); hufu.CodeOf(err) != "server_unknown_ca" {
 		t.Errorf("connect: %v", err)
 	}
-	e, err := client.Explain(t.Context(), alice.Profile, address)
+	e, err := demo.Explain(t.Context(), alice.Profile, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,10 +430,10 @@ func TestExplainUnreachable(t *testing.T) {
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
 	env.Stop()
-	if _, err := client.Explain(t.Context(), alice.Profile, ""); hufu.KindOf(err) != hufu.KindNetwork {
+	if _, err := demo.Explain(t.Context(), alice.Profile, ""); hufu.KindOf(err) != hufu.KindNetwork {
 		t.Errorf("got %v", err)
 	}
-	if _, err := client.Explain(t.Context(), alice.Profile, "no port"); hufu.KindOf(err) != hufu.KindUsage {
+	if _, err := demo.Explain(t.Context(), alice.Profile, "no port"); hufu.KindOf(err) != hufu.KindUsage {
 		t.Errorf("got %v", err)
 	}
 }
@@ -442,7 +444,7 @@ func TestExplainFiles(t *testing.T) {
 	f := newForge(t, env)
 	ca := identity.MarshalCerts(f.root)
 	for name, c := range f.broken(asServer, x509.ExtKeyUsageClientAuth) {
-		e, err := client.ExplainFiles(identity.MarshalCerts(c.s.chain...), ca, "127.0.0.1")
+		e, err := demo.ExplainFiles(identity.MarshalCerts(c.s.chain...), ca, "127.0.0.1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -455,7 +457,7 @@ func TestExplainFiles(t *testing.T) {
 		}
 	}
 	for name, c := range f.broken(asAlice, x509.ExtKeyUsageServerAuth) {
-		e, err := client.ExplainFiles(identity.MarshalCerts(c.s.chain...), ca, "")
+		e, err := demo.ExplainFiles(identity.MarshalCerts(c.s.chain...), ca, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -468,7 +470,7 @@ func TestExplainFiles(t *testing.T) {
 			t.Errorf("client %s: failing steps %v, want %v", name, got, want)
 		}
 	}
-	if _, err := client.ExplainFiles([]byte("no certificate"), ca, ""); hufu.CodeOf(err) != "cert_unreadable" {
+	if _, err := demo.ExplainFiles([]byte("no certificate"), ca, ""); hufu.CodeOf(err) != "cert_unreadable" {
 		t.Errorf("got %v", err)
 	}
 }

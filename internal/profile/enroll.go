@@ -1,4 +1,4 @@
-package client
+package profile
 
 import (
 	"bytes"
@@ -10,20 +10,20 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"time"
 
 	"hufu"
 	"hufu/internal/frame"
 	"hufu/internal/identity"
+	"hufu/internal/session"
 )
 
 // Enroll trades an invitation for a certificate, saves the profile under name
-// and logs in. The key is made here and never leaves; it is on disk before the
-// server hears of it, so that an answer that gets lost can be asked for again.
-// A profile that Replaces finds dead is replaced, key and all. Of one that this
-// very invitation has made, and that has no login, it does what is left to do.
+// and logs in. The key is made here and never leaves. It is on disk before the
+// server hears of it, so that a lost answer can be asked for again. A profile
+// that Replaces reports as dead is replaced, key and all. If the profile was made
+// with the same invitation and has no login yet, Enroll only logs in.
 func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, password string) (*Profile, error) {
-	p, err := NewProfile(dirs, name, inv.Host, inv.Port)
+	p, err := New(dirs, name, inv.Host, inv.Port)
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +31,11 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	if err != nil {
 		return nil, err
 	}
-	if made, err := LoadProfile(dirs, name); err == nil && !dead {
+	if made, err := Load(dirs, name); err == nil && !dead {
 		if err := made.saveAgain(); err != nil {
 			return nil, err
 		}
-		return made, made.login(ctx, password)
+		return made, made.logIn(ctx, password)
 	}
 	keyFile := p.file("client.key")
 	if dead { // the old key stays until there is a certificate for the new one
@@ -58,7 +58,7 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	if err != nil {
 		return nil, err
 	}
-	dctx, cancel := context.WithTimeout(ctx, DialTimeout)
+	dctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
 	defer cancel()
 	c, err := dialEnroll(dctx, p.Address, config)
 	if err != nil {
@@ -89,49 +89,33 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	if dead {
 		_ = os.Remove(keyFile) // its copy is in use: the next enrollment would make another
 	}
-	return p, p.login(ctx, password)
+	return p, p.logIn(ctx, password)
 }
 
-// login logs in on a connection of its own.
-func (p *Profile) login(ctx context.Context, password string) error {
-	r, err := New(p, Options{})
+// logIn logs in over a connection of its own.
+func (p *Profile) logIn(ctx context.Context, password string) error {
+	d, err := p.Dialer("", nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = r.Close() }()
-	return r.Login(ctx, p.User, password)
+	c, _, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	return p.login(ctx, c, password)
 }
 
-// saveAgain writes a profile anew that was perhaps not durable.
-func (p *Profile) saveAgain() error {
-	key, err := p.read("client.key")
-	if err != nil {
-		return err
-	}
-	pair, err := p.read("client.crt")
-	if err != nil {
-		return err
-	}
-	chain, err := identity.ParseCerts(pair)
-	if err != nil {
-		return err
-	}
-	roots, err := p.Roots()
-	if err != nil {
-		return err
-	}
-	return p.save(key, chain, roots)
-}
-
-// invitationSum tells invitations apart, and lets nobody in.
+// invitationSum identifies an invitation without giving away its secret.
 func invitationSum(inv hufu.Invitation) string {
 	sum := sha256.Sum256([]byte(inv.Secret))
 	return hex.EncodeToString(sum[:])
 }
 
-// keptKey is the key in a file, made if there is no such file. One that is there
-// belongs to an enrolment that failed or whose answer was lost; it is written
-// again, because the server must not hear of a key that is not durable.
+// keptKey returns the key in a file. If there is no file, it makes a key. A key
+// that is there belongs to an enrolment that failed or whose answer was lost. It
+// is written again, because the server must not hear of a key that is not
+// durable.
 func keptKey(file string) ([]byte, error) {
 	keyPEM, err := os.ReadFile(file)
 	switch {
@@ -150,11 +134,11 @@ func keptKey(file string) ([]byte, error) {
 	return keyPEM, writeFile(file, keyPEM)
 }
 
-// Replaces says whether enrolling under name replaces a profile: one of the same
-// server whose certificate is of no use any more. It asks the server where the
-// invitation says it is. The profile that this very invitation has made, and that
-// has no login, is not replaced and no error. Any other one is an error,
-// profile_exists.
+// Replaces reports whether enrolling under name replaces a profile. It does if
+// the profile is of the same server and its certificate can no longer be used; to
+// find out, it asks the server at the address of the invitation. A profile that
+// was made with the same invitation and has no login yet is not replaced. Any
+// other profile is an error with the code profile_exists.
 func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) (bool, error) {
 	at := Profile{Address: net.JoinHostPort(inv.Host, strconv.Itoa(inv.Port)), Host: inv.Host, Invitation: invitationSum(inv)}
 	return at.replaces(ctx, dirs, name, func(root *identity.Certificate) bool {
@@ -163,14 +147,14 @@ func Replaces(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation) 
 	})
 }
 
-// replaces says the same of a server that is reached as p says, and whose root
-// is one that ours knows.
+// replaces is Replaces for the server at the address of p. ours reports whether a
+// root is the root of that server.
 func (p *Profile) replaces(ctx context.Context, dirs Dirs, name string, ours func(root *identity.Certificate) bool) (bool, error) {
-	old, err := LoadProfile(dirs, name)
+	old, err := Load(dirs, name)
 	if hufu.CodeOf(err) == "not_enrolled" {
 		return false, nil
 	}
-	exists := ProfileExists(name)
+	exists := Exists(name)
 	if err != nil {
 		return false, exists
 	}
@@ -188,12 +172,14 @@ func (p *Profile) replaces(ctx context.Context, dirs Dirs, name string, ours fun
 		return true, nil
 	}
 	old.Address, old.Host, old.CommonName = p.Address, p.Host, p.CommonName
-	r, err := New(old, Options{})
+	d, err := old.Dialer("", nil)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = r.Close() }()
-	_, err = r.Connect(ctx)
+	c, _, err := d.connect(ctx)
+	if err == nil {
+		defer func() { _ = c.Close() }()
+	}
 	if err == nil && p.Invitation != "" && old.Invitation == p.Invitation && old.Token() == nil {
 		return false, nil
 	}
@@ -219,7 +205,7 @@ func parseChain(ders [][]byte) ([]*identity.Certificate, error) {
 	return chain, nil
 }
 
-// withoutRoot is leaf and issuing CA: what we send.
+// withoutRoot returns the leaf and the issuing CA, which the client sends.
 func withoutRoot(chain []*identity.Certificate) []*identity.Certificate {
 	n := len(chain)
 	if n > 1 && chain[n-1].Subject.String() == chain[n-1].Issuer.String() {
@@ -228,80 +214,9 @@ func withoutRoot(chain []*identity.Certificate) []*identity.Certificate {
 	return chain[:n]
 }
 
-// deviceName is this machine's name, reduced to what a device name may hold.
+// deviceName returns the name of this machine, reduced to the characters of a
+// device name.
 func deviceName() string {
 	host, _ := os.Hostname() // without one it is called device
 	return hufu.NameOf(host)
-}
-
-// renewDue says whether two thirds of a certificate's life are over.
-func renewDue(notBefore, notAfter, now time.Time) bool {
-	return now.After(notBefore.Add(notAfter.Sub(notBefore) / 3 * 2))
-}
-
-// renewIfDue asks for a new certificate when two thirds of the old one's life
-// are over, within the grace time after its end too. A server that cannot do it
-// now is asked again at the next connection; while the old certificate is good
-// that is no error. mu is held.
-func (r *Remote) renewIfDue(ctx context.Context) error {
-	if r.tls == nil || r.o.NoRenew || r.p.Own {
-		return nil
-	}
-	pair, err := r.p.Certificate()
-	if err != nil {
-		return err
-	}
-	leaf, err := identity.ParseCert(pair.Certificate[0])
-	if err != nil {
-		return err
-	}
-	if !renewDue(leaf.NotBefore, leaf.NotAfter, time.Now()) {
-		return nil
-	}
-	err = r.renew(ctx)
-	if err != nil && time.Now().Before(leaf.NotAfter) {
-		return nil
-	}
-	return err
-}
-
-// renew replaces key and certificate. The new key is written beside the old
-// one and both change places only when the certificate for it is there.
-func (r *Remote) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
-	defer cancel()
-	keyPEM, err := os.ReadFile(r.p.file("client.key"))
-	if err != nil {
-		return &hufu.Error{Op: "renew", Path: r.p.file("client.key"), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
-	}
-	key, err := identity.ParseKey(keyPEM, nil)
-	if err != nil {
-		return err
-	}
-	csr, err := identity.MakeCSR(key)
-	if err != nil {
-		return err
-	}
-	config, err := r.p.config(identity.ProtoEnroll, nil)
-	if err != nil {
-		return err
-	}
-	c, err := dialEnroll(ctx, r.o.Address, config)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close() }()
-	m, err := c.Do(ctx, &frame.Renew{CSR: csr})
-	if err != nil {
-		return err
-	}
-	a, ok := m.(*frame.RenewAnswer)
-	if !ok {
-		return &hufu.Error{Op: "renew", Kind: hufu.KindProtocol}
-	}
-	chain, err := parseChain(a.Chain)
-	if err != nil {
-		return err
-	}
-	return r.p.save(nil, withoutRoot(chain), nil)
 }

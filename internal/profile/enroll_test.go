@@ -1,4 +1,4 @@
-package client_test
+package profile_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"hufu/internal/client"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 )
 
@@ -23,7 +24,7 @@ func TestDeadProfileIsReplaced(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
-	file := func(name string) string { return filepath.Join(alice.Dirs.Profile(client.DefaultProfile), name) }
+	file := func(name string) string { return filepath.Join(alice.Dirs.Profile(profile.Default), name) }
 	read := func(name string) []byte {
 		t.Helper()
 		data, err := os.ReadFile(file(name))
@@ -45,7 +46,7 @@ func TestDeadProfileIsReplaced(t *testing.T) {
 		}
 	}
 	enroll := func(inv hufu.Invitation) error {
-		_, err := client.Enroll(t.Context(), alice.Dirs, client.DefaultProfile, inv, alice.Password)
+		_, err := profile.Enroll(t.Context(), alice.Dirs, profile.Default, inv, alice.Password)
 		return err
 	}
 	stays := func(what string, inv hufu.Invitation, code string) {
@@ -85,7 +86,7 @@ func TestDeadProfileIsReplaced(t *testing.T) {
 	}
 	comesIn := func() {
 		t.Helper()
-		p, err := client.LoadProfile(alice.Dirs, client.DefaultProfile)
+		p, err := profile.Load(alice.Dirs, profile.Default)
 		check(err)
 		r, err := client.New(p, client.Options{})
 		check(err)
@@ -137,7 +138,7 @@ func TestCertificateFromTheFuture(t *testing.T) {
 		check(err)
 		pem, err := identity.MarshalKey(key, nil)
 		check(err)
-		folder := alice.Dirs.Profile(client.DefaultProfile)
+		folder := alice.Dirs.Profile(profile.Default)
 		check(os.WriteFile(filepath.Join(folder, "client.key"), pem, 0o600))
 		check(os.WriteFile(filepath.Join(folder, "client.crt"), identity.MarshalCerts(leaf, issuing), 0o600))
 	}
@@ -180,7 +181,7 @@ func TestCertificateFromTheFuture(t *testing.T) {
 	if err := connect(); hufu.CodeOf(err) != "client_not_yet_valid" {
 		t.Errorf("with a certificate that is not valid yet and cannot be renewed: %v", err)
 	}
-	alice.Profile, err = client.Enroll(t.Context(), alice.Dirs, client.DefaultProfile, env.Invite("alice"), alice.Password)
+	alice.Profile, err = profile.Enroll(t.Context(), alice.Dirs, profile.Default, env.Invite("alice"), alice.Password)
 	check(err)
 	check(connect())
 }
@@ -199,7 +200,7 @@ func TestDeadProfileIsReplacedByOwnFiles(t *testing.T) {
 		}
 	}
 	// files are a key and a certificate that the server's CA has signed on demand.
-	files := func(env *testenv.Env, device string) client.OwnFiles {
+	files := func(env *testenv.Env, device string) profile.OwnFiles {
 		t.Helper()
 		key, err := identity.GenerateKey(identity.ECDSA)
 		check(err)
@@ -211,15 +212,15 @@ func TestDeadProfileIsReplacedByOwnFiles(t *testing.T) {
 		crt, err := env.Authority.Sign(t.Context(), request, ca.SignOptions{Use: meta.UseClient, User: "alice", Device: device})
 		check(err)
 		check(env.Account.Reload(t.Context()))
-		return client.OwnFiles{Certificate: crt, Key: keyPEM, CA: identity.MarshalCerts(env.Authority.Root()), Address: env.Address}
+		return profile.OwnFiles{Certificate: crt, Key: keyPEM, CA: identity.MarshalCerts(env.Authority.Root()), Address: env.Address}
 	}
-	enroll := func(f client.OwnFiles) error {
-		_, err := client.EnrollOwn(t.Context(), alice.Dirs, client.DefaultProfile, f, alice.Password)
+	enroll := func(f profile.OwnFiles) error {
+		_, err := profile.EnrollOwn(t.Context(), alice.Dirs, profile.Default, f, alice.Password)
 		return err
 	}
 	own := func() bool {
 		t.Helper()
-		p, err := client.LoadProfile(alice.Dirs, client.DefaultProfile)
+		p, err := profile.Load(alice.Dirs, profile.Default)
 		check(err)
 		r, err := client.New(p, client.Options{})
 		check(err)
@@ -240,7 +241,7 @@ func TestDeadProfileIsReplacedByOwnFiles(t *testing.T) {
 	if err := enroll(files(other, "second")); hufu.CodeOf(err) != "profile_exists" || own() {
 		t.Errorf("a dead profile of another server: %v", err)
 	}
-	dead, err := client.ReplacesOwn(t.Context(), alice.Dirs, client.DefaultProfile, first)
+	dead, err := profile.ReplacesOwn(t.Context(), alice.Dirs, profile.Default, first)
 	if !dead || err != nil {
 		t.Errorf("a dead profile: %v %v", dead, err)
 	}
@@ -257,10 +258,10 @@ func TestDeadProfileIsReplacedByOwnFiles(t *testing.T) {
 func TestEnrollGoesOn(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
-	dirs := client.Dirs{Config: t.TempDir(), State: t.TempDir()}
+	dirs := profile.Dirs{Config: t.TempDir(), State: t.TempDir()}
 	inv := env.Invite("alice")
-	enroll := func(inv hufu.Invitation) (*client.Profile, error) {
-		return client.Enroll(t.Context(), dirs, client.DefaultProfile, inv, "password of alice")
+	enroll := func(inv hufu.Invitation) (*profile.Profile, error) {
+		return profile.Enroll(t.Context(), dirs, profile.Default, inv, "password of alice")
 	}
 	p, err := enroll(inv)
 	if err != nil {
@@ -285,12 +286,12 @@ func TestEnrollGoesOn(t *testing.T) {
 func TestEnrollKeepsAKeyItCannotRead(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
-	dirs := client.Dirs{Config: t.TempDir(), State: t.TempDir()}
-	key := filepath.Join(dirs.Config, "profiles", client.DefaultProfile, "client.key")
+	dirs := profile.Dirs{Config: t.TempDir(), State: t.TempDir()}
+	key := filepath.Join(dirs.Config, "profiles", profile.Default, "client.key")
 	if err := os.MkdirAll(key, 0o700); err != nil { // nothing that could be read
 		t.Fatal(err)
 	}
-	_, err := client.Enroll(t.Context(), dirs, client.DefaultProfile, env.Invite("alice"), "password of alice")
+	_, err := profile.Enroll(t.Context(), dirs, profile.Default, env.Invite("alice"), "password of alice")
 	if e, ok := err.(*hufu.Error); !ok || e.Code != "cannot_read" || e.Path != key { //nolint:errorlint // exactly this one
 		t.Errorf("got %v", err)
 	}
@@ -304,13 +305,13 @@ func TestProfiles(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
 	dirs := env.Person("alice").Dirs
-	if name, err := dirs.Default(); name != client.DefaultProfile || err != nil {
+	if name, err := dirs.Default(); name != profile.Default || err != nil {
 		t.Error(name, err)
 	}
 	if err := dirs.SetDefault("work"); hufu.CodeOf(err) != "profile_unknown" {
 		t.Error(err)
 	}
-	if _, err := client.Enroll(t.Context(), dirs, "work", env.Invite("bob"), "password of bob"); err != nil {
+	if _, err := profile.Enroll(t.Context(), dirs, "work", env.Invite("bob"), "password of bob"); err != nil {
 		t.Fatal(err)
 	}
 	if err := dirs.SetDefault("work"); err != nil {
@@ -319,16 +320,16 @@ func TestProfiles(t *testing.T) {
 	if name, err := dirs.Default(); name != "work" || err != nil {
 		t.Error(name, err)
 	}
-	if err := dirs.RemoveProfile("../work"); hufu.CodeOf(err) != "profile_name" {
+	if err := dirs.Remove("../work"); hufu.CodeOf(err) != "profile_name" {
 		t.Error(err)
 	}
-	if err := dirs.RemoveProfile("work"); err != nil {
+	if err := dirs.Remove("work"); err != nil {
 		t.Error(err)
 	}
-	if name, err := dirs.Default(); name != client.DefaultProfile || err != nil {
+	if name, err := dirs.Default(); name != profile.Default || err != nil {
 		t.Error(name, err)
 	}
-	if names, err := client.Profiles(dirs); len(names) != 1 || names[0] != client.DefaultProfile || err != nil {
+	if names, err := profile.List(dirs); len(names) != 1 || names[0] != profile.Default || err != nil {
 		t.Error(names, err)
 	}
 	for _, folder := range []string{dirs.Profile("work"), filepath.Join(dirs.State, "profiles", "work")} {

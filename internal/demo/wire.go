@@ -1,7 +1,8 @@
-package client
+package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,6 +16,8 @@ import (
 
 	"hufu"
 	"hufu/internal/capture"
+	"hufu/internal/client"
+	"hufu/internal/profile"
 	"hufu/internal/transfer"
 )
 
@@ -38,7 +41,7 @@ const (
 	longName = 8
 )
 
-// WireOptions say what the eavesdropper is shown.
+// WireOptions say what is recorded and where it is saved.
 type WireOptions struct {
 	Dir      string // gets the captures and the report; made if need be
 	File     string // what is sent; empty: a sample
@@ -50,7 +53,7 @@ type WireOptions struct {
 	Error    func(error) (what, fix string)
 }
 
-// Wired is what Wire has recorded.
+// Wired is the outcome of Wire.
 type Wired struct {
 	capture.Report
 
@@ -59,11 +62,11 @@ type Wired struct {
 	User, Password string   // of the teaching world, made for this
 }
 
-// Wire shows what an eavesdropper reads: one login, one put and one get
-// without TLS and the same with it, both in the server's teaching world, so
-// that TLS is the only difference. No real account and no real file is
-// touched. That everything was recorded is no proof yet: see Report.Proven.
-func Wire(ctx context.Context, p *Profile, o WireOptions) (*Wired, error) {
+// Wire shows what an eavesdropper reads. It records one login, one put and one get
+// without TLS and then the same with TLS, both in the server's teaching world, so
+// that TLS is the only difference. No real account and no real file is touched.
+// A complete recording is no proof yet: see Report.Proven.
+func Wire(ctx context.Context, p *profile.Profile, o WireOptions) (*Wired, error) {
 	w := &wiring{p: p, o: o, user: "wire-" + randomName(8), password: o.Password}
 	if w.password == "" {
 		w.password = randomName(16)
@@ -93,7 +96,7 @@ func Wire(ctx context.Context, p *Profile, o WireOptions) (*Wired, error) {
 
 // wiring is one run of Wire.
 type wiring struct {
-	p              *Profile
+	p              *profile.Profile
 	o              WireOptions
 	user, password string
 	name           string // of the file, on the server
@@ -102,7 +105,8 @@ type wiring struct {
 	instance       []byte // of the server that told it
 }
 
-// prepare reads the file and refuses what could not be told from noise.
+// prepare reads the file. It refuses a password or a file that would also turn up
+// in a recording by chance.
 func (w *wiring) prepare() error {
 	open := func(s string) bool { // what every connection shows in clear anyway
 		return strings.Contains(w.p.Host, s) || strings.Contains("hufu/1", s)
@@ -121,11 +125,11 @@ func (w *wiring) prepare() error {
 	i, err := os.Stat(w.o.File)
 	switch {
 	case err != nil:
-		return missing("wire", w.o.File, err, "")
+		return client.Missing("wire", w.o.File, err, "")
 	case i.IsDir():
 		return &hufu.Error{Op: "wire", Path: w.o.File, Kind: hufu.KindWrongKind, Code: "is_a_folder"}
 	case !i.Mode().IsRegular():
-		return unsendable("wire", w.o.File, i.Mode())
+		return client.Unsendable("wire", w.o.File, i.Mode())
 	case i.Size() > maxWireFile:
 		return &hufu.Error{
 			Op: "wire", Path: w.o.File, Kind: hufu.KindUsage, Code: "wire_file_large",
@@ -134,11 +138,11 @@ func (w *wiring) prepare() error {
 	}
 	f, err := os.Open(w.o.File)
 	if err != nil {
-		return missing("wire", w.o.File, err, "")
+		return client.Missing("wire", w.o.File, err, "")
 	}
 	defer func() { _ = f.Close() }()
 	if w.content, err = io.ReadAll(io.LimitReader(f, maxWireFile)); err != nil {
-		return missing("wire", w.o.File, err, "")
+		return client.Missing("wire", w.o.File, err, "")
 	}
 	if len(capture.FileNeedle(w.content).Bytes) < leastFile || uniform(w.content) {
 		return &hufu.Error{Op: "wire", Path: w.o.File, Kind: hufu.KindUsage, Code: "wire_file_unfit", Args: map[string]string{"n": strconv.Itoa(leastFile)}}
@@ -146,7 +150,7 @@ func (w *wiring) prepare() error {
 	return nil
 }
 
-// room refuses to replace files that Wire has not made.
+// room returns an error if a file would be replaced that Wire has not made.
 func (w *wiring) room() error {
 	for _, name := range []string{WirePlain, WireTLS, WireMITM, WireReport} {
 		path := filepath.Join(w.o.Dir, name)
@@ -160,7 +164,7 @@ func (w *wiring) room() error {
 	return nil
 }
 
-// uniform says whether what would be looked for is one byte again and again.
+// uniform reports whether the bytes that would be looked for are all the same.
 func uniform(content []byte) bool {
 	piece := capture.FileNeedle(content).Bytes
 	return bytes.Count(piece, piece[:1]) == len(piece)
@@ -187,7 +191,7 @@ func (w *wiring) run(ctx context.Context) (_ *Wired, err error) {
 	}
 
 	plain := capture.NewRecorder(capture.Options{})
-	if err := w.story(ctx, local, plain, Options{Plaintext: true, Address: w.plain}); err != nil {
+	if err := w.story(ctx, local, plain, client.Options{Plaintext: true, Address: w.plain}); err != nil {
 		return nil, err
 	}
 	// The second story begins where the first began: without the file.
@@ -195,7 +199,7 @@ func (w *wiring) run(ctx context.Context) (_ *Wired, err error) {
 		return nil, err
 	}
 	var secrets *capture.Secrets
-	o := Options{Teach: true}
+	o := client.Options{Teach: true}
 	if w.o.Secrets {
 		secrets = &capture.Secrets{}
 		o.KeyLog = secrets
@@ -234,10 +238,10 @@ func (w *wiring) keep(d *Wired, r *capture.Recorder, name string) (capture.Captu
 	return capture.Capture{File: name, Findings: r.Analyse(w.needles())}, r.Save(filepath.Join(w.o.Dir, name))
 }
 
-// story is what both captures tell: a login, a put, a get.
-func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder, o Options) (err error) {
+// story records a login, a put and a get.
+func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder, o client.Options) (err error) {
 	o.Tap, o.NoRenew = tap(rec), true
-	r, err := New(w.p, o)
+	r, err := client.New(w.p, o)
 	if err != nil {
 		return err
 	}
@@ -247,7 +251,8 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 		return err
 	}
 	if !bytes.Equal(hello.Instance, w.instance) {
-		return &hufu.Error{Op: "wire", Path: r.o.Address, Kind: hufu.KindUnproven, Code: "teach_other_server", Args: map[string]string{"address": r.o.Address}}
+		address := cmp.Or(o.Address, w.p.Address)
+		return &hufu.Error{Op: "wire", Path: address, Kind: hufu.KindUnproven, Code: "teach_other_server", Args: map[string]string{"address": address}}
 	}
 	rec.Note("log in")
 	if err := r.Login(ctx, w.user, w.password); err != nil {
@@ -258,7 +263,7 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 		return err
 	}
 	rec.Note("put")
-	put, err := r.PreparePut(ctx, []string{local}, path, How{})
+	put, err := r.PreparePut(ctx, []string{local}, path, client.How{})
 	if err != nil {
 		return err
 	}
@@ -268,7 +273,7 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 	}
 	rec.Note("get")
 	back := local + ".back"
-	get, err := r.PrepareGet(ctx, []Fetch{{Path: path}}, back, How{})
+	get, err := r.PrepareGet(ctx, []client.Fetch{{Path: path}}, back, client.How{})
 	if err != nil {
 		return err
 	}
@@ -287,7 +292,7 @@ func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder,
 }
 
 // move runs one transfer on a single lane, so that there is little to read.
-func (w *wiring) move(_ context.Context, r *Remote, run func(*transfer.Engine) error) error {
+func (w *wiring) move(_ context.Context, r *client.Remote, run func(*transfer.Engine) error) error {
 	var failed error
 	e := transfer.New(r, transfer.Options{
 		Conflict: transfer.Replace, Lanes: 1, Owner: w.user + "@wire", Me: w.user,
@@ -296,9 +301,9 @@ func (w *wiring) move(_ context.Context, r *Remote, run func(*transfer.Engine) e
 	return errors.Join(run(e), failed)
 }
 
-// forget removes the file, unrecorded.
+// forget removes the file without recording it.
 func (w *wiring) forget(ctx context.Context) (err error) {
-	r, err := New(w.p, Options{Teach: true, NoRenew: true})
+	r, err := client.New(w.p, client.Options{Teach: true, NoRenew: true})
 	if err != nil {
 		return err
 	}
@@ -313,13 +318,13 @@ func (w *wiring) forget(ctx context.Context) (err error) {
 	return r.Remove(ctx, path, false)
 }
 
-// randomName is n characters of small letters and digits, five bits each.
+// randomName returns n small letters and digits, five random bits each.
 func randomName(n int) string {
 	return strings.ToLower(rand.Text())[:n]
 }
 
-// sample is a file that people recognize in a capture. Its first 32 bytes are
-// the least repetitive ones, so they are what is looked for.
+// sample returns a file that people recognize in a capture. Its first 32 bytes are
+// the least repetitive ones, so they are looked for.
 func sample() []byte {
 	var b bytes.Buffer
 	b.WriteString("hufu SAMPLE file 0123456789: XYZ\n")

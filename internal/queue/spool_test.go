@@ -1,4 +1,4 @@
-package client_test
+package queue_test
 
 import (
 	"io"
@@ -6,21 +6,27 @@ import (
 	"testing"
 	"time"
 
-	"hufu/internal/client"
+	"hufu"
+	"hufu/internal/profile"
+	"hufu/internal/queue"
 )
 
 // TestSpoolDoneWaitsForAFile: a file that is still being taken over when all are
 // said to be is whole in the transfer.
 func TestSpoolDoneWaitsForAFile(t *testing.T) {
 	t.Parallel()
-	q := openQueue(t, client.Dirs{Config: t.TempDir(), State: t.TempDir()})
-	id, err := q.Spool(t.Context(), client.JobSpec{Profile: "p", To: "/"}, 1, 6)
+	q := openQueue(t, profile.Dirs{Config: t.TempDir(), State: t.TempDir()})
+	id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := hufu.ParsePath("file")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, w := io.Pipe()
 	taken, done := make(chan error, 1), make(chan error, 1)
-	go func() { taken <- q.SpoolFile(id, parse(t, "file"), 6, time.Time{}, r) }()
+	go func() { taken <- q.SpoolFile(id, name, 6, time.Time{}, r) }()
 	if _, err := io.WriteString(w, "abc"); err != nil { // returns when it has been read
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
-package client
+package profile
 
 import (
-	"crypto/tls"
 	"testing"
 
 	"hufu"
@@ -12,8 +11,8 @@ func TestOwnCertificateIsNotRenewed(t *testing.T) {
 	t.Parallel()
 	dirs := Dirs{Config: t.TempDir(), State: t.TempDir()} // without a file in them
 	for own, ok := range map[bool]bool{true: true, false: false} {
-		r := &Remote{p: &Profile{Name: "work", Own: own, dirs: dirs}, tls: &tls.Config{}}
-		if err := r.renewIfDue(t.Context()); (err == nil) != ok {
+		d := &Dialer{p: &Profile{Name: "work", Own: own, dirs: dirs}}
+		if err := d.renewIfDue(t.Context()); (err == nil) != ok {
 			t.Errorf("own %v: %v", own, err)
 		}
 	}

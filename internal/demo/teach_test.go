@@ -1,4 +1,4 @@
-package client_test
+package demo_test
 
 import (
 	"encoding/json"
@@ -10,6 +10,8 @@ import (
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/demo"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
 )
@@ -57,7 +59,7 @@ func names(t *testing.T, r *client.Remote, folder string) string {
 // pupil is the teaching world of a person's server, without TLS.
 func pupil(t *testing.T, p *testenv.Person) *client.Remote {
 	t.Helper()
-	q, o, err := client.Plaintext(t.Context(), p.Dirs, client.DefaultProfile)
+	q, o, err := demo.Plaintext(t.Context(), p.Dirs, profile.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestHT52RealAccountReachesNothingReal(t *testing.T) {
 
 	// A token of one world is worth nothing in the other.
 	var kept struct{ Token []byte }
-	data, err := os.ReadFile(filepath.Join(alice.Dirs.State, "profiles", client.DefaultProfile, "teach.json"))
+	data, err := os.ReadFile(filepath.Join(alice.Dirs.State, "profiles", profile.Default, "teach.json"))
 	if err != nil || json.Unmarshal(data, &kept) != nil || kept.Token == nil {
 		t.Fatalf("no teaching login was kept: %v", err)
 	}
@@ -127,7 +129,7 @@ func TestHT52RealAccountReachesNothingReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(alice.Dirs.State, "profiles", client.DefaultProfile, "teach.json"), swapped, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(alice.Dirs.State, "profiles", profile.Default, "teach.json"), swapped, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := pupil(t, alice).LoggedIn(t.Context()); hufu.CodeOf(err) != "teach_not_logged_in" {
@@ -173,16 +175,16 @@ func TestTeachingIsNotReplacedByTheRealWorld(t *testing.T) {
 	if hufu.CodeOf(err) != "teach_off" || hufu.KindOf(err).Exit() != 2 {
 		t.Errorf("login: %v", err)
 	}
-	if _, _, err := client.Plaintext(t.Context(), alice.Dirs, client.DefaultProfile); hufu.CodeOf(err) != "teach_off" {
+	if _, _, err := demo.Plaintext(t.Context(), alice.Dirs, profile.Default); hufu.CodeOf(err) != "teach_off" {
 		t.Errorf("plaintext: %v", err)
 	}
 }
 
 func TestHT12PlaintextOnlyToThisMachine(t *testing.T) {
 	t.Parallel()
-	dirs := client.Dirs{Config: t.TempDir(), State: t.TempDir()}
+	dirs := profile.Dirs{Config: t.TempDir(), State: t.TempDir()}
 	for _, host := range []string{"192.0.2.1", "2001:db8::1", "0.0.0.0", "::"} {
-		p, err := client.NewProfile(dirs, "work", host, 9998)
+		p, err := profile.New(dirs, "work", host, 9998)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,10 +192,10 @@ func TestHT12PlaintextOnlyToThisMachine(t *testing.T) {
 		if _, err := client.New(p, o); hufu.CodeOf(err) != "plaintext_not_loopback" || hufu.KindOf(err).Exit() != 2 {
 			t.Errorf("%s: %v", host, err)
 		}
-		if _, _, err := client.TeachPort(t.Context(), p); hufu.CodeOf(err) != "plaintext_not_loopback" {
+		if _, _, err := demo.TeachPort(t.Context(), p); hufu.CodeOf(err) != "plaintext_not_loopback" {
 			t.Errorf("%s: teach port: %v", host, err)
 		}
-		if _, err := client.Wire(t.Context(), p, client.WireOptions{Dir: t.TempDir()}); hufu.CodeOf(err) != "plaintext_not_loopback" {
+		if _, err := demo.Wire(t.Context(), p, demo.WireOptions{Dir: t.TempDir()}); hufu.CodeOf(err) != "plaintext_not_loopback" {
 			t.Errorf("%s: wire: %v", host, err)
 		}
 	}

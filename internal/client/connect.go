@@ -1,0 +1,183 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"slices"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+	"hufu/internal/profile"
+	"hufu/internal/session"
+)
+
+// Connect makes the control connection, once. It succeeds without a login too.
+func (r *Remote) Connect(ctx context.Context) (*frame.HelloAnswer, error) {
+	asked := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.connected(ctx, asked)
+	return r.hello, err
+}
+
+// connected returns the control connection. It connects if there is none. The
+// caller holds mu. If another call has failed to connect since asked, while this
+// one waited for mu, its error is returned: otherwise a hundred calls would wait
+// for a silent server one after the other.
+func (r *Remote) connected(ctx context.Context, asked time.Time) (*session.Client, error) {
+	if r.closed {
+		return nil, &hufu.Error{Op: "connect", Kind: hufu.KindCanceled, Code: "connection_closed"}
+	}
+	if r.control != nil && r.control.Err() == nil {
+		return r.control, nil
+	}
+	if r.failed != nil && r.tried.After(asked) {
+		return nil, r.failed
+	}
+	err := r.connectAnew(ctx)
+	if ctx.Err() == nil { // else it is this caller's own
+		r.failed, r.tried = err, time.Now()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.control, nil
+}
+
+// connectAnew makes the control connection. The caller holds mu.
+func (r *Remote) connectAnew(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
+	if r.dialer == nil || r.o.NoRenew {
+		return r.connectOnce(ctx)
+	}
+	return r.dialer.Renewing(ctx, func() error { return r.connectOnce(ctx) })
+}
+
+func (r *Remote) connectOnce(ctx context.Context) error {
+	if r.hurry && r.wasFar() {
+		r.warmUp(true)
+	}
+	c, state, err := r.dial(ctx, r.reached, true)
+	if err != nil {
+		r.hurry = false // once is enough for a server that is not there
+		r.coolDown()
+		return err
+	}
+	r.way = c.Way() // by several samples now
+	a, err := r.greet(ctx, c)
+	if err != nil {
+		_ = c.Close()
+		return err
+	}
+	if r.o.Teach && !slices.Contains(a.Features, frame.FeatureTeach) {
+		_ = c.Close() // nothing meant for the teaching world goes to the real one
+		return TeachOff()
+	}
+	c.Allow(int(a.Requests), int(a.Bytes))
+	r.control, r.hello, r.state = c, a, state
+	r.lost = time.Time{}
+	return nil
+}
+
+// greet sends hello with the requests that are foreseen, and waits for the answer
+// to hello. The caller holds mu.
+func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
+	hello := r.foreseeing(r.helloMessage(r.token))
+	if err := hello.send(c); err != nil {
+		return nil, err
+	}
+	r.sendAhead(c)
+	var answer *frame.HelloAnswer
+	err := hello.wait(ctx, func(m frame.Message) error {
+		var ok bool
+		if answer, ok = m.(*frame.HelloAnswer); !ok {
+			return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
+		}
+		return nil
+	})
+	return answer, err
+}
+
+// dial makes one connection and starts a session on it. The caller sends hello.
+// reached, if not nil, is told how far the server is, before TLS is spoken. With
+// ask, a server that refuses the certificate is asked for the reason.
+func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (*session.Client, *tls.ConnectionState, error) {
+	ctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
+	defer cancel()
+	raw, err := session.Dial(ctx, r.o.Address)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.o.Plaintext {
+		if a, ok := raw.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+			_ = raw.Close()
+			return nil, nil, &hufu.Error{Op: "plaintext", Path: r.o.Address, Kind: hufu.KindUsage, Code: "plaintext_not_loopback"}
+		}
+	}
+	if r.o.Tap != nil {
+		raw = r.o.Tap(raw)
+	}
+	stream := session.NewStream(raw)
+	if reached != nil {
+		reached(stream.Way())
+	}
+	if r.dialer == nil {
+		return session.NewClient(stream, stream, frame.NewCodec(), nil), nil, nil
+	}
+	return r.dialer.Handshake(ctx, stream, ask)
+}
+
+func (r *Remote) helloMessage(token []byte) *frame.Hello {
+	m := profile.Hello(token)
+	if r.o.Teach {
+		m.Features = append(m.Features, frame.FeatureTeach)
+	}
+	return m
+}
+
+// loggedIn returns the control connection, if there is a login.
+func (r *Remote) loggedIn(ctx context.Context) (*session.Client, error) {
+	asked := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.connected(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	return c, r.notLoggedIn(r.hello)
+}
+
+// call sends one request on the control connection until it is answered.
+func call[A frame.Message](ctx context.Context, r *Remote, m frame.Message) (A, error) {
+	answer, _, err := repeated[A](ctx, r, m, func() {})
+	return answer, err
+}
+
+// repeated is call. maybe reports whether an earlier try may have been carried out
+// although its answer never came. In that case caution is called before the next
+// try; it may change m.
+func repeated[A frame.Message](ctx context.Context, r *Remote, m frame.Message, caution func()) (answer A, maybe bool, err error) {
+	err = r.persist(ctx, func() error {
+		c, err := r.loggedIn(ctx)
+		if err != nil {
+			return err
+		}
+		if maybe {
+			caution()
+		}
+		err = r.each(ctx, c, m, func(got frame.Message) error {
+			var ok bool
+			if answer, ok = got.(A); !ok {
+				return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindProtocol}
+			}
+			return nil
+		})
+		maybe = maybe || Transient(err)
+		return err
+	})
+	return answer, maybe, err
+}

@@ -1,0 +1,170 @@
+package profile
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+
+	"hufu"
+	"hufu/internal/frame"
+	"hufu/internal/identity"
+	"hufu/internal/session"
+)
+
+// Dialer connects to one server with the identity of one profile. Both ends
+// prove themselves by TLS.
+type Dialer struct {
+	p       *Profile
+	address string
+	config  *tls.Config
+	codec   *frame.Codec
+}
+
+// Dialer returns a Dialer for the server at address, that of the profile if
+// address is empty. TLS writes its secrets to keyLog if that is not nil.
+func (p *Profile) Dialer(address string, keyLog io.Writer) (*Dialer, error) {
+	if address == "" {
+		address = p.Address
+	}
+	config, err := p.config(identity.ProtoNative, keyLog)
+	if err != nil {
+		return nil, err
+	}
+	return &Dialer{p: p, address: address, config: config, codec: frame.NewCodec()}, nil
+}
+
+func (p *Profile) config(alpn string, keyLog io.Writer) (*tls.Config, error) {
+	roots, err := p.Roots()
+	if err != nil {
+		return nil, err
+	}
+	return identity.Client{
+		Roots: roots, Certificate: p.Certificate, Host: p.Host, ALPN: alpn, CommonName: p.CommonName, KeyLog: keyLog,
+	}.Config()
+}
+
+// Hello returns the first message of a session.
+func Hello(token []byte) *frame.Hello {
+	return &frame.Hello{Version: frame.Version, Features: []string{frame.FeatureCore}, Token: token, Program: "hufu " + hufu.Version}
+}
+
+// Handshake runs the TLS handshake over stream and starts a session. The caller
+// sends hello. After an error stream is closed. With ask, a server that refuses
+// the certificate is asked for the reason, which is then the error.
+func (d *Dialer) Handshake(ctx context.Context, stream *session.Stream, ask bool) (*session.Client, *tls.ConnectionState, error) {
+	c := tls.Client(stream, d.config)
+	if err := identity.Handshake(ctx, c, d.config); err != nil {
+		_ = stream.Close()
+		if ask {
+			err = d.judge(ctx, err)
+		}
+		return nil, nil, err
+	}
+	state := c.ConnectionState()
+	if !ask {
+		return session.NewClient(c, stream, d.codec, nil), &state, nil
+	}
+	judge := func(err error) error {
+		ctx, cancel := context.WithTimeout(context.Background(), session.DialTimeout)
+		defer cancel()
+		return d.judge(ctx, err)
+	}
+	return session.NewClient(c, stream, d.codec, judge), &state, nil
+}
+
+// judge finds out what the error of a connection means. TLS lets a server say
+// little more than "bad certificate", so a client that is refused asks for the
+// reason with the enrollment protocol.
+func (d *Dialer) judge(ctx context.Context, err error) error {
+	e := identity.Classify(err, true)
+	if e.Kind != hufu.KindRefused {
+		return e
+	}
+	if why, askErr := d.why(ctx); askErr == nil && why != nil {
+		return why
+	}
+	return e
+}
+
+// why asks the server why it refuses the certificate. It returns nil if the
+// server does not refuse it.
+func (d *Dialer) why(ctx context.Context) (*hufu.Error, error) {
+	config, err := d.p.config(identity.ProtoEnroll, nil)
+	if err != nil {
+		return nil, err
+	}
+	c, err := dialEnroll(ctx, d.address, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = c.Close() }()
+	m, err := c.Do(ctx, &frame.Why{})
+	if err != nil {
+		return nil, err
+	}
+	a, ok := m.(*frame.WhyAnswer)
+	if !ok || a.Error == nil {
+		return nil, nil
+	}
+	return a.Error.Err("connect"), nil
+}
+
+// dialEnroll connects with the enrollment protocol, which also serves clients
+// without a certificate that the server accepts.
+func dialEnroll(ctx context.Context, address string, config *tls.Config) (*session.Client, error) {
+	raw, err := session.Dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	stream := session.NewStream(raw)
+	c := tls.Client(stream, config)
+	if err := identity.Handshake(ctx, c, config); err != nil {
+		_ = raw.Close()
+		return nil, identity.Classify(err, true)
+	}
+	return session.NewClient(c, stream, frame.NewCodec(), func(err error) error { return identity.Classify(err, true) }), nil
+}
+
+// connect opens a session for one or two requests and sends hello.
+func (d *Dialer) connect(ctx context.Context) (c *session.Client, a *frame.HelloAnswer, err error) {
+	err = d.Renewing(ctx, func() (err error) {
+		c, a, err = d.connectOnce(ctx)
+		return err
+	})
+	return c, a, err
+}
+
+func (d *Dialer) connectOnce(ctx context.Context) (*session.Client, *frame.HelloAnswer, error) {
+	dial, cancel := context.WithTimeout(ctx, session.DialTimeout)
+	defer cancel()
+	raw, err := session.Dial(dial, d.address)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, _, err := d.Handshake(dial, session.NewStream(raw), true)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := c.Do(ctx, Hello(nil))
+	if err == nil {
+		if a, ok := m.(*frame.HelloAnswer); ok {
+			return c, a, nil
+		}
+		err = &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
+	}
+	_ = c.Close()
+	return nil, nil, err
+}
+
+// login proves the password over c and keeps the login.
+func (p *Profile) login(ctx context.Context, c *session.Client, password string) error {
+	m, err := c.Do(ctx, &frame.Login{User: p.User, Password: password})
+	if err != nil {
+		return err
+	}
+	a, ok := m.(*frame.LoginAnswer)
+	if !ok {
+		return &hufu.Error{Op: "login", Kind: hufu.KindProtocol}
+	}
+	return p.SetToken(a.Token)
+}

@@ -1,0 +1,167 @@
+package profile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"hufu"
+	"hufu/internal/atomicfile"
+)
+
+// Default is the profile that ":/path" means unless another was chosen.
+const Default = "default"
+
+// Dirs are the folders in which the client keeps its files.
+type Dirs struct {
+	Config string // profiles: names, certificates, keys
+	State  string // logins, journals of unfinished downloads, spools
+}
+
+// UserDirs returns the folders of the XDG base directory specification for the
+// user who runs the program.
+func UserDirs() (Dirs, error) {
+	config, err := xdg("XDG_CONFIG_HOME", ".config")
+	if err != nil {
+		return Dirs{}, err
+	}
+	state, err := xdg("XDG_STATE_HOME", ".local/state")
+	return Dirs{config, state}, err
+}
+
+func xdg(name, below string) (string, error) {
+	dir := os.Getenv(name)
+	if !filepath.IsAbs(dir) { // the specification: a relative one is ignored
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", &hufu.Error{Op: "find folders", Kind: hufu.KindUsage, Code: "no_home", Err: err}
+		}
+		dir = filepath.Join(home, filepath.FromSlash(below))
+		if runtime.GOOS == "windows" {
+			if dir, err = os.UserConfigDir(); err != nil {
+				return "", &hufu.Error{Op: "find folders", Kind: hufu.KindUsage, Code: "no_home", Err: err}
+			}
+		}
+	}
+	return filepath.Join(dir, "hufu"), nil
+}
+
+// Journals is the folder for journals of unfinished downloads.
+func (d Dirs) Journals() string { return filepath.Join(d.State, "journals") }
+
+// Profile is the folder with the certificates of a profile.
+func (d Dirs) Profile(name string) string { return filepath.Join(d.Config, "profiles", name) }
+
+func (d Dirs) profileState(name string) string { return filepath.Join(d.State, "profiles", name) }
+
+func (d Dirs) defaultFile() string { return filepath.Join(d.Config, "default-profile") }
+
+// Default returns the name of the profile that ":/path" means.
+func (d Dirs) Default() (string, error) {
+	data, err := os.ReadFile(d.defaultFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Default, nil
+	}
+	name := strings.TrimSpace(string(data))
+	if err != nil || !Valid(name) {
+		return "", &hufu.Error{Op: "read default profile", Path: d.defaultFile(), Kind: hufu.KindUsage, Code: "profile_default_broken", Err: err}
+	}
+	return name, nil
+}
+
+// SetDefault chooses the profile that ":/path" means.
+func (d Dirs) SetDefault(name string) error {
+	if err := d.Has(name); err != nil {
+		return err
+	}
+	return writeFile(d.defaultFile(), []byte(name+"\n"))
+}
+
+// Has returns nil if there is a profile of this name, even a broken one.
+func (d Dirs) Has(name string) error {
+	if !Valid(name) {
+		return &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
+	}
+	if _, err := os.Stat(filepath.Join(d.Profile(name), "profile.json")); err != nil {
+		return &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindNotFound, Code: "profile_unknown", Args: map[string]string{"profile": name}, Err: err}
+	}
+	return nil
+}
+
+// Remove removes a profile with its key and its login. If it was chosen as the
+// default, the choice is removed too.
+func (d Dirs) Remove(name string) error {
+	if err := d.Has(name); err != nil {
+		return err
+	}
+	if chosen, err := d.Default(); err == nil && chosen == name {
+		if err := removeFile("remove profile", d.defaultFile()); err != nil {
+			return err
+		}
+	}
+	// The key first: after an interruption nobody can log in with the rest.
+	if err := removeFile("remove profile", filepath.Join(d.Profile(name), "client.key")); err != nil {
+		return err
+	}
+	for _, path := range []string{d.profileState(name), d.Profile(name)} {
+		if err := os.RemoveAll(path); err != nil {
+			return &hufu.Error{Op: "remove profile", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
+	}
+	return nil
+}
+
+// List returns the names of all profiles.
+func List(dirs Dirs) ([]string, error) {
+	list, err := os.ReadDir(filepath.Join(dirs.Config, "profiles"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, d := range list {
+		if _, err := os.Stat(filepath.Join(dirs.Config, "profiles", d.Name(), "profile.json")); err == nil && Valid(d.Name()) {
+			names = append(names, d.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// Keep writes the file name below d.State, whole and durably, mode 0600.
+func (d Dirs) Keep(name string, data []byte) error {
+	return writeFile(filepath.Join(d.State, name), data)
+}
+
+// writeFile replaces a file whole and durably, mode 0600.
+func writeFile(path string, data []byte) error {
+	return writeFiles(filepath.Dir(path), atomicfile.File{Name: filepath.Base(path), Data: data})
+}
+
+// writeFiles replaces files that belong together.
+func writeFiles(dir string, files ...atomicfile.File) error {
+	err := atomicfile.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = atomicfile.WriteAll(dir, 0o600, files...)
+	}
+	if err != nil {
+		path := filepath.Join(dir, files[len(files)-1].Name)
+		return &hufu.Error{Op: "write file", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	return nil
+}
+
+// removeFile removes a file durably. A file that is not there is no error.
+func removeFile(op, path string) error {
+	err := os.Remove(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // the name may come back that is gone for now
+		err = atomicfile.SyncFolder(filepath.Dir(path))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"hufu"
+)
+
+// DialTimeout is how long a client waits for a connection, TLS included.
+const DialTimeout = 15 * time.Second
+
+// Dial opens a TCP connection to address, HOST:PORT.
+func Dial(ctx context.Context, address string) (net.Conn, error) {
+	d := net.Dialer{}
+	d.SetMultipathTCP(false)
+	raw, err := d.DialContext(ctx, "tcp", address)
+	if errors.Is(err, context.Canceled) {
+		return nil, &hufu.Error{Op: "connect", Path: address, Kind: hufu.KindCanceled, Err: err}
+	}
+	if Exhausted(err) {
+		return nil, &hufu.Error{Op: "connect", Path: address, Kind: hufu.KindUnavailable, Code: "too_many_open_files", Err: err}
+	}
+	if err != nil {
+		code := "cannot_connect"
+		if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+			code = "name_not_found"
+		}
+		return nil, &hufu.Error{Op: "connect", Path: address, Kind: hufu.KindNetwork, Code: code, Args: map[string]string{"address": address}, Err: err}
+	}
+	return raw, nil
+}
+
+// Exhausted reports whether err means that this computer has too many files
+// open. Waiting for the server does not help then.
+func Exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
