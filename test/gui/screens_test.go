@@ -453,8 +453,8 @@ func TestWireAndHandshake(t *testing.T) {
 		t.Errorf("%d of user, password, name and bytes are found without TLS, %d are hidden with it", plain, hidden)
 	}
 	marked := eval[string](p, "[...document.querySelectorAll('.sides > div:first-child mark')].map(e => e.innerText).join('')")
-	user := eval[string](p, `/name was "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)
-	password := eval[string](p, `/password "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)
+	user := eval[string](p, `/name: "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)
+	password := eval[string](p, `/password: "([^"]+)"/.exec(document.querySelector('.result').innerText)[1]`)
 	for _, s := range []string{user, password} {
 		if len(s) < 6 || !strings.Contains(marked, s) {
 			t.Errorf("%q is not marked in what the wire shows: %s", s, marked)

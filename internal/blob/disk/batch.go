@@ -11,18 +11,18 @@ import (
 )
 
 // Batch gathers small changes and makes them durable together. It is for one
-// goroutine. What was put is not under its name before Commit.
+// goroutine. A file becomes visible only in Commit.
 type Batch struct {
 	s     *Store
 	slots []slot
 	dirs  []batchDir
-	index map[string]int // path of a folder to its place in dirs
+	index map[string]int // index in dirs of a folder, by its path
 	last  int            // the folder used last, -1 if none
 	open  int            // descriptors held by dirs
 	made  []madeFolder
-	found []freshName // folders that were to be made and were there
+	found []freshName // folders that Mkdir found to exist
 	trail *trail
-	// prepared says that Prepare has come, whole that it used syncfs.
+	// prepared is set by Prepare; whole is set if it used syncfs.
 	prepared, whole bool
 
 	since int64 // failures of the syncer before anything was staged
@@ -45,23 +45,23 @@ const (
 type slot struct {
 	kind      slotKind
 	recursive bool
-	dir       int        // where the staged thing lies
-	tmp       fileHandle // a put, while it is open
-	name      string     // of a put that has a reserved one
+	dir       int        // where the staged file or link is
+	tmp       fileHandle // a put, while its file is open
+	name      string     // of a put with a reserved name
 	counted   bool       // tmp is one of the descriptors
 	path, to  hufu.Path
 	meta      blob.Meta
 	cond      hufu.Condition
-	want      string // version of what is to be removed, altered or moved; "" for any
+	want      string // version of the entry to remove, change or move; "" for any
 	node      node
-	done      placed // a name was taken, and is not known to be durable
+	done      placed // the name was taken, and may not be durable yet
 	named     bool
 	target    string // of a link
 	res       blob.Result
 }
 
-// batchDir is a folder that the batch has come across. Its handle lives as
-// long as the batch at most, so that a folder moved away is not written to for
+// batchDir is a folder that the batch uses. Its handle is closed with the batch
+// at the latest, so that a folder that was moved away is not written to for
 // long.
 type batchDir struct {
 	path  hufu.Path
@@ -73,7 +73,7 @@ type batchDir struct {
 	dirty bool // a name in it is new or gone
 }
 
-// madeFolder is a folder that the batch has made, in dirs[in].
+// madeFolder is a folder that the batch has created, in dirs[in].
 type madeFolder struct {
 	in    int
 	name  string
@@ -83,7 +83,7 @@ type madeFolder struct {
 // maxFolders bounds the folders that a batch holds open.
 const maxFolders = 128
 
-// Batch begins a batch whose changes ask g.
+// Batch returns an empty batch. Guard g is asked before each change.
 func (s *Store) Batch(g blob.Guard) blob.Batch {
 	return &Batch{s: s, guard: g, index: make(map[string]int), last: -1, trail: s.newTrail()}
 }
@@ -98,8 +98,8 @@ func (b *Batch) add(sl slot) int {
 }
 
 // Put stages a whole file: it is written before Put returns, and data may be
-// used again. It gets its name at Commit, if cond holds. Missing parents are
-// made.
+// reused. The file gets its name at Commit if cond holds. Missing parents are
+// created.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: noFile})
 	sl := &b.slots[i]
@@ -116,7 +116,7 @@ func (sl *slot) fail(op string, p hufu.Path, err error) {
 	sl.res = blob.Result{Err: fail(op, p, writing, err)}
 }
 
-// stage writes the bytes and everything else that belongs to the file itself.
+// stage writes the bytes of a slot, and its mode, time and record.
 func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	if err := checkTarget("put", sl.path); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 		return err
 	}
 	if sl.name != "" && !sl.counted { // found again by its name
-		if !b.s.has.syncfs { // while it is open an error of writing it back is not lost
+		if !b.s.has.syncfs { // while the file is open, a failed writeback is still reported
 			err = b.s.syncFile(sl.tmp)
 		}
 		b.shutTmp(sl)
@@ -147,8 +147,8 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	return first(err, b.s.hook("put-written"))
 }
 
-// newFile makes the staged file, if possible one without a name: nothing is
-// left of it after a crash.
+// newFile creates the staged file, if possible one without a name: a crash
+// leaves nothing of it.
 func (b *Batch) newFile(sl *slot, mode uint32) error {
 	d, err := b.handle(sl.dir)
 	if err != nil {
@@ -177,7 +177,7 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 	return nil
 }
 
-// uncount gives the descriptor of a staged file back.
+// uncount returns the descriptor of a staged file to the pool.
 func (b *Batch) uncount(sl *slot) {
 	if sl.counted {
 		b.s.o.Descriptors.give()
@@ -224,7 +224,7 @@ func (s *Store) finish(f fileHandle, mode uint32, m *blob.Meta, enc *[]byte) (no
 	return n, s.setRecord(f, &r, enc)
 }
 
-// drop forgets what a slot has staged.
+// drop discards what a slot has staged.
 func (b *Batch) drop(sl *slot) {
 	b.shutTmp(sl)
 	if sl.name != "" {
@@ -236,8 +236,8 @@ func (b *Batch) drop(sl *slot) {
 	}
 }
 
-// parent finds or opens the folder at path, making what is missing: by is who
-// puts it there.
+// parent returns the index of the folder at path, which it opens, or creates
+// for the user by.
 func (b *Batch) parent(ctx context.Context, path hufu.Path, by string) (int, error) {
 	if b.last >= 0 && b.dirs[b.last].path == path {
 		return b.last, nil
@@ -266,7 +266,7 @@ func (b *Batch) parent(ctx context.Context, path hufu.Path, by string) (int, err
 
 func (b *Batch) keep(d batchDir) int {
 	if b.open >= maxFolders {
-		for i := range b.dirs { // who is needed again is opened again
+		for i := range b.dirs { // a folder that is needed again is opened again
 			b.shut(&b.dirs[i])
 		}
 	}
@@ -285,7 +285,7 @@ func (b *Batch) shut(d *batchDir) {
 	}
 }
 
-// handle is the open folder i.
+// handle returns the handle of folder i, which it opens again if it was closed.
 func (b *Batch) handle(i int) (dirHandle, error) {
 	d := &b.dirs[i]
 	if d.h.ok() {
@@ -295,7 +295,7 @@ func (b *Batch) handle(i int) (dirHandle, error) {
 	if err != nil {
 		return noDir, err
 	}
-	n, err := h.self() // perhaps another folder by now
+	n, err := h.self() // this may be another folder by now
 	if err != nil {
 		h.close()
 		return noDir, err
@@ -306,7 +306,7 @@ func (b *Batch) handle(i int) (dirHandle, error) {
 	return h, nil
 }
 
-// makeDir makes the folder at path and those above it that are missing.
+// makeDir creates the folder at path and any missing folders above it.
 func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
 	up, err := b.parent(ctx, path.Parent(), by)
 	if err != nil {
@@ -320,8 +320,8 @@ func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
 	return err
 }
 
-// newFolder makes the folder at path, in the folder up with the handle d,
-// unless something stands there.
+// newFolder creates the folder at path, in the folder up with the handle d,
+// unless the name is taken.
 func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Path, m *blob.Meta) (created bool, err error) {
 	lock := b.dirs[up].lock
 	lock.RLock()
@@ -334,7 +334,7 @@ func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Pa
 	err = d.mkdir(path.Base(), b.s.folderMode(m.Mode))
 	fresh := b.s.fresh.end(k, losses, err == nil)
 	if errors.Is(err, syscall.EEXIST) {
-		b.dirs[up].dirty = true // another may have made it, and not synced it
+		b.dirs[up].dirty = true // another batch may have created it without syncing it
 		b.found = append(b.found, fresh)
 		_, _, err := b.s.fresh.look(k)
 		return false, err
@@ -350,9 +350,9 @@ func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Pa
 	return true, nil
 }
 
-// Mkdir makes a folder at once; it is durable after Commit. A folder that is
-// there already is left as it is, and Created says so. On a person's tree the
-// owner keeps all rights to it until SetMeta gives it its final mode.
+// Mkdir creates a folder immediately; it is durable after Commit. An existing
+// folder is left unchanged, and Created reports that. In a user's own tree the
+// owner keeps all rights to it until SetMeta sets its final mode.
 func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
 	i := b.add(slot{kind: slotDone, path: p, meta: m, tmp: noFile})
 	res, err := b.mkdir(ctx, p, &m, parents)
@@ -398,8 +398,8 @@ func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bo
 	return blob.Result{Created: created}, nil
 }
 
-// Symlink stages a symbolic link: target is data and never looked at. Missing
-// parents are made.
+// Symlink stages a symbolic link: target is data and never resolved. Missing
+// parents are created.
 func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotLink, path: p, target: target, meta: m, cond: cond, tmp: noFile})
 	sl := &b.slots[i]
@@ -413,21 +413,21 @@ func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.
 	return i
 }
 
-// SetMeta gives a file, folder or link the mode and time of m, at Commit,
-// after everything that came before it in the batch. Digest, user and upload
-// stay what they are.
+// SetMeta sets the mode and time of a file, folder or link to those of m at
+// Commit, after all earlier changes of the batch. Digest, user and upload are
+// not changed.
 func (b *Batch) SetMeta(_ context.Context, p hufu.Path, m blob.Meta, version string) int {
 	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, want: version, tmp: noFile}, check("set meta", p))
 }
 
-// Remove takes a name away at Commit. A folder with something in it goes only
-// if recursive; the first thing that the guard refuses ends that: what stood
-// before it may be gone, it and the folder are not.
+// Remove removes a name at Commit. A folder that is not empty is removed only
+// if recursive. The first refusal of the guard stops the removal: entries
+// before it may be gone; the refused entry and the folder remain.
 func (b *Batch) Remove(_ context.Context, p hufu.Path, recursive bool, version string) int {
 	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, want: version, tmp: noFile}, checkTarget("remove", p))
 }
 
-// Rename moves from to to at Commit, if cond holds there.
+// Rename moves from to to at Commit, if cond holds at to.
 func (b *Batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Condition, version string) int {
 	err := checkTarget("rename", from)
 	if err == nil {

@@ -8,9 +8,9 @@ import (
 	"hufu/internal/digest"
 )
 
-// chunkTable is what is known of each chunk of an upload: its state, and where
-// in the journal its chaining value is. It takes 4 bytes for each chunk that has
-// arrived, and nothing for those that were announced.
+// chunkTable holds the state of each chunk of an upload and the position of its
+// chaining value in the journal. It takes 4 bytes for each chunk that has
+// arrived, and nothing for chunks that were only announced.
 type chunkTable struct {
 	n    int64
 	have int64
@@ -19,12 +19,13 @@ type chunkTable struct {
 
 const (
 	segmentChunks = 64
-	// segmentCost is what a segment takes, with its place in the map.
+	// segmentCost is the memory that a segment takes, with its place in the
+	// map.
 	segmentCost = 4*segmentChunks + 64
 )
 
-// chunkSegment is the chunks of one segment: 0 for one that is missing, 1 for
-// one that somebody is writing, else 2 and up, see there.
+// chunkSegment holds the chunks of one segment: 0 for a missing chunk, 1 for
+// one that is being written, and 2 or more for one that has arrived, see there.
 type chunkSegment [segmentChunks]uint32
 
 // maxRecords is how many records of a journal a segment can tell apart.
@@ -34,13 +35,13 @@ type chunkState uint8
 
 const (
 	chunkMissing chunkState = iota
-	chunkBusy               // somebody is writing it
+	chunkBusy               // being written
 	chunkData
 	chunkHole
 )
 
-// there is what a segment holds of a chunk that is there. There are no more than
-// 2^30 of them.
+// there returns the value in a segment for a chunk that has arrived. There are
+// no more than 2^30 of them.
 func there(record int64, st chunkState) uint32 {
 	return uint32(record)<<1 + uint32(st)
 }
@@ -64,7 +65,7 @@ func (t *chunkTable) state(i int64) chunkState {
 	return chunkState(2 + v%2)
 }
 
-// record is the number of the journal's record of a chunk that is there.
+// record returns the number of the journal record of a chunk that has arrived.
 func (t *chunkTable) record(i int64) int64 { return int64(t.at(i)-2) >> 1 }
 
 // grow makes place for chunk i. It reports whether that takes memory.
@@ -76,29 +77,30 @@ func (t *chunkTable) grow(i int64) bool {
 	return true
 }
 
-// set says that a chunk, for which there is place, is missing or busy.
+// set marks a chunk, for which there is place, as missing or busy.
 func (t *chunkTable) set(i int64, st chunkState) {
 	t.segs[i/segmentChunks][i%segmentChunks] = uint32(st)
 }
 
-// arrived counts a chunk that was not there.
+// arrived marks a chunk as arrived and counts it.
 func (t *chunkTable) arrived(i int64, st chunkState, record int64) {
 	t.moved(i, st, record)
 	t.have++
 }
 
-// moved says where the record of a chunk is.
+// moved sets the number of a chunk's record.
 func (t *chunkTable) moved(i int64, st chunkState, record int64) {
 	t.segs[i/segmentChunks][i%segmentChunks] = there(record, st)
 }
 
-// lost counts one that turned out not to be there.
+// lost marks a chunk as missing after all.
 func (t *chunkTable) lost(i int64) {
 	t.set(i, chunkMissing)
 	t.have--
 }
 
-// missing is the first chunk from i on that is not there, n if there is none.
+// missing returns the first chunk from i on that has not arrived, or n if there
+// is none.
 func (t *chunkTable) missing(i int64) int64 {
 	for i < t.n && t.state(i) >= chunkData {
 		i++
@@ -106,11 +108,11 @@ func (t *chunkTable) missing(i int64) int64 {
 	return i
 }
 
-// segments are the numbers of those of which something is there, in order.
+// segments returns the numbers of the segments that hold any chunk, in order.
 func (t *chunkTable) segments() []int64 { return slices.Sorted(maps.Keys(t.segs)) }
 
-// recordReader reads chaining values back from a journal. Neighbours in the file
-// mostly came one after the other, so it reads some records at a time.
+// recordReader reads chaining values from a journal. Neighbors in the file were
+// mostly written one after the other, so it reads several records at a time.
 type recordReader struct {
 	journal fileHandle
 	id      []byte
@@ -119,14 +121,14 @@ type recordReader struct {
 	from    int64 // the number of the first record in buf
 }
 
-// window is how many records are read at a time, windowBefore of them before the
-// one that is wanted: lanes overtake each other.
+// window is the number of records read at a time, of which windowBefore precede
+// the wanted one: lanes overtake each other.
 const (
 	window       = 1024
 	windowBefore = 128
 )
 
-// cv is the chaining value of chunk index, which is in record number n.
+// cv returns the chaining value of chunk index, which is in record number n.
 func (r *recordReader) cv(index, n int64) (digest.CV, error) {
 	if n < r.from || n >= r.from+int64(len(r.buf)/recordSize) {
 		if r.buf == nil {
@@ -147,7 +149,8 @@ func (r *recordReader) cv(index, n int64) (digest.CV, error) {
 	return recordCV((*[recordSize]byte)(r.buf[off:]), r.id, index)
 }
 
-// recordCV is the chaining value in a record, if it is good and of this chunk.
+// recordCV returns the chaining value in a record, if the record is valid and
+// belongs to this chunk.
 func recordCV(b *[recordSize]byte, id []byte, index int64) (digest.CV, error) {
 	if binary.LittleEndian.Uint32(b[40:]) != recordSum(b, id) || int64(binary.LittleEndian.Uint64(b[:])&^(holeFlag|lostFlag)) != index {
 		return digest.CV{}, errJournal

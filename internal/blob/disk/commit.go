@@ -13,8 +13,8 @@ import (
 
 // Prepare makes the bytes of the staged files durable.
 //
-// The order on disk is: bytes durable, names taken, names durable. Whatever name
-// a crash leaves therefore has all its bytes, and what was acknowledged is there.
+// The order on disk is: bytes durable, names taken, names durable. So a name that a crash leaves
+// has all its bytes, and everything that was acknowledged exists.
 func (b *Batch) Prepare(ctx context.Context) {
 	b.prepared = true
 	if err := canceled(ctx, "commit", hufu.Path{}); err != nil {
@@ -26,7 +26,7 @@ func (b *Batch) Prepare(ctx context.Context) {
 }
 
 // Finish gives everything its final name and returns when all of it is durable,
-// with a result for each slot, in order. First come the staged files and links,
+// with one result for each slot, in order. Staged files and links come first,
 // then the other changes in the order of the calls. The results are valid until
 // the batch is used again.
 func (b *Batch) Finish(ctx context.Context) []blob.Result {
@@ -63,8 +63,8 @@ func (b *Batch) Finish(ctx context.Context) []blob.Result {
 	return b.results()
 }
 
-// takeBack undoes what took a name that could not be made durable: a second
-// fsync would say that all is well, and whoever finds the name would believe it.
+// takeBack undoes each change whose name could not be made durable: a second
+// fsync would report success, and a reader of the name would trust it.
 func (b *Batch) takeBack(ctx context.Context) {
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -74,19 +74,20 @@ func (b *Batch) takeBack(ctx context.Context) {
 		sl.named = false
 		d, err := b.handle(sl.dir)
 		if err != nil {
-			continue // the folder was moved away, with all that is in it
+			continue // the folder was moved away, with everything in it
 		}
 		b.s.takenBack(d, sl.path.Base(), &sl.node, sl.done, b.trail)
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
-			// Unless others have put something there, or have one of theirs under the name.
+			// Unless others have put something into the folder, or have
+			// replaced it.
 			_ = b.s.removeFolder(ctx, d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.rmdir(m.name) })
 		}
 	}
 }
 
-// ended removes what was replaced.
+// ended removes the replaced files.
 func (b *Batch) ended() {
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -108,7 +109,7 @@ func (b *Batch) results() []blob.Result {
 	return b.res
 }
 
-// weight is how many fsyncs the batch would take.
+// weight returns the number of fsyncs that the batch would take.
 func (b *Batch) weight() int {
 	n := len(b.dirs)
 	for i := range b.slots {
@@ -125,8 +126,8 @@ func (b *Batch) giveUpAll(err error) {
 	}
 }
 
-// giveUp fails a slot that has no name yet, and a folder that was made and whose
-// name is not durable.
+// giveUp fails a slot that has no name yet, or a created folder whose name is
+// not durable.
 func (b *Batch) giveUp(sl *slot, err error) {
 	if sl.kind == slotDone && sl.res.Err != nil {
 		return
@@ -135,8 +136,8 @@ func (b *Batch) giveUp(sl *slot, err error) {
 	sl.fail("commit", sl.path, err)
 }
 
-// failNamed fails what has its name but is not known to be durable; nor is what
-// was found in its place, which may be an earlier try of the same.
+// failNamed fails each slot that has its name but may not be durable. An entry
+// that was found in its place, perhaps from an earlier try, fails as well.
 func (b *Batch) failNamed(err error) {
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -199,7 +200,7 @@ func (s *Store) syncSlot(sl *slot, d dirHandle) error {
 	case sl.tmp.ok():
 		return s.syncFile(sl.tmp)
 	case !s.has.syncfs:
-		return nil // done before it was closed
+		return nil // done before the file was closed
 	}
 	f, err := d.openPlain(sl.name)
 	if err != nil {
@@ -291,8 +292,8 @@ func (b *Batch) newLink(ctx context.Context, sl *slot, d dirHandle, lock *sync.R
 	return err
 }
 
-// version names what was put, "" where its name has gone already. Naming has
-// moved the time of its inode, so it is asked for again.
+// version returns the version of the file that was put, or "" if its name is
+// already gone. Naming changed the time of the inode, so it is read again.
 func (b *Batch) version(sl *slot) string {
 	var n node
 	var err error
@@ -353,7 +354,7 @@ func (b *Batch) syncNames(t *touched) error {
 	return nil
 }
 
-// Discard forgets everything that is staged. Folders made stay.
+// Discard drops everything that is staged. Created folders stay.
 func (b *Batch) Discard() {
 	for i := range b.slots {
 		b.drop(&b.slots[i])
@@ -362,8 +363,8 @@ func (b *Batch) Discard() {
 	b.reset()
 }
 
-// keepMade makes the folders durable that were made for what is given up: others
-// may have found them. Where that fails the store remembers it.
+// keepMade makes the folders durable that were created for a discarded batch:
+// others may have found them. If that fails, the store remembers it.
 func (b *Batch) keepMade() {
 	if len(b.made) == 0 {
 		return

@@ -2,9 +2,9 @@ package disk
 
 import "sync/atomic"
 
-// Descriptors bounds how many staged files are open at a time, in all stores that
-// share it. Files over the bound are closed again, and staged under reserved names,
-// which a crash leaves behind.
+// Descriptors bounds the number of staged files that are open at a time, in all stores that share
+// it. Files beyond the bound are closed again and staged under reserved names, which a crash
+// leaves behind.
 type Descriptors struct{ left atomic.Int64 }
 
 // mostDescriptors is a bound that no useful load reaches.

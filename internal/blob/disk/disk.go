@@ -1,16 +1,16 @@
-// Package disk keeps files in a plain tree on a disk: the server's served
-// trees and a person's own folders.
+// Package disk keeps files in a plain tree on a disk: the server's served trees
+// and a user's own folders.
 //
 // It promises that a name never shows a part of a file; that what Commit has
 // acknowledged survives a power cut; that a condition on the target holds at
 // the very moment of the commit; that no symbolic link below the root is ever
-// followed, also not one planted while it works; and that FIFOs, sockets and
-// devices are never opened. On Linux a path is resolved by openat2, elsewhere
-// segment by segment without following; on systems that are neither Linux nor
-// macOS it rests on os.Root and a look at each segment before, so that
-// somebody with a shell on the same machine could win a race there.
+// followed, not even one created during the call; and that FIFOs, sockets and
+// devices are never opened. On Linux a path is resolved by openat2, on macOS
+// segment by segment without following links. On other systems it rests on
+// os.Root and a check of each segment before it, so that a local user could win
+// a race there.
 //
-// Who may do what, and whose tree it is, is decided by others.
+// Rights and the choice of the tree are the caller's business.
 package disk
 
 import (
@@ -23,31 +23,31 @@ import (
 	"hufu"
 )
 
-// Options say whose tree it is.
+// Options describe the tree.
 type Options struct {
-	// Server marks a served tree: files are 0600 and folders 0700 on disk,
-	// and the client's mode, the digest and who put a file there travel in the
-	// extended attribute user.hufu. Without it modes go onto the files
+	// Server marks a served tree: files are 0600 and folders 0700 on disk, and
+	// the client's mode, the digest and the name of the uploader are stored in
+	// the extended attribute user.hufu. Without it modes are set on the files
 	// themselves, never setuid, setgid or sticky, and no attribute is written.
 	Server bool
-	// Uploads is the folder of the journals of unfinished uploads. It is made
-	// when the first one starts; without it there are no uploads.
+	// Uploads is the folder for the journals of unfinished uploads. It is
+	// created for the first one; without it there are no uploads.
 	Uploads string
-	// Descriptors bounds the staged files that are open; nil is a bound of this
-	// store's own. Stores of one process should share one.
+	// Descriptors bounds the staged files that are open; nil means a bound for
+	// this store alone. Stores of one process should share one.
 	Descriptors *Descriptors
-	// Room bounds what unfinished uploads take of memory; nil is no bound. Stores
+	// Room bounds the memory of unfinished uploads; nil means no bound. Stores
 	// of one process should share one.
 	Room *Room
-	// Settled has each file system synced by the first store on it. Stores of one
+	// Settled makes the first store on each file system sync it. Stores of one
 	// process should share one; nil syncs none.
 	Settled *Settled
-	// Boot names the run of the machine in which page caches are trusted; ""
-	// asks the system.
+	// Boot identifies the boot for which page caches are trusted; "" asks the
+	// system.
 	Boot string
 	Log  *slog.Logger
-	// Hook is called at named steps; an error ends what was going on, as a
-	// fault there would. For tests; nil normally.
+	// Hook is called at named steps; an error ends the operation, as a fault
+	// there would. It is for tests and normally nil.
 	Hook func(step string) error
 }
 
@@ -57,7 +57,8 @@ type Store struct {
 	root     dirHandle // kept open: syncfs reports errors since it was opened
 	rootPath string
 	dev      uint64
-	// unsettled is why what stood here before the start may not be durable.
+	// unsettled is the reason why entries from before the start may not be
+	// durable.
 	unsettled error
 	o         Options
 	log       *slog.Logger
@@ -76,7 +77,7 @@ type Store struct {
 	dirents   sync.Pool // *scratch
 }
 
-// traits are what a kind of file system can be trusted with.
+// traits describe what a kind of file system guarantees.
 type traits struct {
 	syncfs      bool // syncfs is complete and reports errors
 	fineTime    bool // two writes never leave the same times
@@ -84,14 +85,14 @@ type traits struct {
 	memory      bool // nothing to write back
 }
 
-// scratch is what listing needs besides the entries themselves.
+// scratch holds the buffers of a listing.
 type scratch struct {
 	dirents []byte
 	record  []byte
 }
 
 // Open opens the tree at root, which must be a folder. Uploads are looked for
-// when the first one is asked for.
+// when the first one is requested.
 func Open(root string, o Options) (*Store, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
@@ -125,13 +126,13 @@ func Open(root string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close gives the root back. Files, uploads, batches and openers must be closed
+// Close releases the root. Files, uploads, batches and openers must be closed
 // before.
 func (s *Store) Close() error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	if s.reg.loaded {
-		for _, p := range s.reg.byID { // whoever opens the tree again counts them anew
+		for _, p := range s.reg.byID { // a caller that opens the tree again counts them anew
 			s.o.Room.give(userOf(&p.key), p.charge)
 			p.charge = 0
 		}
@@ -144,10 +145,10 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Root is the path at which the tree was opened.
+// Root returns the path at which the tree was opened.
 func (s *Store) Root() string { return s.rootPath }
 
-// Space returns how many bytes can still be written, and of how many.
+// Space returns the number of bytes that can still be written, and the total.
 func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
 	if err := canceled(ctx, "ask for free space", hufu.Path{}); err != nil {
 		return 0, 0, err
@@ -163,10 +164,10 @@ func (s *Store) hook(step string) error {
 	return s.o.Hook(step)
 }
 
-// check refuses names that are hufu's own, or impossible here.
+// check refuses names that are reserved for hufu, or impossible on this system.
 func check(op string, p hufu.Path) error { return here.check(op, p) }
 
-// checkTarget refuses the root as well, which is nobody's to replace.
+// checkTarget also refuses the root, which cannot be replaced.
 func checkTarget(op string, p hufu.Path) error {
 	if p.IsRoot() {
 		return &hufu.Error{Op: op, Path: p.Virtual(), Kind: hufu.KindInvalidPath, Code: "root_folder"}
@@ -174,8 +175,8 @@ func checkTarget(op string, p hufu.Path) error {
 	return check(op, p)
 }
 
-// parent opens the folder in which p stands. For p in the root it lends the
-// root itself; release knows.
+// parent opens the folder that contains p. If that is the root it returns the
+// store's own handle, which release does not close.
 func (s *Store) parent(p hufu.Path) (dirHandle, error) {
 	up := p.Parent()
 	if up.IsRoot() {
@@ -190,8 +191,8 @@ func (s *Store) release(d dirHandle) {
 	}
 }
 
-// folderMode is the mode that a new folder gets. A person's folder gives its
-// owner all rights until its final mode is set at the end.
+// folderMode returns the mode of a new folder. A folder in a user's own tree
+// gives its owner all rights until its final mode is set at the end.
 func (s *Store) folderMode(mode uint32) uint32 {
 	switch {
 	case s.o.Server:
@@ -209,9 +210,9 @@ func (s *Store) fileMode(mode uint32) uint32 {
 	return mode & 0o777
 }
 
-// settle waits, where two writes within one tick of the clock would leave the
-// same times, until the tick in which the file was last touched is over. After
-// that no writing goes unnoticed.
+// settle waits until the clock tick of the last change of the file is over, on
+// file systems where two writes within one tick leave the same times. After
+// that every write changes the version.
 func (s *Store) settle(n *node) bool {
 	if s.has.fineTime {
 		return false
@@ -225,9 +226,9 @@ func (s *Store) settle(n *node) bool {
 	return true
 }
 
-// moves remembers which version our own writing of an extended attribute made
-// of another: the bytes are the same, only the inode's time moved. What falls
-// out of its bound is met as a change, which is safe.
+// moves remembers the versions that our own writes of an extended attribute
+// produced from another: the bytes are the same, only the inode's time changed.
+// A version beyond its bound counts as a change, which is safe.
 type moves struct {
 	mu   sync.Mutex
 	next map[version]version
@@ -247,7 +248,7 @@ func (m *moves) note(from, to version) {
 	m.next[from] = to
 }
 
-// same says whether now is old, or what we ourselves made of it.
+// same reports whether now is old, or a version that we ourselves made of it.
 func (m *moves) same(old, now version) bool {
 	if old == now {
 		return true
@@ -269,7 +270,7 @@ func (m *moves) same(old, now version) bool {
 	return false
 }
 
-// canceled is the error of an ended context, nil while it goes on.
+// canceled returns the error of an ended context, or nil.
 func canceled(ctx context.Context, op string, p hufu.Path) error {
 	if ctx.Err() == nil {
 		return nil

@@ -13,7 +13,7 @@ var (
 	errIsDir   = errors.New("a folder")
 )
 
-// plainFile refuses what must not be opened.
+// plainFile returns an error unless n is a regular file.
 func plainFile(n node) error {
 	switch n.kind {
 	case hufu.File:
@@ -27,8 +27,8 @@ func plainFile(n node) error {
 	}
 }
 
-// reading and writing say what the failed call was about; a refused read is
-// unreadable, a refused write a missing permission.
+// reading and writing say what the failed call was about: a refused read is
+// unreadable, a refused write is a missing permission.
 type access bool
 
 const (
@@ -36,8 +36,8 @@ const (
 	writing access = true
 )
 
-// fail turns an error of the system into one that says what it means. An error
-// that says so already passes unchanged.
+// fail turns an error of the system into a hufu.Error with its meaning. A
+// hufu.Error passes unchanged.
 func fail(op string, p hufu.Path, how access, err error) error {
 	if err == nil {
 		return nil

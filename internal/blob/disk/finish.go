@@ -8,8 +8,8 @@ import (
 	"hufu/internal/blob"
 )
 
-// Prepare makes the bytes durable, if all chunks are there and their root is
-// want: mode, time and record on the open file, then fsync. Afterwards no chunk
+// Prepare makes the bytes durable, if all chunks have arrived and their root is
+// want: mode, time and record on the open file, then fsync. After that no chunk
 // changes any more, until Finish finds its condition not met.
 func (u *Upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) error {
 	p := u.p
@@ -22,8 +22,8 @@ func (u *Upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) err
 	return p.settled(p.prepareUpload(ctx, u))
 }
 
-// Finish gives the file its name, if cond holds and the guard allows it, and returns when
-// that is durable: the name, fsync of the folder, and the journal goes last.
+// Finish gives the file its name, if cond holds and the guard allows it, and returns when the
+// name is durable: it takes the name, syncs the folder, and removes the journal last.
 func (u *Upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, error) {
 	p := u.p
 	p.committing.Lock()
@@ -34,11 +34,12 @@ func (u *Upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, e
 	if err := p.settled(p.finishUpload(ctx, u, cond)); err != nil {
 		return hufu.Entry{}, err
 	}
-	p.discardSuperseded() // what was still open when this one began
+	p.discardSuperseded() // failures before this Finish began
 	return *p.committed, nil
 }
 
-// same reports whether what was committed is what this holder has prepared.
+// same returns an error unless the committed file is the one that this holder
+// has prepared.
 func (u *Upload) same() error {
 	if u.p.committed.Digest != u.want {
 		return u.p.error("commit", hufu.KindIntegrity, "digest_differs")
@@ -46,8 +47,8 @@ func (u *Upload) same() error {
 	return nil
 }
 
-// settled gives the upload up if its bytes or its name could not be synced, or if
-// the folder is gone that holds what has arrived. The caller holds committing.
+// settled gives the upload up if its bytes or its name could not be synced, or if the folder that
+// holds its bytes is gone. The caller holds committing.
 func (p *pending) settled(err error) error {
 	if errors.Is(err, errSync) || hufu.CodeOf(err) == uploadGone {
 		p.giveUp()
@@ -111,10 +112,10 @@ func (p *pending) finishUpload(ctx context.Context, u *Upload, cond hufu.Conditi
 	return err
 }
 
-// giveUp discards what has arrived, journal included, for all holders. After a
-// failed fsync nobody knows which bytes are on the disk.
+// giveUp discards the upload, journal included, for all holders. After a failed
+// fsync it is unknown which bytes are on the disk.
 func (p *pending) giveUp() {
-	p.opening.Lock() // nobody makes the files meanwhile, or later
+	p.opening.Lock() // nobody creates the files meanwhile, or later
 	defer p.opening.Unlock()
 	p.mu.Lock()
 	p.gone = true
@@ -155,8 +156,8 @@ func (p *pending) usable(u *Upload) error {
 	return nil
 }
 
-// unseal lets chunks be replaced again after a commit that certainly has not
-// given the file its name.
+// unseal lets chunks be replaced again after a commit that certainly did not
+// give the file its name.
 func (p *pending) unseal() {
 	p.prepared = nil
 	p.mu.Lock()
@@ -167,10 +168,10 @@ func (p *pending) unseal() {
 // name gives the staged file its name and makes that durable.
 func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) error {
 	s, n, m := p.s, p.prepared, &p.meta
-	// By path, not by a handle kept from the beginning: who moved the folder
-	// away meanwhile has moved it away from this path.
+	// By path, not by a handle from the beginning: if the folder was moved away
+	// meanwhile, it is no longer at this path.
 	d, err := s.k.openDir(s.root, p.key.Path.Parent().String(), readFlags)
-	if errors.Is(gone(err), errStale) { // with what has arrived
+	if errors.Is(gone(err), errStale) { // with the bytes that have arrived
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
@@ -218,8 +219,8 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 	return s.hook("commit-done")
 }
 
-// place takes the final name, unless an earlier try already has: its answer
-// was lost.
+// place takes the final name, unless an earlier try whose answer was lost has
+// already done so.
 func (p *pending) place(ctx context.Context, d dirHandle, n *node, cond hufu.Condition, g *blob.Guard, t *trail) (placed, error) {
 	name := stagingName(p.id)
 	staged, err := d.stat(name)
@@ -236,7 +237,7 @@ func (p *pending) place(ctx context.Context, d dirHandle, n *node, cond hufu.Con
 		if err == nil && p.s.staged.has(name) { // nor what it was to replace
 			return placed{}, changed("commit", p.key.Path, "target_changed")
 		}
-		if err == nil { // what the earlier try has replaced
+		if err == nil { // the file that the earlier try replaced
 			return placed{old: name}, nil
 		}
 		return placed{}, nil
@@ -244,9 +245,9 @@ func (p *pending) place(ctx context.Context, d dirHandle, n *node, cond hufu.Con
 	return placed{}, p.error("commit", hufu.KindNotFound, uploadGone)
 }
 
-// settle ends an upload whose file, number ino, has its name: that is made
-// durable before the journal goes. If that fails nobody is told that the file has
-// been committed; it stays, for it may have replaced another.
+// settle ends an upload whose file, number ino, has its name: the name is made durable before the
+// journal is removed. If that fails, nobody is told that the file is committed; it stays, because
+// it may have replaced another file.
 func (p *pending) settle() {
 	p.alone(func() {
 		d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), readFlags)
@@ -259,7 +260,7 @@ func (p *pending) settle() {
 		}
 		name := stagingName(p.id)
 		if n, err := d.stat(name); err == nil && n.ino == p.ino {
-			_ = d.unlink(name) // where a name is taken by linking
+			_ = d.unlink(name) // on systems where a name is taken by linking
 		}
 		p.unlinkJournal()
 	})

@@ -7,9 +7,9 @@ import (
 	"hufu"
 )
 
-// freshFolders are the folders whose names are not known to be durable: somebody
-// has made or moved them and has not synced the folder that holds them. Whoever
-// acknowledges something below such a folder makes its name durable first.
+// freshFolders holds the folders whose names may not be durable: they were
+// created or moved, and the folder that holds them was not synced since. Before
+// anything below such a folder is acknowledged, its name is made durable.
 type freshFolders struct {
 	dev uint64 // of the store
 
@@ -20,21 +20,21 @@ type freshFolders struct {
 	odd    int    // names that a sync of the store's whole file system does not make durable
 }
 
-// folderName is the name of a folder in the one that holds it, wherever that
-// may be moved.
+// folderName is the name of a folder in the folder that holds it. The holder is
+// identified by number, so that it may be moved.
 type folderName struct {
 	dev, ino uint64 // of the holder
 	name     string
 }
 
-// freshFolder is what is known of a name.
+// freshFolder is the state of a name.
 type freshFolder struct {
-	makers int    // those who are about to give a folder the name
+	makers int    // changes that are about to give a folder the name
 	number uint64 // of the folder that has it and is not durable, 0 for none
-	failed bool   // it could not be made durable: nothing below it ever is
+	failed bool   // it could not be made durable, so nothing below it can be
 }
 
-// freshName is a fresh folder that somebody has seen.
+// freshName is a fresh folder at the time when it was seen.
 type freshName struct {
 	folderName
 	number uint64
@@ -61,8 +61,9 @@ func (f *freshFolders) changeLocked(k folderName, change func(*freshFolder)) fre
 	return e
 }
 
-// begin comes before a folder gets the name k, and end after it, with what begin
-// has returned: so nobody finds the folder who does not find it here.
+// begin is called before a folder gets the name k, and end after it, with the
+// value that begin returned. So a folder that can be seen is always listed
+// here.
 func (f *freshFolders) begin(k folderName) (losses int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,8 +84,8 @@ func (f *freshFolders) end(k folderName, losses int, made bool) freshName {
 	return freshName{k, e.number}
 }
 
-// look says whether the folder that has the name k is fresh. The error is of one
-// that could not be made durable.
+// look reports whether the folder with the name k is fresh. It returns an error
+// if that name could not be made durable.
 func (f *freshFolders) look(k folderName) (n freshName, fresh bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -95,7 +96,8 @@ func (f *freshFolders) look(k folderName) (n freshName, fresh bool, err error) {
 	return freshName{k, e.number}, fresh, err
 }
 
-// durable tells that the folder that holds them was synced after they were seen.
+// durable records that the folder that holds the names was synced after they
+// were seen.
 func (f *freshFolders) durable(names ...freshName) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,16 +110,16 @@ func (f *freshFolders) durable(names ...freshName) {
 	}
 }
 
-// gone tells that no folder has the name any more. The caller has the holder
-// locked, so nobody is about to make one.
+// gone records that no folder has the name k any more. The caller has the
+// holder locked, so no folder is about to get it.
 func (f *freshFolders) gone(k folderName) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changeLocked(k, func(e *freshFolder) { e.number, e.failed = 0, false })
 }
 
-// lost tells that the names in a folder could not be made durable, in any if
-// holder is nil.
+// lost records that the names in a folder could not be made durable, or all
+// names if holder is nil.
 func (f *freshFolders) lost(holder *node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,22 +131,22 @@ func (f *freshFolders) lost(holder *node) {
 	}
 }
 
-// matter says whether there are any that a sync must look for, whole or folder
-// by folder.
+// matter reports whether there are fresh folders that a sync must look for;
+// whole says that the sync covers the store's whole file system.
 func (f *freshFolders) matter(whole bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.of) > 0 && (!whole || f.odd > 0)
 }
 
-// child is the name of a folder in d.
+// child returns the name of a folder in d.
 func (d dirHandle) child(name string) (folderName, error) {
 	n, err := d.self()
 	return folderName{n.dev, n.ino, name}, err
 }
 
-// above has the folders synced that hold those on the way to the folder at path,
-// as far as these are fresh, whoever has made them.
+// above adds the folders to sync that hold fresh folders on the way to path, no
+// matter which batch or upload created them.
 func (t *touched) above(path hufu.Path) error {
 	if !t.s.fresh.matter(t.whole) {
 		return nil
@@ -181,9 +183,9 @@ func (t *touched) above(path hufu.Path) error {
 	return nil
 }
 
-// syncNames makes the names in d, the folder at path, durable, and those of all
-// folders above it. since is what the syncer's failures were before the first of
-// these names was given.
+// syncNames makes the names in d, the folder at path, durable, and the names of
+// all folders above it. since is the syncer's number of failures before the
+// first of these names was taken.
 func (s *Store) syncNames(d dirHandle, path hufu.Path, since int64) error {
 	t := &touched{s: s}
 	defer t.close()
@@ -203,8 +205,9 @@ func (s *Store) syncNames(d dirHandle, path hufu.Path, since int64) error {
 	return err
 }
 
-// moving notes that the folder name of from is about to become that of to, both
-// locked by the caller, and returns who tells whether it has.
+// moving records that a folder is about to move from the name in from to the
+// name base in to. The caller has both folders locked, and calls moved with the
+// result.
 func (t *touched) moving(from dirHandle, name string, to dirHandle, base string) (moved func(bool), err error) {
 	old, err := from.child(name)
 	if err != nil {
@@ -224,7 +227,7 @@ func (t *touched) moving(from dirHandle, name string, to dirHandle, base string)
 	}, nil
 }
 
-// forget is for a folder that was removed; d is locked by the caller.
+// forget records that a folder was removed; the caller has d locked.
 func (s *Store) forget(d dirHandle, name string) {
 	if !s.fresh.matter(false) {
 		return

@@ -10,16 +10,16 @@ import (
 	"hufu/internal/blob"
 )
 
-// owners looks up who put there what stands under a name.
+// owners looks up the users who uploaded an entry and created its folder.
 type owners struct {
 	s    *Store
 	d    dirHandle // the folder that holds the name
 	name string
-	kind hufu.EntryKind // of what stands there
+	kind hufu.EntryKind // of the existing entry
 	by   *string        // the owner, if known already
 }
 
-// Owner is the user who put there what stands there.
+// Owner returns the user who uploaded the entry.
 func (o *owners) Owner() string {
 	switch {
 	case o.by != nil:
@@ -30,10 +30,10 @@ func (o *owners) Owner() string {
 	return o.s.ownerOf(o.d, o.name, o.kind)
 }
 
-// FolderOwner is the user who made the folder that holds the name.
+// FolderOwner returns the user who created the folder that holds the name.
 func (o *owners) FolderOwner() string { return o.s.ownerOf(o.d, ".", hufu.Folder) }
 
-// change is a change of name in the folder d, which has the path p.
+// change returns the change of a name in the folder d, which has the path p.
 func (s *Store) change(p hufu.Path, d dirHandle, name string, was, will hufu.EntryKind) blob.Change {
 	return blob.Change{Path: p, Old: was, New: will, Owners: &owners{s: s, d: d, name: name, kind: was}}
 }
@@ -48,12 +48,12 @@ func (s *Store) ownerOf(d dirHandle, name string, kind hufu.EntryKind) string {
 	return e.By
 }
 
-// folderLocks keep changes of one folder apart for as long as it takes to look
-// and to act, never while something is made durable. Who takes a free name
-// shares the lock: the system itself says who was first. Who changes what
-// stands there has the lock alone.
+// folderLocks separate changes of one folder while an entry is checked and
+// changed, but never while something is made durable. Taking a free name needs
+// the shared lock: the system itself decides who is first. Changing an existing
+// entry needs the exclusive lock.
 type folderLocks struct {
-	several sync.Mutex // held by the one who waits for a second lock while holding a first
+	several sync.Mutex // held by a goroutine that waits for a second lock while it holds a first
 	of      [256]sync.RWMutex
 }
 
@@ -66,7 +66,7 @@ func (s *Store) lockOf(d dirHandle) (*sync.RWMutex, error) {
 	return s.locks.forNode(&n), err
 }
 
-// heldLocks are the locks of several folders. Other goroutines hold one at most
+// heldLocks are the locks of several folders. Other goroutines hold at most one
 // and wait for none, so these can be taken in any order.
 type heldLocks struct {
 	l     *folderLocks
@@ -99,10 +99,10 @@ func (h *heldLocks) release() {
 	h.l.several.Unlock()
 }
 
-// take is place with the guard asked, and with the folder d locked meanwhile.
+// take is place with the guard asked and the folder d locked.
 func (s *Store) take(ctx context.Context, op string, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	if src.tmp.ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
-		// Nearly always the name is free, which saves the detour.
+		// The name is nearly always free, which saves the slow path.
 		err := s.takeFree(ctx, p, src, d, lock, g)
 		switch {
 		case !errors.Is(err, syscall.EEXIST):
@@ -125,7 +125,7 @@ func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d dirHand
 	return s.placeNew(src, d, p.Base())
 }
 
-// placeLocked is take for one who holds the lock of d.
+// placeLocked is take for a caller that holds the lock of d.
 func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	var was hufu.EntryKind
 	switch n, err := d.stat(p.Base()); {
@@ -147,7 +147,7 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 }
 
 // look asks g about everything in the folder name. With h, every folder on the
-// way is locked and stays so: what was looked at is what there is.
+// way is locked and stays locked, so that what was checked cannot change.
 func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
 	if err := canceled(ctx, "look", p); err != nil {
 		return err
@@ -189,7 +189,8 @@ func tooDeep(p hufu.Path) error {
 	return &hufu.Error{Op: "look", Path: p.String(), Kind: hufu.KindUnsupported, Code: "folders_too_deep"}
 }
 
-// under is the path of name in the folder p, or p itself if that is too deep.
+// under returns the path of name in the folder p, or p itself if that is too
+// deep.
 func under(p hufu.Path, name string) hufu.Path {
 	if q, err := p.Join(name); err == nil {
 		return q

@@ -11,26 +11,27 @@ import (
 	"hufu/internal/digest"
 )
 
-// A journal remembers across a kill which chunks of an upload have arrived:
+// A journal records which chunks of an upload have arrived, so that a kill does
+// not lose them:
 //
 //	magic 8 · length of header 4 · CRC-32C of header 4 · header, CBOR
 //	records of 44: index 8 · chaining value 32 · CRC-32C 4
 //
-// All numbers are little-endian. The checksum of a record covers the upload's
-// id as well, so that nothing of an older file that the disk hands out again
-// is believed. The first record that does not check ends the journal.
+// All numbers are little-endian. The checksum of a record also covers the
+// upload's id, so that old contents of a reused block are never taken for a
+// record. The first record that does not check ends the journal.
 const (
 	journalMagic  = "hufujnl1"
 	journalPrefix = 16
 	recordSize    = 44
 	maxHeader     = 16 << 10
-	// holeFlag marks the index of a chunk that is a hole, lostFlag that of one
-	// that is about to be written over.
+	// holeFlag marks the index of a chunk that is a hole, lostFlag that of a
+	// chunk that is about to be overwritten.
 	holeFlag = 1 << 63
 	lostFlag = 1 << 62
 )
 
-// header says whose upload it is and which file holds its bytes.
+// header identifies the upload and the file that holds its bytes.
 type header struct {
 	ID     []byte `cbor:"1,keyasint"`
 	Root   string `cbor:"2,keyasint"` // folder of the store
@@ -38,7 +39,7 @@ type header struct {
 	Size   int64  `cbor:"4,keyasint"`
 	Source []byte `cbor:"5,keyasint"`
 	Owner  []byte `cbor:"6,keyasint"`
-	Boot   string `cbor:"7,keyasint"` // in which the records can be believed
+	Boot   string `cbor:"7,keyasint"` // the boot in which the records can be trusted
 	Ino    uint64 `cbor:"8,keyasint"` // of the staging file
 }
 
@@ -51,7 +52,7 @@ func (h *header) key() (blob.UploadKey, bool) {
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// encodeHeader writes everything before the records.
+// encodeHeader returns everything that precedes the records.
 func (s *Store) encodeHeader(h *header) ([]byte, error) {
 	body, err := s.codec.append(nil, h)
 	if err != nil {
@@ -66,7 +67,7 @@ func (s *Store) encodeHeader(h *header) ([]byte, error) {
 
 var errJournal = errors.New("not a journal")
 
-// decodeHeader also says where the records begin.
+// decodeHeader returns the header and the offset at which the records begin.
 func (s *Store) decodeHeader(b []byte) (h header, records int64, err error) {
 	if len(b) < journalPrefix || string(b[:8]) != journalMagic {
 		return header{}, 0, errJournal
@@ -98,8 +99,8 @@ func recordSum(b *[recordSize]byte, id []byte) uint32 {
 	return crc32.Update(crc32.Checksum(id, castagnoli()), castagnoli(), b[:40])
 }
 
-// readRecords calls yield for each good record, by its number, and returns where
-// they end. An error of yield ends it.
+// readRecords calls yield for each valid record with its number, and returns
+// the offset at which they end. An error of yield ends it.
 func readRecords(f fileHandle, id []byte, off int64, yield func(record, index int64, as chunkState) error) (int64, error) {
 	buf := make([]byte, recordSize*1024)
 	for record := int64(0); ; {

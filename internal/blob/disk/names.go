@@ -7,14 +7,14 @@ import (
 	"hufu"
 )
 
-// A naming is what a system makes of names besides telling them apart.
+// A naming describes how a system treats names.
 type naming struct {
 	windows bool // a name may be a path, a device, a stream, or another name
-	folds   bool // capitals do not count
+	folds   bool // case does not count
 }
 
-// check refuses names that are hufu's own, and those that would not stand for
-// themselves here.
+// check refuses names that are reserved for hufu, and names that would not
+// stand for themselves on this system.
 func (n naming) check(op string, p hufu.Path) error {
 	own := p.Reserved()
 	for _, seg := range p.Segments() {
@@ -30,11 +30,12 @@ func (n naming) check(op string, p hufu.Path) error {
 	return nil
 }
 
-// windowsName says whether name names one file in its folder on Windows. Others
-// lead out of the folder (\ and :), to a stream of another file (:), to a device
-// (NUL.txt), match several (*), or lose their end (dots and spaces).
+// windowsName reports whether name names exactly one file in its folder on
+// Windows. Others lead out of the folder (\ and :), to a stream of another file
+// (:), to a device (NUL.txt), match several (*), or lose their end (dots and
+// spaces).
 func windowsName(name string) bool {
-	if name == "" || !utf8.ValidString(name) { // what is no text becomes another name
+	if name == "" || !utf8.ValidString(name) { // invalid text becomes another name
 		return false
 	}
 	if strings.ContainsAny(name, `\/:*?"<>|`) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {

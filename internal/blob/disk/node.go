@@ -22,15 +22,15 @@ func toStamp(t time.Time) stamp { return stamp{t.Unix(), int32(t.Nanosecond())} 
 
 func (t stamp) time() time.Time { return time.Unix(t.sec, int64(t.nsec)) }
 
-// version names the very bytes of a file: it changes when the file is replaced
-// or written.
+// version identifies the exact bytes of a file: it changes when the file is
+// replaced or written.
 type version struct {
 	dev, ino     uint64
 	size         int64
 	mtime, ctime stamp
 }
 
-// node is what the system tells of a name.
+// node holds the system's information about a name.
 type node struct {
 	version
 	kind  hufu.EntryKind
@@ -38,13 +38,13 @@ type node struct {
 	links uint64
 }
 
-// String writes v as seven numbers; it is opaque to everyone else.
+// String returns v as seven numbers; callers treat it as opaque.
 func (v version) String() string {
 	var buf [112]byte
 	return string(v.append(buf[:0]))
 }
 
-// is says whether v is written as s.
+// is reports whether s is the string of v.
 func (v version) is(s string) bool {
 	var buf [112]byte
 	return string(v.append(buf[:0])) == s
@@ -81,14 +81,14 @@ func parseVersion(s string) (v version, ok bool) {
 	return v, v.is(s)
 }
 
-// sameBytes compares without the time of the last change of the inode, which a
-// rename moves.
+// sameBytes reports whether the versions are equal except for the time of the
+// inode's last change, which a rename changes.
 func (v version) sameBytes(o version) bool {
 	v.ctime, o.ctime = stamp{}, stamp{}
 	return v == o
 }
 
-// entry is what the caller learns of a node.
+// entry returns the hufu.Entry of a node.
 func (n *node) entry(name string) hufu.Entry {
 	e := hufu.Entry{Name: name, Kind: n.kind, MTime: n.mtime.time(), Mode: n.perm}
 	if n.kind == hufu.File {
@@ -100,13 +100,13 @@ func (n *node) entry(name string) hufu.Entry {
 	return e
 }
 
-// codec holds the one encoding of records and journal headers.
+// codec holds the encoding of records and journal headers.
 type codec struct {
 	enc cbor.UserBufferEncMode
 	dec cbor.DecMode
 }
 
-// append encodes v behind b.
+// append appends the encoding of v to b.
 func (c *codec) append(b []byte, v any) ([]byte, error) {
 	buf := bytes.NewBuffer(b)
 	err := c.enc.MarshalToBuffer(v, buf)

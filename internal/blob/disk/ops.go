@@ -10,20 +10,20 @@ import (
 	"hufu/internal/blob"
 )
 
-// touched is what the operations of one commit changed, to be made durable:
-// by syncfs, or else each folder by its handle.
+// touched holds what the operations of one commit changed and must be made
+// durable: by syncfs, or else each folder by its handle.
 type touched struct {
 	s     *Store
-	whole bool // syncfs is the way
+	whole bool // use syncfs
 	wait  bool // and something waits for it
 	dirs  []dirHandle
 	seen  map[[2]uint64]bool
 
-	fresh  []freshName // that are durable once this is
+	fresh  []freshName // durable once this is
 	passed map[hufu.Path]bool
 }
 
-// add takes over the handle of a folder in which a name changed.
+// add takes ownership of the handle of a folder in which a name changed.
 func (t *touched) add(h dirHandle) error {
 	n, err := h.self()
 	if err != nil {
@@ -47,7 +47,7 @@ func (t *touched) add(h dirHandle) error {
 	return nil
 }
 
-// sync makes what was set on f durable, now or with everything else.
+// sync makes the attributes set on f durable, now or with everything else.
 func (t *touched) sync(f fileHandle, n *node) error {
 	if t.whole && n.dev == t.s.dev {
 		t.wait = true
@@ -63,7 +63,7 @@ func (t *touched) close() {
 }
 
 // perform does the operations that follow the naming. Folders are looked up
-// afresh for each: the one before may have moved them.
+// again for each operation: an earlier one may have moved them.
 func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
 	var err error
 	var op string
@@ -110,7 +110,8 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 		if b.s.o.Server && !here.windows || !errors.Is(err, syscall.EACCES) {
 			return err
 		}
-		// The owner may change the mode of a file that they may not read.
+		// The owner may change the mode of a file without permission to read
+		// it.
 		return b.setNamed(ctx, sl, d, n.kind)
 	case hufu.Link:
 		return b.setNamed(ctx, sl, d, n.kind)
@@ -118,8 +119,8 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 	return errNotFile
 }
 
-// setNamed sets time and mode of what cannot be opened for it and was of that
-// kind; a link has no mode of its own.
+// setNamed sets time and mode of an entry of that kind which cannot be opened;
+// a link has no mode of its own.
 func (b *Batch) setNamed(ctx context.Context, sl *slot, d dirHandle, kind hufu.EntryKind) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
@@ -147,7 +148,7 @@ func (b *Batch) setNamed(ctx context.Context, sl *slot, d dirHandle, kind hufu.E
 	return err
 }
 
-// setOpen takes over f.
+// setOpen sets the attributes of f, which it closes.
 func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched) error {
 	defer f.close()
 	n, err := f.stat()
@@ -164,7 +165,7 @@ func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched)
 		return err
 	}
 	if b.s.o.Server && n.kind == hufu.File {
-		if n, err = f.stat(); err != nil { // the record has moved its time
+		if n, err = f.stat(); err != nil { // the record has changed its time
 			return err
 		}
 		sl.res.Version = n.String()
@@ -172,8 +173,8 @@ func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched)
 	return nil
 }
 
-// setAttributes judges the change and sets mode and time of f, which at tells
-// apart from other files. It returns what f has become.
+// setAttributes judges the change and sets mode and time of f, which at
+// identifies. It returns the new node of f.
 func (b *Batch) setAttributes(ctx context.Context, f fileHandle, sl *slot, at *node) (n node, err error) {
 	if err := b.s.hook("record-wait"); err != nil {
 		return n, err
@@ -194,7 +195,7 @@ func (b *Batch) setAttributes(ctx context.Context, f fileHandle, sl *slot, at *n
 	if err := b.s.expected("set meta", sl.path, sl.want, &n); err != nil {
 		return n, err
 	}
-	// What is open stays what it is, whatever becomes of its name.
+	// The open file stays the same, even if its name changes.
 	if err := b.guard.Ask(ctx, blob.Change{Path: sl.path, Old: n.kind, New: n.kind, Owners: &owners{s: b.s, d: noDir, by: &r.By}}); err != nil {
 		return n, err
 	}
@@ -211,7 +212,7 @@ func (b *Batch) setAttributes(ctx context.Context, f fileHandle, sl *slot, at *n
 		return n, err
 	}
 	r.Mode = sl.meta.Mode & 0o777
-	if fits { // the bytes are the same, so the digest goes with the new time
+	if fits { // the bytes are the same, so the digest is kept with the new time
 		r.Sec, r.Nsec = n.mtime.sec, n.mtime.nsec
 	}
 	return n, b.s.setRecord(f, &r, &b.enc)
@@ -245,7 +246,8 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	return first(err, t.add(d)) // part of a tree may be gone
 }
 
-// expected says whether n is the version that a change is to be made to.
+// expected returns an error unless n is the version that the change is meant
+// for.
 func (s *Store) expected(op string, p hufu.Path, want string, n *node) error {
 	if want == "" {
 		return nil
@@ -259,8 +261,8 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *node) error {
 	return nil
 }
 
-// removeName removes what stands under a name of d, which has this lock, if it is
-// the version that is wanted, or says that it is a folder.
+// removeName removes the entry name of d, which has this lock, if it is the wanted version. It
+// reports whether the entry is a folder, which it does not remove.
 func (s *Store) removeName(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
 	lock.Lock()
 	defer lock.Unlock()
@@ -298,8 +300,8 @@ func (s *Store) removeFolder(ctx context.Context, d dirHandle, lock *sync.RWMute
 	return err
 }
 
-// removeEmpty removes a folder that looks empty to everyone: unfinished
-// uploads that nobody has open go with it.
+// removeEmpty removes a folder that looks empty to users: unfinished uploads in
+// it that are not open are removed as well.
 func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 	err := d.rmdir(p.Base())
 	if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
@@ -333,8 +335,8 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 	return nil
 }
 
-// removeTree removes a folder with everything in it, by handles, so that no
-// link that is planted meanwhile is followed.
+// removeTree removes a folder with everything in it. It works by handles, so
+// that a link created meanwhile is not followed.
 func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, depth int) error {
 	if depth > 2*hufu.MaxDepth {
 		return tooDeep(p)
@@ -400,7 +402,7 @@ func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
 	return first(err, t.add(from), t.add(to), t.above(sl.to.Parent()))
 }
 
-// move is rename once both folders are open.
+// move renames an entry once both folders are open.
 func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touched) error {
 	s, name := b.s, sl.path.Base()
 	held := s.locks.hold()
@@ -441,7 +443,7 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touch
 	if err != nil || !s.o.Server || n.kind == hufu.Folder {
 		return err
 	}
-	if n, err = to.stat(sl.to.Base()); err == nil { // renaming has moved its time
+	if n, err = to.stat(sl.to.Base()); err == nil { // renaming has changed its time
 		sl.res.Version = n.entry("").Version
 	}
 	return err

@@ -11,10 +11,10 @@ import (
 	"hufu/internal/blob"
 )
 
-// page calls yield for the entries of the folder p whose names come after the
-// given one, in the order of the names' bytes: for limit of them at most, and for
-// so many as have names of 1 MiB together. next is where to go on, "" if there is
-// no more. No more names are held, however many the folder has.
+// page calls yield for the entries of the folder p whose names come after the given one, in byte
+// order: for at most limit of them, and for names of at most 1 MiB together. next is the name to
+// continue after, or "" if there are no more. Memory is bounded by one page, however many names
+// the folder has.
 func (s *Store) page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
 	if err := check("list", p); err != nil {
 		return "", err

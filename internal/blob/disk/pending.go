@@ -15,8 +15,8 @@ import (
 	"hufu/internal/digest"
 )
 
-// ready opens the files of an upload, once, whoever needs them first. A fresh
-// one has none: who begins an upload may find out that he need not.
+// ready opens the files of an upload once, at the first use. A new upload has
+// none: whoever begins one may find that it is not needed.
 func (p *pending) ready(ctx context.Context) error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
@@ -40,11 +40,11 @@ func (p *pending) ready(ctx context.Context) error {
 	return nil
 }
 
-// begin makes the files of a fresh upload, for its first chunk. It is g that
-// allows the folder.
+// begin creates the files of a new upload for its first chunk, if g allows the
+// folder.
 func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	p.files.RLock()
-	begun := !p.fresh || !p.opened // enter refuses what is not open
+	begun := !p.fresh || !p.opened // enter refuses an upload that is not open
 	p.files.RUnlock()
 	if begun {
 		return nil
@@ -79,9 +79,9 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	return p.error("write chunk", hufu.KindNotFound, uploadGone)
 }
 
-// create makes the journal before the staging file: what lies under a
-// reserved name is accounted for, also when the power goes. A header that does
-// not tell the staging file's number yet is enough to take it away.
+// create makes the journal before the staging file, so that a reserved name is
+// always accounted for, even after a power cut. A header that does not hold the
+// staging file's number yet is enough to remove it.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)
@@ -124,8 +124,8 @@ func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	return err
 }
 
-// makeJournal makes a journal that is locked. Between the two another process may
-// take it for a torn one and remove it.
+// makeJournal creates a locked journal. Between the two steps another process may take it for a
+// torn journal and remove it.
 func (s *Store) makeJournal(name string) (fileHandle, error) {
 	for {
 		f, err := s.reg.dir.create(name, 0o600)
@@ -133,7 +133,7 @@ func (s *Store) makeJournal(name string) (fileHandle, error) {
 			return noFile, err
 		}
 		err = first(s.hook("journal-made"), f.lock())
-		for errors.Is(err, syscall.EWOULDBLOCK) { // that one is just looking
+		for errors.Is(err, syscall.EWOULDBLOCK) { // another process is just looking
 			time.Sleep(time.Millisecond)
 			err = f.lock()
 		}
@@ -155,13 +155,13 @@ func (s *Store) makeJournal(name string) (fileHandle, error) {
 	}
 }
 
-// journalSyncSize is from where on the header of a journal is made durable at
-// once. Of smaller files a power cut in the first seconds may leave bytes that
-// no journal knows; a listing removes them later.
+// journalSyncSize is the size from which the header of a journal is made
+// durable at once. Of smaller files a power cut in the first seconds may leave
+// bytes without a journal; a listing removes them later.
 const journalSyncSize = 64 << 20
 
-// makeFolder opens the folder above the upload for syncing. One that is missing is
-// made, and made durable, if g allows it.
+// makeFolder opens the folder above the upload for syncing. A missing folder is created and made
+// durable, if g allows it.
 func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (dirHandle, error) {
 	s, path := p.s, p.key.Path.Parent()
 	d, err := s.k.openDir(s.root, path.String(), readFlags)
@@ -176,7 +176,7 @@ func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (dirHandle, erro
 	return s.k.openDir(s.root, path.String(), readFlags)
 }
 
-// boot is the token of the run in which the staging file's cache is good.
+// boot identifies the boot in which the staging file's page cache is valid.
 func (p *pending) boot() string {
 	if p.s.o.Boot != "" {
 		return p.s.o.Boot
@@ -204,10 +204,10 @@ func (p *pending) writeHeader(f fileHandle) error {
 	return f.writeAt(b, 0)
 }
 
-// resume opens what an earlier process, or an earlier holder, left. In the
-// same boot the journal is believed, because a kill keeps the page cache. In
-// another each chunk is read and hashed before it counts: a power cut leaves
-// zeros where bytes were on their way.
+// resume opens the files that an earlier process or holder left. In the same
+// boot the journal is trusted, because a kill keeps the page cache. In another
+// boot each chunk is read and hashed before it counts: a power cut leaves zeros
+// in place of bytes that were not written back.
 func (p *pending) resume(ctx context.Context) error {
 	s := p.s
 	p.staging, p.journal = noFile, noFile
@@ -255,7 +255,7 @@ func (p *pending) resume(ctx context.Context) error {
 	}
 	p.dirty = true
 	if believed {
-		return p.journal.truncate(p.end) // a torn tail goes
+		return p.journal.truncate(p.end) // a torn tail is cut off
 	}
 	if err := p.verify(ctx); err != nil {
 		return err
@@ -263,7 +263,7 @@ func (p *pending) resume(ctx context.Context) error {
 	return p.rewrite()
 }
 
-// gone turns "not there" into errStale.
+// gone returns errStale for an error that means "not found".
 func gone(err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return errStale
@@ -297,8 +297,8 @@ func (p *pending) openStaging(h *header) error {
 	return nil
 }
 
-// verify reads every chunk that the journal names and forgets those that are
-// not on the disk as it says.
+// verify reads every chunk that the journal names and forgets those whose bytes
+// on disk differ.
 func (p *pending) verify(ctx context.Context) error {
 	var next atomic.Int64
 	segments := p.chunks.segments()
@@ -347,10 +347,10 @@ func (p *pending) verify(ctx context.Context) error {
 	return nil
 }
 
-// newJournal is the end of the name of a journal that is to replace another.
+// newJournal is the suffix of a journal that is to replace another.
 const newJournal = ".new"
 
-// rewrite puts a journal of this boot into the place of the old one.
+// rewrite replaces the journal by one of this boot.
 func (p *pending) rewrite() error {
 	dir := p.s.reg.dir
 	name := p.id + newJournal
@@ -381,7 +381,7 @@ func (p *pending) rewrite() error {
 	return err
 }
 
-// copyRecord takes the record of a chunk over from an older journal.
+// copyRecord copies the record of a chunk from an older journal.
 func (p *pending) copyRecord(r *recordReader, index int64, st chunkState) error {
 	cv, err := r.cv(index, p.chunks.record(index))
 	if err != nil {
@@ -392,8 +392,8 @@ func (p *pending) copyRecord(r *recordReader, index int64, st chunkState) error 
 	return err
 }
 
-// release gives back one reference; the last one closes the files, and forgets
-// what has none.
+// release drops one reference; the last one closes the files, and removes the
+// upload from the registry if it has none.
 func (p *pending) release() {
 	p.opening.Lock()
 	defer p.opening.Unlock()
@@ -427,15 +427,15 @@ func (p *pending) shut() {
 	p.chunks = newChunkTable(p.chunks.n)
 }
 
-// forget takes the upload out of the registry.
+// forget removes the upload from the registry.
 func (p *pending) forget() {
 	p.s.reg.mu.Lock()
 	defer p.s.reg.mu.Unlock()
 	p.s.reg.dropLocked(p)
 }
 
-// current says whether the journal is the upload's still: it may have been
-// replaced or removed before we had the lock.
+// current reports whether the journal still belongs to the upload: it may have
+// been replaced or removed before we had the lock.
 func (p *pending) current(journal fileHandle) bool {
 	n, err := journal.stat()
 	if err != nil {
@@ -465,17 +465,18 @@ func (p *pending) alone(do func()) {
 	}
 }
 
-// discard removes an upload that nobody here has open, unless another process
-// has.
+// discard removes an upload that this process does not have open, unless
+// another process has.
 func (p *pending) discard() { p.alone(p.remove) }
 
-// remove takes staging file and journal away, in this order: a crash between
-// leaves a journal, which knows where to look. So does one who cannot look there
-// now.
+// remove removes the staging file and then the journal: after a crash in
+// between, the journal still says where to look. If the staging file cannot be
+// looked for now, the journal stays as well.
 func (p *pending) remove() {
 	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
 	if err == nil {
-		// What was exchanged with it and could not be put back is somebody else's.
+		// A file that was exchanged with it and could not be put back is not
+		// ours.
 		if n, err := d.stat(stagingName(p.id)); err == nil && (p.ino == 0 || n.ino == p.ino) {
 			_ = d.unlink(stagingName(p.id))
 		}
@@ -487,6 +488,6 @@ func (p *pending) remove() {
 }
 
 func (p *pending) unlinkJournal() {
-	_ = p.s.reg.dir.unlink(p.id + newJournal) // of one who was killed in rewrite
+	_ = p.s.reg.dir.unlink(p.id + newJournal) // left by a process killed in rewrite
 	_ = p.s.reg.dir.unlink(p.id)
 }

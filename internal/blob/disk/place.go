@@ -12,7 +12,7 @@ import (
 	"hufu"
 )
 
-// idSize is the length in bytes of the ids of uploads and of reserved names.
+// idSize is the length in bytes of the ids of uploads and reserved names.
 const idSize = 16
 
 func newID() string {
@@ -23,32 +23,32 @@ func newID() string {
 
 func reserved(name string) bool { return strings.HasPrefix(name, hufu.ReservedPrefix) }
 
-// hidden says whether a listing passes over name. In a person's tree only what
-// looks like our own unfinished files is: another name that begins like them is
-// listed, and then refused by whoever cannot take it.
+// hidden reports whether a listing skips name. In a user's own tree it skips
+// only names in the form of our unfinished files; another name with that prefix
+// is listed, and refused by targets that cannot store it.
 func (s *Store) hidden(name string) bool {
 	return reserved(name) && (s.o.Server || len(name) == len(hufu.ReservedPrefix)+2*idSize)
 }
 
-// stagingName is the name that unfinished bytes have in their target's folder.
+// stagingName returns the name of unfinished bytes in their target's folder.
 func stagingName(id string) string { return hufu.ReservedPrefix + id }
 
-// stagedNames are the reserved names that batches of this store use. Whoever
-// comes across another one knows that nobody does.
+// stagedNames are the reserved names that batches of this store use. Any other
+// reserved name is unused.
 type stagedNames struct {
 	mu    sync.Mutex
 	names map[string]bool // whether it is kept
 }
 
-// add makes a new name, before anything has it.
+// add returns a new name, before any file has it.
 func (u *stagedNames) add() string {
 	name := stagingName(newID())
 	u.set(name, false)
 	return name
 }
 
-// keep has a name that holds somebody's file count as used for as long as the
-// store is open.
+// keep marks a name that holds somebody else's file as used while the store is
+// open.
 func (u *stagedNames) keep(name string) { u.set(name, true) }
 
 func (u *stagedNames) set(name string, kept bool) {
@@ -60,7 +60,7 @@ func (u *stagedNames) set(name string, kept bool) {
 	u.names[name] = kept
 }
 
-// remove forgets a name that nothing has any more.
+// remove forgets a name that no file has any more.
 func (u *stagedNames) remove(name string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -76,8 +76,8 @@ func (u *stagedNames) has(name string) bool {
 	return ok
 }
 
-// A source is what is about to get a name: a file without one, or something
-// under a name in some folder.
+// A source is about to get a name: a file without a name, or an entry with a
+// name in some folder.
 type source struct {
 	tmp  fileHandle // if ok
 	dir  dirHandle  // else dir and name
@@ -88,18 +88,18 @@ type source struct {
 	trail *trail // of a reserved name that may be left
 }
 
-// placed is what taking a name has done.
+// placed describes the result of taking a name.
 type placed struct {
-	created bool   // nothing stood there before
-	old     string // the reserved name of what was replaced, "" if it is gone; Store.replaced knows what it is
+	created bool   // no entry had the name before
+	old     string // the reserved name of the replaced file, "" if it is gone; see Store.replaced
 }
 
-// place gives src the name base in d, if cond holds at that very moment; the
-// caller has d locked, see take, and old is what stands there, which is no
-// folder. On success whatever name src had is gone, or
-// what was replaced has it, if that is a reserved one: it stays until the new
-// name is durable, see ended and takenBack. On failure src has its name still.
-// The trail of src tells what is left if we are killed between.
+// place gives src the name base in d, if cond holds at that very moment. The
+// caller has d locked, see take; old is the existing entry, which is no folder.
+// On success the old name of src is gone, or it holds the replaced file if it
+// is a reserved name: that file stays until the new name is durable, see ended
+// and takenBack. On failure src still has its name. The trail of src records
+// what a kill in between would leave.
 func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
@@ -147,14 +147,14 @@ func (s *Store) placeNew(src source, d dirHandle, base string) error {
 	return renameNew(src.dir, src.name, d, base)
 }
 
-// renameNew moves a name to one that must be free.
+// renameNew renames to a name that must be free.
 func renameNew(from dirHandle, name string, to dirHandle, base string) error {
 	err := from.renameNew(name, to, base)
 	if !errors.Is(err, syscall.EOPNOTSUPP) {
 		return err
 	}
-	// A link takes a name only if it is free, as well. For a folder or on a
-	// system without links a look and a rename is the best there is.
+	// A link, too, takes a name only if it is free. For a folder, or on a
+	// system without links, a check and a rename is the best possible way.
 	err = from.link(name, to, base)
 	if err == nil {
 		return from.unlink(name)
@@ -168,9 +168,9 @@ func renameNew(from dirHandle, name string, to dirHandle, base string) error {
 	return from.rename(name, to, base)
 }
 
-// RenameNew gives a file or folder of this machine another path, both as the
-// operating system writes them. What stands at to is never replaced: then the
-// error is fs.ErrExist.
+// RenameNew renames a file or folder of this machine; both paths are in the
+// form of the operating system. An existing entry at to is never replaced: the
+// error is then fs.ErrExist.
 func RenameNew(from, to string) error {
 	a, err := openRoot(filepath.Dir(from))
 	if err != nil {
@@ -185,7 +185,8 @@ func RenameNew(from, to string) error {
 	return renameNew(a, filepath.Base(from), b, filepath.Base(to))
 }
 
-// named gives a file without a name a reserved one, from where it can replace.
+// named gives a file without a name a reserved one, from which it can replace
+// another file.
 func (s *Store) named(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, t *trail) (source, error) {
 	named := src
 	if src.tmp.ok() {
@@ -213,7 +214,7 @@ func (s *Store) named(op string, p hufu.Path, src source, d dirHandle, cond hufu
 	return named, err
 }
 
-// occupied says what stands where nothing should.
+// occupied returns the error for an entry that exists where none should.
 func (s *Store) occupied(op string, p hufu.Path, d dirHandle) error {
 	if n, err := d.stat(p.Base()); err == nil && n.kind == hufu.Folder {
 		return folderInTheWay(op, p)

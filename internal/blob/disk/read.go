@@ -12,8 +12,8 @@ import (
 	"hufu/internal/digest"
 )
 
-// Stat tells what stands under p; a link is described, not followed. The
-// digest is there only if the stored one belongs to the size and time of now.
+// Stat describes the entry at p; a link is described, not followed. The digest
+// is set only if the stored one belongs to the current size and time.
 func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	if err := canceled(ctx, "stat", p); err != nil {
 		return hufu.Entry{}, err
@@ -52,8 +52,8 @@ func (s *Store) statAt(d dirHandle, name string, buf []byte) (hufu.Entry, error)
 	return e, s.describe(d, name, &n, &e, buf)
 }
 
-// describe adds what a node does not say by itself: a link's target, and what
-// the record says.
+// describe adds what a node does not hold: a link's target and the data of the
+// record.
 func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf []byte) error {
 	switch {
 	case n.kind == hufu.Link:
@@ -65,7 +65,7 @@ func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf [
 	case s.o.Server && (n.kind == hufu.File || n.kind == hufu.Folder):
 		size, err := s.k.getxattr(d, name, buf)
 		if err != nil {
-			return nil // none, or a file system that keeps none
+			return nil // no record, or a file system without attributes
 		}
 		var r record
 		if s.codec.dec.Unmarshal(buf[:size], &r) == nil {
@@ -75,8 +75,9 @@ func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf [
 	return nil
 }
 
-// List calls yield for the entries of the folder p that r asks for, and stops at
-// its first error, or when ctx ends. What vanishes meanwhile is left out.
+// List calls yield for the entries of the folder p that r asks for. It stops at
+// the first error of yield, or when ctx ends. Entries that vanish meanwhile are
+// left out.
 func (s *Store) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	if r.Limit > 0 {
 		return s.page(ctx, p, r.After, r.Limit, yield)
@@ -125,15 +126,15 @@ func (s *Store) listAll(ctx context.Context, p hufu.Path, yield func(hufu.Entry)
 type File struct {
 	s     *Store
 	path  hufu.Path
-	mu    sync.RWMutex // guards h against Close: a closed number is soon another file
+	mu    sync.RWMutex // guards h against Close: a closed number soon belongs to another file
 	h     fileHandle
 	n     node
 	once  sync.Once
 	entry hufu.Entry // nothing before once
 }
 
-// Opener opens file after file and walks to their folder only when it is
-// another one. It is not for concurrent use.
+// Opener opens files one after the other and looks up their folder again only
+// when it changes. It is not for concurrent use.
 type Opener struct {
 	s    *Store
 	path hufu.Path // of the folder
@@ -186,8 +187,8 @@ func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
 	return &File{s: s, path: p, h: h, n: n}, nil
 }
 
-// openChecked opens the regular file name. It looks before it opens: a FIFO
-// opened even for a moment would wake who waits at its other end.
+// openChecked opens the regular file name. It checks the kind before it opens:
+// opening a FIFO, even for a moment, would wake a process at its other end.
 func openChecked(d dirHandle, name string) (fileHandle, node, error) {
 	n, err := d.stat(name)
 	if err == nil {
@@ -210,14 +211,14 @@ func openChecked(d dirHandle, name string) (fileHandle, node, error) {
 	return f, n, nil
 }
 
-// Size is the size in bytes of the version that was opened.
+// Size returns the size in bytes of the version that was opened.
 func (f *File) Size() int64 { return f.n.size }
 
-// Meta is its permissions on disk, and when it was written.
+// Meta returns the permissions on disk and the modification time.
 func (f *File) Meta() blob.Meta { return blob.Meta{Mode: f.n.perm, MTime: f.n.mtime.time()} }
 
-// Entry describes the version that was opened. What the record says of it is
-// read by the first call, which must come before Close.
+// Entry describes the version that was opened. The first call reads the record,
+// and must come before Close.
 func (f *File) Entry() hufu.Entry {
 	f.once.Do(func() {
 		f.mu.RLock()
@@ -232,10 +233,10 @@ func (f *File) Entry() hufu.Entry {
 	return f.entry
 }
 
-// ReadAt reads until b is full or the file ends; at the end it returns what
-// there is and no error. A file shorter than when it was opened has changed. One
-// that has not changed, and ends elsewhere than its size says, is an error with
-// the code size_untrue: files of /proc and /sys are such.
+// ReadAt reads until b is full or the file ends; at the end it returns the
+// bytes read and no error. A file that is shorter than when it was opened has
+// changed. A file that has not changed but does not end at its size gets an
+// error with the code size_untrue: files of /proc and /sys are such.
 func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 	if err := canceled(ctx, "read", f.path); err != nil {
 		return 0, err
@@ -265,8 +266,8 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// endsElsewhere is the error of a file that does not end where its size says;
-// the caller holds mu.
+// endsElsewhere returns the error for a file that does not end at its size; the
+// caller holds mu.
 func (f *File) endsElsewhere() error {
 	if n, err := f.h.stat(); err != nil || !f.s.moved.same(f.n.version, n.version) {
 		return changed("read", f.path, "file_changed")
@@ -277,13 +278,13 @@ func (f *File) endsElsewhere() error {
 	}
 }
 
-// sizeUntrue is the code of a file that holds more bytes than its size says, or
-// fewer.
+// sizeUntrue is the code for a file that holds more or fewer bytes than its
+// size.
 const sizeUntrue = "size_untrue"
 
-// Whole reads a small file into buf, which has room for a chunk. A file that
-// holds more than its size says is read to its end, if that fits too; one that
-// holds less may be damaged and is refused. Check must follow.
+// Whole reads a small file into buf, which has space for a chunk. A file that
+// holds more than its size is read to its end, if that fits too; one that holds
+// less may be damaged and is refused. Check must follow.
 func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	if f.n.size > hufu.ChunkSize {
 		return nil, changed("read", f.path, "file_changed")
@@ -308,12 +309,12 @@ func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	return buf[:n], fail("read", f.path, reading, readErr)
 }
 
-// pieceSize is how many bytes of a chunk are read before they are hashed: so
-// few that the processor's cache holds them.
+// pieceSize is the number of bytes of a chunk that are read before they are
+// hashed: few enough for the processor's cache.
 const pieceSize = 64 << 10
 
 // ReadChunk reads chunk index of the version that was opened into buf, which
-// has room for a whole one, and hashes it on the way. A hole has no data.
+// has space for a whole chunk, and hashes it meanwhile. A hole has no data.
 func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
 	if index < 0 || index >= digest.Chunks(f.n.size) {
 		return nil, false, cv, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInvalid, Code: "chunk_index"}
@@ -345,8 +346,8 @@ func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 	return data, false, h.Chunk(data), f.Check()
 }
 
-// Is says whether the file, as it was opened, is the version that an entry
-// named: that very one, or what keeping its digest has made of it.
+// Is reports whether the file, as it was opened, is the named version: the
+// same, or the one that storing its digest has made of it.
 func (f *File) Is(name string) bool {
 	if f.n.is(name) {
 		return true
@@ -355,8 +356,8 @@ func (f *File) Is(name string) bool {
 	return ok && f.s.moved.same(v, f.n.version)
 }
 
-// Check says KindChanged if the file is no longer the version that was opened:
-// written, truncated, replaced or removed.
+// Check returns KindChanged if the file is no longer the version that was
+// opened: written, truncated, replaced or removed.
 func (f *File) Check() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -373,8 +374,9 @@ func (f *File) Check() error {
 	return nil
 }
 
-// NextData is the first offset at or after off that may hold something other
-// than zeros, the size if there is none. Where holes cannot be told it is off.
+// NextData returns the first offset at or after off that may hold anything but
+// zeros, or the size if there is none. If holes cannot be detected it returns
+// off.
 func (f *File) NextData(off int64) int64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -391,7 +393,7 @@ func (f *File) NextData(off int64) int64 {
 	return min(at, f.n.size)
 }
 
-// Close gives the file back. A second Close does nothing.
+// Close closes the file. A second Close does nothing.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -402,10 +404,10 @@ func (f *File) Close() error {
 
 var errClosed = errors.New("used after Close")
 
-// Digest reads the whole file, unless ctx ends before, and returns it with its
-// digest, which the server keeps. A digest kept earlier that disagrees with the
-// bytes, though size and time are the same, is KindIntegrity: the disk or
-// somebody changed them silently.
+// Digest reads the whole file, unless ctx ends before, and returns its entry
+// with the digest, which the server stores. KindIntegrity means that a stored
+// digest disagrees with the bytes although size and time are the same: they
+// were changed silently, by the disk or by a user.
 func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	if err := canceled(ctx, "digest", p); err != nil {
 		return hufu.Entry{}, err
@@ -442,7 +444,7 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return e, nil
 }
 
-// digest hashes the whole, and says how much that was.
+// digest hashes the whole file and returns the number of bytes.
 func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 	buf := f.s.chunks.Get().(*[]byte)
 	defer f.s.chunks.Put(buf)

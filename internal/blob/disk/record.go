@@ -11,19 +11,20 @@ import (
 	"hufu/internal/blob"
 )
 
-// xattrName is where the server keeps what a plain tree cannot say.
+// xattrName is the extended attribute in which the server stores what a plain
+// tree cannot hold.
 const xattrName = "user.hufu"
 
 // maxRecord is more than a record ever takes; a longer one is not ours.
 const maxRecord = 1024
 
-// record is the value of the extended attribute, in CBOR. With a digest, a
-// user's name of up to nine letters and no upload it stays within the 68 bytes
-// that ext4's usual inode has to spare: one byte more costs a block of its own.
+// record is the value of the extended attribute, in CBOR. With a digest, a user
+// name of up to nine letters and no upload it fits into the 68 bytes that
+// ext4's usual inode has to spare: one byte more costs a block of its own.
 type record struct {
 	Mode   uint32 `cbor:"1,keyasint"`
 	Digest []byte `cbor:"2,keyasint,omitempty"`
-	Size   int64  `cbor:"3,keyasint,omitempty"` // what the digest belongs to
+	Size   int64  `cbor:"3,keyasint,omitempty"` // size and time of the bytes that the digest belongs to
 	Sec    int64  `cbor:"4,keyasint,omitempty"`
 	Nsec   int32  `cbor:"5,keyasint,omitempty"`
 	By     string `cbor:"6,keyasint,omitempty"`
@@ -31,14 +32,14 @@ type record struct {
 	Name   string `cbor:"8,keyasint,omitempty"` // any other id
 }
 
-// fits says whether the record's digest belongs to these bytes.
+// fits reports whether the record's digest belongs to the bytes of n.
 func (r *record) fits(n *node) bool {
 	return len(r.Digest) == 32 && r.Size == n.size && r.Sec == n.mtime.sec && r.Nsec == n.mtime.nsec
 }
 
-// apply adds to e what the record says of n. Where size or time differ the
-// file was changed from outside: who put it there still holds, its digest and
-// its upload do not.
+// apply copies the record to e. If size or time of n differ, the file was
+// changed by another program: the name of the uploader still holds, the digest
+// and the upload do not.
 func (r *record) apply(e *hufu.Entry, n *node) {
 	e.Mode, e.By = r.Mode&0o777, r.By
 	if n.kind == hufu.File && r.fits(n) {
@@ -47,7 +48,8 @@ func (r *record) apply(e *hufu.Entry, n *node) {
 	}
 }
 
-// setUpload keeps an id of ours, hex of 16 bytes, as these bytes.
+// setUpload stores an id of ours, hex of 16 bytes, in binary form, and any
+// other id as text.
 func (r *record) setUpload(id string) {
 	r.Upload, r.Name = nil, ""
 	if raw, err := hex.DecodeString(id); err == nil && len(raw) == idSize && id == strings.ToLower(id) {
@@ -64,14 +66,14 @@ func (r *record) upload() string {
 	return r.Name
 }
 
-// recordLocks keep those apart who read a record in order to write another, file
-// by file. Whoever holds one waits for no other lock of the store.
+// recordLocks serialize reading a record in order to write it, file by file. A
+// goroutine that holds one waits for no other lock of the store.
 type recordLocks [64]sync.Mutex
 
 func (l *recordLocks) of(n *node) *sync.Mutex { return &l[(n.ino^n.dev<<3)%uint64(len(l))] }
 
-// readRecord reads what the server keeps with a file. A caller that is going to
-// write it again holds the file's lock of Store.records from before that.
+// readRecord reads the record of a file. To write it again, a caller takes the
+// file's lock of Store.records first.
 func (s *Store) readRecord(h fileHandle) (record, bool) {
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
@@ -83,9 +85,8 @@ func (s *Store) readRecord(h fileHandle) (record, bool) {
 	return r, true
 }
 
-// keepDigest stores d with the file, and returns what version that has made of
-// it. It only saves the next reading, so what goes wrong is told to the operator
-// alone.
+// keepDigest stores d with the file and returns the version that this produces.
+// The digest only saves the next reading, so an error is only logged.
 func (f *File) keepDigest(d hufu.Digest) string {
 	old := f.n.String()
 	if f.s.hook("record-wait") != nil {
@@ -130,8 +131,8 @@ func (s *Store) writeRecord(h fileHandle, r *record) error {
 	return h.setxattr(b)
 }
 
-// setRecord writes the record. Where the file system keeps none, the digest is
-// computed when asked for.
+// setRecord writes the record. On a file system without attributes the digest
+// is computed when it is needed.
 func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
 	b, err := s.codec.append((*enc)[:0], r)
 	if err != nil {
@@ -144,8 +145,8 @@ func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
 	return nil
 }
 
-// recordFolder writes the record of a folder that was just made. A mode that
-// somebody has set meanwhile stays.
+// recordFolder writes the record of a folder that was just created. A mode that
+// was set meanwhile is kept.
 func (b *Batch) recordFolder(d dirHandle, name string, m *blob.Meta) error {
 	f, err := d.openPlain(name)
 	if err != nil {
@@ -167,7 +168,7 @@ func (b *Batch) recordFolder(d dirHandle, name string, m *blob.Meta) error {
 	return b.s.setRecord(f, &r, &b.enc)
 }
 
-// disown forgets that the file was made by this upload.
+// disown removes the id of this upload from the file's record.
 func (s *Store) disown(d dirHandle, name, upload string) {
 	f, n, err := openChecked(d, name)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"hufu/internal/blob"
 )
 
-// registry knows the unfinished uploads of a store.
+// registry holds the unfinished uploads of a store.
 type registry struct {
 	mu     sync.Mutex
 	loaded bool
@@ -21,9 +21,9 @@ type registry struct {
 	byID   map[string]*pending // journals on disk and uploads begun
 }
 
-// loadLocked reads the headers of all journals that belong to this tree. Those
-// of files that have got their name are not needed any more: who gave it died
-// before he could take them away.
+// loadLocked reads the headers of all journals of this tree. Journals of files
+// that already have their name are removed: the process that named them was
+// killed before it could do that.
 func (s *Store) loadLocked() error {
 	r := &s.reg
 	if r.loaded {
@@ -66,7 +66,7 @@ func (s *Store) loadLocked() error {
 	return nil
 }
 
-// dropLocked forgets an upload.
+// dropLocked removes an upload from the registry.
 func (r *registry) dropLocked(p *pending) {
 	if r.byID[p.id] == p {
 		delete(r.byID, p.id)
@@ -74,7 +74,8 @@ func (r *registry) dropLocked(p *pending) {
 	r.settleLocked(p)
 }
 
-// settleLocked gives the room of an upload back that nobody knows any more.
+// settleLocked returns the memory of an upload that is no longer in the
+// registry.
 func (r *registry) settleLocked(p *pending) {
 	if p.refs == 0 && r.byID[p.id] != p {
 		p.s.o.Room.give(userOf(&p.key), p.charge)
@@ -82,15 +83,15 @@ func (r *registry) settleLocked(p *pending) {
 	}
 }
 
-// Recover ends the uploads of files that had got their name when somebody was
-// killed, as every use of uploads does.
+// Recover ends the uploads of files that had their name when a process was
+// killed. Every other use of uploads does the same.
 func (s *Store) Recover() error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	return s.loadLocked()
 }
 
-// isAt says whether the file of this number has the name p.
+// isAt reports whether the file of this number has the name p.
 func (s *Store) isAt(p hufu.Path, ino uint64) bool {
 	d, err := s.k.openDir(s.root, p.Parent().String(), passFlags)
 	if err != nil {
@@ -101,8 +102,8 @@ func (s *Store) isAt(p hufu.Path, ino uint64) bool {
 	return err == nil && n.kind == hufu.File && n.ino == ino && ino != 0
 }
 
-// eachJournal reads the headers of this tree's journals. One that cannot be read
-// is of no use to anyone and goes, its bytes with it when they are met.
+// eachJournal reads the headers of this tree's journals. A journal that cannot
+// be read is useless and is removed, its bytes when a listing finds them.
 func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	fresh, err := s.k.openDir(s.reg.dir, "", readFlags)
 	if err != nil {
@@ -125,7 +126,7 @@ func (s *Store) eachJournal(yield func(name string, h *header)) error {
 }
 
 // dropTorn removes a journal without a header, unless a process is just writing
-// it: that one has it locked, and looks whether it is still there once it has.
+// it: that process has it locked, and then checks whether it still exists.
 func (s *Store) dropTorn(name string) {
 	f, err := s.reg.dir.openWrite(name)
 	if err != nil {
@@ -136,7 +137,7 @@ func (s *Store) dropTorn(name string) {
 		return
 	}
 	defer f.unlock()
-	// Before we had the lock somebody may have written it, or replaced it.
+	// It may have been written or replaced before we had the lock.
 	n, err := f.stat()
 	if err != nil {
 		return
@@ -151,7 +152,7 @@ func (s *Store) dropTorn(name string) {
 }
 
 // treeName tells the journals of several trees in one folder apart. A server's
-// tree may be moved with its data and has its folder to itself.
+// tree has the folder to itself and may be moved with its data.
 func (s *Store) treeName() string {
 	if s.o.Server {
 		return ""
@@ -174,11 +175,11 @@ func (s *Store) readHeader(name string) (header, error) {
 	return h, err
 }
 
-// OpenUpload begins the upload of a file of more than one chunk, or goes on
-// with the unfinished one of the same key. Nothing is made before the first
-// chunk comes; then an unfinished upload of the same owner to the same path
-// with other bytes is discarded, unless somebody has it open. If ctx ends while
-// what is there is read again, it stays for the next.
+// OpenUpload begins the upload of a file of more than one chunk, or resumes the
+// unfinished one of the same key. Files are created with the first chunk; then
+// an unfinished upload of the same owner to the same path with other bytes is
+// discarded, unless it is open. If ctx ends while existing chunks are read
+// again, they stay for the next call.
 func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
 	if err := checkTarget("open upload", k.Path); err != nil {
 		return nil, err
@@ -200,7 +201,7 @@ func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) 
 			return nil, err
 		}
 		if !errors.Is(err, errStale) && !errors.Is(err, errElsewhere) {
-			p.release() // the next one may be luckier
+			p.release() // the next caller may be luckier
 			return nil, fail("open upload", k.Path, writing, err)
 		}
 		p.forget()
@@ -208,11 +209,12 @@ func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) 
 			p.discard()
 		}
 		p.release()
-		// Its bytes are gone, or another process works on it: begin anew.
+		// Its bytes are gone, or another process works on it: start over.
 	}
 }
 
-// claim takes a reference to the upload of this key, a new one if need be.
+// claim takes a reference to the upload of this key, which it creates if
+// needed.
 func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
@@ -237,7 +239,7 @@ func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 	return found, nil
 }
 
-// discardSuperseded removes what p makes pointless and nobody has open.
+// discardSuperseded removes the uploads that p replaces, unless they are open.
 func (p *pending) discardSuperseded() {
 	r := &p.s.reg
 	r.mu.Lock()
@@ -284,10 +286,10 @@ func unknownUpload() error {
 	return &hufu.Error{Op: "find upload", Kind: hufu.KindNotFound, Code: "upload_unknown"}
 }
 
-// Committed says whether the upload has been committed to p, and to what: who
-// did not hear the answer asks again. The file's own record knows, so in a
-// person's tree none is. The one who committed it may have ended before its name
-// was durable.
+// Committed reports whether the upload was committed to p, and returns its
+// entry: a client that did not get the answer asks again. The id is in the
+// file's record, so in a user's own tree there is none. The process that
+// committed it may have been killed before the name was durable.
 func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entry, bool) {
 	if id == "" || check("stat", p) != nil {
 		return hufu.Entry{}, false
@@ -301,8 +303,8 @@ func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Ent
 		return hufu.Entry{}, false
 	}
 	defer d.close()
-	// What this process has committed is known without a look; the rest may be
-	// what a killed one left.
+	// A commit of this process is known to be durable; others may be left by a
+	// killed process.
 	if err := first(s.unsettled, s.syncNames(d, p.Parent(), s.sync.failures())); err != nil {
 		s.disown(d, p.Base(), id)
 		return hufu.Entry{}, false
@@ -310,8 +312,8 @@ func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Ent
 	return e, true
 }
 
-// Expire removes unfinished uploads that nobody has open and to which nothing
-// was added for so long, and says how many.
+// Expire removes unfinished uploads that are not open and have received nothing
+// for so long, and returns their number.
 func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	s.reg.mu.Lock()
 	if err := s.loadLocked(); err != nil {
@@ -334,8 +336,8 @@ func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	return len(stale), nil
 }
 
-// Discard removes the unfinished uploads to path and to everything below it that
-// nobody has open.
+// Discard removes the unfinished uploads to path and to everything below it
+// that are not open.
 func (s *Store) Discard(path hufu.Path) error {
 	s.reg.mu.Lock()
 	if err := s.loadLocked(); err != nil {
@@ -356,8 +358,8 @@ func (s *Store) Discard(path hufu.Path) error {
 	return nil
 }
 
-// inUse says whether somebody works under the reserved name: an upload that is
-// open, or a batch.
+// inUse reports whether the reserved name is in use, by an open upload or a
+// batch.
 func (s *Store) inUse(name string) bool {
 	if s.staged.has(name) {
 		return true
@@ -368,11 +370,10 @@ func (s *Store) inUse(name string) bool {
 	return p != nil && p.refs > 0
 }
 
-// sweep removes what a crash left under a reserved name, when a listing comes
-// across it: a staged file, bytes whose journal is gone, or a version that was
-// replaced. Only a server can know, which has its tree to itself: each name in use
-// belongs to a batch of this store or to an upload. No clock is asked, for it may
-// be set while we run.
+// sweep removes what a crash left under a reserved name, when a listing finds it: a staged file,
+// bytes without a journal, or a replaced version. It works only in a server's tree, where each
+// name in use belongs to a batch of this store or to an upload. It does not use the clock, which
+// may be set while the server runs.
 func (s *Store) sweep(d dirHandle, name string) {
 	id := name[len(hufu.ReservedPrefix):]
 	if !s.o.Server || s.o.Uploads == "" || len(id) != 2*idSize {
@@ -386,8 +387,8 @@ func (s *Store) sweep(d dirHandle, name string) {
 	if _, err := s.reg.dir.stat(id); !errors.Is(err, syscall.ENOENT) {
 		return
 	}
-	// Names are used once: one that nobody uses now was given up, whenever the
-	// listing saw it.
+	// Names are used once: a name that is unused now was given up, no matter
+	// when the listing saw it.
 	n, err := d.stat(name)
 	if err == nil && (n.kind == hufu.File || n.kind == hufu.Link) {
 		_ = d.unlink(name)

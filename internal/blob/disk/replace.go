@@ -8,15 +8,15 @@ import (
 	"hufu"
 )
 
-// replacedFiles are what was replaced and stays under a reserved name until the new
-// name is durable.
+// replacedFiles holds the files that were replaced. Each stays under a reserved name until the
+// new name is durable.
 type replacedFiles struct {
-	mu sync.Mutex // held while a name in it gets something else
+	mu sync.Mutex // held while a name in it gets another file
 	of map[string]node
 }
 
-// nothing is the entry of a reserved name that holds a file that was to be new:
-// when the replacing is undone no file stands there.
+// nothing is the entry of a reserved name whose file had replaced nothing:
+// undoing it leaves no file under the name.
 var nothing = node{} // a constant in all but syntax
 
 func (r *replacedFiles) set(name string, n node) {
@@ -41,11 +41,11 @@ func (r *replacedFiles) remove(name string) {
 	delete(r.of, name)
 }
 
-// sameFile says whether two nodes are the same file, whatever was done to it.
+// sameFile reports whether two nodes are the same file, in any version.
 func (n *node) sameFile(o *node) bool { return n.ino == o.ino && n.dev == o.dev }
 
-// replace replaces whatever file or link is there and tells where that is now,
-// "" if it is gone.
+// replace replaces the existing file or link, in any version, and returns the
+// reserved name that it has now, or "" if it is gone.
 func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old string, err error) {
 	base := p.Base()
 	err = src.dir.exchange(src.name, d, base)
@@ -55,11 +55,11 @@ func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old st
 	if err != nil {
 		return "", fail(op, p, writing, err)
 	}
-	_ = s.hook("replaced") // a place to be killed at; nothing can fail there
+	_ = s.hook("replaced") // a place for tests to kill the process; it cannot fail
 	out, err := src.dir.stat(src.name)
 	switch {
 	case err != nil:
-	case out.kind == hufu.Folder: // just made
+	case out.kind == hufu.Folder: // just created
 		err = folderInTheWay(op, p)
 	default:
 		s.replaced.set(src.name, out)
@@ -68,10 +68,11 @@ func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old st
 	return "", fail(op, p, writing, first(s.putBack(src, d, base, out), err))
 }
 
-// replaceVersion replaces exactly the version named. Changes of this store to
-// one folder take turns; against everyone else the two are exchanged first and
-// the one that came out is looked at, so that nothing is lost unseen: what was
-// not expected goes back. It tells where the old one is, "" if it is gone.
+// replaceVersion replaces exactly the version want, and returns the reserved
+// name that the old file has now, or "" if it is gone. Changes of this store to
+// one folder take turns. Against other programs the two files are exchanged
+// first and the old one is checked afterwards, so that nothing is lost unseen:
+// an unexpected file is put back.
 func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, want string) (old string, err error) {
 	base := p.Base()
 	v, ok := parseVersion(want)
@@ -95,7 +96,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 	if err != nil {
 		return "", fail(op, p, writing, err)
 	}
-	_ = s.hook("replaced") // a place to be killed at; nothing can fail there
+	_ = s.hook("replaced") // a place for tests to kill the process; it cannot fail
 	out, err := src.dir.stat(src.name)
 	if err == nil && out.sameBytes(n.version) {
 		if !reserved(src.name) { // of a rename
@@ -107,9 +108,9 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 	return "", fail(op, p, writing, first(s.putBack(src, d, base, out), changed(op, p, "target_changed")))
 }
 
-// putBack gives what src was exchanged with, held, its name base again. What
-// somebody else saves there meanwhile is newer and stays instead. After an error
-// something that is not ours is left under the name of src, and is kept there.
+// putBack exchanges src back with held, the file that had the name base before.
+// A file that another program saves there meanwhile is newer and stays. After
+// an error the reserved name of src holds a file that is not ours; it is kept.
 func (s *Store) putBack(src source, d dirHandle, base string, held node) error {
 	err := s.exchangeBack(src, d, base, held)
 	if err != nil && reserved(src.name) {
@@ -121,13 +122,13 @@ func (s *Store) putBack(src source, d dirHandle, base string, held node) error {
 }
 
 func (s *Store) exchangeBack(src source, d dirHandle, base string, held node) error {
-	at := src.node // what we believe stands under base
+	at := src.node // what should be under base
 	for range 16 {
 		err := s.hook("put-back")
 		if err == nil {
 			err = src.dir.exchange(src.name, d, base)
 		}
-		if errors.Is(err, syscall.ENOENT) { // somebody has removed what stood there
+		if errors.Is(err, syscall.ENOENT) { // the name was removed meanwhile
 			if err = renameNew(src.dir, src.name, d, base); errors.Is(err, syscall.EEXIST) {
 				continue
 			}
@@ -142,7 +143,7 @@ func (s *Store) exchangeBack(src source, d dirHandle, base string, held node) er
 		}
 		if out.sameFile(&at) {
 			if !at.sameFile(&src.node) && reserved(src.name) {
-				return src.dir.unlink(src.name) // two were saved one over the other, this is the older
+				return src.dir.unlink(src.name) // two were saved one over the other; this is the older one
 			}
 			return nil
 		}
@@ -153,14 +154,14 @@ func (s *Store) exchangeBack(src source, d dirHandle, base string, held node) er
 
 var errRestless = errors.New("others do not stop saving there")
 
-// ended removes what was replaced: the new name is durable.
+// ended removes the replaced file: the new name is durable.
 func (s *Store) ended(d dirHandle, done placed) {
 	if done.old == "" {
 		return
 	}
 	n, known := s.replaced.get(done.old)
 	if at, err := d.stat(done.old); err == nil && known && !at.sameFile(&n) {
-		n, _ = s.replaced.get(done.old) // somebody before us has just handed his down
+		n, _ = s.replaced.get(done.old) // an earlier change has just handed its file down
 	}
 	if n != nothing {
 		s.drop(d, done.old, &n)
@@ -169,10 +170,9 @@ func (s *Store) ended(d dirHandle, done placed) {
 	s.replaced.remove(done.old)
 }
 
-// takenBack undoes place, if the file n still has the name: it could not be made
-// durable, and nobody may believe that it is there. What was replaced stands there
-// again. If another has replaced n since, and may undo that too, it is he who gives
-// back what n has replaced.
+// takenBack undoes place for the file n, if n still has the name: it could not be made durable,
+// so nobody may rely on it. The replaced file gets its name back. If n itself was replaced since,
+// by a change that may be undone as well, the file that n replaced is handed down to that change.
 func (s *Store) takenBack(d dirHandle, base string, n *node, done placed, t *trail) {
 	if lock, err := s.lockOf(d); err == nil {
 		lock.Lock()
@@ -183,7 +183,7 @@ func (s *Store) takenBack(d dirHandle, base string, n *node, done placed, t *tra
 		old, known = s.replaced.get(done.old)
 	}
 	if !known {
-		return // what it has replaced is gone
+		return // the file that it replaced is gone
 	}
 	switch at, err := d.stat(base); {
 	case err != nil || !at.sameFile(n):
@@ -202,8 +202,8 @@ func (s *Store) takenBack(d dirHandle, base string, n *node, done placed, t *tra
 	}
 }
 
-// handDown is takenBack where another has replaced n and keeps it under a reserved
-// name: there goes what n has replaced, and n goes away.
+// handDown is takenBack for a file n that another change has replaced and keeps under a reserved
+// name: that name gets the file that n replaced, and n is removed.
 func (s *Store) handDown(d dirHandle, n *node, done placed, old node) bool {
 	r := &s.replaced
 	r.mu.Lock()
@@ -213,7 +213,7 @@ func (s *Store) handDown(d dirHandle, n *node, done placed, old node) bool {
 			continue
 		}
 		if at, err := d.stat(name); err != nil || !at.sameFile(n) {
-			continue // it is durable, and n gone
+			continue // that change is durable, and n is gone
 		}
 		if old == nothing {
 			if d.unlink(name) != nil {
@@ -235,8 +235,8 @@ func (s *Store) handDown(d dirHandle, n *node, done placed, old node) bool {
 	return false
 }
 
-// drop removes a reserved name if it holds n; anything else is somebody's and stays.
-// The zero node is of a file that never had another name.
+// drop removes a reserved name if it holds n; any other file is not ours and stays. The zero node
+// stands for a file that never had another name.
 func (s *Store) drop(d dirHandle, name string, n *node) {
 	at, err := d.stat(name)
 	if err == nil && n.ino != 0 && !at.sameFile(n) {

@@ -8,8 +8,8 @@ import (
 	"hufu/internal/digest"
 )
 
-// reservation is the space taken ahead of what has arrived, so that a file
-// written by several lanes stays in one piece. All of it is bounded by
+// reservation is the space reserved ahead of the chunks that have arrived, so
+// that a file written by several lanes stays in one piece. It is bounded by
 // maxAhead: an announced size takes no space by itself.
 type reservation struct {
 	off     bool
@@ -23,15 +23,15 @@ const (
 	reserveFrom  = 64 << 20 // smaller files are in one piece anyway
 )
 
-// arrived gives back what a chunk used of its region, or freed as a hole.
+// arrived returns the part of its region that a chunk used, or freed as a hole.
 func (r *reservation) arrived(index int64) {
 	if r.regions[index/regionChunks] {
 		r.chunks--
 	}
 }
 
-// prepare reserves the region around a chunk that is about to be written,
-// where the limit allows and nothing in it is known to be a hole.
+// prepare reserves the region around a chunk that is about to be written, if
+// the limit allows it and the region has no known hole.
 func (p *pending) prepare(index int64) {
 	if !p.s.has.preallocate || p.key.Size < reserveFrom {
 		return
@@ -55,18 +55,18 @@ func (p *pending) prepare(index int64) {
 	}
 	r.regions[region] = true
 	r.chunks += to - from
-	p.dirty = true // a hole announced later must be made one again
+	p.dirty = true // a hole announced later must become one again
 	p.mu.Unlock()
 	off := from * hufu.ChunkSize
 	if err := p.staging.preallocate(off, min(to*hufu.ChunkSize, p.key.Size)-off); err != nil {
 		p.mu.Lock()
-		r.off = true // only a help; a full disk is met by the writing itself
+		r.off = true // only an optimization; writing reports a full disk
 		p.mu.Unlock()
 	}
 }
 
-// makeHole sees to it that the chunk reads as zeros and takes no space. The
-// file began as one hole.
+// makeHole makes the chunk read as zeros and take no space. The file began as
+// one hole.
 func (p *pending) makeHole(index int64) error {
 	p.mu.Lock()
 	dirty := p.dirty

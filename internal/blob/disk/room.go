@@ -7,9 +7,9 @@ import (
 	"hufu/internal/blob"
 )
 
-// Room bounds the memory that unfinished uploads take, in all stores that share
-// it. One owner may have as much as is left for others: half of it while alone, a
-// third each of two. So somebody new always finds some.
+// Room bounds the memory of unfinished uploads, in all stores that share it. One owner may take
+// as much as it leaves for others: alone half of it, two owners a third each. So a new owner
+// always finds some.
 type Room struct {
 	limit int64
 
@@ -18,10 +18,10 @@ type Room struct {
 	of   map[string]int64
 }
 
-// NewRoom makes room for so many bytes.
+// NewRoom returns a Room of so many bytes.
 func NewRoom(bytes int64) *Room { return &Room{limit: bytes, of: map[string]int64{}} }
 
-// take reports whether owner may take n bytes more; then they are taken.
+// take takes n more bytes for owner, and reports whether they were available.
 func (r *Room) take(owner string, n int64) bool {
 	if r == nil {
 		return true
@@ -53,20 +53,20 @@ func (r *Room) add(owner string, n int64) {
 	}
 }
 
-// Used is how much is taken.
+// Used returns the number of bytes taken.
 func (r *Room) Used() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.used
 }
 
-// userOf is who shares: all devices of one user together.
+// userOf returns the user who shares: all devices of one user together.
 func userOf(k *blob.UploadKey) string {
 	user, _, _ := strings.Cut(k.Owner, "/")
 	return user
 }
 
-// costOf is about what an unfinished upload takes beside its table.
+// costOf returns about what an unfinished upload takes besides its table.
 func costOf(k *blob.UploadKey) int64 {
 	return 1<<10 + 2*int64(len(k.Path.String())) + int64(len(k.Source)+len(k.Owner))
 }

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// syncer makes things durable, the cheaper way of two: one syncfs for the
+// syncer makes writes durable in the cheaper of two ways: one syncfs for the
 // whole file system, or an fsync for each file and folder, several at a time.
-// Which one is cheaper depends on who else is writing, so it is measured.
+// The cheaper way depends on other writers, so it is measured.
 type syncer struct {
 	s *Store
 
 	mu      sync.Mutex
-	whole   time.Duration // what a syncfs took of late
-	each    time.Duration // what an fsync took of late, its share of a parallel run
+	whole   time.Duration // duration of a recent syncfs
+	each    time.Duration // duration of a recent fsync, its share of a parallel run
 	failed  int64         // how often a syncfs or the fsync of a folder has failed
 	running *flight       // a syncfs that has begun
-	next    *flight       // one that has not, which everyone who asks now may share
+	next    *flight       // the next one, which all new callers share
 }
 
 type flight struct {
@@ -26,7 +26,7 @@ type flight struct {
 	failed int64 // failures until its end
 }
 
-// fsyncLanes is how many fsyncs run at once; the file system's journal
+// fsyncLanes is the number of concurrent fsyncs; the file system's journal
 // combines them.
 const fsyncLanes = 16
 
@@ -34,9 +34,9 @@ func newSyncer(s *Store) *syncer {
 	return &syncer{s: s, whole: 4 * time.Millisecond, each: time.Millisecond}
 }
 
-// preferWhole says whether n files and folders are better made durable by
-// syncfs. The way not taken is believed to get slowly cheaper, so that it is
-// tried again when the disk has calmed down.
+// preferWhole reports whether syncfs is the better way for n files and folders.
+// The estimate of the unused way slowly gets cheaper, so that it is tried again
+// when the disk has calmed down.
 func (y *syncer) preferWhole(n int) bool {
 	if !y.s.has.syncfs || n == 0 {
 		return false
@@ -55,9 +55,9 @@ func (y *syncer) preferWhole(n int) bool {
 	return whole
 }
 
-// errSync is in every error of making something durable. The system tells it
-// once: a second try would find nothing left to write and say that all is well,
-// so what was being written is given up.
+// errSync is in every error of making something durable. The system reports a
+// failure once: a second try would find nothing left to write and report
+// success, so the write is given up.
 var errSync = errors.New("could not be made durable")
 
 type syncError struct{ err error }
@@ -72,17 +72,16 @@ func syncFailed(err error) error {
 	return &syncError{err}
 }
 
-// Settled are the file systems that were synced once since this process began, in
-// all stores that share it. A process that was killed may have given names and not
-// made them durable; nobody was told, but whoever finds them now believes that they
-// stay.
+// Settled holds the file systems that were synced once since this process began, in all stores
+// that share it. A process that was killed may have left names that are not durable; readers that
+// find them now rely on them.
 type Settled struct {
 	mu   sync.Mutex
-	devs map[uint64]error // what came of it
+	devs map[uint64]error // its result
 }
 
 // settle syncs the file system of the store, unless that was done. The system
-// tells a failure once: it holds as long as the process.
+// reports a failure only once, so it is kept as long as the process runs.
 func (e *Settled) settle(s *Store) error {
 	if e == nil {
 		return nil
@@ -111,7 +110,7 @@ func (s *Store) syncFile(f fileHandle) error {
 	return s.synced("sync-file", f.sync)
 }
 
-// syncDir makes the names in d durable, which was opened with readFlags.
+// syncDir makes the names in d durable; d was opened with readFlags.
 func (s *Store) syncDir(d dirHandle) error {
 	err := s.synced("sync-folder", d.sync)
 	if err != nil {
@@ -135,15 +134,16 @@ func (s *Store) synced(step string, sync func() error) error {
 	return syncFailed(err)
 }
 
-// failures is how often a syncfs or the fsync of a folder has failed until now.
+// failures returns how often a syncfs or the fsync of a folder has failed so
+// far.
 func (y *syncer) failures() int64 {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	return y.failed
 }
 
-// since is an error if there were other failures: what concerned somebody else's
-// names in a folder may have concerned one's own.
+// since returns an error if there were failures after the given number: a
+// failure for somebody else's names in a folder may concern these names, too.
 func (y *syncer) since(failures int64) error {
 	if y.failures() != failures {
 		return syncFailed(errEarlier)
@@ -151,10 +151,10 @@ func (y *syncer) since(failures int64) error {
 	return nil
 }
 
-// everything returns when all that was written before the call is durable.
-// Calls that come while one syncfs runs share the next. A failure is told to all
-// who had written anything before it, not only to those who waited for it: since
-// is what failures said before the first byte.
+// everything returns when everything written before the call is durable. Calls
+// that come while one syncfs runs share the next. A failure is reported to
+// every caller that had written anything before it, not only to those that
+// waited for it: since is the number of failures before the first byte.
 func (y *syncer) everything(since int64) error {
 	y.mu.Lock()
 	f := y.next
@@ -233,8 +233,8 @@ func (y *syncer) folders(dirs []dirHandle) error {
 	return errors.Join(y.parallel(len(dirs), func(i int) error { return y.folder(dirs[i]) })...)
 }
 
-// folder syncs one folder; a handle that only passes through cannot, so the
-// folder is opened again by itself.
+// folder syncs one folder. A handle that is only for passing through cannot be
+// synced, so the folder is opened again.
 func (y *syncer) folder(d dirHandle) error {
 	again, err := y.s.k.openDir(d, "", readFlags)
 	if err != nil {

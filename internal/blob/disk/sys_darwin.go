@@ -16,10 +16,10 @@ const (
 	seekData  = 4 // SEEK_DATA
 )
 
-// here is what this system makes of names.
+// here describes names on this system.
 var here = naming{folds: true} // a constant in all but syntax
 
-// kernel has nothing to remember here.
+// kernel has nothing to remember on this system.
 type kernel struct {
 	noOpenat2, noTmpfile atomic.Bool
 }
@@ -96,8 +96,8 @@ func (f fileHandle) preallocate(int64, int64) error { return unix.EOPNOTSUPP }
 
 func (f fileHandle) punch(int64, int64) error { return unix.EOPNOTSUPP }
 
-// names calls yield with the name of everything in the folder, the two dots
-// left out. The handle must be fresh: it reads from where the last call ended.
+// names calls yield with the name of every entry of the folder except the two
+// dots. The handle must be new: it reads from where the last call ended.
 func (d dirHandle) names(_ []byte, yield func(name string) error) error {
 	fd, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

@@ -22,11 +22,11 @@ const (
 	maxOpenPath = 4000
 )
 
-// here is what this system makes of names.
+// here describes names on this system.
 var here = naming{} // a constant in all but syntax
 
-// kernel remembers which calls this system turned out to lack, so that each
-// is tried once.
+// kernel remembers the calls that this system lacks, so that each is tried
+// once.
 type kernel struct {
 	noOpenat2    atomic.Bool
 	noEmptyLink  atomic.Bool
@@ -110,7 +110,7 @@ func (f fileHandle) touch(t stamp) error {
 	return nil
 }
 
-// tmpfile makes a file without a name in the folder d, or says EOPNOTSUPP.
+// tmpfile creates a file without a name in the folder d, or returns EOPNOTSUPP.
 func (k *kernel) tmpfile(d dirHandle, mode uint32) (fileHandle, error) {
 	if k.noTmpfile.Load() {
 		return noFile, unix.EOPNOTSUPP
@@ -170,8 +170,8 @@ func (d dirHandle) exchange(from string, to dirHandle, name string) error {
 	return err
 }
 
-// getxattr reads the record of a name without opening what stands there, so
-// that no FIFO is woken and no link followed.
+// getxattr reads the record of a name without opening it, so that no FIFO is
+// woken and no link followed.
 func (k *kernel) getxattr(d dirHandle, name string, buf []byte) (int, error) {
 	if !k.noGetxattrat.Load() {
 		n, err := getxattrat(d.fd, name, buf)
@@ -185,7 +185,7 @@ func (k *kernel) getxattr(d dirHandle, name string, buf []byte) (int, error) {
 
 // xattrArgs is the kernel's struct xattr_args of getxattrat (Linux 6.13).
 type xattrArgs struct {
-	value unsafe.Pointer // 64 bits in the kernel's eyes
+	value unsafe.Pointer // 64 bits for the kernel
 	size  uint32
 	flags uint32
 }
@@ -216,8 +216,8 @@ func (d dirHandle) sync() error { return retry(func() error { return unix.Fsync(
 
 func (d dirHandle) syncfs() error { return retry(func() error { return unix.Syncfs(d.fd) }) }
 
-// startWriteback asks the disk to begin, so that the fsync at the end finds
-// little left to do. It is only a hint.
+// startWriteback asks the disk to begin writing, so that the fsync at the end
+// finds little left to do. It is only a hint.
 func (f fileHandle) startWriteback(off, n int64) {
 	_ = unix.SyncFileRange(f.fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
@@ -233,7 +233,8 @@ func (f fileHandle) punch(off, n int64) error {
 	})
 }
 
-// names calls yield with the name of everything in the folder but the dots.
+// names calls yield with the name of every entry of the folder except the two
+// dots.
 func (d dirHandle) names(buf []byte, yield func(name string) error) error {
 	for {
 		n, err := unix.ReadDirent(d.fd, buf)
@@ -264,7 +265,7 @@ func (d dirHandle) names(buf []byte, yield func(name string) error) error {
 	}
 }
 
-// traitsOf asks what the file system under d can be trusted with.
+// traitsOf returns the guarantees of the file system under d.
 func traitsOf(d dirHandle) traits {
 	var st unix.Statfs_t
 	if retry(func() error { return unix.Fstatfs(d.fd, &st) }) != nil {
@@ -298,7 +299,7 @@ func kernelVersion() (major, minor int) {
 	return major, minor
 }
 
-// bootID names this run of the machine.
+// bootID identifies this boot of the machine.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -307,9 +308,9 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// mountID names the mount on which f lies, never used twice in one boot
-// (Linux 6.8), "" when unknown: a disk that was pulled out and mounted again
-// has lost its cache as surely as after a power cut.
+// mountID identifies the mount on which f is, never reused in one boot (Linux
+// 6.8), or "" if unknown: a disk that was unplugged and mounted again has lost
+// its cache as surely as after a power cut.
 func (f fileHandle) mountID() string {
 	const statxMntIDUnique = 0x4000
 	var st unix.Statx_t

@@ -11,8 +11,8 @@ import (
 )
 
 // dirHandle is an open folder, fileHandle an open file. Both are bare
-// descriptors: os.File costs two allocations and a lock more for each of the
-// small files of which there are many. Who holds one closes it, once.
+// descriptors: os.File costs two more allocations and a lock for each of many
+// small files. The holder closes it exactly once.
 type (
 	dirHandle  struct{ fd int }
 	fileHandle struct{ fd int }
@@ -32,8 +32,8 @@ func (d dirHandle) close() {
 	}
 }
 
-// close gives the handle back. An error of close says nothing that fsync did
-// not say before, so it is not looked at.
+// close closes the handle. An error of close says nothing that fsync did not
+// say before, so it is ignored.
 func (f fileHandle) close() {
 	if f.fd >= 0 {
 		_ = unix.Close(f.fd)
@@ -164,13 +164,13 @@ func (d dirHandle) rename(from string, to dirHandle, name string) error {
 	return unix.Renameat(d.fd, from, to.fd, name)
 }
 
-// link gives the file from a second name, which fails if there is one.
+// link gives the file from a second name, and fails if the name is taken.
 func (d dirHandle) link(from string, to dirHandle, name string) error {
 	return unix.Linkat(d.fd, from, to.fd, name, 0)
 }
 
-// openPlain opens name for reading. The caller has seen that it is a regular
-// file or a folder; O_NONBLOCK covers the moment between, in which it might
+// openPlain opens name for reading. The caller has checked that it is a regular
+// file or a folder; O_NONBLOCK covers the moment in between, in which it might
 // have been exchanged for a FIFO.
 func (d dirHandle) openPlain(name string) (fileHandle, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -190,13 +190,13 @@ func (d dirHandle) openSub(name string) (dirHandle, error) {
 	return dirHandle{fd}, err
 }
 
-// create makes a new file under a name that is free.
+// create creates a file under a name that must be free.
 func (d dirHandle) create(name string, mode uint32) (fileHandle, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	return fileHandle{fd}, err
 }
 
-// touchNamed sets the time of a name itself, never of what a link points to.
+// touchNamed sets the time of a name itself, never that of a link's target.
 func (d dirHandle) touchNamed(name string, t stamp) error {
 	ts := omitAccess(t)
 	return unix.UtimesNanoAt(d.fd, name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
@@ -252,18 +252,18 @@ func (f fileHandle) getxattr(buf []byte) (int, error) { return unix.Fgetxattr(f.
 
 func (f fileHandle) setxattr(value []byte) error { return unix.Fsetxattr(f.fd, xattrName, value, 0) }
 
-// lock takes the file for this process, or says that another has it.
+// lock locks the file for this process, or returns an error if another has it.
 func (f fileHandle) lock() error {
 	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
-// unlock gives the file back. Closing does as well, but not while a program that is
-// just being started has the descriptor too.
+// unlock unlocks the file. Closing it does so too, but not while a program that is just being
+// started still has the descriptor.
 func (f fileHandle) unlock() { _ = unix.Flock(f.fd, unix.LOCK_UN) }
 
 func (f fileHandle) seekData(off int64) (int64, error) { return unix.Seek(f.fd, off, seekData) }
 
-// freeSpace counts what an unprivileged user may still write.
+// freeSpace returns the space that an unprivileged user may still write.
 func (d dirHandle) freeSpace() (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := retry(func() error { return unix.Fstatfs(d.fd, &st) }); err != nil {
@@ -272,7 +272,7 @@ func (d dirHandle) freeSpace() (free, total int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil //nolint:unconvert // other systems have other widths
 }
 
-// openLimit is how many descriptors this process may have.
+// openLimit returns the number of descriptors that this process may have.
 func openLimit() int64 {
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // This system has no calls by folder and name that do not follow links, so a
-// folder is an os.Root and each segment is looked at before it is opened.
+// folder is an os.Root and each segment is checked before it is opened.
 type (
 	dirHandle  struct{ r *os.Root }
 	fileHandle struct{ f *os.File }
@@ -33,10 +33,10 @@ const (
 	readFlags = 0
 )
 
-// here is what this system makes of names.
+// here describes names on this system.
 var here = naming{windows: true, folds: true} // a constant in all but syntax
 
-// kernel has nothing to remember here.
+// kernel has nothing to remember on this system.
 type kernel struct {
 	noOpenat2, noTmpfile atomic.Bool
 }
@@ -56,8 +56,8 @@ func (f fileHandle) close() {
 	}
 }
 
-// errno translates what this system says into the few numbers that the rest of
-// the package asks for.
+// errno translates an error of this system into the few numbers that the rest
+// of the package uses.
 func errno(err error) error {
 	for _, t := range []struct{ from, to error }{
 		{windows.ERROR_DIR_NOT_EMPTY, syscall.ENOTEMPTY},
@@ -102,8 +102,8 @@ func (k *kernel) openDir(d dirHandle, path string, _ int) (dirHandle, error) {
 	return dirHandle{at}, nil
 }
 
-// single refuses what would lead elsewhere, or is not a name here. Every call
-// that takes a name asks it first.
+// single refuses strings that lead elsewhere or are not one name on this
+// system. Every call that takes a name uses it first.
 func single(names ...string) error {
 	for _, name := range names {
 		if !windowsName(name) {
@@ -247,8 +247,8 @@ func (d dirHandle) openPlain(name string) (fileHandle, error) {
 	return fileHandle{f}, errno(err)
 }
 
-// openMeta opens a file whose mode and time are to be set: that takes the right to
-// write, which nobody has to an open folder.
+// openMeta opens a file to set its mode and time. That needs the permission to write, which is
+// never granted for an open folder.
 func (d dirHandle) openMeta(name string) (fileHandle, error) {
 	if n, err := d.stat(name); err != nil || n.kind != hufu.File {
 		return noFile, first(err, syscall.EACCES)
@@ -373,5 +373,5 @@ func traitsOf(dirHandle) traits { return traits{} }
 // bootID is unknown, so every journal is checked against the bytes.
 func bootID() string { return "" }
 
-// openLimit is less than what this system allows.
+// openLimit returns less than this system allows.
 func openLimit() int64 { return 2048 }

@@ -11,9 +11,9 @@ import (
 	"hufu"
 )
 
-// A trail tells which reserved names a batch or a commit is about to use, beside
-// the journals: whoever is killed before it has removed them leaves it, and the
-// next one clears them away. It is a file of records, made for the first one:
+// A trail records the reserved names that a batch or a commit is about to use,
+// besides the journals. A process that is killed leaves it, and the next one
+// removes those names. It is a file of records, created for the first one:
 //
 //	length 4 · CRC-32C of what follows 4 · record, CBOR
 //
@@ -24,31 +24,31 @@ type trail struct {
 	f      fileHandle
 	end    int64
 	failed bool
-	kept   bool // for the next one who looks
+	kept   bool // for the next process that looks
 }
 
-// trailEnd is the end of a trail's name.
+// trailEnd is the suffix of a trail's name.
 const trailEnd = ".old"
 
 // mostTrail is more than a trail ever takes, in bytes.
 const mostTrail = 64 << 20
 
-// step is one record: Name, in the folder Dir, is about to get bytes, or to
-// exchange them with Base.
+// step is one record: the reserved name Name in the folder Dir is about to get
+// bytes, or to be exchanged with Base.
 type step struct {
 	Root string `cbor:"1,keyasint"` // folder of the store
 	Dir  []byte `cbor:"2,keyasint"`
 	Name []byte `cbor:"3,keyasint"`
-	Base []byte `cbor:"4,keyasint,omitempty"` // none: only bytes
-	Ino  uint64 `cbor:"5,keyasint,omitempty"` // of what replaces Base
+	Base []byte `cbor:"4,keyasint,omitempty"` // empty if there are only bytes
+	Ino  uint64 `cbor:"5,keyasint,omitempty"` // of the file that replaces Base
 	Old  string `cbor:"6,keyasint,omitempty"` // the version replaced, "" for any
-	Keep bool   `cbor:"7,keyasint,omitempty"` // what replaces is an upload, whose journal knows
+	Keep bool   `cbor:"7,keyasint,omitempty"` // an upload replaces it, whose journal knows
 }
 
 func (s *Store) newTrail() *trail { return &trail{s: s, f: noFile} }
 
-// note writes a step down before it is taken. Where that is not possible a kill may
-// leave something behind, which is no reason not to go on.
+// note records a step before it is taken. If it cannot be recorded, a kill may leave something
+// behind; the step is taken nevertheless.
 func (t *trail) note(dir hufu.Path, st step) {
 	if t == nil || t.failed || t.s.o.Uploads == "" {
 		return
@@ -88,7 +88,7 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 	return nil
 }
 
-// finish removes the trail: what it tells of is gone.
+// finish removes the trail: the names in it are gone.
 func (t *trail) finish() {
 	if t != nil && t.f.ok() && !t.kept {
 		_ = t.s.reg.dir.unlink(t.name)
@@ -96,7 +96,7 @@ func (t *trail) finish() {
 	t.leave()
 }
 
-// leave lets go of the trail: the next one who looks clears it.
+// leave closes the trail for the next process to clear.
 func (t *trail) leave() {
 	if t == nil || !t.f.ok() {
 		return
@@ -106,14 +106,14 @@ func (t *trail) leave() {
 	t.f, t.end, t.kept = noFile, 0, false
 }
 
-// keep has finish leave the trail: what it tells of could not be cleared away.
+// keep makes finish leave the trail, because a name in it could not be removed.
 func (t *trail) keep() {
 	if t != nil {
 		t.kept = true
 	}
 }
 
-// clearTrails clears away what those left who were killed.
+// clearTrails removes what killed processes left.
 func (s *Store) clearTrails() error {
 	d, err := s.k.openDir(s.reg.dir, "", readFlags)
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Store) clearTrail(name string) {
 	}
 	defer f.close()
 	if f.lock() != nil {
-		return // somebody is at work
+		return // another process is at work
 	}
 	defer f.unlock()
 	n, err := f.stat()
@@ -165,7 +165,7 @@ func (s *Store) clearTrail(name string) {
 			break
 		}
 		if st.Root != s.treeName() {
-			return // another tree's
+			return // of another tree
 		}
 		last[string(st.Name)] = len(steps)
 		steps = append(steps, st)
@@ -183,9 +183,9 @@ func (s *Store) clearTrail(name string) {
 	}
 }
 
-// clearStep removes the reserved name of a step: the bytes that were to get a
-// name, or what they have replaced. What came out of an exchange without having
-// been expected goes back first; where that cannot be done it is kept.
+// clearStep removes the reserved name of a step: its bytes, or the file that
+// they replaced. A file that was exchanged without being the expected version
+// is put back first, or kept if that fails.
 func (s *Store) clearStep(st *step) (cleared bool) {
 	name, base := string(st.Name), string(st.Base)
 	dir, err := hufu.ParsePath(string(st.Dir))
@@ -206,7 +206,7 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 		at, err := d.stat(base)
 		switch {
 		case errors.Is(err, syscall.ENOENT):
-			err = nil // somebody has removed what stood there
+			err = nil // the name was removed meanwhile
 		case err == nil && at.ino != st.Ino:
 			err = errRestless
 		}
@@ -222,7 +222,7 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 	if ours && st.Keep {
 		return true
 	}
-	if !ours { // the name that was taken must not be lost with what it replaced
+	if !ours { // the taken name must not be lost together with the replaced file
 		if err := s.syncDir(d); err != nil {
 			s.log.Warn("left-over file kept", "name", name, "error", err)
 			return false

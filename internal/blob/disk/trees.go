@@ -17,12 +17,12 @@ import (
 	"hufu/internal/blob"
 )
 
-// UploadRoom is how many bytes of memory the unfinished uploads of a server may
+// UploadRoom is the memory in bytes that the unfinished uploads of a server may
 // take: see docs/performance.md.
 const UploadRoom = 128 << 20
 
-// maxIdle is how many stores stay open that nobody uses. Each takes two
-// descriptors, and opening one looks for what a crash has left.
+// maxIdle is the number of unused stores that stay open. Each takes two
+// descriptors, and opening one looks for leftovers of a crash.
 const maxIdle = 64
 
 // Trees are the trees of a server's data folder: users/NAME and shared/NAME. A
@@ -33,19 +33,19 @@ type Trees struct {
 
 	mu     sync.Mutex         // guards what follows
 	stores map[string]*opened // by folder
-	idle   []string           // the folders of stores that nobody uses, longest first
+	idle   []string           // the folders of unused stores, longest first
 	closed bool
 }
 
-// opened is a store that is open.
+// opened is an open store.
 type opened struct {
 	*Store
 	users int
 }
 
-// OpenTrees opens the folders users/ and shared/ below dir, and makes them if
-// need be. The journals of unfinished uploads are in the folder uploads, and not
-// more than room bytes of them in memory.
+// OpenTrees opens the folders users/ and shared/ below dir, which it creates if
+// needed. The journals of unfinished uploads are in the folder uploads; they
+// take at most room bytes of memory.
 func OpenTrees(dir, uploads string, room int64, log *slog.Logger) (*Trees, error) {
 	t := &Trees{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
@@ -60,7 +60,7 @@ func OpenTrees(dir, uploads string, room int64, log *slog.Logger) (*Trees, error
 	return t, nil
 }
 
-// Close closes all stores; nothing may be in use.
+// Close closes all stores, which must not be in use.
 func (t *Trees) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,14 +74,14 @@ func (t *Trees) Close() error {
 	return errors.Join(errs...)
 }
 
-// User opens the tree of a user, and makes it if need be. The name must be a
+// User opens the tree of a user, which it creates if needed. The name must be a
 // valid user name.
 func (t *Trees) User(ctx context.Context, name string) (blob.Tree, error) {
 	return t.lend(ctx, t.users, name, true)
 }
 
-// Shared opens a shared folder. If there is none of that name, the error is
-// KindNotFound.
+// Shared opens a shared folder. The error is KindNotFound if there is none of
+// that name.
 func (t *Trees) Shared(ctx context.Context, name string) (blob.Tree, error) {
 	if strings.HasPrefix(name, ".") || filepath.Base(name) != name || !filepath.IsLocal(name) {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindNotFound} // SharedNames never lists it
@@ -89,7 +89,7 @@ func (t *Trees) Shared(ctx context.Context, name string) (blob.Tree, error) {
 	return t.lend(ctx, t.shared, name, false)
 }
 
-// SharedNames are the names of the shared folders.
+// SharedNames returns the names of the shared folders.
 func (t *Trees) SharedNames(context.Context) ([]string, error) {
 	list, err := os.ReadDir(t.shared)
 	if err != nil {
@@ -104,8 +104,9 @@ func (t *Trees) SharedNames(context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Expire removes unfinished uploads to which nothing was added for so long, also
-// those of users who have not been here since the start, and returns how many.
+// Expire removes unfinished uploads that have received nothing for so long,
+// also those of users who have not connected since the start, and returns their
+// number.
 func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error) {
 	removed := 0
 	var errs []error
@@ -132,13 +133,13 @@ func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error
 	return removed, errors.Join(errs...)
 }
 
-// lent is a store for one user, who gives it back by Close.
+// lent is a store for one user, returned by Close.
 type lent struct {
 	*Store
 	giveBack func()
 }
 
-// Close gives the store back. A second Close does nothing.
+// Close returns the store. A second Close does nothing.
 func (l *lent) Close() error {
 	l.giveBack()
 	return nil
@@ -152,9 +153,9 @@ func (t *Trees) lend(ctx context.Context, parent, name string, create bool) (blo
 	return &lent{s, sync.OnceFunc(func() { t.release(filepath.Join(parent, name)) })}, nil
 }
 
-// store opens a store once, for one more user, who releases it. Names come from
-// the account service or from a listing of the shared folder; both are single
-// safe segments.
+// store opens a store once, for one more user, who must call release. Names
+// come from the account service or from a listing of the shared folder; both
+// are single safe segments.
 func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*Store, error) {
 	if err := canceled(ctx, "open store", hufu.Path{}); err != nil {
 		return nil, err
@@ -178,8 +179,8 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*S
 	} else if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindNotFound, Err: err}
 	}
-	// Uploads of different stores have folders of their own, so that one
-	// store's search for leftovers never meets another's.
+	// Each store has its own folder of uploads, so that one store's search for
+	// leftovers never meets another's.
 	journals := filepath.Join(t.uploads, filepath.Base(parent), name)
 	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
@@ -194,8 +195,8 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*S
 	return st, nil
 }
 
-// release gives back what store returned, and closes the store that nobody has
-// used for longest when too many are idle.
+// release returns the store, and closes the longest unused store if too many
+// are idle.
 func (t *Trees) release(dir string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 	"hufu/internal/digest"
 )
 
-// Upload is one holder's grip on an unfinished file; all holders of the same
-// upload share what has arrived. It may be used from several goroutines.
+// Upload is one holder's handle of an unfinished file; all holders of the same
+// upload share the chunks that have arrived. It may be used from several
+// goroutines.
 type Upload struct {
 	p      *pending
 	closed atomic.Bool
@@ -22,8 +23,8 @@ type Upload struct {
 	meta   blob.Meta
 }
 
-// pending is an unfinished upload: a staging file in the target's folder, and
-// a journal.
+// pending is an unfinished upload: a staging file in the target's folder and a
+// journal.
 type pending struct {
 	s   *Store
 	id  string
@@ -33,7 +34,7 @@ type pending struct {
 	refs   int   // guarded by the registry's lock
 	charge int64 // of Options.Room, likewise
 
-	opening sync.Mutex // held while the files are made, opened, checked or given up
+	opening sync.Mutex // held while the files are created, opened, checked or given up
 
 	files   sync.RWMutex // guards the handles against closing
 	fresh   bool         // nothing on disk yet; changed while opening is held too
@@ -41,7 +42,8 @@ type pending struct {
 	journal fileHandle
 	opened  bool
 
-	// The kernel lets one at a time write to a file, and has the others spin.
+	// The kernel lets one thread at a time write to a file, and the others
+	// spin.
 	writing sync.Mutex
 
 	mu      sync.Mutex // guards what follows, and appending to the journal
@@ -58,12 +60,11 @@ type pending struct {
 
 	committing sync.Mutex // guards what follows
 	prepared   *node      // the staging file after Prepare, nil before
-	meta       blob.Meta  // what Prepare gave it
+	meta       blob.Meta  // version that Prepare gave it
 	committed  *hufu.Entry
 }
 
-// uploadGone is the code of an upload of which nothing is left: its sender begins
-// anew.
+// uploadGone is the code for an upload of which nothing is left: its sender starts over.
 const uploadGone = "upload_gone"
 
 var (
@@ -71,23 +72,23 @@ var (
 	errElsewhere = errors.New("another process has it open")
 )
 
-// Info describes the upload as it is now.
+// Info describes the current state of the upload.
 func (u *Upload) Info() blob.UploadInfo {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
 	return blob.UploadInfo{ID: u.p.id, Key: u.p.key, Unit: hufu.ChunkSize, Have: u.p.chunks.have}
 }
 
-// Missing is the index of the first chunk from index on that is not there, or
-// the number of chunks.
+// Missing returns the index of the first chunk from index on that has not
+// arrived, or the number of chunks.
 func (u *Upload) Missing(index int64) int64 {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
 	return u.p.chunks.missing(max(0, index))
 }
 
-// There lists the chunks that are there and their chaining values, in order. One
-// whose value cannot be read back from the journal is left out.
+// There lists the chunks that have arrived and their chaining values, in order.
+// A chunk whose value cannot be read from the journal is left out.
 func (u *Upload) There() iter.Seq2[int64, digest.CV] {
 	p := u.p
 	return func(yield func(int64, digest.CV) bool) {
@@ -116,12 +117,12 @@ func (u *Upload) There() iter.Seq2[int64, digest.CV] {
 	}
 }
 
-// records reads chaining values back; the caller holds files and mu.
+// records returns a reader of chaining values; the caller holds files and mu.
 func (p *pending) records() *recordReader {
 	return &recordReader{journal: p.journal, id: p.raw, first: p.first}
 }
 
-// Root is the digest of the whole, once all chunks are there.
+// Root returns the digest of the whole file, once all chunks have arrived.
 func (u *Upload) Root() (hufu.Digest, error) {
 	p := u.p
 	p.files.RLock()
@@ -147,9 +148,9 @@ func (p *pending) rootLocked() (hufu.Digest, error) {
 	return t.Root(), nil
 }
 
-// Write stores chunk index; no data is a chunk of zeros, which takes no space. A
-// chunk that is there already is left alone if it has the chaining value cv, and
-// replaced if it has another.
+// Write stores chunk index; a chunk without data is all zeros and takes no
+// space. A chunk that has arrived is left unchanged if it has the chaining
+// value cv, and is replaced if it has another.
 func (u *Upload) Write(ctx context.Context, index int64, data []byte, cv digest.CV) error {
 	p := u.p
 	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) > 0 && len(data) != digest.ChunkLen(p.key.Size, index) {
@@ -189,9 +190,9 @@ func (p *pending) writeData(index int64, data []byte) error {
 	return err
 }
 
-// enter makes the caller the one who brings the chunk, or says that it is
-// there. Two who bring the same chunk take turns, so that bytes of one never
-// stand beside the value of the other.
+// enter makes the caller the writer of the chunk, or reports that the chunk has
+// arrived. Two writers of the same chunk take turns, so that bytes of one never
+// go with the value of the other.
 func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err error) {
 	if u.closed.Load() || !p.opened {
 		return false, p.error("write chunk", hufu.KindInternal, "")
@@ -223,7 +224,7 @@ func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err e
 	return false, p.replaceLocked(index, &kept)
 }
 
-// keptLocked is the chaining value of a chunk that is there.
+// keptLocked returns the chaining value of a chunk that has arrived.
 func (p *pending) keptLocked(index int64) (digest.CV, error) {
 	var b [recordSize]byte
 	n, err := p.journal.readAt(b[:], p.first+p.chunks.record(index)*recordSize)
@@ -236,8 +237,8 @@ func (p *pending) keptLocked(index int64) (digest.CV, error) {
 	return recordCV(&b, p.raw, index)
 }
 
-// replaceLocked forgets a chunk whose bytes are about to be written over, in the
-// journal first: a kill in between leaves it missing.
+// replaceLocked forgets a chunk that is about to be overwritten, in the journal
+// first: after a kill in between it is missing.
 func (p *pending) replaceLocked(index int64, old *digest.CV) error {
 	if _, err := p.appendLocked(index, chunkMissing, old); err != nil {
 		return fail("write chunk", p.key.Path, writing, err)
@@ -257,8 +258,8 @@ func (p *pending) growLocked(index int64) error {
 	return p.error("write chunk", hufu.KindQuota, "uploads_full")
 }
 
-// leave writes the chunk into the journal, after its bytes: what the journal
-// says is in the page cache at least.
+// leave records the chunk in the journal, after its bytes: every chunk in the
+// journal is at least in the page cache.
 func (p *pending) leave(index int64, as chunkState, cv *digest.CV, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -292,14 +293,14 @@ func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) (int64
 	}
 	putRecord(&p.record, p.raw, n, cv)
 	if err := p.journal.writeAt(p.record[:], p.end); err != nil {
-		return 0, err // a torn record is written over by the next
+		return 0, err // the next record overwrites a torn one
 	}
 	p.end += recordSize
 	return record, p.s.hook("chunk-journalled")
 }
 
-// Await waits until all chunks are there, the upload is given up, or ctx is
-// over.
+// Await waits until all chunks have arrived, the upload is given up, or ctx is
+// done.
 func (u *Upload) Await(ctx context.Context) {
 	p := u.p
 	p.mu.Lock()
@@ -314,7 +315,7 @@ func (u *Upload) Await(ctx context.Context) {
 	}
 }
 
-// Abort gives the upload up and removes what has arrived, for all its holders.
+// Abort gives the upload up and removes its chunks, for all holders.
 func (u *Upload) Abort() error {
 	p := u.p
 	p.committing.Lock()
@@ -325,8 +326,8 @@ func (u *Upload) Abort() error {
 	return u.Close()
 }
 
-// Close lets go of the upload. What has arrived stays for whoever comes back,
-// unless it was committed or aborted. A second Close does nothing.
+// Close releases the upload. Its chunks stay for a later OpenUpload, unless it
+// was committed or aborted. A second Close does nothing.
 func (u *Upload) Close() error {
 	if u.closed.CompareAndSwap(false, true) {
 		u.p.release()
