@@ -5,6 +5,23 @@ import (
 	"testing"
 )
 
+// TestSignposts: what nobody may change because of its place alone.
+func TestSignposts(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"": true, "@shared": true, "@shared/common": true, "@shared/x": true,
+		"@shared/common/x": false, "x": false, "x/@shared": false, "@sharedx": false, "@other": false, "@other/x": false,
+	} {
+		p, err := ParsePath(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Signpost() != want {
+			t.Errorf("%q: %v", s, !want)
+		}
+	}
+}
+
 func TestHT29Names(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"a", "0", "alice", "a.b-c_d", "com", "com10", "console", "nul-l", "macbook-pro.local", strings.Repeat("a", MaxName)} {

@@ -13,6 +13,9 @@ const (
 // files. No listing shows them and no client may use them.
 const ReservedPrefix = ".hufu-"
 
+// SharedName is the folder at the top that holds the shared folders.
+const SharedName = "@shared"
+
 // Path names a file below a root. It is a list of byte-string segments of 1 to
 // 255 bytes without '/', NUL, "." and "..", compared bytewise and never
 // normalized. The zero Path is the root itself. A Path is comparable; what
@@ -128,6 +131,14 @@ func (p Path) Rel(q Path) (Path, bool) {
 		return Path{}, false
 	}
 	return Path{strings.TrimPrefix(p.s[len(q.s):], "/")}, true
+}
+
+// Signpost reports whether p only shows places and belongs to nobody: the root,
+// the folder of the shared folders, and each of these. What stands inside can be
+// changed, they cannot.
+func (p Path) Signpost() bool {
+	first, rest := p.Cut()
+	return first == "" || first == SharedName && rest.Parent().IsRoot()
 }
 
 // Reserved says whether any segment is one of hufu's own names.

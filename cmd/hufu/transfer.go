@@ -262,27 +262,20 @@ func newRm(a *app) *cobra.Command {
 	return cmd
 }
 
-// notMade says which folder is missing above one that could not be made: a
-// shared folder, which nobody makes with mkdir, or the first on the way.
+// notMade says which folder is missing above one that could not be made: the
+// first on the way.
 func notMade(ctx context.Context, r *client.Remote, p hufu.Path, err error) error {
-	e := &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "parent_missing", Err: err}
-	least := 1 // segments of what must be there
-	if strings.HasPrefix(p.String(), "@") {
-		least = 2
+	if hufu.CodeOf(err) == "shared_missing" {
+		return err
 	}
 	way := p.Segments()
-	for n := least; n < len(way) || n == least; n++ {
-		above, parseErr := hufu.ParsePath(strings.Join(way[:min(n, len(way))], "/"))
+	for n := 1; n < len(way); n++ {
+		above, parseErr := hufu.ParsePath(strings.Join(way[:n], "/"))
 		if _, statErr := r.Stat(ctx, above); parseErr != nil || hufu.KindOf(statErr) != hufu.KindNotFound {
 			continue
 		}
-		if least == 2 && n == least {
-			return &hufu.Error{Op: "mkdir", Path: above.Remote(), Kind: hufu.KindNotFound, Code: "shared_missing", Err: err}
-		}
-		if above != p {
-			e.Args = map[string]string{"folder": above.Remote()}
-			return e
-		}
+		args := map[string]string{"folder": above.Remote()}
+		return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "parent_missing", Args: args, Err: err}
 	}
 	return err
 }

@@ -8,9 +8,6 @@ import (
 	"hufu"
 )
 
-// SharedName is the folder at the top under which the shared folders stand.
-const SharedName = "@shared"
-
 // Subject is who acts.
 type Subject struct {
 	User   string
@@ -42,17 +39,14 @@ const (
 
 // placeOf looks at the segments of p alone.
 func placeOf(p hufu.Path) place {
-	first, rest := p.Cut()
-	name, below := rest.Cut()
+	first, _ := p.Cut()
 	switch {
-	case p.IsRoot():
+	case p.Signpost():
 		return signpost
 	case !strings.HasPrefix(first, "@"):
 		return own
-	case first != SharedName:
+	case first != hufu.SharedName:
 		return nowhere
-	case name == "" || below.IsRoot():
-		return signpost
 	}
 	return shared
 }

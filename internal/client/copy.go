@@ -130,6 +130,9 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		if err == nil {
 			err = r.notInside("put", source)
 		}
+		if err == nil {
+			err = r.mayStand(ctx, source)
+		}
 		switch {
 		case err == nil:
 			contents = contents || source.Contents
@@ -161,6 +164,22 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		return fail(err)
 	}
 	return c, nil
+}
+
+// mayStand refuses what the server cannot take because of the place alone, before
+// any byte is sent: nothing but a folder that is there stands beside the shared
+// folders, and a folder merges with it.
+func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
+	if s.Contents || !s.Far.Signpost() {
+		return nil
+	}
+	if _, err := r.Stat(ctx, s.Far); err != nil {
+		return err
+	}
+	if e, err := s.Store.Stat(ctx, s.Path); err != nil || e.Kind == hufu.Folder {
+		return nil // what is wrong with the source is told when it is sent
+	}
+	return &hufu.Error{Op: "put", Path: s.Far.Remote(), Kind: hufu.KindPermission, Code: "not_allowed_here"}
 }
 
 // makeFolder makes a folder with its parents, or finds it there: made says

@@ -80,3 +80,50 @@ func TestLinkThatIsNamed(t *testing.T) {
 		t.Errorf("a link to nowhere: %v", err)
 	}
 }
+
+// TestNothingIsSentToASignpost: what the place alone makes impossible is told
+// before a byte is sent, also for a small file, and with the shared folder that is
+// missing.
+func TestNothingIsSentToASignpost(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	r := alice.Remote(client.Options{})
+	file, folder := alice.Local("f"), alice.Local("d")
+	common := alice.Local("common")
+	if err := errors.Join(
+		os.WriteFile(file, []byte("small"), 0o600), os.WriteFile(alice.Local("g"), []byte("small"), 0o600),
+		os.Mkdir(folder, 0o700), os.WriteFile(filepath.Join(folder, "inner"), []byte("small"), 0o600),
+		os.Mkdir(common, 0o700), os.WriteFile(filepath.Join(common, "inner"), []byte("small"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	into := client.How{Folder: true}
+	for _, c := range []struct {
+		sources []string
+		to      string
+		how     client.How
+		code    string
+	}{
+		{[]string{file}, "@shared/x", client.How{}, "shared_missing"},
+		{[]string{file}, "@shared", client.How{}, "shared_missing"},
+		{[]string{file}, "@shared", into, "shared_missing"},
+		{[]string{file, alice.Local("g")}, "@shared", into, "shared_missing"},
+		{[]string{folder}, "@shared", into, "shared_missing"},
+		{[]string{folder}, "@shared/x", client.How{}, "shared_missing"},
+		{[]string{file}, "@shared/nosuch", into, "shared_missing"},
+		{[]string{file}, "@shared/nosuch/x", client.How{}, "shared_missing"},
+		{[]string{file}, "@shared/nosuch/a", into, "shared_missing"},
+		{[]string{file}, "@shared/common", client.How{Exact: true}, "not_allowed_here"},
+		{[]string{file}, "@shared", client.How{Exact: true}, "not_allowed_here"},
+		{[]string{common}, "@shared", into, ""}, // a folder merges with the one that is there
+	} {
+		p, err := r.PreparePut(t.Context(), c.sources, parse(t, c.to), c.how)
+		if err == nil {
+			_ = p.Close()
+		}
+		if (err == nil) != (c.code == "") || err != nil && hufu.CodeOf(err) != c.code {
+			t.Errorf("%s to %s: %v", c.sources, c.to, err)
+		}
+	}
+}

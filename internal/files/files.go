@@ -121,7 +121,7 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 	}
 	first, rest := p.Cut()
 	own := !strings.HasPrefix(first, "@")
-	if !own && first != access.SharedName {
+	if !own && first != hufu.SharedName {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindInvalidPath, Code: "at_name"}
 	}
 	owner := ""
@@ -129,6 +129,11 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 		owner = v.sub.User
 	}
 	if err := access.May(v.sub, a, p, owner); err != nil {
+		if a != access.Read && !own && !rest.IsRoot() { // a shared folder that is not there is not found
+			if _, missing := v.at(ctx, p, access.Read); hufu.KindOf(missing) == hufu.KindNotFound {
+				err = missing
+			}
+		}
 		return spot{}, err
 	}
 	if own {
@@ -141,12 +146,16 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 	name, below := rest.Cut()
 	place := sharedPlace(name)
 	st, err := v.store(ctx, place, v.s.stores.Shared, name)
+	if hufu.KindOf(err) == hufu.KindNotFound {
+		args := map[string]string{"folder": place.Remote()}
+		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindNotFound, Code: "shared_missing", Args: args, Err: err}
+	}
 	return spot{store: st, place: place, path: below, shared: access.ByOwner(p)}, err
 }
 
 // sharedPlace is the path of a shared folder; the name is a safe segment.
 func sharedPlace(name string) hufu.Path {
-	top, _ := hufu.Path{}.Join(access.SharedName)
+	top, _ := hufu.Path{}.Join(hufu.SharedName)
 	p, _ := top.Join(name)
 	return p
 }

@@ -360,6 +360,17 @@ func TestSignposts(t *testing.T) {
 			t.Errorf("%s has a digest", p)
 		}
 	}
+	for _, p := range []string{"/@shared/none", "/@shared/none/x"} {
+		_, stat := v.Stat(t.Context(), at(t, p))
+		_, open := v.OpenUpload(t.Context(), at(t, p), 2*hufu.ChunkSize, "v")
+		for name, err := range map[string]error{
+			"stat": stat, "open": open, "put": put(t, v, p, "x", hufu.Always), "mkdir": mkdir(t, v, p), "remove": remove(t, v, p), "rename to": rename(t, v, "/f", p),
+		} {
+			if e, ok := errors.AsType[*hufu.Error](err); !ok || e.Kind != hufu.KindNotFound || e.Code != "shared_missing" || e.Args["folder"] != ":/@shared/none" {
+				t.Errorf("%s of %s: %v", name, p, err)
+			}
+		}
+	}
 	for _, p := range []string{"/@shared", "/@shared/common", "/"} {
 		if e, err := v.Stat(context.Background(), at(t, p)); err != nil || e.Kind != hufu.Folder {
 			t.Errorf("%s is %v, %v", p, e, err)
