@@ -81,7 +81,7 @@ func newProfileList(a *app) *cobra.Command {
 		}
 		names, err := profile.List(dirs)
 		if err != nil {
-			return &hufu.Error{Op: "list profiles", Path: dirs.Config, Kind: hufu.KindUnreadable, Err: err}
+			return err
 		}
 		if len(names) == 0 && !a.json {
 			a.Hint(a.Cat.T("hufu.profile.none"))

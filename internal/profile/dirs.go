@@ -66,9 +66,12 @@ func (d Dirs) Default() (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Default, nil
 	}
+	if err != nil {
+		return "", unread(d.defaultFile(), Default, err)
+	}
 	name := strings.TrimSpace(string(data))
-	if err != nil || !Valid(name) {
-		return "", &hufu.Error{Op: "read default profile", Path: d.defaultFile(), Kind: hufu.KindUsage, Code: "profile_default_broken", Err: err}
+	if !Valid(name) {
+		return "", &hufu.Error{Op: "read default profile", Path: d.defaultFile(), Kind: hufu.KindUsage, Code: "profile_default_broken"}
 	}
 	return name, nil
 }
@@ -86,7 +89,12 @@ func (d Dirs) Has(name string) error {
 	if !Valid(name) {
 		return &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "profile_name"}
 	}
-	if _, err := os.Stat(filepath.Join(d.Profile(name), "profile.json")); err != nil {
+	file := filepath.Join(d.Profile(name), "profile.json")
+	_, err := os.Stat(file)
+	if errors.Is(err, fs.ErrPermission) {
+		return unread(file, name, err)
+	}
+	if err != nil {
 		return &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindNotFound, Code: "profile_unknown", Args: map[string]string{"profile": name}, Err: err}
 	}
 	return nil
@@ -121,14 +129,30 @@ func List(dirs Dirs) ([]string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, unread(filepath.Join(dirs.Config, "profiles"), "", err)
+	}
 	var names []string
 	for _, d := range list {
-		if _, err := os.Stat(filepath.Join(dirs.Config, "profiles", d.Name(), "profile.json")); err == nil && Valid(d.Name()) {
+		// A profile that must not be read is listed: its use tells why.
+		if err := dirs.Has(d.Name()); err == nil || hufu.CodeOf(err) == "profile_denied" {
 			names = append(names, d.Name())
 		}
 	}
 	slices.Sort(names)
-	return names, err
+	return names, nil
+}
+
+// unread returns the error of a profile's file that cannot be read.
+func unread(path, profile string, err error) error {
+	e := &hufu.Error{Op: "read profile", Path: path, Kind: hufu.KindUsage, Code: "profile_broken", Args: map[string]string{"profile": profile}, Err: err}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		e.Kind, e.Code = hufu.KindUnreadable, "profile_denied"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Code = "profile_file_missing"
+	}
+	return e
 }
 
 // Keep writes the file name below d.State, whole and durably, mode 0600.

@@ -155,10 +155,13 @@ func (p *Profile) replaces(ctx context.Context, dirs Dirs, name string, ours fun
 		return false, nil
 	}
 	exists := Exists(name)
-	if err != nil {
-		return false, exists
+	var roots []*identity.Certificate
+	if err == nil {
+		roots, err = old.Roots()
 	}
-	roots, err := old.Roots()
+	if hufu.CodeOf(err) == "profile_denied" { // it may be good
+		return false, err
+	}
 	if err != nil || len(roots) != 1 || !ours(roots[0]) {
 		return false, exists
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -342,5 +343,28 @@ func TestProfiles(t *testing.T) {
 	}
 	if _, err := dirs.Default(); hufu.CodeOf(err) != "profile_default_broken" {
 		t.Error(err)
+	}
+}
+
+// TestProfileWithoutItsCertificate: the file that is missing is named, with the
+// profile.
+func TestProfileWithoutItsCertificate(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	for _, name := range []string{"client.crt", "client.key", "root.crt"} {
+		p := env.Person("alice").Profile
+		file := filepath.Join(p.Dirs().Profile(p.Name), name)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		r, err := client.New(p, client.Options{})
+		if err == nil {
+			_, err = r.Connect(t.Context())
+			_ = r.Close()
+		}
+		e, ok := errors.AsType[*hufu.Error](err)
+		if !ok || e.Code != "profile_file_missing" || e.Path != file || e.Args["profile"] != p.Name {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

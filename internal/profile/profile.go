@@ -65,10 +65,10 @@ func Load(dirs Dirs, name string) (*Profile, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &hufu.Error{Op: "profile", Path: name, Kind: hufu.KindUsage, Code: "not_enrolled", Args: map[string]string{"profile": name}}
 	}
-	if err == nil {
-		err = json.Unmarshal(data, p)
-	}
 	if err != nil {
+		return nil, unread(p.file("profile.json"), name, err)
+	}
+	if err := json.Unmarshal(data, p); err != nil {
 		return nil, &hufu.Error{Op: "profile", Path: p.file("profile.json"), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
 	}
 	return p, nil
@@ -192,7 +192,7 @@ func (p *Profile) read(name string) ([]byte, error) {
 	}
 	data, err := os.ReadFile(p.file(name))
 	if err != nil {
-		return nil, &hufu.Error{Op: "read profile", Path: p.file(name), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
+		return nil, unread(p.file(name), p.Name, err)
 	}
 	return data, nil
 }

@@ -67,7 +67,7 @@ func (d *Dialer) renew(ctx context.Context) error {
 	defer cancel()
 	keyPEM, err := os.ReadFile(d.p.file("client.key"))
 	if err != nil {
-		return &hufu.Error{Op: "renew", Path: d.p.file("client.key"), Kind: hufu.KindUsage, Code: "profile_broken", Err: err}
+		return unread(d.p.file("client.key"), d.p.Name, err)
 	}
 	key, err := identity.ParseKey(keyPEM, nil)
 	if err != nil {

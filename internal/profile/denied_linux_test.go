@@ -1,0 +1,132 @@
+package profile_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"hufu"
+	"hufu/internal/profile"
+)
+
+const (
+	nobody     = 65534
+	deniedHome = "HUFU_TEST_DENIED_HOME"
+)
+
+// asNobody reports whether the test runs as somebody who may not read everything,
+// and gives them a folder. As root it runs the test once more as nobody, and
+// reports false.
+func asNobody(t *testing.T) (folder string, ok bool) {
+	t.Helper()
+	if home := os.Getenv(deniedHome); home != "" {
+		return home, true
+	}
+	folder = t.TempDir()
+	if os.Geteuid() != 0 {
+		return folder, true
+	}
+	for _, dir := range []string{filepath.Dir(folder), folder} {
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	c.Dir = folder
+	c.Env = append(os.Environ(), deniedHome+"="+folder, "TMPDIR="+folder)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("as user %d: %v\n%s", nobody, err, out)
+	}
+	return "", false
+}
+
+// TestProfileOfAnotherUser: where a profile may not be read, the file and the
+// permission are told, not that there is no profile or that it is broken, and
+// enrolling does not take it for a dead one.
+func TestProfileOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	folder, ok := asNobody(t)
+	if !ok {
+		return
+	}
+	dirs := profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}
+	folderOf := dirs.Profile("work")
+	file, standard := filepath.Join(folderOf, "profile.json"), filepath.Join(dirs.Config, "default-profile")
+	if err := errors.Join(
+		os.MkdirAll(folderOf, 0o700),
+		os.WriteFile(file, []byte(`{"address":"127.0.0.1:9","host":"127.0.0.1"}`), 0o600),
+		os.WriteFile(standard, []byte("work\n"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	locked := func(path string, what func()) {
+		t.Helper()
+		i, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		what()
+		if err := os.Chmod(path, i.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	denied := func(name string, err error, path string) {
+		t.Helper()
+		e, ok := errors.AsType[*hufu.Error](err)
+		if !ok || e.Code != "profile_denied" || e.Path != path || !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, at := range []string{dirs.Config, standard} {
+		locked(at, func() {
+			_, err := dirs.Default()
+			denied("default", err, standard)
+		})
+	}
+	for _, at := range []string{folderOf, dirs.Config} {
+		locked(at, func() { denied("has", dirs.Has("work"), file) })
+	}
+	for _, at := range []string{file, folderOf, dirs.Config} {
+		locked(at, func() {
+			_, err := profile.Load(dirs, "work")
+			denied("load", err, file)
+			_, err = profile.Replaces(t.Context(), dirs, "work", hufu.Invitation{Host: "127.0.0.1", Port: 9})
+			denied("replaces", err, file)
+		})
+	}
+	locked(folderOf, func() {
+		if names, err := profile.List(dirs); err != nil || !slices.Equal(names, []string{"work"}) {
+			t.Errorf("list: %v %v", names, err)
+		}
+	})
+	locked(filepath.Dir(folderOf), func() {
+		_, err := profile.List(dirs)
+		denied("list", err, filepath.Dir(folderOf))
+	})
+	p, err := profile.Load(dirs, "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(folderOf, "root.crt")
+	if _, err := p.Roots(); hufu.CodeOf(err) != "profile_file_missing" {
+		t.Errorf("no root: %v", err)
+	}
+	if err := os.WriteFile(root, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	locked(root, func() {
+		_, err := p.Roots()
+		denied("root", err, root)
+		_, err = profile.Replaces(t.Context(), dirs, "work", hufu.Invitation{Host: "127.0.0.1", Port: 9})
+		denied("replaces", err, root)
+	})
+}
