@@ -45,7 +45,7 @@ func newEnroll(a *app) *cobra.Command {
 		if replaces {
 			a.Hint(a.Cat.T("hufu.enroll.replaces", "profile", a.profileName()))
 		}
-		password, err := a.Password(cmd.Context(), file, true)
+		password, err := a.NewPassword(cmd.Context(), file, a.Cat.T("hufu.enroll.ask.password"))
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	if replaces {
 		a.Hint(a.Cat.T("hufu.enroll.replaces", "profile", a.profileName()))
 	}
-	password, err := a.Password(cmd.Context(), passwordFile, false)
+	password, err := a.Password(cmd.Context(), passwordFile)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func newLogin(a *app) *cobra.Command {
 		if _, err := r.Connect(cmd.Context()); err != nil {
 			return err // before asking for a password that would be of no use
 		}
-		password, err := a.Password(cmd.Context(), file, false)
+		password, err := a.Password(cmd.Context(), file)
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func newWire(a *app) *cobra.Command {
 			return a.forProfile(a.profileName(), err)
 		}
 		if password != "" {
-			if o.Password, err = a.Password(cmd.Context(), password, false); err != nil {
+			if o.Password, err = a.Password(cmd.Context(), password); err != nil {
 				return err
 			}
 			a.Hint(a.red(a.Cat.T("hufu.wire.password_warning", "file", password, "dir", o.Dir)))

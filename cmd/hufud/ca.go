@@ -48,7 +48,7 @@ func newCARenew(a *app) *cobra.Command {
 				if file != "" {
 					secret, err = cli.FirstLine(file)
 				} else {
-					secret, err = a.Secret(ctx, a.Cat.T("hufud.ask.passphrase"), "", "--passphrase-file")
+					secret, err = a.Secret(ctx, a.Cat.T("hufud.ask.passphrase"), "", cli.Usage("passphrase_without_terminal"))
 				}
 				return []byte(secret), err
 			},

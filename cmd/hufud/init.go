@@ -71,7 +71,7 @@ func (a *app) passphrase(ctx context.Context, file string, none bool) (string, e
 	if a.In == nil {
 		return "", cli.Usage("admin_passphrase_unsaid")
 	}
-	secret, err := a.Secret(ctx, a.Cat.T("hufud.ask.passphrase"), a.Cat.T("hufud.ask.passphrase_again"), "--passphrase-file")
+	secret, err := a.Secret(ctx, a.Cat.T("hufud.ask.passphrase"), a.Cat.T("hufud.ask.passphrase_again"), cli.Usage("passphrase_without_terminal"))
 	switch {
 	case hufu.KindOf(err) == hufu.KindCanceled:
 		return "", err

@@ -123,7 +123,7 @@ func (a *app) askForNew(ctx context.Context, s *site, user string) error {
 		return err
 	}
 	if yes := strings.ToLower(strings.TrimSpace(answer)); yes != "y" && yes != "yes" && yes != "是" {
-		return &hufu.Error{Op: "invite", Kind: hufu.KindCanceled, Code: "invite_not_made", Args: map[string]string{"user": user}}
+		return &hufu.Error{Op: "invite", Kind: hufu.KindUsage, Code: "invite_not_made", Args: map[string]string{"user": user}}
 	}
 	return nil
 }

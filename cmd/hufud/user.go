@@ -26,7 +26,7 @@ func newUserAdd(a *app) *cobra.Command {
 		var pw string
 		if file != "" {
 			var err error
-			if pw, err = a.Password(cmd.Context(), file, true); err != nil {
+			if pw, err = a.Password(cmd.Context(), file); err != nil {
 				return err
 			}
 		}
@@ -95,7 +95,7 @@ func newUserPasswd(a *app) *cobra.Command {
 	var file string
 	cmd.Flags().StringVar(&file, "password-file", "", a.Cat.T("hufud.user.passwd.flag.password_file"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		pw, err := a.Password(cmd.Context(), file, true)
+		pw, err := a.NewPassword(cmd.Context(), file, a.Cat.T("cli.ask.new_password"))
 		if err != nil {
 			return err
 		}

@@ -366,11 +366,11 @@ func readLine(r io.Reader) (string, error) {
 	return strings.TrimSuffix(string(line), "\r"), nil
 }
 
-// Secret asks for a secret without showing it; with again, twice. instead is the
-// flag that names a file with it, for where nobody can be asked.
-func (a *App) Secret(ctx context.Context, prompt, again, instead string) (string, error) {
+// Secret asks for a secret without showing it; with again, twice. Where nobody can
+// be asked it returns alone, which says what it asks for and what to do instead.
+func (a *App) Secret(ctx context.Context, prompt, again string, alone error) (string, error) {
 	if !a.Interactive() {
-		return "", Usage("admin_secret_without_terminal", "flag", instead)
+		return "", alone
 	}
 	read := func(prompt string) (string, error) {
 		fd := int(a.In.Fd())
@@ -413,18 +413,25 @@ func (a *App) Secret(ctx context.Context, prompt, again, instead string) (string
 	return one, nil
 }
 
-// Password takes a password from the file that --password-file names, or from
-// the terminal; a new one is asked for twice.
-func (a *App) Password(ctx context.Context, file string, fresh bool) (string, error) {
+// Password takes the user's password from the file that --password-file names, or
+// from the terminal.
+func (a *App) Password(ctx context.Context, file string) (string, error) {
+	return a.password(ctx, file, a.Cat.T("cli.ask.password"), "")
+}
+
+// NewPassword takes a password that may be a new one; on a terminal it is asked
+// for twice, with prompt first.
+func (a *App) NewPassword(ctx context.Context, file, prompt string) (string, error) {
+	return a.password(ctx, file, prompt, a.Cat.T("cli.ask.password_again"))
+}
+
+func (a *App) password(ctx context.Context, file, prompt, again string) (string, error) {
 	var pw string
 	var err error
-	switch {
-	case file != "":
+	if file != "" {
 		pw, err = FirstLine(file)
-	case fresh:
-		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), a.Cat.T("cli.ask.password_again"), "--password-file")
-	default:
-		pw, err = a.Secret(ctx, a.Cat.T("cli.ask.password"), "", "--password-file")
+	} else {
+		pw, err = a.Secret(ctx, prompt, again, Usage("password_without_terminal"))
 	}
 	switch {
 	case err != nil:

@@ -59,7 +59,7 @@ func TestQuestionsEnd(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]func(context.Context, *App) (string, error){
 		"secret": func(ctx context.Context, a *App) (string, error) {
-			return a.Secret(ctx, "Password:", "", "--password-file")
+			return a.Secret(ctx, "Password:", "", nil)
 		},
 		"line": func(ctx context.Context, a *App) (string, error) { return a.Ask(ctx, "Code:") },
 	} {

@@ -4,11 +4,12 @@ package stories
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,9 +19,9 @@ import (
 	"hufu/test/built"
 )
 
-// onTerminal runs hufu with its standard output and error on a terminal, types
-// answer once the question and a bar have come, and returns all that was shown.
-func onTerminal(t *testing.T, p built.Person, question, answer string, args ...string) (shown string, code int) {
+// onTerminal runs a program on a terminal, types answer once all of questions have
+// come, and returns all that was shown.
+func onTerminal(t *testing.T, cmd *exec.Cmd, questions []string, answer string) (shown string, code int) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -37,20 +38,19 @@ func onTerminal(t *testing.T, p built.Person, question, answer string, args ...s
 	must(unix.IoctlSetWinsize(int(user.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 200}))
 	program, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	must(err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := p.Command(ctx, args...)
+	patience := time.AfterFunc(time.Minute, func() { _ = program.Close(); _ = cmd.Process.Kill() })
+	defer patience.Stop()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	must(cmd.Start())
 	must(program.Close())
 	var all bytes.Buffer
-	answered := question == ""
+	answered := len(questions) == 0
 	buf := make([]byte, 4096)
 	for {
 		n, err := user.Read(buf)
 		all.Write(buf[:n])
-		if !answered && strings.Contains(all.String(), question) && strings.Contains(all.String(), "[---") {
+		if !answered && !slices.ContainsFunc(questions, func(q string) bool { return !strings.Contains(all.String(), q) }) {
 			answered = true
 			if _, err := io.WriteString(user, answer); err != nil {
 				t.Fatal(err)
@@ -95,7 +95,11 @@ func TestTransfersOnATerminal(t *testing.T) {
 	}
 	run := func(code int, question, answer string, said []string, args ...string) {
 		t.Helper()
-		shown, got := onTerminal(t, alice, question, answer, args...)
+		var questions []string
+		if question != "" {
+			questions = []string{question, "[---"} // a bar
+		}
+		shown, got := onTerminal(t, alice.Command(t.Context(), args...), questions, answer)
 		if got != code {
 			t.Errorf("%q: exit status %d, not %d: %q", args, got, code, shown)
 		}
@@ -117,4 +121,47 @@ func TestTransfersOnATerminal(t *testing.T) {
 	run(1, "", "", []string{"is a pipe", "1 failed"}, "put", filepath.Join(folder, "pipe"), file, ":/new/")
 	run(0, "", "", []string{"pipe: skipped."}, "put", folder, ":/")
 	run(0, "", "", []string{"1 transferred"}, "get", ":/report", filepath.Join(dir, "back"))
+}
+
+// TestQuestionsOnATerminal: a question that is answered with no ends the command
+// with the status of a wrong command, not with that of a signal; a new password is
+// asked for as one.
+func TestQuestionsOnATerminal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := built.NewServer(bin, filepath.Join(dir, "data"))
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Kill() })
+	code, err := s.Invite("alice", s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := func(program string, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, program), args...)
+		cmd.Env = built.Environ(dir)
+		return cmd
+	}
+	for _, c := range []struct {
+		cmd      *exec.Cmd
+		question string
+		answer   string
+		code     int
+		shown    string
+	}{
+		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "n\n", 2, "none was made"},
+		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "\x04", 2, "The input ended"},
+		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "y\n", 0, "hufu1_"},
+		{command("hufud", "--data", s.Data, "user", "passwd", "alice"), "New password (at least 8 characters):", "one\nother\n", 2, "The two entries differ"},
+		{command("hufu", "enroll", code), "New password (at least 8 characters), or your password if you have enrolled before:", "one\nother\n", 2, "The two entries differ"},
+	} {
+		shown, code := onTerminal(t, c.cmd, []string{c.question}, c.answer)
+		if code != c.code || !strings.Contains(shown, c.shown) {
+			t.Errorf("%q answered with %q: exit status %d, not %d: %q", c.cmd.Args, c.answer, code, c.code, shown)
+		}
+	}
 }
