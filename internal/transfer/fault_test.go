@@ -248,6 +248,44 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// TestFolderIsToldOnce: a folder that can be neither made nor changed is one
+// failure, in both directions.
+func TestFolderIsToldOnce(t *testing.T) {
+	t.Parallel()
+	told := func(direction string, r reports, err error, want ...string) {
+		t.Helper()
+		var folders []string
+		for _, rep := range r {
+			if rep.Outcome == Failed && rep.Kind == hufu.Folder {
+				folders = append(folders, rep.Remote.String())
+			}
+		}
+		slices.Sort(folders)
+		if err != nil || !slices.Equal(folders, want) {
+			t.Errorf("%s: told of %q, not of %q: %v", direction, folders, want, err)
+		}
+	}
+	w, src := newWorld(), newNear(t)
+	src.write("in/sub/f", []byte("x"))
+	w.fault = func(op string, _ hufu.Path, after bool) error {
+		if (op == "mkdir" || op == "setmeta") && !after {
+			return failed(hufu.KindPermission, "not_allowed_here")
+		}
+		return nil
+	}
+	r, err := put(t.Context(), w, Options{}, []Source{src.one("in", "in")})
+	told("put", r, err, "in", "in/sub")
+
+	w = newWorld()
+	w.set("in/sub/f", []byte("x"), someTime, "")
+	dst := newNear(t)
+	if err := os.RemoveAll(dst.dir); err != nil { // nothing can be made in it
+		t.Fatal(err)
+	}
+	r, err = get(t.Context(), w, Options{}, []Source{dst.one("in", "in")})
+	told("get", r, err, "in", "in/sub")
+}
+
 // TestFullHere: this machine's disk is full for one moment.
 func TestFullHere(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ func (e *Engine) Get(ctx context.Context, sources []Source) error {
 
 func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *item) (after func(bool)) {
 	if len(sources) > 1 {
-		e.written = &nameSet{names: map[[16]byte]struct{}{}}
+		e.written = newNameSet()
 	}
 	var first []folderJob
 	var metaMu sync.Mutex

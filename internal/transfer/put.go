@@ -43,7 +43,7 @@ func (e *Engine) Put(ctx context.Context, sources []Source) error {
 
 func (e *Engine) planPut(ctx context.Context, sources []Source, larges chan<- *item) (after func(bool)) {
 	if len(sources) > 1 {
-		e.written = &nameSet{names: map[[16]byte]struct{}{}}
+		e.written = newNameSet()
 	}
 	var first []folderJob
 	var metaMu sync.Mutex

@@ -146,6 +146,7 @@ type Engine struct {
 	largeMu  sync.Mutex // held while a folder of many names is compared
 	fatal    context.CancelCauseFunc
 	written  *nameSet
+	folders  *nameSet       // those that are told to have failed
 	planned  chan struct{}  // closed when all that is to be done is known
 	answered atomic.Int64   // answers that lanes have brought
 	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
@@ -190,7 +191,7 @@ func New(far Far, o Options) *Engine {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
-	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}}
+	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, folders: newNameSet()}
 }
 
 // Active lists the large files under way.
@@ -230,6 +231,9 @@ func (e *Engine) Tell(reports []Report) {
 }
 
 func (e *Engine) report(r Report) {
+	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.folders.take(r.Local+"\x00"+r.Remote.String()) {
+		return // it could not be made, and so it has no mode and no time either
+	}
 	if r.Kind == hufu.File {
 		e.Stats.FilesDone.Add(1)
 	}
@@ -276,12 +280,15 @@ func (it *item) rep(o Outcome, err error) Report {
 	return Report{Local: it.local, Remote: it.remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err, Renamed: it.renamed}
 }
 
-// nameSet remembers the names that this transfer has written, as hashes, so
-// that one is never replaced by another of its own sources (HT-54).
+// nameSet remembers names as hashes: those that this transfer has written, so that
+// one is never replaced by another of its own sources (HT-54). A nil one remembers
+// nothing.
 type nameSet struct {
 	mu    sync.Mutex
 	names map[[16]byte]struct{}
 }
+
+func newNameSet() *nameSet { return &nameSet{names: map[[16]byte]struct{}{}} }
 
 // take says whether the name was free.
 func (s *nameSet) take(target string) bool {
