@@ -46,7 +46,7 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	defer func() { _ = ln.Close() }()
 	home, _ := os.UserHomeDir() // without one the page begins at the root
 	s, err := gui.Open(gui.Options{
-		Dirs: dirs, Profile: a.profileName(), Lang: text.Lang(a.Lang, a.Getenv), Home: home, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: hufu.PrintableAttr})),
+		Dirs: dirs, Disk: localDisk{}, Profile: a.profileName(), Lang: text.Lang(a.Lang, a.Getenv), Home: home, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: hufu.PrintableAttr})),
 	})
 	if hufu.CodeOf(err) == "queue_in_use" {
 		// A second window of the page that is running already.

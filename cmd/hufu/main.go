@@ -109,6 +109,7 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 		}
 		return nil, a.forProfile(name, err)
 	}
+	o.Disk = localDisk{}
 	o.Notify = func(err error) {
 		if err != nil {
 			what, _ := a.Cat.Error(err)

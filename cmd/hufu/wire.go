@@ -23,7 +23,7 @@ func newWire(a *app) *cobra.Command {
 		"hufu wire --out captures --secrets --mitm report.pdf",
 		"wireshark captures/plain.pcapng")
 	cli.Between(cmd, 0, 1)
-	o := demo.WireOptions{Lang: a.Cat.Lang(), T: a.Cat.T, Error: a.Cat.Error}
+	o := demo.WireOptions{Disk: localDisk{}, Lang: a.Cat.Lang(), T: a.Cat.T, Error: a.Cat.Error}
 	var password string
 	cmd.Flags().StringVar(&o.Dir, "out", wireFolder, a.Cat.T("hufu.wire.flag.out"))
 	cmd.Flags().StringVar(&password, "password-file", "", a.Cat.T("hufu.wire.flag.password_file"))

@@ -8,7 +8,6 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
-	"hufu/internal/blob/disk"
 	"hufu/internal/transfer"
 )
 
@@ -17,7 +16,8 @@ type Copy struct {
 	Sources []transfer.Source
 	// Failures are sources of several that cannot be found: the others go on.
 	Failures []transfer.Report
-	stores   map[string]*disk.Store
+	disk     Disk
+	stores   map[string]Folder
 	journal  string
 
 	unfinished *unfinished // what is kept of it until it has ended; nil for nothing
@@ -33,18 +33,18 @@ func (c *Copy) Close() error {
 }
 
 func (r *Remote) newCopy() *Copy {
-	return &Copy{stores: map[string]*disk.Store{}, journal: r.p.Dirs().Journals()}
+	return &Copy{disk: r.o.Disk, stores: map[string]Folder{}, journal: r.p.Dirs().Journals()}
 }
 
 // store opens a folder of this machine once.
-func (c *Copy) store(dir string) (*disk.Store, error) {
+func (c *Copy) store(dir string) (Folder, error) {
 	if s := c.stores[dir]; s != nil {
 		return s, nil
 	}
 	if err := atomicfile.MkdirAll(c.journal, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "journals", Path: c.journal, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	s, err := disk.Open(canonical(dir), disk.Options{Uploads: c.journal})
+	s, err := c.disk.Open(canonical(dir), c.journal)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,9 @@ type Options struct {
 	// Notify is told when the connection is lost (with the reason) and when it
 	// is back (nil).
 	Notify func(error)
+	// Disk opens the folders of this machine. It is needed to put and get, and to
+	// verify against local files.
+	Disk Disk
 	// NoRenew leaves the certificate as it is.
 	NoRenew bool
 }

@@ -63,6 +63,7 @@ func pupil(t *testing.T, p *testenv.Person) *client.Remote {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Disk = testenv.Disk{}
 	r, err := client.New(q, o)
 	if err != nil {
 		t.Fatal(err)

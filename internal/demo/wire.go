@@ -44,6 +44,7 @@ const (
 // WireOptions say what is recorded and where it is saved.
 type WireOptions struct {
 	Dir      string // gets the captures and the report; made if need be
+	Disk     client.Disk
 	File     string // what is sent; empty: a sample
 	Password string // empty: one is made up. The captures contain it
 	Secrets  bool   // embed the secrets of TLS, so that Wireshark decrypts
@@ -240,7 +241,7 @@ func (w *wiring) keep(d *Wired, r *capture.Recorder, name string) (capture.Captu
 
 // story records a login, a put and a get.
 func (w *wiring) story(ctx context.Context, local string, rec *capture.Recorder, o client.Options) (err error) {
-	o.Tap, o.NoRenew = tap(rec), true
+	o.Disk, o.Tap, o.NoRenew = w.o.Disk, tap(rec), true
 	r, err := client.New(w.p, o)
 	if err != nil {
 		return err

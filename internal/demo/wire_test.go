@@ -20,7 +20,8 @@ import (
 func wireOptions(t *testing.T) demo.WireOptions {
 	t.Helper()
 	return demo.WireOptions{
-		Dir: filepath.Join(t.TempDir(), "captures"), Lang: "en",
+		Disk: testenv.Disk{},
+		Dir:  filepath.Join(t.TempDir(), "captures"), Lang: "en",
 		T:     func(key string, _ ...any) string { return key },
 		Error: func(err error) (string, string) { return hufu.CodeOf(err), "" },
 	}

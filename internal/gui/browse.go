@@ -138,8 +138,8 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	var crumbs []string
 	err = s.browse(r.Context(), req.where, func(name string) error {
 		crumbs, _ = unescape(req.Path)
-		free, total, _ = client.LocalSpace(r.Context(), name) // not known is not shown
-		return client.LocalList(r.Context(), name, add)
+		free, total, err = client.LocalList(r.Context(), s.o.Disk, name, add)
+		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		crumbs = p.Segments()
 		err := remote.ListSorted(ctx, p, func(e hufu.Entry) error {
@@ -224,7 +224,7 @@ func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 		if sameFile(name, to) { // only capitals change
 			return fsError("rename", name, os.Rename(name, to)) //nolint:gosec // the page is the person: it may what he may
 		}
-		err = client.LocalRename(name, to)
+		err = s.o.Disk.RenameNew(name, to)
 		if errors.Is(err, fs.ErrExist) {
 			return &hufu.Error{Op: "rename", Path: to, Kind: hufu.KindExists}
 		}
@@ -299,11 +299,7 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	}
 	var e hufu.Entry
 	err = s.browse(r.Context(), req.where, func(name string) error {
-		if req.Digest {
-			e, err = client.LocalDigest(r.Context(), name)
-		} else {
-			e, err = client.LocalStat(r.Context(), name)
-		}
+		e, err = client.LocalEntry(r.Context(), s.o.Disk, name, req.Digest)
 		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		if req.Digest {

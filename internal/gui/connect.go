@@ -162,6 +162,7 @@ func (s *Server) open(ctx context.Context, name string, plain bool) (*client.Rem
 			return nil, client.Who{}, err
 		}
 	}
+	o.Disk = s.o.Disk
 	o.Notify = func(err error) { s.lost(gen, err) }
 	remote, err := client.New(p, o)
 	if err != nil {
@@ -350,7 +351,7 @@ func (s *Server) jobRemote(name string, teach bool, notify func(error)) (*client
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := client.New(p, client.Options{Notify: notify})
+	r, err := client.New(p, client.Options{Disk: s.o.Disk, Notify: notify})
 	if err != nil {
 		return nil, nil, err
 	}

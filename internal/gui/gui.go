@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/client"
 	"hufu/internal/profile"
 	"hufu/internal/queue"
 	"hufu/internal/text"
@@ -39,9 +40,10 @@ const (
 // Options are what the page is made of.
 type Options struct {
 	Dirs    profile.Dirs
-	Profile string // shown first
-	Lang    string // used until somebody chooses another
-	Home    string // the folder that "this computer" begins with
+	Disk    client.Disk // of this machine
+	Profile string      // shown first
+	Lang    string      // used until somebody chooses another
+	Home    string      // the folder that "this computer" begins with
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -82,7 +84,7 @@ func Open(o Options) (*Server, error) {
 	if s.static, err = loadStatic(); err != nil {
 		return nil, err
 	}
-	s.queue, err = queue.Open(queue.Options{Dirs: o.Dirs, Remote: s.jobRemote})
+	s.queue, err = queue.Open(queue.Options{Dirs: o.Dirs, Disk: o.Disk, Remote: s.jobRemote})
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package gui
+package gui_test
 
 import (
 	"encoding/json"
@@ -6,14 +6,14 @@ import (
 	"net"
 	"os"
 	"testing"
+
+	"hufu/internal/gui"
+	"hufu/internal/testenv"
 )
 
-// asBrowser makes a run of this test a browser that tells what it was called
-// with to the address that it holds.
-const asBrowser = "HUFU_TEST_BROWSER"
-
 func TestMain(m *testing.M) {
-	to := os.Getenv(asBrowser)
+	gui.TestDisk = testenv.Disk{}
+	to := os.Getenv(gui.AsBrowser)
 	if to == "" {
 		os.Exit(m.Run())
 	}

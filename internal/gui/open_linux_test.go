@@ -60,7 +60,7 @@ func TestOpenedBrowserSeesNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = ln.Close() }()
-	for k, v := range map[string]string{"PATH": bin, "HOME": home, "DISPLAY": ":0", asBrowser: ln.Addr().String()} {
+	for k, v := range map[string]string{"PATH": bin, "HOME": home, "DISPLAY": ":0", AsBrowser: ln.Addr().String()} {
 		t.Setenv(k, v)
 	}
 	start := "http://127.0.0.1:4711/start?token=ABCDEFGHIJKLMNOPQRSTUVWXYZ"

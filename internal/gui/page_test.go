@@ -51,7 +51,7 @@ func testDirs(home string) profile.Dirs {
 func open(t *testing.T, now func() time.Time) *person {
 	t.Helper()
 	home := t.TempDir()
-	s, err := Open(Options{Dirs: testDirs(home), Home: home, Now: now})
+	s, err := Open(Options{Dirs: testDirs(home), Disk: TestDisk, Home: home, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

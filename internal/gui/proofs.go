@@ -46,7 +46,8 @@ func (s *Server) wire(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), wireTime)
 	defer cancel()
 	d, err := demo.Wire(ctx, p, demo.WireOptions{
-		Dir: filepath.Join(home, wireFolder), File: req.File, Secrets: req.Secrets, MITM: req.MITM, Lang: c.Lang(), T: c.T, Error: c.Error,
+		Disk: s.o.Disk,
+		Dir:  filepath.Join(home, wireFolder), File: req.File, Secrets: req.Secrets, MITM: req.MITM, Lang: c.Lang(), T: c.T, Error: c.Error,
 	})
 	if err != nil {
 		return err

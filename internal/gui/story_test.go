@@ -32,7 +32,7 @@ var keyBehind = regexp.MustCompile(`url=/#([A-Z2-7]+)"`)
 
 func visit(t *testing.T, p *testenv.Person) *visitor {
 	t.Helper()
-	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Profile: profile.Default, Home: p.Home})
+	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Disk: testenv.Disk{}, Profile: profile.Default, Home: p.Home})
 	if err != nil {
 		t.Fatal(err)
 	}

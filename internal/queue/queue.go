@@ -16,7 +16,6 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
-	"hufu/internal/blob/disk"
 	"hufu/internal/client"
 	"hufu/internal/profile"
 	"hufu/internal/transfer"
@@ -31,6 +30,7 @@ const DefaultParallel = 3
 // Options say how a queue works.
 type Options struct {
 	Dirs     profile.Dirs
+	Disk     client.Disk
 	Parallel int // 0: DefaultParallel
 	// Remote returns the server of a profile, or its teaching world, for one job,
 	// and a function that releases it. notify is for client.Options.Notify.
@@ -261,7 +261,7 @@ func (q *Queue) discard(j *job) error {
 	if err != nil {
 		return &hufu.Error{Op: "find folder", Path: j.To, Kind: hufu.KindUsage, Err: err}
 	}
-	s, err := disk.Open(to, disk.Options{Uploads: q.o.Dirs.Journals()})
+	s, err := q.o.Disk.Open(to, q.o.Dirs.Journals())
 	if err != nil {
 		return nil //nolint:nilerr // the folder is gone, and with it what was in it
 	}

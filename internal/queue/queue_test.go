@@ -12,6 +12,7 @@ import (
 	"hufu/internal/client"
 	"hufu/internal/profile"
 	"hufu/internal/queue"
+	"hufu/internal/testenv"
 )
 
 // stuck is a queue whose server answers when the test says so.
@@ -25,7 +26,7 @@ func openQueue(t *testing.T, dirs profile.Dirs) *stuck {
 	t.Helper()
 	s := &stuck{asked: make(chan struct{}, 100), release: make(chan error, 100)}
 	var err error
-	s.Queue, err = queue.Open(queue.Options{Dirs: dirs, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+	s.Queue, err = queue.Open(queue.Options{Dirs: dirs, Disk: testenv.Disk{}, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
 		s.asked <- struct{}{}
 		if err, open := <-s.release; open {
 			return nil, nil, err
@@ -140,7 +141,7 @@ func TestQueueIsThereAgain(t *testing.T) {
 	if err := errors.Join(q.Pause(stays), q.SpoolFile(spools, p, 3, time.Time{}, strings.NewReader("abc"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := queue.Open(queue.Options{Dirs: dirs}); hufu.CodeOf(err) != "queue_in_use" {
+	if _, err := queue.Open(queue.Options{Dirs: dirs, Disk: testenv.Disk{}}); hufu.CodeOf(err) != "queue_in_use" {
 		t.Errorf("a queue is opened twice: %v", err)
 	}
 	q.close(t)

@@ -16,7 +16,6 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
-	"hufu/internal/client"
 )
 
 // spoolReserve is the room, in bytes, that a spool must leave on the disk.
@@ -58,7 +57,7 @@ func (q *Queue) Spool(ctx context.Context, spec Spec, files, size int64) (string
 	if err := atomicfile.MkdirAll(base, 0o700); err != nil {
 		return "", &hufu.Error{Op: "spool", Path: base, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
-	free, _, err := client.LocalSpace(ctx, base)
+	free, err := q.space(ctx, base)
 	if err != nil {
 		return "", err
 	}
@@ -88,6 +87,17 @@ func (q *Queue) Spool(ctx context.Context, spec Spec, files, size int64) (string
 		return "", err
 	}
 	return j.ID, nil
+}
+
+// space returns how many bytes can still be stored in dir.
+func (q *Queue) space(ctx context.Context, dir string) (int64, error) {
+	f, err := q.o.Disk.Open(dir, "")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	free, _, err := f.Space(ctx)
+	return free, err
 }
 
 // spooling returns a job that takes files, and its spool. The spool counts as busy

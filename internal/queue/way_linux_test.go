@@ -24,7 +24,7 @@ func TestQueueRemembersTheWay(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	opened, err := queue.Open(queue.Options{Dirs: alice.Dirs, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+	opened, err := queue.Open(queue.Options{Dirs: alice.Dirs, Disk: testenv.Disk{}, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
 		return alice.Remote(client.Options{}), func() {}, nil
 	}})
 	if err != nil {

@@ -178,6 +178,7 @@ func (e *Env) Person(name string) *Person {
 // Remote is the server as this person sees it; it is closed with the test.
 func (p *Person) Remote(o client.Options) *client.Remote {
 	p.t.Helper()
+	o.Disk = Disk{}
 	r, err := client.New(p.Profile, o)
 	check(p.t, err)
 	p.t.Cleanup(func() { _ = r.Close() })
@@ -186,3 +187,18 @@ func (p *Person) Remote(o client.Options) *client.Remote {
 
 // Local is a path below the person's home.
 func (p *Person) Local(name string) string { return filepath.Join(p.Home, name) }
+
+// Disk is the file system of this machine, as hufu hands it to the client.
+type Disk struct{}
+
+// Open is of client.Disk.
+func (Disk) Open(dir, journals string) (client.Folder, error) {
+	s, err := disk.Open(dir, disk.Options{Uploads: journals})
+	if err != nil {
+		return nil, err // without a store in the interface
+	}
+	return s, nil
+}
+
+// RenameNew is of client.Disk.
+func (Disk) RenameNew(from, to string) error { return disk.RenameNew(from, to) }

@@ -49,7 +49,7 @@ func TestProfileSurvives(t *testing.T) {
 // cut, and its transfer waits.
 func TestSpoolSurvives(t *testing.T) {
 	m := start(t, disk.Options{})
-	options := queue.Options{Dirs: m.dirs(), Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+	options := queue.Options{Dirs: m.dirs(), Disk: testenv.Disk{}, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
 		return nil, nil, &hufu.Error{Op: "connect", Kind: hufu.KindNetwork, Code: "cannot_connect"} // away
 	}}
 	q, err := queue.Open(options)

@@ -1,4 +1,4 @@
-package client_test
+package disk_test
 
 import (
 	"errors"
@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"hufu/internal/client"
+	"hufu/internal/blob/disk"
 )
 
-// TestLocalRenameReplacesNothing: what stands at the new name stays, a file and
+// TestRenameNewReplacesNothing: what stands at the new name stays, a file and
 // an empty folder as well.
-func TestLocalRenameReplacesNothing(t *testing.T) {
+func TestRenameNewReplacesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	name := func(s string) string { return filepath.Join(dir, s) }
@@ -25,10 +25,10 @@ func TestLocalRenameReplacesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := client.LocalRename(name("from"), name("to")); !errors.Is(err, fs.ErrExist) {
+		if err := disk.RenameNew(name("from"), name("to")); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("%s over another: %v", what, err)
 		}
-		if err := client.LocalRename(name("from"), name("free")); err != nil {
+		if err := disk.RenameNew(name("from"), name("free")); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 		for _, s := range []string{"to", "free"} {
@@ -37,7 +37,7 @@ func TestLocalRenameReplacesNothing(t *testing.T) {
 			}
 		}
 	}
-	if err := client.LocalRename(name("none"), name("new")); !errors.Is(err, fs.ErrNotExist) {
+	if err := disk.RenameNew(name("none"), name("new")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,69 @@
+package client
+
+import (
+	"context"
+	"path/filepath"
+
+	"hufu"
+	"hufu/internal/blob"
+)
+
+// Disk is the file system of this machine. The program hands it in, so that this
+// package names only the contract of stored files.
+type Disk interface {
+	// Open opens the folder dir as a tree. journals is the folder in which
+	// unfinished downloads are recorded; without it ("") there are none.
+	Open(dir, journals string) (Folder, error)
+	// RenameNew gives a file or folder another path. It never replaces anything:
+	// the error is then fs.ErrExist.
+	RenameNew(from, to string) error
+}
+
+// Folder is an open folder of this machine.
+type Folder interface {
+	blob.Tree
+	// Recover removes the journals of downloads that were finished when the program
+	// was killed.
+	Recover() error
+	// Discard removes what has arrived of unfinished downloads to p and to
+	// everything below p.
+	Discard(p hufu.Path) error
+}
+
+// LocalEntry describes the file or folder at path on this machine. With digest it
+// also reads the file and computes its digest, unless ctx ends before. A link is
+// not followed.
+func LocalEntry(ctx context.Context, d Disk, path string, digest bool) (hufu.Entry, error) {
+	dir, base := filepath.Split(path)
+	f, err := d.Open(filepath.Clean(dir), "")
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	defer func() { _ = f.Close() }()
+	p, err := hufu.Path{}.Join(base)
+	if err != nil {
+		return hufu.Entry{}, err
+	}
+	look := f.Stat
+	if digest {
+		look = f.Digest
+	}
+	e, err := look(ctx, p)
+	if hufu.KindOf(err) == hufu.KindNotFound {
+		err = &hufu.Error{Op: "look", Path: path, Kind: hufu.KindNotFound, Code: "no_such_file", Err: err}
+	}
+	return e, err
+}
+
+// LocalList calls fn for the entries of a folder of this machine, in any order.
+// free and total are its room in bytes, 0 if that is not known.
+func LocalList(ctx context.Context, d Disk, dir string, fn func(hufu.Entry) error) (free, total int64, err error) {
+	f, err := d.Open(dir, "")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = f.Close() }()
+	free, total, _ = f.Space(ctx)
+	_, err = f.List(ctx, hufu.Path{}, blob.Page{}, fn)
+	return free, total, err
+}

@@ -1,0 +1,96 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// putLane carries tasks over one lane until there are none, and gets itself a
+// new lane when one is lost. Its error ends the transfer.
+func (e *Engine) putLane(ctx context.Context, n int) error {
+	buf := make([]byte, hufu.ChunkSize)
+	var files opener
+	defer files.close()
+	return e.onLanes(ctx, n, func(lane Lane, t task) error {
+		if t.it.large != nil {
+			return e.sendChunk(ctx, lane, t, buf)
+		}
+		return e.sendSmall(ctx, lane, t, &files, buf)
+	})
+}
+
+// sendSmall reads a small file and sends it in one request.
+func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener, buf []byte) error {
+	it := t.it
+	data, meta, err := readWhole(ctx, it, files, buf)
+	if err != nil {
+		e.queue.finished(t, false, nil)
+		e.failItem(it, err)
+		return nil
+	}
+	d := digest.Sum(data)
+	size := int64(len(data))
+	sendErr := lane.Put(it.remote, meta, data, d, it.cond, func(err error) {
+		if overtaken(err) {
+			// Asking takes a round trip, which this goroutine must not wait for.
+			e.asking.Go(func() { e.settle(ctx, t, d, size, err) })
+			return
+		}
+		e.smallDone(t, Transferred, d, size, err)
+	})
+	if sendErr != nil {
+		e.queue.finished(t, true, nil)
+		return sendErr
+	}
+	e.Stats.Sent.Add(size)
+	return nil
+}
+
+// overtaken reports whether something else has got the name since it was looked at.
+// It may be this very file: from a first try whose answer was lost, or from a
+// command that was killed and that the server then finished.
+func overtaken(err error) bool {
+	return hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged
+}
+
+// alike reports whether the file at p on the far side has this digest, and
+// describes it.
+func (e *Engine) alike(ctx context.Context, p hufu.Path, d hufu.Digest) (hufu.Entry, bool) {
+	t, err := e.far.Stat(ctx, p)
+	if err == nil && t.Kind == hufu.File && t.Digest.IsZero() {
+		t, err = e.far.Digest(ctx, p)
+	}
+	return t, err == nil && t.Digest == d
+}
+
+// settle ends a small file whose name was taken when it came: if its bytes are
+// there, that is no error.
+func (e *Engine) settle(ctx context.Context, t task, d hufu.Digest, size int64, err error) {
+	outcome := Same
+	if t.it.lost {
+		outcome = Transferred
+	}
+	if _, there := e.alike(ctx, t.it.remote, d); there {
+		err = nil
+	}
+	e.smallDone(t, outcome, d, size, err)
+}
+
+// smallDone reports a small file, or gives it back if its lane was lost.
+func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err error) {
+	switch {
+	case err == nil:
+		e.Stats.Bytes.Add(size - t.it.from.Size) // whose size may not be true
+		e.Stats.BytesDone.Add(size)
+		r := t.it.rep(o, nil)
+		r.Digest, r.Size = d, size
+		e.report(r)
+	case !errors.Is(err, ErrLost):
+		e.failItem(t.it, err)
+		err = nil
+	}
+	e.over(t, err)
+}
