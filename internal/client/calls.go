@@ -121,10 +121,10 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 		up = transfer.Upload{}
 		return r.each(ctx, c, openRequest(p, size, source), func(m frame.Message) error {
 			a, ok := m.(*frame.OpenAnswer)
-			if !ok || up.ID != "" && (up.ID != a.Upload || len(a.Runs) == 0) { // a frame that follows tells something
+			if !ok || up.ID != "" && (up.ID != a.Upload || up.Unit != int64(a.Unit) || len(a.Runs) == 0) { // a frame that follows tells something
 				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
 			}
-			up.ID = a.Upload
+			up.ID, up.Unit = a.Upload, int64(a.Unit)
 			for _, run := range a.Runs {
 				if !up.There.Add(run.First, run.CVs, digest.Chunks(size)) {
 					return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}

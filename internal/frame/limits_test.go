@@ -104,7 +104,7 @@ func TestHT42Limits(t *testing.T) {
 		"values of a run": {MaxCVs, func(n int) Message {
 			return &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, 32*n)}}}
 		}},
-		"unit":                    {hufu.ChunkSize, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: uint32(n)} }},
+		"unit":                    {MaxUnit, func(n int) Message { return &OpenAnswer{Upload: "u", Unit: uint32(n)} }},
 		"page":                    {MaxPage, func(n int) Message { return &List{Limit: uint32(n)} }},
 		"name before a page":      {hufu.MaxSegment, func(n int) Message { return &List{Limit: 1, After: fill('a', n)} }},
 		"name behind a page":      {hufu.MaxSegment, func(n int) Message { return &ListAnswer{Entries: []Entry{}, Next: fill('a', n)} }},
@@ -181,6 +181,8 @@ func TestHT42Limits(t *testing.T) {
 		"upload of one chunk":         &Open{Size: hufu.ChunkSize, Source: "s"},
 		"negative size":               file(Entry{Size: -1}),
 		"negative index":              &Read{Version: "v", Index: -1},
+		"unit below a chunk":          &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize / 2},
+		"unit between powers":         &OpenAnswer{Upload: "u", Unit: 3 * hufu.ChunkSize},
 		"negative first":              &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{-1, d}}},
 		"empty run":                   &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, nil}}},
 		"half a value":                &OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []Run{{0, fill(1, 48)}}},

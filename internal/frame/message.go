@@ -33,8 +33,9 @@ const (
 	MaxCVs         = 4096    // chaining values in one frame of an open answer
 	MaxArgs        = 16
 	MaxText        = 1024
-	MaxTarget      = 4096 // bytes of a symbolic link's target
-	MaxVersion     = 128  // bytes of a version
+	MaxTarget      = 4096    // bytes of a symbolic link's target
+	MaxVersion     = 128     // bytes of a version
+	MaxUnit        = 1 << 30 // bytes that a store takes at once
 )
 
 // Type names a message. Answers carry the request's type and answerBit.

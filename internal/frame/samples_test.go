@@ -85,6 +85,7 @@ func samples() []sample {
 		{"get answer, digest known", "the bytes alone", &GetAnswer{}, false, []byte("hello")},
 		{"open", "upload of 3 MiB and one byte", &Open{Path: path, Size: 3<<20 + 1, Source: "s-1"}, false, nil},
 		{"open answer", "a new upload", &OpenAnswer{Upload: upload, Unit: 1 << 20}, false, nil},
+		{"open answer, larger units", "the store takes 8 MiB at once", &OpenAnswer{Upload: upload, Unit: 8 << 20}, false, nil},
 		{"open answer, goes on", "chunks 0 and 2 are there; more follows", &OpenAnswer{Upload: upload, Unit: 1 << 20, Runs: []Run{{0, fill(0xc0, 32)}, {2, fill(0xc2, 32)}}}, true, nil},
 		{"open answer, second frame", "chunks 5 and 6 are there as well", &OpenAnswer{Upload: upload, Unit: 1 << 20, Runs: []Run{{5, fill(0xc5, 64)}}}, false, nil},
 		{"range", "the last chunk, of one byte", &Range{Upload: upload, Index: 3, CV: fill(0xc3, 32)}, false, []byte{'!'}},

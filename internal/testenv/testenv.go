@@ -31,6 +31,8 @@ import (
 // Options change what New makes.
 type Options struct {
 	Teach bool // with a teaching world
+	// Trees keep the files, below the data folder if nil. The server closes them.
+	Trees files.Stores
 }
 
 // Env is a running server and what it is made of.
@@ -97,8 +99,11 @@ func (e *Env) Start(o Options) {
 	check(t, err)
 	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log.Logger})
 	check(t, err)
-	trees, err := disk.OpenTrees(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), disk.UploadRoom, log.Logger)
-	check(t, err)
+	trees := o.Trees
+	if trees == nil {
+		trees, err = disk.OpenTrees(filepath.Join(e.Data, "files"), filepath.Join(e.Data, "uploads"), disk.UploadRoom, log.Logger)
+		check(t, err)
+	}
 	fs := files.New(trees, log.Logger)
 	so := server.Options{Account: e.Account, Authority: e.Authority, Files: fs, Log: log}
 	if o.Teach {

@@ -29,6 +29,7 @@ type world struct {
 	uploads map[string]*arriving
 	seq     int
 	lanes   int
+	unit    int64 // bytes that it takes at once
 
 	// fault is asked before a request is carried out and after, when its
 	// answer is about to go; nil goes on. It runs without the lock.
@@ -57,10 +58,17 @@ type arriving struct {
 	data   []byte
 	cvs    []digest.CV
 	have   []bool
+	half   map[int64]half // units of which more must come
+}
+
+// half is what has come of a unit: the chunks before next, over one lane.
+type half struct {
+	lane *testLane
+	next int64
 }
 
 func newWorld() *world {
-	return &world{things: map[string]*thing{}, uploads: map[string]*arriving{}}
+	return &world{things: map[string]*thing{}, uploads: map[string]*arriving{}, unit: hufu.ChunkSize}
 }
 
 func (w *world) version() string { w.seq++; return fmt.Sprintf("v%d", w.seq) }
@@ -243,7 +251,7 @@ func (w *world) Open(ctx context.Context, p hufu.Path, size int64, source string
 	err = w.control(ctx, "open", p, func() error {
 		for id, a := range w.uploads {
 			if a.path == p && a.size == size && a.source == source {
-				up = Upload{ID: id}
+				up = Upload{ID: id, Unit: w.unit}
 				for i, cv := range a.cvs {
 					if a.have[i] && !up.There.Add(int64(i), cv[:], int64(len(a.cvs))) {
 						panic("chunks out of order")
@@ -255,8 +263,8 @@ func (w *world) Open(ctx context.Context, p hufu.Path, size int64, source string
 		w.seq++
 		n := digest.Chunks(size)
 		id := fmt.Sprintf("upload%d", w.seq)
-		w.uploads[id] = &arriving{p, size, source, make([]byte, size), make([]digest.CV, n), make([]bool, n)}
-		up = Upload{ID: id}
+		w.uploads[id] = &arriving{p, size, source, make([]byte, size), make([]digest.CV, n), make([]bool, n), map[int64]half{}}
+		up = Upload{ID: id, Unit: w.unit}
 		return nil
 	})
 	return up, err
@@ -452,8 +460,24 @@ func (l *testLane) Range(upload string, index int64, data []byte, hole bool, cv 
 		if a.have[index] && a.cvs[index] != cv {
 			return failed(hufu.KindChanged, "file_changed")
 		}
+		per := l.w.unit / hufu.ChunkSize
+		unit := index / per
+		first, end := unit*per, min((unit+1)*per, int64(len(a.cvs)))
+		h := a.half[unit]
+		switch {
+		case a.have[index]:
+			return nil
+		case index == first:
+		case h.lane != l || h.next != index:
+			return failed(hufu.KindInvalid, "unit_order")
+		}
 		copy(a.data[index*hufu.ChunkSize:], data)
-		a.cvs[index], a.have[index] = cv, true
+		a.cvs[index], a.half[unit] = cv, half{l, index + 1}
+		if index+1 == end {
+			for i := first; i < end; i++ {
+				a.have[i] = true
+			}
+		}
 		return nil
 	}, done)
 }

@@ -522,7 +522,7 @@ func TestTakeCostsNothing(t *testing.T) {
 	dst := newNear(t)
 	it := &item{store: dst.store, path: must(hufu.ParsePath("huge")), from: hufu.Entry{Size: hufu.MaxFileSize, Version: "v"}}
 	l := &large{it: it, chunks: digest.Chunks(hufu.MaxFileSize)}
-	l.left = l.chunks
+	l.setUnit(hufu.ChunkSize)
 	q := newQueue()
 	q.addLarge(l)
 	for i := range int64(1000) {

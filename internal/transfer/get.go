@@ -278,7 +278,8 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	defer func() { _ = up.Close() }()
 	l := &large{it: it, target: up, chunks: digest.Chunks(size), end: make(chan struct{})}
 	have := up.Info().Have
-	l.left = l.chunks - have
+	l.setUnit(up.Info().Unit)
+	l.left -= (have + l.per - 1) / l.per // a unit is there whole or not at all
 	there := have * hufu.ChunkSize
 	if up.Missing(l.chunks-1) == l.chunks { // the last one is there, which may be shorter
 		there -= hufu.ChunkSize - int64(digest.ChunkLen(size, l.chunks-1))
@@ -319,7 +320,7 @@ func (e *Engine) getLane(ctx context.Context, n int) error {
 			g = &group{e: e, ctx: context.WithoutCancel(ctx), lane: lane}
 		}
 		if t.it.large != nil {
-			return g.fetchChunk(t)
+			return g.fetchUnit(t)
 		}
 		return g.fetch(t)
 	})

@@ -35,26 +35,6 @@ type group struct {
 	asked atomic.Int64
 }
 
-func (g *group) fetchChunk(t task) error {
-	e, l := g.e, t.it.large
-	size := digest.ChunkLen(t.it.from.Size, t.index)
-	err := g.lane.Read(t.it.remote, t.it.from.Version, t.index, size, func(c Chunk, err error) {
-		g.asked.Add(-1)
-		if err == nil {
-			err = l.store(g.ctx, t.index, size, c)
-		}
-		if err == nil {
-			n := int64(size)
-			t.it.done.Add(n)
-			e.Stats.BytesDone.Add(n)
-			e.Stats.Sent.Add(int64(len(c.Data)))
-		}
-		e.over(t, err)
-		g.settle() // small files may have come before it
-	})
-	return g.sent(t, err)
-}
-
 // sent counts a request, or gives its task back.
 func (g *group) sent(t task, err error) error {
 	if err != nil {

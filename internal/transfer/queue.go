@@ -11,13 +11,13 @@ import (
 // for room, so memory stays flat.
 const maxWaiting = 4096
 
-// task is what a lane does next: one small file, or one chunk of a large one.
+// task is what a lane does next: one small file, or one unit of a large one.
 type task struct {
 	it    *item
-	index int64 // chunk of it.large
+	index int64 // number of the unit of it.large
 }
 
-// queue hands out tasks to lanes. Chunks of large files and small files are
+// queue hands out tasks to lanes. Units of large files and small files are
 // taken in turn by preference of the lane, so that neither waits for the other.
 type queue struct {
 	mu      sync.Mutex
@@ -35,27 +35,31 @@ func newQueue() *queue {
 	return q
 }
 
-// large is a file whose chunks are spread over the lanes.
+// large is a file whose units are spread over the lanes. The chunks of a unit
+// go over one lane, in order.
 type large struct {
 	it      *item
 	upload  string
 	sums    sums    // of a put's chunks, as they were first read
 	known   There   // what the far side says it has
 	chunks  int64   // in all
-	next    int64   // the first that was never handed out
-	again   []int64 // to be handed out once more
+	per     int64   // chunks of a unit
+	units   int64   // in all
+	next    int64   // the first unit that was never handed out
+	again   []int64 // units to be handed out once more
 	pending int     // handed out, not finished
 	left    int64   // not yet at their place
 	err     error
 	end     chan struct{} // closed when left is 0 or err is set and nothing is pending
 	ended   bool
-	whole   bool // all chunks are at their place, whatever becomes of answers
+	whole   bool // all units are at their place, whatever becomes of answers
 
-	source  blob.File     // of a put
-	unsent  atomic.Int64  // chunks of it that were never sent
-	sent    chan struct{} // closed when unsent is 0
-	target  blob.Upload   // of a get
-	resumed atomic.Int64  // bytes that were at their place before
+	source   blob.File     // of a put
+	unsent   atomic.Int64  // units of it that were never sent
+	sent     chan struct{} // closed when unsent is 0
+	target   blob.Upload   // of a get
+	resumed  atomic.Int64  // bytes that were at their place before
+	disorder atomic.Int32  // how many times its chunks came out of order
 }
 
 // addSmall waits for room. It says false when the transfer is over.
@@ -97,7 +101,7 @@ func (q *queue) settle(l *large) {
 	close(l.end)
 }
 
-// next returns a task, a small file before a chunk or after. Without wait it
+// next returns a task, a small file before a unit or after. Without wait it
 // returns at once with ok false when there is none now; with wait, ok false
 // means that there will never be one.
 func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
@@ -128,7 +132,7 @@ func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 	}
 }
 
-// take hands out a chunk that is not at its place. The list of them is never
+// take hands out a unit that is not at its place. The list of them is never
 // written down: an announced size must not cost memory. The caller holds mu of
 // the queue.
 func (l *large) take() (int64, bool) {
@@ -141,9 +145,10 @@ func (l *large) take() (int64, bool) {
 		return index, true
 	}
 	if l.target != nil {
-		l.next = l.target.Missing(l.next)
+		// The last unit may be shorter: its end is the number of chunks.
+		l.next = (l.target.Missing(l.next*l.per) + l.per - 1) / l.per
 	}
-	if l.next >= l.chunks {
+	if l.next >= l.units {
 		return 0, false
 	}
 	l.next++
@@ -203,14 +208,14 @@ func (q *queue) arrived(l *large) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.whole, l.left, l.err = true, 0, nil
-	l.again, l.next = nil, l.chunks // nothing of it is handed out any more
+	l.again, l.next = nil, l.units // nothing of it is handed out any more
 	q.settle(l)
 	q.cond.Broadcast()
 }
 
-// chunkSent counts a chunk that was sent for the first time, and closes sent
+// unitSent counts a unit that was sent for the first time, and closes sent
 // with the last one.
-func (l *large) chunkSent(first bool) {
+func (l *large) unitSent(first bool) {
 	if first && l.unsent.Add(-1) == 0 {
 		close(l.sent)
 	}

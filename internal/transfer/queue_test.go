@@ -3,6 +3,8 @@ package transfer
 import (
 	"strings"
 	"testing"
+
+	"hufu"
 )
 
 // TestSmallOrChunksFirst: what a lane takes of both kinds of work, in turn.
@@ -14,7 +16,8 @@ func TestSmallOrChunksFirst(t *testing.T) {
 			q.addSmall(&item{})
 		}
 		it := &item{}
-		it.large = &large{it: it, chunks: 2, left: 2, end: make(chan struct{})}
+		it.large = &large{it: it, chunks: 2, end: make(chan struct{})}
+		it.large.setUnit(hufu.ChunkSize)
 		q.addLarge(it.large)
 		var took strings.Builder
 		for {

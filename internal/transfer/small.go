@@ -16,7 +16,7 @@ func (e *Engine) putLane(ctx context.Context, n int) error {
 	defer files.close()
 	return e.onLanes(ctx, n, func(lane Lane, t task) error {
 		if t.it.large != nil {
-			return e.sendChunk(ctx, lane, t, buf)
+			return e.sendUnit(ctx, lane, t, buf)
 		}
 		return e.sendSmall(ctx, lane, t, &files, buf)
 	})

@@ -38,7 +38,10 @@ type Far interface {
 
 // Upload is an unfinished upload at the far side, and what is there of it.
 type Upload struct {
-	ID    string
+	ID string
+	// Unit is how many bytes the far side takes at once, a power of two of at
+	// least hufu.ChunkSize. The chunks of a unit go over one lane, in order.
+	Unit  int64
 	There There
 }
 

@@ -48,10 +48,11 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			return entry, 0, err
 		}
 		l := &large{
-			it: it, source: f, upload: up.ID, known: up.There, chunks: chunks, left: chunks,
+			it: it, source: f, upload: up.ID, known: up.There, chunks: chunks,
 			sent: make(chan struct{}), end: make(chan struct{}),
 		}
-		l.unsent.Store(chunks)
+		l.setUnit(up.Unit)
+		l.unsent.Store(l.units)
 		e.Stats.BytesDone.Add(-it.done.Swap(0))
 		it.large = l
 		e.queue.addLarge(l)
@@ -154,43 +155,4 @@ func (e *Engine) lastOne() bool {
 	e.activeMu.Lock()
 	defer e.activeMu.Unlock()
 	return len(e.active) == 1
-}
-
-// sendChunk reads one chunk of a large file and sends it, unless the far side has
-// it.
-func (e *Engine) sendChunk(ctx context.Context, lane Lane, t task, buf []byte) error {
-	l := t.it.large
-	data, hole, cv, err := l.source.ReadChunk(ctx, t.index, buf)
-	if err != nil {
-		e.queue.finished(t, false, err)
-		return nil
-	}
-	first, same := l.sums.read(t.index, cv)
-	if !same {
-		e.queue.finished(t, false, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"})
-		return nil
-	}
-	n := int64(digest.ChunkLen(t.it.from.Size, t.index))
-	done := func(err error) {
-		if err == nil {
-			t.it.done.Add(n)
-			e.Stats.BytesDone.Add(n)
-			l.sums.over(t.index)
-		}
-		e.over(t, err)
-	}
-	if l.known.has(t.index, cv) {
-		l.resumed.Add(n)
-		e.Stats.Resumed.Add(n)
-		l.chunkSent(first)
-		done(nil)
-		return nil
-	}
-	e.Stats.Sent.Add(int64(len(data)))
-	if err = lane.Range(l.upload, t.index, data, hole, cv, done); err != nil {
-		e.queue.finished(t, true, nil)
-		return err
-	}
-	l.chunkSent(first)
-	return nil
 }

@@ -1,0 +1,168 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// maxDisorder is how many times the far side may say that the chunks of a unit
+// of one file came out of order. It can happen when a lane that was lost is
+// still being read while the next one begins the unit again.
+const maxDisorder = 64
+
+// unitTask carries the chunks of one unit over one lane, in order, and is over
+// when each has been answered or given up.
+type unitTask struct {
+	e          *Engine
+	t          task
+	first, end int64 // its chunks
+
+	mu   sync.Mutex
+	left int   // chunks without an answer
+	done int64 // bytes that were answered
+	err  error // the first that says more than that the lane is lost
+}
+
+// unit returns the chunks of the unit with this number.
+func (l *large) unit(number int64) (first, end int64) {
+	first = number * l.per
+	return first, min(first+l.per, l.chunks)
+}
+
+// setUnit says how many bytes make a unit of the file, and that all of its
+// units are to be carried. The caller sets l.chunks before.
+func (l *large) setUnit(bytes int64) {
+	l.per = max(1, bytes/hufu.ChunkSize)
+	l.units = (l.chunks + l.per - 1) / l.per
+	l.left = l.units
+}
+
+func (e *Engine) newUnitTask(t task) *unitTask {
+	u := &unitTask{e: e, t: t}
+	u.first, u.end = t.it.large.unit(t.index)
+	u.left = int(u.end - u.first)
+	return u
+}
+
+// answered counts the answer of a chunk of n bytes.
+func (u *unitTask) answered(n int, err error) {
+	u.mu.Lock()
+	if err == nil {
+		u.done += int64(n)
+		u.t.it.done.Add(int64(n))
+		u.e.Stats.BytesDone.Add(int64(n))
+		u.e.answered.Add(1)
+	}
+	u.over(1, err)
+}
+
+// stop says that the chunks from index on are not asked for, because of err.
+func (u *unitTask) stop(index int64, err error) {
+	u.mu.Lock()
+	u.over(int(u.end-index), err)
+}
+
+// over ends the task with its last chunk. It unlocks mu.
+func (u *unitTask) over(n int, err error) {
+	if err != nil && (u.err == nil || errors.Is(u.err, ErrLost)) {
+		u.err = err
+	}
+	u.left -= n
+	left, err := u.left, u.err
+	u.mu.Unlock()
+	if left > 0 {
+		return
+	}
+	l := u.t.it.large
+	if hufu.CodeOf(err) == "unit_order" && l.disorder.Add(1) <= maxDisorder {
+		err = ErrLost
+	}
+	switch {
+	case err == nil && l.source != nil:
+		for i := u.first; i < u.end; i++ {
+			l.sums.over(i)
+		}
+	case errors.Is(err, ErrLost): // all of it is carried once more
+		u.t.it.done.Add(-u.done)
+		u.e.Stats.BytesDone.Add(-u.done)
+	}
+	u.e.over(u.t, err)
+}
+
+// sendUnit sends the chunks of a unit, unless all of them are there. Its error
+// is the lane's.
+func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) error {
+	l, size := t.it.large, t.it.from.Size
+	u := e.newUnitTask(t)
+	there, fresh, bytes := true, false, 0
+	for i := u.first; i < u.end; i++ {
+		asked := i
+		if there {
+			asked = u.first // none of them was sent
+		}
+		data, hole, cv, err := l.source.ReadChunk(ctx, i, buf)
+		if err != nil {
+			u.stop(asked, err)
+			return nil
+		}
+		first, same := l.sums.read(i, cv)
+		fresh = fresh || first
+		if !same {
+			u.stop(asked, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"})
+			return nil
+		}
+		n := digest.ChunkLen(size, i)
+		if there && l.known.has(i, cv) {
+			bytes += n
+			continue
+		}
+		if there && i > u.first { // a store has a unit whole or not at all: begin again
+			there, i = false, u.first-1
+			continue
+		}
+		there = false
+		e.Stats.Sent.Add(int64(len(data)))
+		if err := lane.Range(l.upload, i, data, hole, cv, func(err error) { u.answered(n, err) }); err != nil {
+			u.stop(i, ErrLost)
+			return err
+		}
+	}
+	l.unitSent(fresh)
+	if there {
+		l.resumed.Add(int64(bytes))
+		e.Stats.Resumed.Add(int64(bytes))
+		u.left = 1
+		u.answered(bytes, nil)
+	}
+	return nil
+}
+
+// fetchUnit asks for the chunks of a unit. Its error is the lane's.
+func (g *group) fetchUnit(t task) error {
+	e, l := g.e, t.it.large
+	u := e.newUnitTask(t)
+	for i := u.first; i < u.end; i++ {
+		size := digest.ChunkLen(t.it.from.Size, i)
+		err := g.lane.Read(t.it.remote, t.it.from.Version, i, size, func(c Chunk, err error) {
+			g.asked.Add(-1)
+			if err == nil {
+				err = l.store(g.ctx, i, size, c)
+			}
+			if err == nil {
+				e.Stats.Sent.Add(int64(len(c.Data)))
+			}
+			u.answered(size, err)
+			g.settle() // small files may have come before it
+		})
+		if err != nil {
+			u.stop(i, ErrLost)
+			return err
+		}
+		g.asked.Add(1)
+	}
+	return nil
+}
