@@ -8,10 +8,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"hufu"
-	"hufu/internal/capture"
 	"hufu/internal/cli"
 	"hufu/internal/demo"
 	"hufu/internal/profile"
+	"hufu/internal/report"
 )
 
 // wireFolder gets the captures unless --out names another.
@@ -102,7 +102,7 @@ func (a *app) wired(w *demo.Wired) error {
 	if abs, err := filepath.Abs(w.Dir); err == nil {
 		j.Dir = abs
 	}
-	add := func(c capture.Capture) *jsonCapture {
+	add := func(c report.Capture) *jsonCapture {
 		k := &jsonCapture{Packets: c.Findings.Packets, Bytes: c.Findings.Bytes, Filter: c.Findings.Filter(), Found: map[string]int{}}
 		for _, r := range c.Findings.Results {
 			k.Found[string(r.Needle.Role)] = 0

@@ -90,49 +90,33 @@ type Hit struct {
 
 // Stream is one TCP connection.
 type Stream struct {
-	Index      int            `json:"index"`
-	Client     netip.AddrPort `json:"client"`
-	Server     netip.AddrPort `json:"server"`
-	Packets    int            `json:"packets"`
-	BytesUp    int64          `json:"bytes_up"`
-	BytesDown  int64          `json:"bytes_down"`
-	Incomplete bool           `json:"incomplete"`    // bytes are missing from the capture
-	TLS        *Handshake     `json:"tls,omitempty"` // nil: not TLS
+	Index     int            `json:"index"`
+	Client    netip.AddrPort `json:"client"`
+	Server    netip.AddrPort `json:"server"`
+	Packets   int            `json:"packets"`
+	BytesUp   int64          `json:"bytes_up"`
+	BytesDown int64          `json:"bytes_down"`
+	TLS       *Handshake     `json:"tls,omitempty"` // nil: not TLS
 }
 
-// AnalyseFile is [Analyse] for a pcapng file.
-func AnalyseFile(path string, needles []Needle) (*Findings, error) {
-	file, err := ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	f := Analyse(file.Packets, needles)
-	f.Secrets = len(file.Secrets) > 0
-	return f, nil
-}
-
-// Analyse puts the TCP streams of packets together and says where needles
-// stand in clear, also across the border of two packets. It decrypts nothing.
-func Analyse(packets []Packet, needles []Needle) *Findings {
-	f := &Findings{Packets: len(packets)}
+// analyse reports where needles stand in clear in streams.
+func analyse(streams []*stream, needles []Needle) *Findings {
+	f := &Findings{}
 	for _, n := range needles {
 		if len(n.Bytes) > 0 {
 			f.Results = append(f.Results, Result{Needle: n})
 		}
 	}
-	for i, c := range connections(packets) {
+	for i, c := range streams {
 		up, down := &c.halves[fromClient], &c.halves[fromServer]
 		s := Stream{
 			Index: i, Client: c.client, Server: c.server, Packets: c.packets,
-			BytesUp: up.bytes, BytesDown: down.bytes, Incomplete: !up.whole() || !down.whole(),
-			TLS: parseTLS(up, down),
+			BytesUp: int64(len(up.data)), BytesDown: int64(len(down.data)), TLS: parseTLS(up, down),
 		}
-		f.Bytes += up.bytes + down.bytes
+		f.Bytes += s.BytesUp + s.BytesDown
 		for dir := range c.halves {
-			for _, r := range c.halves[dir].runs {
-				for n := range f.Results {
-					f.Results[n].search(&s, &r, dir)
-				}
+			for n := range f.Results {
+				f.Results[n].search(&s, &c.halves[dir], dir)
 			}
 		}
 		f.Streams = append(f.Streams, s)
@@ -145,15 +129,16 @@ func Analyse(packets []Packet, needles []Needle) *Findings {
 	return f
 }
 
-func (res *Result) search(s *Stream, r *run, dir int) {
+// search adds the hits in one direction of a stream.
+func (res *Result) search(s *Stream, h *half, dir int) {
 	needle, found := res.Needle.Bytes, 0
 	for at := 0; ; at++ {
-		i := bytes.Index(r.data[at:], needle)
+		i := bytes.Index(h.data[at:], needle)
 		if i < 0 {
 			return
 		}
 		at += i
-		if len(needle) < certain && s.TLS.encrypted(dir, r.start+int64(at), len(needle)) {
+		if len(needle) < certain && s.TLS.encrypted(dir, int64(at), len(needle)) {
 			res.Chance++
 			continue
 		}
@@ -163,8 +148,8 @@ func (res *Result) search(s *Stream, r *run, dir int) {
 		}
 		res.Hits = append(res.Hits, Hit{
 			Stream: s.Index, FromClient: dir == fromClient,
-			Packet: r.packet(at), LastPacket: r.packet(at + len(needle) - 1),
-			Offset: r.start + int64(at), Excerpt: *excerpt(r.data, r.start, at, len(needle)),
+			Packet: h.packet(at), LastPacket: h.packet(at + len(needle) - 1),
+			Offset: int64(at), Excerpt: *excerpt(h.data, 0, at, len(needle)),
 		})
 	}
 }

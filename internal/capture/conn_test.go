@@ -25,7 +25,7 @@ import (
 // correct looks at packets as a suspicious receiver would: checksums, lengths,
 // every sequence and acknowledgement number, stamps, nothing behind a FIN. It
 // returns what each connection sent, by its client's port.
-func correct(t *testing.T, packets []Packet) map[uint16][2][]byte {
+func correct(t *testing.T, all []Packet) map[uint16][2][]byte {
 	t.Helper()
 	type end struct {
 		next     uint32
@@ -35,7 +35,7 @@ func correct(t *testing.T, packets []Packet) map[uint16][2][]byte {
 	sent := map[uint16][2][]byte{}
 	clients := map[uint16]bool{}
 	var last time.Time
-	for i, k := range packets {
+	for i, k := range all {
 		p := gopacket.NewPacket(k.Data, layers.LayerTypeEthernet, gopacket.Default)
 		tcp, ok := p.TransportLayer().(*layers.TCP)
 		if p.ErrorLayer() != nil || !ok {
@@ -85,20 +85,32 @@ func correct(t *testing.T, packets []Packet) map[uint16][2][]byte {
 	return sent
 }
 
+// segmentOf reads a packet with gopacket.
+func segmentOf(k Packet) *layers.TCP {
+	tcp, _ := gopacket.NewPacket(k.Data, layers.LayerTypeEthernet, gopacket.Default).TransportLayer().(*layers.TCP)
+	return tcp
+}
+
+// packets are those of a Recorder.
+func packets(r *Recorder) []Packet {
+	all, _ := r.packets()
+	return all
+}
+
 // flags is the life of a connection in letters, data as numbers of bytes.
-func flags(packets []Packet) string {
+func flags(all []Packet) string {
 	var out []string
-	for _, k := range packets {
-		s, _ := parseSegment(k)
+	for _, k := range all {
+		s := segmentOf(k)
 		w := ">"
-		if s.src.Port() == hufuPort {
+		if s.SrcPort == hufuPort {
 			w = "<"
 		}
 		for _, f := range []struct {
-			bit  byte
+			set  bool
 			name string
-		}{{flagSYN, "S"}, {flagFIN, "F"}, {flagRST, "R"}, {flagPSH, "P"}, {flagACK, "A"}} {
-			if s.flags&f.bit != 0 {
+		}{{s.SYN, "S"}, {s.FIN, "F"}, {s.RST, "R"}, {s.PSH, "P"}, {s.ACK, "A"}} {
+			if f.set {
 				w += f.name
 			}
 		}
@@ -183,8 +195,8 @@ func TestLifeOfAConnection(t *testing.T) {
 		r := NewRecorder(Options{})
 		tap := Wrap(c.conn, r)
 		c.do(tap)
-		correct(t, r.Packets())
-		if got := flags(r.Packets()); got != strings.TrimSpace(open+" "+c.want) {
+		correct(t, packets(r))
+		if got := flags(packets(r)); got != strings.TrimSpace(open+" "+c.want) {
 			t.Errorf("%s:\n got %s\nwant %s %s", name, got, open, c.want)
 		}
 		if tap.(*conn).NetConn() != c.conn {
@@ -205,7 +217,7 @@ func TestPartialWriteIsCut(t *testing.T) {
 	if n, err := c.Write([]byte("secret")); n != 3 || err == nil {
 		t.Fatal(n, err)
 	}
-	if sent := correct(t, r.Packets())[50000]; string(sent[fromClient]) != "sec" {
+	if sent := correct(t, packets(r))[50000]; string(sent[fromClient]) != "sec" {
 		t.Errorf("%q", sent[fromClient])
 	}
 }
@@ -218,8 +230,8 @@ func TestDataRecordedAfterClose(t *testing.T) {
 	_ = c.Close()
 	r.add(c.flow, eventIn, []byte("late"))
 	r.add(c.flow, eventOut, []byte("later"))
-	correct(t, r.Packets())
-	if got := flags(r.Packets()); got != ">S <SA >A <PA >A >PA <A >FA <A <FA >A" {
+	correct(t, packets(r))
+	if got := flags(packets(r)); got != ">S <SA >A <PA >A >PA <A >FA <A <FA >A" {
 		t.Error(got)
 	}
 }
@@ -249,13 +261,21 @@ func TestManyConnections(t *testing.T) {
 		wg.Go(func() { story(t, dial(t, ln, r), file) })
 	}
 	wg.Wait()
-	sent := correct(t, r.Packets())
+	sent := correct(t, packets(r))
 	if len(sent) != 8 {
 		t.Fatalf("%d connections", len(sent))
 	}
 	for port, both := range sent {
 		if !bytes.HasSuffix(both[fromClient], file) || !bytes.Equal(both[fromClient], both[fromServer]) {
 			t.Errorf("port %d: %d bytes out, %d in", port, len(both[fromClient]), len(both[fromServer]))
+		}
+	}
+	_, streams := r.packets()
+	for _, c := range streams {
+		for dir, h := range c.halves {
+			if !bytes.Equal(h.data, sent[c.client.Port()][dir]) {
+				t.Errorf("port %d: the stream is not what its packets carry", c.client.Port())
+			}
 		}
 	}
 	f := r.Analyse(sampleNeedles(file))
@@ -283,12 +303,12 @@ func TestCausalOrder(t *testing.T) {
 	}
 	wg.Wait()
 	up, down := 0, 0
-	for _, k := range r.Packets() {
-		s, _ := parseSegment(k)
-		if s.src.String() == c.LocalAddr().String() {
-			up += len(s.payload)
+	for _, k := range packets(r) {
+		s := segmentOf(k)
+		if int(s.SrcPort) == c.LocalAddr().(*net.TCPAddr).Port {
+			up += len(s.Payload)
 		} else {
-			down += len(s.payload)
+			down += len(s.Payload)
 		}
 		if down > up {
 			t.Fatal("an answer stands before its question")
@@ -308,10 +328,10 @@ func TestSequenceNumbersWrap(t *testing.T) {
 	_, _ = c.Write(file)
 	r.add(c.flow, eventIn, []byte("abc"))
 	_ = c.Close()
-	if sent := correct(t, r.Packets())[50000]; !bytes.Equal(sent[fromClient], file) {
+	if sent := correct(t, packets(r))[50000]; !bytes.Equal(sent[fromClient], file) {
 		t.Error("bytes differ")
 	}
-	if f := r.Analyse(sampleNeedles(file)); f.Result(RoleFile).Count != 1 || f.Streams[0].Incomplete || f.Bytes != 100_003 {
+	if f := r.Analyse(sampleNeedles(file)); f.Result(RoleFile).Count != 1 || f.Bytes != 100_003 {
 		t.Errorf("%+v", f)
 	}
 }
@@ -360,13 +380,17 @@ func TestSave(t *testing.T) {
 	if names, _ := os.ReadDir(dir); len(names) != 1 {
 		t.Errorf("left behind: %v", names)
 	}
-	f, err := AnalyseFile(file, []Needle{{RoleUser, []byte("alice")}})
-	if err != nil || !f.Secrets || !f.Found() || f.Packets != 5 {
-		t.Errorf("%+v, %v", f, err)
+	if f := r.Analyse([]Needle{{RoleUser, []byte("alice")}}); !f.Secrets || !f.Found() || f.Packets != 5 {
+		t.Errorf("%+v", f)
 	}
 	data, _ := os.ReadFile(file)
-	if !bytes.Contains(data, []byte("log in")) {
-		t.Error("the note is missing")
+	for _, want := range []string{"log in", "user=alice", "CLIENT_RANDOM aa bb\n"} {
+		if !bytes.Contains(data, []byte(want)) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if !Made(file) {
+		t.Error("the file does not say who made it")
 	}
 	if err := r.Save(filepath.Join(dir, "no", "x")); hufu.CodeOf(err) != "capture_write" || hufu.KindOf(err) != hufu.KindUnreadable {
 		t.Errorf("%v", err)
@@ -388,7 +412,7 @@ func TestPipes(t *testing.T) {
 			_ = b.Close()
 		}
 		ports := []uint16{}
-		for port, both := range correct(t, r.Packets()) {
+		for port, both := range correct(t, packets(r)) {
 			ports = append(ports, port)
 			if !bytes.Equal(both[fromClient], both[fromServer]) {
 				t.Errorf("%q", both)

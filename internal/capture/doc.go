@@ -5,10 +5,9 @@
 // and read, and from that makes the Ethernet, IP and TCP packets that such a
 // connection has, so that Wireshark opens the file as TCP streams. The bytes,
 // addresses, ports and their order are real; sequence numbers, handshakes and
-// acknowledgements are made up, and the file's comment says so. [Analyse]
-// reads such packets (its own or anybody's pcapng) and says at which packet a
-// name, a password or a file stands in clear, and names the records of TLS;
-// [Report] tells people.
+// acknowledgements are made up, and the file's comment says so.
+// [Recorder.Analyse] says in which packet a name, a password or a file stands in
+// clear, and names the records of TLS. Package report tells people.
 //
 // Only packets of the tap's own end are recorded, and only in memory up to a
 // limit that is an error to pass, never a silent cut. Secrets of TLS get into

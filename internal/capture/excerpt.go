@@ -55,7 +55,8 @@ func excerpt(data []byte, start int64, at, n int) *Excerpt {
 	return e
 }
 
-func (e Excerpt) clone() Excerpt {
+// Clone returns a copy that shares nothing with e.
+func (e Excerpt) Clone() Excerpt {
 	rows := slices.Clone(e.Rows)
 	for i := range rows {
 		rows[i].Cells = slices.Clone(rows[i].Cells)
@@ -63,8 +64,9 @@ func (e Excerpt) clone() Excerpt {
 	return Excerpt{Rows: rows}
 }
 
-// mark marks n bytes of the stream at off, if the excerpt shows them all.
-func (e Excerpt) mark(off int64, n int) bool {
+// Mark marks n bytes of the stream at off as found, and reports whether the excerpt
+// shows them all; otherwise it marks nothing.
+func (e Excerpt) Mark(off int64, n int) bool {
 	if len(e.Rows) == 0 {
 		return false
 	}
@@ -82,9 +84,9 @@ func (e Excerpt) mark(off int64, n int) bool {
 	return true
 }
 
-// lines is the excerpt as text. What was found stands between brackets, which
+// Lines is the excerpt as text. What was found stands between brackets, which
 // take the place of the spaces between bytes.
-func (e Excerpt) lines() []string {
+func (e Excerpt) Lines() []string {
 	var all []string
 	for _, r := range e.Rows {
 		var hex, text strings.Builder

@@ -1,17 +1,15 @@
 package capture
 
 import (
-	"bytes"
 	"encoding/binary"
 	"io"
 	"os"
 	"strings"
 )
 
-// What the files of this package say of themselves.
 const (
-	appName   = "hufu "
-	generator = `<meta name="generator" content="hufu wire">` // in report.html
+	// appName is what a Recorder's files say of themselves.
+	appName = "hufu "
 
 	// saysWithin is how much of a file is read to find it, in bytes.
 	saysWithin = 4 << 10
@@ -19,8 +17,8 @@ const (
 	sectionHead = 24
 )
 
-// Made reports whether the file at path was written by Recorder.Save or
-// Report.SaveHTML. A link to such a file was not.
+// Made reports whether the file at path was written by Recorder.Save. A link to
+// such a file was not.
 func Made(path string) bool {
 	if i, err := os.Lstat(path); err != nil || !i.Mode().IsRegular() {
 		return false
@@ -34,8 +32,7 @@ func Made(path string) bool {
 	if err != nil {
 		return false
 	}
-	return bytes.HasPrefix(head, []byte("<!DOCTYPE html>")) && bytes.Contains(head, []byte(generator)) ||
-		strings.HasPrefix(application(head), appName)
+	return strings.HasPrefix(application(head), appName)
 }
 
 // application is the program that made a capture, by the options of its first

@@ -10,23 +10,9 @@ import (
 	"hufu"
 )
 
-// LinkType is the framing of a packet, by pcapng's numbers.
-type LinkType uint16
-
-// The framings that Analyse understands. The tap writes Ethernet.
-const (
-	LinkNull     LinkType = 0   // BSD loopback: 4 bytes of address family
-	LinkEthernet LinkType = 1   //
-	LinkRaw      LinkType = 101 // the IP packet itself
-	LinkLoop     LinkType = 108 // OpenBSD loopback
-	LinkSLL      LinkType = 113 // Linux "any" device
-	LinkSLL2     LinkType = 276 //
-)
-
-// Packet is one frame of a capture.
+// Packet is one Ethernet frame of a capture.
 type Packet struct {
 	Time    time.Time
-	Link    LinkType
 	Data    []byte
 	Comment string // shown by Wireshark at the packet, "" for none
 }
@@ -44,11 +30,11 @@ type Info struct {
 const (
 	blockSection   = 0x0A0D0D0A
 	blockInterface = 1
-	blockSimple    = 3
 	blockEnhanced  = 6
 	blockSecrets   = 10
 
 	byteOrderMagic = 0x1A2B3C4D
+	linkEthernet   = 1
 	secretsTLS     = 0x544c534b // "TLSK": lines as in SSLKEYLOGFILE
 
 	optionEnd         = 0
@@ -86,7 +72,7 @@ func NewWriter(w io.Writer, info Info) *Writer {
 	p.end(appendOptions(b, option{optionComment, info.Comment}, option{optionApplication, info.Application}))
 
 	b = p.begin(blockInterface)
-	b = binary.LittleEndian.AppendUint16(b, uint16(LinkEthernet))
+	b = binary.LittleEndian.AppendUint16(b, linkEthernet)
 	b = binary.LittleEndian.AppendUint16(b, 0)
 	b = binary.LittleEndian.AppendUint32(b, snapLength)
 	p.end(appendOptions(b, option{optionIfName, info.Interface}, option{optionIfDescr, info.Description},

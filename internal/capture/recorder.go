@@ -115,9 +115,8 @@ func (r *Recorder) Err() error {
 	return nil
 }
 
-// Packets is what was recorded so far, as packets. It does not use up
-// anything.
-func (r *Recorder) Packets() []Packet {
+// packets returns the packets that were recorded so far, and the streams in them.
+func (r *Recorder) packets() ([]Packet, []*stream) {
 	r.mu.Lock()
 	events := make([]event, len(r.events))
 	for i, e := range r.events {
@@ -127,9 +126,12 @@ func (r *Recorder) Packets() []Packet {
 	return synthesise(events)
 }
 
-// Analyse looks for needles in what was recorded so far, as [Analyse] does.
+// Analyse reports where needles stand in clear in what was recorded so far, also across
+// the border of two packets, and the records of TLS. It decrypts nothing.
 func (r *Recorder) Analyse(needles []Needle) *Findings {
-	f := Analyse(r.Packets(), needles)
+	packets, streams := r.packets()
+	f := analyse(streams, needles)
+	f.Packets = len(packets)
 	f.Secrets = r.opts.Secrets.Len() > 0
 	return f
 }
@@ -142,7 +144,8 @@ func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
 	c := &counter{w: w}
 	p := NewWriter(c, r.opts.Info)
 	p.Secrets(r.opts.Secrets.Lines())
-	for _, k := range r.Packets() {
+	packets, _ := r.packets()
+	for _, k := range packets {
 		p.Packet(k)
 	}
 	err := p.Flush()
@@ -155,18 +158,21 @@ func (r *Recorder) Save(path string) error {
 	if err := r.Err(); err != nil {
 		return err
 	}
-	return save(path, "capture_write", func(w io.Writer) error {
+	err := atomicfile.WriteFunc(path, 0o600, func(w io.Writer) error {
 		_, err := r.WriteTo(w)
 		return err
 	})
-}
-
-// save has write fill a file of mode 0600 that then gets its name.
-func save(path, code string, write func(io.Writer) error) error {
-	if err := atomicfile.WriteFunc(path, 0o600, write); err != nil {
-		return &hufu.Error{Op: "save", Path: path, Kind: hufu.KindUnreadable, Code: code, Err: err}
+	if err != nil {
+		return &hufu.Error{Op: "save", Path: path, Kind: hufu.KindUnreadable, Code: "capture_write", Err: err}
 	}
 	return nil
+}
+
+func tooLarge(limit int64) *hufu.Error {
+	return &hufu.Error{
+		Op: "hold capture", Kind: hufu.KindInvalid, Code: "capture_too_large",
+		Args: map[string]string{"limit": mib(limit)},
+	}
 }
 
 // open registers a connection and its TCP handshake.

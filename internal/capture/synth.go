@@ -36,15 +36,17 @@ const (
 	step = time.Microsecond
 )
 
-// synthesise makes the packets that events would have made on a wire. Each
+// synthesise makes the packets that events would have made on a wire, and the streams that
+// these packets carry, in the order of their first packets, which is Wireshark's. Each
 // segment is acknowledged at once, so nothing in it looks lost or late.
-func synthesise(events []event) []Packet {
+func synthesise(events []event) ([]Packet, []*stream) {
 	s := synthesiser{states: map[*flow]*tcpState{}}
 	for i, e := range events {
 		st := s.states[e.flow]
 		if st == nil {
-			st = &tcpState{flow: e.flow, next: e.flow.isn}
+			st = &tcpState{flow: e.flow, next: e.flow.isn, stream: &stream{client: e.flow.client, server: e.flow.server}}
 			s.states[e.flow] = st
+			s.streams = append(s.streams, st.stream)
 		}
 		st.last = i
 		switch e.kind {
@@ -76,20 +78,22 @@ func synthesise(events []event) []Packet {
 		}
 		s.finish(e.at, st, i)
 	}
-	return s.out
+	return s.out, s.streams
 }
 
 type synthesiser struct {
-	out    []Packet
-	now    time.Time
-	states map[*flow]*tcpState
+	out     []Packet
+	streams []*stream
+	now     time.Time
+	states  map[*flow]*tcpState
 }
 
 // tcpState is a connection as far as its packets are made.
 type tcpState struct {
-	flow *flow
-	next [2]uint32 // sequence number of the next byte
-	id   [2]uint16 // of IPv4
+	flow   *flow
+	stream *stream
+	next   [2]uint32 // sequence number of the next byte
+	id     [2]uint16 // of IPv4
 
 	last     int    // its last event
 	lastData [2]int // its last event with data, by direction
@@ -148,7 +152,11 @@ func (s *synthesiser) send(at time.Time, st *tcpState, dir int, flags byte, payl
 	if flags&flagACK != 0 {
 		seg.ack = st.next[1-dir]
 	}
-	s.out = append(s.out, Packet{Time: at, Link: LinkEthernet, Data: seg.frame(payload), Comment: note})
+	s.out = append(s.out, Packet{Time: at, Data: seg.frame(payload), Comment: note})
+	st.stream.packets++
+	if len(payload) > 0 {
+		st.stream.halves[dir].add(payload, len(s.out))
+	}
 	st.id[dir]++
 	st.next[dir] += uint32(len(payload))
 	if flags&(flagSYN|flagFIN) != 0 {

@@ -69,7 +69,7 @@ const retryRandom = "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb
 
 // parseTLS reads both directions of a connection, nil if it is not TLS.
 func parseTLS(up, down *half) *Handshake {
-	if len(up.runs) == 0 || up.runs[0].start != 0 || !looksLikeTLS(up.runs[0].data) {
+	if !looksLikeTLS(up.data) {
 		return nil
 	}
 	h := &Handshake{}
@@ -84,7 +84,7 @@ func parseTLS(up, down *half) *Handshake {
 		if r.Encrypted && r.Length > longest {
 			longest = r.Length
 			at := int(r.Offset)
-			h.Sample = excerpt(up.runs[0].data[at:at+recordHeader+r.Length], r.Offset, 0, 0)
+			h.Sample = excerpt(up.data[at:at+recordHeader+r.Length], r.Offset, 0, 0)
 			h.SamplePacket = r.Packet
 		}
 	}
@@ -98,18 +98,17 @@ func looksLikeTLS(b []byte) bool {
 
 // direction reads one direction's records up to the first thing that is none.
 func (h *Handshake) direction(d *half, dir int) {
-	if len(d.runs) == 0 {
+	if len(d.data) == 0 {
 		return
 	}
-	if d.runs[0].start != 0 || !looksLikeTLS(d.runs[0].data) {
+	if !looksLikeTLS(d.data) {
 		h.Broken = true
 		return
 	}
-	r := &d.runs[0]
 	p := messages{h: h, dir: dir}
 	at := 0
-	for at < len(r.data) {
-		b := r.data[at:]
+	for at < len(d.data) {
+		b := d.data[at:]
 		if len(b) < recordHeader || b[0] < recordCCS || b[0] > recordData+1 || b[1] != 3 || b[2] > 4 {
 			break
 		}
@@ -118,14 +117,14 @@ func (h *Handshake) direction(d *half, dir int) {
 			break
 		}
 		rec := Record{
-			FromClient: dir == fromClient, Packet: r.packet(at), LastPacket: r.packet(at + recordHeader + n - 1),
+			FromClient: dir == fromClient, Packet: d.packet(at), LastPacket: d.packet(at + recordHeader + n - 1),
 			Offset: int64(at), Length: n,
 		}
 		p.record(&rec, b[0], b[recordHeader:recordHeader+n])
 		h.byDir[dir] = append(h.byDir[dir], rec)
 		at += recordHeader + n
 	}
-	if at < len(r.data) || len(d.runs) > 1 {
+	if at < len(d.data) {
 		h.Broken = true
 	}
 }

@@ -182,7 +182,7 @@ func TestTsharkManyConnections(t *testing.T) {
 func TestTsharkSeesDamage(t *testing.T) {
 	t.Parallel()
 	r := record(t, "127.0.0.1:0", false, nil, sampleFile(200_000))
-	packets := r.Packets()
+	packets := packets(r)
 	altered := bytes.Clone(packets[5].Data)
 	altered[len(altered)-1] ^= 1
 	for name, damaged := range map[string][]Packet{

@@ -215,30 +215,49 @@ func (a *App) Printf(format string, args ...any) error {
 // Hint writes a line for people, out of the way of scripts.
 func (a *App) Hint(s string) { _, _ = fmt.Fprintln(a.Err, s) }
 
-// Table writes rows in columns, by the width that a terminal gives them.
-// Whatever stands in them is made harmless.
+// Table writes rows in columns. Control characters in a cell are replaced.
 func (a *App) Table(rows [][]string) error {
-	var widths []int
 	for _, row := range rows {
 		for i := range row {
 			row[i] = hufu.Printable(row[i])
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], runewidth.StringWidth(row[i]))
 		}
 	}
-	for _, row := range rows {
-		var b strings.Builder
-		for i, cell := range row {
-			b.WriteString(cell)
-			b.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
-		}
-		if err := a.Printf("%s", strings.TrimRight(b.String(), " ")); err != nil {
+	for _, line := range Columns(rows) {
+		if err := a.Printf("%s", line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Columns sets rows in columns as wide as their widest cell on a terminal, two spaces
+// apart, and returns the lines.
+func Columns(rows [][]string) []string {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], Width(cell))
+		}
+	}
+	lines := make([]string, len(rows))
+	for n, row := range rows {
+		var b strings.Builder
+		for i, cell := range row {
+			b.WriteString(cell)
+			b.WriteString(strings.Repeat(" ", widths[i]-Width(cell)+2))
+		}
+		lines[n] = strings.TrimRight(b.String(), " ")
+	}
+	return lines
+}
+
+// Width returns the number of columns that s takes on a terminal. Characters that are
+// narrow or wide depending on the font, such as arrows, count as narrow in every locale.
+func Width(s string) int {
+	return (&runewidth.Condition{StrictEmojiNeutral: true}).StringWidth(s)
 }
 
 // Interactive says whether a question can be asked and its answer read.

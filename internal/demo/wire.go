@@ -18,6 +18,7 @@ import (
 	"hufu/internal/capture"
 	"hufu/internal/client"
 	"hufu/internal/profile"
+	"hufu/internal/report"
 	"hufu/internal/transfer"
 )
 
@@ -50,13 +51,13 @@ type WireOptions struct {
 	Secrets  bool   // embed the secrets of TLS, so that Wireshark decrypts
 	MITM     bool   // have a man in the middle try too
 	Lang     string // of T and Error, which a text.Catalogue has
-	T        capture.Translate
+	T        report.Translate
 	Error    func(error) (what, fix string)
 }
 
 // Wired is the outcome of Wire.
 type Wired struct {
-	capture.Report
+	report.Report
 
 	Dir            string
 	Files          []string // in Dir
@@ -158,7 +159,7 @@ func (w *wiring) room() error {
 		if _, err := os.Lstat(path); err != nil {
 			continue // nothing is there, or what cannot be written either: then that is told
 		}
-		if !capture.Made(path) {
+		if !capture.Made(path) && !report.Made(path) {
 			return &hufu.Error{Op: "wire", Path: path, Kind: hufu.KindExists, Code: "wire_file_foreign"}
 		}
 	}
@@ -234,9 +235,9 @@ func (w *wiring) run(ctx context.Context) (_ *Wired, err error) {
 	return d, d.SaveHTML(filepath.Join(w.o.Dir, WireReport))
 }
 
-func (w *wiring) keep(d *Wired, r *capture.Recorder, name string) (capture.Capture, error) {
+func (w *wiring) keep(d *Wired, r *capture.Recorder, name string) (report.Capture, error) {
 	d.Files = append(d.Files, name)
-	return capture.Capture{File: name, Findings: r.Analyse(w.needles())}, r.Save(filepath.Join(w.o.Dir, name))
+	return report.Capture{File: name, Findings: r.Analyse(w.needles())}, r.Save(filepath.Join(w.o.Dir, name))
 }
 
 // story records a login, a put and a get.

@@ -13,6 +13,7 @@ import (
 	"hufu/internal/capture"
 	"hufu/internal/client"
 	"hufu/internal/identity"
+	"hufu/internal/report"
 )
 
 // patience is how long an interloper keeps one connection.
@@ -95,7 +96,7 @@ func (m *interloper) close() {
 }
 
 // attempt lets a man in the middle try to get the password.
-func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*capture.Attempt, error) {
+func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*report.Attempt, error) {
 	server, err := w.server(ctx)
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func (w *wiring) attempt(ctx context.Context, rec *capture.Recorder) (*capture.A
 	}
 	err = r.Login(ctx, w.user, w.password)
 	_ = r.Close()
-	a := &capture.Attempt{}
+	a := &report.Attempt{}
 	if err != nil && !m.knows(w.password) {
 		a.Exit = hufu.KindOf(err).Exit()
 		a.Reason, _ = w.o.Error(err)

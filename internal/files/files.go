@@ -9,6 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"hufu"
@@ -38,12 +39,13 @@ type Stores interface {
 
 // Service serves the files of one server.
 type Service struct {
-	stores Stores
-	log    *slog.Logger
+	stores     Stores
+	log        *slog.Logger
+	puts, gets atomic.Int64
 }
 
 // New serves the trees of stores.
-func New(stores Stores, log *slog.Logger) *Service { return &Service{stores, log} }
+func New(stores Stores, log *slog.Logger) *Service { return &Service{stores: stores, log: log} }
 
 // Close closes the stores; nothing may be in use.
 func (s *Service) Close() error { return s.stores.Close() }
@@ -66,14 +68,16 @@ type View struct {
 	admitted func() error
 	opener   blob.Opener // of opens, nil before the first Open
 	opens    blob.Tree
+	told     slog.Handler
 	stores   map[hufu.Path]blob.Tree // in use, by the place of their root
 }
 
 // For returns the view of a user. The name must be a valid user name. admitted
 // reports why the user may no longer act at all; it is asked about every change
-// at the moment of the change.
-func (s *Service) For(user, device string, admitted func() error) *View {
-	return &View{s: s, sub: access.Subject{User: user, Device: device}, admitted: admitted, stores: map[hufu.Path]blob.Tree{}}
+// at the moment of the change. told gets a line for each put, get and other change that
+// was carried out.
+func (s *Service) For(user, device string, admitted func() error, told slog.Handler) *View {
+	return &View{s: s, sub: access.Subject{User: user, Device: device}, admitted: admitted, told: told, stores: map[hufu.Path]blob.Tree{}}
 }
 
 // Close gives back the stores that the view has used. Files, uploads and batches

@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ func TestAdmittedAtTheCommit(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	var revoked error
-	alice := h.s.For("alice", "pc", func() error { return revoked })
+	alice := h.s.For("alice", "pc", func() error { return revoked }, slog.DiscardHandler)
 	ctx := t.Context()
 	large := bytes.Repeat([]byte("alice"), hufu.ChunkSize)
 	for _, place := range []string{"/", "/@shared/common/"} {
@@ -167,7 +168,7 @@ func TestUploadIntoARemovedFolder(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	var revoked error
-	alice := h.s.For("alice", "pc", func() error { return revoked })
+	alice := h.s.For("alice", "pc", func() error { return revoked }, slog.DiscardHandler)
 	ctx := t.Context()
 	large := bytes.Repeat([]byte("alice"), hufu.ChunkSize)
 	first := large[:hufu.ChunkSize]

@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"log/slog"
 
 	"hufu"
 	"hufu/internal/access"
@@ -24,6 +25,7 @@ type part struct {
 
 // slot is one change: where its result will be, or why it was refused.
 type slot struct {
+	change
 	store blob.Tree
 	n     int
 	err   error
@@ -39,30 +41,30 @@ func (b *Batch) Len() int { return len(b.slots) }
 func (b *Batch) Bytes() int64 { return b.bytes }
 
 // stage adds one change, if the user may make it at p for all that is known now.
-func (b *Batch) stage(ctx context.Context, p hufu.Path, a access.Action, op func(blob.Batch, hufu.Path) int) {
-	at, err := b.v.at(ctx, p, a)
+func (b *Batch) stage(ctx context.Context, c change, a access.Action, op func(blob.Batch, hufu.Path) int) {
+	at, err := b.v.at(ctx, c.path, a)
 	if err != nil {
 		b.Refuse(err)
 		return
 	}
-	b.add(at, op)
+	b.add(at, c, op)
 }
 
-func (b *Batch) add(at spot, op func(blob.Batch, hufu.Path) int) {
+func (b *Batch) add(at spot, c change, op func(blob.Batch, hufu.Path) int) {
 	db := b.batches[at.store]
 	if db == nil {
 		db = &part{Batch: at.store.Batch(b.v.guard(at))}
 		b.batches[at.store] = db
 	}
 	db.waiting = true
-	b.slots = append(b.slots, slot{store: at.store, n: op(db, at.path)})
+	b.slots = append(b.slots, slot{change: c, store: at.store, n: op(db, at.path)})
 }
 
 // Put stages a whole file. data may be reused when it returns.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.bytes += int64(len(data))
-	b.stage(ctx, p, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
+	b.stage(ctx, change{"put", p, int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
 }
 
 // Mkdir makes a folder, or finds it there.
@@ -73,7 +75,7 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 			return
 		}
 	}
-	b.stage(ctx, p, access.Create, func(db blob.Batch, q hufu.Path) int {
+	b.stage(ctx, change{"mkdir", p, 0}, access.Create, func(db blob.Batch, q hufu.Path) int {
 		return db.Mkdir(ctx, q, blob.Meta{Mode: mode, By: b.v.sub.User}, parents)
 	})
 }
@@ -81,19 +83,19 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 // Link makes a symbolic link, which is data: nothing here ever follows it.
 func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
-	b.stage(ctx, p, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
+	b.stage(ctx, change{"link", p, 0}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
 }
 
 // SetMeta sets mode and time.
 func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) {
 	m.By = b.v.sub.User
-	b.stage(ctx, p, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
+	b.stage(ctx, change{"setmeta", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
 }
 
 // Remove takes a name away. In a shared folder everything below must be the
 // user's own.
 func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) {
-	b.stage(ctx, p, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
+	b.stage(ctx, change{"remove", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
 }
 
 // Rename moves a name within one place. Between places a client copies and
@@ -113,7 +115,7 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 		b.Refuse(err)
 		return
 	}
-	b.add(src, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
+	b.add(src, change{"rename", from, 0}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
 }
 
 // Discard forgets what is staged.
@@ -143,6 +145,7 @@ func (b *Batch) Commit(ctx context.Context) []blob.Result {
 			results[i].Err = s.err
 		case s.store != nil:
 			results[i] = done[s.store][s.n]
+			b.v.tell(ctx, s.change, results[i])
 		}
 	}
 	clear(b.slots)
@@ -256,7 +259,12 @@ func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hu
 		return hufu.Entry{}, unknownUpload()
 	}
 	m.By, m.Upload, m.Digest = v.sub.User, id, want
-	return blob.CommitUpload(ctx, u, want, m, cond)
+	e, err := blob.CommitUpload(ctx, u, want, m, cond)
+	if err == nil {
+		v.s.puts.Add(1)
+		v.line(ctx, change{"put", p, e.Size}, slog.String("digest", e.Digest.String()))
+	}
+	return e, err
 }
 
 // Abandon drops an unfinished upload.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -55,7 +56,7 @@ type conn struct {
 	pupil   teachLogin  // in the teaching world
 	view    *files.View // once logged in
 	batch   *files.Batch
-	group   []pending
+	group   []change
 	ordered bool          // something in the group is carried out after its puts
 	uploads []blob.Upload // most recent first, as reading
 	reading []*reader
@@ -66,11 +67,10 @@ type conn struct {
 	cuts    sync.WaitGroup
 }
 
-// pending is a change in the group, to be answered when it is durable.
-type pending struct {
+// change is a change in the group, to be answered when it is durable.
+type change struct {
 	op     string
 	path   hufu.Path
-	size   int64
 	answer func(blob.Result) frame.Message
 }
 
@@ -94,15 +94,24 @@ func (c *conn) judge() error {
 	return nil
 }
 
-// cut says goodbye and ends the connection, once. Server.mu is held, and the
-// connection is one of Server.conns: what it is told ends before it is gone.
+func (c *conn) from() device           { return device{c.sub.User, c.sub.Device} }
+func (c *conn) isCut() bool            { return c.cutting.Load() }
+func (c *conn) moved() time.Time       { return c.stream.Moved() }
+func (c *conn) bytes() (in, out int64) { return c.stream.Bytes() }
+func (c *conn) logger() *slog.Logger   { return c.log.Logger }
+
+func (c *conn) pending() []any {
+	return []any{"unanswered", c.session.Unanswered(), "writing", c.writing.Load()}
+}
+
+// cut says goodbye and ends the connection, once. The connection is one of Server.conns,
+// which are locked: gone waits for what is begun here.
 func (c *conn) cut(why *hufu.Error) {
 	if !c.cutting.Swap(true) {
 		c.cuts.Go(func() { c.session.Part(why) })
 	}
 }
 
-// active says whether something is under way that draining should wait for.
 func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.writing.Load() }
 
 func (c *conn) close() {
@@ -203,10 +212,10 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		if err := c.commit(ctx); err != nil {
 			return err
 		}
-		c.change(ctx, r)
+		c.stage(ctx, r)
 		return c.finish(ctx)
 	}
-	if c.change(context.WithoutCancel(ctx), r) {
+	if c.stage(context.WithoutCancel(ctx), r) {
 		c.session.Stage(r)
 		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {
 			return c.commit(ctx)
@@ -307,7 +316,7 @@ func (c *conn) resume(ctx context.Context, token string) error {
 func (c *conn) enter(token string) {
 	c.letGo()
 	c.token.Store(&token)
-	c.view = c.files.For(c.sub.User, c.sub.Device, c.judge)
+	c.view = c.files.For(c.sub.User, c.sub.Device, c.judge, c.log.transfers)
 	c.batch = c.view.Batch()
 }
 
@@ -320,7 +329,7 @@ const teachDevice = "teach"
 func (c *conn) enterTeach(user, token string) {
 	c.letGo()
 	c.pupil = teachLogin{user, token}
-	c.view = c.files.For(user, teachDevice, c.judge)
+	c.view = c.files.For(user, teachDevice, c.judge, c.log.transfers)
 	c.batch = c.view.Batch()
 }
 

@@ -7,10 +7,10 @@ func (s *Server) Watch(see func(context.Context) context.Context) { s.watch.Stor
 
 // Sending is how many connections wait for their client to take something.
 func (s *Server) Sending() (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		if c.stream.Sending() {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	for c := range s.conns.all {
+		if c.(*conn).stream.Sending() {
 			n++
 		}
 	}

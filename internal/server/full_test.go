@@ -22,7 +22,7 @@ import (
 // bare is a server without accounts and files.
 func bare() *Server {
 	return &Server{
-		codec: frame.NewCodec(), conns: map[*conn]struct{}{}, ofUser: map[string]int{}, ofDevice: map[device]int{},
+		codec: frame.NewCodec(), conns: newConnections(),
 		held: held{limit: 2, by: map[*conn]struct{}{}},
 	}
 }
@@ -50,15 +50,15 @@ func TestWhoMakesRoom(t *testing.T) {
 				near, _ := net.Pipe()
 				c := &conn{s: s, sub: account.Subject{User: user, Device: device}, stream: session.NewStream(near), session: idle.session, log: NewLog(io.Discard)}
 				c.writing.Store(busy)
-				if all = append(all, c); s.join(c) {
+				if all = append(all, c); s.conns.join(c) {
 					t.Fatalf("no room for number %d of %s on %s", len(all), user, device)
 				}
 			}
 			return all
 		}
 		cut := func() (all []*conn) {
-			for c := range s.conns {
-				if c.cutting.Load() {
+			for a := range s.conns.all {
+				if c := a.(*conn); c.cutting.Load() {
 					c.cuts.Wait()
 					s.gone(c)
 					all = append(all, c)
@@ -84,7 +84,7 @@ func TestWhoMakesRoom(t *testing.T) {
 			c.writing.Store(true)
 		}
 		more, _ := s.connection("mallory", "pc")
-		if !s.join(more) {
+		if !s.conns.join(more) {
 			t.Error("a device gets one more although it works with all")
 		}
 		s.gone(more)
@@ -101,8 +101,8 @@ func TestWhoMakesRoom(t *testing.T) {
 				several(MaxOfOneDevice, fmt.Sprint("friend", u), fmt.Sprint(d), true)
 			}
 		}
-		if n := cut(); len(n) != 0 || len(s.conns) != MaxConnections {
-			t.Fatalf("%d were cut, %d are there", len(n), len(s.conns))
+		if n := cut(); len(n) != 0 || len(s.conns.all) != MaxConnections {
+			t.Fatalf("%d were cut, %d are there", len(n), len(s.conns.all))
 		}
 		for i := range 50 {
 			alice := several(1, "alice", "pc", i%2 == 0)
@@ -111,14 +111,14 @@ func TestWhoMakesRoom(t *testing.T) {
 				t.Fatalf("alice's connection number %d: %d were cut", i, len(got))
 			}
 		}
-		if n := len(s.conns); n != MaxConnections {
+		if n := len(s.conns.all); n != MaxConnections {
 			t.Errorf("%d connections", n)
 		}
-		for c := range s.conns {
-			s.gone(c)
+		for c := range s.conns.all {
+			s.gone(c.(*conn))
 		}
-		if len(s.ofUser)+len(s.ofDevice) != 0 {
-			t.Errorf("%v %v", s.ofUser, s.ofDevice)
+		if len(s.conns.ofUser)+len(s.conns.ofDevice) != 0 {
+			t.Errorf("%v %v", s.conns.ofUser, s.conns.ofDevice)
 		}
 	})
 }
@@ -198,7 +198,7 @@ func TestDrainEndsWhateverHappens(t *testing.T) {
 		s.o.Log = NewLog(io.Discard)
 		c, far := s.connection("alice", "pc")
 		c.writing.Store(true)
-		s.join(c)
+		s.conns.join(c)
 		var open sync.WaitGroup
 		open.Add(1) // a call of the store that does not return
 		const limit = 7 * time.Second

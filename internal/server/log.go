@@ -1,11 +1,9 @@
 package server
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"sync"
-	"time"
 
 	"hufu"
 )
@@ -28,13 +26,6 @@ func NewLog(w io.Writer) *Log {
 // about is the log of something that has these attributes.
 func (l *Log) about(attrs ...slog.Attr) *Log {
 	return &Log{slog.New(l.Handler().WithAttrs(attrs)), l.transfers.WithAttrs(attrs), l.out}
-}
-
-// transfer tells of one transfer.
-func (l *Log) transfer(ctx context.Context, attrs ...slog.Attr) {
-	r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer", 0) // by whom it was called is not told
-	r.AddAttrs(attrs...)
-	_ = l.transfers.Handle(ctx, r) // as slog.Logger does
 }
 
 // flush writes the lines that were kept.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"hufu"
 )
@@ -17,13 +18,20 @@ func TestLog(t *testing.T) {
 	var b bytes.Buffer
 	l := NewLog(&b)
 	about := l.about(slog.String("user", "alice"))
+	transfer := func(attrs ...slog.Attr) {
+		r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer", 0)
+		r.AddAttrs(attrs...)
+		if err := about.transfers.Handle(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
 	lines := func() int { return strings.Count(b.String(), "\n") }
 	about.Info("connected")
 	if lines() != 1 {
 		t.Fatal("a line was kept")
 	}
-	about.transfer(t.Context(), slog.String("path", ":/a"))
-	about.transfer(t.Context(), slog.String("path", ":/b"))
+	transfer(slog.String("path", ":/a"))
+	transfer(slog.String("path", ":/b"))
 	if lines() != 1 {
 		t.Error("lines of transfers are written one by one")
 	}
@@ -32,7 +40,7 @@ func TestLog(t *testing.T) {
 		!strings.HasSuffix(got[2], "path=:/b") || !strings.HasSuffix(got[3], "msg=refused") {
 		t.Errorf("not in the order of what happened:\n%s", b.String())
 	}
-	about.transfer(t.Context())
+	transfer()
 	l.flush()
 	l.flush()
 	if lines() != 5 {
@@ -41,7 +49,7 @@ func TestLog(t *testing.T) {
 	b.Reset()
 	n := 0
 	for ; b.Len() == 0; n++ {
-		about.transfer(t.Context())
+		transfer()
 		if n > mostKept {
 			t.Fatal("kept without end")
 		}

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -14,12 +13,12 @@ import (
 	"hufu/internal/session"
 )
 
-// change stages r if it is a small change, and says whether it was one.
-func (c *conn) change(ctx context.Context, r *session.Request) bool {
-	var p pending
+// stage stages r if it is a small change, and reports whether it was one.
+func (c *conn) stage(ctx context.Context, r *session.Request) bool {
+	var p change
 	switch m := r.Message.(type) {
 	case *frame.Put:
-		p = pending{op: "put", path: m.Path.Path(), size: int64(len(r.Raw)), answer: func(res blob.Result) frame.Message {
+		p = change{op: "put", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.PutAnswer{Version: res.Version}
 		}}
 		want := hufu.Digest(m.Digest)
@@ -30,23 +29,23 @@ func (c *conn) change(ctx context.Context, r *session.Request) bool {
 		meta := blob.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime), Digest: want}
 		c.batch.Put(ctx, p.path, r.Raw, meta, m.Condition.Condition())
 	case *frame.Mkdir:
-		p = pending{op: "mkdir", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
+		p = change{op: "mkdir", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.MkdirAnswer{Created: res.Created}
 		}}
 		c.batch.Mkdir(ctx, p.path, m.Mode, m.Parents)
 	case *frame.Link:
-		p = pending{op: "link", path: m.Path.Path(), answer: func(blob.Result) frame.Message { return &frame.LinkAnswer{} }}
+		p = change{op: "link", path: m.Path.Path(), answer: func(blob.Result) frame.Message { return &frame.LinkAnswer{} }}
 		c.batch.Link(ctx, p.path, string(m.Target), blob.Meta{Mode: 0o777, MTime: frame.Time(m.MTime)}, m.Condition.Condition())
 	case *frame.SetMeta:
-		p = pending{op: "setmeta", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
+		p = change{op: "setmeta", path: m.Path.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.SetMetaAnswer{Version: res.Version}
 		}}
 		c.batch.SetMeta(ctx, p.path, blob.Meta{Mode: m.Mode, MTime: frame.Time(m.MTime)}, m.Version)
 	case *frame.Remove:
-		p = pending{op: "remove", path: m.Path.Path(), answer: func(blob.Result) frame.Message { return &frame.RemoveAnswer{} }}
+		p = change{op: "remove", path: m.Path.Path(), answer: func(blob.Result) frame.Message { return &frame.RemoveAnswer{} }}
 		c.batch.Remove(ctx, p.path, m.Recursive, m.Version)
 	case *frame.Rename:
-		p = pending{op: "rename", path: m.From.Path(), answer: func(res blob.Result) frame.Message {
+		p = change{op: "rename", path: m.From.Path(), answer: func(res blob.Result) frame.Message {
 			return &frame.RenameAnswer{Version: res.Version}
 		}}
 		c.batch.Rename(ctx, p.path, m.To.Path(), m.Condition.Condition(), m.Version)
@@ -81,12 +80,6 @@ func (c *conn) finish(ctx context.Context) error {
 			c.failed(p.op, p.path, res.Err)
 			err = c.session.Fail(res.Err)
 		} else {
-			if p.op == "put" {
-				c.s.count.puts.Add(1)
-			}
-			if p.op != "setmeta" && (p.op != "mkdir" || res.Created) {
-				c.transferred(ctx, p.op, p.path, p.size)
-			}
 			err = c.session.Answer(p.answer(res), false, nil)
 		}
 		if err != nil {
@@ -97,11 +90,6 @@ func (c *conn) finish(ctx context.Context) error {
 	c.group, c.ordered = c.group[:0], false
 	c.session.Settle()
 	return nil
-}
-
-// transferred logs what was carried out.
-func (c *conn) transferred(ctx context.Context, op string, p hufu.Path, size int64, more ...slog.Attr) {
-	c.log.transfer(ctx, append([]slog.Attr{slog.String("op", op), slog.String("path", hufu.Printable(p.Virtual())), slog.Int64("size", size)}, more...)...)
 }
 
 // failed logs why a request failed: what the client did wrong briefly, what
@@ -288,8 +276,7 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	if a.Entry != nil {
 		a.Entry.Digest = d[:]
 	}
-	c.s.count.gets.Add(1)
-	c.transferred(ctx, "get", p, f.Size())
+	c.view.Sent(ctx, p, f.Size())
 	return c.session.Answer(&a, false, data)
 }
 
@@ -317,8 +304,7 @@ func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blo
 		c.reading = c.reading[:openFiles-1]
 	}
 	c.reading = append([]*reader{{p, f}}, c.reading...)
-	c.s.count.gets.Add(1)
-	c.transferred(ctx, "get", p, f.Size())
+	c.view.Sent(ctx, p, f.Size())
 	return f, nil
 }
 
@@ -472,7 +458,5 @@ func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message
 	if err != nil {
 		return nil, err
 	}
-	c.s.count.puts.Add(1)
-	c.transferred(ctx, "put", p, e.Size, slog.String("digest", e.Digest.String()))
 	return &frame.CommitAnswer{Entry: frame.WireEntry(e)}, nil
 }

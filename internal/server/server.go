@@ -13,7 +13,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,20 +74,14 @@ type Server struct {
 	slots      chan struct{}
 	held       held
 
-	mu       sync.Mutex // guards conns and ofDevice
-	conns    map[*conn]struct{}
-	ofUser   map[string]int
-	ofDevice map[device]int
+	conns    *connections
 	draining atomic.Bool
 	watch    atomic.Pointer[func(context.Context) context.Context] // makes the context of each request; for tests, nil normally
 	count    counters
 }
 
-// device is where connections come from.
-type device struct{ user, name string }
-
 type counters struct {
-	connections, refused, puts, gets, in, out atomic.Int64
+	connections, refused, in, out atomic.Int64
 }
 
 // New makes a server; it does no I/O.
@@ -101,7 +94,7 @@ func New(o Options) (*Server, error) {
 		silent: crowd{limit: MaxSilent}, handshakes: crowd{limit: MaxHandshakes}, enrolling: crowd{limit: MaxEnrolling},
 		slots: make(chan struct{}, MaxConnections+MaxSilent+MaxHandshakes+MaxEnrolling),
 		held:  held{limit: MaxHeld, by: map[*conn]struct{}{}},
-		conns: map[*conn]struct{}{}, ofUser: map[string]int{}, ofDevice: map[device]int{},
+		conns: newConnections(),
 	}
 	_, _ = rand.Read(s.instance) // never fails
 	s.tls = identity.Server{
@@ -115,7 +108,7 @@ func New(o Options) (*Server, error) {
 	if _, err := s.tls.Config(); err != nil {
 		return nil, err
 	}
-	o.Account.OnChange(s.judgeAll)
+	o.Account.OnChange(s.conns.judge)
 	return s, nil
 }
 
@@ -142,7 +135,7 @@ func (s *Server) judgeOften(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			s.judgeAll()
+			s.conns.judge()
 		case <-ctx.Done():
 			return
 		}
@@ -263,7 +256,7 @@ func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream,
 func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over string) {
 	h.files = fs
 	s.count.connections.Add(1)
-	oneTooMany := s.join(h)
+	oneTooMany := s.conns.join(h)
 	defer s.gone(h)
 	// Only now does whoever cuts connections see this one: what he judged
 	// before is judged again.
@@ -292,105 +285,14 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	h.log.Info("gone", attrs...)
 }
 
-// join takes a connection in, and says whether there is no room for it. If another
-// one has to make room, it is cut.
-func (s *Server) join(h *conn) (oneTooMany bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[h] = struct{}{}
-	s.ofUser[h.sub.User]++
-	s.ofDevice[device{h.sub.User, h.sub.Device}]++
-	out := s.full(h)
-	if out == nil || out == h {
-		return out == h
-	}
-	out.log.Warn("cut", "why", tooMany)
-	out.cut(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
-	return false
-}
-
 // gone forgets a connection that has ended, in whatever way.
 func (s *Server) gone(h *conn) {
 	h.close()
 	in, out := h.stream.Bytes()
-	s.mu.Lock()
-	delete(s.conns, h)
-	lessOf(s.ofUser, h.sub.User)
-	lessOf(s.ofDevice, device{h.sub.User, h.sub.Device})
-	s.mu.Unlock()
+	s.conns.leave(h)
 	s.count.in.Add(in)
 	s.count.out.Add(out)
 	h.cuts.Wait()
-}
-
-func lessOf[K comparable](count map[K]int, k K) {
-	if count[k]--; count[k] == 0 {
-		delete(count, k)
-	}
-}
-
-// judgeAll runs after every change of accounts and certificates: whoever may
-// no longer be here is told why and cut.
-func (s *Server) judgeAll() {
-	s.mu.Lock()
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		all = append(all, c)
-	}
-	s.mu.Unlock()
-	for _, c := range all {
-		if err := c.judge(); err != nil {
-			// Each gets up to half a second to read its goodbye; together they
-			// must be gone within one.
-			s.mu.Lock()
-			if _, here := s.conns[c]; here {
-				c.log.Warn("cut", "why", hufu.CodeOf(err))
-				c.cut(wrap(err))
-			}
-			s.mu.Unlock()
-		}
-	}
-}
-
-// tooMany is the code of a connection that is one too many.
-const tooMany = "too_many_connections"
-
-// full is the connection that has to go because h has come, nil if there is room
-// for all; the caller holds mu. A device or a user who has too many loses the
-// one that has been idle for longest, or else the new one. When all places are
-// taken, the user who has most of them makes room, at work or not: whoever has
-// fewer is let in.
-func (s *Server) full(h *conn) *conn {
-	of := device{h.sub.User, h.sub.Device}
-	user := h.sub.User
-	var among func(*conn) bool
-	switch {
-	case s.ofDevice[of] > MaxOfOneDevice:
-		among = func(c *conn) bool { return device{c.sub.User, c.sub.Device} == of }
-	case s.ofUser[user] > MaxOfOneUser:
-		among = func(c *conn) bool { return c.sub.User == user }
-	case len(s.conns) > MaxConnections:
-		for u, n := range s.ofUser {
-			if n > s.ofUser[user] {
-				user = u
-			}
-		}
-		among = func(c *conn) bool { return c.sub.User == user }
-	default:
-		return nil
-	}
-	var out *conn
-	for c := range s.conns {
-		switch {
-		case c == h || !among(c) || c.cutting.Load() || user == h.sub.User && c.active():
-		case out == nil || c.stream.Moved().Before(out.stream.Moved()):
-			out = c
-		}
-	}
-	if out == nil {
-		return h
-	}
-	return out
 }
 
 func stopping() *hufu.Error {
@@ -412,7 +314,7 @@ func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 	s.silent.end()
 	s.handshakes.end()
 	deadline := time.Now().Add(limit)
-	for s.partIdle(time.Now().Before(deadline)) > 0 {
+	for s.conns.partIdle(time.Now().Before(deadline)) > 0 {
 		time.Sleep(20 * time.Millisecond)
 	}
 	s.enrolling.end()
@@ -423,27 +325,7 @@ func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 		return nil
 	case <-time.After(StopTime):
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.log.Error("does not end", "unanswered", c.session.Unanswered(), "writing", c.writing.Load())
-	}
-	return &hufu.Error{Op: "stop server", Kind: hufu.KindUnreadable, Code: "serve_stuck", Args: map[string]string{"count": strconv.Itoa(len(s.conns))}}
-}
-
-// partIdle tells all connections to come back later, but those at work if they
-// may finish. It returns how many these are.
-func (s *Server) partIdle(finish bool) (busy int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		if finish && c.active() {
-			busy++
-			continue
-		}
-		c.cut(stopping())
-	}
-	return busy
+	return s.conns.stuck()
 }
 
 // Status is what the administering commands show of a running server.
@@ -463,23 +345,14 @@ type Status struct {
 
 // Status tells how the server does.
 func (s *Server) Status() Status {
-	st := Status{
-		Started: s.started, Version: hufu.Version, Connections: s.count.connections.Load(), Refused: s.count.refused.Load(),
-		Puts: s.count.puts.Load(), Gets: s.count.gets.Load(), BytesIn: s.count.in.Load(), BytesOut: s.count.out.Load(),
-		Fresh: s.o.Account.Fresh(), Users: []string{},
+	open, users, in, out := s.conns.now()
+	puts, gets := s.o.Files.Transfers()
+	if s.o.Teach != nil {
+		p, g := s.o.Teach.files.Transfers()
+		puts, gets = puts+p, gets+g
 	}
-	seen := map[string]bool{}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st.Open = len(s.conns)
-	for c := range s.conns {
-		in, out := c.stream.Bytes()
-		st.BytesIn += in
-		st.BytesOut += out
-		if !seen[c.sub.User] {
-			seen[c.sub.User] = true
-			st.Users = append(st.Users, c.sub.User)
-		}
+	return Status{
+		Started: s.started, Version: hufu.Version, Open: open, Connections: s.count.connections.Load(), Refused: s.count.refused.Load(),
+		Puts: puts, Gets: gets, BytesIn: in + s.count.in.Load(), BytesOut: out + s.count.out.Load(), Users: users, Fresh: s.o.Account.Fresh(),
 	}
-	return st
 }

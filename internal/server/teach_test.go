@@ -64,7 +64,7 @@ func TestHT12TeachingRefusesOtherMachines(t *testing.T) {
 	w.ln = farListener{w.ln}
 	s := &Server{
 		o: Options{Teach: w, Log: NewLog(io.Discard)}, codec: frame.NewCodec(),
-		slots: make(chan struct{}, 4), conns: map[*conn]struct{}{},
+		slots: make(chan struct{}, 4), conns: newConnections(),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

@@ -1,9 +1,8 @@
-package capture
+package report
 
 import (
 	"bytes"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/capture"
+	"hufu/internal/cli"
 )
 
 // catalogue is one language's texts; what it lacks fails the test.
@@ -53,17 +54,10 @@ func catalogue(t *testing.T, lang string) Translate {
 // sampleReport has everything a report can have.
 func sampleReport(t *testing.T, lang string) *Report {
 	t.Helper()
-	file := sampleFile(50_000)
-	needles := sampleNeedles(file)
-	plain := record(t, "127.0.0.1:0", false, nil, file)
-	secrets := &Secrets{}
-	sealed := record(t, "127.0.0.1:0", true, secrets, file)
-	refused := shake(t, func(c, _ *tls.Config) { c.ServerName = "somebody.else" })
-	refused.Results = Analyse(nil, needles).Results
+	c := captures(t)
 	return &Report{
-		Lang: lang, T: catalogue(t, lang),
-		Plain: Capture{"plain.pcapng", plain.Analyse(needles)}, TLS: Capture{"tls.pcapng", sealed.Analyse(needles)},
-		MITM: &Attempt{Capture: Capture{"mitm.pcapng", refused}, Exit: 7, Reason: "server_unknown_ca"},
+		Lang: lang, T: catalogue(t, lang), Plain: Capture{"plain.pcapng", c.plain}, TLS: Capture{"tls.pcapng", c.sealed},
+		MITM: &Attempt{Capture: Capture{"mitm.pcapng", c.refused}, Exit: 7, Reason: "server_unknown_ca"},
 	}
 }
 
@@ -99,7 +93,7 @@ func TestReportText(t *testing.T) {
 		column := -1
 		for l := range strings.SplitSeq(b.String(), "\n") {
 			if i := strings.Index(l, r.T("wire.not_found")); i > 0 && !strings.Contains(l, "pcapng") {
-				at := width(l[:i])
+				at := cli.Width(l[:i])
 				if column >= 0 && at != column {
 					t.Errorf("%s: column at %d and %d", lang, column, at)
 				}
@@ -168,6 +162,15 @@ func TestReportEscapes(t *testing.T) {
 	}
 }
 
+// version returns the findings of c as if that version of TLS had been agreed.
+func version(c Capture, v string) *capture.Findings {
+	f := *c.Findings
+	h := *f.Streams[0].TLS
+	h.Version = v
+	f.Streams = []capture.Stream{{TLS: &h, BytesUp: 1}}
+	return &f
+}
+
 func TestReportJudges(t *testing.T) {
 	t.Parallel()
 	r := sampleReport(t, "en")
@@ -181,15 +184,17 @@ func TestReportJudges(t *testing.T) {
 		"nobody tried":       {func(r *Report) { r.MITM = nil }, true, "wire.verdict.proven"},
 		"TLS leaks":          {func(r *Report) { r.TLS = plain }, false, "wire.verdict.leak"},
 		"plain shows less":   {func(r *Report) { r.Plain = sealedOnes }, false, "wire.verdict.unclear"},
-		"nothing looked for": {func(r *Report) { r.Plain.Findings = &Findings{} }, false, "wire.verdict.unclear"},
-		"no packets":         {func(r *Report) { r.TLS.Findings = &Findings{} }, false, "wire.verdict.unclear"},
+		"nothing looked for": {func(r *Report) { r.Plain.Findings = &capture.Findings{} }, false, "wire.verdict.unclear"},
+		"no packets":         {func(r *Report) { r.TLS.Findings = &capture.Findings{} }, false, "wire.verdict.unclear"},
 		"let in":             {func(r *Report) { r.MITM = &Attempt{r.MITM.Capture, 0, ""} }, false, "wire.verdict.unclear"},
 		"told a secret":      {func(r *Report) { r.MITM = &Attempt{plain, 7, ""} }, false, "wire.verdict.leak"},
+		"TLS 1.2":            {func(r *Report) { r.TLS.Findings = version(sealedOnes, "TLS 1.2") }, false, "wire.verdict.unclear"},
+		"nothing agreed":     {func(r *Report) { r.TLS.Findings = version(sealedOnes, "") }, false, "wire.verdict.unclear"},
 		"broken TLS": {func(r *Report) {
 			h := *sealedOnes.Findings.Streams[0].TLS
 			h.Broken = true
 			f := *sealedOnes.Findings
-			f.Streams = []Stream{{TLS: &h, BytesUp: 1}, f.Streams[0]}
+			f.Streams = []capture.Stream{{TLS: &h, BytesUp: 1}, f.Streams[0]}
 			r.TLS.Findings = &f
 		}, false, "wire.verdict.unclear"},
 	} {
@@ -241,7 +246,7 @@ func TestReportOfOddThings(t *testing.T) {
 		h := *s.TLS
 		h.SNI, h.Version = "", ""
 		s.TLS = &h
-		r.TLS.Findings.Streams = []Stream{s, s}
+		r.TLS.Findings.Streams = []capture.Stream{s, s}
 		r.Plain.Findings.Results[0].Hits[0].LastPacket++
 		r.Plain.Findings.Results[1].Count = 3
 		r.TLS.Findings.Results[0].Chance = 2
@@ -256,15 +261,6 @@ func TestReportOfOddThings(t *testing.T) {
 			if !strings.Contains(b.String(), r.T(key)) {
 				t.Errorf("%s: %s is missing", lang, key)
 			}
-		}
-	}
-}
-
-func TestWidth(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string]int{"": 0, "abc": 3, "密码": 4, "用，户": 6, "e\u0301": 1, "→": 1, "–": 1, "🙂": 2} {
-		if got := width(s); got != want {
-			t.Errorf("%q: %d", s, got)
 		}
 	}
 }

@@ -1,13 +1,16 @@
-package capture
+package report
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"html/template"
 	"io"
+	"os"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 )
 
 //go:embed report.html
@@ -37,4 +40,30 @@ func (r *Report) HTML(w io.Writer) error {
 }
 
 // SaveHTML writes the page at path for its owner alone: it shows the password.
-func (r *Report) SaveHTML(path string) error { return save(path, "report_write", r.HTML) }
+func (r *Report) SaveHTML(path string) error {
+	if err := atomicfile.WriteFunc(path, 0o600, r.HTML); err != nil {
+		return &hufu.Error{Op: "save", Path: path, Kind: hufu.KindUnreadable, Code: "report_write", Err: err}
+	}
+	return nil
+}
+
+// generator is what report.html says of itself, within the first bytes of it.
+const (
+	generator  = `<meta name="generator" content="hufu wire">`
+	saysWithin = 4 << 10
+)
+
+// Made reports whether the file at path was written by SaveHTML. A link to such a
+// file was not.
+func Made(path string) bool {
+	if i, err := os.Lstat(path); err != nil || !i.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head, err := io.ReadAll(io.LimitReader(f, saysWithin))
+	return err == nil && bytes.HasPrefix(head, []byte("<!DOCTYPE html>")) && bytes.Contains(head, []byte(generator))
+}

@@ -1,12 +1,12 @@
-package capture
+package report
 
 import (
 	"bufio"
 	"io"
 	"strings"
-	"unicode"
 
 	"hufu"
+	"hufu/internal/cli"
 )
 
 // Text writes the report for a terminal.
@@ -14,7 +14,7 @@ func (r *Report) Text(w io.Writer) error {
 	v := r.view()
 	b := &page{w: bufio.NewWriter(w)}
 	b.put(v.Title)
-	b.put(strings.Repeat("═", width(v.Title)))
+	b.put(strings.Repeat("═", cli.Width(v.Title)))
 	b.put(v.Intro, "")
 
 	rows := [][]string{v.Heads[:]}
@@ -75,7 +75,7 @@ func (p *page) put(lines ...string) {
 	}
 }
 
-func (p *page) heading(s string) { p.put("", s, strings.Repeat("─", width(s))) }
+func (p *page) heading(s string) { p.put("", s, strings.Repeat("─", cli.Width(s))) }
 
 func (p *page) scenes(heading string, all []scene) {
 	if len(all) > 0 {
@@ -87,45 +87,14 @@ func (p *page) scenes(heading string, all []scene) {
 func (p *page) dumps(all []scene) {
 	for _, s := range all {
 		p.put("  " + s.Heading)
-		for _, l := range s.Excerpt.lines() {
+		for _, l := range s.Excerpt.Lines() {
 			p.put("    " + l)
 		}
 	}
 }
 
-// table sets rows in columns as wide as their widest cell.
 func (p *page) table(rows [][]string) {
-	var widths []int
-	for _, row := range rows {
-		for i, c := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], width(c))
-		}
+	for _, l := range cli.Columns(rows) {
+		p.put("  " + l)
 	}
-	for _, row := range rows {
-		var b strings.Builder
-		for i, c := range row {
-			b.WriteString("  " + c + strings.Repeat(" ", widths[i]-width(c)))
-		}
-		p.put(b.String())
-	}
-}
-
-// width is the number of a terminal's columns s takes: two for Chinese and
-// other wide characters, none for marks that stand on the one before.
-func width(s string) int {
-	n := 0
-	for _, r := range s {
-		switch {
-		case unicode.In(r, unicode.Mn, unicode.Me):
-		case unicode.In(r, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana),
-			r >= 0x3000 && r <= 0x303f, r >= 0xff01 && r <= 0xff60, r >= 0x1f300 && r <= 0x1faff:
-			n += 2
-		default:
-			n++
-		}
-	}
-	return n
 }

@@ -1,4 +1,8 @@
-package capture
+// Package report tells people what an eavesdropper would have read. It sets a capture
+// without TLS beside one with TLS: as text for a terminal, as an HTML page that needs
+// nothing else, and in words for a page that draws it by itself. Package capture finds
+// what stands in the captures.
+package report
 
 import (
 	"slices"
@@ -6,6 +10,7 @@ import (
 	"strings"
 
 	"hufu"
+	"hufu/internal/capture"
 )
 
 // Translate is the text under a key, its placeholders filled from pairs of a
@@ -15,7 +20,7 @@ type Translate func(key string, args ...any) string
 // Capture is one of the captures a Report compares.
 type Capture struct {
 	File     string // its name, as the reader finds it
-	Findings *Findings
+	Findings *capture.Findings
 }
 
 // Attempt is what became of a man in the middle with a CA of his own.
@@ -38,18 +43,18 @@ type Report struct {
 // read, with it nothing, every connection of it is TLS 1.3 from the first byte
 // to the last, and the man in the middle was refused.
 func (r *Report) Proven() bool {
-	missing := slices.ContainsFunc(r.Plain.Findings.Results, func(x Result) bool { return x.Count == 0 })
+	missing := slices.ContainsFunc(r.Plain.Findings.Results, func(x capture.Result) bool { return x.Count == 0 })
 	refused := r.MITM == nil || !r.MITM.Findings.Found() && r.MITM.Exit == hufu.KindUnproven.Exit()
 	return !missing && len(r.Plain.Findings.Results) > 0 && sealed(r.TLS.Findings) && refused
 }
 
 // sealed says whether f is TLS 1.3 and nothing else.
-func sealed(f *Findings) bool {
-	open := func(s Stream) bool {
+func sealed(f *capture.Findings) bool {
+	open := func(s capture.Stream) bool {
 		if s.BytesUp+s.BytesDown == 0 {
 			return false // nobody said anything
 		}
-		return s.Incomplete || s.TLS == nil || s.TLS.Broken || s.TLS.Version != "TLS 1.3"
+		return s.TLS == nil || s.TLS.Broken || s.TLS.Version != "TLS 1.3"
 	}
 	return len(f.Streams) > 0 && !f.Found() && !slices.ContainsFunc(f.Streams, open)
 }
@@ -71,7 +76,7 @@ type flight struct{ Packets, Way, What string }
 // scene is an excerpt under its heading.
 type scene struct {
 	Heading string
-	Excerpt *Excerpt
+	Excerpt *capture.Excerpt
 }
 
 // filter is something to type into Wireshark.
@@ -143,7 +148,7 @@ func (r *Report) verdict() cell {
 	return cell{r.T("wire.verdict.unclear"), "bad"}
 }
 
-func (r *Report) found(x *Result) cell {
+func (r *Report) found(x *capture.Result) cell {
 	switch {
 	case x.Count == 0 && x.Chance > 0:
 		return cell{r.T("wire.by_chance", "n", x.Chance), "good"}
@@ -160,7 +165,7 @@ func (r *Report) found(x *Result) cell {
 	return cell{r.T("wire.in_clear", "packet", hit.Packet), "bad"}
 }
 
-func (r *Report) secrets(f *Findings) string {
+func (r *Report) secrets(f *capture.Findings) string {
 	switch {
 	case f.TLS() == nil:
 		return r.T("wire.secrets.none")
@@ -170,7 +175,7 @@ func (r *Report) secrets(f *Findings) string {
 	return r.T("wire.secrets.no")
 }
 
-func (r *Report) facts(h *Handshake) []filter {
+func (r *Report) facts(h *capture.Handshake) []filter {
 	t := r.T
 	all := []filter{{t("wire.fact.version"), h.Version}, {t("wire.fact.cipher"), h.Cipher}}
 	group := h.Group
@@ -189,7 +194,7 @@ func (r *Report) facts(h *Handshake) []filter {
 
 // flights is the handshake packet by packet, and what follows it in a few
 // rows.
-func (r *Report) flights(h *Handshake) []flight {
+func (r *Report) flights(h *capture.Handshake) []flight {
 	type group struct {
 		first, last int
 		up, down    bool
@@ -294,9 +299,9 @@ func (r *Report) attempt(v *view) {
 
 // scenes shows the first hit of each needle; needles that stand close
 // together share a dump.
-func (r *Report) scenes(f *Findings) []scene {
+func (r *Report) scenes(f *capture.Findings) []scene {
 	type shot struct {
-		hit   Hit
+		hit   capture.Hit
 		names []string
 	}
 	var all []*shot
@@ -307,13 +312,13 @@ func (r *Report) scenes(f *Findings) []scene {
 		hit, name := res.Hits[0], roleName(r.T, res.Needle)
 		near := func(s *shot) bool {
 			return s.hit.Stream == hit.Stream && s.hit.FromClient == hit.FromClient && s.hit.Packet == hit.Packet &&
-				s.hit.Excerpt.mark(hit.Offset, len(res.Needle.Bytes))
+				s.hit.Excerpt.Mark(hit.Offset, len(res.Needle.Bytes))
 		}
 		if i := slices.IndexFunc(all, near); i >= 0 {
 			all[i].names = append(all[i].names, name)
 			continue
 		}
-		hit.Excerpt = hit.Excerpt.clone() // marks of others go into it
+		hit.Excerpt = hit.Excerpt.Clone() // marks of others go into it
 		all = append(all, &shot{hit, []string{name}})
 	}
 	var out []scene
@@ -324,4 +329,4 @@ func (r *Report) scenes(f *Findings) []scene {
 	return out
 }
 
-func roleName(t Translate, n Needle) string { return t("wire.role." + string(n.Role)) }
+func roleName(t Translate, n capture.Needle) string { return t("wire.role." + string(n.Role)) }

@@ -1,4 +1,6 @@
-package capture
+package report
+
+import "hufu/internal/capture"
 
 // Words are a report in words, for a page that draws it by itself.
 type Words struct {
@@ -29,8 +31,8 @@ type Line struct {
 
 // Scene is bytes of a capture under a heading.
 type Scene struct {
-	Heading string `json:"heading"`
-	Rows    []Row  `json:"rows"`
+	Heading string        `json:"heading"`
+	Rows    []capture.Row `json:"rows"`
 }
 
 // Fact is a row of two or three cells.

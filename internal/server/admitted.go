@@ -1,0 +1,189 @@
+package server
+
+import (
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"hufu"
+)
+
+// device is the origin of connections.
+type device struct{ user, name string }
+
+// admitted is a connection of somebody who is proven, as the server judges, parts and
+// counts it, whatever protocol it speaks.
+type admitted interface {
+	// from returns the device that the connection comes from, always the same.
+	from() device
+	// judge returns why the connection may no longer go on, or nil.
+	judge() error
+	// cut tells the other end why and ends the connection, and returns at once. Only the
+	// first call counts.
+	cut(why *hufu.Error)
+	// isCut reports whether cut was called.
+	isCut() bool
+	// active reports whether something is under way for which draining waits.
+	active() bool
+	// moved returns when bytes came or went last.
+	moved() time.Time
+	// bytes returns how many bytes have come and gone.
+	bytes() (in, out int64)
+	// logger returns the log for what happens to the connection.
+	logger() *slog.Logger
+	// pending describes what is under way, as attributes for the log.
+	pending() []any
+}
+
+// connections are all admitted connections of a server, within their limits.
+type connections struct {
+	mu       sync.Mutex // guards all below
+	all      map[admitted]struct{}
+	ofUser   map[string]int
+	ofDevice map[device]int
+}
+
+func newConnections() *connections {
+	return &connections{all: map[admitted]struct{}{}, ofUser: map[string]int{}, ofDevice: map[device]int{}}
+}
+
+// join adds a connection and reports whether there is no room for it. If another one has
+// to make room, that one is cut.
+func (cs *connections) join(c admitted) (oneTooMany bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	from := c.from()
+	cs.all[c] = struct{}{}
+	cs.ofUser[from.user]++
+	cs.ofDevice[from]++
+	out := cs.full(c)
+	if out == nil || out == c {
+		return out == c
+	}
+	out.logger().Warn("cut", "why", tooMany)
+	out.cut(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
+	return false
+}
+
+// leave removes a connection that has ended, in whatever way.
+func (cs *connections) leave(c admitted) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	from := c.from()
+	delete(cs.all, c)
+	lessOf(cs.ofUser, from.user)
+	lessOf(cs.ofDevice, from)
+}
+
+func lessOf[K comparable](count map[K]int, k K) {
+	if count[k]--; count[k] == 0 {
+		delete(count, k)
+	}
+}
+
+// judge runs after every change of accounts and certificates: it cuts the connections
+// that may no longer go on.
+func (cs *connections) judge() {
+	cs.mu.Lock()
+	all := make([]admitted, 0, len(cs.all))
+	for c := range cs.all {
+		all = append(all, c)
+	}
+	cs.mu.Unlock()
+	for _, c := range all {
+		if err := c.judge(); err != nil {
+			// Each gets up to half a second to read its goodbye; together they
+			// must be gone within one.
+			cs.mu.Lock()
+			if _, here := cs.all[c]; here {
+				c.logger().Warn("cut", "why", hufu.CodeOf(err))
+				c.cut(wrap(err))
+			}
+			cs.mu.Unlock()
+		}
+	}
+}
+
+// tooMany is the code of a connection that is one too many.
+const tooMany = "too_many_connections"
+
+// full returns the connection that has to go because c has come, or nil if there is room
+// for all; the caller holds mu. A device or a user who has too many loses the one that has
+// been idle for longest, or else the new one. When all places are taken, the user who has
+// most of them makes room, at work or not: those with fewer are let in.
+func (cs *connections) full(c admitted) admitted {
+	from := c.from()
+	user := from.user
+	var among func(device) bool
+	switch {
+	case cs.ofDevice[from] > MaxOfOneDevice:
+		among = func(d device) bool { return d == from }
+	case cs.ofUser[user] > MaxOfOneUser:
+		among = func(d device) bool { return d.user == user }
+	case len(cs.all) > MaxConnections:
+		for u, n := range cs.ofUser {
+			if n > cs.ofUser[user] {
+				user = u
+			}
+		}
+		among = func(d device) bool { return d.user == user }
+	default:
+		return nil
+	}
+	var out admitted
+	for other := range cs.all {
+		switch {
+		case other == c || !among(other.from()) || other.isCut() || user == from.user && other.active():
+		case out == nil || other.moved().Before(out.moved()):
+			out = other
+		}
+	}
+	if out == nil {
+		return c
+	}
+	return out
+}
+
+// partIdle tells all connections to come back later, except those at work if they may
+// finish. It returns how many these are.
+func (cs *connections) partIdle(finish bool) (busy int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for c := range cs.all {
+		if finish && c.active() {
+			busy++
+			continue
+		}
+		c.cut(stopping())
+	}
+	return busy
+}
+
+// stuck logs the connections that do not end, and returns the error that tells of them.
+func (cs *connections) stuck() error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for c := range cs.all {
+		c.logger().Error("does not end", c.pending()...)
+	}
+	return &hufu.Error{Op: "stop server", Kind: hufu.KindUnreadable, Code: "serve_stuck", Args: map[string]string{"count": strconv.Itoa(len(cs.all))}}
+}
+
+// now returns how many connections are open, the users that they belong to, each once, and
+// the bytes that have come and gone over them.
+func (cs *connections) now() (open int, users []string, in, out int64) {
+	users = []string{}
+	seen := map[string]bool{}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for c := range cs.all {
+		i, o := c.bytes()
+		in, out = in+i, out+o
+		if user := c.from().user; !seen[user] {
+			seen[user] = true
+			users = append(users, user)
+		}
+	}
+	return len(cs.all), users, in, out
+}
