@@ -5,10 +5,13 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"hufu"
 	"hufu/internal/meta"
@@ -201,39 +204,50 @@ func CheckInvitation(ctx context.Context, q meta.Queries, v meta.Invitation, now
 // log, not the secret: there is no limit for all addresses together, which
 // would let strangers keep everybody from enrolling.
 const (
-	wrongPerRemote = 10
-	wrongWindow    = time.Minute
-	maxRemotes     = 4096
+	wrongAtOnce = 10              // of one address
+	wrongEvery  = 6 * time.Second // one more of it
+	maxRemotes  = 4096            // addresses that are remembered
 )
 
-// invitationLimits counts wrong secrets by remote address, in windows of a
-// minute.
+// invitationLimits slows down wrong secrets, by remote address.
 type invitationLimits struct {
 	now func() time.Time
 
-	mu      sync.Mutex // guards what follows
-	since   time.Time  // when this window began
-	remotes map[string]int
+	mu      sync.Mutex // guards remotes
+	remotes map[string]*rate.Limiter
 }
 
 // wrong counts a wrong secret and returns the error that answers it.
 func (l *invitationLimits) wrong(op, remote string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	now := l.now()
-	if age := now.Sub(l.since); age < 0 || age >= wrongWindow {
-		l.since, l.remotes = now, make(map[string]int)
-	}
-	key := remoteKey(remote)
-	n, known := l.remotes[key]
-	switch {
-	case n >= wrongPerRemote:
-		left := wrongWindow - now.Sub(l.since)
-		return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitation_wait", Args: map[string]string{"seconds": seconds(left)}}
-	case known || len(l.remotes) < maxRemotes:
-		l.remotes[key]++
+	r := l.of(remoteKey(remote), now).ReserveN(now, 1)
+	if wait := r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitation_wait", Args: map[string]string{"seconds": seconds(wait)}}
 	}
 	return &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "invitation_unknown"}
+}
+
+// of returns the limiter of an address. When too many addresses are remembered,
+// those are forgotten that have not been wrong lately, and if there are none, the
+// address is not limited.
+func (l *invitationLimits) of(key string, now time.Time) *rate.Limiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.remotes[key]; known != nil {
+		return known
+	}
+	if len(l.remotes) >= maxRemotes {
+		maps.DeleteFunc(l.remotes, func(_ string, r *rate.Limiter) bool { return r.TokensAt(now) >= wrongAtOnce })
+	}
+	r := rate.NewLimiter(rate.Every(wrongEvery), wrongAtOnce)
+	if len(l.remotes) < maxRemotes {
+		if l.remotes == nil {
+			l.remotes = map[string]*rate.Limiter{}
+		}
+		l.remotes[key] = r
+	}
+	return r
 }
 
 // remoteKey is what one sender can hardly have two of: an IPv4 address, or the

@@ -93,7 +93,7 @@ func TestHT24WrongSecretsAreLimited(t *testing.T) {
 		_, err := w.Invitation(ctx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", remote)
 		return err
 	}
-	for i := range wrongPerRemote {
+	for i := range wrongAtOnce {
 		w.code(guess(fmt.Sprintf("192.0.2.1:%d", 1000+i)), "invitation_unknown")
 	}
 	err = guess("192.0.2.1:7")
@@ -108,7 +108,7 @@ func TestHT24WrongSecretsAreLimited(t *testing.T) {
 		w.must(err)
 	}
 	// One IPv6 network is one sender.
-	for i := range wrongPerRemote {
+	for i := range wrongAtOnce {
 		w.code(guess(fmt.Sprintf("[2001:db8::%x]:1", i+1)), "invitation_unknown")
 	}
 	w.code(guess("[2001:db8::ffff]:1"), "invitation_wait")
@@ -124,8 +124,9 @@ func TestHT24WrongSecretsAreLimited(t *testing.T) {
 	w.code(guess("203.0.113.1:1"), "invitation_unknown")
 	// A guesser has waited.
 	w.code(guess("192.0.2.1:1"), "invitation_wait")
-	w.clock.add(wrongWindow)
+	w.clock.add(wrongEvery)
 	w.code(guess("192.0.2.1:1"), "invitation_unknown")
+	w.code(guess("192.0.2.1:1"), "invitation_wait")
 }
 
 // However many addresses guess, what is remembered of them is bounded.
@@ -141,6 +142,12 @@ func TestInvitationLimitsAreBounded(t *testing.T) {
 	}
 	if len(l.remotes) > maxRemotes {
 		t.Errorf("remembers %d", len(l.remotes))
+	}
+	// Those that have been right or silent for long make room.
+	c.add(wrongEvery)
+	_ = l.wrong("guess", "203.0.113.1:1")
+	if len(l.remotes) != 1 {
+		t.Errorf("remembers %d that guessed once, long ago", len(l.remotes))
 	}
 }
 
