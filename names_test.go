@@ -59,6 +59,7 @@ func TestHT29Names(t *testing.T) {
 
 func FuzzNameOf(f *testing.F) {
 	f.Add("Alice's PC")
+	f.Add("0-")
 	f.Fuzz(func(t *testing.T, s string) {
 		if name := NameOf(s); !ValidName(name) || ValidName(s) && name != s {
 			t.Errorf("%q became %q", s, name)
