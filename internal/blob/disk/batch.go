@@ -8,6 +8,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // Batch gathers small changes and makes them durable together. It is for one
@@ -45,15 +46,15 @@ const (
 type slot struct {
 	kind      slotKind
 	recursive bool
-	dir       int        // where the staged file or link is
-	tmp       fileHandle // a put, while its file is open
-	name      string     // of a put with a reserved name
-	counted   bool       // tmp is one of the descriptors
+	dir       int      // where the staged file or link is
+	tmp       sys.File // a put, while its file is open
+	name      string   // of a put with a reserved name
+	counted   bool     // tmp is one of the descriptors
 	path, to  hufu.Path
 	meta      blob.Meta
 	cond      hufu.Condition
 	want      string // version of the entry to remove, change or move; "" for any
-	node      node
+	node      sys.Node
 	done      placed // the name was taken, and may not be durable yet
 	named     bool
 	target    string // of a link
@@ -65,7 +66,7 @@ type slot struct {
 // long.
 type batchDir struct {
 	path  hufu.Path
-	h     dirHandle // noDir: closed to save descriptors, opened again at need
+	h     sys.Dir // noDir: closed to save descriptors, opened again at need
 	dev   uint64
 	ino   uint64
 	lock  *sync.RWMutex
@@ -101,7 +102,7 @@ func (b *Batch) add(sl slot) int {
 // reused. The file gets its name at Commit if cond holds. Missing parents are
 // created.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) int {
-	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: noFile})
+	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: sys.NoFile})
 	sl := &b.slots[i]
 	if err := b.stage(ctx, sl, data); err != nil {
 		b.drop(sl)
@@ -132,14 +133,14 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	if err := b.s.hook("put-created"); err != nil {
 		return err
 	}
-	if err := sl.tmp.writeAt(data, 0); err != nil {
+	if err := sl.tmp.WriteAt(data, 0); err != nil {
 		return err
 	}
 	if sl.node, err = b.s.finish(sl.tmp, mode, &sl.meta, &b.enc); err != nil {
 		return err
 	}
 	if sl.name != "" && !sl.counted { // found again by its name
-		if !b.s.has.syncfs { // while the file is open, a failed writeback is still reported
+		if !b.s.has.Syncfs { // while the file is open, a failed writeback is still reported
 			err = b.s.syncFile(sl.tmp)
 		}
 		b.shutTmp(sl)
@@ -157,7 +158,7 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 	dir := &b.dirs[sl.dir]
 	sl.counted = b.s.o.Descriptors.take()
 	if !dir.noTmp && sl.counted {
-		if sl.tmp, err = b.s.k.tmpfile(d, mode); err == nil {
+		if sl.tmp, err = b.s.k.Tmpfile(d, mode); err == nil {
 			return nil
 		}
 		if !errors.Is(err, syscall.EOPNOTSUPP) {
@@ -168,7 +169,7 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 	}
 	sl.name = b.s.staged.add()
 	b.trail.note(sl.path.Parent(), step{Name: []byte(sl.name)})
-	if sl.tmp, err = d.create(sl.name, mode); err != nil {
+	if sl.tmp, err = d.Create(sl.name, mode); err != nil {
 		b.s.staged.remove(sl.name)
 		sl.name = ""
 		b.uncount(sl)
@@ -187,36 +188,36 @@ func (b *Batch) uncount(sl *slot) {
 
 // shutTmp closes a staged file.
 func (b *Batch) shutTmp(sl *slot) {
-	if !sl.tmp.ok() {
+	if !sl.tmp.Ok() {
 		return
 	}
-	sl.tmp.close()
-	sl.tmp = noFile
+	sl.tmp.Close()
+	sl.tmp = sys.NoFile
 	b.uncount(sl)
 }
 
 // finish sets mode, time and record of a file that is written, in this order:
 // the record holds the time as the disk really keeps it.
-func (s *Store) finish(f fileHandle, mode uint32, m *blob.Meta, enc *[]byte) (node, error) {
+func (s *Store) finish(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) (sys.Node, error) {
 	if !m.MTime.IsZero() {
-		if err := f.touch(toStamp(m.MTime)); err != nil {
-			return node{}, err
+		if err := f.Touch(sys.ToStamp(m.MTime)); err != nil {
+			return sys.Node{}, err
 		}
 	}
-	n, err := f.stat()
+	n, err := f.Stat()
 	if err != nil {
-		return node{}, err
+		return sys.Node{}, err
 	}
-	if n.perm != mode { // the umask, or a default ACL
-		if err := f.chmod(mode); err != nil {
-			return node{}, err
+	if n.Perm != mode { // the umask, or a default ACL
+		if err := f.Chmod(mode); err != nil {
+			return sys.Node{}, err
 		}
-		n.perm = mode
+		n.Perm = mode
 	}
 	if !s.o.Server {
 		return n, nil
 	}
-	r := record{Mode: m.Mode & 0o777, Size: n.size, Sec: n.mtime.sec, Nsec: n.mtime.nsec, By: m.By}
+	r := record{Mode: m.Mode & 0o777, Size: n.Size, Sec: n.Mtime.Sec, Nsec: n.Mtime.Nsec, By: m.By}
 	r.setUpload(m.Upload)
 	if !m.Digest.IsZero() {
 		r.Digest = m.Digest[:]
@@ -246,22 +247,22 @@ func (b *Batch) parent(ctx context.Context, path hufu.Path, by string) (int, err
 		b.last = i
 		return i, nil
 	}
-	h, err := b.s.k.openDir(b.s.root, path.String(), passFlags)
+	h, err := b.s.k.OpenDir(b.s.root, path.String(), sys.PassFlags)
 	if errors.Is(err, syscall.ENOENT) && !path.IsRoot() {
 		if err := b.makeDir(ctx, path, by); err != nil {
 			return 0, err
 		}
-		h, err = b.s.k.openDir(b.s.root, path.String(), passFlags)
+		h, err = b.s.k.OpenDir(b.s.root, path.String(), sys.PassFlags)
 	}
 	if err != nil {
 		return 0, err
 	}
-	n, err := h.self()
+	n, err := h.Self()
 	if err != nil {
-		h.close()
+		h.Close()
 		return 0, err
 	}
-	return b.keep(batchDir{path: path, h: h, dev: n.dev, ino: n.ino, lock: b.s.locks.forNode(&n)}), nil
+	return b.keep(batchDir{path: path, h: h, dev: n.Dev, ino: n.Ino, lock: b.s.locks.forNode(&n)}), nil
 }
 
 func (b *Batch) keep(d batchDir) int {
@@ -278,29 +279,29 @@ func (b *Batch) keep(d batchDir) int {
 }
 
 func (b *Batch) shut(d *batchDir) {
-	if d.h.ok() {
-		d.h.close()
-		d.h = noDir
+	if d.h.Ok() {
+		d.h.Close()
+		d.h = sys.NoDir
 		b.open--
 	}
 }
 
 // handle returns the handle of folder i, which it opens again if it was closed.
-func (b *Batch) handle(i int) (dirHandle, error) {
+func (b *Batch) handle(i int) (sys.Dir, error) {
 	d := &b.dirs[i]
-	if d.h.ok() {
+	if d.h.Ok() {
 		return d.h, nil
 	}
-	h, err := b.s.k.openDir(b.s.root, d.path.String(), passFlags)
+	h, err := b.s.k.OpenDir(b.s.root, d.path.String(), sys.PassFlags)
 	if err != nil {
-		return noDir, err
+		return sys.NoDir, err
 	}
-	n, err := h.self() // this may be another folder by now
+	n, err := h.Self() // this may be another folder by now
 	if err != nil {
-		h.close()
-		return noDir, err
+		h.Close()
+		return sys.NoDir, err
 	}
-	d.dev, d.ino, d.lock = n.dev, n.ino, b.s.locks.forNode(&n)
+	d.dev, d.ino, d.lock = n.Dev, n.Ino, b.s.locks.forNode(&n)
 	d.h = h
 	b.open++
 	return h, nil
@@ -322,7 +323,7 @@ func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
 
 // newFolder creates the folder at path, in the folder up with the handle d,
 // unless the name is taken.
-func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Path, m *blob.Meta) (created bool, err error) {
+func (b *Batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path, m *blob.Meta) (created bool, err error) {
 	lock := b.dirs[up].lock
 	lock.RLock()
 	defer lock.RUnlock()
@@ -331,7 +332,7 @@ func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Pa
 	}
 	k := folderName{b.dirs[up].dev, b.dirs[up].ino, path.Base()}
 	losses := b.s.fresh.begin(k)
-	err = d.mkdir(path.Base(), b.s.folderMode(m.Mode))
+	err = d.Mkdir(path.Base(), b.s.folderMode(m.Mode))
 	fresh := b.s.fresh.end(k, losses, err == nil)
 	if errors.Is(err, syscall.EEXIST) {
 		b.dirs[up].dirty = true // another batch may have created it without syncing it
@@ -354,7 +355,7 @@ func (b *Batch) newFolder(ctx context.Context, up int, d dirHandle, path hufu.Pa
 // folder is left unchanged, and Created reports that. In a user's own tree the
 // owner keeps all rights to it until SetMeta sets its final mode.
 func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
-	i := b.add(slot{kind: slotDone, path: p, meta: m, tmp: noFile})
+	i := b.add(slot{kind: slotDone, path: p, meta: m, tmp: sys.NoFile})
 	res, err := b.mkdir(ctx, p, &m, parents)
 	if err != nil {
 		res = blob.Result{Err: fail("make folder", p, writing, err)}
@@ -368,11 +369,11 @@ func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bo
 		return blob.Result{}, err
 	}
 	if !parents {
-		h, err := b.s.k.openDir(b.s.root, p.Parent().String(), passFlags)
+		h, err := b.s.k.OpenDir(b.s.root, p.Parent().String(), sys.PassFlags)
 		if err != nil {
 			return blob.Result{}, err
 		}
-		h.close()
+		h.Close()
 	}
 	up, err := b.parent(ctx, p.Parent(), m.By)
 	if err != nil {
@@ -387,11 +388,11 @@ func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bo
 		return blob.Result{}, err
 	}
 	if !created {
-		n, err := d.stat(p.Base())
+		n, err := d.Stat(p.Base())
 		if err != nil {
 			return blob.Result{}, err
 		}
-		if n.kind != hufu.Folder {
+		if n.Kind != hufu.Folder {
 			return blob.Result{}, &hufu.Error{Op: "make folder", Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}
 		}
 	}
@@ -401,7 +402,7 @@ func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bo
 // Symlink stages a symbolic link: target is data and never resolved. Missing
 // parents are created.
 func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) int {
-	i := b.add(slot{kind: slotLink, path: p, target: target, meta: m, cond: cond, tmp: noFile})
+	i := b.add(slot{kind: slotLink, path: p, target: target, meta: m, cond: cond, tmp: sys.NoFile})
 	sl := &b.slots[i]
 	err := checkTarget("make link", p)
 	if err == nil {
@@ -417,14 +418,14 @@ func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.
 // Commit, after all earlier changes of the batch. Digest, user and upload are
 // not changed.
 func (b *Batch) SetMeta(_ context.Context, p hufu.Path, m blob.Meta, version string) int {
-	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, want: version, tmp: noFile}, check("set meta", p))
+	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, want: version, tmp: sys.NoFile}, check("set meta", p))
 }
 
 // Remove removes a name at Commit. A folder that is not empty is removed only
 // if recursive. The first refusal of the guard stops the removal: entries
 // before it may be gone; the refused entry and the folder remain.
 func (b *Batch) Remove(_ context.Context, p hufu.Path, recursive bool, version string) int {
-	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, want: version, tmp: noFile}, checkTarget("remove", p))
+	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, want: version, tmp: sys.NoFile}, checkTarget("remove", p))
 }
 
 // Rename moves from to to at Commit, if cond holds at to.
@@ -436,7 +437,7 @@ func (b *Batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Conditio
 	if err == nil && to != from && to.Below(from) {
 		err = &hufu.Error{Op: "rename", Path: to.String(), Kind: hufu.KindInvalid, Code: "rename_into_itself"}
 	}
-	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, want: version, tmp: noFile}, err)
+	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, want: version, tmp: sys.NoFile}, err)
 }
 
 func (b *Batch) later(op string, sl slot, err error) int {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"hufu/internal/blob/disk/sys"
 	"hufu/internal/digest"
 )
 
@@ -114,7 +115,7 @@ func (t *chunkTable) segments() []int64 { return slices.Sorted(maps.Keys(t.segs)
 // recordReader reads chaining values from a journal. Neighbors in the file were
 // mostly written one after the other, so it reads several records at a time.
 type recordReader struct {
-	journal fileHandle
+	journal sys.File
 	id      []byte
 	first   int64 // where the records begin
 	buf     []byte
@@ -135,7 +136,7 @@ func (r *recordReader) cv(index, n int64) (digest.CV, error) {
 			r.buf = make([]byte, window*recordSize)
 		}
 		r.buf, r.from = r.buf[:window*recordSize], max(0, n-windowBefore)
-		got, err := r.journal.readAt(r.buf, r.first+r.from*recordSize)
+		got, err := r.journal.ReadAt(r.buf, r.first+r.from*recordSize)
 		r.buf = r.buf[:got]
 		if err != nil {
 			r.buf = r.buf[:0]

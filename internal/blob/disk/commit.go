@@ -9,6 +9,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // Prepare makes the bytes of the staged files durable.
@@ -82,7 +83,7 @@ func (b *Batch) takeBack(ctx context.Context) {
 		if d, err := b.handle(m.in); err == nil {
 			// Unless others have put something into the folder, or have
 			// replaced it.
-			_ = b.s.removeFolder(ctx, d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.rmdir(m.name) })
+			_ = b.s.removeFolder(ctx, d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.Rmdir(m.name) })
 		}
 	}
 }
@@ -159,7 +160,7 @@ func (b *Batch) syncData(whole bool) {
 		case sl.kind != slotPut:
 		case err != nil:
 			b.giveUp(sl, err)
-		case !whole || sl.node.dev != b.s.dev: // another file system is mounted there
+		case !whole || sl.node.Dev != b.s.dev: // another file system is mounted there
 			alone = append(alone, sl)
 		default:
 			wait = true
@@ -175,7 +176,7 @@ func (b *Batch) syncData(whole bool) {
 			return
 		}
 	}
-	dirs := make([]dirHandle, len(alone))
+	dirs := make([]sys.Dir, len(alone))
 	for i, sl := range alone {
 		if sl.name != "" {
 			dirs[i], _ = b.handle(sl.dir)
@@ -195,18 +196,18 @@ func (b *Batch) syncData(whole bool) {
 	}
 }
 
-func (s *Store) syncSlot(sl *slot, d dirHandle) error {
+func (s *Store) syncSlot(sl *slot, d sys.Dir) error {
 	switch {
-	case sl.tmp.ok():
+	case sl.tmp.Ok():
 		return s.syncFile(sl.tmp)
-	case !s.has.syncfs:
+	case !s.has.Syncfs:
 		return nil // done before the file was closed
 	}
-	f, err := d.openPlain(sl.name)
+	f, err := d.OpenPlain(sl.name)
 	if err != nil {
 		return err
 	}
-	defer f.close()
+	defer f.Close()
 	return s.syncFile(f)
 }
 
@@ -241,7 +242,7 @@ func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
 	lock := b.dirs[sl.dir].lock
 	src := source{tmp: sl.tmp, dir: d, name: sl.name, kind: hufu.File, trail: b.trail}
 	if sl.name != "" {
-		src.tmp = noFile
+		src.tmp = sys.NoFile
 	}
 	if sl.kind == slotLink {
 		src.kind = hufu.Link
@@ -266,19 +267,19 @@ func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
 	return done, err
 }
 
-func (b *Batch) makeLink(d dirHandle, name string, sl *slot) error {
-	err := d.symlink(sl.target, name)
+func (b *Batch) makeLink(d sys.Dir, name string, sl *slot) error {
+	err := d.Symlink(sl.target, name)
 	if err == nil && !sl.meta.MTime.IsZero() {
-		err = d.touchNamed(name, toStamp(sl.meta.MTime))
+		err = d.TouchNamed(name, sys.ToStamp(sl.meta.MTime))
 	}
 	if err == nil {
-		sl.node, err = d.stat(name)
+		sl.node, err = d.Stat(name)
 	}
 	return err
 }
 
 // newLink makes a link under a name that must be free.
-func (b *Batch) newLink(ctx context.Context, sl *slot, d dirHandle, lock *sync.RWMutex) error {
+func (b *Batch) newLink(ctx context.Context, sl *slot, d sys.Dir, lock *sync.RWMutex) error {
 	lock.RLock()
 	defer lock.RUnlock()
 	name := sl.path.Base()
@@ -295,14 +296,14 @@ func (b *Batch) newLink(ctx context.Context, sl *slot, d dirHandle, lock *sync.R
 // version returns the version of the file that was put, or "" if its name is
 // already gone. Naming changed the time of the inode, so it is read again.
 func (b *Batch) version(sl *slot) string {
-	var n node
+	var n sys.Node
 	var err error
-	if sl.tmp.ok() {
-		n, err = sl.tmp.stat()
+	if sl.tmp.Ok() {
+		n, err = sl.tmp.Stat()
 	} else if d, derr := b.handle(sl.dir); derr == nil {
-		n, err = d.stat(sl.path.Base())
+		n, err = d.Stat(sl.path.Base())
 	}
-	if err != nil || n.ino != sl.node.ino {
+	if err != nil || n.Ino != sl.node.Ino {
 		return ""
 	}
 	return n.String()

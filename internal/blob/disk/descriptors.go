@@ -1,6 +1,10 @@
 package disk
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"hufu/internal/blob/disk/sys"
+)
 
 // Descriptors bounds the number of staged files that are open at a time, in all stores that share
 // it. Files beyond the bound are closed again and staged under reserved names, which a crash
@@ -13,7 +17,7 @@ const mostDescriptors = 1 << 16
 // NewDescriptors allows n of them; 0 is half of what this process may open.
 func NewDescriptors(n int64) *Descriptors {
 	if n == 0 {
-		n = min(openLimit()/2, mostDescriptors)
+		n = min(sys.OpenLimit()/2, mostDescriptors)
 	}
 	d := &Descriptors{}
 	d.left.Store(n)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 // Options describe the tree.
@@ -54,7 +55,7 @@ type Options struct {
 // Store is one tree of files. Its methods may be called from several
 // goroutines.
 type Store struct {
-	root     dirHandle // kept open: syncfs reports errors since it was opened
+	root     sys.Dir // kept open: syncfs reports errors since it was opened
 	rootPath string
 	dev      uint64
 	// unsettled is the reason why entries from before the start may not be
@@ -62,8 +63,8 @@ type Store struct {
 	unsettled error
 	o         Options
 	log       *slog.Logger
-	k         kernel
-	has       traits
+	k         sys.Kernel
+	has       sys.Traits
 	codec     *codec
 	sync      *syncer
 	moved     moves
@@ -75,14 +76,6 @@ type Store struct {
 	fresh     freshFolders
 	chunks    sync.Pool // *[]byte of hufu.ChunkSize
 	dirents   sync.Pool // *scratch
-}
-
-// traits describe what a kind of file system guarantees.
-type traits struct {
-	syncfs      bool // syncfs is complete and reports errors
-	fineTime    bool // two writes never leave the same times
-	preallocate bool // reserving space keeps a file in one piece
-	memory      bool // nothing to write back
 }
 
 // scratch holds the buffers of a listing.
@@ -102,17 +95,17 @@ func Open(root string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, &hufu.Error{Op: "open store", Path: root, Kind: hufu.KindInternal, Err: err}
 	}
-	d, err := openRoot(abs)
+	d, err := sys.OpenRoot(abs)
 	if err != nil {
 		kind, code := meaning(err, reading)
 		return nil, &hufu.Error{Op: "open store", Path: root, Kind: kind, Code: code, Args: map[string]string{"cause": cause(err)}, Err: err}
 	}
-	n, err := d.self()
+	n, err := d.Self()
 	if err != nil {
-		d.close()
+		d.Close()
 		return nil, &hufu.Error{Op: "open store", Path: root, Kind: hufu.KindUnreadable, Err: err}
 	}
-	s := &Store{root: d, rootPath: abs, dev: n.dev, o: o, log: o.Log, has: traitsOf(d), codec: codec}
+	s := &Store{root: d, rootPath: abs, dev: n.Dev, o: o, log: o.Log, has: sys.TraitsOf(d), codec: codec}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -137,11 +130,11 @@ func (s *Store) Close() error {
 			p.charge = 0
 		}
 		s.reg.byID = nil
-		s.reg.dir.close()
+		s.reg.dir.Close()
 		s.reg.loaded = false
 	}
-	s.root.close()
-	s.root = noDir
+	s.root.Close()
+	s.root = sys.NoDir
 	return nil
 }
 
@@ -153,7 +146,7 @@ func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
 	if err := canceled(ctx, "ask for free space", hufu.Path{}); err != nil {
 		return 0, 0, err
 	}
-	free, total, err = s.root.freeSpace()
+	free, total, err = s.root.FreeSpace()
 	return free, total, fail("ask for free space", hufu.Path{}, reading, err)
 }
 
@@ -165,7 +158,7 @@ func (s *Store) hook(step string) error {
 }
 
 // check refuses names that are reserved for hufu, or impossible on this system.
-func check(op string, p hufu.Path) error { return here.check(op, p) }
+func check(op string, p hufu.Path) error { return sys.Here.Check(op, p) }
 
 // checkTarget also refuses the root, which cannot be replaced.
 func checkTarget(op string, p hufu.Path) error {
@@ -177,17 +170,17 @@ func checkTarget(op string, p hufu.Path) error {
 
 // parent opens the folder that contains p. If that is the root it returns the
 // store's own handle, which release does not close.
-func (s *Store) parent(p hufu.Path) (dirHandle, error) {
+func (s *Store) parent(p hufu.Path) (sys.Dir, error) {
 	up := p.Parent()
 	if up.IsRoot() {
 		return s.root, nil
 	}
-	return s.k.openDir(s.root, up.String(), passFlags)
+	return s.k.OpenDir(s.root, up.String(), sys.PassFlags)
 }
 
-func (s *Store) release(d dirHandle) {
+func (s *Store) release(d sys.Dir) {
 	if d != s.root {
-		d.close()
+		d.Close()
 	}
 }
 
@@ -213,12 +206,12 @@ func (s *Store) fileMode(mode uint32) uint32 {
 // settle waits until the clock tick of the last change of the file is over, on
 // file systems where two writes within one tick leave the same times. After
 // that every write changes the version.
-func (s *Store) settle(n *node) bool {
-	if s.has.fineTime {
+func (s *Store) settle(n *sys.Node) bool {
+	if s.has.FineTime {
 		return false
 	}
 	const tick = 12 * time.Millisecond
-	age := time.Since(n.ctime.time())
+	age := time.Since(n.Ctime.Time())
 	if age < 0 || age >= tick {
 		return false
 	}
@@ -231,16 +224,16 @@ func (s *Store) settle(n *node) bool {
 // A version beyond its bound counts as a change, which is safe.
 type moves struct {
 	mu   sync.Mutex
-	next map[version]version
-	ring [256]version
+	next map[sys.Version]sys.Version
+	ring [256]sys.Version
 	at   int
 }
 
-func (m *moves) note(from, to version) {
+func (m *moves) note(from, to sys.Version) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.next == nil {
-		m.next = make(map[version]version)
+		m.next = make(map[sys.Version]sys.Version)
 	}
 	delete(m.next, m.ring[m.at])
 	m.ring[m.at] = from
@@ -249,11 +242,11 @@ func (m *moves) note(from, to version) {
 }
 
 // same reports whether now is old, or a version that we ourselves made of it.
-func (m *moves) same(old, now version) bool {
+func (m *moves) same(old, now sys.Version) bool {
 	if old == now {
 		return true
 	}
-	if !old.sameBytes(now) {
+	if !old.SameBytes(now) {
 		return false
 	}
 	m.mu.Lock()

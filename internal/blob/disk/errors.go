@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 var (
@@ -14,8 +15,8 @@ var (
 )
 
 // plainFile returns an error unless n is a regular file.
-func plainFile(n node) error {
-	switch n.kind {
+func plainFile(n sys.Node) error {
+	switch n.Kind {
 	case hufu.File:
 		return nil
 	case hufu.Folder:

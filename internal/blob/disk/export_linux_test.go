@@ -2,9 +2,9 @@ package disk
 
 // OldKernel makes the store do without everything newer than Linux 5.0.
 func (s *Store) OldKernel() {
-	s.k.noOpenat2.Store(true)
-	s.k.noEmptyLink.Store(true)
-	s.k.noGetxattrat.Store(true)
-	s.has.fineTime = false
-	s.has.syncfs = false
+	s.k.NoOpenat2.Store(true)
+	s.k.NoEmptyLink.Store(true)
+	s.k.NoGetxattrat.Store(true)
+	s.has.FineTime = false
+	s.has.Syncfs = false
 }

@@ -6,13 +6,13 @@ import (
 )
 
 // WithoutOpenat2 makes the store resolve paths as on a system without openat2.
-func (s *Store) WithoutOpenat2() { s.k.noOpenat2.Store(true) }
+func (s *Store) WithoutOpenat2() { s.k.NoOpenat2.Store(true) }
 
 // WithoutTmpfile makes it stage under reserved names.
-func (s *Store) WithoutTmpfile() { s.k.noTmpfile.Store(true) }
+func (s *Store) WithoutTmpfile() { s.k.NoTmpfile.Store(true) }
 
 // WithFsync makes it use fsync where it would use syncfs.
-func (s *Store) WithFsync() { s.has.syncfs = false }
+func (s *Store) WithFsync() { s.has.Syncfs = false }
 
 // WithDescriptors allows it so many staged files without a name.
 func (s *Store) WithDescriptors(n int64) { s.o.Descriptors = NewDescriptors(n) }
@@ -24,7 +24,7 @@ func (s *Store) DescriptorsLeft() int64 { return s.o.Descriptors.left.Load() }
 func (s *Store) Staged() int { return len(s.staged.names) }
 
 // WithSyncfs makes it use syncfs wherever it can.
-func (s *Store) WithSyncfs() { s.has.syncfs, s.has.memory = true, true }
+func (s *Store) WithSyncfs() { s.has.Syncfs, s.has.Memory = true, true }
 
 // ErrSync is in every error of making something durable.
 var ErrSync = errSync
@@ -42,7 +42,7 @@ func (s *Store) RecordLocked(p hufu.Path) bool {
 		return false
 	}
 	defer s.release(d)
-	n, err := d.stat(p.Base())
+	n, err := d.Stat(p.Base())
 	if err != nil {
 		return false
 	}

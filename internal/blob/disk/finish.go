@@ -6,6 +6,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // Prepare makes the bytes durable, if all chunks have arrived and their root is
@@ -76,7 +77,7 @@ func (p *pending) prepareUpload(ctx context.Context, u *Upload) error {
 	if err != nil {
 		return err
 	}
-	if n.ino != p.ino || n.size != p.key.Size {
+	if n.Ino != p.ino || n.Size != p.key.Size {
 		return p.error("commit", hufu.KindChanged, uploadGone)
 	}
 	if err := p.s.hook("commit-meta"); err != nil {
@@ -170,14 +171,14 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 	s, n, m := p.s, p.prepared, &p.meta
 	// By path, not by a handle from the beginning: if the folder was moved away
 	// meanwhile, it is no longer at this path.
-	d, err := s.k.openDir(s.root, p.key.Path.Parent().String(), readFlags)
+	d, err := s.k.OpenDir(s.root, p.key.Path.Parent().String(), sys.ReadFlags)
 	if errors.Is(gone(err), errStale) { // with the bytes that have arrived
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	since := s.sync.failures()
 	t := s.newTrail()
 	defer t.leave()
@@ -203,11 +204,11 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 	}
 	s.ended(d, done)
 	t.finish()
-	now, err := p.staging.stat()
+	now, err := p.staging.Stat()
 	if err != nil {
 		return err
 	}
-	e := now.entry(p.key.Path.Base())
+	e := now.Entry(p.key.Path.Base())
 	e.Digest = m.Digest
 	if s.o.Server {
 		e.Mode, e.By, e.Upload = m.Mode&0o777, m.By, m.Upload
@@ -221,19 +222,19 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 
 // place takes the final name, unless an earlier try whose answer was lost has
 // already done so.
-func (p *pending) place(ctx context.Context, d dirHandle, n *node, cond hufu.Condition, g *blob.Guard, t *trail) (placed, error) {
+func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.Condition, g *blob.Guard, t *trail) (placed, error) {
 	name := stagingName(p.id)
-	staged, err := d.stat(name)
-	if err == nil && staged.ino == p.ino && staged.dev == n.dev {
+	staged, err := d.Stat(name)
+	if err == nil && staged.Ino == p.ino && staged.Dev == n.Dev {
 		lock, err := p.s.lockOf(d)
 		if err != nil {
 			return placed{}, err
 		}
-		src := source{tmp: noFile, dir: d, name: name, kind: hufu.File, trail: t}
+		src := source{tmp: sys.NoFile, dir: d, name: name, kind: hufu.File, trail: t}
 		return p.s.take(ctx, "commit", p.key.Path, src, d, lock, cond, g)
 	}
-	at, atErr := d.stat(p.key.Path.Base())
-	if atErr == nil && at.ino == p.ino && at.dev == n.dev && p.ino != 0 {
+	at, atErr := d.Stat(p.key.Path.Base())
+	if atErr == nil && at.Ino == p.ino && at.Dev == n.Dev && p.ino != 0 {
 		if err == nil && p.s.staged.has(name) { // nor what it was to replace
 			return placed{}, changed("commit", p.key.Path, "target_changed")
 		}
@@ -250,17 +251,17 @@ func (p *pending) place(ctx context.Context, d dirHandle, n *node, cond hufu.Con
 // it may have replaced another file.
 func (p *pending) settle() {
 	p.alone(func() {
-		d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), readFlags)
+		d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.ReadFlags)
 		if err != nil {
 			return
 		}
-		defer d.close()
+		defer d.Close()
 		if first(p.s.unsettled, p.s.syncNames(d, p.key.Path.Parent(), p.s.sync.failures())) != nil {
 			p.s.disown(d, p.key.Path.Base(), p.id)
 		}
 		name := stagingName(p.id)
-		if n, err := d.stat(name); err == nil && n.ino == p.ino {
-			_ = d.unlink(name) // on systems where a name is taken by linking
+		if n, err := d.Stat(name); err == nil && n.Ino == p.ino {
+			_ = d.Unlink(name) // on systems where a name is taken by linking
 		}
 		p.unlinkJournal()
 	})

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 // freshFolders holds the folders whose names may not be durable: they were
@@ -120,12 +121,12 @@ func (f *freshFolders) gone(k folderName) {
 
 // lost records that the names in a folder could not be made durable, or all
 // names if holder is nil.
-func (f *freshFolders) lost(holder *node) {
+func (f *freshFolders) lost(holder *sys.Node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
 	for k := range f.of {
-		if holder == nil || k.dev == holder.dev && k.ino == holder.ino {
+		if holder == nil || k.dev == holder.Dev && k.ino == holder.Ino {
 			f.changeLocked(k, func(e *freshFolder) { e.failed = true })
 		}
 	}
@@ -140,9 +141,9 @@ func (f *freshFolders) matter(whole bool) bool {
 }
 
 // child returns the name of a folder in d.
-func (d dirHandle) child(name string) (folderName, error) {
-	n, err := d.self()
-	return folderName{n.dev, n.ino, name}, err
+func child(d sys.Dir, name string) (folderName, error) {
+	n, err := d.Self()
+	return folderName{n.Dev, n.Ino, name}, err
 }
 
 // above adds the folders to sync that hold fresh folders on the way to path, no
@@ -156,20 +157,20 @@ func (t *touched) above(path hufu.Path) error {
 			t.passed = make(map[hufu.Path]bool)
 		}
 		t.passed[p] = true
-		holder, err := t.s.k.openDir(t.s.root, p.Parent().String(), passFlags)
+		holder, err := t.s.k.OpenDir(t.s.root, p.Parent().String(), sys.PassFlags)
 		if errors.Is(gone(err), errStale) {
 			continue // moved or removed meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		k, err := holder.child(p.Base())
+		k, err := child(holder, p.Base())
 		n, fresh := freshName{}, false
 		if err == nil {
 			n, fresh, err = t.s.fresh.look(k)
 		}
 		if err != nil || !fresh {
-			holder.close()
+			holder.Close()
 			if err != nil {
 				return err
 			}
@@ -186,7 +187,7 @@ func (t *touched) above(path hufu.Path) error {
 // syncNames makes the names in d, the folder at path, durable, and the names of
 // all folders above it. since is the syncer's number of failures before the
 // first of these names was taken.
-func (s *Store) syncNames(d dirHandle, path hufu.Path, since int64) error {
+func (s *Store) syncNames(d sys.Dir, path hufu.Path, since int64) error {
 	t := &touched{s: s}
 	defer t.close()
 	err := t.above(path)
@@ -208,12 +209,12 @@ func (s *Store) syncNames(d dirHandle, path hufu.Path, since int64) error {
 // moving records that a folder is about to move from the name in from to the
 // name base in to. The caller has both folders locked, and calls moved with the
 // result.
-func (t *touched) moving(from dirHandle, name string, to dirHandle, base string) (moved func(bool), err error) {
-	old, err := from.child(name)
+func (t *touched) moving(from sys.Dir, name string, to sys.Dir, base string) (moved func(bool), err error) {
+	old, err := child(from, name)
 	if err != nil {
 		return nil, err
 	}
-	k, err := to.child(base)
+	k, err := child(to, base)
 	if err != nil {
 		return nil, err
 	}
@@ -228,11 +229,11 @@ func (t *touched) moving(from dirHandle, name string, to dirHandle, base string)
 }
 
 // forget records that a folder was removed; the caller has d locked.
-func (s *Store) forget(d dirHandle, name string) {
+func (s *Store) forget(d sys.Dir, name string) {
 	if !s.fresh.matter(false) {
 		return
 	}
-	if k, err := d.child(name); err == nil {
+	if k, err := child(d, name); err == nil {
 		s.fresh.gone(k)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 	"hufu/internal/digest"
 )
 
@@ -52,16 +53,16 @@ func FuzzJournal(f *testing.F) {
 		if err := os.WriteFile(file, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d, err := openRoot(filepath.Dir(file))
+		d, err := sys.OpenRoot(filepath.Dir(file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer d.close()
-		j, err := d.openPlain("journal")
+		defer d.Close()
+		j, err := d.OpenPlain("journal")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer j.close()
+		defer j.Close()
 		reader := recordReader{journal: j, id: h.ID, first: at}
 		end, err := readRecords(j, h.ID, at, func(record, index int64, as chunkState) error {
 			cv, err := reader.cv(index, record)
@@ -89,12 +90,12 @@ func FuzzJournal(f *testing.F) {
 }
 
 func FuzzVersion(f *testing.F) {
-	f.Add(version{dev: 1, ino: 2, size: 3, mtime: stamp{-4, 5}, ctime: stamp{6, 7}}.String())
+	f.Add(sys.Version{Dev: 1, Ino: 2, Size: 3, Mtime: sys.Stamp{Sec: -4, Nsec: 5}, Ctime: sys.Stamp{Sec: 6, Nsec: 7}}.String())
 	f.Add("")
 	f.Add("1.2.3.4.5.6.7")
 	f.Add("01.2.3.4.5.6.7")
 	f.Fuzz(func(t *testing.T, s string) {
-		if v, ok := parseVersion(s); ok && v.String() != s {
+		if v, ok := sys.ParseVersion(s); ok && v.String() != s {
 			t.Fatalf("%q and %q are one version", s, v)
 		}
 	})
@@ -116,8 +117,8 @@ func FuzzRecord(f *testing.F) {
 		if s.codec.dec.Unmarshal(b, &r) != nil {
 			return
 		}
-		n := node{kind: hufu.File, version: version{size: r.Size, mtime: stamp{r.Sec, r.Nsec}}}
-		e := n.entry("f")
+		n := sys.Node{Kind: hufu.File, Version: sys.Version{Size: r.Size, Mtime: sys.Stamp{Sec: r.Sec, Nsec: r.Nsec}}}
+		e := n.Entry("f")
 		r.apply(&e, &n)
 		if e.Mode > 0o777 {
 			t.Fatal("mode", e.Mode)

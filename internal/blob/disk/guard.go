@@ -8,12 +8,13 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // owners looks up the users who uploaded an entry and created its folder.
 type owners struct {
 	s    *Store
-	d    dirHandle // the folder that holds the name
+	d    sys.Dir // the folder that holds the name
 	name string
 	kind hufu.EntryKind // of the existing entry
 	by   *string        // the owner, if known already
@@ -34,14 +35,14 @@ func (o *owners) Owner() string {
 func (o *owners) FolderOwner() string { return o.s.ownerOf(o.d, ".", hufu.Folder) }
 
 // change returns the change of a name in the folder d, which has the path p.
-func (s *Store) change(p hufu.Path, d dirHandle, name string, was, will hufu.EntryKind) blob.Change {
+func (s *Store) change(p hufu.Path, d sys.Dir, name string, was, will hufu.EntryKind) blob.Change {
 	return blob.Change{Path: p, Old: was, New: will, Owners: &owners{s: s, d: d, name: name, kind: was}}
 }
 
-func (s *Store) ownerOf(d dirHandle, name string, kind hufu.EntryKind) string {
+func (s *Store) ownerOf(d sys.Dir, name string, kind hufu.EntryKind) string {
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
-	n, e := node{kind: kind}, hufu.Entry{}
+	n, e := sys.Node{Kind: kind}, hufu.Entry{}
 	if s.describe(d, name, &n, &e, sc.record) != nil {
 		return ""
 	}
@@ -57,12 +58,12 @@ type folderLocks struct {
 	of      [256]sync.RWMutex
 }
 
-func (l *folderLocks) index(n *node) int { return int((n.ino ^ n.dev<<3) % uint64(len(l.of))) }
+func (l *folderLocks) index(n *sys.Node) int { return int((n.Ino ^ n.Dev<<3) % uint64(len(l.of))) }
 
-func (l *folderLocks) forNode(n *node) *sync.RWMutex { return &l.of[l.index(n)] }
+func (l *folderLocks) forNode(n *sys.Node) *sync.RWMutex { return &l.of[l.index(n)] }
 
-func (s *Store) lockOf(d dirHandle) (*sync.RWMutex, error) {
-	n, err := d.self()
+func (s *Store) lockOf(d sys.Dir) (*sync.RWMutex, error) {
+	n, err := d.Self()
 	return s.locks.forNode(&n), err
 }
 
@@ -78,8 +79,8 @@ func (l *folderLocks) hold() *heldLocks {
 	return &heldLocks{l: l}
 }
 
-func (h *heldLocks) take(d dirHandle) error {
-	n, err := d.self()
+func (h *heldLocks) take(d sys.Dir) error {
+	n, err := d.Self()
 	if err != nil {
 		return err
 	}
@@ -100,8 +101,8 @@ func (h *heldLocks) release() {
 }
 
 // take is place with the guard asked and the folder d locked.
-func (s *Store) take(ctx context.Context, op string, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
-	if src.tmp.ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
+func (s *Store) take(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
+	if src.tmp.Ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
 		// The name is nearly always free, which saves the slow path.
 		err := s.takeFree(ctx, p, src, d, lock, g)
 		switch {
@@ -116,7 +117,7 @@ func (s *Store) take(ctx context.Context, op string, p hufu.Path, src source, d 
 	return s.placeLocked(ctx, op, p, src, d, cond, g)
 }
 
-func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d dirHandle, lock *sync.RWMutex, g *blob.Guard) error {
+func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d sys.Dir, lock *sync.RWMutex, g *blob.Guard) error {
 	lock.RLock()
 	defer lock.RUnlock()
 	if err := g.Ask(ctx, s.change(p, d, p.Base(), 0, src.kind)); err != nil {
@@ -126,11 +127,11 @@ func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d dirHand
 }
 
 // placeLocked is take for a caller that holds the lock of d.
-func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, g *blob.Guard) (placed, error) {
+func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	var was hufu.EntryKind
-	switch n, err := d.stat(p.Base()); {
+	switch n, err := d.Stat(p.Base()); {
 	case err == nil:
-		was = n.kind
+		was = n.Kind
 	case !errors.Is(err, syscall.ENOENT):
 		return placed{}, fail(op, p, writing, err)
 	}
@@ -148,18 +149,18 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 
 // look asks g about everything in the folder name. With h, every folder on the
 // way is locked and stays locked, so that what was checked cannot change.
-func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
+func (s *Store) look(ctx context.Context, d sys.Dir, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
 	if err := canceled(ctx, "look", p); err != nil {
 		return err
 	}
 	if depth > 2*hufu.MaxDepth {
 		return tooDeep(p)
 	}
-	sub, err := d.openSub(name)
+	sub, err := d.OpenSub(name)
 	if err != nil {
 		return err
 	}
-	defer sub.close()
+	defer sub.Close()
 	if h != nil {
 		if err := h.take(sub); err != nil {
 			return err
@@ -171,11 +172,11 @@ func (s *Store) look(ctx context.Context, d dirHandle, p hufu.Path, name string,
 	}
 	for _, name := range names {
 		q := under(p, name)
-		n, err := sub.stat(name)
+		n, err := sub.Stat(name)
 		if err == nil && !reserved(name) {
-			err = g.Ask(ctx, s.change(q, sub, name, n.kind, 0))
+			err = g.Ask(ctx, s.change(q, sub, name, n.Kind, 0))
 		}
-		if err == nil && n.kind == hufu.Folder {
+		if err == nil && n.Kind == hufu.Folder {
 			err = s.look(ctx, sub, q, name, g, h, depth+1)
 		}
 		if err != nil && !errors.Is(err, syscall.ENOENT) {

@@ -8,6 +8,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 	"hufu/internal/digest"
 )
 
@@ -101,10 +102,10 @@ func recordSum(b *[recordSize]byte, id []byte) uint32 {
 
 // readRecords calls yield for each valid record with its number, and returns
 // the offset at which they end. An error of yield ends it.
-func readRecords(f fileHandle, id []byte, off int64, yield func(record, index int64, as chunkState) error) (int64, error) {
+func readRecords(f sys.File, id []byte, off int64, yield func(record, index int64, as chunkState) error) (int64, error) {
 	buf := make([]byte, recordSize*1024)
 	for record := int64(0); ; {
-		n, err := f.readAt(buf, off)
+		n, err := f.ReadAt(buf, off)
 		if err != nil {
 			return off, err
 		}

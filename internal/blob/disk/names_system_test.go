@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 // Every name that Windows would take for something else than itself is refused.
@@ -16,12 +17,12 @@ func TestWindowsNames(t *testing.T) {
 		"x.", "x ", "x. .", "...", " ", ".. ", "..", ".", "", "CON", "con", "nul", "NUL.txt", "nul .txt", "Aux.tar.gz", "PRN", "COM1", "com9.log", "COM0", "COM²",
 		"lpt1", "LPT³.x", "CONIN$", "conout$", "CLOCK$", "\xff", "a\xc3",
 	} {
-		if windowsName(bad) {
+		if sys.WindowsName(bad) {
 			t.Errorf("%q is allowed", bad)
 		}
 	}
 	for _, good := range []string{"a", ".a", "a.b", " a", "CONSOLE", "COM", "COM10", "COMx", "LPT", "nullable", "x.nul", "résumé", "文件.txt", "a~1", "-", "$DATA", "com1x.txt", "console.log"} {
-		if !windowsName(good) {
+		if !sys.WindowsName(good) {
 			t.Errorf("%q is refused", good)
 		}
 	}
@@ -30,23 +31,23 @@ func TestWindowsNames(t *testing.T) {
 func TestNamesOfOtherSystems(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		n    naming
+		n    sys.Naming
 		path string
 		code string
 	}{
-		{naming{}, `a/..\x/.HUFU-x`, ""},
-		{naming{}, "a/.hufu-x", "name_reserved"},
-		{naming{folds: true}, "a/.HuFu-x/b", "name_reserved"},
-		{naming{folds: true}, "a/.HuFu", ""},
-		{naming{windows: true, folds: true}, `a/..\..\x/b`, "name_not_possible_here"},
-		{naming{windows: true, folds: true}, "a/.HUFU-x", "name_reserved"},
-		{naming{windows: true, folds: true}, "a/b", ""},
+		{sys.Naming{}, `a/..\x/.HUFU-x`, ""},
+		{sys.Naming{}, "a/.hufu-x", "name_reserved"},
+		{sys.Naming{Folds: true}, "a/.HuFu-x/b", "name_reserved"},
+		{sys.Naming{Folds: true}, "a/.HuFu", ""},
+		{sys.Naming{Windows: true, Folds: true}, `a/..\..\x/b`, "name_not_possible_here"},
+		{sys.Naming{Windows: true, Folds: true}, "a/.HUFU-x", "name_reserved"},
+		{sys.Naming{Windows: true, Folds: true}, "a/b", ""},
 	} {
 		p, err := hufu.ParsePath(c.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = c.n.check("put", p)
+		err = c.n.Check("put", p)
 		switch {
 		case c.code == "":
 			if err != nil {

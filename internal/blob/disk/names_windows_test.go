@@ -9,6 +9,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // No call of a folder's handle takes a name that leads elsewhere, whoever calls
@@ -24,38 +25,38 @@ func TestHandleRefusesNamesThatLeadElsewhere(t *testing.T) {
 	if err := os.WriteFile(outside, []byte("outside"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := openRoot(root)
+	d, err := sys.OpenRoot(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.close()
-	f, err := d.create("good", 0o600)
+	defer d.Close()
+	f, err := d.Create("good", 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.close()
-	var k kernel
+	f.Close()
+	var k sys.Kernel
 	for _, bad := range []string{`..\..\x.bat`, "good:stream", "NUL", "good.", "good ", "..", "", "a/b"} {
 		for call, try := range map[string]func() error{
-			"stat":        func() error { _, err := d.stat(bad); return err },
-			"openDir":     func() error { _, err := k.openDir(d, `x/`+bad, passFlags); return err },
-			"openSub":     func() error { _, err := d.openSub(bad); return err },
-			"readlink":    func() error { _, err := d.readlink(bad); return err },
-			"mkdir":       func() error { return d.mkdir(bad, 0o700) },
-			"unlink":      func() error { return d.unlink(bad) },
-			"rmdir":       func() error { return d.rmdir(bad) },
-			"symlink":     func() error { return d.symlink("x", bad) },
-			"rename":      func() error { return d.rename("good", d, bad) },
-			"rename from": func() error { return d.rename(bad, d, "new") },
-			"link":        func() error { return d.link("good", d, bad) },
-			"link from":   func() error { return d.link(bad, d, "new") },
-			"new":         func() error { return d.renameNew("good", d, bad) },
-			"new from":    func() error { return d.renameNew(bad, d, "new") },
-			"openPlain":   func() error { _, err := d.openPlain(bad); return err },
-			"openWrite":   func() error { _, err := d.openWrite(bad); return err },
-			"create":      func() error { _, err := d.create(bad, 0o600); return err },
-			"touch":       func() error { return d.touchNamed(bad, stamp{}) },
-			"chmod":       func() error { return d.chmodNamed(bad, 0o600) },
+			"stat":        func() error { _, err := d.Stat(bad); return err },
+			"openDir":     func() error { _, err := k.OpenDir(d, `x/`+bad, sys.PassFlags); return err },
+			"openSub":     func() error { _, err := d.OpenSub(bad); return err },
+			"readlink":    func() error { _, err := d.Readlink(bad); return err },
+			"mkdir":       func() error { return d.Mkdir(bad, 0o700) },
+			"unlink":      func() error { return d.Unlink(bad) },
+			"rmdir":       func() error { return d.Rmdir(bad) },
+			"symlink":     func() error { return d.Symlink("x", bad) },
+			"rename":      func() error { return d.Rename("good", d, bad) },
+			"rename from": func() error { return d.Rename(bad, d, "new") },
+			"link":        func() error { return d.Link("good", d, bad) },
+			"link from":   func() error { return d.Link(bad, d, "new") },
+			"new":         func() error { return d.RenameNew("good", d, bad) },
+			"new from":    func() error { return d.RenameNew(bad, d, "new") },
+			"openPlain":   func() error { _, err := d.OpenPlain(bad); return err },
+			"openWrite":   func() error { _, err := d.OpenWrite(bad); return err },
+			"create":      func() error { _, err := d.Create(bad, 0o600); return err },
+			"touch":       func() error { return d.TouchNamed(bad, sys.Stamp{}) },
+			"chmod":       func() error { return d.ChmodNamed(bad, 0o600) },
 		} {
 			want := error(syscall.EINVAL)
 			if call == "openDir" {

@@ -8,6 +8,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // touched holds what the operations of one commit changed and must be made
@@ -16,7 +17,7 @@ type touched struct {
 	s     *Store
 	whole bool // use syncfs
 	wait  bool // and something waits for it
-	dirs  []dirHandle
+	dirs  []sys.Dir
 	seen  map[[2]uint64]bool
 
 	fresh  []freshName // durable once this is
@@ -24,19 +25,19 @@ type touched struct {
 }
 
 // add takes ownership of the handle of a folder in which a name changed.
-func (t *touched) add(h dirHandle) error {
-	n, err := h.self()
+func (t *touched) add(h sys.Dir) error {
+	n, err := h.Self()
 	if err != nil {
-		h.close()
+		h.Close()
 		return err
 	}
-	key := [2]uint64{n.dev, n.ino}
+	key := [2]uint64{n.Dev, n.Ino}
 	switch {
-	case t.whole && n.dev == t.s.dev:
+	case t.whole && n.Dev == t.s.dev:
 		t.wait = true
-		h.close()
+		h.Close()
 	case t.seen[key]:
-		h.close()
+		h.Close()
 	default:
 		if t.seen == nil {
 			t.seen = make(map[[2]uint64]bool)
@@ -48,8 +49,8 @@ func (t *touched) add(h dirHandle) error {
 }
 
 // sync makes the attributes set on f durable, now or with everything else.
-func (t *touched) sync(f fileHandle, n *node) error {
-	if t.whole && n.dev == t.s.dev {
+func (t *touched) sync(f sys.File, n *sys.Node) error {
+	if t.whole && n.Dev == t.s.dev {
 		t.wait = true
 		return nil
 	}
@@ -58,7 +59,7 @@ func (t *touched) sync(f fileHandle, n *node) error {
 
 func (t *touched) close() {
 	for _, h := range t.dirs {
-		h.close()
+		h.Close()
 	}
 }
 
@@ -86,7 +87,7 @@ func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
 func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 	p := sl.path
 	if p.IsRoot() {
-		f, err := b.s.root.openPlain(".")
+		f, err := b.s.root.OpenPlain(".")
 		if err != nil {
 			return err
 		}
@@ -97,31 +98,31 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 		return err
 	}
 	defer b.s.release(d)
-	n, err := d.stat(p.Base())
+	n, err := d.Stat(p.Base())
 	if err != nil {
 		return err
 	}
-	switch n.kind {
+	switch n.Kind {
 	case hufu.File, hufu.Folder:
-		f, err := d.openMeta(p.Base())
+		f, err := d.OpenMeta(p.Base())
 		if err == nil {
 			return b.setOpen(ctx, f, sl, t)
 		}
-		if b.s.o.Server && !here.windows || !errors.Is(err, syscall.EACCES) {
+		if b.s.o.Server && !sys.Here.Windows || !errors.Is(err, syscall.EACCES) {
 			return err
 		}
 		// The owner may change the mode of a file without permission to read
 		// it.
-		return b.setNamed(ctx, sl, d, n.kind)
+		return b.setNamed(ctx, sl, d, n.Kind)
 	case hufu.Link:
-		return b.setNamed(ctx, sl, d, n.kind)
+		return b.setNamed(ctx, sl, d, n.Kind)
 	}
 	return errNotFile
 }
 
 // setNamed sets time and mode of an entry of that kind which cannot be opened;
 // a link has no mode of its own.
-func (b *Batch) setNamed(ctx context.Context, sl *slot, d dirHandle, kind hufu.EntryKind) error {
+func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.EntryKind) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
 		return err
@@ -129,33 +130,33 @@ func (b *Batch) setNamed(ctx context.Context, sl *slot, d dirHandle, kind hufu.E
 	lock.Lock()
 	defer lock.Unlock()
 	name := sl.path.Base()
-	n, err := d.stat(name)
-	if err == nil && n.kind != kind {
+	n, err := d.Stat(name)
+	if err == nil && n.Kind != kind {
 		err = changed("set meta", sl.path, "target_changed")
 	}
 	if err == nil {
 		err = b.s.expected("set meta", sl.path, sl.want, &n)
 	}
 	if err == nil {
-		err = b.guard.Ask(ctx, b.s.change(sl.path, d, name, n.kind, n.kind))
+		err = b.guard.Ask(ctx, b.s.change(sl.path, d, name, n.Kind, n.Kind))
 	}
 	if err == nil && !sl.meta.MTime.IsZero() {
-		err = d.touchNamed(name, toStamp(sl.meta.MTime))
+		err = d.TouchNamed(name, sys.ToStamp(sl.meta.MTime))
 	}
 	if err == nil && kind != hufu.Link {
-		err = d.chmodNamed(name, sl.meta.Mode&0o777)
+		err = d.ChmodNamed(name, sl.meta.Mode&0o777)
 	}
 	return err
 }
 
 // setOpen sets the attributes of f, which it closes.
-func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched) error {
-	defer f.close()
-	n, err := f.stat()
+func (b *Batch) setOpen(ctx context.Context, f sys.File, sl *slot, t *touched) error {
+	defer f.Close()
+	n, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if n.kind != hufu.File && n.kind != hufu.Folder {
+	if n.Kind != hufu.File && n.Kind != hufu.Folder {
 		return errNotFile
 	}
 	if n, err = b.setAttributes(ctx, f, sl, &n); err != nil {
@@ -164,8 +165,8 @@ func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched)
 	if err := first(t.sync(f, &n), t.above(sl.path.Parent())); err != nil {
 		return err
 	}
-	if b.s.o.Server && n.kind == hufu.File {
-		if n, err = f.stat(); err != nil { // the record has changed its time
+	if b.s.o.Server && n.Kind == hufu.File {
+		if n, err = f.Stat(); err != nil { // the record has changed its time
 			return err
 		}
 		sl.res.Version = n.String()
@@ -175,14 +176,14 @@ func (b *Batch) setOpen(ctx context.Context, f fileHandle, sl *slot, t *touched)
 
 // setAttributes judges the change and sets mode and time of f, which at
 // identifies. It returns the new node of f.
-func (b *Batch) setAttributes(ctx context.Context, f fileHandle, sl *slot, at *node) (n node, err error) {
+func (b *Batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys.Node) (n sys.Node, err error) {
 	if err := b.s.hook("record-wait"); err != nil {
 		return n, err
 	}
 	lock := b.s.records.of(at)
 	lock.Lock()
 	defer lock.Unlock()
-	if n, err = f.stat(); err != nil {
+	if n, err = f.Stat(); err != nil {
 		return n, err
 	}
 	var r record
@@ -196,31 +197,31 @@ func (b *Batch) setAttributes(ctx context.Context, f fileHandle, sl *slot, at *n
 		return n, err
 	}
 	// The open file stays the same, even if its name changes.
-	if err := b.guard.Ask(ctx, blob.Change{Path: sl.path, Old: n.kind, New: n.kind, Owners: &owners{s: b.s, d: noDir, by: &r.By}}); err != nil {
+	if err := b.guard.Ask(ctx, blob.Change{Path: sl.path, Old: n.Kind, New: n.Kind, Owners: &owners{s: b.s, d: sys.NoDir, by: &r.By}}); err != nil {
 		return n, err
 	}
 	fits := r.fits(&n)
 	if !sl.meta.MTime.IsZero() {
-		if err := f.touch(toStamp(sl.meta.MTime)); err != nil {
+		if err := f.Touch(sys.ToStamp(sl.meta.MTime)); err != nil {
 			return n, err
 		}
 	}
 	if !b.s.o.Server {
-		return n, f.chmod(sl.meta.Mode & 0o777)
+		return n, f.Chmod(sl.meta.Mode & 0o777)
 	}
-	if n, err = f.stat(); err != nil {
+	if n, err = f.Stat(); err != nil {
 		return n, err
 	}
 	r.Mode = sl.meta.Mode & 0o777
 	if fits { // the bytes are the same, so the digest is kept with the new time
-		r.Sec, r.Nsec = n.mtime.sec, n.mtime.nsec
+		r.Sec, r.Nsec = n.Mtime.Sec, n.Mtime.Nsec
 	}
 	return n, b.s.setRecord(f, &r, &b.enc)
 }
 
 func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	p := sl.path
-	d, err := b.s.k.openDir(b.s.root, p.Parent().String(), passFlags)
+	d, err := b.s.k.OpenDir(b.s.root, p.Parent().String(), sys.PassFlags)
 	if err != nil {
 		return err
 	}
@@ -240,7 +241,7 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 		err = b.s.removeFolder(ctx, d, lock, p, p.Base(), &b.guard, func() error { return b.s.removeEmpty(d, p) })
 	}
 	if err != nil && !sl.recursive {
-		d.close()
+		d.Close()
 		return err
 	}
 	return first(err, t.add(d)) // part of a tree may be gone
@@ -248,14 +249,14 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 
 // expected returns an error unless n is the version that the change is meant
 // for.
-func (s *Store) expected(op string, p hufu.Path, want string, n *node) error {
+func (s *Store) expected(op string, p hufu.Path, want string, n *sys.Node) error {
 	if want == "" {
 		return nil
 	}
-	if n.kind == hufu.Folder {
+	if n.Kind == hufu.Folder {
 		return folderInTheWay(op, p)
 	}
-	if v, ok := parseVersion(want); !ok || !s.moved.same(v, n.version) {
+	if v, ok := sys.ParseVersion(want); !ok || !s.moved.same(v, n.Version) {
 		return changed(op, p, "target_changed")
 	}
 	return nil
@@ -263,10 +264,10 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *node) error {
 
 // removeName removes the entry name of d, which has this lock, if it is the wanted version. It
 // reports whether the entry is a folder, which it does not remove.
-func (s *Store) removeName(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
+func (s *Store) removeName(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
 	lock.Lock()
 	defer lock.Unlock()
-	n, err := d.stat(name)
+	n, err := d.Stat(name)
 	if err == nil {
 		err = s.expected("remove", p, want, &n)
 	}
@@ -274,18 +275,18 @@ func (s *Store) removeName(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 		return false, err
 	}
 	if !reserved(name) {
-		if err := g.Ask(ctx, s.change(p, d, name, n.kind, 0)); err != nil {
+		if err := g.Ask(ctx, s.change(p, d, name, n.Kind, 0)); err != nil {
 			return false, err
 		}
 	}
-	if n.kind == hufu.Folder {
+	if n.Kind == hufu.Folder {
 		return true, nil
 	}
-	return false, d.unlink(name)
+	return false, d.Unlink(name)
 }
 
 // removeFolder removes a folder by remove, if the guard allows it.
-func (s *Store) removeFolder(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, remove func() error) error {
+func (s *Store) removeFolder(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, remove func() error) error {
 	lock.Lock()
 	defer lock.Unlock()
 	if !reserved(name) {
@@ -302,17 +303,17 @@ func (s *Store) removeFolder(ctx context.Context, d dirHandle, lock *sync.RWMute
 
 // removeEmpty removes a folder that looks empty to users: unfinished uploads in
 // it that are not open are removed as well.
-func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
-	err := d.rmdir(p.Base())
+func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
+	err := d.Rmdir(p.Base())
 	if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
 		return err
 	}
 	notEmpty := &hufu.Error{Op: "remove", Path: p.String(), Kind: hufu.KindNotEmpty, Err: err}
-	sub, err := d.openSub(p.Base())
+	sub, err := d.OpenSub(p.Base())
 	if err != nil {
 		return err
 	}
-	defer sub.close()
+	defer sub.Close()
 	var mine []string
 	err = s.eachName(sub, func(name string) error {
 		if !reserved(name) || s.inUse(name) {
@@ -325,11 +326,11 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 		return err
 	}
 	for _, name := range mine {
-		if err := sub.unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
+		if err := sub.Unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
 			return notEmpty
 		}
 	}
-	if err := d.rmdir(p.Base()); err != nil {
+	if err := d.Rmdir(p.Base()); err != nil {
 		return notEmpty
 	}
 	return nil
@@ -337,15 +338,15 @@ func (s *Store) removeEmpty(d dirHandle, p hufu.Path) error {
 
 // removeTree removes a folder with everything in it. It works by handles, so
 // that a link created meanwhile is not followed.
-func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, depth int) error {
+func (s *Store) removeTree(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, depth int) error {
 	if depth > 2*hufu.MaxDepth {
 		return tooDeep(p)
 	}
-	sub, err := d.openSub(name)
+	sub, err := d.OpenSub(name)
 	if err != nil {
 		return err
 	}
-	defer sub.close()
+	defer sub.Close()
 	inside, err := s.lockOf(sub)
 	if err != nil {
 		return err
@@ -370,32 +371,32 @@ func (s *Store) removeTree(ctx context.Context, d dirHandle, lock *sync.RWMutex,
 	if err := canceled(ctx, "remove", p); err != nil {
 		return err
 	}
-	return s.removeFolder(ctx, d, lock, p, name, g, func() error { return d.rmdir(name) })
+	return s.removeFolder(ctx, d, lock, p, name, g, func() error { return d.Rmdir(name) })
 }
 
-func (s *Store) allNames(ctx context.Context, d dirHandle, p hufu.Path) (names []string, err error) {
+func (s *Store) allNames(ctx context.Context, d sys.Dir, p hufu.Path) (names []string, err error) {
 	err = s.eachName(d, func(name string) error { names = append(names, name); return canceled(ctx, "remove", p) })
 	return names, err
 }
 
-func (s *Store) eachName(d dirHandle, yield func(string) error) error {
+func (s *Store) eachName(d sys.Dir, yield func(string) error) error {
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
-	return d.names(sc.dirents, yield)
+	return d.Names(sc.dirents, yield)
 }
 
 func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
-	from, err := b.s.k.openDir(b.s.root, sl.path.Parent().String(), passFlags)
+	from, err := b.s.k.OpenDir(b.s.root, sl.path.Parent().String(), sys.PassFlags)
 	if err != nil {
 		return err
 	}
-	if _, err := from.stat(sl.path.Base()); err != nil {
-		from.close()
+	if _, err := from.Stat(sl.path.Base()); err != nil {
+		from.Close()
 		return err
 	}
-	to, err := b.s.k.openDir(b.s.root, sl.to.Parent().String(), passFlags)
+	to, err := b.s.k.OpenDir(b.s.root, sl.to.Parent().String(), sys.PassFlags)
 	if err != nil {
-		from.close()
+		from.Close()
 		return fail("rename", sl.to, writing, err)
 	}
 	err = b.move(ctx, sl, from, to, t)
@@ -403,24 +404,24 @@ func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
 }
 
 // move renames an entry once both folders are open.
-func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touched) error {
+func (b *Batch) move(ctx context.Context, sl *slot, from, to sys.Dir, t *touched) error {
 	s, name := b.s, sl.path.Base()
 	held := s.locks.hold()
 	defer held.release()
 	if err := first(held.take(from), held.take(to)); err != nil {
 		return err
 	}
-	n, err := from.stat(name)
+	n, err := from.Stat(name)
 	if err == nil {
 		err = s.expected("rename", sl.path, sl.want, &n)
 	}
 	if err != nil {
 		return err
 	}
-	if err := b.guard.Ask(ctx, s.change(sl.path, from, name, n.kind, 0)); err != nil {
+	if err := b.guard.Ask(ctx, s.change(sl.path, from, name, n.Kind, 0)); err != nil {
 		return err
 	}
-	if n.kind == hufu.Folder && b.guard.Deep {
+	if n.Kind == hufu.Folder && b.guard.Deep {
 		if err := s.look(ctx, from, sl.path, name, &b.guard, held, 0); err != nil {
 			return err
 		}
@@ -429,32 +430,32 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to dirHandle, t *touch
 		err = s.ontoItself(sl, to, &n)
 	} else {
 		moved := func(bool) {}
-		if n.kind == hufu.Folder {
+		if n.Kind == hufu.Folder {
 			if moved, err = t.moving(from, name, to, sl.to.Base()); err != nil {
 				return err
 			}
 		}
 		var done placed
-		src := source{tmp: noFile, dir: from, name: name, kind: n.kind}
+		src := source{tmp: sys.NoFile, dir: from, name: name, kind: n.Kind}
 		done, err = s.placeLocked(ctx, "rename", sl.to, src, to, sl.cond, &b.guard)
 		moved(err == nil)
 		sl.res.Created = done.created
 	}
-	if err != nil || !s.o.Server || n.kind == hufu.Folder {
+	if err != nil || !s.o.Server || n.Kind == hufu.Folder {
 		return err
 	}
-	if n, err = to.stat(sl.to.Base()); err == nil { // renaming has changed its time
-		sl.res.Version = n.entry("").Version
+	if n, err = to.Stat(sl.to.Base()); err == nil { // renaming has changed its time
+		sl.res.Version = n.Entry("").Version
 	}
 	return err
 }
 
 // ontoItself judges the condition of a rename that changes nothing.
-func (s *Store) ontoItself(sl *slot, d dirHandle, n *node) error {
-	switch v, ok := parseVersion(sl.cond.Version); {
-	case n.kind == hufu.Folder || sl.cond.Kind == hufu.IfAbsent:
+func (s *Store) ontoItself(sl *slot, d sys.Dir, n *sys.Node) error {
+	switch v, ok := sys.ParseVersion(sl.cond.Version); {
+	case n.Kind == hufu.Folder || sl.cond.Kind == hufu.IfAbsent:
 		return s.occupied("rename", sl.to, d)
-	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.version)):
+	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.Version)):
 		return changed("rename", sl.to, "target_changed")
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // page calls yield for the entries of the folder p whose names come after the given one, in byte
@@ -19,16 +20,16 @@ func (s *Store) page(ctx context.Context, p hufu.Path, after string, limit int, 
 	if err := check("list", p); err != nil {
 		return "", err
 	}
-	d, err := s.k.openDir(s.root, p.String(), readFlags)
+	d, err := s.k.OpenDir(s.root, p.String(), sys.ReadFlags)
 	if err != nil {
 		return "", fail("list", p, reading, err)
 	}
-	defer d.close()
+	defer d.Close()
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
 	var first largestFirst // the smallest names so far
 	bytes, rest := 0, false
-	err = d.names(sc.dirents, func(name string) error {
+	err = d.Names(sc.dirents, func(name string) error {
 		if s.hidden(name) {
 			s.sweep(d, name)
 			return nil

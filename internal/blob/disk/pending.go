@@ -12,6 +12,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 	"hufu/internal/digest"
 )
 
@@ -69,9 +70,9 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 			p.fresh = false
 			return nil
 		}
-		p.staging.close()
-		p.journal.close()
-		p.staging, p.journal = noFile, noFile
+		p.staging.Close()
+		p.journal.Close()
+		p.staging, p.journal = sys.NoFile, sys.NoFile
 		if hufu.KindOf(err) != hufu.KindNotFound {
 			return err
 		}
@@ -88,25 +89,25 @@ func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	if p.journal, err = s.makeJournal(p.id); err != nil {
 		return err
 	}
 	p.ino = 0
 	if err = p.writeHeader(p.journal); err == nil {
-		p.staging, err = d.create(stagingName(p.id), 0o600)
+		p.staging, err = d.Create(stagingName(p.id), 0o600)
 	}
 	if err != nil {
-		_ = s.reg.dir.unlink(p.id)
+		_ = s.reg.dir.Unlink(p.id)
 		return err
 	}
-	n, err := p.staging.stat()
+	n, err := p.staging.Stat()
 	if err == nil {
 		err = s.hook("upload-staged")
 	}
 	if err == nil {
-		p.ino = n.ino
-		err = p.staging.truncate(p.key.Size)
+		p.ino = n.Ino
+		err = p.staging.Truncate(p.key.Size)
 	}
 	if err == nil {
 		err = p.writeHeader(p.journal)
@@ -118,39 +119,39 @@ func (p *pending) create(ctx context.Context, g blob.Guard) error {
 		err = s.hook("upload-created")
 	}
 	if err != nil {
-		_ = d.unlink(stagingName(p.id))
-		_ = s.reg.dir.unlink(p.id)
+		_ = d.Unlink(stagingName(p.id))
+		_ = s.reg.dir.Unlink(p.id)
 	}
 	return err
 }
 
 // makeJournal creates a locked journal. Between the two steps another process may take it for a
 // torn journal and remove it.
-func (s *Store) makeJournal(name string) (fileHandle, error) {
+func (s *Store) makeJournal(name string) (sys.File, error) {
 	for {
-		f, err := s.reg.dir.create(name, 0o600)
+		f, err := s.reg.dir.Create(name, 0o600)
 		if err != nil {
-			return noFile, err
+			return sys.NoFile, err
 		}
-		err = first(s.hook("journal-made"), f.lock())
+		err = first(s.hook("journal-made"), f.Lock())
 		for errors.Is(err, syscall.EWOULDBLOCK) { // another process is just looking
 			time.Sleep(time.Millisecond)
-			err = f.lock()
+			err = f.Lock()
 		}
-		var n, at node
+		var n, at sys.Node
 		if err == nil {
-			n, err = f.stat()
+			n, err = f.Stat()
 		}
 		if err == nil {
-			at, err = s.reg.dir.stat(name)
+			at, err = s.reg.dir.Stat(name)
 		}
-		if err == nil && at.ino == n.ino {
+		if err == nil && at.Ino == n.Ino {
 			return f, nil
 		}
-		f.close()
+		f.Close()
 		if err != nil && !errors.Is(err, syscall.ENOENT) {
-			_ = s.reg.dir.unlink(name)
-			return noFile, err
+			_ = s.reg.dir.Unlink(name)
+			return sys.NoFile, err
 		}
 	}
 }
@@ -162,18 +163,18 @@ const journalSyncSize = 64 << 20
 
 // makeFolder opens the folder above the upload for syncing. A missing folder is created and made
 // durable, if g allows it.
-func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (dirHandle, error) {
+func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (sys.Dir, error) {
 	s, path := p.s, p.key.Path.Parent()
-	d, err := s.k.openDir(s.root, path.String(), readFlags)
+	d, err := s.k.OpenDir(s.root, path.String(), sys.ReadFlags)
 	if !errors.Is(err, syscall.ENOENT) {
 		return d, err
 	}
 	b := s.Batch(g)
 	b.Mkdir(ctx, path, blob.Meta{Mode: 0o755, By: userOf(&p.key)}, true)
 	if err := b.Finish(context.WithoutCancel(ctx))[0].Err; err != nil {
-		return noDir, err
+		return sys.NoDir, err
 	}
-	return s.k.openDir(s.root, path.String(), readFlags)
+	return s.k.OpenDir(s.root, path.String(), sys.ReadFlags)
 }
 
 // boot identifies the boot in which the staging file's page cache is valid.
@@ -181,14 +182,14 @@ func (p *pending) boot() string {
 	if p.s.o.Boot != "" {
 		return p.s.o.Boot
 	}
-	id := bootID()
+	id := sys.BootID()
 	if id == "" {
 		return ""
 	}
-	return id + "/" + p.staging.mountID()
+	return id + "/" + p.staging.MountID()
 }
 
-func (p *pending) writeHeader(f fileHandle) error {
+func (p *pending) writeHeader(f sys.File) error {
 	h := header{
 		ID: p.raw, Root: p.s.treeName(), Path: []byte(p.key.Path.String()), Size: p.key.Size,
 		Source: []byte(p.key.Source), Owner: []byte(p.key.Owner), Boot: p.boot(), Ino: p.ino,
@@ -201,7 +202,7 @@ func (p *pending) writeHeader(f fileHandle) error {
 		return p.error("open upload", hufu.KindInvalid, "upload_key")
 	}
 	p.first, p.end = int64(len(b)), int64(len(b))
-	return f.writeAt(b, 0)
+	return f.WriteAt(b, 0)
 }
 
 // resume opens the files that an earlier process or holder left. In the same
@@ -210,19 +211,19 @@ func (p *pending) writeHeader(f fileHandle) error {
 // in place of bytes that were not written back.
 func (p *pending) resume(ctx context.Context) error {
 	s := p.s
-	p.staging, p.journal = noFile, noFile
+	p.staging, p.journal = sys.NoFile, sys.NoFile
 	var err error
-	if p.journal, err = s.reg.dir.openWrite(p.id); err != nil {
+	if p.journal, err = s.reg.dir.OpenWrite(p.id); err != nil {
 		return gone(err)
 	}
-	if p.journal.lock() != nil {
+	if p.journal.Lock() != nil {
 		return errElsewhere
 	}
 	if !p.current(p.journal) {
 		return errStale
 	}
 	buf := make([]byte, journalPrefix+maxHeader)
-	n, err := p.journal.readAt(buf, 0)
+	n, err := p.journal.ReadAt(buf, 0)
 	if err != nil {
 		return err
 	}
@@ -255,7 +256,7 @@ func (p *pending) resume(ctx context.Context) error {
 	}
 	p.dirty = true
 	if believed {
-		return p.journal.truncate(p.end) // a torn tail is cut off
+		return p.journal.Truncate(p.end) // a torn tail is cut off
 	}
 	if err := p.verify(ctx); err != nil {
 		return err
@@ -272,27 +273,27 @@ func gone(err error) error {
 }
 
 func (p *pending) openStaging(h *header) error {
-	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
+	d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.PassFlags)
 	if err != nil {
 		return gone(err)
 	}
-	defer d.close()
+	defer d.Close()
 	name := stagingName(p.id)
-	n, err := d.stat(name)
+	n, err := d.Stat(name)
 	if err != nil {
 		return gone(err)
 	}
-	if n.kind != hufu.File || n.ino != h.Ino || n.links != 1 {
+	if n.Kind != hufu.File || n.Ino != h.Ino || n.Links != 1 {
 		return errStale
 	}
-	if p.staging, err = d.openWrite(name); err != nil {
+	if p.staging, err = d.OpenWrite(name); err != nil {
 		return gone(err)
 	}
-	if n, err = p.staging.stat(); err != nil || n.kind != hufu.File || n.ino != h.Ino {
+	if n, err = p.staging.Stat(); err != nil || n.Kind != hufu.File || n.Ino != h.Ino {
 		return errStale
 	}
-	if n.size != p.key.Size { // the truncation did not survive
-		return p.staging.truncate(p.key.Size)
+	if n.Size != p.key.Size { // the truncation did not survive
+		return p.staging.Truncate(p.key.Size)
 	}
 	return nil
 }
@@ -322,7 +323,7 @@ func (p *pending) verify(ctx context.Context) error {
 					return
 				}
 				b := (*buf)[:digest.ChunkLen(p.key.Size, i)]
-				n, err := p.staging.readAt(b, i*hufu.ChunkSize)
+				n, err := p.staging.ReadAt(b, i*hufu.ChunkSize)
 				if err != nil && !errors.Is(err, syscall.EIO) { // an unreadable chunk is a missing one
 					errs[worker] = err
 					return
@@ -354,7 +355,7 @@ const newJournal = ".new"
 func (p *pending) rewrite() error {
 	dir := p.s.reg.dir
 	name := p.id + newJournal
-	if err := dir.unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
+	if err := dir.Unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
 	f, err := p.s.makeJournal(name)
@@ -372,11 +373,11 @@ func (p *pending) rewrite() error {
 		}
 	}
 	if err == nil {
-		err = dir.rename(name, dir, p.id)
+		err = dir.Rename(name, dir, p.id)
 	}
-	old.close()
+	old.Close()
 	if err != nil {
-		_ = dir.unlink(name)
+		_ = dir.Unlink(name)
 	}
 	return err
 }
@@ -413,14 +414,14 @@ func (p *pending) release() {
 func (p *pending) shut() {
 	p.files.Lock()
 	defer p.files.Unlock()
-	if p.opened || p.staging.ok() || p.journal.ok() {
-		p.staging.close()
-		if p.journal.ok() {
-			p.journal.unlock()
+	if p.opened || p.staging.Ok() || p.journal.Ok() {
+		p.staging.Close()
+		if p.journal.Ok() {
+			p.journal.Unlock()
 		}
-		p.journal.close()
+		p.journal.Close()
 	}
-	p.staging, p.journal, p.opened = noFile, noFile, false
+	p.staging, p.journal, p.opened = sys.NoFile, sys.NoFile, false
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.s.o.Room.give(userOf(&p.key), int64(len(p.chunks.segs))*segmentCost)
@@ -436,26 +437,26 @@ func (p *pending) forget() {
 
 // current reports whether the journal still belongs to the upload: it may have
 // been replaced or removed before we had the lock.
-func (p *pending) current(journal fileHandle) bool {
-	n, err := journal.stat()
+func (p *pending) current(journal sys.File) bool {
+	n, err := journal.Stat()
 	if err != nil {
 		return false
 	}
-	at, err := p.s.reg.dir.stat(p.id)
-	return err == nil && at.ino == n.ino
+	at, err := p.s.reg.dir.Stat(p.id)
+	return err == nil && at.Ino == n.Ino
 }
 
 // alone calls do unless another process has the upload open.
 func (p *pending) alone(do func()) {
 	p.opening.Lock()
 	defer p.opening.Unlock()
-	j, err := p.s.reg.dir.openWrite(p.id)
+	j, err := p.s.reg.dir.OpenWrite(p.id)
 	if err == nil {
-		defer j.close()
-		if p.s.hook("journal-opened") != nil || j.lock() != nil {
+		defer j.Close()
+		if p.s.hook("journal-opened") != nil || j.Lock() != nil {
 			return
 		}
-		defer j.unlock()
+		defer j.Unlock()
 		if !p.current(j) {
 			return
 		}
@@ -473,14 +474,14 @@ func (p *pending) discard() { p.alone(p.remove) }
 // between, the journal still says where to look. If the staging file cannot be
 // looked for now, the journal stays as well.
 func (p *pending) remove() {
-	d, err := p.s.k.openDir(p.s.root, p.key.Path.Parent().String(), passFlags)
+	d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.PassFlags)
 	if err == nil {
 		// A file that was exchanged with it and could not be put back is not
 		// ours.
-		if n, err := d.stat(stagingName(p.id)); err == nil && (p.ino == 0 || n.ino == p.ino) {
-			_ = d.unlink(stagingName(p.id))
+		if n, err := d.Stat(stagingName(p.id)); err == nil && (p.ino == 0 || n.Ino == p.ino) {
+			_ = d.Unlink(stagingName(p.id))
 		}
-		d.close()
+		d.Close()
 	}
 	if err == nil || errors.Is(gone(err), errStale) {
 		p.unlinkJournal()
@@ -488,6 +489,6 @@ func (p *pending) remove() {
 }
 
 func (p *pending) unlinkJournal() {
-	_ = p.s.reg.dir.unlink(p.id + newJournal) // left by a process killed in rewrite
-	_ = p.s.reg.dir.unlink(p.id)
+	_ = p.s.reg.dir.Unlink(p.id + newJournal) // left by a process killed in rewrite
+	_ = p.s.reg.dir.Unlink(p.id)
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 // idSize is the length in bytes of the ids of uploads and reserved names.
@@ -79,11 +80,11 @@ func (u *stagedNames) has(name string) bool {
 // A source is about to get a name: a file without a name, or an entry with a
 // name in some folder.
 type source struct {
-	tmp  fileHandle // if ok
-	dir  dirHandle  // else dir and name
+	tmp  sys.File // if ok
+	dir  sys.Dir  // else dir and name
 	name string
 	kind hufu.EntryKind
-	node node // place finds out
+	node sys.Node // place finds out
 
 	trail *trail // of a reserved name that may be left
 }
@@ -100,7 +101,7 @@ type placed struct {
 // is a reserved name: that file stays until the new name is durable, see ended
 // and takenBack. On failure src still has its name. The trail of src records
 // what a kill in between would leave.
-func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
+func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
 	case hufu.IfAbsent:
@@ -124,90 +125,90 @@ func (s *Store) place(op string, p hufu.Path, src source, d dirHandle, cond hufu
 	}
 	switch {
 	case created || cond.Kind == hufu.Always && !reserved(named.name):
-		done, err = placed{created: created}, fail(op, p, writing, named.dir.rename(named.name, d, base))
+		done, err = placed{created: created}, fail(op, p, writing, named.dir.Rename(named.name, d, base))
 	case cond.Kind == hufu.Always:
 		done.old, err = s.replace(op, p, named, d)
 	default:
 		done.old, err = s.replaceVersion(op, p, named, d, cond.Version)
 	}
 	switch {
-	case err != nil && src.tmp.ok():
+	case err != nil && src.tmp.Ok():
 		s.drop(named.dir, named.name, &named.node)
-	case done.old == "" && src.tmp.ok():
+	case done.old == "" && src.tmp.Ok():
 		s.staged.remove(named.name)
 	}
 	return done, err
 }
 
 // placeNew takes a name that must be free.
-func (s *Store) placeNew(src source, d dirHandle, base string) error {
-	if src.tmp.ok() {
-		return s.k.linkTmp(src.tmp, d, base)
+func (s *Store) placeNew(src source, d sys.Dir, base string) error {
+	if src.tmp.Ok() {
+		return s.k.LinkTmp(src.tmp, d, base)
 	}
 	return renameNew(src.dir, src.name, d, base)
 }
 
 // renameNew renames to a name that must be free.
-func renameNew(from dirHandle, name string, to dirHandle, base string) error {
-	err := from.renameNew(name, to, base)
+func renameNew(from sys.Dir, name string, to sys.Dir, base string) error {
+	err := from.RenameNew(name, to, base)
 	if !errors.Is(err, syscall.EOPNOTSUPP) {
 		return err
 	}
 	// A link, too, takes a name only if it is free. For a folder, or on a
 	// system without links, a check and a rename is the best possible way.
-	err = from.link(name, to, base)
+	err = from.Link(name, to, base)
 	if err == nil {
-		return from.unlink(name)
+		return from.Unlink(name)
 	}
 	if errors.Is(err, syscall.EEXIST) {
 		return err
 	}
-	if _, err := to.stat(base); err == nil {
+	if _, err := to.Stat(base); err == nil {
 		return syscall.EEXIST
 	}
-	return from.rename(name, to, base)
+	return from.Rename(name, to, base)
 }
 
 // RenameNew renames a file or folder of this machine; both paths are in the
 // form of the operating system. An existing entry at to is never replaced: the
 // error is then fs.ErrExist.
 func RenameNew(from, to string) error {
-	a, err := openRoot(filepath.Dir(from))
+	a, err := sys.OpenRoot(filepath.Dir(from))
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	b, err := openRoot(filepath.Dir(to))
+	defer a.Close()
+	b, err := sys.OpenRoot(filepath.Dir(to))
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	return renameNew(a, filepath.Base(from), b, filepath.Base(to))
 }
 
 // named gives a file without a name a reserved one, from which it can replace
 // another file.
-func (s *Store) named(op string, p hufu.Path, src source, d dirHandle, cond hufu.Condition, t *trail) (source, error) {
+func (s *Store) named(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, t *trail) (source, error) {
 	named := src
-	if src.tmp.ok() {
-		named = source{tmp: noFile, dir: d, name: s.staged.add(), kind: src.kind, trail: t}
+	if src.tmp.Ok() {
+		named = source{tmp: sys.NoFile, dir: d, name: s.staged.add(), kind: src.kind, trail: t}
 	}
 	var err error
-	if src.tmp.ok() {
-		named.node, err = src.tmp.stat()
+	if src.tmp.Ok() {
+		named.node, err = src.tmp.Stat()
 	} else {
-		named.node, err = src.dir.stat(src.name)
+		named.node, err = src.dir.Stat(src.name)
 	}
 	if err != nil {
 		return source{}, err
 	}
 	if reserved(named.name) {
-		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: named.node.ino, Old: cond.Version, Keep: op == "commit"})
+		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: named.node.Ino, Old: cond.Version, Keep: op == "commit"})
 	}
-	if !src.tmp.ok() {
+	if !src.tmp.Ok() {
 		return named, nil
 	}
-	err = s.k.linkTmp(src.tmp, d, named.name)
+	err = s.k.LinkTmp(src.tmp, d, named.name)
 	if err != nil {
 		s.staged.remove(named.name)
 	}
@@ -215,8 +216,8 @@ func (s *Store) named(op string, p hufu.Path, src source, d dirHandle, cond hufu
 }
 
 // occupied returns the error for an entry that exists where none should.
-func (s *Store) occupied(op string, p hufu.Path, d dirHandle) error {
-	if n, err := d.stat(p.Base()); err == nil && n.kind == hufu.Folder {
+func (s *Store) occupied(op string, p hufu.Path, d sys.Dir) error {
+	if n, err := d.Stat(p.Base()); err == nil && n.Kind == hufu.Folder {
 		return folderInTheWay(op, p)
 	}
 	return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindExists, Code: "target_exists"}

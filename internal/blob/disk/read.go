@@ -9,6 +9,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 	"hufu/internal/digest"
 )
 
@@ -24,11 +25,11 @@ func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
 	if p.IsRoot() {
-		n, err := s.root.self()
+		n, err := s.root.Self()
 		if err != nil {
 			return hufu.Entry{}, fail("stat", p, reading, err)
 		}
-		e := n.entry("")
+		e := n.Entry("")
 		if err := s.describe(s.root, ".", &n, &e, sc.record); err != nil {
 			return hufu.Entry{}, fail("stat", p, reading, err)
 		}
@@ -43,27 +44,27 @@ func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return e, fail("stat", p, reading, err)
 }
 
-func (s *Store) statAt(d dirHandle, name string, buf []byte) (hufu.Entry, error) {
-	n, err := d.stat(name)
+func (s *Store) statAt(d sys.Dir, name string, buf []byte) (hufu.Entry, error) {
+	n, err := d.Stat(name)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	e := n.entry(name)
+	e := n.Entry(name)
 	return e, s.describe(d, name, &n, &e, buf)
 }
 
 // describe adds what a node does not hold: a link's target and the data of the
 // record.
-func (s *Store) describe(d dirHandle, name string, n *node, e *hufu.Entry, buf []byte) error {
+func (s *Store) describe(d sys.Dir, name string, n *sys.Node, e *hufu.Entry, buf []byte) error {
 	switch {
-	case n.kind == hufu.Link:
-		target, err := d.readlink(name)
+	case n.Kind == hufu.Link:
+		target, err := d.Readlink(name)
 		if err != nil {
 			return err
 		}
 		e.Target = target
-	case s.o.Server && (n.kind == hufu.File || n.kind == hufu.Folder):
-		size, err := s.k.getxattr(d, name, buf)
+	case s.o.Server && (n.Kind == hufu.File || n.Kind == hufu.Folder):
+		size, err := s.k.Getxattr(d, name, buf)
 		if err != nil {
 			return nil // no record, or a file system without attributes
 		}
@@ -90,15 +91,15 @@ func (s *Store) listAll(ctx context.Context, p hufu.Path, yield func(hufu.Entry)
 	if err := check("list", p); err != nil {
 		return err
 	}
-	d, err := s.k.openDir(s.root, p.String(), readFlags)
+	d, err := s.k.OpenDir(s.root, p.String(), sys.ReadFlags)
 	if err != nil {
 		return fail("list", p, reading, err)
 	}
-	defer d.close()
+	defer d.Close()
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
 	var stop error
-	err = d.names(sc.dirents, func(name string) error {
+	err = d.Names(sc.dirents, func(name string) error {
 		if stop = canceled(ctx, "list", p); stop != nil {
 			return stop
 		}
@@ -127,8 +128,8 @@ type File struct {
 	s     *Store
 	path  hufu.Path
 	mu    sync.RWMutex // guards h against Close: a closed number soon belongs to another file
-	h     fileHandle
-	n     node
+	h     sys.File
+	n     sys.Node
 	once  sync.Once
 	entry hufu.Entry // nothing before once
 }
@@ -138,7 +139,7 @@ type File struct {
 type Opener struct {
 	s    *Store
 	path hufu.Path // of the folder
-	d    dirHandle
+	d    sys.Dir
 	held bool // d is open
 }
 
@@ -179,8 +180,8 @@ func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
 		return nil, fail("open", p, reading, err)
 	}
 	if s.settle(&n) {
-		if n, err = h.stat(); err != nil {
-			h.close()
+		if n, err = h.Stat(); err != nil {
+			h.Close()
 			return nil, fail("open", p, reading, err)
 		}
 	}
@@ -189,33 +190,33 @@ func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
 
 // openChecked opens the regular file name. It checks the kind before it opens:
 // opening a FIFO, even for a moment, would wake a process at its other end.
-func openChecked(d dirHandle, name string) (fileHandle, node, error) {
-	n, err := d.stat(name)
+func openChecked(d sys.Dir, name string) (sys.File, sys.Node, error) {
+	n, err := d.Stat(name)
 	if err == nil {
 		err = plainFile(n)
 	}
 	if err != nil {
-		return noFile, n, err
+		return sys.NoFile, n, err
 	}
-	f, err := d.openPlain(name)
+	f, err := d.OpenPlain(name)
 	if err != nil {
-		return noFile, n, err
+		return sys.NoFile, n, err
 	}
-	if n, err = f.stat(); err == nil {
+	if n, err = f.Stat(); err == nil {
 		err = plainFile(n)
 	}
 	if err != nil {
-		f.close()
-		return noFile, n, err
+		f.Close()
+		return sys.NoFile, n, err
 	}
 	return f, n, nil
 }
 
 // Size returns the size in bytes of the version that was opened.
-func (f *File) Size() int64 { return f.n.size }
+func (f *File) Size() int64 { return f.n.Size }
 
 // Meta returns the permissions on disk and the modification time.
-func (f *File) Meta() blob.Meta { return blob.Meta{Mode: f.n.perm, MTime: f.n.mtime.time()} }
+func (f *File) Meta() blob.Meta { return blob.Meta{Mode: f.n.Perm, MTime: f.n.Mtime.Time()} }
 
 // Entry describes the version that was opened. The first call reads the record,
 // and must come before Close.
@@ -223,8 +224,8 @@ func (f *File) Entry() hufu.Entry {
 	f.once.Do(func() {
 		f.mu.RLock()
 		defer f.mu.RUnlock()
-		f.entry = f.n.entry(f.path.Base())
-		if f.s.o.Server && f.h.ok() {
+		f.entry = f.n.Entry(f.path.Base())
+		if f.s.o.Server && f.h.Ok() {
 			if r, ok := f.s.readRecord(f.h); ok {
 				r.apply(&f.entry, &f.n)
 			}
@@ -243,18 +244,18 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if !f.h.ok() {
+	if !f.h.Ok() {
 		return 0, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
 	}
-	n, err := f.h.readAt(b, off)
+	n, err := f.h.ReadAt(b, off)
 	if err != nil {
 		return n, fail("read", f.path, reading, err)
 	}
-	left := max(0, f.n.size-off)
+	left := max(0, f.n.Size-off)
 	end := int64(n)
-	if end == left && off <= f.n.size { // so it should end here
+	if end == left && off <= f.n.Size { // so it should end here
 		var more [1]byte
-		over, err := f.h.readAt(more[:], off+end)
+		over, err := f.h.ReadAt(more[:], off+end)
 		if err != nil {
 			return n, fail("read", f.path, reading, err)
 		}
@@ -269,12 +270,12 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 // endsElsewhere returns the error for a file that does not end at its size; the
 // caller holds mu.
 func (f *File) endsElsewhere() error {
-	if n, err := f.h.stat(); err != nil || !f.s.moved.same(f.n.version, n.version) {
+	if n, err := f.h.Stat(); err != nil || !f.s.moved.same(f.n.Version, n.Version) {
 		return changed("read", f.path, "file_changed")
 	}
 	return &hufu.Error{
 		Op: "read", Path: f.path.String(), Kind: hufu.KindUnreadable, Code: sizeUntrue,
-		Args: map[string]string{"size": strconv.FormatInt(f.n.size, 10)},
+		Args: map[string]string{"size": strconv.FormatInt(f.n.Size, 10)},
 	}
 }
 
@@ -286,22 +287,22 @@ const sizeUntrue = "size_untrue"
 // holds more than its size is read to its end, if that fits too; one that holds
 // less may be damaged and is refused. Check must follow.
 func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
-	if f.n.size > hufu.ChunkSize {
+	if f.n.Size > hufu.ChunkSize {
 		return nil, changed("read", f.path, "file_changed")
 	}
-	n, err := f.ReadAt(ctx, buf[:f.n.size], 0)
-	if hufu.CodeOf(err) != sizeUntrue || int64(n) < f.n.size {
+	n, err := f.ReadAt(ctx, buf[:f.n.Size], 0)
+	if hufu.CodeOf(err) != sizeUntrue || int64(n) < f.n.Size {
 		return buf[:n], err
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if !f.h.ok() {
+	if !f.h.Ok() {
 		return nil, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
 	}
 	var more [1]byte
-	n, readErr := f.h.readAt(buf[:hufu.ChunkSize], 0)
+	n, readErr := f.h.ReadAt(buf[:hufu.ChunkSize], 0)
 	if readErr == nil && n == hufu.ChunkSize {
-		if n, readErr = f.h.readAt(more[:], hufu.ChunkSize); n > 0 {
+		if n, readErr = f.h.ReadAt(more[:], hufu.ChunkSize); n > 0 {
 			return nil, err
 		}
 		n = hufu.ChunkSize
@@ -316,13 +317,13 @@ const pieceSize = 64 << 10
 // ReadChunk reads chunk index of the version that was opened into buf, which
 // has space for a whole chunk, and hashes it meanwhile. A hole has no data.
 func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
-	if index < 0 || index >= digest.Chunks(f.n.size) {
+	if index < 0 || index >= digest.Chunks(f.n.Size) {
 		return nil, false, cv, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
-	off, n := index*hufu.ChunkSize, digest.ChunkLen(f.n.size, index)
+	off, n := index*hufu.ChunkSize, digest.ChunkLen(f.n.Size, index)
 	if f.NextData(off) >= off+int64(n) {
-		if off+int64(n) == f.n.size {
-			_, err = f.ReadAt(ctx, nil, f.n.size) // nothing may follow
+		if off+int64(n) == f.n.Size {
+			_, err = f.ReadAt(ctx, nil, f.n.Size) // nothing may follow
 		}
 		if err == nil {
 			err = f.Check()
@@ -349,11 +350,11 @@ func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 // Is reports whether the file, as it was opened, is the named version: the
 // same, or the one that storing its digest has made of it.
 func (f *File) Is(name string) bool {
-	if f.n.is(name) {
+	if f.n.Is(name) {
 		return true
 	}
-	v, ok := parseVersion(name)
-	return ok && f.s.moved.same(v, f.n.version)
+	v, ok := sys.ParseVersion(name)
+	return ok && f.s.moved.same(v, f.n.Version)
 }
 
 // Check returns KindChanged if the file is no longer the version that was
@@ -361,14 +362,14 @@ func (f *File) Is(name string) bool {
 func (f *File) Check() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if !f.h.ok() {
+	if !f.h.Ok() {
 		return &hufu.Error{Op: "check", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
 	}
-	n, err := f.h.stat()
+	n, err := f.h.Stat()
 	if err != nil {
 		return fail("check", f.path, reading, err)
 	}
-	if !f.s.moved.same(f.n.version, n.version) {
+	if !f.s.moved.same(f.n.Version, n.Version) {
 		return changed("check", f.path, "file_changed")
 	}
 	return nil
@@ -380,25 +381,25 @@ func (f *File) Check() error {
 func (f *File) NextData(off int64) int64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if !f.h.ok() || off >= f.n.size {
+	if !f.h.Ok() || off >= f.n.Size {
 		return off
 	}
-	at, err := f.h.seekData(off)
+	at, err := f.h.SeekData(off)
 	switch {
 	case errors.Is(err, syscall.ENXIO):
-		return f.n.size
+		return f.n.Size
 	case err != nil:
 		return off
 	}
-	return min(at, f.n.size)
+	return min(at, f.n.Size)
 }
 
 // Close closes the file. A second Close does nothing.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.h.close()
-	f.h = noFile
+	f.h.Close()
+	f.h = sys.NoFile
 	return nil
 }
 
@@ -448,12 +449,12 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 	buf := f.s.chunks.Get().(*[]byte)
 	defer f.s.chunks.Put(buf)
-	if f.n.size <= hufu.ChunkSize {
+	if f.n.Size <= hufu.ChunkSize {
 		data, err := f.Whole(ctx, *buf)
 		return digest.Sum(data), int64(len(data)), err
 	}
 	var t digest.Tree
-	for index := range digest.Chunks(f.n.size) {
+	for index := range digest.Chunks(f.n.Size) {
 		if err := canceled(ctx, "digest", f.path); err != nil {
 			return hufu.Digest{}, 0, err
 		}
@@ -466,5 +467,5 @@ func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
 			return hufu.Digest{}, 0, err
 		}
 	}
-	return t.Root(), f.n.size, nil
+	return t.Root(), f.n.Size, nil
 }

@@ -9,11 +9,8 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
-
-// xattrName is the extended attribute in which the server stores what a plain
-// tree cannot hold.
-const xattrName = "user.hufu"
 
 // maxRecord is more than a record ever takes; a longer one is not ours.
 const maxRecord = 1024
@@ -33,16 +30,16 @@ type record struct {
 }
 
 // fits reports whether the record's digest belongs to the bytes of n.
-func (r *record) fits(n *node) bool {
-	return len(r.Digest) == 32 && r.Size == n.size && r.Sec == n.mtime.sec && r.Nsec == n.mtime.nsec
+func (r *record) fits(n *sys.Node) bool {
+	return len(r.Digest) == 32 && r.Size == n.Size && r.Sec == n.Mtime.Sec && r.Nsec == n.Mtime.Nsec
 }
 
 // apply copies the record to e. If size or time of n differ, the file was
 // changed by another program: the name of the uploader still holds, the digest
 // and the upload do not.
-func (r *record) apply(e *hufu.Entry, n *node) {
+func (r *record) apply(e *hufu.Entry, n *sys.Node) {
 	e.Mode, e.By = r.Mode&0o777, r.By
-	if n.kind == hufu.File && r.fits(n) {
+	if n.Kind == hufu.File && r.fits(n) {
 		e.Digest = hufu.Digest(r.Digest)
 		e.Upload = r.upload()
 	}
@@ -70,15 +67,15 @@ func (r *record) upload() string {
 // goroutine that holds one waits for no other lock of the store.
 type recordLocks [64]sync.Mutex
 
-func (l *recordLocks) of(n *node) *sync.Mutex { return &l[(n.ino^n.dev<<3)%uint64(len(l))] }
+func (l *recordLocks) of(n *sys.Node) *sync.Mutex { return &l[(n.Ino^n.Dev<<3)%uint64(len(l))] }
 
 // readRecord reads the record of a file. To write it again, a caller takes the
 // file's lock of Store.records first.
-func (s *Store) readRecord(h fileHandle) (record, bool) {
+func (s *Store) readRecord(h sys.File) (record, bool) {
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
 	var r record
-	size, err := h.getxattr(sc.record)
+	size, err := h.Getxattr(sc.record)
 	if err != nil || s.codec.dec.Unmarshal(sc.record[:size], &r) != nil {
 		return record{}, false
 	}
@@ -97,14 +94,14 @@ func (f *File) keepDigest(d hufu.Digest) string {
 	defer lock.Unlock()
 	r, ok := f.s.readRecord(f.h)
 	if !ok {
-		r = record{Mode: f.n.perm}
+		r = record{Mode: f.n.Perm}
 	}
 	if !r.fits(&f.n) {
 		r.Upload, r.Name = nil, ""
 	}
-	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.size, f.n.mtime.sec, f.n.mtime.nsec
-	before, err := f.h.stat()
-	if err != nil || !f.s.moved.same(f.n.version, before.version) {
+	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.Size, f.n.Mtime.Sec, f.n.Mtime.Nsec
+	before, err := f.h.Stat()
+	if err != nil || !f.s.moved.same(f.n.Version, before.Version) {
 		return old
 	}
 	if f.s.hook("record-read") != nil {
@@ -114,32 +111,32 @@ func (f *File) keepDigest(d hufu.Digest) string {
 		f.s.log.Debug("digest not kept", "path", f.path.String(), "error", err)
 		return old
 	}
-	after, err := f.h.stat()
-	if err != nil || !after.sameBytes(before.version) {
+	after, err := f.h.Stat()
+	if err != nil || !after.SameBytes(before.Version) {
 		return old
 	}
-	f.s.moved.note(before.version, after.version)
-	f.n.version = after.version
+	f.s.moved.note(before.Version, after.Version)
+	f.n.Version = after.Version
 	return after.String()
 }
 
-func (s *Store) writeRecord(h fileHandle, r *record) error {
+func (s *Store) writeRecord(h sys.File, r *record) error {
 	b, err := s.codec.enc.Marshal(r)
 	if err != nil {
 		return err
 	}
-	return h.setxattr(b)
+	return h.Setxattr(b)
 }
 
 // setRecord writes the record. On a file system without attributes the digest
 // is computed when it is needed.
-func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
+func (s *Store) setRecord(f sys.File, r *record, enc *[]byte) error {
 	b, err := s.codec.append((*enc)[:0], r)
 	if err != nil {
 		return err
 	}
 	*enc = b
-	if err := f.setxattr(b); err != nil && !errors.Is(err, syscall.ENOTSUP) {
+	if err := f.Setxattr(b); err != nil && !errors.Is(err, syscall.ENOTSUP) {
 		return err
 	}
 	return nil
@@ -147,13 +144,13 @@ func (s *Store) setRecord(f fileHandle, r *record, enc *[]byte) error {
 
 // recordFolder writes the record of a folder that was just created. A mode that
 // was set meanwhile is kept.
-func (b *Batch) recordFolder(d dirHandle, name string, m *blob.Meta) error {
-	f, err := d.openPlain(name)
+func (b *Batch) recordFolder(d sys.Dir, name string, m *blob.Meta) error {
+	f, err := d.OpenPlain(name)
 	if err != nil {
 		return err
 	}
-	defer f.close()
-	n, err := f.stat()
+	defer f.Close()
+	n, err := f.Stat()
 	if err != nil {
 		return err
 	}
@@ -169,16 +166,16 @@ func (b *Batch) recordFolder(d dirHandle, name string, m *blob.Meta) error {
 }
 
 // disown removes the id of this upload from the file's record.
-func (s *Store) disown(d dirHandle, name, upload string) {
+func (s *Store) disown(d sys.Dir, name, upload string) {
 	f, n, err := openChecked(d, name)
 	if err != nil {
 		return
 	}
-	defer f.close()
+	defer f.Close()
 	lock := s.records.of(&n)
 	lock.Lock()
 	defer lock.Unlock()
-	if n, err = f.stat(); err != nil {
+	if n, err = f.Stat(); err != nil {
 		return
 	}
 	if r, ok := s.readRecord(f); ok && r.fits(&n) && r.upload() == upload {

@@ -11,13 +11,14 @@ import (
 	"hufu"
 	"hufu/internal/atomicfile"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // registry holds the unfinished uploads of a store.
 type registry struct {
 	mu     sync.Mutex
 	loaded bool
-	dir    dirHandle           // Options.Uploads
+	dir    sys.Dir             // Options.Uploads
 	byID   map[string]*pending // journals on disk and uploads begun
 }
 
@@ -35,7 +36,7 @@ func (s *Store) loadLocked() error {
 	if err := atomicfile.MkdirAll(s.o.Uploads, 0o700); err != nil {
 		return fail("open uploads", hufu.Path{}, writing, err)
 	}
-	d, err := openRoot(s.o.Uploads)
+	d, err := sys.OpenRoot(s.o.Uploads)
 	if err != nil {
 		return fail("open uploads", hufu.Path{}, reading, err)
 	}
@@ -46,7 +47,7 @@ func (s *Store) loadLocked() error {
 	}
 	err = s.eachJournal(func(name string, h *header) {
 		key, _ := h.key()
-		p := &pending{s: s, id: name, raw: h.ID, key: key, ino: h.Ino, staging: noFile, journal: noFile}
+		p := &pending{s: s, id: name, raw: h.ID, key: key, ino: h.Ino, staging: sys.NoFile, journal: sys.NoFile}
 		if s.isAt(key.Path, h.Ino) {
 			named = append(named, p)
 			return
@@ -56,7 +57,7 @@ func (s *Store) loadLocked() error {
 		s.o.Room.force(userOf(&key), p.charge)
 	})
 	if err != nil {
-		d.close()
+		d.Close()
 		return fail("open uploads", hufu.Path{}, reading, err)
 	}
 	r.loaded = true
@@ -93,23 +94,23 @@ func (s *Store) Recover() error {
 
 // isAt reports whether the file of this number has the name p.
 func (s *Store) isAt(p hufu.Path, ino uint64) bool {
-	d, err := s.k.openDir(s.root, p.Parent().String(), passFlags)
+	d, err := s.k.OpenDir(s.root, p.Parent().String(), sys.PassFlags)
 	if err != nil {
 		return false
 	}
-	defer d.close()
-	n, err := d.stat(p.Base())
-	return err == nil && n.kind == hufu.File && n.ino == ino && ino != 0
+	defer d.Close()
+	n, err := d.Stat(p.Base())
+	return err == nil && n.Kind == hufu.File && n.Ino == ino && ino != 0
 }
 
 // eachJournal reads the headers of this tree's journals. A journal that cannot
 // be read is useless and is removed, its bytes when a listing finds them.
 func (s *Store) eachJournal(yield func(name string, h *header)) error {
-	fresh, err := s.k.openDir(s.reg.dir, "", readFlags)
+	fresh, err := s.k.OpenDir(s.reg.dir, "", sys.ReadFlags)
 	if err != nil {
 		return err
 	}
-	defer fresh.close()
+	defer fresh.Close()
 	return s.eachName(fresh, func(name string) error {
 		if raw, err := hex.DecodeString(name); err != nil || len(raw) != idSize {
 			return nil
@@ -128,26 +129,26 @@ func (s *Store) eachJournal(yield func(name string, h *header)) error {
 // dropTorn removes a journal without a header, unless a process is just writing
 // it: that process has it locked, and then checks whether it still exists.
 func (s *Store) dropTorn(name string) {
-	f, err := s.reg.dir.openWrite(name)
+	f, err := s.reg.dir.OpenWrite(name)
 	if err != nil {
 		return
 	}
-	defer f.close()
-	if f.lock() != nil {
+	defer f.Close()
+	if f.Lock() != nil {
 		return
 	}
-	defer f.unlock()
+	defer f.Unlock()
 	// It may have been written or replaced before we had the lock.
-	n, err := f.stat()
+	n, err := f.Stat()
 	if err != nil {
 		return
 	}
-	at, err := s.reg.dir.stat(name)
-	if err != nil || at.ino != n.ino {
+	at, err := s.reg.dir.Stat(name)
+	if err != nil || at.Ino != n.Ino {
 		return
 	}
 	if _, err := s.readHeader(name); errors.Is(err, errJournal) {
-		_ = s.reg.dir.unlink(name)
+		_ = s.reg.dir.Unlink(name)
 	}
 }
 
@@ -165,9 +166,9 @@ func (s *Store) readHeader(name string) (header, error) {
 	if err != nil {
 		return header{}, err
 	}
-	defer f.close()
+	defer f.Close()
 	buf := make([]byte, journalPrefix+maxHeader)
-	n, err := f.readAt(buf, 0)
+	n, err := f.ReadAt(buf, 0)
 	if err != nil {
 		return header{}, err
 	}
@@ -232,7 +233,7 @@ func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 		}
 		id := newID()
 		raw, _ := hex.DecodeString(id)
-		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: noFile, journal: noFile, charge: costOf(&k)}
+		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: sys.NoFile, journal: sys.NoFile, charge: costOf(&k)}
 		s.reg.byID[id] = found
 	}
 	found.refs++
@@ -298,11 +299,11 @@ func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Ent
 	if err != nil || e.Kind != hufu.File || e.Upload != id {
 		return hufu.Entry{}, false
 	}
-	d, err := s.k.openDir(s.root, p.Parent().String(), readFlags)
+	d, err := s.k.OpenDir(s.root, p.Parent().String(), sys.ReadFlags)
 	if err != nil {
 		return hufu.Entry{}, false
 	}
-	defer d.close()
+	defer d.Close()
 	// A commit of this process is known to be durable; others may be left by a
 	// killed process.
 	if err := first(s.unsettled, s.syncNames(d, p.Parent(), s.sync.failures())); err != nil {
@@ -323,8 +324,8 @@ func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	limit := time.Now().Add(-olderThan)
 	var stale []*pending
 	for id, p := range s.reg.byID {
-		n, err := s.reg.dir.stat(id)
-		if p.refs == 0 && (errors.Is(err, syscall.ENOENT) || err == nil && n.mtime.time().Before(limit)) {
+		n, err := s.reg.dir.Stat(id)
+		if p.refs == 0 && (errors.Is(err, syscall.ENOENT) || err == nil && n.Mtime.Time().Before(limit)) {
 			s.reg.dropLocked(p)
 			stale = append(stale, p)
 		}
@@ -374,7 +375,7 @@ func (s *Store) inUse(name string) bool {
 // bytes without a journal, or a replaced version. It works only in a server's tree, where each
 // name in use belongs to a batch of this store or to an upload. It does not use the clock, which
 // may be set while the server runs.
-func (s *Store) sweep(d dirHandle, name string) {
+func (s *Store) sweep(d sys.Dir, name string) {
 	id := name[len(hufu.ReservedPrefix):]
 	if !s.o.Server || s.o.Uploads == "" || len(id) != 2*idSize {
 		return
@@ -384,14 +385,14 @@ func (s *Store) sweep(d dirHandle, name string) {
 	if s.loadLocked() != nil || s.reg.byID[id] != nil || s.staged.has(name) {
 		return
 	}
-	if _, err := s.reg.dir.stat(id); !errors.Is(err, syscall.ENOENT) {
+	if _, err := s.reg.dir.Stat(id); !errors.Is(err, syscall.ENOENT) {
 		return
 	}
 	// Names are used once: a name that is unused now was given up, no matter
 	// when the listing saw it.
-	n, err := d.stat(name)
-	if err == nil && (n.kind == hufu.File || n.kind == hufu.Link) {
-		_ = d.unlink(name)
+	n, err := d.Stat(name)
+	if err == nil && (n.Kind == hufu.File || n.Kind == hufu.Link) {
+		_ = d.Unlink(name)
 		s.log.Info("left-over file removed", "name", name)
 	}
 }

@@ -6,29 +6,30 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 // replacedFiles holds the files that were replaced. Each stays under a reserved name until the
 // new name is durable.
 type replacedFiles struct {
 	mu sync.Mutex // held while a name in it gets another file
-	of map[string]node
+	of map[string]sys.Node
 }
 
 // nothing is the entry of a reserved name whose file had replaced nothing:
 // undoing it leaves no file under the name.
-var nothing = node{} // a constant in all but syntax
+var nothing = sys.Node{} // a constant in all but syntax
 
-func (r *replacedFiles) set(name string, n node) {
+func (r *replacedFiles) set(name string, n sys.Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.of == nil {
-		r.of = make(map[string]node)
+		r.of = make(map[string]sys.Node)
 	}
 	r.of[name] = n
 }
 
-func (r *replacedFiles) get(name string) (n node, known bool) {
+func (r *replacedFiles) get(name string) (n sys.Node, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n, known = r.of[name]
@@ -41,25 +42,22 @@ func (r *replacedFiles) remove(name string) {
 	delete(r.of, name)
 }
 
-// sameFile reports whether two nodes are the same file, in any version.
-func (n *node) sameFile(o *node) bool { return n.ino == o.ino && n.dev == o.dev }
-
 // replace replaces the existing file or link, in any version, and returns the
 // reserved name that it has now, or "" if it is gone.
-func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old string, err error) {
+func (s *Store) replace(op string, p hufu.Path, src source, d sys.Dir) (old string, err error) {
 	base := p.Base()
-	err = src.dir.exchange(src.name, d, base)
+	err = src.dir.Exchange(src.name, d, base)
 	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) {
-		return "", fail(op, p, writing, src.dir.rename(src.name, d, base))
+		return "", fail(op, p, writing, src.dir.Rename(src.name, d, base))
 	}
 	if err != nil {
 		return "", fail(op, p, writing, err)
 	}
 	_ = s.hook("replaced") // a place for tests to kill the process; it cannot fail
-	out, err := src.dir.stat(src.name)
+	out, err := src.dir.Stat(src.name)
 	switch {
 	case err != nil:
-	case out.kind == hufu.Folder: // just created
+	case out.Kind == hufu.Folder: // just created
 		err = folderInTheWay(op, p)
 	default:
 		s.replaced.set(src.name, out)
@@ -73,11 +71,11 @@ func (s *Store) replace(op string, p hufu.Path, src source, d dirHandle) (old st
 // one folder take turns. Against other programs the two files are exchanged
 // first and the old one is checked afterwards, so that nothing is lost unseen:
 // an unexpected file is put back.
-func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, want string) (old string, err error) {
+func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, want string) (old string, err error) {
 	base := p.Base()
-	v, ok := parseVersion(want)
-	n, err := d.stat(base)
-	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.kind == hufu.Folder || !s.moved.same(v, n.version)) {
+	v, ok := sys.ParseVersion(want)
+	n, err := d.Stat(base)
+	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.Kind == hufu.Folder || !s.moved.same(v, n.Version)) {
 		return "", changed(op, p, "target_changed")
 	}
 	if err != nil {
@@ -86,9 +84,9 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 	if err := s.hook("replace-checked"); err != nil {
 		return "", err
 	}
-	err = src.dir.exchange(src.name, d, base)
+	err = src.dir.Exchange(src.name, d, base)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
-		return "", fail(op, p, writing, src.dir.rename(src.name, d, base))
+		return "", fail(op, p, writing, src.dir.Rename(src.name, d, base))
 	}
 	if errors.Is(err, syscall.ENOENT) {
 		return "", changed(op, p, "target_changed")
@@ -97,10 +95,10 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 		return "", fail(op, p, writing, err)
 	}
 	_ = s.hook("replaced") // a place for tests to kill the process; it cannot fail
-	out, err := src.dir.stat(src.name)
-	if err == nil && out.sameBytes(n.version) {
+	out, err := src.dir.Stat(src.name)
+	if err == nil && out.SameBytes(n.Version) {
 		if !reserved(src.name) { // of a rename
-			return "", fail(op, p, writing, src.dir.unlink(src.name))
+			return "", fail(op, p, writing, src.dir.Unlink(src.name))
 		}
 		s.replaced.set(src.name, out)
 		return src.name, nil
@@ -111,7 +109,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d dirHandle, 
 // putBack exchanges src back with held, the file that had the name base before.
 // A file that another program saves there meanwhile is newer and stays. After
 // an error the reserved name of src holds a file that is not ours; it is kept.
-func (s *Store) putBack(src source, d dirHandle, base string, held node) error {
+func (s *Store) putBack(src source, d sys.Dir, base string, held sys.Node) error {
 	err := s.exchangeBack(src, d, base, held)
 	if err != nil && reserved(src.name) {
 		s.log.Error("a file was not put back", "under", src.name, "error", err)
@@ -121,12 +119,12 @@ func (s *Store) putBack(src source, d dirHandle, base string, held node) error {
 	return err
 }
 
-func (s *Store) exchangeBack(src source, d dirHandle, base string, held node) error {
+func (s *Store) exchangeBack(src source, d sys.Dir, base string, held sys.Node) error {
 	at := src.node // what should be under base
 	for range 16 {
 		err := s.hook("put-back")
 		if err == nil {
-			err = src.dir.exchange(src.name, d, base)
+			err = src.dir.Exchange(src.name, d, base)
 		}
 		if errors.Is(err, syscall.ENOENT) { // the name was removed meanwhile
 			if err = renameNew(src.dir, src.name, d, base); errors.Is(err, syscall.EEXIST) {
@@ -137,13 +135,13 @@ func (s *Store) exchangeBack(src source, d dirHandle, base string, held node) er
 		if err != nil {
 			return err
 		}
-		out, err := src.dir.stat(src.name)
+		out, err := src.dir.Stat(src.name)
 		if err != nil {
 			return err
 		}
-		if out.sameFile(&at) {
-			if !at.sameFile(&src.node) && reserved(src.name) {
-				return src.dir.unlink(src.name) // two were saved one over the other; this is the older one
+		if out.SameFile(&at) {
+			if !at.SameFile(&src.node) && reserved(src.name) {
+				return src.dir.Unlink(src.name) // two were saved one over the other; this is the older one
 			}
 			return nil
 		}
@@ -155,12 +153,12 @@ func (s *Store) exchangeBack(src source, d dirHandle, base string, held node) er
 var errRestless = errors.New("others do not stop saving there")
 
 // ended removes the replaced file: the new name is durable.
-func (s *Store) ended(d dirHandle, done placed) {
+func (s *Store) ended(d sys.Dir, done placed) {
 	if done.old == "" {
 		return
 	}
 	n, known := s.replaced.get(done.old)
-	if at, err := d.stat(done.old); err == nil && known && !at.sameFile(&n) {
+	if at, err := d.Stat(done.old); err == nil && known && !at.SameFile(&n) {
 		n, _ = s.replaced.get(done.old) // an earlier change has just handed its file down
 	}
 	if n != nothing {
@@ -173,7 +171,7 @@ func (s *Store) ended(d dirHandle, done placed) {
 // takenBack undoes place for the file n, if n still has the name: it could not be made durable,
 // so nobody may rely on it. The replaced file gets its name back. If n itself was replaced since,
 // by a change that may be undone as well, the file that n replaced is handed down to that change.
-func (s *Store) takenBack(d dirHandle, base string, n *node, done placed, t *trail) {
+func (s *Store) takenBack(d sys.Dir, base string, n *sys.Node, done placed, t *trail) {
 	if lock, err := s.lockOf(d); err == nil {
 		lock.Lock()
 		defer lock.Unlock()
@@ -185,16 +183,16 @@ func (s *Store) takenBack(d dirHandle, base string, n *node, done placed, t *tra
 	if !known {
 		return // the file that it replaced is gone
 	}
-	switch at, err := d.stat(base); {
-	case err != nil || !at.sameFile(n):
+	switch at, err := d.Stat(base); {
+	case err != nil || !at.SameFile(n):
 		if !s.handDown(d, n, done, old) {
 			s.ended(d, done)
 		}
 	case old == nothing:
-		_ = d.unlink(base)
+		_ = d.Unlink(base)
 		s.ended(d, done)
 	default:
-		src := source{tmp: noFile, dir: d, name: done.old, node: *n, trail: t}
+		src := source{tmp: sys.NoFile, dir: d, name: done.old, node: *n, trail: t}
 		if s.putBack(src, d, base, old) == nil {
 			s.drop(d, done.old, n)
 		}
@@ -204,19 +202,19 @@ func (s *Store) takenBack(d dirHandle, base string, n *node, done placed, t *tra
 
 // handDown is takenBack for a file n that another change has replaced and keeps under a reserved
 // name: that name gets the file that n replaced, and n is removed.
-func (s *Store) handDown(d dirHandle, n *node, done placed, old node) bool {
+func (s *Store) handDown(d sys.Dir, n *sys.Node, done placed, old sys.Node) bool {
 	r := &s.replaced
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, kept := range r.of {
-		if name == done.old || !kept.sameFile(n) {
+		if name == done.old || !kept.SameFile(n) {
 			continue
 		}
-		if at, err := d.stat(name); err != nil || !at.sameFile(n) {
+		if at, err := d.Stat(name); err != nil || !at.SameFile(n) {
 			continue // that change is durable, and n is gone
 		}
 		if old == nothing {
-			if d.unlink(name) != nil {
+			if d.Unlink(name) != nil {
 				return false
 			}
 			r.of[name] = nothing
@@ -224,7 +222,7 @@ func (s *Store) handDown(d dirHandle, n *node, done placed, old node) bool {
 			s.staged.remove(done.old)
 			return true
 		}
-		if d.exchange(done.old, d, name) != nil {
+		if d.Exchange(done.old, d, name) != nil {
 			return false
 		}
 		r.of[name] = old
@@ -237,13 +235,13 @@ func (s *Store) handDown(d dirHandle, n *node, done placed, old node) bool {
 
 // drop removes a reserved name if it holds n; any other file is not ours and stays. The zero node
 // stands for a file that never had another name.
-func (s *Store) drop(d dirHandle, name string, n *node) {
-	at, err := d.stat(name)
-	if err == nil && n.ino != 0 && !at.sameFile(n) {
+func (s *Store) drop(d sys.Dir, name string, n *sys.Node) {
+	at, err := d.Stat(name)
+	if err == nil && n.Ino != 0 && !at.SameFile(n) {
 		return
 	}
 	if err == nil {
-		_ = d.unlink(name)
+		_ = d.Unlink(name)
 	}
 	s.staged.remove(name)
 }

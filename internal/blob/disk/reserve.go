@@ -33,7 +33,7 @@ func (r *reservation) arrived(index int64) {
 // prepare reserves the region around a chunk that is about to be written, if
 // the limit allows it and the region has no known hole.
 func (p *pending) prepare(index int64) {
-	if !p.s.has.preallocate || p.key.Size < reserveFrom {
+	if !p.s.has.Preallocate || p.key.Size < reserveFrom {
 		return
 	}
 	p.mu.Lock()
@@ -58,7 +58,7 @@ func (p *pending) prepare(index int64) {
 	p.dirty = true // a hole announced later must become one again
 	p.mu.Unlock()
 	off := from * hufu.ChunkSize
-	if err := p.staging.preallocate(off, min(to*hufu.ChunkSize, p.key.Size)-off); err != nil {
+	if err := p.staging.Preallocate(off, min(to*hufu.ChunkSize, p.key.Size)-off); err != nil {
 		p.mu.Lock()
 		r.off = true // only an optimization; writing reports a full disk
 		p.mu.Unlock()
@@ -75,12 +75,12 @@ func (p *pending) makeHole(index int64) error {
 		return nil
 	}
 	off, n := index*hufu.ChunkSize, digest.ChunkLen(p.key.Size, index)
-	err := p.staging.punch(off, int64(n))
+	err := p.staging.Punch(off, int64(n))
 	if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOSYS) {
 		return err
 	}
 	zeros := p.s.chunks.Get().(*[]byte)
 	defer p.s.chunks.Put(zeros)
 	clear((*zeros)[:n])
-	return p.staging.writeAt((*zeros)[:n], off)
+	return p.staging.WriteAt((*zeros)[:n], off)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"hufu/internal/blob/disk/sys"
 )
 
 // syncer makes writes durable in the cheaper of two ways: one syncfs for the
@@ -38,10 +40,10 @@ func newSyncer(s *Store) *syncer {
 // The estimate of the unused way slowly gets cheaper, so that it is tried again
 // when the disk has calmed down.
 func (y *syncer) preferWhole(n int) bool {
-	if !y.s.has.syncfs || n == 0 {
+	if !y.s.has.Syncfs || n == 0 {
 		return false
 	}
-	if y.s.has.memory {
+	if y.s.has.Memory {
 		return true
 	}
 	y.mu.Lock()
@@ -91,7 +93,7 @@ func (e *Settled) settle(s *Store) error {
 	if err, done := e.devs[s.dev]; done {
 		return err
 	}
-	err := s.synced("sync-start", s.root.syncfs)
+	err := s.synced("sync-start", s.root.Syncfs)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
@@ -106,15 +108,15 @@ func (e *Settled) settle(s *Store) error {
 }
 
 // syncFile makes the bytes of f durable.
-func (s *Store) syncFile(f fileHandle) error {
-	return s.synced("sync-file", f.sync)
+func (s *Store) syncFile(f sys.File) error {
+	return s.synced("sync-file", f.Sync)
 }
 
 // syncDir makes the names in d durable; d was opened with readFlags.
-func (s *Store) syncDir(d dirHandle) error {
-	err := s.synced("sync-folder", d.sync)
+func (s *Store) syncDir(d sys.Dir) error {
+	err := s.synced("sync-folder", d.Sync)
 	if err != nil {
-		if n, err := d.self(); err == nil {
+		if n, err := d.Self(); err == nil {
 			s.fresh.lost(&n)
 		} else {
 			s.fresh.lost(nil)
@@ -182,7 +184,7 @@ func (y *syncer) startLocked() {
 	y.running, y.next = f, nil
 	go func() {
 		begun := time.Now()
-		if f.err = y.s.synced("sync-all", y.s.root.syncfs); f.err != nil {
+		if f.err = y.s.synced("sync-all", y.s.root.Syncfs); f.err != nil {
 			y.s.fresh.lost(nil)
 		}
 		y.mu.Lock()
@@ -229,17 +231,17 @@ func (y *syncer) parallel(n int, fsync func(i int) error) []error {
 }
 
 // folders makes the names in these folders durable by fsync.
-func (y *syncer) folders(dirs []dirHandle) error {
+func (y *syncer) folders(dirs []sys.Dir) error {
 	return errors.Join(y.parallel(len(dirs), func(i int) error { return y.folder(dirs[i]) })...)
 }
 
 // folder syncs one folder. A handle that is only for passing through cannot be
 // synced, so the folder is opened again.
-func (y *syncer) folder(d dirHandle) error {
-	again, err := y.s.k.openDir(d, "", readFlags)
+func (y *syncer) folder(d sys.Dir) error {
+	again, err := y.s.k.OpenDir(d, "", sys.ReadFlags)
 	if err != nil {
 		return err
 	}
-	defer again.close()
+	defer again.Close()
 	return y.s.syncDir(again)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"hufu/internal/blob/disk/sys"
 )
 
 // TestStagedInARemovedFolder: a folder that was removed while it is open is told
@@ -16,18 +18,18 @@ func TestStagedInARemovedFolder(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d, err := openRoot(dir)
+	d, err := sys.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.close()
+	defer d.Close()
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	var k kernel
-	f, err := k.tmpfile(d, 0o600)
+	var k sys.Kernel
+	f, err := k.Tmpfile(d, 0o600)
 	if err == nil {
-		f.close()
+		f.Close()
 	}
 	if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.EOPNOTSUPP) {
 		t.Error(err)

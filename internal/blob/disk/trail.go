@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"hufu"
+	"hufu/internal/blob/disk/sys"
 )
 
 // A trail records the reserved names that a batch or a commit is about to use,
@@ -21,7 +22,7 @@ import (
 type trail struct {
 	s      *Store
 	name   string
-	f      fileHandle
+	f      sys.File
 	end    int64
 	failed bool
 	kept   bool // for the next process that looks
@@ -45,7 +46,7 @@ type step struct {
 	Keep bool   `cbor:"7,keyasint,omitempty"` // an upload replaces it, whose journal knows
 }
 
-func (s *Store) newTrail() *trail { return &trail{s: s, f: noFile} }
+func (s *Store) newTrail() *trail { return &trail{s: s, f: sys.NoFile} }
 
 // note records a step before it is taken. If it cannot be recorded, a kill may leave something
 // behind; the step is taken nevertheless.
@@ -61,7 +62,7 @@ func (t *trail) note(dir hufu.Path, st step) {
 
 func (t *trail) append(dir hufu.Path, st *step) error {
 	s := t.s
-	if !t.f.ok() {
+	if !t.f.Ok() {
 		s.reg.mu.Lock()
 		err := s.loadLocked()
 		s.reg.mu.Unlock()
@@ -70,7 +71,7 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 		}
 		t.name = newID() + trailEnd
 		if t.f, err = s.makeJournal(t.name); err != nil {
-			t.f = noFile
+			t.f = sys.NoFile
 			return err
 		}
 	}
@@ -81,7 +82,7 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 	}
 	binary.LittleEndian.PutUint32(b, uint32(len(b)-8))
 	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli()))
-	if err := t.f.writeAt(b, t.end); err != nil {
+	if err := t.f.WriteAt(b, t.end); err != nil {
 		return err
 	}
 	t.end += int64(len(b))
@@ -90,20 +91,20 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 
 // finish removes the trail: the names in it are gone.
 func (t *trail) finish() {
-	if t != nil && t.f.ok() && !t.kept {
-		_ = t.s.reg.dir.unlink(t.name)
+	if t != nil && t.f.Ok() && !t.kept {
+		_ = t.s.reg.dir.Unlink(t.name)
 	}
 	t.leave()
 }
 
 // leave closes the trail for the next process to clear.
 func (t *trail) leave() {
-	if t == nil || !t.f.ok() {
+	if t == nil || !t.f.Ok() {
 		return
 	}
-	t.f.unlock()
-	t.f.close()
-	t.f, t.end, t.kept = noFile, 0, false
+	t.f.Unlock()
+	t.f.Close()
+	t.f, t.end, t.kept = sys.NoFile, 0, false
 }
 
 // keep makes finish leave the trail, because a name in it could not be removed.
@@ -115,11 +116,11 @@ func (t *trail) keep() {
 
 // clearTrails removes what killed processes left.
 func (s *Store) clearTrails() error {
-	d, err := s.k.openDir(s.reg.dir, "", readFlags)
+	d, err := s.k.OpenDir(s.reg.dir, "", sys.ReadFlags)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	var names []string
 	err = s.eachName(d, func(name string) error {
 		id, ok := strings.CutSuffix(name, trailEnd)
@@ -135,22 +136,22 @@ func (s *Store) clearTrails() error {
 }
 
 func (s *Store) clearTrail(name string) {
-	f, err := s.reg.dir.openWrite(name)
+	f, err := s.reg.dir.OpenWrite(name)
 	if err != nil {
 		return
 	}
-	defer f.close()
-	if f.lock() != nil {
+	defer f.Close()
+	if f.Lock() != nil {
 		return // another process is at work
 	}
-	defer f.unlock()
-	n, err := f.stat()
-	at, atErr := s.reg.dir.stat(name)
-	if err != nil || atErr != nil || at.ino != n.ino || n.size > mostTrail {
+	defer f.Unlock()
+	n, err := f.Stat()
+	at, atErr := s.reg.dir.Stat(name)
+	if err != nil || atErr != nil || at.Ino != n.Ino || n.Size > mostTrail {
 		return
 	}
-	b := make([]byte, n.size)
-	if k, err := f.readAt(b, 0); err != nil || k < len(b) {
+	b := make([]byte, n.Size)
+	if k, err := f.ReadAt(b, 0); err != nil || k < len(b) {
 		return
 	}
 	var steps []step
@@ -179,7 +180,7 @@ func (s *Store) clearTrail(name string) {
 		}
 	}
 	if !kept {
-		_ = s.reg.dir.unlink(name)
+		_ = s.reg.dir.Unlink(name)
 	}
 }
 
@@ -192,26 +193,26 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 	if err != nil || dir.Reserved() || !reserved(name) || len(name) != len(hufu.ReservedPrefix)+2*idSize || strings.ContainsAny(base, "/\x00") {
 		return true
 	}
-	d, err := s.k.openDir(s.root, dir.String(), readFlags)
+	d, err := s.k.OpenDir(s.root, dir.String(), sys.ReadFlags)
 	if err != nil {
 		return true
 	}
-	defer d.close()
-	n, err := d.stat(name)
-	if err != nil || n.kind == hufu.Folder {
+	defer d.Close()
+	n, err := d.Stat(name)
+	if err != nil || n.Kind == hufu.Folder {
 		return true
 	}
-	ours := base == "" || n.ino == st.Ino
-	if v, ok := parseVersion(st.Old); !ours && ok && !n.sameBytes(v) {
-		at, err := d.stat(base)
+	ours := base == "" || n.Ino == st.Ino
+	if v, ok := sys.ParseVersion(st.Old); !ours && ok && !n.SameBytes(v) {
+		at, err := d.Stat(base)
 		switch {
 		case errors.Is(err, syscall.ENOENT):
 			err = nil // the name was removed meanwhile
-		case err == nil && at.ino != st.Ino:
+		case err == nil && at.Ino != st.Ino:
 			err = errRestless
 		}
 		if err == nil {
-			err = s.exchangeBack(source{tmp: noFile, dir: d, name: name, node: at}, d, base, n)
+			err = s.exchangeBack(source{tmp: sys.NoFile, dir: d, name: name, node: at}, d, base, n)
 		}
 		if err != nil {
 			s.log.Warn("left-over file kept", "name", name, "error", err)

@@ -9,6 +9,7 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 	"hufu/internal/digest"
 )
 
@@ -38,8 +39,8 @@ type pending struct {
 
 	files   sync.RWMutex // guards the handles against closing
 	fresh   bool         // nothing on disk yet; changed while opening is held too
-	staging fileHandle
-	journal fileHandle
+	staging sys.File
+	journal sys.File
 	opened  bool
 
 	// The kernel lets one thread at a time write to a file, and the others
@@ -59,7 +60,7 @@ type pending struct {
 	sealed  bool // being committed, or perhaps under its name: no chunk changes any more
 
 	committing sync.Mutex // guards what follows
-	prepared   *node      // the staging file after Prepare, nil before
+	prepared   *sys.Node  // the staging file after Prepare, nil before
 	meta       blob.Meta  // version that Prepare gave it
 	committed  *hufu.Entry
 }
@@ -179,13 +180,13 @@ func (p *pending) writeData(index int64, data []byte) error {
 	off := index * hufu.ChunkSize
 	p.prepare(index)
 	p.writing.Lock()
-	err := p.staging.writeAt(data, off)
+	err := p.staging.WriteAt(data, off)
 	p.writing.Unlock()
 	if err == nil {
 		err = p.s.hook("chunk-written")
 	}
-	if err == nil && !p.s.has.memory {
-		p.staging.startWriteback(off, int64(len(data)))
+	if err == nil && !p.s.has.Memory {
+		p.staging.StartWriteback(off, int64(len(data)))
 	}
 	return err
 }
@@ -227,7 +228,7 @@ func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err e
 // keptLocked returns the chaining value of a chunk that has arrived.
 func (p *pending) keptLocked(index int64) (digest.CV, error) {
 	var b [recordSize]byte
-	n, err := p.journal.readAt(b[:], p.first+p.chunks.record(index)*recordSize)
+	n, err := p.journal.ReadAt(b[:], p.first+p.chunks.record(index)*recordSize)
 	if err == nil && n < len(b) {
 		err = errJournal
 	}
@@ -292,7 +293,7 @@ func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) (int64
 		return 0, p.error("write chunk", hufu.KindQuota, "uploads_full")
 	}
 	putRecord(&p.record, p.raw, n, cv)
-	if err := p.journal.writeAt(p.record[:], p.end); err != nil {
+	if err := p.journal.WriteAt(p.record[:], p.end); err != nil {
 		return 0, err // the next record overwrites a torn one
 	}
 	p.end += recordSize

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package disk
+package sys
 
 import (
 	"strings"
@@ -14,19 +14,23 @@ import (
 // descriptors: os.File costs two more allocations and a lock for each of many
 // small files. The holder closes it exactly once.
 type (
-	dirHandle  struct{ fd int }
-	fileHandle struct{ fd int }
+	Dir  struct{ fd int }
+	File struct{ fd int }
 )
 
 var (
-	noDir  = dirHandle{-1}  // a constant in all but syntax
-	noFile = fileHandle{-1} // a constant in all but syntax
+	NoDir  = Dir{-1}  // a constant in all but syntax
+	NoFile = File{-1} // a constant in all but syntax
 )
 
-func (d dirHandle) ok() bool  { return d.fd >= 0 }
-func (f fileHandle) ok() bool { return f.fd >= 0 }
+// Ok reports whether d is open.
+func (d Dir) Ok() bool { return d.fd >= 0 }
 
-func (d dirHandle) close() {
+// Ok reports whether f is open.
+func (f File) Ok() bool { return f.fd >= 0 }
+
+// Close closes d; the zero value of a closed handle is NoDir.
+func (d Dir) Close() {
 	if d.fd >= 0 {
 		_ = unix.Close(d.fd)
 	}
@@ -34,7 +38,7 @@ func (d dirHandle) close() {
 
 // close closes the handle. An error of close says nothing that fsync did not
 // say before, so it is ignored.
-func (f fileHandle) close() {
+func (f File) Close() {
 	if f.fd >= 0 {
 		_ = unix.Close(f.fd)
 	}
@@ -49,9 +53,10 @@ func retry(call func() error) error {
 	}
 }
 
-func openRoot(path string) (dirHandle, error) {
+// OpenRoot opens the folder at path, following links.
+func OpenRoot(path string) (Dir, error) {
 	fd, err := openIntr(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	return dirHandle{fd}, err
+	return Dir{fd}, err
 }
 
 func openIntr(dir int, path string, flags int, mode uint32) (int, error) {
@@ -69,11 +74,11 @@ func openIntr(dir int, path string, flags int, mode uint32) (int, error) {
 
 // walk opens the folder at path below d segment by segment, each with
 // O_NOFOLLOW, for systems without openat2.
-func walk(d dirHandle, path string, last int) (dirHandle, error) {
+func walk(d Dir, path string, last int) (Dir, error) {
 	at := d.fd
 	for path != "" {
 		seg, rest, _ := strings.Cut(path, "/")
-		flags := passFlags
+		flags := PassFlags
 		if rest == "" {
 			flags = last
 		}
@@ -82,11 +87,11 @@ func walk(d dirHandle, path string, last int) (dirHandle, error) {
 			_ = unix.Close(at)
 		}
 		if err != nil {
-			return noDir, linkOr(at, d.fd, seg, err)
+			return NoDir, linkOr(at, d.fd, seg, err)
 		}
 		at, path = fd, rest
 	}
-	return dirHandle{at}, nil
+	return Dir{at}, nil
 }
 
 // linkOr tells ELOOP from ENOTDIR, which O_DIRECTORY with O_NOFOLLOW does not.
@@ -102,7 +107,8 @@ func linkOr(at, root int, seg string, err error) error {
 	return err
 }
 
-func (d dirHandle) stat(name string) (node, error) {
+// Stat describes the entry name, a link itself and not its target.
+func (d Dir) Stat(name string) (Node, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -110,16 +116,19 @@ func (d dirHandle) stat(name string) (node, error) {
 			continue
 		}
 		if err != nil {
-			return node{}, err
+			return Node{}, err
 		}
 		return toNode(&st), nil
 	}
 }
 
-func (d dirHandle) self() (node, error)  { return fstat(d.fd) }
-func (f fileHandle) stat() (node, error) { return fstat(f.fd) }
+// Self describes the folder itself.
+func (d Dir) Self() (Node, error) { return fstat(d.fd) }
 
-func fstat(fd int) (node, error) {
+// Stat describes the open file.
+func (f File) Stat() (Node, error) { return fstat(f.fd) }
+
+func fstat(fd int) (Node, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Fstat(fd, &st)
@@ -127,7 +136,7 @@ func fstat(fd int) (node, error) {
 			continue
 		}
 		if err != nil {
-			return node{}, err
+			return Node{}, err
 		}
 		return toNode(&st), nil
 	}
@@ -145,7 +154,8 @@ func kindOf(mode uint32) hufu.EntryKind {
 	return hufu.Other
 }
 
-func (d dirHandle) readlink(name string) (string, error) {
+// Readlink returns the target of a symbolic link.
+func (d Dir) Readlink(name string) (string, error) {
 	var buf [4096]byte
 	n, err := unix.Readlinkat(d.fd, name, buf[:])
 	if err != nil {
@@ -154,68 +164,80 @@ func (d dirHandle) readlink(name string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-func (d dirHandle) mkdir(name string, mode uint32) error { return unix.Mkdirat(d.fd, name, mode) }
-func (d dirHandle) unlink(name string) error             { return unix.Unlinkat(d.fd, name, 0) }
-func (d dirHandle) rmdir(name string) error              { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) }
+// Mkdir creates a folder.
+func (d Dir) Mkdir(name string, mode uint32) error { return unix.Mkdirat(d.fd, name, mode) }
 
-func (d dirHandle) symlink(target, name string) error { return unix.Symlinkat(target, d.fd, name) }
+// Unlink removes an entry that is not a folder.
+func (d Dir) Unlink(name string) error { return unix.Unlinkat(d.fd, name, 0) }
 
-func (d dirHandle) rename(from string, to dirHandle, name string) error {
+// Rmdir removes an empty folder.
+func (d Dir) Rmdir(name string) error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) }
+
+// Symlink creates a symbolic link.
+func (d Dir) Symlink(target, name string) error { return unix.Symlinkat(target, d.fd, name) }
+
+// Rename moves an entry and replaces what stands at the target.
+func (d Dir) Rename(from string, to Dir, name string) error {
 	return unix.Renameat(d.fd, from, to.fd, name)
 }
 
 // link gives the file from a second name, and fails if the name is taken.
-func (d dirHandle) link(from string, to dirHandle, name string) error {
+func (d Dir) Link(from string, to Dir, name string) error {
 	return unix.Linkat(d.fd, from, to.fd, name, 0)
 }
 
 // openPlain opens name for reading. The caller has checked that it is a regular
 // file or a folder; O_NONBLOCK covers the moment in between, in which it might
 // have been exchanged for a FIFO.
-func (d dirHandle) openPlain(name string) (fileHandle, error) {
+func (d Dir) OpenPlain(name string) (File, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	return fileHandle{fd}, err
+	return File{fd}, err
 }
 
 // openMeta opens a file or folder whose mode and time are to be set.
-func (d dirHandle) openMeta(name string) (fileHandle, error) { return d.openPlain(name) }
+func (d Dir) OpenMeta(name string) (File, error) { return d.OpenPlain(name) }
 
-func (d dirHandle) openWrite(name string) (fileHandle, error) {
+// OpenWrite opens an existing file for reading and writing, not through a link.
+func (d Dir) OpenWrite(name string) (File, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	return fileHandle{fd}, err
+	return File{fd}, err
 }
 
-func (d dirHandle) openSub(name string) (dirHandle, error) {
+// OpenSub opens the folder name, not through a link.
+func (d Dir) OpenSub(name string) (Dir, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	return dirHandle{fd}, err
+	return Dir{fd}, err
 }
 
 // create creates a file under a name that must be free.
-func (d dirHandle) create(name string, mode uint32) (fileHandle, error) {
+func (d Dir) Create(name string, mode uint32) (File, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
-	return fileHandle{fd}, err
+	return File{fd}, err
 }
 
 // touchNamed sets the time of a name itself, never that of a link's target.
-func (d dirHandle) touchNamed(name string, t stamp) error {
+func (d Dir) TouchNamed(name string, t Stamp) error {
 	ts := omitAccess(t)
 	return unix.UtimesNanoAt(d.fd, name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (d dirHandle) chmodNamed(name string, mode uint32) error {
+// ChmodNamed sets the permission bits of the entry name.
+func (d Dir) ChmodNamed(name string, mode uint32) error {
 	return unix.Fchmodat(d.fd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (f fileHandle) chmod(mode uint32) error {
+// Chmod sets the permission bits.
+func (f File) Chmod(mode uint32) error {
 	return retry(func() error { return unix.Fchmod(f.fd, mode) })
 }
 
-func (f fileHandle) truncate(size int64) error {
+// Truncate sets the size in bytes.
+func (f File) Truncate(size int64) error {
 	return retry(func() error { return unix.Ftruncate(f.fd, size) })
 }
 
 // writeAt writes all of b at off.
-func (f fileHandle) writeAt(b []byte, off int64) error {
+func (f File) WriteAt(b []byte, off int64) error {
 	for len(b) > 0 {
 		n, err := unix.Pwrite(f.fd, b, off)
 		if err == unix.EINTR {
@@ -230,7 +252,7 @@ func (f fileHandle) writeAt(b []byte, off int64) error {
 }
 
 // readAt reads until b is full or the file ends.
-func (f fileHandle) readAt(b []byte, off int64) (int, error) {
+func (f File) ReadAt(b []byte, off int64) (int, error) {
 	done := 0
 	for done < len(b) {
 		n, err := unix.Pread(f.fd, b[done:], off+int64(done))
@@ -248,23 +270,26 @@ func (f fileHandle) readAt(b []byte, off int64) (int, error) {
 	return done, nil
 }
 
-func (f fileHandle) getxattr(buf []byte) (int, error) { return unix.Fgetxattr(f.fd, xattrName, buf) }
+// Getxattr reads the attribute user.hufu into buf and returns its length.
+func (f File) Getxattr(buf []byte) (int, error) { return unix.Fgetxattr(f.fd, xattrName, buf) }
 
-func (f fileHandle) setxattr(value []byte) error { return unix.Fsetxattr(f.fd, xattrName, value, 0) }
+// Setxattr writes the attribute user.hufu.
+func (f File) Setxattr(value []byte) error { return unix.Fsetxattr(f.fd, xattrName, value, 0) }
 
 // lock locks the file for this process, or returns an error if another has it.
-func (f fileHandle) lock() error {
+func (f File) Lock() error {
 	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
 // unlock unlocks the file. Closing it does so too, but not while a program that is just being
 // started still has the descriptor.
-func (f fileHandle) unlock() { _ = unix.Flock(f.fd, unix.LOCK_UN) }
+func (f File) Unlock() { _ = unix.Flock(f.fd, unix.LOCK_UN) }
 
-func (f fileHandle) seekData(off int64) (int64, error) { return unix.Seek(f.fd, off, seekData) }
+// SeekData returns where the next data begins at or after off.
+func (f File) SeekData(off int64) (int64, error) { return unix.Seek(f.fd, off, seekData) }
 
 // freeSpace returns the space that an unprivileged user may still write.
-func (d dirHandle) freeSpace() (free, total int64, err error) {
+func (d Dir) FreeSpace() (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := retry(func() error { return unix.Fstatfs(d.fd, &st) }); err != nil {
 		return 0, 0, err
@@ -273,7 +298,7 @@ func (d dirHandle) freeSpace() (free, total int64, err error) {
 }
 
 // openLimit returns the number of descriptors that this process may have.
-func openLimit() int64 {
+func OpenLimit() int64 {
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
 		return 256

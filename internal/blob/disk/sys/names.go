@@ -1,4 +1,4 @@
-package disk
+package sys
 
 import (
 	"strings"
@@ -8,21 +8,21 @@ import (
 )
 
 // A naming describes how a system treats names.
-type naming struct {
-	windows bool // a name may be a path, a device, a stream, or another name
-	folds   bool // case does not count
+type Naming struct {
+	Windows bool // a name may be a path, a device, a stream, or another name
+	Folds   bool // case does not count
 }
 
 // check refuses names that are reserved for hufu, and names that would not
 // stand for themselves on this system.
-func (n naming) check(op string, p hufu.Path) error {
+func (n Naming) Check(op string, p hufu.Path) error {
 	own := p.Reserved()
 	for _, seg := range p.Segments() {
-		if n.windows && !windowsName(seg) {
+		if n.Windows && !WindowsName(seg) {
 			return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindUnsupported, Code: "name_not_possible_here"}
 		}
 		prefix := len(hufu.ReservedPrefix)
-		own = own || n.folds && len(seg) >= prefix && strings.EqualFold(seg[:prefix], hufu.ReservedPrefix)
+		own = own || n.Folds && len(seg) >= prefix && strings.EqualFold(seg[:prefix], hufu.ReservedPrefix)
 	}
 	if own {
 		return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindInvalidPath, Code: "name_reserved"}
@@ -34,7 +34,7 @@ func (n naming) check(op string, p hufu.Path) error {
 // Windows. Others lead out of the folder (\ and :), to a stream of another file
 // (:), to a device (NUL.txt), match several (*), or lose their end (dots and
 // spaces).
-func windowsName(name string) bool {
+func WindowsName(name string) bool {
 	if name == "" || !utf8.ValidString(name) { // invalid text becomes another name
 		return false
 	}

@@ -1,4 +1,4 @@
-package disk
+package sys
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	passFlags = unix.O_PATH   // for a folder that is only passed through
-	readFlags = unix.O_RDONLY // for one that is listed or synced
+	PassFlags = unix.O_PATH   // for a folder that is only passed through
+	ReadFlags = unix.O_RDONLY // for one that is listed or synced
 	seekData  = unix.SEEK_DATA
 	beneath   = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 	// maxOpenPath keeps a path within the kernel's PATH_MAX, NUL included.
@@ -23,83 +23,84 @@ const (
 )
 
 // here describes names on this system.
-var here = naming{} // a constant in all but syntax
+var Here = Naming{} // a constant in all but syntax
 
 // kernel remembers the calls that this system lacks, so that each is tried
 // once.
-type kernel struct {
-	noOpenat2    atomic.Bool
-	noEmptyLink  atomic.Bool
-	noGetxattrat atomic.Bool
-	noTmpfile    atomic.Bool // for tests: O_TMPFILE is asked of each folder
+type Kernel struct {
+	NoOpenat2    atomic.Bool
+	NoEmptyLink  atomic.Bool
+	NoGetxattrat atomic.Bool
+	NoTmpfile    atomic.Bool // for tests: O_TMPFILE is asked of each folder
 }
 
 // openDir opens the folder at path below d. No link is followed, wherever in
 // the path it stands, and nothing outside d is reached.
-func (k *kernel) openDir(d dirHandle, path string, flags int) (dirHandle, error) {
+func (k *Kernel) OpenDir(d Dir, path string, flags int) (Dir, error) {
 	if path == "" {
 		path = "."
 	}
-	if k.noOpenat2.Load() {
+	if k.NoOpenat2.Load() {
 		return openWalk(d, path, flags)
 	}
 	if len(path) > maxOpenPath {
 		i := strings.LastIndexByte(path[:maxOpenPath], '/')
-		mid, err := k.openDir(d, path[:i], passFlags)
+		mid, err := k.OpenDir(d, path[:i], PassFlags)
 		if err != nil {
-			return noDir, err
+			return NoDir, err
 		}
-		defer mid.close()
-		return k.openDir(mid, path[i+1:], flags)
+		defer mid.Close()
+		return k.OpenDir(mid, path[i+1:], flags)
 	}
 	how := unix.OpenHow{Flags: uint64(flags) | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: beneath}
 	for {
 		fd, err := unix.Openat2(d.fd, path, &how)
 		switch err {
 		case nil:
-			return dirHandle{fd}, nil
+			return Dir{fd}, nil
 		case unix.EINTR, unix.EAGAIN: // a rename elsewhere raced with the look-up
 			continue
 		case unix.ENOSYS, unix.EPERM: // an old kernel, or a filter that does not know the call
-			k.noOpenat2.Store(true)
+			k.NoOpenat2.Store(true)
 			return openWalk(d, path, flags)
 		}
-		return noDir, err
+		return NoDir, err
 	}
 }
 
-func openWalk(d dirHandle, path string, flags int) (dirHandle, error) {
+func openWalk(d Dir, path string, flags int) (Dir, error) {
 	if path == "." {
 		fd, err := openIntr(d.fd, ".", flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		return dirHandle{fd}, err
+		return Dir{fd}, err
 	}
 	return walk(d, path, flags)
 }
 
-func toNode(st *unix.Stat_t) node {
-	return node{
-		version: version{
-			dev: st.Dev, ino: st.Ino, size: st.Size,
-			mtime: toStampOf(st.Mtim), ctime: toStampOf(st.Ctim),
+func toNode(st *unix.Stat_t) Node {
+	return Node{
+		Version: Version{
+			Dev: st.Dev, Ino: st.Ino, Size: st.Size,
+			Mtime: toStampOf(st.Mtim), Ctime: toStampOf(st.Ctim),
 		},
-		kind: kindOf(st.Mode), perm: st.Mode & 0o777, links: uint64(st.Nlink), //nolint:unconvert // other systems have other widths
+		Kind: kindOf(st.Mode), Perm: st.Mode & 0o777, Links: uint64(st.Nlink), //nolint:unconvert // other systems have other widths
 	}
 }
 
-func toStampOf(ts unix.Timespec) stamp {
+func toStampOf(ts unix.Timespec) Stamp {
 	sec, nsec := ts.Unix()
-	return stamp{sec, int32(nsec)}
+	return Stamp{sec, int32(nsec)}
 }
 
-func omitAccess(t stamp) [2]unix.Timespec {
-	ts, err := unix.TimeToTimespec(t.time())
+func omitAccess(t Stamp) [2]unix.Timespec {
+	ts, err := unix.TimeToTimespec(t.Time())
 	if err != nil { // a 32-bit system that has no such year
 		ts = unix.Timespec{Nsec: unix.UTIME_OMIT}
 	}
 	return [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, ts}
 }
 
-func (f fileHandle) touch(t stamp) error {
+// Touch sets the modification time.
+func (f File) Touch(t Stamp) error {
 	ts := omitAccess(t)
 	// The package's wrapper insists on a path; the kernel takes none for the
 	// descriptor itself.
@@ -111,9 +112,9 @@ func (f fileHandle) touch(t stamp) error {
 }
 
 // tmpfile creates a file without a name in the folder d, or returns EOPNOTSUPP.
-func (k *kernel) tmpfile(d dirHandle, mode uint32) (fileHandle, error) {
-	if k.noTmpfile.Load() {
-		return noFile, unix.EOPNOTSUPP
+func (k *Kernel) Tmpfile(d Dir, mode uint32) (File, error) {
+	if k.NoTmpfile.Load() {
+		return NoFile, unix.EOPNOTSUPP
 	}
 	fd, err := openIntr(d.fd, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, mode)
 	if err == unix.EISDIR || err == unix.EINVAL { //nolint:errorlint // a bare errno; both mean a kernel or file system that does not know O_TMPFILE
@@ -122,29 +123,29 @@ func (k *kernel) tmpfile(d dirHandle, mode uint32) (fileHandle, error) {
 	if err == unix.EPERM && d.removed() { //nolint:errorlint // a bare errno
 		err = unix.ENOENT // ext4 answers so in a folder that was removed
 	}
-	return fileHandle{fd}, err
+	return File{fd}, err
 }
 
 // removed reports whether the folder has no name any more.
-func (d dirHandle) removed() bool {
+func (d Dir) removed() bool {
 	var st unix.Stat_t
 	return unix.Fstat(d.fd, &st) == nil && st.Nlink == 0
 }
 
 // linkTmp names a file of tmpfile; it fails if the name is taken.
-func (k *kernel) linkTmp(f fileHandle, d dirHandle, name string) error {
-	if !k.noEmptyLink.Load() {
+func (k *Kernel) LinkTmp(f File, d Dir, name string) error {
+	if !k.NoEmptyLink.Load() {
 		err := unix.Linkat(f.fd, "", d.fd, name, unix.AT_EMPTY_PATH)
 		if err != unix.ENOENT {
 			return err
 		}
 		// ENOENT: before Linux 6.10 this needs CAP_DAC_READ_SEARCH. Or the
 		// folder is gone, which the other way will say again.
-		k.noEmptyLink.Store(true)
+		k.NoEmptyLink.Store(true)
 	}
 	err := unix.Linkat(unix.AT_FDCWD, procPath(f.fd), d.fd, name, unix.AT_SYMLINK_FOLLOW)
 	if err == unix.ENOENT {
-		k.noEmptyLink.Store(false) // it was the folder
+		k.NoEmptyLink.Store(false) // it was the folder
 	}
 	return err
 }
@@ -154,7 +155,8 @@ func procPath(fd int) string {
 	return string(strconv.AppendInt(append(b[:0], "/proc/self/fd/"...), int64(fd), 10))
 }
 
-func (d dirHandle) renameNew(from string, to dirHandle, name string) error {
+// RenameNew moves an entry; the target must be free at that moment.
+func (d Dir) RenameNew(from string, to Dir, name string) error {
 	err := unix.Renameat2(d.fd, from, to.fd, name, unix.RENAME_NOREPLACE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
 		return unix.EOPNOTSUPP
@@ -162,7 +164,8 @@ func (d dirHandle) renameNew(from string, to dirHandle, name string) error {
 	return err
 }
 
-func (d dirHandle) exchange(from string, to dirHandle, name string) error {
+// Exchange swaps two entries in one step.
+func (d Dir) Exchange(from string, to Dir, name string) error {
 	err := unix.Renameat2(d.fd, from, to.fd, name, unix.RENAME_EXCHANGE)
 	if err == unix.EINVAL || err == unix.ENOSYS {
 		return unix.EOPNOTSUPP
@@ -172,13 +175,13 @@ func (d dirHandle) exchange(from string, to dirHandle, name string) error {
 
 // getxattr reads the record of a name without opening it, so that no FIFO is
 // woken and no link followed.
-func (k *kernel) getxattr(d dirHandle, name string, buf []byte) (int, error) {
-	if !k.noGetxattrat.Load() {
+func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {
+	if !k.NoGetxattrat.Load() {
 		n, err := getxattrat(d.fd, name, buf)
 		if err != unix.ENOSYS && err != unix.EPERM { //nolint:errorlint // a bare errno
 			return n, err
 		}
-		k.noGetxattrat.Store(true)
+		k.NoGetxattrat.Store(true)
 	}
 	return unix.Lgetxattr(procPath(d.fd)+"/"+name, xattrName, buf)
 }
@@ -210,24 +213,28 @@ func getxattrat(dir int, name string, buf []byte) (int, error) {
 	return int(n), nil
 }
 
-func (f fileHandle) sync() error { return retry(func() error { return unix.Fsync(f.fd) }) }
+// Sync makes the bytes and attributes of f durable.
+func (f File) Sync() error { return retry(func() error { return unix.Fsync(f.fd) }) }
 
-func (d dirHandle) sync() error { return retry(func() error { return unix.Fsync(d.fd) }) }
+// Sync makes the names in d durable.
+func (d Dir) Sync() error { return retry(func() error { return unix.Fsync(d.fd) }) }
 
-func (d dirHandle) syncfs() error { return retry(func() error { return unix.Syncfs(d.fd) }) }
+// Syncfs makes everything on the file system of d durable.
+func (d Dir) Syncfs() error { return retry(func() error { return unix.Syncfs(d.fd) }) }
 
 // startWriteback asks the disk to begin writing, so that the fsync at the end
 // finds little left to do. It is only a hint.
-func (f fileHandle) startWriteback(off, n int64) {
+func (f File) StartWriteback(off, n int64) {
 	_ = unix.SyncFileRange(f.fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
-func (f fileHandle) preallocate(off, n int64) error {
+// Preallocate reserves space for n bytes at off without changing the size.
+func (f File) Preallocate(off, n int64) error {
 	return retry(func() error { return unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, off, n) })
 }
 
 // punch makes the range a hole again, which reads as zeros.
-func (f fileHandle) punch(off, n int64) error {
+func (f File) Punch(off, n int64) error {
 	return retry(func() error {
 		return unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE, off, n)
 	})
@@ -235,7 +242,7 @@ func (f fileHandle) punch(off, n int64) error {
 
 // names calls yield with the name of every entry of the folder except the two
 // dots.
-func (d dirHandle) names(buf []byte, yield func(name string) error) error {
+func (d Dir) Names(buf []byte, yield func(name string) error) error {
 	for {
 		n, err := unix.ReadDirent(d.fd, buf)
 		if err == unix.EINTR {
@@ -266,21 +273,21 @@ func (d dirHandle) names(buf []byte, yield func(name string) error) error {
 }
 
 // traitsOf returns the guarantees of the file system under d.
-func traitsOf(d dirHandle) traits {
+func TraitsOf(d Dir) Traits {
 	var st unix.Statfs_t
 	if retry(func() error { return unix.Fstatfs(d.fd, &st) }) != nil {
-		return traits{}
+		return Traits{}
 	}
 	major, minor := kernelVersion()
 	after := func(a, b int) bool { return major > a || major == a && minor >= b }
-	var t traits
+	var t Traits
 	switch uint32(st.Type) {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
-		t = traits{syncfs: after(5, 8), fineTime: after(6, 13), preallocate: true}
+		t = Traits{Syncfs: after(5, 8), FineTime: after(6, 13), Preallocate: true}
 	case unix.F2FS_SUPER_MAGIC:
-		t = traits{syncfs: after(5, 8), preallocate: true}
+		t = Traits{Syncfs: after(5, 8), Preallocate: true}
 	case unix.TMPFS_MAGIC:
-		t = traits{syncfs: after(5, 8), fineTime: after(6, 13), memory: true}
+		t = Traits{Syncfs: after(5, 8), FineTime: after(6, 13), Memory: true}
 	}
 	return t
 }
@@ -300,7 +307,7 @@ func kernelVersion() (major, minor int) {
 }
 
 // bootID identifies this boot of the machine.
-func bootID() string {
+func BootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -311,7 +318,7 @@ func bootID() string {
 // mountID identifies the mount on which f is, never reused in one boot (Linux
 // 6.8), or "" if unknown: a disk that was unplugged and mounted again has lost
 // its cache as surely as after a power cut.
-func (f fileHandle) mountID() string {
+func (f File) MountID() string {
 	const statxMntIDUnique = 0x4000
 	var st unix.Statx_t
 	if err := unix.Statx(f.fd, "", unix.AT_EMPTY_PATH, statxMntIDUnique, &st); err != nil || st.Mask&statxMntIDUnique == 0 {

@@ -1,0 +1,148 @@
+package sys
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	PassFlags = unix.O_RDONLY
+	ReadFlags = unix.O_RDONLY
+	seekData  = 4 // SEEK_DATA
+)
+
+// here describes names on this system.
+var Here = Naming{Folds: true} // a constant in all but syntax
+
+// kernel has nothing to remember on this system.
+type Kernel struct {
+	NoOpenat2, NoTmpfile atomic.Bool
+}
+
+// OpenDir opens the folder at path below d, following no link.
+func (k *Kernel) OpenDir(d Dir, path string, flags int) (Dir, error) {
+	if path == "" {
+		fd, err := openIntr(d.fd, ".", flags|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return Dir{fd}, err
+	}
+	return walk(d, path, flags)
+}
+
+func toNode(st *unix.Stat_t) Node {
+	return Node{
+		Version: Version{
+			Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size,
+			Mtime: Stamp{st.Mtim.Sec, int32(st.Mtim.Nsec)}, Ctime: Stamp{st.Ctim.Sec, int32(st.Ctim.Nsec)},
+		},
+		Kind: kindOf(uint32(st.Mode)), Perm: uint32(st.Mode) & 0o777, Links: uint64(st.Nlink),
+	}
+}
+
+func omitAccess(t Stamp) [2]unix.Timespec {
+	return [2]unix.Timespec{{Sec: t.Sec, Nsec: int64(t.Nsec)}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
+}
+
+// touch keeps microseconds: this system sets times of a descriptor no finer.
+func (f File) Touch(t Stamp) error {
+	tv := unix.Timeval{Sec: t.Sec, Usec: t.Nsec / 1000}
+	return unix.Futimes(f.fd, []unix.Timeval{tv, tv})
+}
+
+// Tmpfile creates a file without a name in d.
+func (k *Kernel) Tmpfile(Dir, uint32) (File, error) { return NoFile, unix.EOPNOTSUPP }
+
+// LinkTmp gives a file of Tmpfile a name, which must be free.
+func (k *Kernel) LinkTmp(File, Dir, string) error { return unix.EOPNOTSUPP }
+
+// RenameNew moves an entry; the target must be free at that moment.
+func (d Dir) RenameNew(from string, to Dir, name string) error {
+	return notSupported(unix.RenameatxNp(d.fd, from, to.fd, name, unix.RENAME_EXCL))
+}
+
+// Exchange swaps two entries in one step.
+func (d Dir) Exchange(from string, to Dir, name string) error {
+	return notSupported(unix.RenameatxNp(d.fd, from, to.fd, name, unix.RENAME_SWAP))
+}
+
+func notSupported(err error) error {
+	if err == unix.EINVAL || err == unix.ENOTSUP { //nolint:errorlint // a bare errno
+		return unix.EOPNOTSUPP
+	}
+	return err
+}
+
+// Getxattr reads the attribute user.hufu of the entry name into buf and returns its length.
+func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {
+	f, err := d.OpenPlain(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.Getxattr(buf)
+}
+
+// sync asks the drive too: plain fsync leaves data in its cache here.
+func (f File) Sync() error {
+	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_FULLFSYNC, 0)
+	return err
+}
+
+// Sync makes the names in d durable.
+func (d Dir) Sync() error { return File(d).Sync() }
+
+// Syncfs makes everything on the file system of d durable.
+func (d Dir) Syncfs() error { return unix.EOPNOTSUPP }
+
+// StartWriteback has the system begin to write n bytes at off to the disk.
+func (f File) StartWriteback(int64, int64) {}
+
+// Preallocate reserves space for n bytes at off without changing the size.
+func (f File) Preallocate(int64, int64) error { return unix.EOPNOTSUPP }
+
+// Punch makes a hole of n bytes at off.
+func (f File) Punch(int64, int64) error { return unix.EOPNOTSUPP }
+
+// names calls yield with the name of every entry of the folder except the two
+// dots. The handle must be new: it reads from where the last call ended.
+func (d Dir) Names(_ []byte, yield func(name string) error) error {
+	fd, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "folder")
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(1024)
+		for _, n := range names {
+			if err := yield(n); err != nil {
+				return err
+			}
+		}
+		if len(names) == 0 || err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// TraitsOf returns the guarantees of the file system under d.
+func TraitsOf(Dir) Traits { return Traits{} }
+
+// BootID identifies the run of the machine, "" if the system does not say.
+func BootID() string {
+	tv, err := unix.SysctlTimeval("kern.boottime")
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatInt(tv.Sec, 10)
+}
+
+// MountID names the mount that f stands on, "" if the system does not say.
+func (f File) MountID() string { return "" }
