@@ -19,13 +19,13 @@ const (
 		"# How to back it up: docs/operations.md\n"
 )
 
-// FormatDataTag is the content of the file; root is the fingerprint of the
+// FormatDataTag returns the content of the file; root is the fingerprint of the
 // server's root certificate.
 func FormatDataTag(root [32]byte) []byte {
 	return []byte(tagFirst + hex.EncodeToString(root[:]) + tagRest)
 }
 
-// ParseDataTag is the reverse of FormatDataTag; what follows the fingerprint may
+// ParseDataTag is the inverse of FormatDataTag; what follows the fingerprint may
 // be anything.
 func ParseDataTag(data []byte) (root [32]byte, ok bool) {
 	rest, ok := bytes.CutPrefix(data, []byte(tagFirst))

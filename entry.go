@@ -8,10 +8,10 @@ import (
 // Digest is the BLAKE3 root of a whole file, what b3sum prints.
 type Digest [32]byte
 
-// String is the digest in lower-case hex.
+// String returns the digest in lower-case hex.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// IsZero says whether the digest is not known.
+// IsZero reports whether the digest is not known.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // ParseDigest reads 64 hex digits.

@@ -53,7 +53,7 @@ var kindNames = [...]string{
 	"credentials", "unproven", "integrity", "nothing_to_do", "rate_limit", "canceled",
 }
 
-// String is the name of the kind as it stands on the wire, in logs and in
+// String returns the name of the kind as it stands on the wire, in logs and in
 // --json output.
 func (k Kind) String() string {
 	if k == 0 || int(k) >= len(kindNames) {
@@ -62,7 +62,7 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// ParseKind is the reverse of String; what it does not know is KindInternal.
+// ParseKind is the inverse of String; what it does not know is KindInternal.
 func ParseKind(s string) Kind {
 	for i, n := range kindNames {
 		if n == s && i > 0 {
@@ -72,7 +72,7 @@ func ParseKind(s string) Kind {
 	return KindInternal
 }
 
-// Exit is the exit status of a program that ends because of an error of this
+// Exit returns the exit status of a program that ends because of an error of this
 // kind.
 func (k Kind) Exit() int {
 	switch k {
@@ -137,7 +137,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf is the kind of the first Error in err's chain, KindInternal if there
+// KindOf returns the kind of the first Error in err's chain, KindInternal if there
 // is none, and 0 for nil.
 func KindOf(err error) Kind {
 	if err == nil {
@@ -149,7 +149,7 @@ func KindOf(err error) Kind {
 	return KindInternal
 }
 
-// CodeOf is the code of the first Error in err's chain, or its kind's name.
+// CodeOf returns the code of the first Error in err's chain, or its kind's name.
 func CodeOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok && e.Code != "" {
 		return e.Code

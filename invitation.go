@@ -40,7 +40,7 @@ type Invitation struct {
 	Secret      string // base32, InvitationSecret bytes
 }
 
-// Check says whether every field holds what the text can carry.
+// Check reports whether every field holds what the text can carry.
 func (v Invitation) Check() error {
 	switch {
 	case !ValidHost(v.Host):
@@ -51,7 +51,7 @@ func (v Invitation) Check() error {
 	return nil
 }
 
-// String is the code. It means something only if Check finds nothing.
+// String returns the code. It means something only if Check finds nothing.
 func (v Invitation) String() string {
 	s := strings.Join([]string{
 		invitationScheme, v.Host, strconv.Itoa(v.Port),
@@ -60,7 +60,7 @@ func (v Invitation) String() string {
 	return s + checkLetters(s)
 }
 
-// ParseInvitation is the reverse of String. It takes the code as mail, chats and
+// ParseInvitation is the inverse of String. It takes the code as mail, chats and
 // terminals leave it: wrapped, indented, in quotation marks, behind a word such
 // as a prompt. What cannot stand in a code is left out; the check guards the
 // rest. Whatever is wrong is told as invitation_mistyped and nothing of the code
@@ -96,7 +96,7 @@ func ParseInvitation(s string) (Invitation, error) {
 	return v, nil
 }
 
-// UnfinishedInvitation says whether s is the beginning of a code, of which more
+// UnfinishedInvitation reports whether s is the beginning of a code, of which more
 // lines may follow.
 func UnfinishedInvitation(s string) bool {
 	f := strings.Split(bareInvitation(s), "_")

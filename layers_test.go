@@ -166,7 +166,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// outside says whether pkg is part of neither program: end-to-end tests and
+// outside reports whether pkg is part of neither program: end-to-end tests and
 // measurements.
 func outside(pkg string) bool {
 	first, _, _ := strings.Cut(pkg, "/")

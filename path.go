@@ -56,7 +56,7 @@ func checkSegment(seg string) *Error {
 	return nil
 }
 
-// CheckName says whether name can be one segment of a Path.
+// CheckName reports whether name can be one segment of a Path.
 func CheckName(name string) error {
 	if err := checkSegment(name); err != nil {
 		return err
@@ -99,10 +99,10 @@ func (p Path) Parent() Path {
 	return Path{p.s[:i]}
 }
 
-// Base is the last segment, "" for the root.
+// Base returns the last segment, "" for the root.
 func (p Path) Base() string { return p.s[strings.LastIndexByte(p.s, '/')+1:] }
 
-// IsRoot says whether p has no segment.
+// IsRoot reports whether p has no segment.
 func (p Path) IsRoot() bool { return p.s == "" }
 
 // Segments lists the segments from the root down.
@@ -119,7 +119,7 @@ func (p Path) Cut() (first string, rest Path) {
 	return first, Path{r}
 }
 
-// Below says whether p is q or lies inside q, by whole segments: /share2 is
+// Below reports whether p is q or lies inside q, by whole segments: /share2 is
 // not below /share.
 func (p Path) Below(q Path) bool {
 	return q.s == "" || p.s == q.s || (len(p.s) > len(q.s) && p.s[:len(q.s)] == q.s && p.s[len(q.s)] == '/')
@@ -141,18 +141,18 @@ func (p Path) Signpost() bool {
 	return first == "" || first == SharedName && rest.Parent().IsRoot()
 }
 
-// Reserved says whether any segment is one of hufu's own names.
+// Reserved reports whether any segment is one of hufu's own names.
 func (p Path) Reserved() bool {
 	return strings.HasPrefix(p.s, ReservedPrefix) || strings.Contains(p.s, "/"+ReservedPrefix)
 }
 
-// String is the path without a leading slash, as ParsePath takes it. It may
+// String returns the path without a leading slash, as ParsePath takes it. It may
 // hold any byte but NUL: escape it before a terminal or a log sees it.
 func (p Path) String() string { return p.s }
 
-// Virtual is the path with a leading slash, as it stands in logs and in JSON.
+// Virtual returns the path with a leading slash, as it stands in logs and in JSON.
 func (p Path) Virtual() string { return "/" + p.s }
 
-// Remote is the path as people write one of the server's, with a colon before
+// Remote returns the path as people write one of the server's, with a colon before
 // the slash: what tells it from a path of this machine.
 func (p Path) Remote() string { return ":/" + p.s }

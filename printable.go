@@ -42,7 +42,7 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// Hidden says whether Printable escapes r: a control or format character, or a
+// Hidden reports whether Printable escapes r: a control or format character, or a
 // line separator.
 func Hidden(r rune) bool {
 	return unicode.Is(unicode.C, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)

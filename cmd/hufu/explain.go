@@ -175,7 +175,7 @@ func (a *app) explained(e *demo.Explained, title string) error {
 	return nil
 }
 
-// step is a text of a step; "" if there is none.
+// step returns a text of a step; "" if there is none.
 func (a *app) step(s identity.Step, key string) string {
 	if !a.Cat.Has(key) {
 		return ""

@@ -83,7 +83,7 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 	return a.Table(rows)
 }
 
-// modeText is a mode as ls writes it.
+// modeText returns a mode as ls writes it.
 func modeText(e hufu.Entry) string {
 	kind := map[hufu.EntryKind]string{hufu.File: "-", hufu.Folder: "d", hufu.Link: "l", hufu.Other: "?"}[e.Kind]
 	return kind + os.FileMode(e.Mode).Perm().String()[1:]

@@ -85,7 +85,7 @@ func newVersion(a *app) *cobra.Command {
 	return cmd
 }
 
-// profileName is the profile a location without a name means.
+// profileName returns the profile a location without a name means.
 func (a *app) profileName() string {
 	return cmp.Or(a.profile, a.standard, profile.Default)
 }
@@ -160,7 +160,7 @@ func (a *app) with(ctx context.Context, loc location, foresee func(*client.Remot
 	return a.forProfile(loc.profile, f(r))
 }
 
-// jsonTime is a time as all JSON output has it.
+// jsonTime returns a time as all JSON output has it.
 func jsonTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -197,7 +197,7 @@ func (v *view) fails(err error) {
 	}
 }
 
-// verdict is the kind of error that a batch ends with, 0 for none: what
+// verdict returns the kind of error that a batch ends with, 0 for none: what
 // concerns more than one file wins; a single file's failure is its own.
 func (v *view) verdict() hufu.Kind {
 	v.mu.Lock()

@@ -34,7 +34,7 @@ const (
 // maxSocketPath is what every system's unix socket address can hold, in bytes.
 const maxSocketPath = 100
 
-// socketPath is the address of the control socket. A folder whose path is too
+// socketPath returns the address of the control socket. A folder whose path is too
 // long for a socket address gets a shorter name until done is called.
 func socketPath(data string) (path string, done func(), err error) {
 	path = filepath.Join(data, controlSocket)
@@ -144,7 +144,7 @@ type running struct {
 	Address string `json:"address"`
 }
 
-// askStatus is what the running server says of itself, nil if it says nothing.
+// askStatus returns what the running server says of itself, nil if it says nothing.
 func (a *app) askStatus(ctx context.Context) *running {
 	line, err := a.askServer(ctx, "status")
 	var s running

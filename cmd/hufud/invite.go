@@ -145,7 +145,7 @@ func (a *app) warnOfLoopback(authority *ca.Authority, v hufu.Invitation, user st
 	return nil
 }
 
-// reachable is the first name that leads other computers to the server, empty if
+// reachable returns the first name that leads other computers to the server, empty if
 // there is none.
 func reachable(names []string) string {
 	for _, name := range names {
@@ -229,7 +229,7 @@ func newInviteRevoke(a *app) *cobra.Command {
 	return cmd
 }
 
-// invitationTo is an invitation without its secret: where the server is and how
+// invitationTo returns an invitation without its secret: where the server is and how
 // to know it.
 func (a *app) invitationTo(authority *ca.Authority, address string) (hufu.Invitation, error) {
 	given := address != ""
@@ -270,7 +270,7 @@ func (a *app) invitationTo(authority *ca.Authority, address string) (hufu.Invita
 	return hufu.Invitation{Host: host, Port: int(port), Fingerprint: sum[:hufu.InvitationFingerprint]}, nil
 }
 
-// listening is the address at which this data folder's server listens, or did
+// listening returns the address at which this data folder's server listens, or did
 // the last time.
 func (a *app) listening() string {
 	data, err := os.ReadFile(filepath.Join(a.data, listenFile))

@@ -84,7 +84,7 @@ func (a *app) settle() error {
 	return nil
 }
 
-// calling is how the user calls this program on this data folder, once it is
+// calling returns how the user calls this program on this data folder, once it is
 // installed.
 func (a *app) calling() []string {
 	words := []string{program}
@@ -94,7 +94,7 @@ func (a *app) calling() []string {
 	return words
 }
 
-// beside is how the user calls this program, or one that lies beside it, from
+// beside returns how the user calls this program, or one that lies beside it, from
 // any folder.
 func (a *app) beside(name string) string {
 	self, err := os.Executable()
@@ -120,7 +120,7 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(one, two)
 }
 
-// defaultData is the folder hufud below the XDG data folder, or below what the
+// defaultData returns the folder hufud below the XDG data folder, or below what the
 // system has instead.
 func defaultData(getenv func(string) string) (string, error) {
 	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {

@@ -165,7 +165,7 @@ func (a *app) prepare(ctx context.Context, dirs profile.Dirs) (password string, 
 	return password, true, s.addUser(ctx, firstUser, true, password)
 }
 
-// profileFor is the profile in which this machine is enrolled at the server with
+// profileFor returns the profile in which this machine is enrolled at the server with
 // this root; else the first one that is free.
 func profileFor(dirs profile.Dirs, root *identity.Certificate) (name string, enrolled bool, err error) {
 	free := ""
@@ -303,7 +303,7 @@ func (a *app) openGUI(ctx context.Context, profile string) {
 	}
 }
 
-// desktop says whether a window can be opened.
+// desktop reports whether a window can be opened.
 func (a *app) desktop() bool {
 	return a.Getenv("DISPLAY") != "" || a.Getenv("WAYLAND_DISPLAY") != "" || hasDesktop
 }

@@ -97,7 +97,7 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 	return l, nil
 }
 
-// doing is what the running server says of itself, nil if it says nothing.
+// doing returns what the running server says of itself, nil if it says nothing.
 func (l statusLine) doing() *server.Status {
 	var s server.Status
 	if l.Server == nil || json.Unmarshal(l.Server, &s) != nil {

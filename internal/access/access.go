@@ -54,7 +54,7 @@ func placeOf(p hufu.Path) place {
 // ByOwner reports whether it matters to May who put there what stands at p.
 func ByOwner(p hufu.Path) bool { return placeOf(p) == shared }
 
-// May says whether s may do a to p, seen from the root that s sees. The owner
+// May reports whether s may do a to p, seen from the root that s sees. The owner
 // is who put there what is read or changed, and for Create and Link who made the
 // folder that gets the name; "" is not known, and no user.
 //

@@ -1,10 +1,11 @@
-// Package account owns people: their names and passwords, which certificate is
-// whose, locks and revocations, logins and their tokens, invitations, and the
-// counting of wrong guesses. It promises that whether a certificate or a token
-// is still good is decided from memory, without a wait, on a state at most a
-// few hundred milliseconds behind the database whoever wrote there, and that it
-// says "try again" rather than decide on a state older than StateLimit. Making
-// certificates is left to ca, judging signatures to identity.
+// Package account owns users: their names and passwords, the owners of
+// certificates, locks and revocations, logins and their tokens, invitations,
+// and the counting of wrong guesses. It promises that a certificate or a token
+// is judged from memory, without a wait, on a state at most a few hundred
+// milliseconds behind the database, even if another process wrote there, and
+// that it answers "try again" rather than decide on a state older than
+// StateLimit. Making certificates is left to ca, verifying signatures to
+// identity.
 package account
 
 import (
@@ -22,13 +23,13 @@ import (
 )
 
 const (
-	// PollInterval is how often Run asks whether the database has changed.
+	// PollInterval is how often Run checks whether the database has changed.
 	PollInterval = 250 * time.Millisecond
-	// StateLimit is how old the state in memory may be for a decision.
+	// StateLimit is the greatest age of the state in memory for a decision.
 	StateLimit = 10 * time.Second
 )
 
-// Options are what a Service takes from outside.
+// Options hold the dependencies of a Service.
 type Options struct {
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // none if nil
@@ -57,8 +58,8 @@ type Service struct {
 	codes   invitationLimits // wrong invitation secrets
 }
 
-// state is what decisions are made on. It is replaced, never changed; only the
-// last use of a login is.
+// state is the basis of decisions. It is replaced, never changed, except for
+// the last use of a login.
 type state struct {
 	users   map[string]meta.User
 	devices map[device]time.Time // locked since
@@ -80,7 +81,7 @@ type cert struct {
 type login struct {
 	lineage, user, device string
 	used                  atomic.Int64 // milliseconds since 1970, as last seen by this process
-	written               int64        // the same as the database has it
+	written               int64        // the same in the database
 }
 
 // Open reads the accounts of db. The caller closes db, after Run has ended.
@@ -105,9 +106,10 @@ func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 	return s, nil
 }
 
-// OnChange has f called after each reload that changed a person, a device, a
-// certificate or a login; the caller then judges its live connections anew. f
-// may be called by several goroutines and must not call Reload.
+// OnChange registers f, which is called after each reload that changed a user,
+// a device, a certificate or a login; the caller then judges its live
+// connections again. f may be called by several goroutines and must not call
+// Reload.
 func (s *Service) OnChange(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +133,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // poll reloads if the database has changed. Its errors are not returned: they
-// make the state old, which Fresh and every decision tell.
+// make the state old, which Fresh and every decision report.
 func (s *Service) poll(ctx context.Context) {
 	s.loading.Lock()
 	v, err := s.db.DataVersion(ctx)
@@ -163,8 +165,8 @@ func (s *Service) Reload(ctx context.Context) error {
 func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	// The version is asked for first: a change between it and the reading is
-	// read twice, never missed.
+	// The version is read first: a change between it and the rows is read
+	// twice, never missed.
 	v, err := s.db.DataVersion(ctx)
 	if err != nil {
 		s.mark(err)
@@ -199,7 +201,7 @@ func (s *Service) mark(err error) {
 	s.checked.Store(&now)
 }
 
-// Fresh says whether the state in memory is young enough to decide on.
+// Fresh reports whether the state in memory is young enough to decide on.
 func (s *Service) Fresh() bool {
 	t := s.checked.Load()
 	return t != nil && s.now().Sub(*t) < StateLimit
@@ -260,8 +262,7 @@ func certOf(c meta.Certificate) cert {
 	}
 }
 
-// newLogin takes over the last use that this process has seen and not yet
-// written.
+// newLogin keeps the last use that this process has seen and not yet written.
 func newLogin(l meta.Login, old *login) *login {
 	n := &login{lineage: l.Lineage, user: l.User, device: l.Device, written: l.LastUsed.UnixMilli()}
 	used := n.written
@@ -280,7 +281,7 @@ func (a *state) equal(b *state) bool {
 }
 
 // changed makes a change of our own visible at once. The change itself is
-// durable by now, so what goes wrong here is left to the next poll.
+// already durable, so an error here is left to the next poll.
 func (s *Service) changed(ctx context.Context) {
 	_ = s.Reload(context.WithoutCancel(ctx)) // logged and remembered by mark
 }

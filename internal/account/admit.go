@@ -8,8 +8,8 @@ import (
 	"hufu/internal/meta"
 )
 
-// Subject is who acts: a person on a device, proven by a certificate that this
-// package has admitted.
+// Subject is a user on a device, proven by a certificate that this package has
+// admitted.
 type Subject struct {
 	User   string
 	Device string
@@ -17,9 +17,9 @@ type Subject struct {
 	Admin  bool
 }
 
-// Admit looks up exactly the certificate that TLS has proven and says whose it
-// is, or why it is refused. A serial that is known with another fingerprint
-// tells no more than one that is not known at all.
+// Admit looks up exactly the certificate that TLS has verified and returns its
+// owner, or the reason why it is refused. A known serial with another
+// fingerprint is reported like an unknown one.
 func (s *Service) Admit(serial string, fingerprint [32]byte) (Subject, error) {
 	const op = "admit certificate"
 	if err := s.fresh(op); err != nil {
@@ -54,8 +54,8 @@ func (st *state) judge(op string, c cert, now time.Time) error {
 }
 
 // Judge is Admit from the database, within the transaction that is going to
-// renew the certificate: exactly this one, as good at the time at. It returns
-// the certificate that it found also beside a refusal of it.
+// renew the certificate: exactly this one, judged at the time at. It returns
+// the certificate even if it is refused.
 func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]byte, at time.Time) (meta.Certificate, error) {
 	const op = "judge certificate"
 	c, err := q.Certificate(ctx, serial)
@@ -76,8 +76,9 @@ func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]b
 	return c, judge(op, certOf(c), u, locked[device{c.User, c.Device}], at)
 }
 
-// judge is the one place that decides whether a known certificate still lets
-// its owner in. The order is that of what the owner should hear first.
+// judge is the one place that decides whether a known certificate still admits
+// its owner. The order of the checks is the order in which the owner should
+// learn of them.
 func judge(op string, c cert, u meta.User, deviceLocked, now time.Time) error {
 	if err := checkUser(op, u); err != nil {
 		return err
@@ -95,8 +96,8 @@ func judge(op string, c cert, u meta.User, deviceLocked, now time.Time) error {
 	return nil
 }
 
-// checkUser says whether the user may act at all; the zero User is one that is
-// not there.
+// checkUser returns an error if the user may not act at all; the zero User is one that does not
+// exist.
 func checkUser(op string, u meta.User) error {
 	switch {
 	case u.Name == "" || !u.Removed.IsZero():
@@ -122,5 +123,5 @@ func pairs(args []string) map[string]string {
 	return m
 }
 
-// stamp is a time as it stands in the arguments of an error.
+// stamp returns a time as written in the arguments of an error.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

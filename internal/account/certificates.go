@@ -9,7 +9,7 @@ import (
 	"hufu/internal/meta"
 )
 
-// CertState is what a certificate is good for now.
+// CertState is the current state of a certificate.
 type CertState string
 
 // The states, the first that applies.
@@ -21,7 +21,7 @@ const (
 	CertActive  CertState = "active"
 )
 
-// Certificate is what an administrator sees of a certificate.
+// Certificate is a certificate as shown to an administrator.
 type Certificate struct {
 	meta.Certificate
 	State CertState
@@ -68,7 +68,8 @@ func (s *Service) Certificate(ctx context.Context, serial string) (Certificate, 
 	return out, err
 }
 
-// locks is since when what is locked: users as a device without a name.
+// locks returns the time since which each user and device is locked; a user is
+// a device without a name.
 func locks(ctx context.Context, q meta.Queries) (map[device]time.Time, error) {
 	users, err := q.Users(ctx)
 	if err != nil {
@@ -102,7 +103,7 @@ func stateOf(c meta.Certificate, locked map[device]time.Time, now time.Time) Cer
 	return CertActive
 }
 
-// NormalSerial is a serial as it is stored, from one as people copy it: with
+// NormalSerial returns a serial as it is stored, from one as people copy it: with
 // colons, in capitals, or with a zero in front, as openssl writes it.
 func NormalSerial(serial string) string {
 	serial = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(serial), ":", ""))

@@ -32,14 +32,14 @@ type Invited struct {
 	NewUser bool // whether the invitation made the user
 }
 
-// Invite makes an invitation for one device of a user, whom it adds if need be.
-// ttl 0 is InvitationLife.
+// Invite creates an invitation for one device of a user, and the user if
+// needed. ttl 0 is InvitationLife.
 func (s *Service) Invite(ctx context.Context, user string, ttl time.Duration) (Invited, error) {
 	return s.InviteAs(ctx, user, false, ttl)
 }
 
-// InviteAs is Invite for a user who is to be an administrator, or not. One who
-// is there already keeps his role: he is not made an administrator by the way.
+// InviteAs is Invite with the role of a new user. An existing user keeps their
+// role.
 func (s *Service) InviteAs(ctx context.Context, user string, admin bool, ttl time.Duration) (Invited, error) {
 	const op = "invite"
 	if ttl == 0 {
@@ -91,10 +91,11 @@ type Sent struct {
 	Used    time.Time
 }
 
-// Open reports whether somebody can still use the invitation.
+// Open reports whether the invitation can still be used.
 func (v Sent) Open(now time.Time) bool { return v.Used.IsZero() && now.Before(v.Expires) }
 
-// idBytes is how much of the hash of a secret names an invitation.
+// idBytes is the length of an invitation's ID, the beginning of the hash of its
+// secret.
 const idBytes = 6
 
 func sentOf(v meta.Invitation) Sent {
@@ -136,8 +137,8 @@ func (s *Service) RevokeInvitation(ctx context.Context, id string) error {
 	})
 }
 
-// RevokeInvitations makes all invitations of a user worthless that nobody has
-// used, and returns how many of them were still good.
+// RevokeInvitations invalidates all unused invitations of a user, and returns
+// how many of them were still valid.
 func (s *Service) RevokeInvitations(ctx context.Context, user string) (int, error) {
 	n := 0
 	err := s.db.Update(ctx, func(q meta.Queries) error {
@@ -164,11 +165,10 @@ func (s *Service) RevokeInvitations(ctx context.Context, user string) (int, erro
 	return n, err
 }
 
-// Invitation returns the invitation that belongs to secret, if it has not expired
-// and its user may come in. It may have been used: the caller decides whether
-// by the same key. remote is the address that asks. The secret is looked up
-// first, so a right one is judged whatever others have tried; an address that
-// sends too many wrong ones is told to wait.
+// Invitation returns the invitation that belongs to secret, if it has not expired and its user is
+// admitted. It may have been used: the caller decides whether by the same key. remote is the
+// address of the client. The secret is looked up first, so a right one is always judged; an
+// address that sends too many wrong ones is told to wait.
 func (s *Service) Invitation(ctx context.Context, secret, remote string) (meta.Invitation, error) {
 	v, err := s.db.Invitation(ctx, sha256.Sum256([]byte(secret)))
 	if hufu.KindOf(err) == hufu.KindNotFound {
@@ -180,8 +180,8 @@ func (s *Service) Invitation(ctx context.Context, secret, remote string) (meta.I
 	return v, CheckInvitation(ctx, s.db.Queries, v, s.now())
 }
 
-// CheckInvitation says whether an invitation still lets its user in, whoever
-// has used it. q may be a transaction.
+// CheckInvitation returns an error unless the invitation still admits its user,
+// used or not. q may be a transaction.
 func CheckInvitation(ctx context.Context, q meta.Queries, v meta.Invitation, now time.Time) error {
 	const op = "check invitation"
 	if !now.Before(v.Expires) {
@@ -202,7 +202,7 @@ func CheckInvitation(ctx context.Context, q meta.Queries, v meta.Invitation, now
 
 // Limits of wrong secrets. A secret is 160 random bits, so this protects the
 // log, not the secret: there is no limit for all addresses together, which
-// would let strangers keep everybody from enrolling.
+// would let an attacker keep everybody from enrolling.
 const (
 	wrongAtOnce = 10              // of one address
 	wrongEvery  = 6 * time.Second // one more of it
@@ -250,8 +250,8 @@ func (l *invitationLimits) of(key string, now time.Time) *rate.Limiter {
 	return r
 }
 
-// remoteKey is what one sender can hardly have two of: an IPv4 address, or the
-// /64 network of an IPv6 one.
+// remoteKey returns the unit of which one sender hardly has two: an IPv4 address, or the /64
+// network of an IPv6 one.
 func remoteKey(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

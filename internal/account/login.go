@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// LoginLife is how long after its last use a login ends.
+	// LoginLife is the time after its last use at which a login expires.
 	LoginLife = 30 * 24 * time.Hour
 	// touchEvery is how often the last use of a login is written.
 	touchEvery = time.Hour
 	tokenSize  = 32 // bytes
 )
 
-// Login proves the password of an admitted subject and returns a token that
-// stands for it on this device: with its certificate and those that renew it,
-// nowhere else.
+// Login checks the password of an admitted subject and returns a login token
+// for this device: it is valid with this certificate and its renewals, nowhere
+// else.
 func (s *Service) Login(ctx context.Context, sub Subject, password string) (string, error) {
 	const op = "log in"
 	_, c, err := s.again(op, sub)
@@ -64,8 +64,8 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 	return token, nil
 }
 
-// Resume says whether a token of an earlier Login is good for this subject. It
-// decides from memory; every lane of a client calls it.
+// Resume returns an error unless token is of an earlier Login of this subject. It decides from
+// memory; every lane of a client calls it.
 func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
 	const op = "resume login"
 	st, c, err := s.again(op, sub)
@@ -88,7 +88,7 @@ func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
 	return nil
 }
 
-// Logout ends the login that token stands for, if it is this subject's.
+// Logout ends the login of the token, if it belongs to this subject.
 func (s *Service) Logout(ctx context.Context, sub Subject, token string) error {
 	if err := s.Resume(ctx, sub, token); err != nil {
 		return err

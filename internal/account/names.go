@@ -14,7 +14,7 @@ const (
 	MaxReason   = 200
 )
 
-// CheckPassword says whether password can be one: not empty and at most
+// CheckPassword reports whether password can be one: not empty and at most
 // MaxPassword bytes.
 func CheckPassword(password string) error {
 	switch {
@@ -45,7 +45,7 @@ func checkReason(reason string) error {
 	return &hufu.Error{Op: "check reason", Kind: hufu.KindInvalid, Code: "reason_unprintable"}
 }
 
-// clip keeps what comes from outside short in an error.
+// clip shortens a foreign string for an error.
 func clip(s string) string {
 	const most = 64
 	if len(s) <= most {

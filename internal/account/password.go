@@ -18,8 +18,8 @@ import (
 	"hufu/internal/meta"
 )
 
-// argon2id as OWASP has it for servers: 19 MiB, two passes, one lane. Two at a
-// time keep the memory that anybody's guessing can take at 38 MiB.
+// argon2id as OWASP recommends it for servers: 19 MiB, two passes, one lane.
+// Two at a time limit the memory that guessing can take to 38 MiB.
 const (
 	hashMemory   = 19 * 1024 // KiB
 	hashTime     = 2
@@ -42,7 +42,7 @@ const (
 
 var errPHC = errors.New("stored password is not argon2id in PHC form")
 
-// nobody is what the password of a user without one is compared with, so that
+// nobody is the hash that is compared for a user without a password, so that
 // the answer takes as long. No password has this hash.
 var nobody = phc(make([]byte, hashSalt), make([]byte, hashSize))
 
@@ -58,7 +58,8 @@ func idKey(password string, salt []byte, passes, memory, lanes, size int) []byte
 	return argon2.IDKey([]byte(password), salt, uint32(passes), uint32(memory), uint8(lanes), uint32(size))
 }
 
-// HashPassword is what is stored of a new password. It waits for its turn.
+// HashPassword returns the hash of a new password, to be stored. It waits for
+// its turn.
 func (s *Service) HashPassword(ctx context.Context, password string) (string, error) {
 	if err := CheckNewPassword(password); err != nil {
 		return "", err
@@ -109,10 +110,10 @@ func matches(stored, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 
-// Prove judges a user's password, once the delay that earlier wrong ones have
-// earned is over. The device is part of what is counted, so that somebody who
-// guesses on one does not lock out the others. Each guess is counted before it
-// is judged: guessing in parallel wins nothing.
+// Prove checks a user's password, after the delay that earlier wrong guesses
+// have caused. Guesses are counted for each device, so that guessing on one
+// does not lock out the others. Each guess is counted before it is checked:
+// guessing in parallel gains nothing.
 func (s *Service) Prove(ctx context.Context, user, deviceName, password string) error {
 	const op = "check password"
 	if len(password) > MaxPassword {
@@ -164,7 +165,7 @@ func (s *Service) Prove(ctx context.Context, user, deviceName, password string) 
 	return s.db.DropAttempts(ctx, key)
 }
 
-// attemptsOf is the beginning of the keys under which a user's guesses are
+// attemptsOf returns the beginning of the keys under which a user's guesses are
 // counted. No user's name holds a slash.
 func attemptsOf(user string) string { return "login/" + user + "/" }
 
@@ -192,7 +193,8 @@ func guessed(op string, a meta.Attempts, now time.Time) (meta.Attempts, error) {
 	return a, nil
 }
 
-// seconds rounds up, so that whoever waits as told is not told again.
+// seconds rounds up, so that a client that waits as told is not told to wait
+// again.
 func seconds(d time.Duration) string {
 	return fmt.Sprint(int64((d + time.Second - 1) / time.Second))
 }

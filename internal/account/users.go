@@ -9,7 +9,7 @@ import (
 	"hufu/internal/meta"
 )
 
-// User is what an administrator sees of a person. The zero time means "not".
+// User is a user as shown to an administrator. The zero time means "not".
 type User struct {
 	Name     string
 	Admin    bool
@@ -21,8 +21,8 @@ type User struct {
 // commands cannot be the names of new users: "hufud invite list" lists.
 var commands = [...]string{"list", "revoke"}
 
-// reasonRemoved stands with the certificates of a user who was removed, so that
-// they stay refused if the name is given again.
+// reasonRemoved is recorded with the certificates of a removed user, so that
+// they stay refused if the name is used again.
 const reasonRemoved = "user removed"
 
 // Users lists the users there are, by name.
@@ -66,7 +66,7 @@ func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admi
 	return q.PutUser(ctx, meta.User{Name: name, Admin: admin, Created: s.now()})
 }
 
-// change reads a user who is there, has f change the row, and writes it back.
+// change reads an existing user, lets f change the row, and writes it back.
 func (s *Service) change(ctx context.Context, op, name string, f func(meta.Queries, *meta.User) error) error {
 	err := s.db.Update(ctx, func(q meta.Queries) error {
 		u, err := present(ctx, q, op, name)
@@ -84,7 +84,8 @@ func (s *Service) change(ctx context.Context, op, name string, f func(meta.Queri
 	return err
 }
 
-// present is the user of this name, unless there is none or he was removed.
+// present returns the user of this name, unless they do not exist or were
+// removed.
 func present(ctx context.Context, q meta.Queries, op, name string) (meta.User, error) {
 	u, err := q.User(ctx, name)
 	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
@@ -96,7 +97,7 @@ func present(ctx context.Context, q meta.Queries, op, name string) (meta.User, e
 	return u, nil
 }
 
-// SetPassword sets a user's password and ends his logins and his delays.
+// SetPassword sets a user's password and ends the user's logins and delays.
 func (s *Service) SetPassword(ctx context.Context, name, password string) error {
 	hash, err := s.HashPassword(ctx, password)
 	if err != nil {
@@ -121,8 +122,7 @@ func (s *Service) LockUser(ctx context.Context, name string) error {
 	})
 }
 
-// UnlockUser lets a user in again, also one who has typed too many wrong
-// passwords.
+// UnlockUser unlocks a user, and ends the delay after too many wrong passwords.
 func (s *Service) UnlockUser(ctx context.Context, name string) error {
 	return s.change(ctx, "unlock user", name, func(q meta.Queries, u *meta.User) error {
 		u.Locked = time.Time{}
@@ -177,7 +177,7 @@ func (s *Service) RemoveUser(ctx context.Context, name string) error {
 	})
 }
 
-// CheckPresent says whether there is a user of this name. q may be a
+// CheckPresent reports whether there is a user of this name. q may be a
 // transaction.
 func CheckPresent(ctx context.Context, q meta.Queries, name string) error {
 	_, err := present(ctx, q, "look up user", name)

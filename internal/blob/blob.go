@@ -1,6 +1,6 @@
 // Package blob is the contract of stored files: what a store promises to the
-// code above it, and no code that touches bytes. Package blobtest holds a store
-// to the promises.
+// code above it. It holds no code that touches bytes. Package blobtest tests a
+// store against the promises.
 //
 // A Tree is one tree of files. Its promises:
 //
@@ -28,13 +28,13 @@ import (
 // goroutines.
 type Tree interface {
 	// Stat describes the entry at p. It does not follow a link. The digest is
-	// there only if the store knows it for the size and time of now.
+	// set only if the store knows it for the current size and time.
 	Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error)
 
 	// List calls yield for the entries of the folder p that r asks for, and
 	// stops at the first error of yield, which it returns. Entries that are
-	// removed meanwhile may be left out. next is where the next page begins,
-	// "" after the last one. yield must not call the store.
+	// removed meanwhile may be left out. next is where the next page begins, ""
+	// after the last one. yield must not call the store.
 	List(ctx context.Context, p hufu.Path, r Page, yield func(hufu.Entry) error) (next string, err error)
 
 	// Digest reads the whole file p and describes it with its digest, which the
@@ -45,14 +45,14 @@ type Tree interface {
 	// Opener returns a new Opener for files of this tree.
 	Opener() Opener
 
-	// Batch begins a batch. Each of its changes asks g.
+	// Batch returns an empty batch. Each of its changes asks g.
 	Batch(g Guard) Batch
 
-	// OpenUpload begins the upload k, or goes on with the unfinished one of the
-	// same key. Nothing is made before the first chunk comes; then an unfinished
-	// upload of the same owner to the same path with another key is discarded,
-	// unless somebody has it open. The returned handle asks g, at Finish and when
-	// it makes a missing folder above the file.
+	// OpenUpload begins the upload k, or resumes the unfinished one of the same
+	// key. Nothing is created before the first chunk; then an unfinished upload
+	// of the same owner to the same path with another key is discarded, unless
+	// it is open. The returned handle asks g, at Finish and when it creates a
+	// missing folder above the file.
 	OpenUpload(ctx context.Context, k UploadKey, g Guard) (Upload, error)
 
 	// FindUpload opens an unfinished upload by its id; the handle asks g. The error is
@@ -60,12 +60,12 @@ type Tree interface {
 	FindUpload(ctx context.Context, id string, g Guard) (Upload, error)
 
 	// Committed reports whether the upload id has become the file at p, and
-	// describes it. A client that lost the answer to its commit asks again; what
-	// is reported is durable.
+	// describes the file. A client that lost the answer to its commit asks
+	// again; a reported file is durable.
 	Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entry, bool)
 
-	// Space returns how many bytes can still be stored, and how many can be
-	// stored in all.
+	// Space returns the number of bytes that can still be stored, and the
+	// total.
 	Space(ctx context.Context) (free, total int64, err error)
 
 	// Close releases the tree. Its files, openers, batches and uploads must be
@@ -73,8 +73,8 @@ type Tree interface {
 	Close() error
 }
 
-// Page says which entries of a folder List yields. The zero Page is all of
-// them, in any order.
+// Page selects the entries of a folder that List yields. The zero Page selects
+// all of them, in any order.
 type Page struct {
 	// After and Limit ask for the entries whose names follow After, in the order
 	// of the names' bytes, Limit of them at most and names of PageBytes together
@@ -83,7 +83,7 @@ type Page struct {
 	Limit int
 }
 
-// PageBytes is how many bytes of names a page holds at most.
+// PageBytes is the limit for all names of a page, in bytes.
 const PageBytes = 1 << 20
 
 // Opener opens files of a tree one after the other. It may remember the folder
@@ -99,9 +99,9 @@ type Opener interface {
 // File is one version of a file, open for reading. Its methods may be called
 // from several goroutines.
 type File interface {
-	// Size is the size in bytes of the version that was opened.
+	// Size returns the size in bytes of the version that was opened.
 	Size() int64
-	// Meta is the mode and time of the version that was opened.
+	// Meta returns the mode and time of the version that was opened.
 	Meta() Meta
 	// Entry describes the version that was opened. The first call may read what
 	// the store has recorded, so it must come before Close.
@@ -112,14 +112,14 @@ type File interface {
 	// Whole reads a file of at most one chunk into buf, which holds a chunk.
 	// Check must follow.
 	Whole(ctx context.Context, buf []byte) ([]byte, error)
-	// ReadAt reads until b is full or the file ends; at the end it returns what
-	// there is and no error. Check must follow.
+	// ReadAt reads until b is full or the file ends; at the end it returns the
+	// bytes read and no error. Check must follow.
 	ReadAt(ctx context.Context, b []byte, off int64) (int, error)
 	// ReadChunk reads chunk index into buf, which holds a chunk, and computes
 	// its chaining value. A hole has no data. The error is KindChanged if the
 	// file is no longer the version that was opened.
 	ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error)
-	// NextData is the first offset at or after off that may hold something
+	// NextData returns the first offset at or after off that may hold something
 	// other than zeros, or the size.
 	NextData(off int64) int64
 	// Check returns KindChanged if the file is no longer the version that was
@@ -132,81 +132,83 @@ type File interface {
 
 // Batch collects small changes and makes them durable together. It is not for
 // concurrent use. Each change takes the next slot, whose number is returned.
-// Data given to a method may be used again when it returns.
+// Data given to a method may be reused when it returns.
 //
-// First come files and links, in the order of the calls, then the other changes.
-// Folders are made at once.
+// Files and links come first, in the order of the calls, then the other
+// changes. Folders are created immediately.
 type Batch interface {
 	// Put stages a whole file of at most one chunk. It becomes visible in
-	// Finish. Missing folders above it are made.
+	// Finish. Missing folders above it are created.
 	Put(ctx context.Context, p hufu.Path, data []byte, m Meta, c hufu.Condition) int
-	// Symlink stages a symbolic link. Missing folders above it are made.
+	// Symlink stages a symbolic link. Missing folders above it are created.
 	Symlink(ctx context.Context, p hufu.Path, target string, m Meta, c hufu.Condition) int
-	// Mkdir makes a folder; with parents, also those above it that are missing.
-	// A folder that is there stays as it is.
+	// Mkdir creates a folder; with parents, also the missing folders above it.
+	// An existing folder is not changed.
 	Mkdir(ctx context.Context, p hufu.Path, m Meta, parents bool) int
-	// SetMeta gives the entry at p the mode and time of m. With a version it is
-	// done only to that version.
+	// SetMeta sets the mode and time of the entry at p to those of m. With a
+	// version it changes only that version.
 	SetMeta(ctx context.Context, p hufu.Path, m Meta, version string) int
 	// Remove removes the entry at p, a folder with everything in it only if
-	// recursive. If the guard refuses something below the folder, that and the
-	// folder stay; entries before it may be gone. With a version it is done only
-	// to that version.
+	// recursive. If the guard refuses something below the folder, that entry
+	// and the folder stay; entries before it may be gone. With a version it
+	// removes only that version.
 	Remove(ctx context.Context, p hufu.Path, recursive bool, version string) int
-	// Rename moves the entry at from to the name to. With a version it is done
-	// only to that version.
+	// Rename moves the entry at from to the name to. With a version it moves
+	// only that version.
 	Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition, version string) int
 
-	// Prepare makes the bytes of staged files durable. What fails is in the
+	// Prepare makes the bytes of staged files durable. Errors are in the
 	// results of Finish.
 	Prepare(ctx context.Context)
 	// Finish makes the changes, makes them durable, and returns a result for
-	// each slot. It calls Prepare if nobody has. The batch is empty afterwards
-	// and may be used again; the results are valid until then.
+	// each slot. It calls Prepare if it was not called. The batch is empty
+	// afterwards and may be used again; the results are valid until then.
 	Finish(ctx context.Context) []Result
-	// Discard drops everything that is staged. Folders that were made stay.
+	// Discard drops everything that is staged. Created folders stay.
 	Discard()
 }
 
 // Upload is one holder's handle of an unfinished file. All holders of the same
 // upload share its chunks. Its methods may be called from several goroutines.
 type Upload interface {
-	// Info describes the upload as it is now.
+	// Info describes the current state of the upload.
 	Info() UploadInfo
-	// Missing is the index of the first chunk from index on that is not there,
-	// or the number of chunks.
+	// Missing returns the index of the first chunk from index on that has not
+	// arrived, or the number of chunks.
 	Missing(index int64) int64
-	// There yields the chunks that are there, in order, with their chaining
+	// There yields the chunks that have arrived, in order, with their chaining
 	// values.
 	There() iter.Seq2[int64, digest.CV]
 	// Write stores chunk index; cv is its chaining value, which the caller has
-	// computed over these very bytes. No data is a chunk of zeros, which takes
-	// no space. A chunk that is there is left alone if it has this value and
-	// replaced otherwise. The chunks of one unit must come in order from one
-	// holder; until the last of them has come, none of them counts as there.
+	// computed over these same bytes. A chunk without data is all zeros and
+	// takes no space. A chunk that has arrived is left unchanged if it has this
+	// value and replaced otherwise. The chunks of one unit must come in order
+	// from one holder; until the last of them has come, none of them counts as
+	// arrived.
 	Write(ctx context.Context, index int64, data []byte, cv digest.CV) error
-	// Root is the digest of the whole file, once all chunks are there.
+	// Root returns the digest of the whole file, once all chunks have arrived.
 	Root() (hufu.Digest, error)
-	// Await returns when all chunks are there, the upload is gone, or ctx ends.
+	// Await returns when all chunks have arrived, the upload is gone, or ctx
+	// ends.
 	Await(ctx context.Context)
 
-	// Prepare makes the bytes durable if all chunks are there and their digest
-	// is want. Afterwards no chunk can change until Finish has failed.
+	// Prepare makes the bytes durable if all chunks have arrived and their
+	// digest is want. After that no chunk can change until Finish has failed.
 	Prepare(ctx context.Context, want hufu.Digest, m Meta) error
-	// Finish gives the file its name if c and the guard allow it, and returns when that
-	// is durable. Prepare must have come before. After success both may be
-	// repeated: Finish returns the same entry again.
+	// Finish gives the file its name if c and the guard allow it, and returns when that is
+	// durable. Prepare must have come before. After success both may be repeated: Finish returns
+	// the same entry again.
 	Finish(ctx context.Context, c hufu.Condition) (hufu.Entry, error)
 
-	// Abort removes what has arrived, for all holders, and closes the handle.
+	// Abort removes all chunks, for all holders, and closes the handle.
 	Abort() error
-	// Close releases the handle. What has arrived stays for the next holder. A
-	// second Close does nothing.
+	// Close releases the handle. The chunks stay for the next holder. A second
+	// Close does nothing.
 	Close() error
 }
 
-// UploadKey says which bytes an upload brings, and for whom. A client that
-// opens an upload with the same key goes on where it was interrupted.
+// UploadKey identifies the bytes of an upload and their owner. A client that
+// opens an upload with the same key resumes it.
 type UploadKey struct {
 	Path   hufu.Path
 	Size   int64  // in bytes, more than a chunk
@@ -218,16 +220,17 @@ type UploadKey struct {
 type UploadInfo struct {
 	ID  string // 128 random bits, in hex
 	Key UploadKey
-	// Unit is how many bytes the store takes at once: hufu.ChunkSize, or a
-	// larger power of two. The chunks of a unit come in order from one holder.
+	// Unit is the number of bytes that the store takes at once: hufu.ChunkSize,
+	// or a larger power of two. The chunks of a unit come in order from one
+	// holder.
 	Unit int64
-	Have int64 // number of chunks that are there
+	Have int64 // number of chunks that have arrived
 }
 
-// Meta is what a file, folder or link gets besides its bytes.
+// Meta holds the attributes of a file, folder or link.
 type Meta struct {
 	Mode   uint32      // & 0777 counts
-	MTime  time.Time   // zero leaves the time of writing
+	MTime  time.Time   // zero keeps the time of writing
 	Digest hufu.Digest // recorded with the file on a server
 	By     string      // user who made the change, "" if that is not recorded
 	Upload string      // id of the upload
@@ -236,14 +239,14 @@ type Meta struct {
 // Result is the outcome of one change of a batch.
 type Result struct {
 	Created bool   // there was no entry before
-	Version string // of a file that was put, altered or moved, on a server
+	Version string // of a file that was put, changed or moved, on a server
 	Err     error
 }
 
 // Guard decides whether a change may be made. The zero Guard allows everything.
 type Guard struct {
-	// May is asked at the moment of the change: no other change through the same
-	// store comes between its answer and the change. An error refuses the
+	// May is called at the moment of the change: no other change through the
+	// same store comes between its answer and the change. An error refuses the
 	// change. It must not call the store.
 	May func(ctx context.Context, c Change) error
 	// Deep asks about everything in a folder before any of it is moved or
@@ -262,26 +265,26 @@ func (g *Guard) Ask(ctx context.Context, c Change) error {
 
 // Change is one name that is about to change.
 type Change struct {
-	// Path is the name, below the root of the tree. An entry too deep for a Path
-	// has that of the nearest folder that is not.
+	// Path is the name, below the root of the tree. For an entry too deep for a
+	// Path it is the path of the nearest folder that is not.
 	Path hufu.Path
-	Old  hufu.EntryKind // of the entry that stands there, 0 for none
-	New  hufu.EntryKind // of the entry that will stand there, 0 for none; Old if only mode and time change
-	// Owners looks up who put there what stands there. It may cost a read, so it
-	// is asked only where it matters.
+	Old  hufu.EntryKind // of the existing entry, 0 for none
+	New  hufu.EntryKind // of the entry after the change, 0 for none; Old if only mode and time change
+	// Owners looks up the users who created the entry and its folder. It may
+	// cost a read, so it is called only where it matters.
 	Owners Owners
 }
 
-// Owners looks up the users who made entries, "" where that is not known.
+// Owners looks up the users who created entries; "" means unknown.
 type Owners interface {
-	// Owner is the user who put there the entry that stands there. A link has
-	// the owner of its folder.
+	// Owner returns the user who created the existing entry. A link has the
+	// owner of its folder.
 	Owner() string
-	// FolderOwner is the user who made the folder that holds the name.
+	// FolderOwner returns the user who created the folder that holds the name.
 	FolderOwner() string
 }
 
-// CommitUpload is Prepare and Finish of u, where nothing comes between them.
+// CommitUpload calls Prepare and Finish of u.
 func CommitUpload(ctx context.Context, u Upload, want hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error) {
 	if err := u.Prepare(ctx, want, m); err != nil {
 		return hufu.Entry{}, err

@@ -36,11 +36,13 @@ const (
 	IssuingLife = 3 * 365 * 24 * time.Hour
 	ServerLife  = 30 * 24 * time.Hour
 	ClientLife  = 90 * 24 * time.Hour
-	// Grace is how long after its end a client's certificate can be renewed.
+	// Grace is the time after its expiry in which a client's certificate can be
+	// renewed.
 	Grace = 30 * 24 * time.Hour
 	// backdate makes a certificate valid for clocks that are behind.
 	backdate = time.Hour
-	// IssuingWarning is how long before its end the issuing CA is warned of.
+	// IssuingWarning is the time before the expiry of the issuing CA from which
+	// a warning is shown.
 	IssuingWarning = 180 * 24 * time.Hour
 )
 
@@ -59,13 +61,13 @@ const (
 )
 
 const (
-	// lookEvery is how often the files of the server's certificate are looked
-	// at, and retryAfter how long a renewal that failed is left alone.
+	// lookEvery is how often the files of the server's certificate are checked,
+	// and retryAfter the pause after a failed renewal.
 	lookEvery  = time.Second
 	retryAfter = time.Minute
 )
 
-// Options are what an Authority takes from outside.
+// Options hold the dependencies of an Authority.
 type Options struct {
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // none if nil
@@ -118,15 +120,15 @@ func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Op
 	return a, nil
 }
 
-// issuer is what signs clients' and the server's certificates. It is replaced,
-// never changed.
+// issuer signs clients' and the server's certificates. It is replaced, never
+// changed.
 type issuer struct {
 	cert   *x509.Certificate
 	key    crypto.Signer
 	former []*x509.Certificate // the issuing CAs before this one
 }
 
-// of is the issuing CA that c names as its issuer, nil if none is.
+// of returns the issuing CA that c names as its issuer, nil if none is.
 func (i *issuer) of(c *x509.Certificate) *x509.Certificate {
 	for _, by := range append([]*x509.Certificate{i.cert}, i.former...) {
 		if c.CheckSignatureFrom(by) == nil {
@@ -275,13 +277,13 @@ func trustBroken(dir, name string, err error) error {
 	return &hufu.Error{Op: "open ca", Path: filepath.Join(dir, name), Kind: hufu.KindUsage, Code: "trust_file_broken", Err: err}
 }
 
-// Root is the certificate at the top.
+// Root returns the certificate at the top.
 func (a *Authority) Root() *x509.Certificate { return a.root }
 
-// Issuing is the certificate that all others are signed with.
+// Issuing returns the certificate that all others are signed with.
 func (a *Authority) Issuing() *x509.Certificate { return a.issuer.Load().cert }
 
-// Trust is what the server believes in.
+// Trust returns the certificates that the server trusts.
 func (a *Authority) Trust() (identity.Trust, error) {
 	now, by := a.now(), a.issuer.Load()
 	for _, c := range []*x509.Certificate{a.root, by.cert} {
@@ -298,8 +300,8 @@ func (a *Authority) Trust() (identity.Trust, error) {
 	return trust, nil
 }
 
-// Names is what the server's certificate is good for, the first one the name
-// that init was given first.
+// Names returns the names that the server's certificate is valid for, first the first name given
+// to init.
 func (a *Authority) Names() ([]string, error) {
 	c, err := a.ServerCertificate()
 	if err != nil {
@@ -322,7 +324,7 @@ func namesOf(c *x509.Certificate) []string {
 	return names
 }
 
-// HasName says whether the server's certificate is good for host.
+// HasName reports whether the server's certificate is valid for host.
 func (a *Authority) HasName(host string) (bool, error) {
 	c, err := a.ServerCertificate()
 	if err != nil {
@@ -331,7 +333,8 @@ func (a *Authority) HasName(host string) (bool, error) {
 	return c.Leaf.VerifyHostname(host) == nil, nil
 }
 
-// split sorts names into what a certificate has two places for.
+// split separates host names and IP addresses, for the two fields of a
+// certificate.
 func split(names []string) (dns []string, ips []net.IP, err error) {
 	for _, n := range names {
 		if !hufu.ValidHost(n) {

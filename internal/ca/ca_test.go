@@ -109,7 +109,7 @@ func (w *world) invite(user string) string {
 	return v.Secret
 }
 
-// enrolled is a new device of a user with the usual password.
+// enrolled returns a new device of a user with the usual password.
 func (w *world) enrolled(user, device string) (*x509.Certificate, crypto.Signer) {
 	w.t.Helper()
 	key := w.key()

@@ -16,14 +16,15 @@ import (
 const (
 	// DefaultDevice is the name of a device that does not say its own.
 	DefaultDevice = "device"
-	// maxPerDevice is how many certificates one device may have that are good
-	// at the same time; one that renews in a loop ends here.
+	// maxPerDevice is the number of certificates of one device that may be
+	// valid at the same time; it stops a device that renews in a loop.
 	maxPerDevice = 8
-	// maxNamesakes is how many devices of one user may ask for the same name.
+	// maxNamesakes is the number of devices of one user that may request the
+	// same name.
 	maxNamesakes = 100
 )
 
-// EnrollRequest is what a new device sends. All of it is a claim.
+// EnrollRequest is sent by a new device. All of it is a claim.
 type EnrollRequest struct {
 	Secret   string // of the invitation
 	Password string
@@ -32,14 +33,14 @@ type EnrollRequest struct {
 	Remote   string // address the request came from, for counting wrong secrets
 }
 
-// Enrolled is what the device gets.
+// Enrolled is the answer to the device.
 type Enrolled struct {
 	User   string
-	Device string   // the name it has now: the one asked for may be taken
+	Device string   // the final name: the requested one may be taken
 	Chain  [][]byte // leaf, issuing CA, root, in DER
 }
 
-// errAgain says that somebody else changed the account in the middle.
+// errAgain means that another call has changed the account meanwhile.
 var errAgain = errors.New("account changed meanwhile")
 
 // Enroll turns an invitation, a password and a public key into a certificate.
@@ -107,8 +108,8 @@ func (a *Authority) enroll(ctx context.Context, r EnrollRequest) (Enrolled, erro
 	return out, nil
 }
 
-// password proves the user's password, or hashes the first one. It returns what
-// was stored before and what is to be stored.
+// password checks the user's password, or hashes the first one. It returns the
+// stored hash and the one to be stored.
 func (a *Authority) password(ctx context.Context, user, password string) (before, after string, err error) {
 	if err := account.CheckPassword(password); err != nil {
 		return "", "", err
@@ -155,7 +156,7 @@ func (a *Authority) redeem(ctx context.Context, q meta.Queries, secretHash [32]b
 		return Enrolled{}, err
 	}
 	// The transaction holds the only write lock, so this cannot fail after the
-	// look above; it is the rule all the same, whatever database is below.
+	// check above; it is the rule nevertheless, for any database.
 	if won, err := q.UseInvitation(ctx, secretHash, key, row.Serial, now); err != nil {
 		return Enrolled{}, err
 	} else if !won {
@@ -167,7 +168,7 @@ func (a *Authority) redeem(ctx context.Context, q meta.Queries, secretHash [32]b
 	return Enrolled{User: v.User, Device: device, Chain: a.chain(leaf.Raw)}, nil
 }
 
-// before is the certificate that was issued for an invitation earlier.
+// before returns the certificate that was issued for an invitation earlier.
 func (a *Authority) before(ctx context.Context, q meta.Queries, serial string, now time.Time) (Enrolled, error) {
 	c, err := q.Certificate(ctx, serial)
 	if err != nil {
@@ -187,8 +188,8 @@ func invitationUsed(v meta.Invitation) error {
 	return &hufu.Error{Op: "enroll", Kind: hufu.KindRefused, Code: "invitation_used", Args: map[string]string{"when": stamp(v.Used)}}
 }
 
-// freeName is the device name asked for, or that name with a number, if a
-// device with a good certificate or a lock has it already.
+// freeName returns the requested device name, or that name with a number, if a
+// device with a valid certificate or a lock already has it.
 func freeName(ctx context.Context, q meta.Queries, user, want string, now time.Time) (string, error) {
 	devices, err := q.Devices(ctx)
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 	"hufu/internal/meta"
 )
 
-// maxCommonName is what X.509 allows a common name, in characters.
+// maxCommonName is the limit of X.509 for a common name, in characters.
 const maxCommonName = 64
 
-// InitOptions say what a new data folder is to be.
+// InitOptions describe a new data folder.
 type InitOptions struct {
 	Names      []string // names and addresses of the server, the first one first in invitations
 	Subject    string   // of the root CA, in openssl's form; a plain one if empty
@@ -31,8 +31,8 @@ type InitOptions struct {
 	Now        func() time.Time
 }
 
-// loopback is added to the names, so that a server that listens on its default
-// address is good for that address.
+// loopback is added to the names, so that the certificate of a server on its
+// default address is valid for that address.
 var loopback = [...]string{"localhost", "127.0.0.1", "::1"}
 
 // Init makes a data folder: root CA, issuing CA, the server's certificate, the
@@ -150,10 +150,10 @@ func (m *maker) claim() (existed bool, err error) {
 	return true, nil
 }
 
-// clear takes away what was made, so that the command can be given again.
+// clear removes everything that was made, so that the command can be run again.
 func (m *maker) clear(existed bool) {
 	for _, name := range []string{hufu.DataTag, "ca", "files", "uploads", serverCert, serverKey, Database, Database + "-wal", Database + "-shm"} {
-		_ = os.RemoveAll(filepath.Join(m.dir, name)) // the error that led here is the one to tell
+		_ = os.RemoveAll(filepath.Join(m.dir, name)) // the earlier error is the one to report
 	}
 	if !existed {
 		_ = os.Remove(m.dir)

@@ -29,8 +29,8 @@ func newSerial() *big.Int {
 	return new(big.Int).SetBytes(b[:])
 }
 
-// clientTemplate names a device of a user. Its subject is for people who look
-// at it; hufu reads the URI.
+// clientTemplate names a device of a user. Its subject is for people; hufu
+// reads the URI.
 func clientTemplate(user, device string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:     pkix.Name{CommonName: user + "/" + device},
@@ -51,7 +51,7 @@ func serverTemplate(first string, dns []string, ips []net.IP) *x509.Certificate 
 }
 
 // sign issues the certificate that template describes. It is the one place
-// where the issuing key signs, and what it signs is never a CA.
+// where the issuing key signs, and it never signs a CA.
 func (a *Authority) sign(template *x509.Certificate, pub crypto.PublicKey, life time.Duration) (*x509.Certificate, error) {
 	now, by := a.now(), a.issuer.Load()
 	template.SerialNumber = newSerial()
@@ -84,7 +84,7 @@ func create(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto
 	return c, nil
 }
 
-// row is what the database keeps of a new certificate.
+// row returns the database row of a new certificate.
 func (a *Authority) row(c *x509.Certificate, use, user, device string) (meta.Certificate, error) {
 	key, err := keySum(c.PublicKey)
 	if err != nil {
@@ -97,8 +97,8 @@ func (a *Authority) row(c *x509.Certificate, use, user, device string) (meta.Cer
 	}, nil
 }
 
-// keySum is the digest of a public key in the one encoding that Go gives it,
-// whatever the signing request's was.
+// keySum returns the digest of a public key in Go's own encoding, which does not depend on the
+// encoding of the signing request.
 func keySum(pub crypto.PublicKey) ([32]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
@@ -107,7 +107,7 @@ func keySum(pub crypto.PublicKey) ([32]byte, error) {
 	return sha256.Sum256(der), nil
 }
 
-// chain is a certificate with the issuing CA that signed it, which may be a
+// chain returns a certificate with the issuing CA that signed it, which may be a
 // former one, and the root.
 func (a *Authority) chain(leaf []byte) [][]byte {
 	by := a.issuer.Load()

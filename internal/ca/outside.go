@@ -22,8 +22,9 @@ import (
 // registered, and for the server.
 const trustedFolder = "ca/trusted"
 
-// OwnWarning is how long before its end a server certificate that hufu did not
-// make, and so does not renew, is warned of, and warnEvery how often.
+// OwnWarning is the time before the expiry of a server certificate that hufu
+// did not make, and so does not renew, from which a warning is logged, and
+// warnEvery how often.
 const (
 	OwnWarning = 30 * 24 * time.Hour
 	warnEvery  = 24 * time.Hour
@@ -34,8 +35,8 @@ const (
 const outside = "outside:"
 
 // readTrusted reads the operator's own CAs. A file that holds anything but CA
-// certificates is an error; whether an X.509 v1 root is believed, which cannot
-// say what it is, the server's setting decides.
+// certificates is an error. An X.509 v1 root, which cannot say that it is a CA,
+// is accepted according to the server's setting.
 func (a *Authority) readTrusted() ([]*x509.Certificate, error) {
 	dir := filepath.Join(a.dir, filepath.FromSlash(trustedFolder))
 	entries, err := os.ReadDir(dir)
@@ -72,9 +73,9 @@ func (a *Authority) readTrusted() ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-// issued says whether a server certificate is one that this package makes, and
-// so may make anew. The operator's own, one that he signed with our issuing key
-// included, does not look like that: serial, usage and names tell.
+// issued reports whether a server certificate is one that this package makes, and so may replace.
+// The operator's own certificates look different in serial, usage or names, even if they were
+// signed with our issuing key.
 func (a *Authority) issued(c *x509.Certificate) bool {
 	return a.issuer.Load().of(c) != nil &&
 		c.SerialNumber.BitLen() == serialBits &&
@@ -82,8 +83,8 @@ func (a *Authority) issued(c *x509.Certificate) bool {
 		len(c.DNSNames)+len(c.IPAddresses) > 0
 }
 
-// warnOfEnd warns once a day of the end of a server certificate that nobody
-// renews but the operator. Called with mu held.
+// warnOfEnd logs a warning once a day before the expiry of a server certificate
+// that only the operator renews. The caller holds mu.
 func (a *Authority) warnOfEnd(c *x509.Certificate, now time.Time) {
 	if c.NotAfter.Sub(now) < OwnWarning && (now.Sub(a.warned) >= warnEvery || now.Before(a.warned)) {
 		a.warned = now
@@ -91,8 +92,8 @@ func (a *Authority) warnOfEnd(c *x509.Certificate, now time.Time) {
 	}
 }
 
-// Invitable says whether a client that knows our root's fingerprint, and no
-// more, can prove the server's certificate.
+// Invitable reports whether a client that knows only our root's fingerprint can
+// verify the server's certificate.
 func (a *Authority) Invitable() (bool, error) {
 	c, err := a.ServerCertificate()
 	if err != nil {
@@ -102,7 +103,7 @@ func (a *Authority) Invitable() (bool, error) {
 	return ours && len(c.Leaf.DNSNames)+len(c.Leaf.IPAddresses) > 0, nil
 }
 
-// Added is what there is to tell about a certificate that was registered.
+// Added is the result of registering a certificate.
 type Added struct {
 	Serial   string
 	NotAfter time.Time

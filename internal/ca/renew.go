@@ -72,9 +72,9 @@ func (a *Authority) Renew(ctx context.Context, serial string, fingerprint [32]by
 	return a.chain(leaf), nil
 }
 
-// Why is the reason that a refused client is told on the enrollment protocol,
-// nil if there is none. peer and presented are what identity.Server.EnrollPeer
-// made of the certificate: nothing is looked up for one that is not ours.
+// Why returns the reason that a refused client is told on the enrollment protocol, nil if there
+// is none. peer and presented are the results of identity.Server.EnrollPeer: nothing is looked up
+// for a certificate that is not ours.
 func (a *Authority) Why(_ context.Context, peer identity.Peer, presented error) *hufu.Error {
 	var told *hufu.Error
 	if presented != nil {
@@ -97,7 +97,7 @@ func (a *Authority) Why(_ context.Context, peer identity.Peer, presented error) 
 	return e
 }
 
-// SignOptions say what a certificate for a request made elsewhere is for.
+// SignOptions describe a certificate for a request made elsewhere.
 type SignOptions struct {
 	Use    string   // meta.UseClient or meta.UseServer
 	User   string   // of a client; must exist
@@ -157,5 +157,5 @@ func (a *Authority) Sign(ctx context.Context, request []byte, o SignOptions) ([]
 	return identity.MarshalCerts(leaf, cmp.Or(a.issuer.Load().of(leaf), a.Issuing())), nil
 }
 
-// PEM is a certificate as it was issued, for looking at.
+// PEM returns a certificate as it was issued, for looking at.
 func PEM(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }

@@ -28,11 +28,12 @@ type RenewIssuingOptions struct {
 	Now        func() time.Time // time.Now if nil
 }
 
-// RenewIssuing makes the next issuing CA of the data folder dir: a new key under
-// a new name, signed by the root. The one before is kept beside it, without its
-// key, for the certificates that it has signed: they stay good until they end. A
-// running server takes the new one over. It works when the one before has ended
-// already. The caller sees to it that one runs at a time.
+// RenewIssuing creates the next issuing CA of the data folder dir: a new key
+// under a new name, signed by the root. The certificate of the previous one is
+// kept, without its key, for the certificates that it has signed: they stay
+// valid until they expire. A running server switches to the new one. It also
+// works when the previous one has expired. The caller makes sure that only one
+// runs at a time.
 func RenewIssuing(ctx context.Context, dir string, o RenewIssuingOptions) (*x509.Certificate, error) {
 	a := &Authority{dir: dir, now: o.Now}
 	if a.now == nil {
@@ -137,8 +138,8 @@ func (a *Authority) rootKey(ctx context.Context, o RenewIssuingOptions) (crypto.
 	return key, nil
 }
 
-// nextName is a common name that no issuing CA had, made after the last one's. A
-// client tells by the name which of them has signed its certificate.
+// nextName returns a common name that no issuing CA had before, later than the last one's. A
+// client recognizes by the name which of them has signed its certificate.
 func nextName(former []*x509.Certificate, now time.Time) string {
 	last := former[len(former)-1].Subject.CommonName
 	had := func(name string) bool {

@@ -13,18 +13,17 @@ import (
 	"hufu/internal/meta"
 )
 
-// fileState tells one version of a file from the next.
+// fileState distinguishes versions of a file.
 type fileState struct {
 	size int64
 	mod  time.Time
 }
 
-// ServerCertificate is the server's certificate with the issuing CA behind it.
-// It is asked at each handshake: files that were replaced are read again. One of
-// ours is renewed at two thirds of its life, and made anew if it is not valid
-// yet, because the clock was ahead when it was made; the operator's own is used
-// as it is. What goes wrong then is logged, and the certificate we have goes on
-// as long as it is valid.
+// ServerCertificate returns the server's certificate, followed by the issuing CA. It is called at
+// each handshake: files that were replaced are read again. A certificate of ours is renewed at
+// two thirds of its life, and replaced if it is not valid yet, because the clock was ahead when
+// it was made; the operator's own is used as it is. An error is logged, and the current
+// certificate stays in use as long as it is valid.
 func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,7 +72,7 @@ func (a *Authority) ServerCertificate() (*tls.Certificate, error) {
 func (a *Authority) reloadIssuer() error {
 	fi, err := os.Stat(filepath.Join(a.dir, issueCert))
 	if err != nil {
-		return nil //nolint:nilerr // the one we have goes on, and the next start says what is missing
+		return nil //nolint:nilerr // the current one stays in use; the next start reports what is missing
 	}
 	seen := fileState{fi.Size(), fi.ModTime()}
 	if seen == a.signer {

@@ -63,7 +63,7 @@ func New(program string, args []string, in *os.File, out, stderr io.Writer, gete
 	}
 }
 
-// OutTerminal says whether standard output is shown to somebody.
+// OutTerminal reports whether standard output is shown to somebody.
 func (a *App) OutTerminal() bool {
 	f, ok := a.out.w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -160,14 +160,14 @@ type Failure struct {
 	Fix     string `json:"fix,omitempty"`
 }
 
-// Failure is what --json says of err.
+// Failure returns what --json says of err.
 func (a *App) Failure(err error) *Failure {
 	f := &Failure{Error: hufu.KindOf(err).String(), Code: hufu.CodeOf(err)}
 	f.Message, f.Fix = a.Cat.Error(err)
 	return f
 }
 
-// wantsJSON says whether a command that knows --json was given it. What stands
+// wantsJSON reports whether a command that knows --json was given it. What stands
 // behind a flag that is wrong was not read as a flag, so the command line is
 // looked at.
 func wantsJSON(cmd *cobra.Command, args []string) bool {
@@ -260,10 +260,10 @@ func Width(s string) int {
 	return (&runewidth.Condition{StrictEmojiNeutral: true}).StringWidth(s)
 }
 
-// Interactive says whether a question can be asked and its answer read.
+// Interactive reports whether a question can be asked and its answer read.
 func (a *App) Interactive() bool { return a.In != nil && term.IsTerminal(int(a.In.Fd())) }
 
-// FirstLine is the first line of a small file: how a password or a code is
+// FirstLine returns the first line of a small file: how a password or a code is
 // handed over by a script.
 func FirstLine(path string) (string, error) {
 	data, err := ReadLimited(path, maxSecretFile)

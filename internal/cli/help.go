@@ -95,7 +95,7 @@ func (v filled) Set(s string) error {
 	return nil
 }
 
-// optional is a flag that was given without the value it may have: an argument
+// optional returns a flag that was given without the value it may have: an argument
 // too many was meant to be that.
 func optional(cmd *cobra.Command) (found *pflag.Flag) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -152,7 +152,7 @@ func (a *App) Dress(root *cobra.Command) {
 	each(root)
 }
 
-// Help is the help of a command, laid out for a terminal of any language.
+// Help returns the help of a command, laid out for a terminal of any language.
 func (a *App) Help(cmd *cobra.Command) string {
 	var b strings.Builder
 	section := func(title string) { fmt.Fprintf(&b, "\n%s\n", title) }

@@ -18,13 +18,13 @@ import (
 // inner node's first 256 bits, not the root of anything.
 type CV [32]byte
 
-// Chunks is the number of chunks of a file of size bytes; an empty file has
+// Chunks returns the number of chunks of a file of size bytes; an empty file has
 // one, which is empty.
 func Chunks(size int64) int64 {
 	return max(1, (size+hufu.ChunkSize-1)/hufu.ChunkSize)
 }
 
-// ChunkLen is the length in bytes of chunk index of a file of size bytes.
+// ChunkLen returns the length in bytes of chunk index of a file of size bytes.
 func ChunkLen(size, index int64) int {
 	return int(min(hufu.ChunkSize, size-index*hufu.ChunkSize))
 }
@@ -38,7 +38,7 @@ const smallSum = 8 << 10
 // that has no more, where the processor can do it.
 const rows = 4
 
-// Sum is the digest of a whole file held in memory.
+// Sum returns the digest of a whole file held in memory.
 func Sum(data []byte) hufu.Digest {
 	switch {
 	case guts.ChunkSize < len(data) && len(data) <= rows*guts.ChunkSize && wide():
@@ -57,7 +57,7 @@ func Sum(data []byte) hufu.Digest {
 	return t.Root()
 }
 
-// Chunk is the chaining value of chunk index of a file with more than one
+// Chunk returns the chaining value of chunk index of a file with more than one
 // chunk. All chunks but the last hold exactly hufu.ChunkSize bytes; data is
 // never empty.
 func Chunk(data []byte, index int64) CV {
@@ -106,7 +106,7 @@ func (t *Tree) merge() {
 	t.count++
 }
 
-// Root is the digest of a file of the chunks that were pushed, at least two: one
+// Root returns the digest of a file of the chunks that were pushed, at least two: one
 // of one chunk has no chaining value above it, use Sum.
 func (t *Tree) Root() hufu.Digest {
 	var n guts.Node
@@ -142,7 +142,7 @@ func bytes(w [8]uint32) (b [32]byte) {
 // zeros is what a hole reads as.
 var zeros [hufu.ChunkSize]byte
 
-// Zeros is the chaining value of chunk index when it is a hole of n bytes. It
+// Zeros returns the chaining value of chunk index when it is a hole of n bytes. It
 // takes as long as any other: the number of each BLAKE3 chunk goes into its value,
 // so the zeros of two places have nothing in common.
 func Zeros(n int, index int64) CV { return Chunk(zeros[:n], index) }

@@ -70,10 +70,10 @@ func (f *Filling) add(data []byte) {
 	f.n++
 }
 
-// next is the number of the next group's first BLAKE3 chunk.
+// next returns the number of the next group's first BLAKE3 chunk.
 func (f *Filling) next() uint64 { return f.counter + uint64(f.n)*lanes }
 
-// into is the half of level l that is written next.
+// into returns the half of level l that is written next.
 func (f *Filling) into(l int) *[lanes][8]uint32 {
 	return (*[lanes][8]uint32)(f.at[l][f.n>>l&1*f.half:])
 }
@@ -82,7 +82,7 @@ func (f *Filling) parent(l int) guts.Node {
 	return guts.ParentNode(f.at[l][0], f.at[l][1], &guts.IV, 0)
 }
 
-// top is the node above the first half of level l, which is lost.
+// top returns the node above the first half of level l, which is lost.
 func (f *Filling) top(l int) guts.Node {
 	for n := lanes; n > 2; n /= 2 {
 		parents16((*[lanes][8]uint32)(f.at[l][:]), &f.at[l])
@@ -90,7 +90,7 @@ func (f *Filling) top(l int) guts.Node {
 	return f.parent(l)
 }
 
-// Chunk is the chaining value of the chunk that data holds by now. The next
+// Chunk returns the chaining value of the chunk that data holds by now. The next
 // chunk begins with Start.
 func (f *Filling) Chunk(data []byte) CV { return CV(bytes(guts.ChainingValue(f.node(data)))) }
 

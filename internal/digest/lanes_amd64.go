@@ -2,7 +2,7 @@ package digest
 
 import "golang.org/x/sys/cpu"
 
-// wide says whether chunks16 and parents16 can be used.
+// wide reports whether chunks16 and parents16 can be used.
 func wide() bool { return cpu.X86.HasAVX512F }
 
 // chunks16 makes the chaining values of the group's sixteen BLAKE3 chunks; the

@@ -18,7 +18,7 @@ type (
 	rest [rows][4]uint32
 )
 
-// ivs is a quad of initial values.
+// ivs returns a quad of initial values.
 func ivs() (q quad) {
 	for lane := range rows {
 		q.set(lane, [2][4]uint32{[4]uint32(guts.IV[:4]), [4]uint32(guts.IV[4:])})
@@ -44,7 +44,7 @@ func (q *quad) put(b []byte, lane int) {
 //go:noescape
 func compress4(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
 
-// sumRows is the digest of more than one BLAKE3 chunk and at most rows. Four take
+// sumRows returns the digest of more than one BLAKE3 chunk and at most rows. Four take
 // the time of one: what is too short to fill all lanes has a register for each
 // row of the state instead of for each word.
 func sumRows(data []byte) hufu.Digest {

@@ -20,7 +20,7 @@ import (
 // UploadLife is how long an unfinished upload is kept for resuming.
 const UploadLife = 7 * 24 * time.Hour
 
-// Stores opens the trees that a Service serves. Close of a tree gives it back.
+// Stores opens the trees that a Service serves. Close of a tree returns it.
 type Stores interface {
 	// User opens the tree of a user, and makes it if need be. The name must be a
 	// valid user name.
@@ -28,12 +28,12 @@ type Stores interface {
 	// Shared opens a shared folder. If there is none of that name, the error is
 	// KindNotFound.
 	Shared(ctx context.Context, name string) (blob.Tree, error)
-	// SharedNames are the names of the shared folders.
+	// SharedNames returns the names of the shared folders.
 	SharedNames(ctx context.Context) ([]string, error)
 	// Expire removes unfinished uploads to which nothing was added for so long,
 	// and returns how many.
 	Expire(ctx context.Context, olderThan time.Duration) (int, error)
-	// Close closes what is open; nothing may be in use.
+	// Close closes all stores, which must not be in use.
 	Close() error
 }
 
@@ -50,7 +50,7 @@ func New(stores Stores, log *slog.Logger) *Service { return &Service{stores: sto
 // Close closes the stores; nothing may be in use.
 func (s *Service) Close() error { return s.stores.Close() }
 
-// Expire removes uploads that nobody went on with for UploadLife.
+// Expire removes uploads that were not resumed for UploadLife.
 func (s *Service) Expire(ctx context.Context) {
 	n, err := s.stores.Expire(ctx, UploadLife)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Service) For(user, device string, admitted func() error, told slog.Hand
 	return &View{s: s, sub: access.Subject{User: user, Device: device}, admitted: admitted, told: told, stores: map[hufu.Path]blob.Tree{}}
 }
 
-// Close gives back the stores that the view has used. Files, uploads and batches
+// Close returns the stores that the view has used. Files, uploads and batches
 // of the view must be closed before.
 func (v *View) Close() {
 	v.LetGo()
@@ -93,7 +93,7 @@ func (v *View) Close() {
 	clear(v.stores)
 }
 
-// store is the tree at a place for as long as the view is open.
+// store returns the tree at a place for as long as the view is open.
 func (v *View) store(ctx context.Context, place hufu.Path, open func(ctx context.Context, name string) (blob.Tree, error), name string) (blob.Tree, error) {
 	if t := v.stores[place]; t != nil {
 		return t, nil
@@ -105,17 +105,17 @@ func (v *View) store(ctx context.Context, place hufu.Path, open func(ctx context
 	return t, err
 }
 
-// spot is where a path stands.
+// spot is the tree and the path in it that a path of the user means.
 type spot struct {
 	store  blob.Tree // nil where the shared folders are listed
 	place  hufu.Path // of the root of the store, as the user sees it
 	path   hufu.Path // in store
-	shared bool      // it matters who put there what stands there
+	shared bool      // the owner of the entry matters
 }
 
-// at is the only way from a path to a store: it resolves p and asks whether the
-// user may do a there. Who put there what stands there now may not be who did
-// when the change is made, so here it is taken to be the user; guard decides.
+// at is the only way from a path to a store: it resolves p and checks that the
+// user may do a there. The owner of the entry may change before the change is
+// made, so here the user is taken to be the owner; guard decides.
 func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, error) {
 	if ctx.Err() != nil {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
@@ -157,7 +157,7 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 	return spot{store: st, place: place, path: below, shared: access.ByOwner(p)}, err
 }
 
-// sharedPlace is the path of a shared folder; the name is a safe segment.
+// sharedPlace returns the path of a shared folder; the name is a safe segment.
 func sharedPlace(name string) hufu.Path {
 	top, _ := hufu.Path{}.Join(hufu.SharedName)
 	p, _ := top.Join(name)
@@ -165,7 +165,7 @@ func sharedPlace(name string) hufu.Path {
 }
 
 // guard judges each change at the spot's place when the store makes it: whether
-// the user may still act at all, and may do this to what stands there then.
+// the user may still act at all, and may do this to the entry that exists then.
 func (v *View) guard(at spot) blob.Guard {
 	return blob.Guard{Deep: at.shared, May: func(_ context.Context, c blob.Change) error {
 		if err := v.admitted(); err != nil {
@@ -186,7 +186,7 @@ func (v *View) guard(at spot) blob.Guard {
 	}}
 }
 
-// may asks for the owner only where it matters.
+// may looks up the owner only where it matters.
 func (v *View) may(a access.Action, p hufu.Path, owner func() string) error {
 	if !access.ByOwner(p) {
 		return access.May(v.sub, a, p, "")
@@ -203,7 +203,7 @@ func (v *View) readable(ctx context.Context, p hufu.Path) (spot, error) {
 	return at, err
 }
 
-// Stat tells what stands under p.
+// Stat describes the entry at p.
 func (v *View) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
@@ -275,7 +275,7 @@ func (v *View) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return at.store.Digest(ctx, at.path)
 }
 
-// Space is how much room there is where p stands, in bytes.
+// Space returns the free and total space of the tree that holds p, in bytes.
 func (v *View) Space(ctx context.Context, p hufu.Path) (free, total int64, err error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil || at.store == nil {

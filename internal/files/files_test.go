@@ -39,7 +39,7 @@ func newHouse(t testing.TB, shared ...string) *house {
 	return h
 }
 
-// memory is a folder where syncing takes no time, if there is one that keeps
+// memory returns a folder where syncing takes no time, if there is one that keeps
 // extended attributes: durability is tested elsewhere.
 func memory(t testing.TB) string {
 	t.Helper()
@@ -64,7 +64,7 @@ func (h *house) open() {
 	h.s = New(trees, log)
 }
 
-// view is what a user sees who stays admitted.
+// view returns what a user sees who stays admitted.
 func (h *house) view(user, device string) *View {
 	return h.s.For(user, device, func() error { return nil }, slog.DiscardHandler)
 }

@@ -10,9 +10,9 @@ import (
 	"hufu/internal/blob"
 )
 
-// Page gives the entries of a folder whose names come after the given one to
-// yield, in the order of the names' bytes, limit of them at most. next is where to
-// go on, "" if there is no more.
+// Page calls yield for the entries of a folder whose names come after the given one, in byte
+// order, for at most limit of them. next is the name to continue after, or "" if there are no
+// more.
 func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"hufu/internal/blob"
 )
 
-// Batch is changes that become durable together. Not for concurrent use.
+// Batch collects changes that become durable together. It is not for concurrent
+// use.
 type Batch struct {
 	v       *View
 	batches map[blob.Tree]*part
@@ -17,13 +18,13 @@ type Batch struct {
 	bytes   int64
 }
 
-// part is the changes in one tree.
+// part holds the changes in one tree.
 type part struct {
 	blob.Batch
 	waiting bool // there are some
 }
 
-// slot is one change: where its result will be, or why it was refused.
+// slot is one change: the place of its result, or the error that refused it.
 type slot struct {
 	change
 	store blob.Tree
@@ -31,16 +32,16 @@ type slot struct {
 	err   error
 }
 
-// Batch begins a batch.
+// Batch returns an empty batch.
 func (v *View) Batch() *Batch { return &Batch{v: v, batches: map[blob.Tree]*part{}} }
 
-// Len is the number of changes, refused ones included.
+// Len returns the number of changes, refused ones included.
 func (b *Batch) Len() int { return len(b.slots) }
 
-// Bytes is how much file data is staged.
+// Bytes returns how much file data is staged.
 func (b *Batch) Bytes() int64 { return b.bytes }
 
-// stage adds one change, if the user may make it at p for all that is known now.
+// stage adds one change, if the user may make it at p by current knowledge.
 func (b *Batch) stage(ctx context.Context, c change, a access.Action, op func(blob.Batch, hufu.Path) int) {
 	at, err := b.v.at(ctx, c.path, a)
 	if err != nil {
@@ -67,11 +68,11 @@ func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, 
 	b.stage(ctx, change{"put", p, int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
 }
 
-// Mkdir makes a folder, or finds it there.
+// Mkdir creates a folder; an existing one is no error.
 func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) {
 	if access.May(b.v.sub, access.Create, p, "") != nil {
 		if e, err := b.v.Stat(ctx, p); err == nil && e.Kind == hufu.Folder {
-			b.slots = append(b.slots, slot{}) // nobody's to make, and there already
+			b.slots = append(b.slots, slot{}) // cannot be created, and exists
 			return
 		}
 	}
@@ -80,7 +81,7 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 	})
 }
 
-// Link makes a symbolic link, which is data: nothing here ever follows it.
+// Link creates a symbolic link, which is data and never followed here.
 func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.stage(ctx, change{"link", p, 0}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
@@ -92,15 +93,15 @@ func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version s
 	b.stage(ctx, change{"setmeta", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
 }
 
-// Remove takes a name away. In a shared folder everything below must be the
-// user's own.
+// Remove removes a name. In a shared folder everything below must be the user's
+// own.
 func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) {
 	b.stage(ctx, change{"remove", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
 }
 
 // Rename moves a name within one place. Between places a client copies and
-// removes. In a shared folder everything below must be the user's own: nobody
-// moves what others have put there.
+// removes. In a shared folder everything below must be the user's own: a user
+// cannot move what others have uploaded.
 func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condition, version string) {
 	src, err := b.v.at(ctx, from, access.Change)
 	if err != nil {
@@ -118,7 +119,7 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 	b.add(src, change{"rename", from, 0}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
 }
 
-// Discard forgets what is staged.
+// Discard drops everything that is staged.
 func (b *Batch) Discard() {
 	for _, db := range b.batches {
 		db.Discard()
@@ -128,8 +129,8 @@ func (b *Batch) Discard() {
 	clear(b.batches)
 }
 
-// Commit makes everything durable and tells, in order, what became of each
-// change. The batch is then empty and may be used again.
+// Commit makes everything durable and returns the result of each change, in
+// order. The batch is then empty and may be used again.
 func (b *Batch) Commit(ctx context.Context) []blob.Result {
 	done := make(map[blob.Tree][]blob.Result, len(b.batches))
 	for st, db := range b.batches {
@@ -160,7 +161,7 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	if err != nil {
 		return nil, err
 	}
-	if at.shared { // said before the bytes travel; CommitUpload decides
+	if at.shared { // refused before the bytes are sent; CommitUpload decides
 		if e, err := at.store.Stat(ctx, at.path); err == nil && e.Kind == hufu.File {
 			if err := access.May(v.sub, access.Change, p, e.By); err != nil {
 				return nil, err
@@ -173,15 +174,15 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	return at.store.OpenUpload(ctx, blob.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()}, v.guard(at))
 }
 
-// parents makes the missing folders above a name, as this user's.
+// parents creates the missing folders above a name, for this user.
 func (v *View) parents(ctx context.Context, at spot) error {
 	up := at.path.Parent()
 	if _, err := at.store.Stat(ctx, up); hufu.KindOf(err) != hufu.KindNotFound {
-		return nil // what else is wrong with it is met by who uses it
+		return nil // other errors are reported when the folder is used
 	}
 	b := at.store.Batch(v.guard(at))
 	var err error
-	for range 3 { // somebody may be removing them
+	for range 3 { // the folder may be removed meanwhile
 		b.Mkdir(ctx, up, blob.Meta{Mode: 0o755, By: v.sub.User}, true)
 		if err = b.Finish(ctx)[0].Err; hufu.KindOf(err) != hufu.KindNotFound {
 			break
@@ -192,8 +193,8 @@ func (v *View) parents(ctx context.Context, at spot) error {
 
 func (v *View) owner() string { return v.sub.User + "/" + v.sub.Device }
 
-// FindUpload finds an upload of this user and device by its id, in the places
-// where they may have one. Close it after use.
+// FindUpload returns an upload of this user and device by its id, from the
+// places where they may have one. The caller closes it.
 func (v *View) FindUpload(ctx context.Context, id string) (blob.Upload, error) {
 	names, err := v.s.stores.SharedNames(ctx)
 	if err != nil {
@@ -210,7 +211,7 @@ func (v *View) FindUpload(ctx context.Context, id string) (blob.Upload, error) {
 			return nil, err
 		}
 		if err != nil {
-			continue // it has gone since
+			continue // removed meanwhile
 		}
 		u, err := at.store.FindUpload(ctx, id, v.guard(at))
 		if err == nil {
@@ -238,8 +239,8 @@ func unknownUpload() error {
 	return &hufu.Error{Op: "find upload", Kind: hufu.KindNotFound, Code: "upload_unknown"}
 }
 
-// CommitUpload gives a complete upload its name p, or tells that this has
-// happened already.
+// CommitUpload gives a complete upload its name p, or reports that this was
+// done earlier.
 func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hufu.Digest, m blob.Meta, cond hufu.Condition) (hufu.Entry, error) {
 	at, err := v.at(ctx, p, access.Create)
 	if err != nil {
@@ -276,5 +277,5 @@ func (v *View) Abandon(ctx context.Context, id string) error {
 	return u.Abort()
 }
 
-// Refuse takes a slot for a change that was refused before it got here.
+// Refuse takes a slot for a change that was refused earlier.
 func (b *Batch) Refuse(err error) { b.slots = append(b.slots, slot{err: err}) }

@@ -24,8 +24,8 @@ import (
 	"hufu"
 )
 
-// Limits of a frame, in bytes. What a client sends has a tighter one: it is
-// read before anybody knows who sent it.
+// Limits of a frame, in bytes. Those for a client's frames are tighter: they
+// are read before the peer is verified.
 const (
 	HeaderSize     = 12
 	MaxBody        = 256 << 10
@@ -33,7 +33,7 @@ const (
 	MaxRaw         = hufu.ChunkSize
 )
 
-// flagMore marks an answer that goes on in the next frame.
+// flagMore marks an answer that continues in the next frame.
 const flagMore = 1
 
 // Header is the fixed part of a frame.
@@ -78,7 +78,7 @@ func NewCodec() *Codec {
 	return &Codec{enc: enc, dec: dec, loose: loose, buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 }
 
-// encode gives the encoding of m in a buffer, which the caller gives back to the
+// encode returns the encoding of m in a buffer, which the caller returns to the
 // pool, after an error too.
 func (c *Codec) encode(m Message) (*bytes.Buffer, error) {
 	buf := c.buffers.Get().(*bytes.Buffer)
@@ -130,8 +130,8 @@ func ParseHeader(b *[HeaderSize]byte) (Header, error) {
 }
 
 // Decode reads the message of a frame of type t. body must hold exactly one
-// CBOR item in its one allowed encoding. Keys of a later program are left out
-// where they may stand.
+// CBOR item in its one allowed encoding. Keys of a later program are ignored
+// where they are allowed.
 func (c *Codec) Decode(t Type, body []byte) (Message, error) {
 	if err := c.version(t, body); err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (c *Codec) strict(t Type, body []byte) (Message, error) {
 	return m, nil
 }
 
-// Check says whether the values of m keep their limits. A peer ends the
+// Check reports whether the values of m keep their limits. A peer ends the
 // connection over a message that does not; its sender should hear of it sooner.
 func Check(m Message) error {
 	if err := m.check(); err != nil {

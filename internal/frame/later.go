@@ -9,8 +9,8 @@ import (
 	"hufu"
 )
 
-// Keys of hello, its answer and Entry that a later program may use and an earlier
-// one ignores. They stand behind all others, as the encoding sorts them.
+// Keys of hello, its answer and Entry that a later program may use and an earlier one ignores.
+// They come after all others, as the encoding sorts them.
 const (
 	LaterFrom = 64
 	LaterTo   = 127
@@ -63,7 +63,7 @@ func (c *Codec) withoutLater(t Type, body []byte) ([]byte, bool) {
 	return nil, false
 }
 
-// inside has what stands under key 1 of a message replaced.
+// inside replaces the value of key 1 of a message by the result of by.
 func (c *Codec) inside(body []byte, by func([]byte) ([]byte, bool)) ([]byte, bool) {
 	var m map[uint64]cbor.RawMessage
 	if !c.exact(body, &m) {
@@ -95,12 +95,13 @@ func (c *Codec) strip(b []byte) ([]byte, bool) {
 	return c.bytes(m), some
 }
 
-// exact decodes b and says whether it is the one encoding of what it holds.
+// exact decodes b and reports whether b is the one allowed encoding of its
+// value.
 func (c *Codec) exact(b []byte, into any) bool {
 	return c.dec.Unmarshal(b, into) == nil && bytes.Equal(c.bytes(into), b)
 }
 
-// bytes encodes what was decoded; nil is what cannot be.
+// bytes encodes a decoded value, nil if that is impossible.
 func (c *Codec) bytes(v any) []byte {
 	var b bytes.Buffer
 	if c.enc.MarshalToBuffer(v, &b) != nil {
@@ -109,7 +110,7 @@ func (c *Codec) bytes(v any) []byte {
 	return b.Bytes()
 }
 
-// plain says whether a value is of the types that messages have.
+// plain reports whether a value is of the types that messages have.
 func plain(v any) bool {
 	switch v := v.(type) {
 	case uint64, int64, bool, string, []byte, cbor.ByteString:

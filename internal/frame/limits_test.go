@@ -11,7 +11,7 @@ import (
 	"hufu"
 )
 
-// longPath is a path of n bytes in segments of at most 255.
+// longPath returns a path of n bytes in segments of at most 255.
 func longPath(n int) Path {
 	p := bytes.Repeat(append(fill('a', hufu.MaxSegment), '/'), n/(hufu.MaxSegment+1)+1)[:n]
 	if p[n-1] == '/' {

@@ -11,14 +11,14 @@ import (
 // Version is the version of the protocol that hello names.
 const Version = 1
 
-// Features that hello may name. Core is everything in this package; Teach asks
-// for the teaching world.
+// Features that hello may name. Core is everything in this package; Teach
+// requests the teaching world.
 const (
 	FeatureCore  = "core"
 	FeatureTeach = "teach"
 )
 
-// Limits of what a message may hold.
+// Limits of values in a message.
 const (
 	MaxFeatures    = 32
 	MaxPadding     = 12 << 10 // bytes
@@ -73,9 +73,8 @@ const (
 	TypeWhy
 )
 
-// The answer that stands for a failed request, and the notices, which may
-// stand between any two frames. Cancel is the client's, the others are the
-// server's.
+// TypeError answers a failed request. The others are notices, which may come
+// between any two frames: Cancel is sent by the client, the rest by the server.
 const (
 	TypeError   Type = 0xff00
 	TypeGoodbye Type = 0xff01
@@ -84,19 +83,19 @@ const (
 	TypeCancel  Type = 0xff04
 )
 
-// IsAnswer says whether a frame of this type answers a request.
+// IsAnswer reports whether a frame of this type answers a request.
 func (t Type) IsAnswer() bool { return t == TypeError || t&answerBit != 0 && t < TypeError }
 
-// IsNotice says whether a frame of this type answers nothing.
+// IsNotice reports whether a frame of this type answers nothing.
 func (t Type) IsNotice() bool { return t > TypeError }
 
-// IsRequest says whether a frame of this type wants an answer.
+// IsRequest reports whether a frame of this type wants an answer.
 func (t Type) IsRequest() bool { return t&answerBit == 0 }
 
 // FromClient reports whether a client sends frames of this type, and not a server.
 func (t Type) FromClient() bool { return t.IsRequest() || t == TypeCancel }
 
-// Answer is the type of the answer to a request of type t.
+// Answer returns the type of the answer to a request of type t.
 func (t Type) Answer() Type { return t | answerBit }
 
 func (t Type) carriesRaw() bool {
@@ -107,7 +106,7 @@ func (t Type) carriesRaw() bool {
 	return false
 }
 
-// goesOn says whether an answer may have more than one frame.
+// goesOn reports whether an answer may have more than one frame.
 func (t Type) goesOn() bool { return t == TypeList.Answer() || t == TypeOpen.Answer() }
 
 func (t Type) maxBody() int {
@@ -269,7 +268,7 @@ func (w Entry) check() error {
 	return nil
 }
 
-// Nanos is a time on the wire: nanoseconds since 1970 UTC, clamped to what
+// Nanos returns a time on the wire: nanoseconds since 1970 UTC, clamped to what
 // 64 bits hold (1677 to 2262).
 func Nanos(t time.Time) int64 {
 	switch {
@@ -283,7 +282,7 @@ func Nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// Time is the reverse of Nanos.
+// Time is the inverse of Nanos.
 func Time(ns int64) time.Time { return time.Unix(0, ns) }
 
 // Condition is a hufu.Condition on the wire.

@@ -135,7 +135,7 @@ func framed(t Type, body ...byte) []byte {
 	return append(headed(t, 0, uint32(len(body)), 0), body...)
 }
 
-// pathed is a stat of p, which is shorter than 24 bytes.
+// pathed returns a stat of p, which is shorter than 24 bytes.
 func pathed(p string) []byte {
 	return framed(TypeStat, append([]byte{0xa1, 0x01, 0x40 | byte(len(p))}, p...)...)
 }

@@ -242,7 +242,7 @@ func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{})
 }
 
-// sameFile says whether two names are one file, as on a file system that
+// sameFile reports whether two names are one file, as on a file system that
 // keeps, but does not tell apart, capitals.
 func sameFile(a, b string) bool {
 	x, err := os.Lstat(a)

@@ -218,7 +218,7 @@ func (s *Server) answered(r *client.Remote) {
 	}
 }
 
-// describe is the link as the page shows it.
+// describe returns the link as the page shows it.
 func (s *Server) describe(r *http.Request, remote *client.Remote, who client.Who, plain bool) (jsonLink, error) {
 	p := remote.Profile()
 	l := jsonLink{
@@ -326,7 +326,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{}) // forgotten here, which is what was asked for
 }
 
-// entered is the server that is logged in to.
+// entered returns the server that is logged in to.
 func (s *Server) entered() (*client.Remote, link, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -102,7 +102,7 @@ func (g *guard) redeem(token string) (cookie, key string, ok bool) {
 	return cookie, key, true
 }
 
-// known says whether a request carries the cookie of a session and, with key,
+// known reports whether a request carries the cookie of a session and, with key,
 // its key as well.
 func (g *guard) known(r *http.Request, key bool) bool {
 	c, err := r.Cookie(g.cookieName())

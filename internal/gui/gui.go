@@ -141,7 +141,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, ready func(start st
 	return nil
 }
 
-// Start is an address that opens the page once.
+// Start returns an address that opens the page once.
 func (s *Server) Start() string { return s.guard.origin() + "/start?token=" + s.guard.newToken() }
 
 // Close stops the transfers; they go on when Open is called again.

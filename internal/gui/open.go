@@ -76,7 +76,7 @@ func OpenBrowser(dirs profile.Dirs, start string) (remove func(), err error) {
 	}, nil
 }
 
-// findBrowser is the command to which the address is appended, nil if there
+// findBrowser returns the command to which the address is appended, nil if there
 // is none.
 func findBrowser(look func(string) (string, error)) []string {
 	if runtime.GOOS == "linux" && os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {

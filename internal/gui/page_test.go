@@ -47,7 +47,7 @@ func testDirs(home string) profile.Dirs {
 	return profile.Dirs{Config: filepath.Join(home, "config"), State: filepath.Join(home, "state")}
 }
 
-// open is a page that nobody has looked at yet.
+// open returns a page that nobody has looked at yet.
 func open(t *testing.T, now func() time.Time) *person {
 	t.Helper()
 	home := t.TempDir()
@@ -133,7 +133,7 @@ func (p *person) ask(path string, body, answer any) *problem {
 	return nil
 }
 
-// told is the error of an answer.
+// told returns the error of an answer.
 func told(t *testing.T, w *httptest.ResponseRecorder) *problem {
 	t.Helper()
 	var a struct {
@@ -145,7 +145,7 @@ func told(t *testing.T, w *httptest.ResponseRecorder) *problem {
 	return a.Error
 }
 
-// target is an address that a route's pattern fits.
+// target returns an address that a route's pattern fits.
 func target(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
 	return method, strings.NewReplacer("{$}", "", "{file...}", "app.js", "{id}", "abc").Replace(path)

@@ -73,12 +73,12 @@ func localName(p string) (string, error) {
 	return "/" + strings.Join(segments, "/"), nil
 }
 
-// localPath is the reverse of localName.
+// localPath is the inverse of localName.
 func localPath(name string) string {
 	return escape(strings.FieldsFunc(filepath.ToSlash(name), func(r rune) bool { return r == '/' }))
 }
 
-// localRoots are the places to begin with besides the home folder.
+// localRoots returns the places to begin with besides the home folder.
 func localRoots() []string {
 	if runtime.GOOS != "windows" {
 		return []string{"/"}

@@ -94,7 +94,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// stepText is a text of a step, "" if there is none.
+// stepText returns a text of a step, "" if there is none.
 func stepText(c *text.Catalogue, key string, values map[string]string) string {
 	if !c.Has(key) {
 		return ""

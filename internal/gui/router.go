@@ -138,7 +138,7 @@ func harden(h http.Header) {
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), clipboard-read=()")
 }
 
-// cat is the catalogue of a request: what the page names, else the browser.
+// cat returns the catalogue of a request: what the page names, else the browser.
 func (s *Server) cat(r *http.Request) *text.Catalogue {
 	lang := r.Header.Get("X-Hufu-Lang")
 	if lang == "" {
@@ -190,7 +190,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, err er
 	_, _ = io.WriteString(w, p.What+"\n"+p.Fix+"\n")
 }
 
-// statusOf is the HTTP status of a kind of error. The page reads the body; the
+// statusOf returns the HTTP status of a kind of error. The page reads the body; the
 // status is for people with a network panel, and must never be 401, which
 // means that the page's own session is over.
 func statusOf(k hufu.Kind) int {

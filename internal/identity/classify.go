@@ -11,11 +11,11 @@ import (
 	"hufu"
 )
 
-// Handshake is the handshake of a client with a configuration of this package.
-// Go compares the name before it looks at the chain, but the names in a
-// certificate are worth nothing before its issuer is known: a stranger would
-// choose what the user is advised to call the server. If the name is wrong, the
-// chain is judged without it, and what is wrong with the chain is the error.
+// Handshake performs the handshake of a client with a configuration of this
+// package. Go compares the name before it checks the chain, but the names in a
+// certificate are worth nothing before its issuer is known: an attacker would
+// choose the name that the user is advised to use. If the name is wrong, the
+// chain is verified without it, and a fault of the chain is the error.
 func Handshake(ctx context.Context, conn *tls.Conn, cfg *tls.Config) error {
 	err := conn.HandshakeContext(ctx)
 	wrong, ok := errors.AsType[*tls.CertificateVerificationError](err)
@@ -37,11 +37,11 @@ func Handshake(ctx context.Context, conn *tls.Conn, cfg *tls.Config) error {
 }
 
 // Classify turns the error of a handshake, or of the first read after it, into
-// what it means for the one who met it. dialling says that we are the client.
-// An error that is a *hufu.Error already stays what it is; nil stays nil.
+// its meaning for this side. dialling says that this side is the client. A
+// *hufu.Error is returned unchanged; nil stays nil.
 //
 // In TLS 1.3 a server judges the client after the client has finished, so the
-// client learns of its refusal at its first read: pass that error too.
+// client learns of a refusal at its first read: pass that error too.
 func Classify(err error, dialling bool) *hufu.Error {
 	if err == nil {
 		return nil

@@ -10,23 +10,23 @@ import (
 	"hufu"
 )
 
-// minFingerprint is how much of a root's fingerprint an invitation must hold:
-// 128 bits.
+// minFingerprint is the number of bytes of a root's fingerprint that an
+// invitation must hold: 128 bits.
 const minFingerprint = 16
 
-// Client is what a client proves and which server it believes.
+// Client holds a client's own certificate and its trust in servers.
 type Client struct {
 	Roots []*Certificate // the private CA and nothing else
 	// Certificate is asked at each handshake; nil only for enrollment.
 	Certificate func() (*tls.Certificate, error)
-	Host        string // the name the server must prove, whatever address is dialled
+	Host        string // the name the server must prove, whatever address is dialed
 	ALPN        string // ProtoNative or ProtoEnroll; empty means ProtoNative
 	CommonName  bool   // accept an operator's certificates: name in CN alone, no usage, X.509 v1
 	KeyLog      io.Writer
 	Now         func() time.Time
 }
 
-// Config is the TLS configuration for one server. The chain and the name are
+// Config returns the TLS configuration for one server. The chain and the name are
 // judged by Go's verifier, usage and strength by ours after it; there is no
 // way to switch that off.
 func (c Client) Config() (*tls.Config, error) {
@@ -62,11 +62,11 @@ func (c Client) Config() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// EnrollClient is the TLS configuration of a client that knows its server's
-// root by a fingerprint only (at least the first 16 bytes of the SHA-256). The
-// root is taken from what the server presents if its fingerprint is right, and
-// then everything is verified with it; found is called with it once that
-// succeeded. cert may be nil.
+// EnrollClient returns the TLS configuration of a client that knows its
+// server's root by a fingerprint only (at least the first 16 bytes of the
+// SHA-256). The root is taken from the certificates that the server presents if
+// its fingerprint is right, and then everything is verified with it; found is
+// called with it after that has succeeded. cert may be nil.
 func EnrollClient(fingerprint []byte, host string, cert *tls.Certificate, found func(root *Certificate)) (*tls.Config, error) {
 	if len(fingerprint) < minFingerprint || len(fingerprint) > 32 {
 		return nil, &hufu.Error{Op: "configure enrollment", Kind: hufu.KindInvalid, Code: "invitation_mistyped"}
@@ -124,17 +124,19 @@ func clientConfig(host, proto string, cert func() (*tls.Certificate, error), now
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		// Small first records help browsers; a transfer wants large ones at once.
+		// Small first records help browsers; a transfer benefits from large
+		// ones.
 		DynamicRecordSizingDisabled: true,
 		ServerName:                  host,
 		NextProtos:                  []string{proto},
 		Time:                        now,
 		// No ClientSessionCache: no session is ever resumed.
 		SessionTicketsDisabled: true,
-		// Whatever CAs the server names, we show the one certificate we have:
-		// it can then say what it dislikes about it. A server that names its
-		// issuer has that (RFC 8446, section 4.2.4): sent all the same, it
-		// would be one more way to the root, and each is verified.
+		// The client presents its one certificate whatever CAs the server
+		// names: the server can then say what is wrong with it. A server that
+		// names its issuer has the issuing CA (RFC 8446, section 4.2.4):
+		// sending it as well would add a second path to the root, and each path
+		// is verified.
 		GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if cert == nil {
 				return &tls.Certificate{}, nil

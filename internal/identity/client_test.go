@@ -15,7 +15,7 @@ import (
 	"hufu"
 )
 
-// bare is a server that proves p and asks nobody anything: what a man in the
+// bare returns a server that proves p and asks nobody anything: what a man in the
 // middle would run.
 func bare(t testing.TB, p party) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{*p.pair(t)}, NextProtos: []string{ProtoNative, ProtoEnroll}, ClientAuth: tls.RequestClientCert}

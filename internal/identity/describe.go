@@ -38,7 +38,7 @@ type Session struct {
 	Peer        []Cert `json:"peer,omitempty"` // as presented, leaf first
 }
 
-// DescribeCert tells what stands in a certificate.
+// DescribeCert returns the contents of a certificate.
 func DescribeCert(c *Certificate) Cert {
 	sum := Fingerprint(c)
 	d := Cert{
@@ -53,7 +53,7 @@ func DescribeCert(c *Certificate) Cert {
 	return d
 }
 
-// DescribeCerts tells what stands in each certificate of a chain.
+// DescribeCerts returns the contents of each certificate of a chain.
 func DescribeCerts(certs []*Certificate) []Cert {
 	var all []Cert
 	for _, c := range certs {
@@ -62,7 +62,8 @@ func DescribeCerts(certs []*Certificate) []Cert {
 	return all
 }
 
-// Describe tells what a connection has agreed on and what the peer presented.
+// Describe returns the agreed parameters of a connection and the certificates
+// that the peer presented.
 func Describe(cs tls.ConnectionState) Session {
 	s := Session{
 		Protocol: cs.NegotiatedProtocol, ServerName: cs.ServerName, PostQuantum: postQuantum(cs.CurveID),
@@ -81,7 +82,7 @@ func postQuantum(id tls.CurveID) bool {
 	return id == tls.X25519MLKEM768 || strings.Contains(id.String(), "MLKEM")
 }
 
-// usageNames lists what a certificate may be used for, in openssl's words.
+// usageNames lists the usages of a certificate, in openssl's words.
 func usageNames(c *Certificate) string {
 	var names []string
 	for _, u := range c.ExtKeyUsage {

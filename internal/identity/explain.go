@@ -13,11 +13,11 @@ import (
 	"hufu"
 )
 
-// Step is one step of a verification as told to people: the seven of the
+// Step is one step of a verification as explained to users: the seven of the
 // classic explanation, then 8 name, 9 usage and 10 revocation. What, Why and
-// Fix are keys of the catalogues (Fix empty if all is well), Args fill their
-// placeholders. Steps that cannot be judged because an earlier one failed are
-// left out.
+// Fix are keys of the catalogues (Fix is empty for a step that passed), Args
+// fill their placeholders. Steps that cannot be judged because an earlier one
+// failed are left out.
 type Step struct {
 	Side string            `json:"side"` // whose certificate: "server" or "client"
 	Step int               `json:"step"`
@@ -42,8 +42,8 @@ const (
 	stepRevoked
 )
 
-// Explanation is what a verification is explained from: of a live connection,
-// as Probe collects it, or of certificates in files.
+// Explanation holds the facts for explaining a verification: of a live
+// connection, as Probe collects them, or of certificates in files.
 type Explanation struct {
 	Server, Client []*Certificate // presented chains, leaf first
 	Roots          []*Certificate
@@ -51,8 +51,9 @@ type Explanation struct {
 	Host           string         // the name the server must prove; empty: not asked (files)
 	CommonName     bool
 	State          *tls.ConnectionState // of a live connection, nil for files
-	// Failed is why we turned the server away, Refused why it turned us away,
-	// best as told on the enrollment protocol; Accepted says it served us.
+	// Failed is the reason why this side rejected the server, Refused the
+	// reason why the server rejected this side, best from the enrollment
+	// protocol; Accepted says that the server accepted it.
 	Failed, Refused *hufu.Error
 	Accepted        bool
 	// Revoked answers for a certificate: why it is no longer welcome, or nil.
@@ -60,11 +61,11 @@ type Explanation struct {
 	Now     time.Time // zero: now
 }
 
-// Probe shakes hands over conn and collects what there is to explain, also if
-// the handshake comes to nothing; the error is the handshake's. The connection
-// returned is nil if there was no handshake at all; closing conn stays the
-// caller's. Without roots and certificate every server is looked at and refused. In TLS 1.3 a refusal by the server shows at the first read only:
-// the caller goes on to speak and sets Refused or Accepted.
+// Probe performs a handshake over conn and collects the facts to explain, even if the handshake
+// fails; the error is the handshake's. The returned connection is nil if there was no handshake
+// at all; the caller still closes conn. Without roots and certificate, the certificates of any
+// server are collected and refused. In TLS 1.3 a refusal by the server shows at the first read
+// only: the caller continues to speak and sets Refused or Accepted.
 func Probe(ctx context.Context, conn net.Conn, c Client) (*tls.Conn, Explanation, error) {
 	in := Explanation{Roots: c.Roots, Host: c.Host, CommonName: c.CommonName}
 	if c.Now != nil {
@@ -106,8 +107,9 @@ func Probe(ctx context.Context, conn net.Conn, c Client) (*tls.Conn, Explanation
 	return secure, in, nil
 }
 
-// probeConfig is Config, or for somebody who trusts nobody and is nobody one
-// that looks at what the server presents and refuses it.
+// probeConfig returns Config. For a client without roots and certificate it
+// returns a configuration that collects the server's certificates and refuses
+// them.
 func (c Client) probeConfig() (*tls.Config, error) {
 	if len(c.Roots) > 0 || c.Certificate != nil {
 		return c.Config()
@@ -126,10 +128,10 @@ func (c Client) probeConfig() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// Explain tells the verification of each side that has a chain, step by step.
-// It judges by itself, in the order in which people are told; where the other
-// side, or TLS, found a fault that it does not see (a wrong clock, a
-// revocation), theirs is put at the step it belongs to.
+// Explain explains the verification of each side that has a chain, step by
+// step. It judges by itself, in the order of the explanation; a fault that only
+// the other side or TLS has found (a wrong clock, a revocation) is put at its
+// step.
 func Explain(in Explanation) []Step {
 	if in.Now.IsZero() {
 		in.Now = time.Now()
@@ -144,7 +146,7 @@ func Explain(in Explanation) []Step {
 	return steps
 }
 
-// Verdict is what the steps amount to: KindUnproven if the server's side
+// Verdict returns the result of the steps: KindUnproven if the server's side
 // failed, else KindRefused if the client's did, else 0.
 func Verdict(steps []Step) hufu.Kind {
 	var verdict hufu.Kind
@@ -213,8 +215,8 @@ func (in Explanation) explain(s side, chain []*Certificate, told *hufu.Error) []
 }
 
 // climb goes from the leaf to an anchor: by name and, among several of one
-// name, to the one whose key fits. A flaw on the way does not stop it, because
-// the flaw is what is to be told.
+// name, to the one whose key matches. A flaw on the way does not stop it,
+// because the flaw is what must be explained.
 func (in Explanation) climb(chain []*Certificate) (path []*Certificate, anchored bool) {
 	anchors := slices.Concat(in.Roots, in.Issuing)
 	path = []*Certificate{chain[0]}
@@ -350,7 +352,7 @@ func (in Explanation) tellTrust(t *teller, r rules, chain []*Certificate) {
 	err := r.verify(chain, slices.Concat(in.Roots, in.Issuing), in.Now)
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
 		switch stepOf(e) {
-		case stepName, stepUsage: // told at their own steps
+		case stepName, stepUsage: // explained at their own steps
 		default:
 			args["cause"] = e.Error()
 			if e.Err != nil {
@@ -425,8 +427,8 @@ func (in Explanation) tellRevocation(t *teller, leaf *Certificate) {
 	}
 }
 
-// add puts what the other side or TLS said where it belongs, unless we have
-// found a fault ourselves that explains it.
+// add puts the fault that the other side or TLS reported at its step, unless
+// this side has found a fault that explains it.
 func (t *teller) add(told *hufu.Error) {
 	if told == nil {
 		return
@@ -450,8 +452,8 @@ func (t *teller) put(n int, e *hufu.Error) {
 	slices.SortStableFunc(t.steps, func(a, b Step) int { return a.Step - b.Step })
 }
 
-// stepOf is the step that an error of this package belongs to; what it does
-// not know is about the certificate being welcome.
+// stepOf returns the step that an error of this package belongs to; an unknown
+// error belongs to the last step, whether the certificate is still accepted.
 func stepOf(e *hufu.Error) int {
 	_, reason, _ := strings.Cut(e.Code, "_")
 	switch reason {

@@ -100,7 +100,7 @@ func issue(t testing.TB, issuer *party, key crypto.Signer, change func(*x509.Cer
 	return party{cert: must[*Certificate](t)(ParseCert(der)), key: key, up: up}
 }
 
-// root is the certificate itself if it is self-signed.
+// root returns the certificate itself if it is self-signed.
 func root(p *party) *Certificate {
 	if p.cert.CheckSignatureFrom(p.cert) == nil {
 		return p.cert

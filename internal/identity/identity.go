@@ -1,12 +1,12 @@
-// Package identity owns keys, certificates and every TLS setting of hufu: how
-// a key is made and kept, what a certificate must look like, which of them a
-// server demands and a client accepts, and who the peer of a connection has
-// been proven to be. It promises that no configuration it hands out lets an
-// unproven peer further than the enrollment protocol, and that a name comes
+// Package identity owns keys, certificates and every TLS setting of hufu: how a
+// key is made and kept, what a certificate must look like, which certificates a
+// server demands and a client accepts, and the verified identity of the peer of
+// a connection. It promises that no configuration of this package lets an
+// unverified peer further than the enrollment protocol, and that a name comes
 // from a verified chain alone; [Server.EnrollPeer] is the one exception and
-// yields no login. Whether a proven certificate is still welcome (revoked,
+// yields no login. Whether a verified certificate is still accepted (revoked,
 // locked) is decided by the caller's exact look-up, in Admit; issuing belongs
-// to package ca. Explain tells the same checks to people, step by step.
+// to package ca. Explain explains the same checks to users, step by step.
 package identity
 
 import (
@@ -31,7 +31,7 @@ const (
 // certificate and hand it on.
 type Certificate = x509.Certificate
 
-// Peer is who the other side of a connection has been proven to be.
+// Peer is the verified identity of the other side of a connection.
 type Peer struct {
 	User, Device string // of a client; empty if its certificate carries no hufu name (operator's CA)
 	Host         string // of a server: the first name in its certificate
@@ -43,9 +43,9 @@ type Peer struct {
 	Issuer       string
 }
 
-// ProvenPeer is the identity of the peer of a finished handshake. It looks at
-// verified chains only: what a peer merely presented proves nothing, and on
-// the enrollment protocol nothing is proven.
+// ProvenPeer returns the identity of the peer of a finished handshake. It uses verified chains
+// only: a certificate that a peer merely presented proves nothing, and on the enrollment protocol
+// nothing is proven.
 func ProvenPeer(cs tls.ConnectionState) (Peer, error) {
 	switch {
 	case !cs.HandshakeComplete:
@@ -67,7 +67,7 @@ func provenPeer(cs tls.ConnectionState) (Peer, error) {
 	return peerOf(cs.VerifiedChains[0][0])
 }
 
-// peerOf reads what a certificate says; the caller knows whether it is proven.
+// peerOf returns the identity in a certificate, verified or not.
 func peerOf(c *Certificate) (Peer, error) {
 	p := Peer{
 		Serial:      Serial(c),
@@ -93,7 +93,7 @@ func peerOf(c *Certificate) (Peer, error) {
 	return p, nil
 }
 
-// Serial is a certificate's serial number as hufu writes it: lower-case hex
+// Serial returns a certificate's serial number as hufu writes it: lower-case hex
 // without leading zeros.
 func Serial(c *Certificate) string {
 	if c.SerialNumber == nil {
@@ -102,7 +102,7 @@ func Serial(c *Certificate) string {
 	return c.SerialNumber.Text(16)
 }
 
-// Fingerprint is the SHA-256 of the certificate as it stands on the wire.
+// Fingerprint returns the SHA-256 of the certificate in DER.
 func Fingerprint(c *Certificate) [32]byte { return sha256.Sum256(c.Raw) }
 
 // FingerprintHex is Fingerprint in lower-case hex.
@@ -111,13 +111,13 @@ func FingerprintHex(c *Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// UserURI is the name of a user's device as it stands in a client certificate:
+// UserURI returns the name of a user's device as written in a client certificate:
 // hufu:user/<user>/<device>. Both names must be valid.
 func UserURI(user, device string) *url.URL {
 	return &url.URL{Scheme: "hufu", Opaque: "user/" + user + "/" + device}
 }
 
-// ParseUserURI is the strict reverse of UserURI: one spelling for each name.
+// ParseUserURI is the strict inverse of UserURI: one spelling for each name.
 func ParseUserURI(u *url.URL) (user, device string, err error) {
 	bad := func() (string, string, error) {
 		s := ""
@@ -139,8 +139,8 @@ func ParseUserURI(u *url.URL) (user, device string, err error) {
 	return parts[1], parts[2], nil
 }
 
-// hostNames lists the names a server certificate is good for, the common name
-// only if there is no other.
+// hostNames lists the names that a server certificate is valid for, the common
+// name only if there is no other.
 func hostNames(c *Certificate) []string {
 	names := append([]string(nil), c.DNSNames...)
 	for _, ip := range c.IPAddresses {

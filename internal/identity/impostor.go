@@ -11,10 +11,9 @@ import (
 	"hufu"
 )
 
-// Impostor is what a man in the middle has: certificates with the same names
-// and dates as those that the server of a connection has presented, signed by a
-// CA that has the name of the server's CA and another key. It is made to be
-// refused, for showing that it is.
+// Impostor returns the configuration of a man in the middle: certificates with the same names and
+// dates as those that the server of a connection has presented, signed by a CA that has the name
+// of the server's CA and another key. It exists to demonstrate that clients refuse it.
 func Impostor(server tls.ConnectionState) (*tls.Config, error) {
 	const op = "imitate a server"
 	presented := server.PeerCertificates

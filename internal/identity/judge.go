@@ -46,7 +46,7 @@ const (
 	reasonBad        = "bad_certificate"
 )
 
-// refuse is the error for a certificate that is not accepted: a server's is
+// refuse returns the error for a certificate that is not accepted: a server's is
 // unproven, a client's refused.
 func refuse(s side, reason string, args map[string]string, err error) *hufu.Error {
 	kind := hufu.KindUnproven
@@ -58,7 +58,7 @@ func refuse(s side, reason string, args map[string]string, err error) *hufu.Erro
 	}
 }
 
-// rules is what a chain must satisfy beyond what Go's verifier asks for.
+// rules are the requirements for a chain beyond those of Go's verifier.
 type rules struct {
 	side       side
 	commonName bool // an operator's CA: X.509 v1, no usage, no hufu name
@@ -102,8 +102,8 @@ func (r rules) examine(chain []*Certificate) *hufu.Error {
 	return nil
 }
 
-// rightUse asks for exactly the usage of this side: a certificate good for
-// both would let a client pose as the server.
+// rightUse reports whether a certificate has exactly the usage of this side: a
+// certificate valid for both would let a client pose as the server.
 func (r rules) rightUse(leaf *Certificate) bool {
 	if leaf.KeyUsage != 0 && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return false
@@ -146,7 +146,7 @@ func (r rules) checkName(leaf *Certificate, host string) error {
 	return nil
 }
 
-// namesOr lists a certificate's names for a text; a dash stands for none.
+// namesOr lists a certificate's names for a text; a dash means none.
 func namesOr(c *Certificate) string {
 	if names := hostNames(c); len(names) > 0 {
 		return strings.Join(names, ", ")
@@ -255,8 +255,9 @@ func fromX509(s side, err error) *hufu.Error {
 	return refuse(s, reasonBad, nil, err)
 }
 
-// fromUnknown looks behind Go's "unknown authority", which also covers a CA
-// that is known but did not or may not sign; only the text tells.
+// fromUnknown finds the cause of Go's "unknown authority", which also covers a
+// CA that is known but did not or may not sign; only the text of the error
+// shows that.
 func fromUnknown(s side, e x509.UnknownAuthorityError) *hufu.Error {
 	args := map[string]string{"issuer": "?"}
 	if e.Cert != nil {
@@ -315,7 +316,7 @@ func fromInvalid(s side, e x509.CertificateInvalidError) *hufu.Error {
 	return refuse(s, reasonBad, nil, e)
 }
 
-// checkTime says which end of its validity a certificate misses at now; the
+// checkTime returns which end of its validity a certificate misses at now; the
 // distance helps the owner of a wrong clock.
 func checkTime(s side, c *Certificate, now time.Time) *hufu.Error {
 	args := map[string]string{
@@ -338,7 +339,7 @@ func maySign(c *Certificate) bool {
 	return c.KeyUsage == 0 || c.KeyUsage&x509.KeyUsageCertSign != 0
 }
 
-// signedHash is the hash that the issuer has signed, in hex.
+// signedHash returns the hash that the issuer has signed, in hex.
 func signedHash(c *Certificate) string {
 	hash := crypto.SHA256
 	switch c.SignatureAlgorithm {
@@ -352,6 +353,6 @@ func signedHash(c *Certificate) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// stamp is a time as it stands in the arguments of an error. Who shows it to a
-// person writes it in local time.
+// stamp returns a time as written in the arguments of an error. A text for a user shows it in
+// local time.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

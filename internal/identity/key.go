@@ -39,7 +39,7 @@ const (
 
 	passphraseRounds = 600_000   // PBKDF2-HMAC-SHA256 for keys we write
 	maxRounds        = 2_000_000 // and at most for keys we read
-	maxScrypt        = 1 << 28   // bytes of memory a key we read may ask for
+	maxScrypt        = 1 << 28   // bytes of memory that an encrypted key may request
 )
 
 // ParseKeyType reads the name of a key type; empty means the default.
@@ -138,8 +138,8 @@ func ParseKey(data, passphrase []byte) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// keyBlock finds the one private key of a PEM file. What stands beside it,
-// as "EC PARAMETERS" or certificates do, is passed over.
+// keyBlock returns the one private key of a PEM file. Other blocks, such as "EC
+// PARAMETERS" or certificates, are skipped.
 func keyBlock(data []byte) (*pem.Block, error) {
 	if len(data) > maxPEM {
 		return nil, keyUnreadable(nil)
@@ -172,8 +172,8 @@ func wrongPassphrase(err error) *hufu.Error {
 }
 
 // parseEncryptedKey decrypts PKCS#8. The library trusts the file in two ways
-// we do not: it spends whatever work the file asks for, and panics on a body
-// that is no whole number of cipher blocks.
+// that we do not: it spends any amount of work that the file requests, and
+// panics on a body that is no whole number of cipher blocks.
 func parseEncryptedKey(der, passphrase []byte) (key any, err error) {
 	if err := checkEncryption(der); err != nil {
 		return nil, err
@@ -190,8 +190,8 @@ func parseEncryptedKey(der, passphrase []byte) (key any, err error) {
 	return key, nil
 }
 
-// checkEncryption looks at the parameters of an encrypted PKCS#8 key (RFC 8018
-// and RFC 7914) and refuses those that ask for absurd work.
+// checkEncryption reads the parameters of an encrypted PKCS#8 key (RFC 8018 and
+// RFC 7914) and refuses those that request absurd work.
 func checkEncryption(der []byte) error {
 	type algorithm struct {
 		Algorithm  asn1.ObjectIdentifier

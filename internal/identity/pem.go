@@ -14,7 +14,7 @@ import (
 	"hufu"
 )
 
-// maxCerts is how many certificates one file may hold.
+// maxCerts is the number of certificates that one file may hold.
 const maxCerts = 64
 
 // MarshalCerts writes certificates as PEM, in the order given.
@@ -68,8 +68,8 @@ func ParseCert(der []byte) (*Certificate, error) {
 	return c, nil
 }
 
-// MakeCSR asks for a certificate for key, in DER. It names nobody: name, usage
-// and lifetime are the server's to decide.
+// MakeCSR returns a certificate request for key, in DER. It contains no name:
+// name, usage and lifetime are decided by the server.
 func MakeCSR(key crypto.Signer) ([]byte, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -79,8 +79,8 @@ func MakeCSR(key crypto.Signer) ([]byte, error) {
 }
 
 // ParseCSR reads a signing request in DER, and checks that its sender has the
-// private key and that the key is strong enough. All else that it asks for is
-// a wish that the caller may ignore.
+// private key and that the key is strong enough. Everything else in it is a
+// request that the caller may ignore.
 func ParseCSR(der []byte) (*x509.CertificateRequest, error) {
 	bad := func(err error) (*x509.CertificateRequest, error) {
 		return nil, &hufu.Error{Op: "read a signing request", Kind: hufu.KindInvalid, Code: "csr_invalid", Err: err}

@@ -19,9 +19,9 @@ type Trust struct {
 
 func (t Trust) anchors() []*Certificate { return slices.Concat(t.Roots, t.Issuing) }
 
-// Server is what a server proves and whom it lets in. All functions are asked
-// anew at each handshake, so that certificates change without a restart; an
-// error from any of them refuses the handshake.
+// Server holds a server's certificate and the rules for its clients. All
+// functions are called again at each handshake, so that certificates change
+// without a restart; an error from any of them refuses the handshake.
 type Server struct {
 	Certificate func() (*tls.Certificate, error) // leaf and issuing CA
 	Trust       func() (Trust, error)
@@ -32,17 +32,16 @@ type Server struct {
 	Now        func() time.Time
 }
 
-// Config is the TLS configuration of the one port. Which rules apply is chosen
-// by the names the ClientHello offers: exactly the enrollment name alone gets
-// the configuration that asks for a certificate without demanding it; all
-// else, no name included, must show a certificate that is verified and
-// admitted before the handshake ends. Every error in a trust setting refuses.
+// Config returns the TLS configuration of the one port. The protocol names in the ClientHello
+// choose the rules: exactly the enrollment name alone gets the configuration that requests a
+// certificate without demanding it; all others, and no name at all, must show a certificate that
+// is verified and admitted before the handshake ends. Every error in a trust setting refuses.
 func (s Server) Config() (*tls.Config, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	// The outermost configuration demands a certificate as well, in case
-	// somebody takes GetConfigForClient away.
+	// GetConfigForClient is ever removed.
 	cfg, err := s.demanding("h2", "http/1.1")
 	if err != nil {
 		return nil, err
@@ -75,7 +74,8 @@ func (s Server) rules() rules { return rules{side: sideClient, commonName: s.Com
 func (s Server) base() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		// Small first records help browsers; a transfer wants large ones at once.
+		// Small first records help browsers; a transfer benefits from large
+		// ones.
 		DynamicRecordSizingDisabled: true,
 		Time:                        s.now,
 		// A resumed session would skip the checks of chain and revocation.
@@ -152,12 +152,12 @@ func (s Server) withRoot() (*tls.Certificate, error) {
 	return &whole, nil
 }
 
-// EnrollPeer judges the certificate presented on the enrollment protocol, for
-// renewal and for telling why it was refused; it never makes a login. TLS has
-// proven that the peer holds the key. Without an error the certificate is good
-// today, short of the caller's look-up. A Peer beside an error is ours but out
-// of its validity (it is judged as of the end it misses); an empty one is not
-// ours at all.
+// EnrollPeer verifies the certificate presented on the enrollment protocol, for
+// renewal and for explaining a refusal; it never makes a login. TLS has proven
+// that the peer holds the key. Without an error the certificate is valid today,
+// before the caller's look-up. A Peer together with an error is ours but
+// outside its validity (it is judged at the end that it misses); an empty Peer
+// is not ours at all.
 func (s Server) EnrollPeer(cs tls.ConnectionState) (Peer, error) {
 	if !cs.HandshakeComplete || cs.DidResume || cs.NegotiatedProtocol != ProtoEnroll {
 		return Peer{}, refuse(sideClient, reasonResumed, nil, nil)
@@ -187,9 +187,9 @@ func (s Server) EnrollPeer(cs tls.ConnectionState) (Peer, error) {
 	return peer, nilOr(checkTime(sideClient, leaf, now))
 }
 
-// CheckClient judges a client's certificate, leaf first, as a server with this
-// trust and this setting for common names would at the time at, short of the
-// look-up. The Peer is what the certificate says of itself.
+// CheckClient verifies a client's certificate, leaf first, as a server with
+// this trust and this setting for common names would at the time at, without
+// the look-up. The returned Peer holds the names in the certificate.
 func CheckClient(chain []*Certificate, t Trust, at time.Time, commonName bool) (Peer, error) {
 	if err := checkRoots(t.Roots, commonName); err != nil {
 		return Peer{}, err
@@ -203,8 +203,8 @@ func CheckClient(chain []*Certificate, t Trust, at time.Time, commonName bool) (
 	return peerOf(chain[0])
 }
 
-// trust asks for the trusted certificates and refuses any that could not be
-// one: a list that is empty or holds a stranger must never mean "anybody".
+// trust returns the trusted certificates and refuses any that cannot be one: a
+// list that is empty or holds a foreign certificate must never mean "anybody".
 func (s Server) trust() (Trust, error) {
 	t, err := s.Trust()
 	if err != nil {
@@ -240,7 +240,7 @@ func (s Server) check() error {
 	return s.checkOwn(cert, trust)
 }
 
-// checkOwn asks of our certificate what a client will ask.
+// checkOwn verifies the server's own certificate as a client will.
 func (s Server) checkOwn(cert *tls.Certificate, trust Trust) error {
 	bad := func(err error) error {
 		return &hufu.Error{Op: "check the server's certificate", Kind: hufu.KindUsage, Code: "own_certificate", Err: err}
@@ -278,7 +278,7 @@ func checkRoots(roots []*Certificate, commonName bool) error {
 }
 
 // checkAnchors refuses certificates that may not sign others. An operator's
-// X.509 v1 root cannot say that it may; it is believed on his word.
+// X.509 v1 root cannot say that it may; it is accepted on the operator's word.
 func checkAnchors(certs []*Certificate, commonName bool) error {
 	for _, c := range certs {
 		ok := c != nil && ((c.BasicConstraintsValid && c.IsCA) || (commonName && c.Version == 1))

@@ -389,7 +389,7 @@ func TestHT05ClientsRefused(t *testing.T) {
 	}
 }
 
-// altered is the same certificate with a bit of its signature turned.
+// altered returns the same certificate with a bit of its signature turned.
 func altered(t testing.TB, p party) party {
 	t.Helper()
 	der := bytes.Clone(p.cert.Raw)

@@ -101,16 +101,16 @@ func splitSubject(s string) (parts []string, ok bool) {
 	return append(parts, part.String()), true
 }
 
-// emailAddress is the type of an e-mail address in a subject.
+// emailAddress returns the type of an e-mail address in a subject.
 func emailAddress() asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}
 }
 
-// escapes are those of RFC 4514 for what would end a value.
+// escapes are those of RFC 4514 for characters that would end a value.
 var escapes = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `+`, `\+`, `"`, `\"`, `<`, `\<`, `>`, `\>`, `;`, `\;`)
 
-// subjectText is a name as people read it. The standard library shows an e-mail
-// address, which openssl's recipes put there, as a number and its bytes.
+// subjectText returns a name as people read it. The standard library shows an e-mail address,
+// which openssl's recipes put there, as a number and its bytes.
 func subjectText(n pkix.Name) string {
 	var parts []string
 	rest := n

@@ -2,11 +2,11 @@ package identity
 
 import "strings"
 
-// maxWords is how many words a fingerprint is told in: 128 bits.
+// maxWords is the number of words of a fingerprint: 128 bits.
 const maxWords = 16
 
-// FingerprintWords tells the first 16 bytes of a fingerprint in easy words, one
-// for each byte, for two people who compare them aloud.
+// FingerprintWords returns the first 16 bytes of a fingerprint as easy words,
+// one for each byte, for two people who compare them aloud.
 func FingerprintWords(fingerprint []byte) string {
 	list := strings.Fields(wordList)
 	var said []string
@@ -17,7 +17,7 @@ func FingerprintWords(fingerprint []byte) string {
 }
 
 // wordList holds 256 words, no two alike in writing or easily mistaken by ear.
-// Their order is for ever: changing it changes every fingerprint told.
+// Their order must never change: that would change every fingerprint in words.
 const wordList = `
 acid acorn actor adult agent album alarm alley amber anchor angel ankle apple april apron arena
 arrow atlas attic badge baker bamboo banjo barrel basket beach beard bench bicycle bishop blanket bottle

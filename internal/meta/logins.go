@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Invitation is the invitation whose secret has this hash.
+// Invitation returns the invitation whose secret has this hash.
 func (q Queries) Invitation(ctx context.Context, secretHash [32]byte) (Invitation, error) {
 	return one(ctx, q, "look up invitation", func(v *Invitation) []any {
 		return []any{
@@ -39,8 +39,8 @@ func (q Queries) AddInvitation(ctx context.Context, v Invitation) error {
 	return err
 }
 
-// UseInvitation marks an invitation that nobody has used and says whether it
-// did: of many callers, one.
+// UseInvitation marks an unused invitation as used and reports whether it did:
+// of many concurrent callers, one succeeds.
 func (q Queries) UseInvitation(ctx context.Context, secretHash, spki [32]byte, serial string, when time.Time) (bool, error) {
 	n, err := q.exec(ctx, "use invitation",
 		"UPDATE invitations SET used_at = ?, used_spki = ?, used_serial = ? WHERE secret_hash = ? AND used_at = 0",
@@ -99,7 +99,7 @@ func (q Queries) DropLoginsBefore(ctx context.Context, then time.Time) error {
 	return err
 }
 
-// Attempts is what is counted under key; none is the zero count.
+// Attempts returns the count under key, or the zero count.
 func (q Queries) Attempts(ctx context.Context, key string) (Attempts, error) {
 	rows, err := all(ctx, q, "look up attempts", func(a *Attempts) []any {
 		return []any{&a.Key, &a.Failures, at{&a.Last}, at{&a.Until}}
@@ -118,13 +118,13 @@ func (q Queries) PutAttempts(ctx context.Context, a Attempts) error {
 	return err
 }
 
-// DropAttempts forgets what is counted under key.
+// DropAttempts removes the count under key.
 func (q Queries) DropAttempts(ctx context.Context, key string) error {
 	_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE key = ?", key)
 	return err
 }
 
-// DropAttemptsBelow forgets what is counted under every key that begins so.
+// DropAttemptsBelow removes the count under every key with this prefix.
 func (q Queries) DropAttemptsBelow(ctx context.Context, prefix string) error {
 	_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE substr(key, 1, length(?)) = ?", prefix, prefix)
 	return err

@@ -1,9 +1,9 @@
-// Package meta owns the SQL database: people, certificates, invitations,
-// logins and failed attempts, never a row for a file. It promises that every
-// value reaches the database as a bound parameter, that a transaction that
-// returned is on the disk, and that a change made by another process is noticed
-// by DataVersion. What the rows mean, who may change them and when, is left to
-// its users. It is the only package that knows database/sql.
+// Package meta owns the SQL database: users, certificates, invitations, logins
+// and failed attempts, never a row for a file. It promises that every value
+// reaches the database as a bound parameter, that a transaction that returned
+// is on the disk, and that a change made by another process is noticed by
+// DataVersion. The meaning of the rows, and who may change them and when, is
+// left to its callers. It is the only package that uses database/sql.
 package meta
 
 import (
@@ -32,8 +32,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// busyTimeout is how long a statement waits for another process's writing
-// transaction before it gives up with "try again".
+// busyTimeout is how long a statement waits for another process's write
+// transaction before it fails with "try again".
 const busyTimeout = 10 * time.Second
 
 // DB is one open database. It may be used by many goroutines.
@@ -68,8 +68,8 @@ func Open(ctx context.Context, path string) (*DB, error) {
 // change fails.
 func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 	q := url.Values{"mode": {"ro"}}
-	// A log with changes that are not in the file yet has its index beside it.
-	// Without them SQLite would want to make both.
+	// A log with changes that are not in the file yet has its index next to it.
+	// Without such a log SQLite would have to create both files.
 	if i, err := os.Stat(path + "-wal"); err != nil || i.Size() == 0 {
 		q.Set("immutable", "1")
 	}
@@ -134,7 +134,7 @@ func dsn(path string, q url.Values) (string, error) {
 	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String(), nil
 }
 
-// provider is the migrations of db, and the number of the newest.
+// provider returns the migrations of db, and the number of the newest.
 func provider(db *sql.DB) (p *goose.Provider, newest int64, err error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -170,8 +170,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if _, err = p.Up(ctx); err == nil {
 		return nil
 	}
-	// Another process may have done the same at the same time; whoever was
-	// second finds everything in place.
+	// Another process may have done the same at the same time; the second one
+	// finds everything in place.
 	if have, again := p.GetDBVersion(ctx); again == nil && have == newest {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (d *DB) Close() error {
 	return nil
 }
 
-// DataVersion is a number that differs from the last one if anybody, in this
+// DataVersion returns a number that differs from the last one if anybody, in this
 // process or another, has changed the database since. It costs microseconds.
 func (d *DB) DataVersion(ctx context.Context) (int64, error) {
 	d.mu.Lock()
@@ -236,7 +236,7 @@ func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) e
 	return nil
 }
 
-// failed sorts what the database says by what its reader can do about it.
+// failed classifies an error of the database by the advice for its reader.
 func failed(op string, err error) error {
 	out := &hufu.Error{Op: op, Kind: hufu.KindInternal, Code: "database", Err: err}
 	if errors.Is(err, context.Canceled) {

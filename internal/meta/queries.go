@@ -41,7 +41,7 @@ func all[T any](ctx context.Context, q Queries, op string, columns func(*T) []an
 	if err != nil {
 		return nil, failed(op, err)
 	}
-	defer func() { _ = rows.Close() }() // Err tells what Close would
+	defer func() { _ = rows.Close() }() // Err returns the error that Close would
 	var out []T
 	for rows.Next() {
 		var t T
@@ -56,7 +56,7 @@ func all[T any](ctx context.Context, q Queries, op string, columns func(*T) []an
 	return out, nil
 }
 
-// one is the only row of a question, KindNotFound if there is none.
+// one returns the only row of a question, KindNotFound if there is none.
 func one[T any](ctx context.Context, q Queries, op string, columns func(*T) []any, query string, args ...any) (T, error) {
 	rows, err := all(ctx, q, op, columns, query, args...)
 	if err != nil {
@@ -78,7 +78,7 @@ func (q Queries) Users(ctx context.Context) ([]User, error) {
 		"SELECT name, admin, password, created_at, locked_at, removed_at FROM users ORDER BY name")
 }
 
-// User is the user of this name, removed or not.
+// User returns the user of this name, removed or not.
 func (q Queries) User(ctx context.Context, name string) (User, error) {
 	return one(ctx, q, "look up user", userColumns,
 		"SELECT name, admin, password, created_at, locked_at, removed_at FROM users WHERE name = ?", name)
@@ -134,7 +134,7 @@ func (q Queries) Certificates(ctx context.Context) ([]Certificate, error) {
 		revoked_at, reason FROM certificates ORDER BY issued_at, serial`)
 }
 
-// Certificate is the certificate of this serial, without its bytes.
+// Certificate returns the certificate of this serial, without its bytes.
 func (q Queries) Certificate(ctx context.Context, serial string) (Certificate, error) {
 	return one(ctx, q, "look up certificate", certificateColumns,
 		`SELECT serial, fingerprint, lineage, spki, cert_use, user_name, device, not_before, not_after, issued_at,
@@ -148,7 +148,7 @@ func (q Queries) DeviceCertificates(ctx context.Context, user, device string) ([
 		revoked_at, reason FROM certificates WHERE user_name = ? AND device = ? ORDER BY issued_at, serial`, user, device)
 }
 
-// CertificateDER is the bytes of the certificate of this serial.
+// CertificateDER returns the bytes of the certificate of this serial.
 func (q Queries) CertificateDER(ctx context.Context, serial string) ([]byte, error) {
 	return one(ctx, q, "read certificate", func(b *[]byte) []any { return []any{b} },
 		"SELECT der FROM certificates WHERE serial = ?", serial)

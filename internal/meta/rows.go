@@ -28,7 +28,7 @@ type Device struct {
 	Locked time.Time
 }
 
-// Certificate is what is kept of a certificate that was issued or accepted.
+// Certificate is the stored data of a certificate that was issued or accepted.
 type Certificate struct {
 	Serial      string // lower-case hex
 	Fingerprint [32]byte
@@ -57,7 +57,7 @@ type Invitation struct {
 	UsedSerial string
 }
 
-// Login is a token that stands for a password proven on one device.
+// Login is a token for a password that was checked on one device.
 type Login struct {
 	TokenHash [32]byte
 	Lineage   string

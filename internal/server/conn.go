@@ -28,14 +28,15 @@ const (
 	groupBytes   = 8 << 20
 )
 
-// What one connection keeps open. Who is needed again is opened again.
+// Limits of what one connection keeps open. A closed view or file is opened
+// again when it is needed.
 const (
 	openFiles   = 8  // for reading
 	openUploads = 16 // a client has fewer under way; a lane never hears which are over
 )
 
-// judgeEvery is how often a connection in use is judged again, beside every
-// change of accounts: certificates and logins end by themselves too.
+// judgeEvery is how often a connection in use is judged again, besides every
+// change of accounts: certificates and logins also expire.
 const judgeEvery = 100 * time.Millisecond
 
 // conn carries out the requests of one connection.
@@ -49,7 +50,7 @@ type conn struct {
 	opened  time.Time
 	files   *files.Service
 	teach   bool
-	plain   bool // the teaching listener: nobody is proven
+	plain   bool // the teaching listener: no identity is verified
 
 	greeted atomic.Bool
 	token   atomic.Pointer[string]
@@ -60,7 +61,7 @@ type conn struct {
 	ordered bool          // something in the group is carried out after its puts
 	uploads []blob.Upload // most recent first, as reading
 	reading []*reader
-	buf     *session.Chunk // what is being read, nil when idle
+	buf     *session.Chunk // the file that is being read, nil when idle
 	writing atomic.Bool
 	judged  time.Time
 	cutting atomic.Bool
@@ -80,7 +81,7 @@ type reader struct {
 	f    blob.File
 }
 
-// judge says whether the connection may go on.
+// judge returns an error if the connection must end.
 func (c *conn) judge() error {
 	if c.plain {
 		return nil
@@ -125,7 +126,8 @@ func (c *conn) close() {
 	c.letGo()
 }
 
-// letGo closes what is open for one user before another may follow.
+// letGo closes everything that is open for one user, before another user may
+// log in.
 func (c *conn) letGo() {
 	for _, u := range c.uploads {
 		_ = u.Close()
@@ -147,7 +149,8 @@ func (c *conn) letGoOfFolder() {
 	}
 }
 
-// Idle finishes the group that is waiting, and tells the log before the client.
+// Idle finishes the pending group, and writes the log before it answers the
+// client.
 func (c *conn) Idle(ctx context.Context) error {
 	c.letGoOfFolder()
 	c.giveBack()
@@ -162,8 +165,8 @@ func (c *conn) Idle(ctx context.Context) error {
 	return nil
 }
 
-// Handle carries out one request. An error ends the connection; what goes
-// wrong with the request alone is its answer.
+// Handle carries out one request. An error ends the connection; an error of the
+// request alone is sent as its answer.
 func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	defer c.session.Release(r)
 	if watch := c.s.watch.Load(); watch != nil {
@@ -222,15 +225,15 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		}
 		return nil
 	}
-	// Whatever asks about files sees what was asked before it.
+	// Requests about files see the effect of all earlier requests.
 	if err := c.commit(ctx); err != nil {
 		return err
 	}
 	return c.ask(ctx, r)
 }
 
-// makes says whether a request takes a name. In one group these come before
-// removals and renames, whatever the order in which they were asked for.
+// makes reports whether a request takes a name. In one group these come before
+// removals and renames, whatever order they were sent in.
 func makes(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.Put, *frame.Mkdir, *frame.Link:
@@ -239,8 +242,7 @@ func makes(m frame.Message) bool {
 	return false
 }
 
-// weight is what a request takes of the teaching world: its bytes, and what a
-// name costs.
+// weight returns what a request takes of the teaching world: its bytes, and the cost of a name.
 func weight(r *session.Request) int64 {
 	if _, chunk := r.Message.(*frame.Range); chunk || makes(r.Message) {
 		return int64(len(r.Raw)) + 1<<10
@@ -248,7 +250,8 @@ func weight(r *session.Request) int64 {
 	return 0
 }
 
-// ends says whether a request ends what the group was asked for by.
+// ends reports whether m is a login or logout, after which the pending group
+// must be committed.
 func ends(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.Login, *frame.Logout:
@@ -320,10 +323,10 @@ func (c *conn) enter(token string) {
 	c.batch = c.view.Batch()
 }
 
-// teachLogin is who somebody is in the teaching world.
+// teachLogin is a login in the teaching world.
 type teachLogin struct{ user, token string }
 
-// teachDevice is the device of everybody in the teaching world.
+// teachDevice is the device of every user of the teaching world.
 const teachDevice = "teach"
 
 func (c *conn) enterTeach(user, token string) {

@@ -9,17 +9,17 @@ import (
 	"sync/atomic"
 )
 
-// crowd is connections that have not proven who they are, so many at most.
-// Nobody waits for a place in it: when it is full, the oldest of the origin
-// that takes most of the places loses its own, and one that is being worked for
-// only after all others. An honest peer is through in a few round trips, also
-// behind the address of those who keep silent to keep others out.
+// crowd holds the connections whose peers are not verified yet, up to a limit.
+// No connection waits for a place: when all are taken, the origin with the most
+// places loses its oldest connection; a connection that the server is working
+// for is chosen last. An honest peer is through in a few round trips, even
+// behind the address of clients that stay silent to keep others out.
 type crowd struct {
 	limit int
 
 	mu   sync.Mutex
 	in   []*stranger // oldest first
-	over bool        // nobody is let in any more
+	over bool        // no connection is accepted any more
 }
 
 type stranger struct {
@@ -53,7 +53,7 @@ func (s *stranger) put() {
 	s.cut()
 }
 
-// busiest is the oldest of the origin with the most places; the caller holds
+// busiest returns the oldest of the origin with the most places; the caller holds
 // mu.
 func (c *crowd) busiest() int {
 	count := make(map[netip.Prefix]int, len(c.in))
@@ -78,7 +78,7 @@ func (s *stranger) leave() {
 	}
 }
 
-// end puts everybody out, also those who come later.
+// end closes all connections, including later ones.
 func (c *crowd) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,8 +89,8 @@ func (c *crowd) end() {
 	c.in = nil
 }
 
-// originOf is what one peer can be expected to have: an address, or the /64 of
-// an IPv6 one.
+// originOf returns the unit that one peer can be expected to have: an address, or the /64 of an
+// IPv6 address.
 func originOf(remote net.Addr) netip.Prefix {
 	a, ok := remote.(*net.TCPAddr)
 	if !ok {
@@ -105,7 +105,7 @@ func originOf(remote net.Addr) netip.Prefix {
 	return p
 }
 
-// step is how far a handshake has come.
+// step is the progress of a handshake.
 type step struct {
 	remote net.Addr
 	cut    func()
@@ -115,9 +115,9 @@ type step struct {
 // stepKey is the key of a step in the context of a handshake.
 type stepKey struct{}
 
-// watched is config for a server whose handshakes are steps. A peer that has said
-// hello leaves the silent ones: however many these are, they take no place
-// from those that go on.
+// watched is config for a server that records the steps of its handshakes. A peer that has said
+// hello leaves the silent ones: however many these are, they take no place from peers that make
+// progress.
 func (s *Server) watched(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	choose := config.GetConfigForClient

@@ -12,7 +12,8 @@ import (
 	"hufu/internal/session"
 )
 
-// enrollRequests is how many requests one enrollment connection may make.
+// enrollRequests is the number of requests that one enrollment connection may
+// send.
 const enrollRequests = 4
 
 // enroller serves the enrollment protocol: no accounts, no files, no login.

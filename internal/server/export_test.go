@@ -5,7 +5,7 @@ import "context"
 // Watch has each request carried out with the context that see makes of its own.
 func (s *Server) Watch(see func(context.Context) context.Context) { s.watch.Store(&see) }
 
-// Sending is how many connections wait for their client to take something.
+// Sending returns how many connections wait for their client to take something.
 func (s *Server) Sending() (n int) {
 	s.conns.mu.Lock()
 	defer s.conns.mu.Unlock()
@@ -17,14 +17,14 @@ func (s *Server) Sending() (n int) {
 	return n
 }
 
-// Held is how many chunks are held for answers.
+// Held returns how many chunks are held for answers.
 func (s *Server) Held() int {
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
 	return len(s.held.by)
 }
 
-// Unproven is how many connections have not said a word, and how many are in their
+// Unproven returns how many connections have not said a word, and how many are in their
 // handshake.
 func (s *Server) Unproven() (silent, handshakes int) {
 	count := func(c *crowd) int {

@@ -19,7 +19,7 @@ import (
 	"hufu/internal/session"
 )
 
-// bare is a server without accounts and files.
+// bare returns a server without accounts and files.
 func bare() *Server {
 	return &Server{
 		codec: frame.NewCodec(), conns: newConnections(),

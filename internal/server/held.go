@@ -10,18 +10,19 @@ import (
 	"hufu"
 )
 
-// MaxHeld is how many chunks all connections together hold for their answers.
+// MaxHeld is the number of chunks that all connections together hold for their
+// answers.
 const MaxHeld = 256
 
-// heldWait is how long a connection waits for a chunk while another does not get
-// rid of its own.
+// heldWait is how long a connection waits for a chunk while another connection
+// does not release its own.
 const heldWait = time.Second
 
-// held is the chunks that connections hold while their answers are written. A
-// client that reads slowly keeps one for long. When all are taken, the next
-// one goes to the user who has the fewest, and after heldWait the connection
-// that has been silent for longest loses its own, of the user who has the
-// most: its client connects again and goes on.
+// held counts the chunks that connections hold while their answers are written.
+// A client that reads slowly keeps one for long. When all are taken, the next
+// one goes to the user who has the fewest, and after heldWait the longest
+// silent connection of the user who has the most is closed: its client
+// reconnects and resumes.
 type held struct {
 	limit int
 
@@ -66,7 +67,7 @@ func (h *held) take(ctx context.Context, c *conn) error {
 	}
 }
 
-// give takes the chunk of c back, if it has one, for whoever waits.
+// give takes the chunk back from c, if it has one, for a waiting connection.
 func (h *held) give(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -84,7 +85,7 @@ func (h *held) give(c *conn) {
 	close(next.ready)
 }
 
-// count is how many chunks each user has; the caller holds mu.
+// count returns how many chunks each user has; the caller holds mu.
 func (h *held) count() map[string]int {
 	count := map[string]int{}
 	for c := range h.by {
@@ -93,7 +94,7 @@ func (h *held) count() map[string]int {
 	return count
 }
 
-// slowest is the connection that is to lose its chunk, nil if all get on.
+// slowest returns the connection that is to lose its chunk, nil if all get on.
 func (h *held) slowest(now time.Time) (out *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -54,7 +54,7 @@ func dial(t *testing.T, address string) net.Conn {
 	return c
 }
 
-// dialTLS is a peer without a certificate that believes everything.
+// dialTLS returns a peer without a certificate that believes everything.
 func dialTLS(t *testing.T, address string, alpn ...string) (*wire, error) {
 	t.Helper()
 	raw := dial(t, address)
@@ -110,7 +110,7 @@ func (w *wire) hear() frame.Message {
 	return m
 }
 
-// farewell is the code with which the server says goodbye.
+// farewell returns the code with which the server says goodbye.
 func (w *wire) farewell() string {
 	w.Helper()
 	m := w.hear()
@@ -260,7 +260,7 @@ func TestHT18LoginDataIsOnlyCompared(t *testing.T) {
 	}
 }
 
-// tree is the names of everything in a folder, the database's own files aside.
+// tree returns the names of everything in a folder, the database's own files aside.
 func tree(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
@@ -418,7 +418,7 @@ func TestHT40ErrorsShowVirtualPaths(t *testing.T) {
 	}
 }
 
-// clientHello is the first flight of a client on this name.
+// clientHello returns the first flight of a client on this name.
 func clientHello(t *testing.T, alpn string) []byte {
 	t.Helper()
 	near, far := net.Pipe()

@@ -8,9 +8,9 @@ import (
 	"hufu"
 )
 
-// Log is the server's log, a line for each event. A line is written at once; only
-// those of single transfers may be kept until flush: there are tens of
-// thousands in a second, and a system call costs as much as the line.
+// Log is the server's log, a line for each event. A line is written at once; only lines of single
+// transfers may be kept until flush: there are tens of thousands in a second, and a system call
+// costs as much as the line.
 type Log struct {
 	*slog.Logger
 	transfers slog.Handler
@@ -23,7 +23,7 @@ func NewLog(w io.Writer) *Log {
 	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), slog.NewTextHandler(keeping{out}, nil), out}
 }
 
-// about is the log of something that has these attributes.
+// about returns the log of something that has these attributes.
 func (l *Log) about(attrs ...slog.Attr) *Log {
 	return &Log{slog.New(l.Handler().WithAttrs(attrs)), l.transfers.WithAttrs(attrs), l.out}
 }
@@ -38,7 +38,7 @@ type output struct {
 	kept []byte
 }
 
-// mostKept is how many bytes of lines are kept at most.
+// mostKept is the limit for kept lines, in bytes.
 const mostKept = 32 << 10
 
 func (o *output) Write(line []byte) (int, error) {
@@ -53,7 +53,7 @@ func (o *output) Write(line []byte) (int, error) {
 	return len(line), o.write(line)
 }
 
-// write writes what was kept and line; the caller holds mu.
+// write writes the kept lines and line; the caller holds mu.
 func (o *output) write(line []byte) error {
 	all := append(o.kept, line...)
 	o.kept = all[:0]

@@ -30,7 +30,7 @@ import (
 // These tests hold docs/protocol.md and the server to one another, over real
 // connections and with messages made by hand.
 
-// asPerson is a connection of p's own on which hello has been said.
+// asPerson returns a connection of p's own on which hello has been said.
 func asPerson(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
 	t.Helper()
 	w := connect(t, env, p)
@@ -41,7 +41,7 @@ func asPerson(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
 	return w
 }
 
-// connect is a connection on which nothing has been said.
+// connect returns a connection on which nothing has been said.
 func connect(t *testing.T, env *testenv.Env, p *testenv.Person) *wire {
 	t.Helper()
 	return connectBy(t, env, p, identity.ProtoNative)

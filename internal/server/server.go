@@ -30,24 +30,24 @@ import (
 const (
 	MaxConnections = 8192             // proven, at the same time; see full
 	MaxOfOneUser   = 1024             // of these, of one user
-	MaxOfOneDevice = 512              // and of one device, with whatever certificates
+	MaxOfOneDevice = 512              // and of one device, with any certificate
 	MaxSilent      = 512              // that have not said a word yet, at the same time; see crowd
 	MaxHandshakes  = 512              // that have, and are not yet proven; see crowd
 	MaxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
-	HandshakeTime  = 10 * time.Second // to prove who it is
+	HandshakeTime  = 10 * time.Second // for the peer to be verified
 	HelloTime      = 10 * time.Second // to say hello after that
 	EnrollTime     = time.Minute      // for a whole enrollment
 	JudgeEvery     = time.Minute      // how often a certificate's end is looked for on open connections
-	// StopTime is how much longer than its time for draining a server takes to
-	// stop at most.
+	// StopTime is the longest time that a server takes to stop after its time
+	// for draining.
 	StopTime = 3 * time.Second
 )
 
-// MaxIntake is how many bytes of requests that were not carried out yet all
-// connections together may hold; see session.Intake.
+// MaxIntake is the limit in bytes for requests that were not carried out yet,
+// on all connections together; see session.Intake.
 const MaxIntake = 128 << 20
 
-// Options are what a server is made of.
+// Options configure a server.
 type Options struct {
 	Account   *account.Service
 	Authority *ca.Authority
@@ -112,8 +112,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections from ln until ctx ends, then drains: what is
-// running may finish for up to drain, new requests are told to try again, and
+// Serve accepts connections from ln until ctx ends, then drains: running
+// requests may finish for up to drain, new requests are told to try again, and
 // when Serve returns every connection is closed.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	config, err := s.tls.Config()
@@ -224,7 +224,7 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
 	}
 }
 
-// refusal is the reason in a handshake error, short for the log.
+// refusal returns the reason in a handshake error, short for the log.
 func refusal(err error) string {
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
 		return e.Error()
@@ -258,8 +258,8 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	s.count.connections.Add(1)
 	oneTooMany := s.conns.join(h)
 	defer s.gone(h)
-	// Only now does whoever cuts connections see this one: what he judged
-	// before is judged again.
+	// A change of accounts reaches this connection only from here on, so it is
+	// judged again.
 	err := h.judge()
 	switch {
 	case err != nil:
@@ -285,7 +285,7 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	h.log.Info("gone", attrs...)
 }
 
-// gone forgets a connection that has ended, in whatever way.
+// gone removes a connection that has ended, for any reason.
 func (s *Server) gone(h *conn) {
 	h.close()
 	in, out := h.stream.Bytes()
@@ -307,8 +307,9 @@ func wrap(err error) *hufu.Error {
 }
 
 // drain waits for running transfers, tells the rest to come back later, and
-// waits until all are gone. What does not end within StopTime after limit is
-// left behind, told of in the log and the error: the process is to end.
+// waits until all are gone. Connections that do not end within StopTime after
+// limit are abandoned and reported in the log and the error: the process is
+// about to end.
 func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 	s.draining.Store(true)
 	s.silent.end()
@@ -328,7 +329,7 @@ func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 	return s.conns.stuck()
 }
 
-// Status is what the administering commands show of a running server.
+// Status is shown by the administration commands for a running server.
 type Status struct {
 	Started     time.Time `json:"started"`
 	Version     string    `json:"version"`
@@ -343,7 +344,7 @@ type Status struct {
 	Fresh       bool      `json:"fresh"` // accounts are up to date
 }
 
-// Status tells how the server does.
+// Status returns how the server does.
 func (s *Server) Status() Status {
 	open, users, in, out := s.conns.now()
 	puts, gets := s.o.Files.Transfers()

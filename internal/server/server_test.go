@@ -451,7 +451,7 @@ func (c reluctant) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// noted is how many bytes alice's journals at the server hold behind their
+// noted returns how many bytes alice's journals at the server hold behind their
 // headers.
 func noted(env *testenv.Env) (n int64) {
 	journals, _ := filepath.Glob(filepath.Join(env.Data, "uploads", "users", "alice", "*"))

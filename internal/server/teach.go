@@ -17,9 +17,9 @@ import (
 	"hufu/internal/session"
 )
 
-// MaxTaught is how many bytes the teaching world holds: what is put into it
-// counts from the start of the server, whether it is still there or not. It is for
-// samples. The memory of its stores may be a little more than that.
+// MaxTaught is the limit in bytes for the teaching world: everything put into it since the start
+// of the server counts, even after it is removed. It is for samples. The memory of its stores may
+// be a little more than that.
 const MaxTaught = 32 << 20
 
 // The teaching world forgets the oldest beyond these bounds: nothing in it is
@@ -44,7 +44,7 @@ type Teach struct {
 	taken  int64      // bytes that were put
 }
 
-// room takes so many bytes of what the teaching world may hold, or refuses.
+// room takes so many bytes of the teaching world's limit, or refuses.
 func (t *Teach) room(bytes int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,7 +102,7 @@ func (t *Teach) Close() error {
 func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
 	return s.serve(ctx, s.o.Teach.ln, drain, func(ctx context.Context, raw net.Conn) {
 		remote := raw.RemoteAddr().String()
-		// Bound to loopback; what comes from elsewhere all the same is refused.
+		// Bound to loopback; any other peer is refused all the same.
 		if a, ok := raw.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
 			s.o.Log.Warn("refused", "remote", remote, "why", "not loopback")
 			_ = raw.Close()

@@ -20,7 +20,7 @@ type Answer struct {
 	Message frame.Message
 	Raw     []byte
 	CV      digest.CV // of Raw, if it is a chunk
-	More    bool      // the answer goes on
+	More    bool      // the answer has more frames
 	Err     error     // instead of a message: the peer's error, or why the connection ended
 	Lost    bool      // the connection ended; whether the request was carried out is not known
 }
@@ -35,14 +35,14 @@ type Client struct {
 	queue []pending  // sent or about to be, unanswered, in order
 	count uint64     // of the requests so far; the next one's number
 	asked int
-	// askedSmall is how much of asked is small files over a far link.
+	// askedSmall is the part of asked for small files over a far link.
 	askedSmall int
 	maxReq     int
 	maxAsk     int
 	window     int   // as maxAsk, and below it as long as others are to have their share
 	err        error // why the connection ended, set once
 	failing    error // what writing met first; the reader finds out why
-	waiting    int   // goroutines about to write: whoever is last flushes
+	waiting    int   // goroutines about to write: the last one flushes
 	since      time.Time
 	calling    atomic.Bool  // an answer is being given to its function
 	answers    atomic.Int64 // frames of answers that have come
@@ -53,15 +53,15 @@ type Client struct {
 type pending struct {
 	want  frame.Type
 	bytes int
-	chunk int64 // asked for, -1 if none
+	chunk int64 // requested, -1 if none
 	sent  time.Time
 	fn    func(Answer)
 }
 
-// NewClient starts the calling end over conn, whose lower layer is stream
-// (conn is TLS over it, or the stream itself). Judge, if not nil, is shown what
-// reading met at the end of the connection and may say it better; it is how a
-// refused certificate gets its reason.
+// NewClient starts the calling end over conn, whose lower layer is stream (conn
+// is TLS over it, or the stream itself). Judge, if not nil, gets the error that
+// ended the connection and may return a better one; that is how a refused
+// certificate gets its reason.
 func NewClient(conn net.Conn, stream *Stream, codec *frame.Codec, judge func(error) error) *Client {
 	c := &Client{
 		wire: newWire(conn, stream, codec), onRead: judge, done: make(chan struct{}),
@@ -82,17 +82,17 @@ func (c *Client) Allow(requests, bytes int) {
 	c.cond.Broadcast()
 }
 
-// Share asks for so many bytes ahead at first, instead of all that Allow
-// allows: one of several connections that asked for everything would leave
-// nothing to the others. It asks for more when answers come as fast as the
-// network's round trip lets them, which says that more could be under way.
+// Share limits how many bytes are requested ahead at first, below what Allow
+// allows: one of several connections that requested everything would leave
+// nothing to the others. The limit grows when answers come as fast as the
+// network's round trip permits, which means that more could be under way.
 func (c *Client) Share(bytes int) {
 	c.qmu.Lock()
 	defer c.qmu.Unlock()
 	c.window = min(bytes, c.maxAsk)
 }
 
-// widen is told of an answer; the caller holds qmu.
+// widen raises the limit of Share after an answer; the caller holds qmu.
 func (c *Client) widen(p pending) {
 	if c.window < c.maxAsk && p.bytes > 0 && time.Since(p.sent) < 2*c.stream.Way().RTT {
 		more := p.bytes
@@ -103,16 +103,16 @@ func (c *Client) widen(p pending) {
 	}
 }
 
-// smallShare is which part of what is asked for ahead may be small files, over
-// a far link: one connection of twelve would take a thousand of them before the
-// next is there, and bring them in by itself.
+// smallShare is the part of the bytes requested ahead that may be small files,
+// over a far link: one connection of twelve would take a thousand of them
+// before the next one starts, and fetch them all by itself.
 const smallShare = 16
 
 func (c *Client) small(answerBytes int) bool {
 	return answerBytes < frame.MaxRaw/2 && c.stream.Way().far()
 }
 
-// patience is how long a server may say that it is working on an answer of this
+// patience returns how long a server may say that it is working on an answer of this
 // type and send nothing else.
 func patience(t frame.Type) time.Duration {
 	switch t {
@@ -131,8 +131,8 @@ type quiet struct {
 	out     int64 // bytes that had been sent
 }
 
-// noticed is told of a notice. A server that sends nothing else for too long is
-// not waited for; what we still send is news as well.
+// noticed handles a notice. A server that sends nothing but notices for too
+// long is given up; our own sending counts as progress as well.
 func (c *Client) noticed(now time.Time) error {
 	c.qmu.Lock()
 	defer c.qmu.Unlock()
@@ -149,9 +149,9 @@ func (c *Client) noticed(now time.Time) error {
 
 // Send writes a request and returns when its bytes may be reused; fn gets each
 // frame of the answer, in order, on the reading goroutine: it must not send.
-// answerBytes is how many raw bytes the answer may have. Send waits while the
-// bounds are reached, and while it is being found out why writing has failed:
-// at most PartTimeout and what judge takes. If it returns an error, fn is not
+// answerBytes is the limit for the raw bytes of the answer. Send waits while
+// the bounds are reached, and while the reason of a failed write is looked up:
+// at most PartTimeout and the time of judge. If it returns an error, fn is not
 // called.
 //
 // The request may stay in a buffer until Flush.
@@ -204,8 +204,8 @@ func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 	return number, nil
 }
 
-// cancel tells the server that nobody waits for the answer to a request any more.
-// It waits while another goroutine is writing.
+// cancel tells the server that the answer to a request is no longer needed. It waits while
+// another goroutine is writing.
 func (c *Client) cancel(number uint64) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
@@ -218,7 +218,7 @@ func (c *Client) cancel(number uint64) {
 	}
 }
 
-// full says whether the bounds leave no room; the caller holds qmu.
+// full reports whether the bounds leave no room; the caller holds qmu.
 func (c *Client) full(answerBytes int) bool {
 	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.window ||
 		c.askedSmall > 0 && c.small(answerBytes) && c.askedSmall+answerBytes > c.window/smallShare
@@ -259,10 +259,10 @@ func (c *Client) Do(ctx context.Context, m frame.Message) (frame.Message, error)
 	return last, nil
 }
 
-// Each sends one request and waits for all frames of its answer, giving each
-// to fn on the reading goroutine. An error of fn ends the connection if the answer
-// goes on. When it returns, fn is not running and will not be called again. If
-// ctx ends before the answer has come, the server is told that it may stop.
+// Each sends one request and waits for all frames of its answer, calling fn for each on the
+// reading goroutine. An error of fn ends the connection if the answer has more frames. When it
+// returns, fn is not running and will not be called again. If ctx ends before the answer has
+// come, the server is told that it may stop.
 func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) error) error {
 	if err := frame.Check(m); err != nil {
 		return err
@@ -309,7 +309,7 @@ func (c *Client) Each(ctx context.Context, m frame.Message, fn func(Answer) erro
 	}
 }
 
-// Way is what is known of the network to the server.
+// Way returns the known properties of the network to the server.
 func (c *Client) Way() Way { return c.stream.Way() }
 
 // Done is closed when the connection has ended; Err then says why.
@@ -429,7 +429,7 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 	c.answers.Add(1)
 	if !h.More { // out of the queue before fn: fn sees room, and never twice
 		c.qmu.Lock()
-		c.queue[0] = pending{} // lets go of fn
+		c.queue[0] = pending{} // drops fn
 		c.queue = c.queue[1:]
 		c.asked -= p.bytes
 		if c.small(p.bytes) {

@@ -171,7 +171,7 @@ func (h handler) Idle(ctx context.Context) error {
 	return h.idle(ctx)
 }
 
-// reply is a good answer to any request that the tests make.
+// reply returns a good answer to any request that the tests make.
 func reply(r *Request) frame.Message {
 	switch m := r.Message.(type) {
 	case *frame.Stat:
@@ -302,7 +302,7 @@ func tlsPair(t testing.TB, a, b net.Conn) (server, client *tls.Conn, below, abov
 	return server, client, below, above
 }
 
-// Unanswered is how many requests wait for their answers.
+// Unanswered returns how many requests wait for their answers.
 func (c *Client) Unanswered() int {
 	c.qmu.Lock()
 	defer c.qmu.Unlock()

@@ -2,10 +2,9 @@ package session
 
 import "sync"
 
-// Intake bounds what the requests that have come and were not carried out yet
-// take of memory, on all connections that share it. One user's may take as much as
-// is left for others: half of it while alone, a third each of two. A connection
-// that finds no room is not read until there is some.
+// Intake bounds the memory of requests that have arrived and were not carried out yet, on all
+// connections that share it. One user may take as much as is left for others: alone half of it,
+// two users a third each. A connection that finds no space is not read until there is some.
 type Intake struct {
 	limit int
 
@@ -22,9 +21,9 @@ func NewIntake(bytes int) *Intake {
 	return in
 }
 
-// take waits until who may have n bytes more, or ended reports true: then it
-// reports false and nothing was taken. Somebody who has nothing gets the first
-// as soon as it fits.
+// take waits until who may have n more bytes, or ended reports true: then it
+// returns false and nothing was taken. A user who has nothing gets the first
+// bytes as soon as they fit.
 func (in *Intake) take(who string, n int, ended func() bool) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -52,7 +51,7 @@ func (in *Intake) give(who string, n int) {
 	in.room.Broadcast()
 }
 
-// wake has those who wait look whether they have ended.
+// wake makes all waiters check whether they have ended.
 func (in *Intake) wake() {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"hufu/internal/frame"
 )
 
-// queueBytes is how much of requests may wait for their handler on one
+// queueBytes is the limit for requests that wait for their handler on one
 // connection: two chunks, and a thousand messages.
 const queueBytes = 2*frame.MaxRaw + 512<<10
 
@@ -43,8 +43,8 @@ type Handler interface {
 	// ends the connection with it as the reason. The context ends with the
 	// connection, and when the client takes the request back.
 	Handle(ctx context.Context, r *Request) error
-	// Idle is called when no further request is waiting: what was put off is
-	// to be finished and answered now.
+	// Idle is called when no further request is waiting: deferred work is to be
+	// finished and answered now.
 	Idle(ctx context.Context) error
 }
 
@@ -81,8 +81,7 @@ func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
 // called before Serve.
 func (s *Server) Only(types ...frame.Type) { s.only = types }
 
-// Share has requests take part in what many connections may hold, as one of who's.
-// It is called before Serve.
+// Share counts requests against in, for the user who. It is called before Serve.
 func (s *Server) Share(in *Intake, who string) { s.intake, s.who = in, who }
 
 // Serve reads requests and gives them to h until the client leaves, breaks the
@@ -105,7 +104,7 @@ func (s *Server) serve(ctx context.Context, h Handler, readErr *error) error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		*readErr = s.reader()
-		// Nobody reads the answers any more, and a writer may be blocked by a
+		// The answers are no longer read, and a writer may be blocked by a
 		// client that has closed its sending side and does not read.
 		_ = s.stream.Close()
 		cancel()
@@ -167,7 +166,7 @@ func (s *Server) refuse(t frame.Type) error {
 	return nil
 }
 
-// reader fills the queue. After Part it goes on reading and throws away.
+// reader fills the queue. After Part it continues to read and discards.
 func (s *Server) reader() error {
 	for number := uint64(0); !s.parting.Load(); {
 		h, m, err := s.read(s.refuse)
@@ -223,8 +222,8 @@ func (s *Server) discard() {
 	}
 }
 
-// requestCost is about what a request takes: its raw bytes, and its message twice,
-// encoded and not.
+// requestCost returns about the memory of a request: its raw bytes, and its message twice,
+// encoded and decoded.
 func requestCost(h frame.Header) int { return rawCost(h.Raw) + 2*h.Body + 256 }
 
 func (s *Server) waitForRoom(n int) bool {
@@ -238,7 +237,7 @@ func (s *Server) waitForRoom(n int) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queued += n // nobody else adds to it
+	s.queued += n // no other goroutine adds to it
 	return !s.ended
 }
 
@@ -281,7 +280,7 @@ func (s *Server) handle(ctx context.Context, h Handler, r *Request) error {
 	return h.Handle(ctx, r)
 }
 
-// begin says which request is being handled from now on, and whether it was taken
+// begin returns which request is being handled from now on, and whether it was taken
 // back before.
 func (s *Server) begin(ctx context.Context, r *Request) (context.Context, context.CancelCauseFunc) {
 	stop := context.CancelCauseFunc(func(error) {})
@@ -314,7 +313,7 @@ func (s *Server) takeBack(number uint64) {
 	}
 }
 
-// mayTakeLong says whether carrying out a request is worth stopping.
+// mayTakeLong reports whether carrying out a request is worth stopping.
 func mayTakeLong(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.List, *frame.Digest, *frame.Remove, *frame.Open, *frame.Get, *frame.Read, *frame.Commit:
@@ -323,8 +322,8 @@ func mayTakeLong(m frame.Message) bool {
 	return false
 }
 
-// mayTakeBack says whether a request may be left out. What comes behind one that
-// says who the user is depends on it.
+// mayTakeBack reports whether a request may be canceled. Requests after a hello, login or logout
+// depend on it.
 func mayTakeBack(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.Hello, *frame.Login, *frame.Logout:
@@ -333,8 +332,8 @@ func mayTakeBack(m frame.Message) bool {
 	return true
 }
 
-// Release gives back the raw bytes of a request; the handler calls it when it
-// needs them no more, before or after answering.
+// Release returns the buffer of a request's raw bytes; the handler calls it
+// when it no longer needs them, before or after answering.
 func (s *Server) Release(r *Request) {
 	n := r.cost
 	r.raw.free()
@@ -359,7 +358,7 @@ func (s *Server) Stage(r *Request) {
 	s.Release(r)
 }
 
-// Settle gives back the room of what was staged.
+// Settle returns the memory of what was staged.
 func (s *Server) Settle() {
 	s.giveBack(s.staged)
 	s.staged = 0
@@ -387,7 +386,7 @@ func (s *Server) Answer(m frame.Message, more bool, raw []byte) error {
 // Fail answers a request with the public part of err.
 func (s *Server) Fail(err error) error { return s.Answer(frame.WireError(err), false, nil) }
 
-// Unanswered is how many requests have come and are not answered yet.
+// Unanswered returns how many requests have come and are not answered yet.
 func (s *Server) Unanswered() int { return int(s.unanswered.Load()) }
 
 // Flush sends what Answer left in buffers.
@@ -397,9 +396,9 @@ func (s *Server) Flush() error {
 	return s.flush()
 }
 
-// keepAlive tells a waiting client that its answer is being worked on, if
-// nothing else has told it lately, and ends the connection of one that makes
-// the server wait.
+// keepAlive tells a waiting client that its answer is being worked on, if no
+// other frame has shown that lately, and ends the connection of a client that
+// keeps the server waiting.
 func (s *Server) keepAlive(ctx context.Context) {
 	next := time.NewTimer(WorkingEvery)
 	defer next.Stop()
@@ -441,8 +440,8 @@ func clientStalled() *hufu.Error {
 	return &hufu.Error{Op: "connection", Kind: hufu.KindUnavailable, Code: "client_stalled"}
 }
 
-// Drop ends the connection at once, without a goodbye, for which the client leaves
-// no room, and gives back what the kernel keeps for it.
+// Drop ends the connection at once, without a goodbye, which the client has no space for, and
+// releases the buffers that the kernel holds for it.
 func (s *Server) Drop(reason *hufu.Error) {
 	s.reason.CompareAndSwap(nil, reason)
 	if c, ok := s.stream.Conn.(interface{ SetLinger(int) error }); ok {
@@ -451,7 +450,7 @@ func (s *Server) Drop(reason *hufu.Error) {
 	s.cut()
 }
 
-// pace is how one direction of a connection moves.
+// pace measures the progress of one direction of a connection.
 type pace struct {
 	at    int64
 	since time.Time // when it was first seen at at

@@ -1,10 +1,10 @@
-// Package session is one connection as a pipeline of calls: requests go out
+// Package session is one connection as a pipeline of calls: requests are sent
 // without waiting, answers come back in the same order. It owns the order, the
-// bounds, the buffers, the watch over a stalled connection and the manner of
-// parting, at both ends; what a request means is for others.
+// bounds, the buffers, the watch over a stalled connection and the way of
+// parting, at both ends. The meaning of a request is left to the caller.
 //
-// No deadlock: a client's reader never waits for its writer, and a server
-// never holds more unanswered requests than its hello allowed, so at least one
+// No deadlock: a client's reader never waits for its writer, and a server never
+// holds more unanswered requests than its hello allowed, so at least one
 // direction always drains.
 package session
 
@@ -26,7 +26,7 @@ import (
 // Bounds that a server's hello names.
 const (
 	MaxRequests = 1024     // unanswered requests on one connection
-	MaxAsked    = 64 << 20 // answer bytes asked for and not yet received
+	MaxAsked    = 64 << 20 // answer bytes requested and not yet received
 )
 
 // Times of a connection.
@@ -34,11 +34,11 @@ const (
 	StallTimeout = 30 * time.Second // nothing moves although something is awaited
 	PartTimeout  = time.Second      // how long parting may take
 	WorkingEvery = 5 * time.Second  // notice while an answer takes long
-	Patience     = 10 * time.Minute // how long a client lets itself be told so, and nothing else
-	LongPatience = 24 * time.Hour   // likewise, of what may take long
-	// ClientStall is how long a server waits for a client that takes nothing of what
-	// is being sent to it, or sends nothing in the middle of a request. It is
-	// long because a full window opens in steps: a client whose kernel holds
+	Patience     = 10 * time.Minute // how long a client accepts nothing but such notices
+	LongPatience = 24 * time.Hour   // the same for requests that may take long
+	// ClientStall is how long a server waits for a client that reads nothing of
+	// what is being sent to it, or sends nothing in the middle of a request. It
+	// is long because a full window opens in steps: a client whose kernel holds
 	// 6 MiB is seen to read when it has read 384 KiB of them.
 	ClientStall = time.Minute
 	// flushEvery bounds how long an answer stays in a buffer while requests
@@ -65,15 +65,15 @@ var (
 // Chunk is room for the raw bytes of one frame.
 type Chunk [frame.MaxRaw]byte
 
-// TakeChunk takes one from those that all connections share, for both
+// TakeChunk takes a chunk from the pool that all connections share, for both
 // directions.
 func TakeChunk() *Chunk { return chunkPool.Get().(*Chunk) }
 
-// Give gives it back.
+// Give returns the chunk to the pool.
 func (c *Chunk) Give() { chunkPool.Put(c) }
 
-// wire is what both ends share: a stream, TLS or nothing above it, and framing
-// above that.
+// wire holds what both ends share: a stream, TLS or nothing above it, and
+// framing above that.
 type wire struct {
 	codec   *frame.Codec
 	stream  *Stream
@@ -149,7 +149,7 @@ func (w *wire) flush() error {
 }
 
 // read reads the next frame's header and message. Raw bytes are left for
-// readRaw. A type that refuse does not want ends it before more is read.
+// readRaw. A type that refuse rejects ends it before more is read.
 func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message, error) {
 	head, err := w.br.Peek(frame.HeaderSize)
 	if err != nil {
@@ -203,7 +203,8 @@ func (r *raw) free() {
 	*r = raw{}
 }
 
-// rawCost is what the buffer takes of the memory allowed for a connection.
+// rawCost returns the memory of a buffer, counted against the connection's
+// limit.
 func rawCost(n int) int {
 	switch {
 	case n == 0:
@@ -216,8 +217,7 @@ func rawCost(n int) int {
 	return frame.MaxRaw
 }
 
-// chunkOf is the index of the chunk that a request brings or asks for, -1 if
-// it does neither.
+// chunkOf returns the index of the chunk that a request sends or asks for, or -1.
 func chunkOf(m frame.Message) int64 {
 	switch m := m.(type) {
 	case *frame.Range:
@@ -276,8 +276,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// closeWrite ends the sending side in the way the connection has it. What it
-// has to send is given up at by.
+// closeWrite ends the sending side in the connection's own way. Unsent bytes
+// are given up at by.
 func (w *wire) closeWrite(by time.Time) {
 	if c, ok := w.conn.(interface{ CloseWrite() error }); ok && w.conn != net.Conn(w.stream) {
 		_ = c.CloseWrite()                // the peer may be gone already
@@ -286,7 +286,7 @@ func (w *wire) closeWrite(by time.Time) {
 	_ = w.stream.CloseWrite()
 }
 
-// cut closes the connection at once, whoever is reading or writing.
+// cut closes the connection at once, even during a read or write.
 func (w *wire) cut() { _ = w.stream.Conn.Close() }
 
 // broken turns what reading or writing a connection met into an Error.

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Sizes of what stands between crypto/tls and the socket, in bytes.
-// crypto/tls writes one 16 KiB record at a time and reads little more; fewer,
-// larger system calls make a transfer a quarter faster.
+// Buffer sizes between crypto/tls and the socket, in bytes. crypto/tls writes
+// one 16 KiB record at a time and reads little more; fewer, larger system calls
+// make a transfer a quarter faster.
 const (
 	readAhead = 256 << 10
 	coalesce  = 128 << 10
@@ -61,7 +61,7 @@ func NewStream(c net.Conn) *Stream {
 // Gather begins to hold writes back until Flush.
 func (s *Stream) Gather() { s.gather.Store(true) }
 
-// Way is what was known of the network when the connection was made or, later,
+// Way returns the properties of the network, measured when the connection was made or, later,
 // when the session began.
 func (s *Stream) Way() Way { return s.way }
 
@@ -78,7 +78,7 @@ func (s *Stream) Sending() bool { return s.sending.Load() }
 // touch counts as a byte that has moved: this end was busy and did not read.
 func (s *Stream) touch() { s.moved.Store(time.Now().UnixNano()) }
 
-// Bytes is how many bytes were read from and written to the network.
+// Bytes returns how many bytes were read from and written to the network.
 func (s *Stream) Bytes() (in, out int64) { return s.in.Load(), s.out.Load() }
 
 func (s *Stream) Read(p []byte) (int, error) {
@@ -119,7 +119,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return c, nil // an error, if any, comes again with the next read
 }
 
-// Shrink gives back the buffer in which nothing has come for a while.
+// Shrink releases the read buffer if nothing has come for a while.
 func (s *Stream) Shrink(now time.Time, after time.Duration) {
 	if !s.ahead.Load() || now.Sub(s.Moved()) < after {
 		return
@@ -129,7 +129,7 @@ func (s *Stream) Shrink(now time.Time, after time.Duration) {
 	s.shrink = s.Conn.SetReadDeadline(time.Unix(1, 0)) == nil
 }
 
-// shrunk says whether err is what Shrink has made, and puts the deadline back.
+// shrunk reports whether err was caused by Shrink, and restores the deadline.
 func (s *Stream) shrunk(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -149,7 +149,7 @@ func (s *Stream) SetReadDeadline(t time.Time) error {
 	return s.Conn.SetReadDeadline(t)
 }
 
-// SetDeadline sets those of reading and of writing.
+// SetDeadline sets the deadlines of reading and writing.
 func (s *Stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
@@ -177,8 +177,8 @@ func (s *Stream) send(p []byte) (int, error) {
 	return n, err
 }
 
-// taken grows while the other end takes what is being written. Where the kernel
-// does not tell what was acknowledged, it grows with each write that is done.
+// taken grows while the other end takes what is being written. If the kernel
+// does not tell what was acknowledged, it grows with each finished write.
 func (s *Stream) taken() int64 {
 	n := s.out.Load()
 	if c, ok := s.Conn.(syscall.Conn); ok {
@@ -222,7 +222,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// Flush sends what was gathered.
+// Flush sends the gathered bytes.
 func (s *Stream) Flush() error {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
@@ -239,7 +239,7 @@ func (s *Stream) flush() error {
 	return err
 }
 
-// Close sends what was gathered, unless the other end does not take it, and
+// Close sends the gathered bytes, unless the other end does not take them, and
 // closes the connection.
 func (s *Stream) Close() error {
 	if s.wmu.TryLock() {
@@ -252,8 +252,8 @@ func (s *Stream) Close() error {
 	return s.Conn.Close()
 }
 
-// CloseWrite sends what was gathered and ends the sending side, so that the
-// other end reads all of it before the end of the stream.
+// CloseWrite sends the gathered bytes and ends the sending side, so that the
+// other end reads all of them before the end of the stream.
 func (s *Stream) CloseWrite() error {
 	err := s.Flush()
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// farAway is the round trip from which a connection is given to BBR: over a
-// far link a single lost segment makes the others wait for many round trips,
-// while BBR goes on at the rate that it has measured. At 50 ms and 1 % loss
-// eight connections moved 95 MiB/s with it and 3.6 with CUBIC. Only slow start
-// is left to CUBIC: it doubles in each round trip, BBR somewhat less.
+// farAway is the round trip from which a connection uses BBR: over a far link a
+// single lost segment makes the others wait for many round trips, while BBR
+// continues at the rate that it has measured. At 50 ms and 1 % loss eight
+// connections moved 95 MiB/s with it and 3.6 with CUBIC. Only slow start is
+// left to CUBIC: it doubles in each round trip, BBR somewhat less.
 const farAway = 5 * time.Millisecond
 
 // slowStart is how long a connection over a far link may wait for the end of
@@ -21,29 +21,29 @@ const slowStart = 3 * time.Second
 // bbr is the kernel's name of what far connections are under.
 const bbr = "bbr"
 
-// farUnsent is how many bytes a connection over a far link may hold that are not
-// on their way yet.
+// farUnsent is the limit for bytes that a connection over a far link may hold
+// before they are sent.
 const farUnsent = 512 << 10
 
-// resendEvery is how long at most the kernel waits before it sends again what
-// has not been acknowledged. Left to itself it doubles the pause up to two
-// minutes, and a link that was away for 20 seconds is tried again after 40.
-// It then also gives up sooner, after some 40 seconds, which is later than
-// StallTimeout. From Linux 6.15 on.
+// resendEvery is the longest time that the kernel waits before it sends
+// unacknowledged data again. By default it doubles the pause up to two minutes,
+// and a link that was down for 20 seconds is tried again after 40. It then also
+// gives up sooner, after some 40 seconds, which is later than StallTimeout. It
+// works from Linux 6.15 on.
 const resendEvery = 3 * time.Second
 
-// Way is what is known of the network between both ends.
+// Way holds the known properties of the network between both ends.
 type Way struct {
 	RTT        time.Duration // shortest round trip so far, 0 if not known
-	Congestion string        // congestion control of what we send, after slow start; "" if not known
+	Congestion string        // congestion control for sending, after slow start; "" if unknown
 }
 
 func (w Way) far() bool { return w.RTT >= farAway }
 
-// look measures the way and chooses the congestion control for it. On loopback
-// nothing is lost and pacing only costs: there CUBIC, or Reno where only that
-// is allowed, moves a third more than BBR. In between the system's choice
-// stands.
+// look measures the network and chooses the congestion control for it. On
+// loopback nothing is lost and pacing only costs: there CUBIC, or Reno where
+// only that is allowed, moves a third more than BBR. In between the system's
+// choice is kept.
 func look(c net.Conn) Way {
 	s, ok := c.(syscall.Conn)
 	if !ok { // not the kernel's: a pipe, or a tap in between
@@ -108,7 +108,7 @@ func loopback(a net.Addr) bool {
 	return ok && t.IP.IsLoopback()
 }
 
-// String is the way in a log.
+// String returns the way in a log.
 func (w Way) String() string {
 	return strings.TrimSpace(w.Congestion + " " + w.RTT.Round(10*time.Microsecond).String())
 }

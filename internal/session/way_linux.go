@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rtt asks the kernel for the shortest round trip that the connection has seen,
-// zero if it cannot tell.
+// rtt returns the shortest round trip that the connection has seen, from the
+// kernel, or zero if it is unknown.
 func (s socket) rtt() time.Duration {
 	info, err := unix.GetsockoptTCPInfo(int(s), unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil || info.Min_rtt == ^uint32(0) {
@@ -26,9 +26,9 @@ func (s socket) acknowledged() int64 {
 	return int64(info.Bytes_acked)
 }
 
-// steer chooses how the kernel paces what we send, for this connection alone:
-// the first of the names that it has and that we may use. It returns the one
-// in force, "" if that is not known.
+// steer chooses how the kernel paces what this connection sends: by the first
+// of the names that exists and is permitted. It returns the name in force, or
+// "" if that is unknown.
 func (s socket) steer(names ...string) (inForce string) {
 	for _, name := range names {
 		if unix.SetsockoptString(int(s), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name) == nil {
@@ -39,7 +39,7 @@ func (s socket) steer(names ...string) (inForce string) {
 	return inForce
 }
 
-// slowStartOver says whether the kernel has found out how fast it can send, or
+// slowStartOver reports whether the kernel has found out how fast it can send, or
 // has lost something.
 func (s socket) slowStartOver() bool {
 	info, err := unix.GetsockoptTCPInfo(int(s), unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -51,8 +51,8 @@ func (s socket) resend(every time.Duration) {
 	_ = unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, int(every.Milliseconds()))
 }
 
-// unsent bounds what the kernel takes from us before it can send it. Work that
-// waits in one connection's buffer is lost to the others.
+// unsent bounds the bytes that the kernel takes before it can send them. Data
+// that waits in one connection's buffer cannot be sent by the others.
 func (s socket) unsent(bytes int) {
 	_ = unix.SetsockoptInt(int(s), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
 }

@@ -4,7 +4,7 @@ package session
 
 import "time"
 
-// These are for Linux; elsewhere the system's own choice stands.
+// These are for Linux; other systems keep their own choice.
 func (socket) rtt() time.Duration { return 0 }
 
 func (socket) acknowledged() int64 { return 0 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// within is a connection of the kernel's within this machine.
+// within returns a connection of the kernel's within this machine.
 func within(t *testing.T) net.Conn {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -180,7 +180,7 @@ func (e *Env) Person(name string) *Person {
 	return p
 }
 
-// Remote is the server as this person sees it; it is closed with the test.
+// Remote returns the server as this person sees it; it is closed with the test.
 func (p *Person) Remote(o client.Options) *client.Remote {
 	p.t.Helper()
 	o.Disk = Disk{}
@@ -190,7 +190,7 @@ func (p *Person) Remote(o client.Options) *client.Remote {
 	return r
 }
 
-// Local is a path below the person's home.
+// Local returns a path below the person's home.
 func (p *Person) Local(name string) string { return filepath.Join(p.Home, name) }
 
 // Disk is the file system of this machine, as hufu hands it to the client.

@@ -20,7 +20,7 @@ func Shown(choice string, getenv func(string) string) *Catalogue {
 	return c
 }
 
-// utf8Locale says whether the environment's locale has UTF-8, or there is none.
+// utf8Locale reports whether the environment's locale has UTF-8, or there is none.
 func utf8Locale(getenv func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if locale := getenv(name); locale != "" {
@@ -32,7 +32,7 @@ func utf8Locale(getenv func(string) string) bool {
 	return true
 }
 
-// ASCII says whether only ASCII can be shown. What is data, such as the name of
+// ASCII reports whether only ASCII can be shown. What is data, such as the name of
 // a file, is shown all the same.
 func (c *Catalogue) ASCII() bool { return c.ascii }
 

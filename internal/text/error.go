@@ -79,7 +79,7 @@ func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[st
 	return kind, code, args
 }
 
-// cause is what the operating system said, without the path that the sentence
+// cause returns what the operating system said, without the path that the sentence
 // around it names already. How a connection ends and that time ran out is said
 // in the language of the sentence: it is what people see most.
 func (c *Catalogue) cause(kind hufu.Kind, err error) string {

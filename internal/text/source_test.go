@@ -156,7 +156,7 @@ func (s *source) readBehindKinds(set *token.FileSet, list []ast.Expr) {
 
 var codeForm = regexp.MustCompile(`^[a-z0-9_]+$`)
 
-// pieced says whether a sum puts a text of the catalogue beside words or
+// pieced reports whether a sum puts a text of the catalogue beside words or
 // beside another text. White space and marks around a whole sentence are
 // layout and allowed.
 func pieced(sum *ast.BinaryExpr) bool {

@@ -112,10 +112,10 @@ func Lang(choice string, getenv func(string) string) string {
 	return English
 }
 
-// Lang is the language of the catalogue.
+// Lang returns the language of the catalogue.
 func (c *Catalogue) Lang() string { return c.lang }
 
-// Has says whether there is a text under key.
+// Has reports whether there is a text under key.
 func (c *Catalogue) Has(key string) bool { _, ok := c.texts[key]; return ok }
 
 // T returns the text under key with its placeholders filled from args, which
@@ -160,7 +160,7 @@ func (c *Catalogue) N(key string, n int, args ...any) string {
 	return c.T(key+form, append([]any{"n", n}, args...)...)
 }
 
-// JSON is what the page of the GUI needs: every text whose key begins with
+// JSON returns what the page of the GUI needs: every text whose key begins with
 // "gui.", as one JSON object.
 func (c *Catalogue) JSON() []byte {
 	some := make(map[string]string)
@@ -179,7 +179,7 @@ func (c *Catalogue) JSON() []byte {
 // caller is the placeholder that needs no argument.
 const caller = "hufud"
 
-// form is how a string looks in the place of {name:form}. Errors hold strings
+// form returns how a string looks in the place of {name:form}. Errors hold strings
 // alone, so moments and spans in them are written for a program:
 //
 //	shell  a word of a command, quoted
@@ -201,7 +201,7 @@ func (c *Catalogue) form(form, v string) string {
 	return hufu.Printable(v)
 }
 
-// value is how one placeholder's value looks. Anything that comes from outside
+// value returns how one placeholder's value looks. Anything that comes from outside
 // is a string, or becomes one, and passes hufu.Printable.
 func (c *Catalogue) value(v any) string {
 	switch v := v.(type) {

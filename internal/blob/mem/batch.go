@@ -17,7 +17,7 @@ type batch struct {
 	res   []blob.Result
 }
 
-// slot is one change: what is still to do, or what came of it.
+// slot is one change: still to be done, or its result.
 type slot struct {
 	op   string
 	path hufu.Path
@@ -26,7 +26,7 @@ type slot struct {
 	res  blob.Result
 }
 
-// Batch begins a batch.
+// Batch returns an empty batch.
 func (t *Tree) Batch(g blob.Guard) blob.Batch { return &batch{t: t, g: g} }
 
 // add takes the next slot for a change that Finish makes, unless it is refused
@@ -178,7 +178,7 @@ func (b *batch) Discard() {
 	b.reset()
 }
 
-// reset drops what has got no name.
+// reset drops the entries that have no name.
 func (b *batch) reset() {
 	for _, sl := range b.slots {
 		if sl.new != nil {
@@ -195,8 +195,8 @@ type owners struct{ entry, folder string }
 func (o owners) Owner() string       { return o.entry }
 func (o owners) FolderOwner() string { return o.folder }
 
-// ask asks g about the name p in the folder dir, where old stands, nil for
-// nothing.
+// ask asks g about the name p in the folder dir; old is the existing entry or
+// nil.
 func ask(ctx context.Context, g *blob.Guard, p hufu.Path, dir, old *node, becomes hufu.EntryKind) error {
 	c, o := blob.Change{Path: p, New: becomes}, owners{}
 	if dir != nil {
@@ -212,7 +212,7 @@ func ask(ctx context.Context, g *blob.Guard, p hufu.Path, dir, old *node, become
 	return g.Ask(ctx, c)
 }
 
-// expected reports with an error that n is not the version a change is for.
+// expected returns an error unless n is the version that a change is meant for.
 func expected(op string, p hufu.Path, n *node, version string) error {
 	switch {
 	case version == "" || n.version == version:
@@ -223,8 +223,8 @@ func expected(op string, p hufu.Path, n *node, version string) error {
 	return fail(op, p, hufu.KindChanged, "target_changed")
 }
 
-// makeFolders finds the folder p and makes it and those above it if they are
-// missing.
+// makeFolders returns the folder p. It creates the folder and those above it if
+// they are missing.
 func (t *Tree) makeFolders(ctx context.Context, op string, p hufu.Path, by string, g *blob.Guard) (*node, error) {
 	dir, err := t.folder(op, p, p)
 	if hufu.KindOf(err) != hufu.KindNotFound {
@@ -236,7 +236,7 @@ func (t *Tree) makeFolders(ctx context.Context, op string, p hufu.Path, by strin
 	return t.newFolder(ctx, op, dir, p, blob.Meta{Mode: 0o755, By: by}, g)
 }
 
-// newFolder makes the folder p in dir, where nothing stands under its name.
+// newFolder creates the folder p in dir, where its name is free.
 func (t *Tree) newFolder(ctx context.Context, op string, dir *node, p hufu.Path, m blob.Meta, g *blob.Guard) (*node, error) {
 	if err := ask(ctx, g, p, dir, nil, hufu.Folder); err != nil {
 		return nil, err
@@ -382,7 +382,7 @@ func (t *Tree) removeAll(ctx context.Context, dir *node, p hufu.Path, name strin
 	return err
 }
 
-// unlink takes the name away from what stands there.
+// unlink removes a name.
 func (t *Tree) unlink(dir *node, name string) {
 	t.drop(dir.names[name])
 	delete(dir.names, name)
@@ -399,8 +399,8 @@ func (t *Tree) look(ctx context.Context, p hufu.Path, n *node, g *blob.Guard, de
 	})
 }
 
-// each calls do for what stands in the folder n, in order. What is too deep for a
-// path has that of the nearest folder that is not.
+// each calls do for the entries of the folder n, in order. An entry too deep for a path has the
+// path of the nearest folder that is not.
 func (t *Tree) each(ctx context.Context, p hufu.Path, n *node, depth int, do func(q hufu.Path, name string, sub *node) error) error {
 	if depth > 2*hufu.MaxDepth {
 		return fail("look", p, hufu.KindUnsupported, "folders_too_deep")

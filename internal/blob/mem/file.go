@@ -15,7 +15,7 @@ type content struct {
 	size  int64
 	index []int64  // of the chunks that are no holes, ascending
 	data  [][]byte // of each of them
-	refs  int      // the name or the batch that has it, and the open files
+	refs  int      // held by a name or a batch, and by open files
 }
 
 func newContent(data []byte) *content {
@@ -34,14 +34,15 @@ func (c *content) cost() int64 {
 	return n
 }
 
-// release gives up one reference; the bytes take room until the last one.
+// release drops one reference; the memory of the bytes is returned with the
+// last one.
 func (t *Tree) release(c *content) {
 	if c.refs--; c.refs == 0 {
 		t.o.Room.give(c.cost())
 	}
 }
 
-// chunk is the bytes of chunk i, nil for a hole.
+// chunk returns the bytes of chunk i, nil for a hole.
 func (c *content) chunk(i int64) []byte {
 	if at, ok := slices.BinarySearch(c.index, i); ok {
 		return c.data[at]

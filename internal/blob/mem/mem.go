@@ -1,9 +1,9 @@
 // Package mem keeps a tree of files in memory: for tests, and for the teaching
-// world. Nothing in it outlives the process; all other promises of package blob
+// world. Nothing in it survives the process; all other promises of package blob
 // hold.
 //
-// One lock guards a tree. It is held while a guard is asked, and not while
-// somebody reads a file or takes the entries of a listing.
+// One lock guards a tree. It is held while a guard is asked, but not while a
+// file is read or the entries of a listing are taken.
 package mem
 
 import (
@@ -30,16 +30,16 @@ type Options struct {
 	Now  func() time.Time // nil is time.Now
 }
 
-// Room bounds the bytes of memory that the trees sharing it take.
+// Room bounds the memory of the trees that share it.
 type Room struct {
 	limit int64
 	used  atomic.Int64
 }
 
-// NewRoom makes room for so many bytes.
+// NewRoom returns a Room of so many bytes.
 func NewRoom(bytes int64) *Room { return &Room{limit: bytes} }
 
-// take counts n bytes more and reports whether there was room for them.
+// take takes n more bytes and reports whether they were available.
 func (r *Room) take(n int64) bool {
 	if r.used.Add(n) > r.limit {
 		r.used.Add(-n)
@@ -50,9 +50,9 @@ func (r *Room) take(n int64) bool {
 
 func (r *Room) give(n int64) { r.used.Add(-n) }
 
-// What counts against a Room beside the bytes of files.
+// The memory that counts against a Room besides the bytes of files.
 const (
-	nameCost  = 1 << 10 // a name and everything that is known of it
+	nameCost  = 1 << 10 // a name and the data of its entry
 	chunkCost = 128     // a chunk of a file, or its place in the table of an upload
 )
 
@@ -131,16 +131,16 @@ func (n *node) entry(name string) hufu.Entry {
 	return e
 }
 
-// cost is what a node takes beside its bytes.
+// cost returns the memory of a node besides its bytes.
 func (n *node) cost() int64 { return nameCost + int64(len(n.target)) }
 
-// newVersion gives the file or link n a version that nothing had before.
+// newVersion gives the file or link n a version that no entry had before.
 func (t *Tree) newVersion(n *node) {
 	t.versions++
 	n.version = t.prefix + strconv.FormatUint(t.versions, 36)
 }
 
-// take counts n bytes more, if there is room for them.
+// take takes n more bytes, or returns an error.
 func (t *Tree) take(op string, p hufu.Path, n int64) error {
 	if !t.o.Room.take(n) {
 		return fail(op, p, hufu.KindQuota, "disk_full")
@@ -148,7 +148,7 @@ func (t *Tree) take(op string, p hufu.Path, n int64) error {
 	return nil
 }
 
-// drop gives back the room of a node that has no name, or loses it.
+// drop returns the memory of a node without a name.
 func (t *Tree) drop(n *node) {
 	n.version = ""
 	t.o.Room.give(n.cost())
@@ -164,7 +164,7 @@ func (t *Tree) drop(n *node) {
 	}
 }
 
-// folder finds the folder at.
+// folder returns the folder at.
 func (t *Tree) folder(op string, p, at hufu.Path) (*node, error) {
 	n := t.root
 	for _, name := range at.Segments() {
@@ -181,7 +181,7 @@ func (t *Tree) folder(op string, p, at hufu.Path) (*node, error) {
 	return n, nil
 }
 
-// find finds the entry at p and the folder that holds it, nil for the root.
+// find returns the entry at p and the folder that holds it, nil for the root.
 func (t *Tree) find(op string, p hufu.Path) (dir, n *node, err error) {
 	if p.IsRoot() {
 		return nil, t.root, nil
@@ -229,7 +229,7 @@ func (t *Tree) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hu
 	return next, nil
 }
 
-// page is the entries that r asks for, as they are now, in order.
+// page returns the entries that r asks for, as they are now, in order.
 func (t *Tree) page(p hufu.Path, r blob.Page) (all []hufu.Entry, next string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -304,7 +304,7 @@ func (t *Tree) Space(context.Context) (free, total int64, err error) {
 // Close does nothing.
 func (t *Tree) Close() error { return nil }
 
-// check refuses names that are hufu's own.
+// check refuses names that are reserved for hufu.
 func check(op string, p hufu.Path) error {
 	if p.Reserved() {
 		return fail(op, p, hufu.KindInvalidPath, "name_reserved")
@@ -324,7 +324,7 @@ func fail(op string, p hufu.Path, kind hufu.Kind, code string) error {
 	return &hufu.Error{Op: op, Path: p.String(), Kind: kind, Code: code}
 }
 
-// canceled is the error of a context that has ended, nil before.
+// canceled returns the error of an ended context, or nil.
 func canceled(ctx context.Context, op string, p hufu.Path) error {
 	if ctx.Err() == nil {
 		return nil

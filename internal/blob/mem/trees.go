@@ -9,7 +9,7 @@ import (
 	"hufu/internal/blob"
 )
 
-// Trees are a tree for each user, which share one Room. There are no shared
+// Trees holds a tree for each user, which share one Room. There are no shared
 // folders.
 type Trees struct {
 	o Options
@@ -18,7 +18,7 @@ type Trees struct {
 	users map[string]*Tree
 }
 
-// NewTrees returns no trees yet; o is for each that is opened.
+// NewTrees returns an empty Trees; o are the options of each tree.
 func NewTrees(o Options) *Trees {
 	if o.Room == nil {
 		o.Room = NewRoom(1<<63 - 1)
@@ -40,18 +40,18 @@ func (t *Trees) User(_ context.Context, name string) (blob.Tree, error) {
 	return t.users[name], nil
 }
 
-// Shared finds no folder.
+// Shared always returns a not-found error.
 func (t *Trees) Shared(context.Context, string) (blob.Tree, error) {
 	return nil, fail("open store", hufu.Path{}, hufu.KindNotFound, "")
 }
 
-// SharedNames are none.
+// SharedNames returns nothing.
 func (t *Trees) SharedNames(context.Context) ([]string, error) { return nil, nil }
 
-// Expire removes nothing: nothing outlives the process.
+// Expire removes nothing: nothing survives the process.
 func (t *Trees) Expire(context.Context, time.Duration) (int, error) { return 0, nil }
 
-// Close forgets all trees.
+// Close drops all trees.
 func (t *Trees) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,15 +17,15 @@ import (
 type upload struct {
 	id      string
 	key     blob.UploadKey
-	into    *node // the folder that it will stand in, nil before the first chunk
+	into    *node // the folder that will hold it, nil before the first chunk
 	holders int
 	cost    int64
-	chunks  map[int64]chunk // those that are there, by index
+	chunks  map[int64]chunk // those that have arrived, by index
 	half    map[int64]*unit // those of which more must come, by number
-	arrived sync.Cond       // the last chunk has come, or the upload is over
+	arrived sync.Cond       // closed when the last chunk has arrived or the upload is over
 	sealed  int             // how many holders have prepared it
 	gone    bool
-	done    *hufu.Entry // what it has become
+	done    *hufu.Entry // the file that it has become
 }
 
 // chunk is a chunk of an upload; a hole has no data.
@@ -36,7 +36,8 @@ type chunk struct {
 
 func (c chunk) cost() int64 { return 2*chunkCost + int64(len(c.data)) } // here, and in the file
 
-// unit is the chunks that a holder has brought of a unit, from its first on.
+// unit holds the chunks of a unit that one holder has written, from its first
+// on.
 type unit struct {
 	by     *holder
 	chunks []chunk
@@ -55,7 +56,7 @@ func (u *upload) fail(op string, kind hufu.Kind, code string) error {
 	return fail(op, u.key.Path, kind, code)
 }
 
-// OpenUpload begins the upload k, or goes on with it.
+// OpenUpload begins the upload k, or resumes it.
 func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
 	if err := first(canceled(ctx, "open upload", k.Path), checkTarget("open upload", k.Path)); err != nil {
 		return nil, err
@@ -97,8 +98,8 @@ func (t *Tree) hold(u *upload, g blob.Guard) blob.Upload {
 	return &holder{t: t, u: u, guard: g}
 }
 
-// usable reports whether u can still become its file. It discards one whose
-// folder was moved away, unless somebody has it open.
+// usable reports whether u can still become its file. It discards an upload
+// whose folder was moved away, unless it is open.
 func (t *Tree) usable(u *upload) bool {
 	if u.into == nil || u.holders > 0 {
 		return true
@@ -118,7 +119,7 @@ func (t *Tree) discard(u *upload) {
 	u.arrived.Broadcast()
 }
 
-// discardSuperseded ends the uploads that u makes pointless.
+// discardSuperseded ends the uploads that u replaces.
 func (t *Tree) discardSuperseded(u *upload) {
 	for _, old := range t.uploads {
 		if old != u && old.key.Path == u.key.Path && old.key.Owner == u.key.Owner && old.holders == 0 {
@@ -127,7 +128,7 @@ func (t *Tree) discardSuperseded(u *upload) {
 	}
 }
 
-// uploading reports whether somebody has an upload into the folder n open.
+// uploading reports whether an upload into the folder n is open.
 func (t *Tree) uploading(n *node) bool {
 	for _, u := range t.uploads {
 		if u.into == n && u.holders > 0 {
@@ -202,7 +203,7 @@ func (h *holder) Write(ctx context.Context, index int64, data []byte, cv digest.
 			return nil
 		case there && (u.sealed > 0 || u.done != nil):
 			return u.fail(op, hufu.KindChanged, "file_changed")
-		case there: // nothing that is there says any more what the unit is to be
+		case there: // no arrived chunk refers to the unit's bytes any more
 			t.dropUnit(u, begin, end)
 		}
 		if index != begin {
@@ -243,7 +244,7 @@ func (h *holder) open(op string) error {
 	return nil
 }
 
-// begin makes the folder for the first chunk of an upload.
+// begin creates the folder for the first chunk of an upload.
 func (t *Tree) begin(ctx context.Context, h *holder) (err error) {
 	u := h.u
 	if u.into == nil {
@@ -262,7 +263,7 @@ func (t *Tree) dropUnit(u *upload, begin, end int64) {
 	}
 }
 
-// dropHalf forgets what has come of a unit that is not whole.
+// dropHalf forgets the chunks of a unit that is not complete.
 func (t *Tree) dropHalf(u *upload, number int64) {
 	if half := u.half[number]; half != nil {
 		t.giveBack(u, half.chunks...)
@@ -337,7 +338,7 @@ func (h *holder) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) err
 	return nil
 }
 
-// unseal takes back what Prepare has done.
+// unseal undoes Prepare.
 func (h *holder) unseal() {
 	if h.prepared != nil {
 		h.prepared = nil
@@ -385,7 +386,7 @@ func (h *holder) Finish(ctx context.Context, c hufu.Condition) (hufu.Entry, erro
 	return e, nil
 }
 
-// content is the bytes of all chunks.
+// content returns the bytes of all chunks.
 func (u *upload) content() *content {
 	c := &content{size: u.key.Size, refs: 1}
 	for _, i := range slices.Sorted(maps.Keys(u.chunks)) {
@@ -424,7 +425,7 @@ func (h *holder) Close() error {
 	case u.done != nil:
 		t.o.Room.give(u.cost)
 		u.cost = 0
-	case u.into == nil: // nothing has come
+	case u.into == nil: // nothing has arrived
 		t.discard(u)
 	}
 	return nil
