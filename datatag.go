@@ -6,8 +6,8 @@ import (
 )
 
 // DataTag is the name of the file that marks a server's data folder, so that no
-// client takes it for files to send: what a transfer writes there would be sent
-// again, and a copy of a running database is of no use.
+// client sends its files: a file that a transfer writes there would be sent
+// again, and a copy of a running database is useless.
 const DataTag = "HUFUDATA.TAG"
 
 // MaxDataTag is more than the file ever holds, in bytes.

@@ -26,7 +26,7 @@ func ParseDigest(s string) (Digest, error) {
 	return d, nil
 }
 
-// EntryKind says what stands under a name.
+// EntryKind is the kind of an entry.
 type EntryKind uint8
 
 // The kinds of entry. Other is a FIFO, a socket or a device: listed, never
@@ -52,7 +52,7 @@ func (k EntryKind) String() string {
 	return "unknown"
 }
 
-// Entry is what is known of one name.
+// Entry describes one name.
 type Entry struct {
 	Name   string    // last segment
 	Kind   EntryKind //
@@ -61,14 +61,15 @@ type Entry struct {
 	Mode   uint32    // permission bits, & 0777
 	Digest Digest    // zero when not known
 	Target string    // of a Link, as stored, never followed
-	By     string    // user who put it there, "" when not known
+	By     string    // user who uploaded it, "" if unknown
 	Upload string    // id of the upload that made it, "" when not known
 	// Version names these very bytes: it changes when the file is replaced or
 	// written. Opaque; compared whole; empty for a Folder.
 	Version string
 }
 
-// Condition is what a commit demands of the name it is about to take.
+// Condition is the requirement of a commit for the name that it is about to
+// take.
 type Condition struct {
 	Kind    ConditionKind
 	Version string // for IfVersion

@@ -5,21 +5,20 @@ import (
 	"fmt"
 )
 
-// Kind sorts errors by what they mean to the one who meets them. The list is
-// closed: each kind has one exit status, one wire code and one text in each
-// language.
+// Kind sorts errors by their meaning to the user. The list is closed: each kind
+// has one exit status, one wire code and one text in each language.
 type Kind uint8
 
 // The kinds. Comments give the exit status of hufu.
 const (
-	KindInternal    Kind = iota + 1 // 1: a defect, or something nobody foresaw
+	KindInternal    Kind = iota + 1 // 1: a defect, or an unforeseen error
 	KindUsage                       // 2: the command or the configuration is wrong
 	KindInvalid                     // 2: a value that cannot be used
 	KindInvalidPath                 // 2: a path that cannot be
 	KindNotFound                    // 3
 	KindPermission                  // 4: this subject may not
 	KindQuota                       // 4: no space left, or a quota
-	KindExists                      // 1: something stands there already
+	KindExists                      // 1: an entry already exists
 	KindNotEmpty                    // 1: a folder with something in it
 	KindWrongKind                   // 1: a folder where a file was expected, or the like
 	KindChanged                     // 1: the source or the target changed meanwhile
@@ -30,7 +29,7 @@ const (
 	KindProtocol                    // 5: the peer broke the protocol
 	KindRefused                     // 6: our certificate was refused
 	KindCredentials                 // 6: wrong password, or the login has ended
-	KindUnproven                    // 7: the server is not who it should be
+	KindUnproven                    // 7: the server is not the intended one
 	KindIntegrity                   // 8: bytes differ from their digest
 	KindNothingToDo                 // 9: with --error-on-no-transfer
 	KindRateLimit                   // 10: too many attempts; wait
@@ -53,7 +52,7 @@ var kindNames = [...]string{
 	"credentials", "unproven", "integrity", "nothing_to_do", "rate_limit", "canceled",
 }
 
-// String returns the name of the kind as it stands on the wire, in logs and in
+// String returns the name of the kind as used on the wire, in logs and in
 // --json output.
 func (k Kind) String() string {
 	if k == 0 || int(k) >= len(kindNames) {
@@ -62,7 +61,7 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// ParseKind is the inverse of String; what it does not know is KindInternal.
+// ParseKind is the inverse of String; an unknown name is KindInternal.
 func ParseKind(s string) Kind {
 	for i, n := range kindNames {
 		if n == s && i > 0 {
@@ -101,10 +100,10 @@ func (k Kind) Exit() int {
 	}
 }
 
-// Error says what was tried, on what, and what kind of failure it met.
+// Error holds the operation, the path and the kind of a failure.
 type Error struct {
-	Op   string // what was tried, for the operator's log: "stage chunk 14"
-	Path string // what it was tried on, as its reader knows it
+	Op   string // the operation, for the operator's log: "stage chunk 14"
+	Path string // its path, as the reader knows it
 	Kind Kind
 	// Code names the text in the catalogues ("error.<Code>"), "" for the
 	// text of the kind itself ("error.<kind>"); Args fill its placeholders.

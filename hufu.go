@@ -1,9 +1,9 @@
-// Package hufu is the vocabulary that every other package speaks: names of
-// files, what is known of one, its digest, and an error that says what
-// happened. It does no input or output and imports the standard library only.
+// Package hufu is the vocabulary of all other packages: names of files, the
+// description of an entry, its digest, and an error that says what happened. It
+// does no input or output and imports the standard library only.
 package hufu
 
-// Version is what both programs print; the build sets it with -ldflags -X.
+// Version is printed by both programs; the build sets it with -ldflags -X.
 var Version = "dev"
 
 // Sizes that both ends and the storage agree on.

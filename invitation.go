@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Sizes of what an invitation carries, in bytes. The secret is an equal of the
+// Sizes of the parts of an invitation, in bytes. The secret is as long as the
 // fingerprint: 160 bits, a whole number of base32 letters, so that each value
 // has one spelling.
 const (
 	InvitationFingerprint = 20
 	InvitationSecret      = 20
 	maxInvitation         = 512
-	maxPasted             = 4096 // with what is around it
+	maxPasted             = 4096 // including the text around it
 )
 
 const (
@@ -40,7 +40,7 @@ type Invitation struct {
 	Secret      string // base32, InvitationSecret bytes
 }
 
-// Check reports whether every field holds what the text can carry.
+// Check returns an error unless every field fits the text form.
 func (v Invitation) Check() error {
 	switch {
 	case !ValidHost(v.Host):
@@ -60,11 +60,11 @@ func (v Invitation) String() string {
 	return s + checkLetters(s)
 }
 
-// ParseInvitation is the inverse of String. It takes the code as mail, chats and
-// terminals leave it: wrapped, indented, in quotation marks, behind a word such
-// as a prompt. What cannot stand in a code is left out; the check guards the
-// rest. Whatever is wrong is told as invitation_mistyped and nothing of the code
-// is repeated, as it holds a secret.
+// ParseInvitation is the inverse of String. It accepts the code as mail, chats
+// and terminals leave it: wrapped, indented, in quotation marks, after a word
+// such as a prompt. Characters that cannot be in a code are dropped; the check
+// guards the rest. Every error is invitation_mistyped and repeats nothing of
+// the code, which holds a secret.
 func ParseInvitation(s string) (Invitation, error) {
 	mistyped := &Error{Op: "parse invitation", Kind: KindInvalid, Code: "invitation_mistyped"}
 	if len(s) > maxPasted {
@@ -103,8 +103,8 @@ func UnfinishedInvitation(s string) bool {
 	return len(s) <= maxPasted && f[0] == invitationScheme && len(f) > 1 && (len(f) < 6 || len(f) == 6 && len(f[5]) < invitationCheck)
 }
 
-// bareInvitation is s without what comes before a code and what cannot stand in
-// one.
+// bareInvitation returns s without anything before the code and without
+// characters that cannot be in one.
 func bareInvitation(s string) string {
 	if i := strings.Index(s, invitationScheme+"_"); i > 0 && !invitationByte(rune(s[i-1])) {
 		s = s[i:]
@@ -138,9 +138,9 @@ func validLetters(s string, size int) bool {
 	return err == nil && len(b) == size && invitationLetters.EncodeToString(b) == s
 }
 
-// ValidHost takes what can stand in a certificate and in a code: an IP address
-// in its usual form, without a zone, or a host name of letters, digits and inner
-// hyphens.
+// ValidHost reports whether s can be the host in a certificate and in a code:
+// an IP address in its usual form, without a zone, or a host name of letters,
+// digits and inner hyphens.
 func ValidHost(s string) bool {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Zone() == "" && a.String() == s

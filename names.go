@@ -19,9 +19,9 @@ func ValidName(s string) bool {
 	return len(s) <= MaxName && s == asciiLower(s) && spelled(s)
 }
 
-// ValidCertifiedName reports whether s can stand as a name in a certificate
-// that exists. The rule was wider once, and whoever has such a certificate keeps
-// it: capital letters, and up to 64 bytes.
+// ValidCertifiedName reports whether s can be a name in an existing
+// certificate. The rule was wider once, and such certificates are kept: capital
+// letters, and up to 64 bytes.
 func ValidCertifiedName(s string) bool { return len(s) <= maxCertified && spelled(s) }
 
 // CheckUserName returns an error unless name can be a new user's.

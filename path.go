@@ -150,9 +150,9 @@ func (p Path) Reserved() bool {
 // hold any byte but NUL: escape it before a terminal or a log sees it.
 func (p Path) String() string { return p.s }
 
-// Virtual returns the path with a leading slash, as it stands in logs and in JSON.
+// Virtual returns the path with a leading slash, as in logs and in JSON.
 func (p Path) Virtual() string { return "/" + p.s }
 
-// Remote returns the path as people write one of the server's, with a colon before
-// the slash: what tells it from a path of this machine.
+// Remote returns the path as users write a path on the server, with a colon before the slash,
+// which distinguishes it from a path of this machine.
 func (p Path) Remote() string { return ":/" + p.s }

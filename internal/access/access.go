@@ -1,5 +1,5 @@
 // Package access decides whether a user may do something to a path. It is pure:
-// what it needs to know is handed in, and it remembers nothing.
+// all facts are arguments, and it has no state.
 package access
 
 import (
@@ -8,18 +8,18 @@ import (
 	"hufu"
 )
 
-// Subject is who acts.
+// Subject is the acting user.
 type Subject struct {
 	User   string
 	Device string
 }
 
-// Action is what is to be done.
+// Action is a kind of access.
 type Action uint8
 
-// The actions. Read is to look at what is there, also at names. Create is to
-// take a free name, Link to put a symbolic link under a name. Change is to
-// replace, remove, rename or alter what is there.
+// The actions. Read is reading entries and names. Create is taking a free name,
+// Link is creating a symbolic link. Change is replacing, removing, renaming or
+// altering an entry.
 const (
 	Read Action = iota + 1
 	Create
@@ -27,17 +27,17 @@ const (
 	Change
 )
 
-// place is the kind of ground on which a path stands.
+// place is the kind of place of a path.
 type place uint8
 
 const (
 	nowhere  place = iota
 	own            // below the user's own folder
 	shared         // below a folder shared by all
-	signpost       // shows the places, and is nobody's to change
+	signpost       // shows the places, and cannot be changed
 )
 
-// placeOf looks at the segments of p alone.
+// placeOf depends on the segments of p alone.
 func placeOf(p hufu.Path) place {
 	first, _ := p.Cut()
 	switch {
@@ -51,16 +51,19 @@ func placeOf(p hufu.Path) place {
 	return shared
 }
 
-// ByOwner reports whether it matters to May who put there what stands at p.
+// ByOwner reports whether the result of May depends on the owner of the entry
+// at p.
 func ByOwner(p hufu.Path) bool { return placeOf(p) == shared }
 
-// May reports whether s may do a to p, seen from the root that s sees. The owner
-// is who put there what is read or changed, and for Create and Link who made the
-// folder that gets the name; "" is not known, and no user.
+// May returns an error unless s may do a to p, seen from the root that s sees.
+// The owner is the user who uploaded the entry that is read or changed; for
+// Create and Link it is the user who created the folder of the name; "" means
+// unknown, and is no user.
 //
 // A user's own folder is the user's. Everybody lists, reads and adds to a
-// shared folder, and changes there what is their own. A link in it cannot carry
-// a name and counts as its folder's owner's: that user alone makes one.
+// shared folder, and changes their own entries there. A link in it cannot
+// record its owner and counts as its folder's owner's: only that user creates
+// one.
 func May(s Subject, a Action, p hufu.Path, owner string) error {
 	mine := owner == s.User && owner != ""
 	code := "not_allowed_here"

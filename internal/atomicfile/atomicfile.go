@@ -34,7 +34,7 @@ func WriteFunc(path string, mode fs.FileMode, fill func(io.Writer) error) error 
 	return rename(dir, []string{staged}, []string{filepath.Base(path)})
 }
 
-// A File is what WriteAll makes of one name.
+// A File is one file of WriteAll.
 type File struct {
 	Name string
 	Data []byte
@@ -115,7 +115,7 @@ func MkdirAll(path string, mode fs.FileMode) error {
 	}
 	if err != nil {
 		for _, dir := range made {
-			_ = os.Remove(dir) // unless somebody uses it already
+			_ = os.Remove(dir) // unless it is already used
 		}
 	}
 	return err

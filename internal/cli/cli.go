@@ -1,6 +1,6 @@
-// Package cli is what the two programs share on a command line: language,
-// help, flags, questions, tables, signals and the exit status. Every word comes
-// from the catalogues of package text; what a command does is in cmd.
+// Package cli is the command line that the two programs share: language, help,
+// flags, questions, tables, signals and the exit status. Every word comes from
+// the catalogues of package text; the commands are in cmd.
 package cli
 
 import (
@@ -26,16 +26,16 @@ import (
 )
 
 // Exit statuses of a program that SIGTERM stopped, and of one whose standard
-// output nobody reads any more: what the shell says of SIGTERM and SIGPIPE.
+// output has no reader any more, as a shell reports SIGTERM and SIGPIPE.
 const (
 	exitTerminated = 143
 	exitNoReader   = 141
 )
 
-// maxSecretFile is how much of a file with a password is read, in bytes.
+// maxSecretFile is the limit for a file with a password, in bytes.
 const maxSecretFile = 64 << 10
 
-// App is what every command of a program shares.
+// App holds what every command of a program shares.
 type App struct {
 	Program string
 	Cat     *text.Catalogue
@@ -63,7 +63,7 @@ func New(program string, args []string, in *os.File, out, stderr io.Writer, gete
 	}
 }
 
-// OutTerminal reports whether standard output is shown to somebody.
+// OutTerminal reports whether standard output is a terminal.
 func (a *App) OutTerminal() bool {
 	f, ok := a.out.w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -96,9 +96,9 @@ const (
 	collectAt = 30
 )
 
-// Run executes a command line and returns the exit status, having told the
-// user what went wrong. A signal ends the context with Stopped as its cause; a
-// second one ends the program at once.
+// Run executes a command line, reports any error to the user, and returns the
+// exit status. A signal ends the context with Stopped as its cause; a second
+// one ends the program at once.
 func (a *App) Run(root *cobra.Command, args []string) int {
 	defer runtime.KeepAlive(make([]byte, ballast))
 	if os.Getenv("GOGC") == "" {
@@ -114,7 +114,7 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 		signal.Stop(signals)
 	}()
 	// A write to standard output whose reader has gone away returns an error
-	// instead of killing the program: what is open is still closed.
+	// instead of killing the program, so that open files are still closed.
 	noReader := make(chan os.Signal, 1)
 	signal.Notify(noReader, syscall.SIGPIPE)
 	defer signal.Stop(noReader)
@@ -167,9 +167,8 @@ func (a *App) Failure(err error) *Failure {
 	return f
 }
 
-// wantsJSON reports whether a command that knows --json was given it. What stands
-// behind a flag that is wrong was not read as a flag, so the command line is
-// looked at.
+// wantsJSON reports whether a command that knows --json was given it. Arguments after a wrong
+// flag were not parsed, so the command line is searched.
 func wantsJSON(cmd *cobra.Command, args []string) bool {
 	f := cmd.Flag("json")
 	if f == nil {
@@ -189,8 +188,8 @@ func wantsJSON(cmd *cobra.Command, args []string) bool {
 	return false
 }
 
-// ErrReported in an error's chain says that the user has been told already: the
-// error only carries the exit status.
+// ErrReported in an error's chain says that the user has seen the error: it
+// only carries the exit status.
 var ErrReported = errors.New("reported")
 
 // Reported wraps an error whose text has been shown.
@@ -263,8 +262,8 @@ func Width(s string) int {
 // Interactive reports whether a question can be asked and its answer read.
 func (a *App) Interactive() bool { return a.In != nil && term.IsTerminal(int(a.In.Fd())) }
 
-// FirstLine returns the first line of a small file: how a password or a code is
-// handed over by a script.
+// FirstLine returns the first line of a small file, such as a script uses for a
+// password or a code.
 func FirstLine(path string) (string, error) {
 	data, err := ReadLimited(path, maxSecretFile)
 	if err != nil {
@@ -305,8 +304,8 @@ func InFile(path string, err error) error {
 	return &c
 }
 
-// ToFile is the error of a file that cannot be made: what is missing may be the
-// folder that it was to be in.
+// ToFile returns the error for a file that cannot be created: its folder may be
+// missing.
 func ToFile(path string, kind hufu.Kind, code string, err error) error {
 	e := &hufu.Error{Op: "make file", Path: path, Kind: kind, Code: code, Err: err}
 	if folder := filepath.Dir(path); errors.Is(err, os.ErrNotExist) {
@@ -317,7 +316,7 @@ func ToFile(path string, kind hufu.Kind, code string, err error) error {
 	return e
 }
 
-// Ask asks for one line.
+// Ask reads one line.
 func (a *App) Ask(ctx context.Context, prompt string) (string, error) {
 	if !a.Interactive() {
 		return "", Usage(inputEnded)
@@ -412,7 +411,7 @@ func (a *App) Secret(ctx context.Context, prompt, again string, alone error) (st
 		}, func() { // or nothing that is typed later would be shown
 			<-begun
 			_ = term.Restore(fd, shown)
-			time.Sleep(50 * time.Millisecond) // it may be about to hide what is typed
+			time.Sleep(50 * time.Millisecond) // it may be about to hide the input
 			_ = term.Restore(fd, shown)
 		})
 		a.Hint("")

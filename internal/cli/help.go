@@ -219,7 +219,8 @@ func FlagRange(flag string, value, least, most int, example string) error {
 		"least", strconv.Itoa(least), "most", strconv.Itoa(most), "example", example)
 }
 
-// flagValue says what a flag takes, with an example.
+// flagValue returns an error that describes the values of a flag, with an
+// example.
 func flagValue(f *pflag.Flag, value string) error {
 	code, example := "admin_flag_value", ""
 	switch f.Value.Type() {

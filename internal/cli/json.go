@@ -32,8 +32,8 @@ func (a *App) JSON(v any) error {
 	return nil
 }
 
-// appendJSON appends v to b. It looks itself into what may hold a string and
-// leaves all else to encoding/json.
+// appendJSON appends v to b. It handles values that may hold a string itself
+// and leaves all others to encoding/json.
 func appendJSON(b []byte, v reflect.Value) ([]byte, error) {
 	if _, custom := asMarshaler(v); custom || !v.IsValid() {
 		return appendPlain(b, v)
@@ -74,8 +74,8 @@ func asMarshaler(v reflect.Value) (json.Marshaler, bool) {
 	return m, ok
 }
 
-// appendPlain appends what encoding/json makes of v. Outside of strings that is
-// ASCII without U+007F, so every escape stands in a string.
+// appendPlain appends encoding/json's form of v. Outside of strings that is
+// ASCII without U+007F, so every escape is in a string.
 func appendPlain(b []byte, v reflect.Value) ([]byte, error) {
 	var x any
 	if v.IsValid() {
@@ -123,8 +123,8 @@ func appendObject(b []byte, all []member) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// members appends those of a struct or a map with string keys, as encoding/json
-// finds them.
+// members appends the members of a struct or a map with string keys, as
+// encoding/json finds them.
 func members(all []member, v reflect.Value) []member {
 	if v.Kind() == reflect.Map {
 		keys := v.MapKeys()

@@ -42,8 +42,8 @@ func (o *output) failed(err error) {
 	}
 }
 
-// close closes a file that was written to: some systems tell only then that
-// there is no room.
+// close closes a file that was written: some systems report only then that the
+// disk is full.
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// noReader reports whether err is that of a pipe that nobody reads any more.
+// noReader reports whether err is that of a pipe without a reader.
 func noReader(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -29,9 +29,9 @@ func ChunkLen(size, index int64) int {
 	return int(min(hufu.ChunkSize, size-index*hufu.ChunkSize))
 }
 
-// smallSum is the size in bytes up to which a file that stands alone, and does
-// not go through sumRows, is hashed by another library: the one that gives us the
-// tree always compresses a whole group, much more than most small files have.
+// smallSum is the size in bytes up to which a single file that does not go through sumRows is
+// hashed by another library: the one that gives us the tree always compresses a whole group, much
+// more than most small files have.
 const smallSum = 8 << 10
 
 // rows is the number of BLAKE3 chunks that are compressed at once in a file
@@ -65,7 +65,7 @@ func Chunk(data []byte, index int64) CV {
 }
 
 // Root combines the chaining values of all chunks of a file, in order, to its
-// digest. It wants at least two: a file of one chunk has no chaining value
+// digest. It needs at least two: a file of one chunk has no chaining value
 // above it, use Sum.
 func Root(cvs []CV) hufu.Digest {
 	if len(cvs) < 2 {
@@ -78,10 +78,9 @@ func Root(cvs []CV) hufu.Digest {
 	return t.Root()
 }
 
-// Tree combines the chaining values of the chunks of a file, as they come one
-// after the other, to its digest. It merges those of equal, complete subtrees as
-// a binary counter does: bit i of count says whether stack[i] is in use. The zero
-// value is ready.
+// Tree combines the chaining values of the chunks of a file, in order, to its digest. It merges
+// those of equal, complete subtrees as a binary counter does: bit i of count says whether
+// stack[i] is in use. The zero value is ready.
 type Tree struct {
 	stack [50][8]uint32
 	last  [8]uint32 // held back: it may be the last, whose merging is the root's
@@ -139,7 +138,7 @@ func bytes(w [8]uint32) (b [32]byte) {
 	return b
 }
 
-// zeros is what a hole reads as.
+// zeros are the bytes of a hole.
 var zeros [hufu.ChunkSize]byte
 
 // Zeros returns the chaining value of chunk index when it is a hole of n bytes. It

@@ -20,15 +20,15 @@ const (
 // levels of the tree above a group, in a chunk: 64 groups, 32 pairs, … 1.
 const levels = 7
 
-// Filling is Chunk for a buffer that fills little by little: each group is
-// hashed as soon as it is there, while the processor's cache still holds it.
+// Filling is Chunk for a buffer that is filled in pieces: each group is hashed
+// as soon as it is complete, while the processor's cache still holds it.
 // Hashing a whole chunk after it has left the cache takes twice as long.
 //
-// Groups are counted as a binary counter does it. Where bit l of n is set,
-// level l holds the chaining values of 2^l groups in its first half; those of
-// the next 2^l come into the second half, and both become the first or second
-// half of the level above. With lanes a half holds 16 chaining values, else one:
-// level by level the sixteen lanes are full until the last four.
+// Groups are counted as in a binary counter. Where bit l of n is set, level l
+// holds the chaining values of 2^l groups in its first half; those of the next
+// 2^l go into the second half, and both become the first or second half of the
+// level above. With lanes a half holds 16 chaining values, else one: level by
+// level the sixteen lanes are full until the last four.
 type Filling struct {
 	at      [levels][2 * lanes][8]uint32
 	half    int // chaining values: lanes, or 1 where the processor has none
@@ -45,7 +45,8 @@ func (f *Filling) Start(index int64) {
 	f.n, f.counter = 0, uint64(index)*(hufu.ChunkSize/guts.ChunkSize)
 }
 
-// To takes note of what the buffer holds by now, from its beginning on.
+// To hashes the complete groups of data, the contents of the buffer so far,
+// from its beginning.
 func (f *Filling) To(data []byte) {
 	for len(data)-f.n*groupSize > groupSize { // the last group may be the root
 		f.add(data)
@@ -132,8 +133,8 @@ func chunkNode(data []byte, index int64) guts.Node {
 	return f.node(data)
 }
 
-// tailNode compresses a group or less; the library reads a whole group, so what
-// is shorter is copied first.
+// tailNode compresses a group or less; the library reads a whole group, so a
+// shorter one is copied first.
 func tailNode(data []byte, counter uint64) guts.Node {
 	if len(data) <= guts.ChunkSize {
 		return guts.CompressChunk(data, &guts.IV, counter, 0)

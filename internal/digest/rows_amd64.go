@@ -13,8 +13,8 @@ type (
 	// other four.
 	quad [2][rows][4]uint32
 
-	// rest is what four compressions take beside chaining values and blocks:
-	// the counter's two words, the length of the block in bytes, flags.
+	// rest holds the other inputs of four compressions: the counter's two
+	// words, the length of the block in bytes, flags.
 	rest [rows][4]uint32
 )
 
@@ -29,7 +29,7 @@ func ivs() (q quad) {
 func (q *quad) get(lane int) [2][4]uint32     { return [2][4]uint32{q[0][lane], q[1][lane]} }
 func (q *quad) set(lane int, cv [2][4]uint32) { q[0][lane], q[1][lane] = cv[0], cv[1] }
 
-// put writes a chaining value as it stands in a parent's block.
+// put writes a chaining value in the form of a parent's block.
 func (q *quad) put(b []byte, lane int) {
 	for i := range q {
 		for k, w := range q[i][lane] {
@@ -44,9 +44,9 @@ func (q *quad) put(b []byte, lane int) {
 //go:noescape
 func compress4(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
 
-// sumRows returns the digest of more than one BLAKE3 chunk and at most rows. Four take
-// the time of one: what is too short to fill all lanes has a register for each
-// row of the state instead of for each word.
+// sumRows returns the digest of more than one BLAKE3 chunk and at most rows. Four take the time
+// of one: data too short to fill all lanes has a register for each row of the state instead of
+// for each word.
 func sumRows(data []byte) hufu.Digest {
 	const blocks = guts.ChunkSize / guts.BlockSize
 	var at *[rows * guts.ChunkSize]byte
@@ -92,7 +92,7 @@ func sumRows(data []byte) hufu.Digest {
 	}
 	q.set(last, tailCV)
 
-	// Neighbours merge, and what is left over goes up as it is: the tree is
+	// Neighbors merge, and an odd one goes up unchanged: the tree is
 	// left-balanced.
 	for n := last + 1; n > 1; n = (n + 1) / 2 {
 		flags := uint32(guts.FlagParent)

@@ -1,7 +1,7 @@
 // Package testenv is a whole hufu in one process, for tests: a server on
-// loopback with its own CA, database and files, and any number of people who
-// have enrolled with it, each in folders of their own. Everything is real but
-// the number of processes.
+// loopback with its own CA, database and files, and any number of enrolled
+// users, each with folders of their own. Everything is real but the number of
+// processes.
 package testenv
 
 import (
@@ -35,7 +35,7 @@ type Options struct {
 	Trees files.Stores
 }
 
-// Env is a running server and what it is made of.
+// Env is a running server and its parts.
 type Env struct {
 	T         testing.TB
 	Data      string // its data folder
@@ -51,7 +51,7 @@ type Env struct {
 	stop func()
 }
 
-// Log collects what a server logs.
+// Log collects the server's log.
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -155,7 +155,7 @@ func (e *Env) Invite(user string) hufu.Invitation {
 	return hufu.Invitation{Host: host, Port: n, Fingerprint: sum[:hufu.InvitationFingerprint], Secret: made.Secret}
 }
 
-// Person is somebody who has enrolled.
+// Person is an enrolled user.
 type Person struct {
 	Name     string
 	Password string

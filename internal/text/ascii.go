@@ -3,9 +3,9 @@ package text
 import "strings"
 
 // Shown returns the catalogue for a terminal: in the language that Lang picks
-// where its characters are UTF-8, and in English of ASCII alone where they are
-// not, because anything else would be unreadable there. A language that the user
-// has chosen (--lang) is shown whatever the terminal is.
+// where its characters are UTF-8, and in ASCII English where they are not,
+// because anything else would be unreadable there. A language that the user has
+// chosen (--lang) is always shown.
 func Shown(choice string, getenv func(string) string) *Catalogue {
 	if utf8Locale(getenv) {
 		return For(Lang(choice, getenv))

@@ -13,16 +13,14 @@ import (
 	"hufu"
 )
 
-// Error tells a person what happened and what to do next. Both come from the
-// catalogue: "error.<code>" and "error.<code>.fix" of the first *hufu.Error in
-// the chain that has a code, else those of its kind. What an unknown error says
-// of itself is shown as its cause.
+// Error tells the user what happened and what to do next. Both come from the catalogue:
+// "error.<code>" and "error.<code>.fix" of the first *hufu.Error in the chain that has a code,
+// else those of its kind. The text of an unknown error is shown as its cause.
 //
-// A text may have two variants. "error.<code>.cause" is chosen when the error
-// under it came from this machine and {cause} can name it; "error.<code>.bare"
-// when the text would need a {path} and there is none. "error.<code>.fix.profile"
-// is for who has not used the default profile. "error.<code>.one" is for a {count}
-// of 1, where the language makes a difference.
+// A text may have variants. "error.<code>.cause" is chosen when the error under it came from this
+// machine and {cause} can name it; "error.<code>.bare" when the text would need a {path} and
+// there is none. "error.<code>.fix.profile" is for users of another profile than the default.
+// "error.<code>.one" is for a {count} of 1, where the language makes a difference.
 func (c *Catalogue) Error(err error) (what, fix string) {
 	if err == nil {
 		return "", ""
@@ -79,9 +77,9 @@ func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[st
 	return kind, code, args
 }
 
-// cause returns what the operating system said, without the path that the sentence
-// around it names already. How a connection ends and that time ran out is said
-// in the language of the sentence: it is what people see most.
+// cause returns the message of the operating system, without the path that the sentence around it
+// names already. The end of a connection and a timeout are reported in the language of the
+// sentence: users see these most.
 func (c *Catalogue) cause(kind hufu.Kind, err error) string {
 	connection := kind == hufu.KindNetwork || kind == hufu.KindProtocol || kind == hufu.KindUnavailable
 	timeout, ok := errors.AsType[interface {
@@ -113,7 +111,7 @@ func (c *Catalogue) variant(key string, args map[string]string) string {
 			return c.fillArgs(t, args)
 		}
 	}
-	// A peer may leave out what the text wants: the gap is shown as one.
+	// A peer may leave out an argument of the text: the gap is shown as one.
 	return c.fillArgs(c.texts[key], args)
 }
 
@@ -148,8 +146,8 @@ func (c *Catalogue) fillArgs(t string, args map[string]string) string {
 	})
 }
 
-// Report writes err for a person who runs a program: what happened on one
-// line, what to do next on another. Nothing is written for nil.
+// Report writes err for the user of a program: what happened on one line, what
+// to do next on another. It writes nothing for nil.
 func (c *Catalogue) Report(w io.Writer, program string, err error) {
 	if err == nil {
 		return

@@ -1,9 +1,10 @@
-// Package text owns every sentence that hufu shows to a person, in English and
-// in Chinese, and the choice between them. The sentences stand in flat JSON
-// catalogues beside this file, one file per subject and the same files and keys
-// in both languages; the tests here hold the two to each other and to the
-// source. Whatever fills a placeholder is made harmless for a terminal first.
-// Which text to show when, and how to lay it out, is left to cmd and gui.
+// Package text owns every sentence that hufu shows to a user, in English and in
+// Chinese, and the choice between them. The sentences are in flat JSON
+// catalogues next to this file, one file per subject and the same files and
+// keys in both languages; the tests here compare the two with each other and
+// with the source. A value that fills a placeholder is made harmless for a
+// terminal first. Which text to show when, and its layout, is left to cmd and
+// gui.
 package text
 
 import (
@@ -38,7 +39,7 @@ type Catalogue struct {
 	lang  string
 	texts map[string]string
 	// strict makes a missing key or placeholder a panic: in tests it is a
-	// defect to be found, before a user it is an ugly word and no more.
+	// defect to be found, for a user only an ugly word.
 	strict bool
 	zone   *time.Location
 	ascii  bool   // nothing else can be shown
@@ -58,8 +59,8 @@ func For(lang string) *Catalogue {
 	return &Catalogue{lang: lang, texts: texts, strict: flag.Lookup("test.v") != nil, zone: time.Local, hufud: "hufud"}
 }
 
-// Calling returns the catalogue with other words in the place of {hufud}: what a
-// user types to call hufud as it was called here, with its data folder.
+// Calling returns the catalogue with other words in place of {hufud}: the
+// command with which the user called hufud, with its data folder.
 func (c *Catalogue) Calling(words ...string) *Catalogue {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -70,7 +71,7 @@ func (c *Catalogue) Calling(words ...string) *Catalogue {
 	return &other
 }
 
-// load reads all files of a language. A key may stand in one of them only.
+// load reads all files of a language. A key may be in only one of them.
 func load(from fs.FS, lang string) (map[string]string, error) {
 	names, err := fs.Glob(from, lang+"/*.json")
 	if err != nil {
@@ -160,8 +161,8 @@ func (c *Catalogue) N(key string, n int, args ...any) string {
 	return c.T(key+form, append([]any{"n", n}, args...)...)
 }
 
-// JSON returns what the page of the GUI needs: every text whose key begins with
-// "gui.", as one JSON object.
+// JSON returns the texts of the GUI: every text whose key begins with "gui.",
+// as one JSON object.
 func (c *Catalogue) JSON() []byte {
 	some := make(map[string]string)
 	for k, v := range c.texts {
@@ -221,7 +222,7 @@ func (c *Catalogue) value(v any) string {
 }
 
 // fill replaces each {name} and {name:form} in one pass, so that a value that
-// looks like a placeholder stays what it is.
+// looks like a placeholder is not replaced.
 func fill(t string, value func(name, form string) string) string {
 	var b strings.Builder
 	for {
