@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// defaultPort is where a server is unless told otherwise.
+	// defaultPort is the port of a server if none is given.
 	defaultPort = 9999
 	// maxCertFile bounds a file with certificates or a key.
 	maxCertFile = 1 << 20

@@ -87,8 +87,9 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	return err
 }
 
-// show prints the address, which works once, and opens a window on it. A
-// browser that does not open is told and is no error: the address is there.
+// show prints the address, which works once, and opens a window on it. If no
+// browser opens, that is reported but is no error: the address has been
+// printed.
 func (a *app) show(dirs profile.Dirs, start string, noOpen bool) (remove func(), err error) {
 	remove = func() {}
 	if err := a.Printf("%s", start); err != nil || noOpen {

@@ -68,7 +68,7 @@ func noInput(source string) error {
 	return cli.Usage("input_unsupported")
 }
 
-// expand replaces patterns among locs by what they stand for.
+// expand replaces the patterns among locs by the paths that match them.
 func expand(ctx context.Context, r *client.Remote, locs []location) (all []location, err error) {
 	for _, l := range locs {
 		paths, err := r.Glob(ctx, l.path)

@@ -55,7 +55,7 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 			name, size = name+" -> "+e.Target, ""
 		}
 		mode := modeText(e)
-		if p.String() == sharedPlace { // which nobody has put there: the mode is between the server and its disk
+		if p.String() == sharedPlace { // nobody uploaded it: the mode is between the server and its disk
 			mode = "-"
 		}
 		rows = append(rows, []string{mode, size, a.Cat.Time(e.MTime), cmp.Or(e.By, "-"), name})
@@ -151,7 +151,7 @@ func newVerify(a *app) *cobra.Command {
 type jsonVerified struct {
 	Path   string `json:"path"`
 	OK     bool   `json:"ok"`
-	Digest string `json:"digest,omitempty"` // what the server has read
+	Digest string `json:"digest,omitempty"` // bytes that the server has read
 	*cli.Failure
 }
 

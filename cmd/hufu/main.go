@@ -28,7 +28,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 
-// app is what every command shares.
+// app holds what every command shares.
 type app struct {
 	*cli.App
 	profile   string // --profile
@@ -90,8 +90,8 @@ func (a *app) profileName() string {
 	return cmp.Or(a.profile, a.standard, profile.Default)
 }
 
-// remote prepares the server of a profile. Whoever is logged in already need
-// not know that a connection is made only when it is needed.
+// remote prepares the server of a profile. A connection is made only when it is
+// needed.
 func (a *app) remote(ctx context.Context, name string, o client.Options) (*client.Remote, error) {
 	dirs, err := profile.UserDirs()
 	if err != nil {
@@ -121,8 +121,8 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 	return client.New(p, o)
 }
 
-// open connects to the server of a profile, once, and demands a login. foresee,
-// if not nil, tells it before what will be asked.
+// open connects to the server of a profile, once, and requires a login.
+// foresee, if not nil, tells the server in advance what will be requested.
 func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote)) (*client.Remote, error) {
 	r, err := a.remote(ctx, name, client.Options{})
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote
 	return r, nil
 }
 
-// forProfile has an error tell what to do for this very profile.
+// forProfile adds the profile to an error, so that its advice names it.
 func (a *app) forProfile(name string, err error) error {
 	e, ok := errors.AsType[*hufu.Error](err)
 	if !ok || name == cmp.Or(a.standard, profile.Default) {
@@ -160,7 +160,7 @@ func (a *app) with(ctx context.Context, loc location, foresee func(*client.Remot
 	return a.forProfile(loc.profile, f(r))
 }
 
-// jsonTime returns a time as all JSON output has it.
+// jsonTime returns a time in the form of all JSON output.
 func jsonTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -14,7 +14,7 @@ func newProfile(a *app) *cobra.Command {
 }
 
 // jsonProfile is a profile in --json. One that cannot be read has the keys of a
-// failure instead of what it holds.
+// failure instead of its data.
 type jsonProfile struct {
 	Profile  string `json:"profile"`
 	Default  bool   `json:"default"`
@@ -30,7 +30,7 @@ type jsonProfile struct {
 	*cli.Failure
 }
 
-// about is what this machine knows of a profile.
+// about holds what this machine stores for a profile.
 type about struct {
 	*profile.Profile
 	leaf, root *identity.Certificate

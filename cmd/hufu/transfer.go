@@ -180,7 +180,7 @@ func (a *app) cat(ctx context.Context, locs []location, f copyFlags) error {
 	})
 }
 
-// copy runs a transfer and tells of it. Its error carries the exit status.
+// copy runs a transfer and reports on it. Its error carries the exit status.
 func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
 	o.Leave = r.Leave()
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
@@ -262,8 +262,7 @@ func newRm(a *app) *cobra.Command {
 	return cmd
 }
 
-// notMade says which folder is missing above one that could not be made: the
-// first on the way.
+// notMade reports the first missing folder above one that could not be created.
 func notMade(ctx context.Context, r *client.Remote, p hufu.Path, err error) error {
 	if hufu.CodeOf(err) == "shared_missing" {
 		return err
@@ -309,10 +308,11 @@ type jsonDone struct {
 	*cli.Failure
 }
 
-// expander replaces patterns by what they stand for.
+// expander replaces patterns by the paths that match them.
 type expander func(context.Context, *client.Remote, []location) ([]location, error)
 
-// each does one thing to every path; what fails is told, the rest goes on.
+// each does one thing to every path; a failure is reported, and the rest
+// continues.
 func (a *app) each(ctx context.Context, args []string, meant expander, do func(*client.Remote, hufu.Path) error, done string) error {
 	locs, err := a.remoteOnly(args)
 	if err != nil {

@@ -180,7 +180,7 @@ func (v *view) report(r transfer.Report) {
 	case v.quiet || r.Kind == hufu.Folder:
 	case r.Outcome == transfer.Transferred && r.Renamed:
 		v.line(v.a.Out, cat.T("hufu.report.renamed", "name", name, "size", cat.Size(r.Size), "as", as))
-	case v.tty && v.a.OutTerminal(): // who looks on sees the bars
+	case v.tty && v.a.OutTerminal(): // the bars show it
 	default:
 		v.line(v.a.Out, cat.T("hufu.report."+string(r.Outcome), "name", name, "size", cat.Size(r.Size)))
 	}
@@ -262,7 +262,7 @@ func (v *view) ask(ctx context.Context, c transfer.Conflict) (transfer.Policy, e
 	for {
 		v.line(v.a.Err, cat.T("hufu.conflict.ask")) // a line of its own: the bars come and go below it
 		answer, err := v.a.Line(ctx)
-		if hufu.CodeOf(err) == "input_ended" { // nobody answers any more
+		if hufu.CodeOf(err) == "input_ended" { // the input has ended
 			v.policy = transfer.Refuse
 			return v.policy, nil
 		}

@@ -68,7 +68,7 @@ func newWire(a *app) *cobra.Command {
 	return cmd
 }
 
-// jsonWire is what wire --json prints.
+// jsonWire is the output of wire --json.
 type jsonWire struct {
 	Proven   bool                    `json:"proven"`
 	Dir      string                  `json:"dir"`

@@ -20,10 +20,10 @@ import (
 )
 
 // The control socket is how a command reaches the server that runs on the same
-// data folder: one line asks, one line answers. Who may open it is decided by
-// its mode, 0600, and by that of the folder.
+// data folder: one line asks, one line answers. Access to it is
+// controlled by its mode, 0600, and by that of the folder.
 //
-//	reload   read accounts again and judge every connection anew; answers ok
+//	reload   read accounts again and judge every connection again; answers ok
 //	status   answers one line of JSON
 const (
 	controlSocket  = "server.sock"
@@ -31,7 +31,8 @@ const (
 	maxControlLine = 4096 // bytes
 )
 
-// maxSocketPath is what every system's unix socket address can hold, in bytes.
+// maxSocketPath is the length in bytes that a unix socket address can hold on
+// every system.
 const maxSocketPath = 100
 
 // socketPath returns the address of the control socket. A folder whose path is too
@@ -137,14 +138,14 @@ func answerControl(ctx context.Context, c net.Conn, reload func(context.Context)
 	}
 }
 
-// running is what a running server says of itself.
+// running is the running server's description of itself.
 type running struct {
 	server.Status
 	PID     int    `json:"pid"`
 	Address string `json:"address"`
 }
 
-// askStatus returns what the running server says of itself, nil if it says nothing.
+// askStatus returns the running server's description of itself, or nil.
 func (a *app) askStatus(ctx context.Context) *running {
 	line, err := a.askServer(ctx, "status")
 	var s running
@@ -185,9 +186,9 @@ func (a *app) askServer(ctx context.Context, line string) (string, error) {
 	return strings.TrimSuffix(answer, "\n"), nil
 }
 
-// poke has a running server take over a change now. The change is durable
-// already and the server looks by itself four times a second, so a poke that
-// fails is worth a hint and no more.
+// poke makes a running server apply a change now. The change is already durable
+// and the server looks for changes four times a second, so a failed poke only
+// gives a hint.
 func (a *app) poke(ctx context.Context) {
 	answer, err := a.askServer(context.WithoutCancel(ctx), "reload")
 	if errors.Is(err, errNoServer) || err == nil && answer == "ok" {

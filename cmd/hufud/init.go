@@ -83,7 +83,7 @@ func (a *app) passphrase(ctx context.Context, file string, none bool) (string, e
 	return secret, nil
 }
 
-// made tells what init has made and what to do next.
+// made reports the result of init and what to do next.
 func (a *app) made(cmd *cobra.Command, unprotected bool) error {
 	s, err := a.open(cmd.Context(), true)
 	if err != nil {

@@ -128,8 +128,8 @@ func (a *app) askForNew(ctx context.Context, s *site, user string) error {
 	return nil
 }
 
-// warnOfLoopback tells of a code that leads to the computer on which it is used,
-// and how to make one for another computer.
+// warnOfLoopback warns of a code that leads to the computer on which it is
+// used, and shows how to make one for another computer.
 func (a *app) warnOfLoopback(authority *ca.Authority, v hufu.Invitation, user string) error {
 	names, err := authority.Names()
 	if err != nil || !loopback(v.Host) {
@@ -282,7 +282,7 @@ func (a *app) listening() string {
 }
 
 // printQR draws the code with half blocks, or with colored spaces where there
-// are none, dark on light whatever the colors of the terminal.
+// are none, dark on light in any color scheme of the terminal.
 func (a *app) printQR(s string) error {
 	c, err := qr.Encode(s, qr.M)
 	if err != nil {

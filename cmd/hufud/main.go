@@ -1,6 +1,6 @@
 // Command hufud is the server and the administration of its data folder: the
 // certificate authority, invitations, users and certificates. Each file holds
-// one command; what a command changes, a running server is told at once.
+// one command; a running server is told of every change at once.
 package main
 
 import (
@@ -28,11 +28,11 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 
-// app is what every command shares.
+// app holds what every command shares.
 type app struct {
 	*cli.App
 	data string // --data
-	json bool   // --json of the commands that have it
+	json bool   // --json, for the commands that have it
 }
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
@@ -94,8 +94,8 @@ func (a *app) calling() []string {
 	return words
 }
 
-// beside returns how the user calls this program, or one that lies beside it, from
-// any folder.
+// beside returns the command for this program, or for one in the same folder, from any working
+// folder.
 func (a *app) beside(name string) string {
 	self, err := os.Executable()
 	if err != nil {
@@ -120,8 +120,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(one, two)
 }
 
-// defaultData returns the folder hufud below the XDG data folder, or below what the
-// system has instead.
+// defaultData returns the folder hufud below the XDG data folder, or below the system's
+// equivalent.
 func defaultData(getenv func(string) string) (string, error) {
 	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, program), nil
@@ -160,7 +160,7 @@ func (s *site) addUser(ctx context.Context, name string, admin bool, password st
 }
 
 // open opens the accounts of the data folder, and its CA too if a command needs
-// it. Whoever only looks after people can do so while the CA is broken.
+// it. So users can be managed while the CA is broken.
 func (a *app) open(ctx context.Context, authority bool) (*site, error) {
 	return a.openLogged(ctx, authority, nil)
 }
@@ -203,8 +203,8 @@ func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, op
 	return s, nil
 }
 
-// noData says why the data folder cannot be used: somebody else's is no reason
-// to make a new one.
+// noData returns the reason why the data folder cannot be used: that of another
+// user must not be taken for a missing one.
 func (a *app) noData(err error) error {
 	e := &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "admin_data_folder_missing", Err: err}
 	if errors.Is(err, os.ErrPermission) {
@@ -213,7 +213,7 @@ func (a *app) noData(err error) error {
 	return e
 }
 
-// change opens the accounts, makes a change and tells a running server.
+// change opens the accounts, makes a change and notifies a running server.
 func (a *app) change(ctx context.Context, f func(*site) error) error {
 	s, err := a.open(ctx, false)
 	if err != nil {

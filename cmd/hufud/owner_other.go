@@ -2,8 +2,8 @@
 
 package main
 
-// portOwner names the process that listens on a port; only Linux tells it
-// without further tools.
+// portOwner names the process that listens on a port; only on Linux this needs
+// no further tools.
 func portOwner(string) string { return "" }
 
 // hasDesktop: macOS and Windows have one.

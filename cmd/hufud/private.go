@@ -14,10 +14,10 @@ import (
 	"hufu/internal/text"
 )
 
-// secrets are what only the owner of a data folder may read or write, beside the
-// keys, which package ca looks at: the folder itself and what in it holds
-// password hashes, a password or the CA. A copy that was restored often has
-// wider modes.
+// secrets are the entries that only the owner of a data folder may read or
+// write, besides the keys, which package ca checks: the folder itself and
+// everything in it that holds password hashes, a password or the CA. A restored
+// copy often has wider modes.
 var secrets = [...]string{
 	".", ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
 }

@@ -32,8 +32,8 @@ const firstUser = "admin"
 // up again.
 const passwordFile = "admin-password"
 
-// newRun makes the command behind "make run": everything that somebody who
-// wants to try hufu would have to do by hand.
+// newRun returns the command behind "make run", which sets up everything to try
+// hufu.
 func newRun(a *app) *cobra.Command {
 	cmd := a.Command("run", "hufud.run", "hufud run", "hufud run --listen 127.0.0.1:9997")
 	o := serving{drain: 2 * time.Second, trial: true}
@@ -44,7 +44,7 @@ func newRun(a *app) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
 		if _, port, err := net.SplitHostPort(o.listen); err == nil && port == strconv.Itoa(o.teach) && !cmd.Flags().Changed("teach-plaintext") {
-			o.teach-- // nobody has asked for this one
+			o.teach-- // the user has not requested this one
 		}
 		if err := o.check(); err != nil {
 			return err // before anything is made
@@ -156,8 +156,8 @@ func (a *app) prepare(ctx context.Context, dirs profile.Dirs) (password string, 
 	if password != "" { // from an earlier start that ended before the user was made
 		return password, true, s.addUser(ctx, firstUser, true, password)
 	}
-	// On disk before it is set: a crash in between leaves a password that is
-	// known, not one that nobody knows.
+	// Written to disk before it is set: a crash in between leaves a known
+	// password, not an unknown one.
 	password = strings.ToLower(rand.Text())
 	if err := atomicfile.Write(path, []byte(password+"\n"), 0o600); err != nil {
 		return "", false, &hufu.Error{Op: "keep password", Path: path, Kind: hufu.KindUnreadable, Err: err}
@@ -187,7 +187,7 @@ func profileFor(dirs profile.Dirs, root *identity.Certificate) (name string, enr
 	return free, false, nil
 }
 
-// welcome is what run tells whoever has started it.
+// welcome is the output of run.
 type welcome struct {
 	address, teach string // where it listens
 	password       string
@@ -286,8 +286,8 @@ func (a *app) enrollHere(ctx context.Context, dirs profile.Dirs, address, passwo
 	return name, err
 }
 
-// openGUI starts the GUI beside the server, if this is a desktop; it ends with
-// ctx.
+// openGUI starts the GUI together with the server, if this is a desktop; it
+// ends with ctx.
 func (a *app) openGUI(ctx context.Context, profile string) {
 	if !a.desktop() {
 		return
@@ -296,10 +296,10 @@ func (a *app) openGUI(ctx context.Context, profile string) {
 	if err != nil {
 		return
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), "hufu"), "gui", "--profile", profile) //nolint:gosec // our own program, beside this one
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), "hufu"), "gui", "--profile", profile) //nolint:gosec // our own program, in the same folder
 	cmd.Stderr = a.Err
 	if cmd.Start() == nil {
-		_ = cmd.Wait() // it tells its own errors
+		_ = cmd.Wait() // it reports its own errors
 	}
 }
 

@@ -34,10 +34,10 @@ const teachPort = 9998
 // maxPort is the last port there is.
 const maxPort = 65535
 
-// expireEvery is how often unfinished uploads are looked through.
+// expireEvery is how often expired uploads are looked for.
 const expireEvery = time.Hour
 
-// serving is how a server is to run.
+// serving holds the settings of a server.
 type serving struct {
 	listen     string
 	logFile    string
@@ -151,8 +151,8 @@ func (a *app) notLocked(err error) error {
 	return &hufu.Error{Op: "lock data folder", Path: a.data, Kind: hufu.KindUsage, Err: err}
 }
 
-// stopTime is how much longer than its time for draining a server takes to stop
-// at most: its connections, and then everything that is open.
+// stopTime is the longest time that a server takes to stop after its time for
+// draining: its connections, and then everything that is open.
 const stopTime = server.StopTime + 2*time.Second
 
 // serve runs the server on ln, which it closes, until ctx ends. The caller holds
@@ -330,7 +330,7 @@ func (a *app) logger(path string) (log *server.Log, file *logFile, err error) {
 	return server.NewLog(file), file, nil
 }
 
-// reopen is what SIGHUP asks for: whoever keeps the logs has renamed the file.
+// reopen handles SIGHUP: a log rotation has renamed the file.
 func reopen(log *server.Log, file *logFile) {
 	if file == nil {
 		log.Info("hangup: the log is standard error and stays open")
@@ -343,8 +343,8 @@ func reopen(log *server.Log, file *logFile) {
 	log.Info("log opened again")
 }
 
-// logFile is a file that lines are appended to and that can be opened anew under
-// its name. A nil one does nothing.
+// logFile is a file that lines are appended to and that can be opened again
+// under its name. A nil one does nothing.
 type logFile struct {
 	path string
 
@@ -358,8 +358,8 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return l.f.Write(p)
 }
 
-// Reopen opens the file of this name, making it if there is none, and closes the
-// one before. After an error that one goes on.
+// Reopen opens the file of this name, creating it if needed, and closes the
+// previous one. After an error the previous one stays in use.
 func (l *logFile) Reopen() error {
 	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 
 func hexOf(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
 
-// statusLine is the status in --json. Server is what the running server says of
-// itself, null if there is none.
+// statusLine is the status in --json. Server is the running server's
+// description of itself, null if there is none.
 type statusLine struct {
 	Data         string          `json:"data"`
 	Running      bool            `json:"running"`
@@ -97,7 +97,7 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 	return l, nil
 }
 
-// doing returns what the running server says of itself, nil if it says nothing.
+// doing returns the running server's description of itself, or nil.
 func (l statusLine) doing() *server.Status {
 	var s server.Status
 	if l.Server == nil || json.Unmarshal(l.Server, &s) != nil {

@@ -22,8 +22,8 @@ import (
 // browseTime is how long the page waits for an answer about a folder.
 const browseTime = 10 * time.Second
 
-// maxEntries is how many names of one folder the page shows; more than that is
-// for the command line.
+// maxEntries is the limit for the names of one folder that the page shows;
+// larger folders are for the command line.
 const maxEntries = 100_000
 
 // jsonEntry is one name in a pane.
@@ -56,8 +56,8 @@ type where struct {
 	Path string `json:"path"`
 }
 
-// browse gives f one of the two sides. A server that is away is told at once
-// instead of being waited for.
+// browse calls f with one of the two sides. If the server cannot be reached,
+// that is reported at once instead of waiting for it.
 func (s *Server) browse(ctx context.Context, at where, local func(name string) error, remote func(context.Context, *client.Remote, hufu.Path) error) error {
 	switch at.Side {
 	case "local":
@@ -113,8 +113,7 @@ func fsError(op, path string, err error) error {
 	return e
 }
 
-// list answers with a folder, or, when it is what the page has already, with
-// its tag alone.
+// list answers with a folder, or with its tag alone if the page already has it.
 func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		where
@@ -206,8 +205,7 @@ func (s *Server) mkdir(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{})
 }
 
-// rename gives a name another place on the same side; what stands there
-// already is never replaced.
+// rename moves a name on the same side; an existing entry is never replaced.
 func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		where
@@ -222,7 +220,7 @@ func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if sameFile(name, to) { // only capitals change
-			return fsError("rename", name, os.Rename(name, to)) //nolint:gosec // the page is the person: it may what he may
+			return fsError("rename", name, os.Rename(name, to)) //nolint:gosec // the page has the rights of the user
 		}
 		err = s.o.Disk.RenameNew(name, to)
 		if errors.Is(err, fs.ErrExist) {
@@ -243,17 +241,17 @@ func (s *Server) rename(w http.ResponseWriter, r *http.Request) error {
 }
 
 // sameFile reports whether two names are one file, as on a file system that
-// keeps, but does not tell apart, capitals.
+// keeps case but does not distinguish it.
 func sameFile(a, b string) bool {
 	x, err := os.Lstat(a)
 	if err != nil {
 		return false
 	}
-	y, err := os.Lstat(b) //nolint:gosec // the page is the person: it may what he may
+	y, err := os.Lstat(b) //nolint:gosec // the page has the rights of the user
 	return err == nil && os.SameFile(x, y) && strings.EqualFold(a, b)
 }
 
-// remove deletes names; what fails is told, the rest goes on.
+// remove deletes names; a failure is reported, and the rest continues.
 func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		Side  string   `json:"side"`
@@ -288,7 +286,7 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{"removed": removed, "failed": failed})
 }
 
-// properties tells of one name; with digest its bytes are read.
+// properties describes one name; with digest its bytes are read.
 func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		where

@@ -14,8 +14,8 @@ import (
 	"hufu/internal/profile"
 )
 
-// connectTime is how long the page waits for a server before it says that it
-// is not there; a transfer waits longer.
+// connectTime is how long the page waits for a server before it reports that it
+// cannot be reached; a transfer waits longer.
 const connectTime = 10 * time.Second
 
 // link is the one server that the page shows, or none.
@@ -23,7 +23,7 @@ type link struct {
 	remote  *client.Remote
 	profile string
 	plain   bool
-	user    string // who has logged in to the teaching world; else the profile's
+	user    string // the user of the teaching world; else the profile's
 	entered bool   // logged in
 	lost    error  // why the connection is away, nil while it is there
 }
@@ -43,7 +43,7 @@ type jsonProfile struct {
 	Address string `json:"address"`
 }
 
-// jsonLink is what the page knows of the connection.
+// jsonLink describes the connection to the page.
 type jsonLink struct {
 	Profile  string      `json:"profile"`
 	User     string      `json:"user"`
@@ -87,7 +87,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// invitation tells what stands in a code, so that a person can compare.
+// invitation returns the contents of a code, so that the user can compare them.
 func (s *Server) invitation(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		Code string `json:"code"`
@@ -128,7 +128,7 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.mu.Lock()
 	old := s.link
-	if old.profile == p.Name { // it was replaced: what is connected belongs to the old one
+	if old.profile == p.Name { // it was replaced: the connection belongs to the old one
 		s.link = link{}
 		s.stir()
 	}
@@ -180,9 +180,9 @@ func (s *Server) open(ctx context.Context, name string, plain bool) (*client.Rem
 	return remote, who, nil
 }
 
-// take shows l instead of the link that was shown, unless somebody has chosen
-// another server since the wish gen. The old one is closed without the mutex: a
-// connection that is being made tells lost of it.
+// take shows l instead of the current link, unless another server was chosen
+// since the request gen. The old link is closed without the mutex: a connection
+// that is being made calls lost.
 func (s *Server) take(l link, gen int) bool {
 	s.mu.Lock()
 	if gen != s.gen {
@@ -197,7 +197,7 @@ func (s *Server) take(l link, gen int) bool {
 	return true
 }
 
-// lost is told when the shown connection is lost and when it is back.
+// lost is called when the shown connection is lost and when it is back.
 func (s *Server) lost(gen int, err error) {
 	s.mu.Lock()
 	if gen == s.linked {
@@ -207,8 +207,8 @@ func (s *Server) lost(gen int, err error) {
 	s.mu.Unlock()
 }
 
-// answered is told when the shown server has answered: the call that was told
-// of the loss may have given up before it could tell that it was over.
+// answered is called when the shown server has answered: the call that reported
+// the loss may have given up before it could report the recovery.
 func (s *Server) answered(r *client.Remote) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -323,7 +323,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && hufu.KindOf(err) != hufu.KindNetwork && hufu.KindOf(err) != hufu.KindUnavailable {
 		return err
 	}
-	return s.ok(w, map[string]any{}) // forgotten here, which is what was asked for
+	return s.ok(w, map[string]any{}) // forgotten here, as requested
 }
 
 // entered returns the server that is logged in to.

@@ -13,21 +13,21 @@ import (
 
 // Limits of the guard.
 const (
-	tokenLife  = 10 * time.Minute // of a start token nobody has used
+	tokenLife  = 10 * time.Minute // of an unused start token
 	maxTokens  = 32
 	maxSession = 64
 )
 
-// secret is a token or key as it is kept: hashed, so that memory that leaks
-// opens nothing and comparing tells nothing.
+// secret is the stored form of a token or key: hashed, so that leaked memory
+// opens nothing and comparing reveals nothing.
 type secret [32]byte
 
 func hashed(s string) secret { return sha256.Sum256([]byte(s)) }
 
-// guard knows who may ask. A session is two secrets: a cookie, which a browser
-// sends by itself, also to other ports of the same machine; and a key in the
-// page's own storage, which no other origin can read and which every call of
-// the interface must carry.
+// guard knows the valid sessions. A session is two secrets: a cookie, which a
+// browser sends by itself, also to other ports of the same machine; and a key
+// in the page's own storage, which no other origin can read and which every
+// call of the interface must carry.
 type guard struct {
 	now func() time.Time
 
@@ -123,8 +123,8 @@ func (g *guard) known(r *http.Request, key bool) bool {
 // without a preflight, which is never granted.
 const keyHeader = "X-Hufu-Key"
 
-// foreign says why a request cannot come from our own page, "" if it can. The
-// Host check stands against a name that is bound again to loopback (HT-21).
+// foreign returns the reason why a request cannot come from our own page, "" if
+// it can. The Host check stops a name that is bound again to loopback (HT-21).
 func (g *guard) foreign(r *http.Request) string {
 	origin := g.origin()
 	if "http://"+r.Host != origin {

@@ -37,12 +37,12 @@ const (
 	drainTime  = 2 * time.Second
 )
 
-// Options are what the page is made of.
+// Options configure the page.
 type Options struct {
 	Dirs    profile.Dirs
 	Disk    client.Disk // of this machine
 	Profile string      // shown first
-	Lang    string      // used until somebody chooses another
+	Lang    string      // used until the user chooses another
 	Home    string      // the folder that "this computer" begins with
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -67,8 +67,8 @@ type Server struct {
 	linked int // the wish that link came of
 }
 
-// Open reads the queue of transfers and goes on with it.
-// KindUsage with code queue_in_use: another hufu gui is running; see Ask.
+// Open reads the queue of transfers and resumes it. KindUsage with code
+// queue_in_use: another hufu gui is running; see Ask.
 func Open(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -144,7 +144,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, ready func(start st
 // Start returns an address that opens the page once.
 func (s *Server) Start() string { return s.guard.origin() + "/start?token=" + s.guard.newToken() }
 
-// Close stops the transfers; they go on when Open is called again.
+// Close stops the transfers; they resume when Open is called again.
 func (s *Server) Close() error {
 	err := s.queue.Close()
 	s.mu.Lock()
@@ -155,7 +155,7 @@ func (s *Server) Close() error {
 	return errors.Join(err, old.close())
 }
 
-// stir tells the event streams that the link has changed; the mutex is held.
+// stir notifies the event streams that the link has changed; the mutex is held.
 func (s *Server) stir() {
 	s.turn++
 	close(s.news)

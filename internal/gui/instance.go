@@ -19,8 +19,8 @@ import (
 // askTime is how long a running page may take to answer another program.
 const askTime = 3 * time.Second
 
-// instance is what a second hufu gui needs to open a window of the first: a
-// file only its owner can read.
+// instance is the information that a second hufu gui needs to open a window of
+// the first, in a file that only its owner can read.
 type instance struct {
 	Address string `json:"address"`
 	Key     string `json:"key"`

@@ -15,7 +15,7 @@ import (
 	"hufu/internal/text"
 )
 
-// Limits of what a page may hand over or ask for.
+// Limits of the requests of a page.
 const (
 	maxSources  = 20_000
 	maxHeader   = 16 << 10 // one file's line in a batch, in bytes
@@ -68,7 +68,7 @@ type jsonProgress struct {
 	Done int64  `json:"done"`
 }
 
-// jsonQuestion is a conflict: what is sent and what it would replace.
+// jsonQuestion is a conflict: the source and the file that it would replace.
 type jsonQuestion struct {
 	ID         int       `json:"id"`
 	Local      string    `json:"local"`
@@ -145,7 +145,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		lost, entered, turn, news := s.link.lost, s.link.entered, s.turn, s.news
 		s.mu.Unlock()
 		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
-			return nil //nolint:nilerr // the page is gone, there is nobody to tell
+			return nil //nolint:nilerr // the page is gone
 		}
 		alive := time.After(eventAlive)
 		pause := time.After(eventPause)
@@ -264,7 +264,7 @@ func (s *Server) answerJob(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{})
 }
 
-// spool begins an upload of files that the browser hands over.
+// spool begins an upload of files that the browser sends.
 func (s *Server) spool(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		To    string `json:"to"`
@@ -307,16 +307,15 @@ func (s *Server) spoolBytes(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{"refused": refused})
 }
 
-// batchFile is what a batch says of a file before its bytes.
+// batchFile describes a file of a batch, before its bytes.
 type batchFile struct {
 	path  hufu.Path
 	size  int64     // folder: -1
 	mtime time.Time // zero: not said
 }
 
-// readBatch gives each file of a batch to take, with its bytes. Whatever is wrong
-// with one file is told to refuse, and the others go on; what would meet each of
-// them ends the batch.
+// readBatch calls take for each file of a batch, with its bytes. An error of one file is passed
+// to refuse, and the others continue; an error that concerns all of them ends the batch.
 func readBatch(in *bufio.Reader, take func(batchFile, io.Reader) error, refuse func(error)) error {
 	for {
 		line, err := in.ReadSlice('\n')

@@ -15,7 +15,7 @@ import (
 	"hufu/internal/profile"
 )
 
-// openLife is how long the page that leads to the start address lies on the
+// openLife is how long the page that leads to the start address stays on the
 // disk: a browser that has not read it by then will not.
 const openLife = time.Minute
 
@@ -34,7 +34,7 @@ var appBrowsers = map[string][]string{
 	},
 }
 
-// defaultBrowsers show an address in whatever the person prefers.
+// defaultBrowsers open an address in the user's preferred browser.
 var defaultBrowsers = map[string][]string{
 	"linux":   {"xdg-open"},
 	"darwin":  {"open"},
@@ -96,8 +96,8 @@ func findBrowser(look func(string) (string, error)) []string {
 }
 
 // writeLead writes the file that leads to the start address. A browser in a
-// snap's confinement reads no hidden folder: for it the file stands in the
-// home folder itself.
+// snap's confinement reads no hidden folder: for it the file is in the home
+// folder itself.
 func writeLead(dirs profile.Dirs, start, browser string) (string, error) {
 	dir := dirs.State
 	if program, err := filepath.EvalSymlinks(browser); err == nil {

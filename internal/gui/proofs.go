@@ -17,10 +17,10 @@ import (
 // Wireshark.
 const wireFolder = "hufu-wire"
 
-// wireTime is how long the two stories may take.
+// wireTime is how long the two recordings may take.
 const wireTime = 2 * time.Minute
 
-// wire records what an eavesdropper reads without TLS and with it.
+// wire records what an eavesdropper can read without TLS and with it.
 func (s *Server) wire(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		Profile string `json:"profile"`
@@ -67,7 +67,7 @@ type jsonStep struct {
 	Fix  string `json:"fix"`
 }
 
-// explain tells how each side was verified, also if one was refused.
+// explain explains how each side was verified, also if one was refused.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		Profile string `json:"profile"`

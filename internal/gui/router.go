@@ -16,12 +16,13 @@ import (
 // maxBody bounds a JSON request, in bytes: ten thousand chosen names fit.
 const maxBody = 8 << 20
 
-// access is what a route demands of a request. There is no route without one.
+// access is the requirement of a route for a request. There is no route without
+// one.
 type access int
 
 const (
 	byToken    access = iota + 1 // a start token or the instance's key, judged by the handler
-	bySession                    // a session's cookie: the page and what it is built from
+	bySession                    // a session's cookie: the page and its parts
 	byKey                        // cookie and key, our own origin, JSON in and out
 	byKeyBytes                   // the same, and a body of bytes
 )
@@ -32,7 +33,7 @@ type route struct {
 	handle  func(http.ResponseWriter, *http.Request) error
 }
 
-// routes are all there are; whatever is not here does not exist.
+// routes lists all routes; nothing else exists.
 func (s *Server) routes() []route {
 	return []route{
 		{"GET /start", byToken, s.start},
@@ -69,8 +70,8 @@ func (s *Server) router() http.Handler {
 	for _, r := range s.routes() {
 		mux.Handle(r.pattern, s.guarded(r))
 	}
-	// What no route names is refused like a route without a session, so that
-	// asking tells nothing.
+	// An unknown path is refused like a route without a session, so that
+	// probing reveals nothing.
 	nothing := s.guarded(route{"/", byKey, func(http.ResponseWriter, *http.Request) error {
 		return &hufu.Error{Op: "route", Kind: hufu.KindNotFound, Code: "gui_no_route"}
 	}})
@@ -138,7 +139,8 @@ func harden(h http.Header) {
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), clipboard-read=()")
 }
 
-// cat returns the catalogue of a request: what the page names, else the browser.
+// cat returns the catalogue for a request: the language that the page names,
+// else the browser's.
 func (s *Server) cat(r *http.Request) *text.Catalogue {
 	lang := r.Header.Get("X-Hufu-Lang")
 	if lang == "" {
@@ -170,8 +172,8 @@ func problemOf(c *text.Catalogue, err error) *problem {
 	return &problem{hufu.KindOf(err).String(), hufu.CodeOf(err), what, fix}
 }
 
-// fail answers with an error: as JSON to the page, as plain text to a person
-// who has opened an address by hand.
+// fail answers with an error: as JSON to the page, as plain text to a user who
+// has opened an address by hand.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
 	c := s.cat(r)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
