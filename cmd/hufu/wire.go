@@ -95,7 +95,7 @@ func (a *app) wired(w *demo.Wired) error {
 			return err
 		}
 		a.Hint("")
-		a.Hint(a.Cat.T("hufu.wire.done", "dir", w.Dir, "files", strings.Join(w.Files, ", ")))
+		a.Hint(a.Cat.T("hufu.wire.done", "dir", w.Dir, "files", w.Files))
 		return nil
 	}
 	j := jsonWire{Proven: w.Proven(), Dir: w.Dir, Files: w.Files, User: w.User, Captures: map[string]*jsonCapture{}}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +99,7 @@ func (a *app) made(cmd *cobra.Command, unprotected bool) error {
 	}
 	for _, line := range []string{
 		a.Cat.T("hufud.init.done", "path", a.data),
-		a.Cat.T("hufud.init.names", "names", strings.Join(names, ", ")),
+		a.Cat.T("hufud.init.names", "names", names),
 		a.Cat.T("hufud.init.fingerprint", "hex", identity.FingerprintHex(s.ca.Root()), "words", identity.FingerprintWords(sum[:])),
 		next,
 	} {

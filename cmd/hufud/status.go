@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,7 +122,7 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 		rows = append(rows,
 			[]string{a.Cat.T("hufud.status.since"), a.Cat.T("hufud.status.since_when", "when", d.Started, "version", d.Version)},
 			[]string{a.Cat.T("hufud.status.connections"), a.Cat.T("hufud.status.connections_count", "open", d.Open, "all", d.Connections, "refused", d.Refused)},
-			[]string{a.Cat.T("hufud.status.connected"), orDash(strings.Join(d.Users, ", "))},
+			[]string{a.Cat.T("hufud.status.connected"), orDash(a.Cat.List(d.Users))},
 			[]string{a.Cat.T("hufud.status.in"), a.Cat.N("hufud.status.moved", int(d.Puts), "size", a.Cat.Size(d.BytesIn))},
 			[]string{a.Cat.T("hufud.status.out"), a.Cat.N("hufud.status.moved", int(d.Gets), "size", a.Cat.Size(d.BytesOut))})
 		if !d.Fresh {
@@ -131,7 +130,7 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 		}
 	}
 	rows = append(rows, [][]string{
-		{a.Cat.T("hufud.status.names"), strings.Join(l.Names, ", ")},
+		{a.Cat.T("hufud.status.names"), a.Cat.List(l.Names)},
 		{a.Cat.T("hufud.status.root"), a.Cat.Time(l.RootUntil)},
 		{a.Cat.T("hufud.status.issuing"), a.Cat.Time(l.IssuingUntil)},
 		{a.Cat.T("hufud.status.certificate"), a.Cat.Time(l.ServerUntil)},

@@ -183,7 +183,7 @@ func (r *Report) facts(h *capture.Handshake) []filter {
 		group = t("wire.fact.post_quantum", "group", h.Group)
 	}
 	all = append(all, filter{t("wire.fact.group"), group},
-		filter{t("wire.fact.sni"), hufu.Printable(h.SNI)}, filter{t("wire.fact.alpn"), hufu.Printable(strings.Join(h.ALPN, ", "))})
+		filter{t("wire.fact.sni"), hufu.Printable(h.SNI)}, filter{t("wire.fact.alpn"), hufu.Printable(r.list(h.ALPN))})
 	for i := range all {
 		if all[i].Expr == "" {
 			all[i].Expr = t("wire.fact.none")
@@ -221,7 +221,7 @@ func (r *Report) flights(h *capture.Handshake) []flight {
 	}
 	var out []flight
 	for _, g := range all {
-		f := flight{Packets: strconv.Itoa(g.first), Way: r.T("wire.way.both"), What: counted(g.names)}
+		f := flight{Packets: strconv.Itoa(g.first), Way: r.T("wire.way.both"), What: r.list(counted(g.names))}
 		if g.last != g.first {
 			f.Packets += "–" + strconv.Itoa(g.last)
 		}
@@ -237,7 +237,7 @@ func (r *Report) flights(h *capture.Handshake) []flight {
 }
 
 // counted joins names, neighbours that are the same as one with its number.
-func counted(names []string) string {
+func counted(names []string) []string {
 	var all []string
 	for i := 0; i < len(names); {
 		n := 1
@@ -251,7 +251,15 @@ func counted(names []string) string {
 		all = append(all, one)
 		i += n
 	}
-	return strings.Join(all, ", ")
+	return all
+}
+
+// list joins words as the language of the report does.
+func (r *Report) list(words []string) string {
+	if r.Lang == "zh-CN" {
+		return strings.Join(words, "、")
+	}
+	return strings.Join(words, ", ")
 }
 
 func (r *Report) filters(v *view) {

@@ -20,12 +20,13 @@ import (
 // A text may have variants. "error.<code>.cause" is chosen when the error under it came from this
 // machine and {cause} can name it; "error.<code>.bare" when the text would need a {path} and
 // there is none. "error.<code>.fix.profile" is for users of another profile than the default.
+// "error.<code>.fix.far" is for an error that the server has met.
 // "error.<code>.one" is for a {count} of 1, where the language makes a difference.
 func (c *Catalogue) Error(err error) (what, fix string) {
 	if err == nil {
 		return "", ""
 	}
-	kind, code, args := c.anatomy(err)
+	kind, code, args, far := c.anatomy(err)
 	for _, arg := range []string{"kind", "here", "there"} { // of an entry: "folder"
 		if word := "gui.kind." + args[arg]; c.Has(word) {
 			args[arg] = c.texts[word]
@@ -39,12 +40,18 @@ func (c *Catalogue) Error(err error) (what, fix string) {
 	if one := key + ".one"; args["count"] == "1" && c.lang == English && c.Has(one) {
 		key = one
 	}
+	if errors.Is(err, syscall.ENAMETOOLONG) { // wherever a path of this machine is used
+		return c.variant(key, args), c.fixOf("name_too_long", kind, args)
+	}
+	if fix := "error." + name + ".fix.far"; far && c.Has(fix) {
+		return c.variant(key, args), c.fillArgs(c.texts[fix], args)
+	}
 	return c.variant(key, args), c.fixOf(name, kind, args)
 }
 
 // anatomy collects along the chain: the first kind, the first path, and the
 // first code with its arguments.
-func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[string]string) {
+func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[string]string, far bool) {
 	args = make(map[string]string)
 	rest := err
 	for rest != nil {
@@ -59,7 +66,7 @@ func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[st
 			args["path"] = e.Path
 		}
 		if code == "" && e.Code != "" {
-			code = e.Code
+			code, far = e.Code, e.Far
 			maps.Copy(args, e.Args)
 		}
 		rest = e.Err
@@ -74,7 +81,7 @@ func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[st
 	if rest != nil && args["cause"] == "" {
 		args["cause"] = c.cause(kind, rest)
 	}
-	return kind, code, args
+	return kind, code, args, far
 }
 
 // cause returns the message of the operating system, without the path that the sentence around it

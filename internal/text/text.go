@@ -186,10 +186,13 @@ const caller = "hufud"
 //	shell  a word of a command, quoted
 //	time   a moment (RFC 3339), in local time
 //	span   a duration in Go's form
+//	list   what a comma and a space separate, separated as the language does
 func (c *Catalogue) form(form, v string) string {
 	switch form {
 	case "shell":
 		return Shell(v)
+	case "list":
+		return c.List(strings.Split(v, ", "))
 	case "time":
 		if t, err := time.Parse(time.RFC3339, v); err == nil {
 			return c.Time(t)
@@ -202,12 +205,23 @@ func (c *Catalogue) form(form, v string) string {
 	return hufu.Printable(v)
 }
 
+// List joins words as the language does.
+func (c *Catalogue) List(words []string) string {
+	separator := ", "
+	if c.lang == Chinese {
+		separator = "、"
+	}
+	return hufu.Printable(strings.Join(words, separator))
+}
+
 // value returns how one placeholder's value looks. Anything that comes from outside
 // is a string, or becomes one, and passes hufu.Printable.
 func (c *Catalogue) value(v any) string {
 	switch v := v.(type) {
 	case string:
 		return hufu.Printable(v)
+	case []string:
+		return c.List(v)
 	case int:
 		return strconv.Itoa(v)
 	case int64:

@@ -289,3 +289,39 @@ func TestCountedErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestListsAndAdvice: words are listed as the language does; the advice names the
+// side on which there is no room, and for a name that is too long it is about the
+// name, whatever was tried.
+func TestListsAndAdvice(t *testing.T) {
+	t.Parallel()
+	en, zh := For(English), For(Chinese)
+	names := &hufu.Error{Kind: hufu.KindUnproven, Code: "server_wrong_name", Args: map[string]string{"names": "a.example, b.example", "host": "h"}}
+	full := func(far bool) error {
+		return &hufu.Error{Kind: hufu.KindQuota, Code: "disk_full", Path: "x", Far: far, Err: syscall.ENOSPC}
+	}
+	long := &hufu.Error{Kind: hufu.KindUnreadable, Code: "cannot_write", Path: "x", Err: &fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENAMETOOLONG}}
+	for _, x := range []struct {
+		c            *Catalogue
+		err          error
+		holds, shuns string
+	}{
+		{en, names, "a.example, b.example", "、"},
+		{zh, names, "a.example、b.example", ", "},
+		{en, full(false), "this computer", "administrator"},
+		{en, full(true), "server's disk", "this computer"},
+		{en, full(true), "Unfinished uploads", "side"},
+		{zh, full(false), "此计算机", "服务器"},
+		{zh, full(true), "服务器的磁盘", "此计算机"},
+		{en, long, "Use a shorter name", "permission"},
+		{zh, long, "请使用更短的名称", "权限"},
+	} {
+		what, fix := x.c.Error(x.err)
+		if all := what + " " + fix; !strings.Contains(all, x.holds) || strings.Contains(all, x.shuns) {
+			t.Errorf("%v reads %q: it shall hold %q and not %q", x.err, all, x.holds, x.shuns)
+		}
+	}
+	if got := zh.T("hufud.init.names", "names", []string{"a", "b"}); !strings.Contains(got, "a、b") {
+		t.Errorf("a list reads %q", got)
+	}
+}

@@ -131,7 +131,7 @@ func TestServerKilledAndBack(t *testing.T) {
 	p.job("big.bin", "offline")
 	p.sees("reconnecting…")
 	p.show("files")
-	p.sees("The connection to the server was lost. Reconnecting…")
+	p.sees("There is no connection to the server. Connecting…")
 	p.until("document.querySelector('section.pane:nth-of-type(2) .trouble')")
 	if foot := p.text("section.pane:nth-of-type(2) .foot"); strings.Contains(foot, "item") {
 		t.Errorf("with the server away the pane says %q", foot)

@@ -24,6 +24,9 @@ export function t(key, values = {}) {
 // n is t for a counted thing.
 export const n = (key, count, values) => t(key + (count === 1 && language === 'en' ? '.one' : '.other'), { n: count, ...values })
 
+// list joins words as the language does.
+export const list = words => words.join(language === 'zh-CN' ? '、' : ', ')
+
 export function size(bytes) {
   if (bytes < 1024) return bytes + ' B'
   let unit = -1

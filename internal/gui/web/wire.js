@@ -2,7 +2,7 @@
 import { useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { go, state, useStore } from './store.js'
-import { t } from './text.js'
+import { list, t } from './text.js'
 import { Button, html, Icon, Trouble, useBusy } from './ui.js'
 
 const Dump = ({ scene }) => html`<figure class="dump"><figcaption>${scene.heading}</figcaption>
@@ -34,7 +34,7 @@ function Result({ of: a }) {
     <${Table} caption=${t('gui.wire.records')} heads=${[t('gui.wire.packets'), t('gui.wire.way'), t('gui.wire.what')]} rows=${(w.flights || []).map(f => [f.what, f.way, f.value])} />
     <h2>Wireshark</h2>
     <${Table} caption=${t('gui.wire.filters')} heads=${[t('gui.wire.shows'), t('gui.wire.filter')]} rows=${(w.filters || []).map(f => [f.what, html`<code>${f.value}</code>`])} />
-    <p>${t('gui.wire.files', { dir: a.dir, files: a.files.join(', ') })} <${Button} icon="folder" label=${t('gui.wire.show')} onClick=${show} /></p>
+    <p>${t('gui.wire.files', { dir: a.dir, files: list(a.files) })} <${Button} icon="folder" label=${t('gui.wire.show')} onClick=${show} /></p>
     <ul class="hint">${w.notes.map(x => html`<li>${x}</li>`)}</ul></section>`
 }
 
