@@ -34,7 +34,7 @@ func TestTimesThatCannotBeKept(t *testing.T) {
 		}
 	}
 	if kept < 2 {
-		t.Skip("the file system keeps no such times")
+		t.Fatal("the folder for tests, /dev/shm or TMPDIR, keeps no such times; tmpfs and xfs do")
 	}
 	run := func(names []string, run func(e *Engine, s []Source) error) int64 {
 		t.Helper()
