@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -52,6 +53,9 @@ func aFailedSyncIsNotAcknowledged(s *suite) {
 	}
 	if s.Links {
 		all["link"] = change{1, true, func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("l"), "x", meta(), ifAbsent()) }}
+		all["set meta of a link"] = change{1, false, func(ctx context.Context, b blob.Batch) {
+			b.SetMeta(ctx, s.path("old link"), blob.Meta{MTime: time.Unix(99, 0)}, "")
+		}}
 		all["link over"] = change{1, true, func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("old"), "x", meta(), always()) }}
 	}
 	for name, c := range all {
@@ -60,6 +64,9 @@ func aFailedSyncIsNotAcknowledged(s *suite) {
 			s.clear()
 			s.mustPut("old", "old content")
 			s.mustPut("d/e", "old content")
+			if s.Links {
+				s.made(func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("old link"), "x", meta(), ifAbsent()) })
+			}
 			before := s.everything()
 			s.FailSync(n)
 			r := s.one(anyone, c.stage)

@@ -57,6 +57,25 @@ func (t *touched) sync(f sys.File, n *sys.Node) error {
 	return t.s.syncFile(f)
 }
 
+// named makes what was set on a name in d durable. A link cannot be opened to be
+// synced, and syncing the folder does not reach it: only syncfs is sure. Where
+// there is none the folder is synced, which is all that can be done.
+func (t *touched) named(d sys.Dir) error {
+	n, err := d.Self()
+	if err != nil {
+		return err
+	}
+	if t.s.has.Syncfs && n.Dev == t.s.dev {
+		t.whole, t.wait = true, true
+		return nil
+	}
+	h, err := t.s.k.OpenDir(d, "", sys.PassFlags)
+	if err != nil {
+		return err
+	}
+	return t.add(h)
+}
+
 func (t *touched) close() {
 	for _, h := range t.dirs {
 		h.Close()
@@ -113,16 +132,16 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 		}
 		// The owner may change the mode of a file without permission to read
 		// it.
-		return b.setNamed(ctx, sl, d, n.Kind)
+		return b.setNamed(ctx, sl, d, n.Kind, t)
 	case hufu.Link:
-		return b.setNamed(ctx, sl, d, n.Kind)
+		return b.setNamed(ctx, sl, d, n.Kind, t)
 	}
 	return errNotFile
 }
 
 // setNamed sets time and mode of an entry of that kind which cannot be opened;
 // a link has no mode of its own.
-func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.EntryKind) error {
+func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.EntryKind, t *touched) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
 		return err
@@ -146,7 +165,10 @@ func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.Ent
 	if err == nil && kind != hufu.Link {
 		err = d.ChmodNamed(name, sl.meta.Mode&0o777)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return first(t.named(d), t.above(sl.path.Parent()))
 }
 
 // setOpen sets the attributes of f, which it closes.
