@@ -28,6 +28,7 @@ func uploadTests() []test {
 		{"AnUploadGoesWithItsFolder", anUploadGoesWithItsFolder, nil},
 		{"AFolderWithAnOpenUploadIsNotEmpty", aFolderWithAnOpenUploadIsNotEmpty, nil},
 		{"ACanceledUploadChangesNothing", aCanceledUploadChangesNothing, nil},
+		{"NothingIsOpenedForAnEndedContext", nothingIsOpenedForAnEndedContext, nil},
 	}
 }
 
@@ -428,4 +429,45 @@ func aCanceledUploadChangesNothing(s *suite) {
 	s.sendUnits(u, data, 0)
 	_, err = s.commit(u, data, ifAbsent())
 	s.must(err)
+}
+
+// nothingIsOpenedForAnEndedContext: whose client is gone gets nothing that would
+// have to be closed, whether it is there or would be made.
+func nothingIsOpenedForAnEndedContext(s *suite) {
+	s.mustPut("f", "content")
+	data := s.large(61)
+	k := s.key("begun", data)
+	u := s.upload(k)
+	s.sendUnits(u, data, 0)
+	s.must(u.Close())
+	ctx, cancel := context.WithCancel(s.Context())
+	cancel()
+	for name, open := range map[string]func() error{
+		"a new upload": func() error { _, err := s.Tree.OpenUpload(ctx, s.key("new", data), anyone); return err },
+		"an upload":    func() error { _, err := s.Tree.OpenUpload(ctx, k, anyone); return err },
+		"by id":        func() error { _, err := s.Tree.FindUpload(ctx, u.Info().ID, anyone); return err },
+		"a file": func() error {
+			o := s.Tree.Opener()
+			defer o.Close()
+			_, err := o.Open(ctx, s.path("f"))
+			return err
+		},
+		"an entry": func() error { _, err := s.Tree.Stat(ctx, s.path("f")); return err },
+		"a digest": func() error { _, err := s.Tree.Digest(ctx, s.path("f")); return err },
+		"the room": func() error { _, _, err := s.Tree.Space(ctx); return err },
+		"a listing": func() error {
+			_, err := s.Tree.List(ctx, s.path(""), blob.Page{}, func(hufu.Entry) error { return nil })
+			return err
+		},
+	} {
+		if err := open(); hufu.KindOf(err) != hufu.KindCanceled {
+			s.Errorf("%s: %v", name, err)
+		}
+	}
+	again := s.upload(k)
+	if again.Info().ID != u.Info().ID {
+		s.Error("the upload is another one")
+	}
+	s.missingAre(again, data, 1, 2)
+	s.must(again.Close())
 }

@@ -182,7 +182,7 @@ func (s *Store) readHeader(name string) (header, error) {
 // discarded, unless it is open. If ctx ends while existing chunks are read
 // again, they stay for the next call.
 func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
-	if err := checkTarget("open upload", k.Path); err != nil {
+	if err := first(canceled(ctx, "open upload", k.Path), checkTarget("open upload", k.Path)); err != nil {
 		return nil, err
 	}
 	if k.Size <= hufu.ChunkSize || k.Size > hufu.MaxFileSize {
@@ -259,6 +259,9 @@ func (p *pending) discardSuperseded() {
 
 // FindUpload opens an unfinished upload by its id.
 func (s *Store) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Upload, error) {
+	if err := canceled(ctx, "find upload", hufu.Path{}); err != nil {
+		return nil, err
+	}
 	s.reg.mu.Lock()
 	if err := s.loadLocked(); err != nil {
 		s.reg.mu.Unlock()

@@ -295,7 +295,10 @@ func (f *file) digest(ctx context.Context) (hufu.Digest, error) {
 }
 
 // Space returns how much of Options.Bytes is free, and Options.Bytes.
-func (t *Tree) Space(context.Context) (free, total int64, err error) {
+func (t *Tree) Space(ctx context.Context) (free, total int64, err error) {
+	if err := canceled(ctx, "space", hufu.Path{}); err != nil {
+		return 0, 0, err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return max(0, t.o.Room.limit-t.o.Room.used.Load()), t.o.Room.limit, nil
