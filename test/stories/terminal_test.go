@@ -156,8 +156,8 @@ func TestQuestionsOnATerminal(t *testing.T) {
 		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "n\n", 2, "none was made"},
 		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "\x04", 2, "The input ended"},
 		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "y\n", 0, "hufu1_"},
-		{command("hufud", "--data", s.Data, "user", "passwd", "alice"), "New password (at least 8 characters):", "one\nother\n", 2, "The two entries differ"},
-		{command("hufu", "enroll", code), "New password (at least 8 characters), or your password if you have enrolled before:", "one\nother\n", 2, "The two entries differ"},
+		{command("hufud", "--data", s.Data, "user", "passwd", "alice"), "New password (at least 8 characters):", "one\nother\n", 2, "The two entries do not match"},
+		{command("hufu", "enroll", code), "New password (at least 8 characters), or your password if you have enrolled before:", "one\nother\n", 2, "The two entries do not match"},
 	} {
 		shown, code := onTerminal(t, c.cmd, []string{c.question}, c.answer)
 		if code != c.code || !strings.Contains(shown, c.shown) {
