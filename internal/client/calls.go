@@ -12,7 +12,7 @@ import (
 
 var _ transfer.Far = (*Remote)(nil)
 
-// Stat tells what stands under p.
+// Stat describes the entry at p. It does not follow a link.
 func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	a, err := call[*frame.StatAnswer](ctx, r, statRequest(p))
 	if err != nil {
@@ -21,7 +21,7 @@ func (r *Remote) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return a.Entry.Entry(), nil
 }
 
-// at names the path in an error that came without one, as users write it.
+// at adds the path, as users write it, to an error that came without one.
 func at(p hufu.Path, err error) error {
 	if e, ok := err.(*hufu.Error); ok && e.Path == "" && !Transient(err) { //nolint:errorlint // only the outermost is ours to fill in
 		c := *e
@@ -31,7 +31,7 @@ func at(p hufu.Path, err error) error {
 	return err
 }
 
-// Mkdir makes a folder, or finds it there.
+// Mkdir makes a folder. It reports whether the folder was not there before.
 func (r *Remote) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (bool, error) {
 	a, err := call[*frame.MkdirAnswer](ctx, r, mkdirRequest(p, mode, parents))
 	if err != nil {
@@ -40,7 +40,7 @@ func (r *Remote) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bo
 	return a.Created, nil
 }
 
-// Link makes a symbolic link, as data.
+// Link makes a symbolic link. The target is not followed.
 func (r *Remote) Link(ctx context.Context, p hufu.Path, target string, mtime time.Time, c hufu.Condition) error {
 	_, err := call[*frame.LinkAnswer](ctx, r, &frame.Link{
 		Path: frame.WirePath(p), Target: []byte(target), MTime: frame.Nanos(mtime), Condition: frame.WireCondition(c),
@@ -48,19 +48,19 @@ func (r *Remote) Link(ctx context.Context, p hufu.Path, target string, mtime tim
 	return at(p, err)
 }
 
-// SetMeta sets mode and time.
+// SetMeta sets mode and time of an entry.
 func (r *Remote) SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error {
 	_, err := call[*frame.SetMetaAnswer](ctx, r, &frame.SetMeta{Path: frame.WirePath(p), Mode: mode & 0o777, MTime: frame.Nanos(mtime)})
 	return at(p, err)
 }
 
-// Remove takes a name away; a folder with something in it only if recursive.
+// Remove removes an entry, a folder that is not empty only if recursive.
 func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error {
 	before, statErr := r.Stat(ctx, p)
 	m := &frame.Remove{Path: frame.WirePath(p), Recursive: recursive}
 	_, maybe, err := repeated[*frame.RemoveAnswer](ctx, r, m, func() {
 		if statErr == nil {
-			m.Version = before.Version // nothing that has got the name since; a folder has none
+			m.Version = before.Version // not an entry that got the name since; a folder has no version
 		}
 	})
 	k := hufu.KindOf(err)
@@ -70,13 +70,13 @@ func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error 
 	return at(p, err)
 }
 
-// Rename moves a name within one place.
+// Rename gives an entry another name in the same place.
 func (r *Remote) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error {
 	before, statErr := r.Stat(ctx, from)
 	m := &frame.Rename{From: frame.WirePath(from), To: frame.WirePath(to), Condition: frame.WireCondition(c)}
 	_, maybe, err := repeated[*frame.RenameAnswer](ctx, r, m, func() {
 		if statErr == nil {
-			m.Version = before.Version // nothing that has got the name since
+			m.Version = before.Version // not an entry that got the name since
 		}
 	})
 	if k := hufu.KindOf(err); maybe && statErr == nil && (k == hufu.KindNotFound || k == hufu.KindChanged) {
@@ -92,7 +92,7 @@ func (r *Remote) Rename(ctx context.Context, from, to hufu.Path, c hufu.Conditio
 	return at(from, err)
 }
 
-// Digest lets the server read a file and hash it.
+// Digest has the server read a file and compute its digest.
 func (r *Remote) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	a, err := call[*frame.DigestAnswer](ctx, r, &frame.Digest{Path: frame.WirePath(p)})
 	if err != nil {
@@ -101,7 +101,7 @@ func (r *Remote) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return a.Entry.Entry(), nil
 }
 
-// Space is how much room there is at p, in bytes.
+// Space returns how many bytes can still be stored at p, and how many in all.
 func (r *Remote) Space(ctx context.Context, p hufu.Path) (free, total int64, err error) {
 	a, err := call[*frame.SpaceAnswer](ctx, r, &frame.Space{Path: frame.WirePath(p)})
 	if err != nil {
@@ -110,7 +110,7 @@ func (r *Remote) Space(ctx context.Context, p hufu.Path) (free, total int64, err
 	return a.Free, a.Total, nil
 }
 
-// Open begins or resumes an upload.
+// Open begins an upload, or resumes an unfinished one of the same source.
 func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source string) (transfer.Upload, error) {
 	var up transfer.Upload
 	err := r.persist(ctx, func() error {
@@ -136,8 +136,7 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 	return up, at(p, err)
 }
 
-// Commit gives an upload its name; it may be called again with the same
-// arguments.
+// Commit gives an upload its name. It may be called again with the same arguments.
 func (r *Remote) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m transfer.Meta, c hufu.Condition) (hufu.Entry, error) {
 	a, err := call[*frame.CommitAnswer](ctx, r, &frame.Commit{
 		Upload: upload, Path: frame.WirePath(p), Digest: d[:], Mode: m.Mode & 0o777, MTime: frame.Nanos(m.MTime), Condition: frame.WireCondition(c),
@@ -148,7 +147,7 @@ func (r *Remote) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.
 	return a.Entry.Entry(), nil
 }
 
-// Abandon lets the server forget an unfinished upload.
+// Abandon has the server remove an unfinished upload.
 func (r *Remote) Abandon(ctx context.Context, upload string) error {
 	_, err := call[*frame.AbandonAnswer](ctx, r, &frame.Abandon{Upload: upload})
 	return err

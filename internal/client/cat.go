@@ -12,16 +12,16 @@ import (
 	"hufu/internal/transfer"
 )
 
-// catAhead is how many chunks are asked for before they are written, and
-// catTries how often a lane may be lost without one having come.
+// catAhead is how many chunks are requested before they are written, and catTries
+// how often in a row a lane may be lost before a chunk has come.
 const (
 	catAhead = 8
 	catTries = 3
 )
 
-// Cat writes the bytes of one file at the server to w. Each chunk is verified
-// before it is written, and the whole before Cat returns nil; what it has
-// written before an error is a beginning of one version of the file.
+// Cat writes the bytes of one file of the server to w. Each chunk is verified
+// before it is written, and the whole file before Cat returns nil. After an error w
+// has the first bytes of one version of the file.
 func (r *Remote) Cat(ctx context.Context, p hufu.Path, w io.Writer) error {
 	e, err := r.Stat(ctx, p)
 	if err != nil {
@@ -72,7 +72,7 @@ type piece struct {
 	err  error
 }
 
-// on goes on over a new lane.
+// on continues over a new lane.
 func (c *cat) on(ctx context.Context, r *Remote) error {
 	l, err := r.Lane(ctx)
 	if err != nil {
@@ -114,8 +114,8 @@ func differs(want, got hufu.Digest) error {
 	return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs", Args: map[string]string{"want": want.String(), "got": got.String()}}
 }
 
-// ask sends for one chunk. The bytes are copied: writing them may take long, and
-// the lane must not wait for it.
+// ask requests one chunk. The bytes are copied, because writing them may take long
+// and the lane must not wait for it.
 func (c *cat) ask(l transfer.Lane, index int64, answers chan<- piece) error {
 	if !c.large {
 		return l.Get(c.p, c.e, func(e hufu.Entry, data []byte, err error) {

@@ -11,16 +11,16 @@ import (
 	"hufu/internal/transfer"
 )
 
-// Copy is a put or a get that is prepared: where each source goes is settled.
+// Copy is a put or a get that is prepared: the target of each source is settled.
 type Copy struct {
 	Sources []transfer.Source
-	// Failures are sources of several that cannot be found: the others go on.
+	// Failures are sources that cannot be found. The others are copied.
 	Failures []transfer.Report
 	disk     Disk
 	stores   map[string]Folder
 	journal  string
 
-	unfinished *unfinished // what is kept of it until it has ended; nil for nothing
+	unfinished *unfinished // the command that is remembered until it has ended; nil if none is
 }
 
 // Close closes the folders of this machine that the copy opened.
@@ -83,16 +83,16 @@ func (c *Copy) inside(dir string) (transfer.Side, error) {
 	return transfer.Side{Store: s, Local: dir}, err
 }
 
-// How says how the arguments of a put or a get are meant.
+// How says what the arguments of a put or a get mean.
 type How struct {
 	Folder bool // the target is written as a folder: sources go inside, and it is made if need be
 	Exact  bool // the target is the name itself, even if a folder stands there
 	Links  bool // a symbolic link that is named as a source stays one, instead of what it points to
 }
 
-// PreparePut settles where sources go: inside to when it is written as a
-// folder or when it is one, else to is the new name of the only source. The
-// folder is made if need be, once the sources are known to be there.
+// PreparePut settles where each source goes. If to is written as a folder or is one,
+// the sources go inside it. Otherwise to is the new name of the only source. The
+// folder is made if it is missing, once the sources are found.
 func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, how How) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
@@ -182,8 +182,7 @@ func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
 	return &hufu.Error{Op: "put", Path: s.Far.Remote(), Kind: hufu.KindPermission, Code: "not_allowed_here"}
 }
 
-// makeFolder makes a folder with its parents, or finds it there: made says
-// which.
+// makeFolder makes a folder with its parents. made reports whether it was missing.
 func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err error) {
 	if p.IsRoot() {
 		return false, nil
@@ -201,8 +200,8 @@ type Fetch struct {
 	Contents bool // what is in the folder, not the folder itself
 }
 
-// PrepareGet settles where sources go, as PreparePut does in the other
-// direction. The folder to is made if need be, once a source is known to be there.
+// PrepareGet settles where each source goes, as PreparePut does in the other
+// direction. The folder to is made if it is missing, once a source is found.
 func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how How) (*Copy, error) {
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
@@ -272,7 +271,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		return fail(err)
 	}
 	for _, s := range c.stores {
-		_ = s.Recover() // who needs the journals meets the error
+		_ = s.Recover() // a download that needs the journals reports the error
 	}
 	for _, s := range found {
 		s.Side = root

@@ -14,19 +14,19 @@ import (
 	"hufu/internal/transfer"
 )
 
-// A put or a get asks one thing after the other, and each would take a round
-// trip: hello, the folder, what stands at the target. What can be told before is
-// asked together with hello instead. Whoever then asks the same finds the answer
-// on its way.
+// A put or a get sends one request after the other, and each would take a round
+// trip: hello, the folder, the entry at the target. A request that can be foreseen
+// is sent together with hello instead. The call that makes the same request later
+// finds the answer on its way.
 
-// foreseenFor is how long an answer may wait for whoever asks, and maxForeseen
-// how many are asked for: a long list is asked all at once anyway.
+// foreseenFor is how long an answer may wait for its call, and maxForeseen how many
+// requests are foreseen: those of a long list are sent together anyway.
 const (
 	foreseenFor = 5 * time.Second
 	maxForeseen = 16
 )
 
-// foreseen is one request that was sent before it is asked.
+// foreseen is one request that is sent before its call is made.
 type foreseen struct {
 	m    frame.Message
 	c    *session.Client // that carries it, nil before there is a connection
@@ -41,16 +41,16 @@ type foreseen struct {
 	err     error
 }
 
-// errNotKept says that an answer came and was not kept: it was too much to keep for
-// somebody who might ask.
+// errNotKept means that an answer came and was dropped: it was too large to keep for
+// a call that may never be made.
 var errNotKept = errors.New("a foreseen answer was too large to keep")
 
 func (r *Remote) foreseeing(m frame.Message) *foreseen {
 	return &foreseen{m: m, most: r.sharedListing, news: make(chan struct{}, 1)}
 }
 
-// send puts the request into the buffers of c. After an error there will be no
-// answer: c has ended.
+// send puts the request into the buffers of c. After an error c has ended and there
+// will be no answer.
 func (f *foreseen) send(c *session.Client) error {
 	f.c, f.at = c, time.Now()
 	return c.Send(f.m, nil, 0, func(a session.Answer) {
@@ -62,7 +62,7 @@ func (f *foreseen) send(c *session.Client) error {
 			f.answers = append(f.answers, a.Message)
 			if f.cost += cost(a.Message); f.cost > f.most {
 				f.answers, f.err = nil, &hufu.Error{Op: f.m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: errNotKept}
-				c.Drop() // nobody may ever ask, and what follows may have no end
+				c.Drop() // the call may never be made, and the answer may have no end
 			}
 		}
 		f.over = !a.More
@@ -74,7 +74,7 @@ func (f *foreseen) send(c *session.Client) error {
 	})
 }
 
-// wait gives the answer's messages to fn as they come.
+// wait calls fn for the messages of the answer as they come.
 func (f *foreseen) wait(ctx context.Context, fn func(frame.Message) error) error {
 	for {
 		f.mu.Lock()
@@ -100,8 +100,8 @@ func (f *foreseen) wait(ctx context.Context, fn func(frame.Message) error) error
 	}
 }
 
-// foresee sends requests as soon as there is a connection. In place of all that
-// were foreseen before: what nobody has asked for by then will not be.
+// foresee sends requests as soon as there is a connection. They replace those that
+// were foreseen before.
 func (r *Remote) foresee(requests ...frame.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,7 +111,7 @@ func (r *Remote) foresee(requests ...frame.Message) {
 	}
 	for _, m := range requests {
 		if frame.Check(m) != nil {
-			continue // whoever asks is told
+			continue // the call reports it
 		}
 		r.ahead = append(r.ahead, r.foreseeing(m))
 	}
@@ -120,13 +120,13 @@ func (r *Remote) foresee(requests ...frame.Message) {
 	}
 }
 
-// sendAhead sends what is foreseen and was not sent on an earlier connection;
-// the caller holds mu.
+// sendAhead sends the foreseen requests that were not sent on an earlier connection.
+// The caller holds mu.
 func (r *Remote) sendAhead(c *session.Client) {
 	r.ahead = slices.DeleteFunc(r.ahead, func(f *foreseen) bool { return f.c != nil })
 	for _, f := range r.ahead {
 		if f.send(c) != nil {
-			r.ahead = nil // the connection has ended; whoever asks finds out why
+			r.ahead = nil // the connection has ended; the call finds out why
 			break
 		}
 	}
@@ -144,13 +144,13 @@ func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, f
 	}
 	err := by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
 	if err != nil && by != c && by.Err() != nil && ctx.Err() == nil {
-		// The lane has ended, whoever ended it; c has not.
+		// The lane has ended, but c has not.
 		return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
 	}
 	return err
 }
 
-// asked takes what was foreseen of m on this connection, nil if nothing was.
+// asked takes the foreseen request m of this connection, nil if there is none.
 func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,8 +163,8 @@ func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
 	return nil
 }
 
-// ForeseePut tells of a put that PreparePut will be asked for with the same
-// arguments, before the connection is made.
+// ForeseePut announces a call of PreparePut with the same arguments. It should come
+// before the connection is made.
 func (r *Remote) ForeseePut(ctx context.Context, sources []string, to hufu.Path, how How) {
 	var ask []frame.Message
 	switch {
@@ -202,7 +202,7 @@ func (r *Remote) ForeseePut(ctx context.Context, sources []string, to hufu.Path,
 	r.foresee(append(ask, open...)...)
 }
 
-// ForeseeGet is ForeseePut's counterpart.
+// ForeseeGet announces a call of PrepareGet for sources, as ForeseePut does.
 func (r *Remote) ForeseeGet(sources []Fetch) {
 	paths := make([]hufu.Path, len(sources))
 	for i, s := range sources {
@@ -211,8 +211,8 @@ func (r *Remote) ForeseeGet(sources []Fetch) {
 	r.ForeseeList(paths)
 }
 
-// ForeseeList tells of what Stat will be asked for, and List where it is a
-// folder, before the connection is made.
+// ForeseeList announces calls of Stat for paths, and of List for those that are
+// folders. It should come before the connection is made.
 func (r *Remote) ForeseeList(paths []hufu.Path) {
 	var ask []frame.Message
 	for _, p := range paths {
@@ -238,5 +238,5 @@ func openRequest(p hufu.Path, size int64, source string) *frame.Open {
 	return &frame.Open{Path: frame.WirePath(p), Size: size, Source: source}
 }
 
-// folderRequest is how the folder of a put is made.
+// folderRequest makes the folder of a put.
 func folderRequest(p hufu.Path) *frame.Mkdir { return mkdirRequest(p, 0o755, true) }

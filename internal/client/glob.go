@@ -10,13 +10,13 @@ import (
 	"hufu/internal/transfer"
 )
 
-// maxMatches bounds what a pattern may stand for.
+// maxMatches is how many paths a pattern may match.
 const maxMatches = 100_000
 
-// Glob is the paths at the server that p stands for, in order: '*', '?' and
-// […] match within a name, as in a shell, and no dot at its beginning. If p
-// itself is there, it means itself. It does so, too, if nothing matches: whoever
-// uses it is told that it is not there.
+// Glob returns the paths of the server that the pattern p matches, in order. '*',
+// '?' and […] match within a name, as in a shell, but not a dot at its beginning.
+// If there is an entry with the name p, or nothing matches, it returns p itself; in
+// the second case the next call reports that it is not found.
 func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
 	if !strings.ContainsAny(p.String(), "*?[") {
 		return []hufu.Path{p}, nil
@@ -51,8 +51,8 @@ func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
 	return found, nil
 }
 
-// match is the names in dir that the pattern stands for. A folder that is not
-// there or may not be read holds none.
+// match returns the paths in dir whose names match the pattern. A folder that is not
+// there, or may not be read, has none.
 func (r *Remote) match(ctx context.Context, dir hufu.Path, pattern string, folders bool) (found []hufu.Path, err error) {
 	if !strings.ContainsAny(pattern, "*?[") {
 		p, err := dir.Join(pattern)

@@ -18,10 +18,10 @@ type lane struct {
 	c *session.Client
 }
 
-// Lanes, by the round trip to the server. Near, one of two goes on while the
-// other's small files are made durable, or while the other writes its chunk, as
-// only one at a time can; more bring nothing. Far, one connection is bound to
-// what the kernel keeps unanswered (4 MiB in a round trip), and each starts
+// The number of lanes depends on the round trip to the server. Near, one of two
+// continues while the other's small files are made durable, or while the other
+// writes its chunk; more than two gain nothing. Far, one connection cannot carry
+// more than the kernel keeps unacknowledged (4 MiB in a round trip), and each starts
 // slowly by itself.
 const (
 	nearLanes = 2
@@ -29,9 +29,9 @@ const (
 	farFrom   = 5 * time.Millisecond
 )
 
-// Lanes is how many lanes are worth their cost on the way to the server.
+// Lanes returns how many lanes are worth their cost on the way to the server.
 func (r *Remote) Lanes(ctx context.Context) int {
-	_, _ = r.Connect(ctx) // whoever needs the connection meets the error
+	_, _ = r.Connect(ctx) // the next call reports the error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.isFar() {
@@ -40,25 +40,25 @@ func (r *Remote) Lanes(ctx context.Context) int {
 	return nearLanes
 }
 
-// isFar says whether the server is known to be far away; the caller holds mu.
+// isFar reports whether the server is known to be far away. The caller holds mu.
 func (r *Remote) isFar() bool { return r.way.RTT >= r.far }
 
 // laneWindow is how many bytes of answers one lane asks for ahead, at first.
 const laneWindow = 4 << 20
 
-// warming is a lane that is being opened before somebody wants it.
+// warming is a lane that is being opened before it is needed.
 type warming struct {
 	ready chan struct{} // closed when l and err are set
 	l     *lane
 	err   error
 }
 
-// WarmUp begins to open the lanes that a transfer over a far link will want, so
-// that their round trips pass while the caller still logs in and asks what is
-// there: as soon as the server is reached, if it is not yet. Near it does
-// nothing. Where the way was long and wide the last time they are opened together
-// with the first connection. There are as many as lanes says, as many as are worth
-// it if that is 0. Close closes what nobody has taken.
+// WarmUp begins to open the lanes that a transfer over a far link will need, so that
+// their round trips pass while the caller still logs in and looks around. It opens
+// lanes of them, or as many as are worth it if lanes is 0. If there is no connection
+// yet, they are opened as soon as it is known that the server is far, or together
+// with the first connection if the way was long and wide the last time. Near, WarmUp
+// does nothing. Close closes the lanes that were not taken.
 func (r *Remote) WarmUp(flow Flow, lanes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +75,7 @@ func (r *Remote) WarmUp(flow Flow, lanes int) {
 	}
 }
 
-// reached is told how far the server is; the caller holds mu.
+// reached is called with the way to the server. The caller holds mu.
 func (r *Remote) reached(w session.Way) {
 	r.way = w
 	if r.hurry && r.isFar() {
@@ -84,8 +84,8 @@ func (r *Remote) reached(w session.Way) {
 	r.hurry = false // near, or begun
 }
 
-// warmUp dials the lanes, early if there is nothing to send for a round trip after
-// they are ready; the caller holds mu.
+// warmUp dials the lanes. early means that there is nothing to send for a round trip
+// after they are ready. The caller holds mu.
 func (r *Remote) warmUp(early bool) {
 	r.warm = slices.DeleteFunc(r.warm, (*warming).over)
 	if r.closed || len(r.warm) > 0 {
@@ -107,7 +107,7 @@ func (r *Remote) warmUp(early bool) {
 	}
 }
 
-// warmed takes a lane that was opened ahead, nil if there is none.
+// warmed takes a lane that was opened ahead. It returns nil if there is none.
 func (r *Remote) warmed(ctx context.Context) *lane {
 	for {
 		r.mu.Lock()
@@ -131,10 +131,11 @@ func (r *Remote) warmed(ctx context.Context) *lane {
 	}
 }
 
-// idle is one of the lanes that nobody has taken yet, in turn, else c. Answers
-// that are long need several round trips over a connection that has carried
-// nothing so far; over all of them, fewer. They are ready when the first folder
-// is known, or a moment later: waiting for one costs less than a round trip.
+// idle returns one of the lanes that are not taken yet, in turn, or c if there is
+// none. A long answer needs several round trips over a connection that has carried
+// nothing so far, and fewer over all of them together. The lanes are ready when the
+// first folder is known, or a moment later: waiting for one costs less than a round
+// trip.
 func (r *Remote) idle(ctx context.Context, c *session.Client) *session.Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,7 +163,7 @@ func (r *Remote) idle(ctx context.Context, c *session.Client) *session.Client {
 	return c
 }
 
-// coolDown closes the lanes that nobody has taken; the caller holds mu.
+// coolDown closes the lanes that were not taken. The caller holds mu.
 func (r *Remote) coolDown() {
 	for _, w := range r.warm {
 		go w.close()
@@ -170,7 +171,7 @@ func (r *Remote) coolDown() {
 	r.warm = nil
 }
 
-// dialled says whether w.l and w.err are set.
+// dialled reports whether w.l and w.err are set.
 func (w *warming) dialled() bool {
 	select {
 	case <-w.ready:
@@ -180,8 +181,8 @@ func (w *warming) dialled() bool {
 	}
 }
 
-// alive says whether the lane is ready and has not ended, over whether it has, or
-// could not be opened.
+// alive reports whether the lane is ready and has not ended, over whether it has
+// ended or could not be opened.
 func (w *warming) alive() bool { return w.dialled() && w.err == nil && w.l.c.Err() == nil }
 func (w *warming) over() bool  { return w.dialled() && !w.alive() }
 
@@ -192,8 +193,8 @@ func (w *warming) close() {
 	}
 }
 
-// Lane connects once more. From here on things change at the server, and what
-// was foreseen counts no more.
+// Lane opens one more connection. From here on the transfer changes the server, so
+// answers that were foreseen are dropped.
 func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
 	r.mu.Lock()
 	r.ahead = nil
@@ -214,9 +215,9 @@ func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
 	return l, err
 }
 
-// openLane connects. The login travels in the same flight as the first data: if
-// it is not good, every request says so. Only with ask is the server asked why
-// it refuses us.
+// openLane connects. The login travels together with the first data: if it is not
+// valid, each request fails. With ask, a server that refuses the certificate is
+// asked for the reason.
 func (r *Remote) openLane(ctx context.Context, hello *frame.Hello, ask bool) (*lane, error) {
 	c, _, err := r.dial(ctx, nil, ask)
 	if err != nil {
@@ -225,7 +226,7 @@ func (r *Remote) openLane(ctx context.Context, hello *frame.Hello, ask bool) (*l
 	return &lane{c}, c.Send(hello, nil, 0, func(session.Answer) {})
 }
 
-// bound gives a lane the bounds that the same server named before.
+// bound gives a lane the limits that the server has named on the control connection.
 func (r *Remote) bound(l *lane) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,6 +236,7 @@ func (r *Remote) bound(l *lane) {
 	}
 }
 
+// lost returns the error of an answer, with transfer.ErrLost if the lane was lost.
 func lost(a session.Answer) error {
 	if a.Lost {
 		return fmt.Errorf("%w: %w", transfer.ErrLost, a.Err)

@@ -13,9 +13,9 @@ import (
 	"hufu/internal/transfer"
 )
 
-// Leave returns what says of a folder of this machine why a put leaves it out,
-// nil for one that is sent: a server's data folder and the client's own folders
-// hold keys, and change while they are sent.
+// Leave returns the function for transfer.Options.Leave. A put leaves out the data
+// folder of a server and the client's own folders: they hold keys, and change while
+// they are sent.
 func (r *Remote) Leave() func(context.Context, transfer.Side) error {
 	own := []string{canonical(r.p.Dirs().Config), canonical(r.p.Dirs().State)}
 	return func(ctx context.Context, s transfer.Side) error {
@@ -35,7 +35,7 @@ func (r *Remote) Leave() func(context.Context, transfer.Side) error {
 	}
 }
 
-// canonical is path without links on the way, as far as it is there.
+// canonical returns path with links resolved, as far as the path exists.
 func canonical(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -53,7 +53,8 @@ func canonical(path string) string {
 	}
 }
 
-// dataRoot says whether dir is the data folder of a server, and of which.
+// dataRoot reports whether dir is the data folder of a server, and returns the
+// fingerprint of the root of that server.
 func dataRoot(dir string) (root [32]byte, ok bool) {
 	f, err := os.Open(filepath.Join(dir, hufu.DataTag))
 	if err != nil {
@@ -67,8 +68,8 @@ func dataRoot(dir string) (root [32]byte, ok bool) {
 	return hufu.ParseDataTag(data)
 }
 
-// place is where the server keeps p on this machine, if path, which has no links
-// in it, lies in that server's own data folder; "" if not.
+// place returns where the server keeps p on this machine, if path lies in the data
+// folder of that server, "" if not. path has no links in it.
 func (r *Remote) place(path string, p hufu.Path) string {
 	for dir := path; ; {
 		if root, ok := dataRoot(dir); ok && r.isRoot(root) {
@@ -91,7 +92,7 @@ func (r *Remote) isRoot(fingerprint [32]byte) bool {
 	return err == nil && slices.ContainsFunc(roots, func(c *identity.Certificate) bool { return identity.Fingerprint(c) == fingerprint })
 }
 
-// notInside refuses a transfer that would copy into what it copies from: the
+// notInside returns an error if a transfer would copy a folder into itself: the
 // server runs on this machine and serves the folder that is named here.
 func (r *Remote) notInside(op string, s transfer.Source) error {
 	if r.o.Teach {

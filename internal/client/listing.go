@@ -7,20 +7,20 @@ import (
 	"hufu/internal/frame"
 )
 
-// What a client keeps of answers that have no bound of their own: see
+// Limits of the answers that a client keeps and that have no limit of their own. See
 // docs/performance.md.
 const (
-	// mostListing is what one listing may take: some 2 million names, or one
-	// million of the longest.
+	// mostListing is how many bytes one listing may take: about 2 million names, or
+	// one million of the longest.
 	mostListing = 768 << 20
-	// sharedListing is up to where any number of listings may come at a time, and
-	// one that nobody has asked for yet is kept. Of larger ones there is one.
+	// sharedListing is the size up to which any number of listings may come at the
+	// same time, and a foreseen one is kept. Of larger listings one comes at a time.
 	sharedListing = 16 << 20
 	entryCost     = 256 // of an entry, beside its text
 	frameCost     = 256 // of a frame, also of one with nothing in it
 )
 
-// cost is about what a message takes.
+// cost returns about how many bytes of memory a message takes.
 func cost(m frame.Message) int64 {
 	n := int64(frameCost)
 	switch m := m.(type) {
@@ -41,8 +41,8 @@ func tooLarge() error {
 	return &hufu.Error{Op: "list", Kind: hufu.KindUnsupported, Code: "listing_too_large"}
 }
 
-// Kept is fn for a caller of ListSorted who keeps what it is told: it refuses more
-// than a listing may take.
+// Kept wraps fn for a caller of ListSorted that keeps all entries. The function that
+// it returns fails when they take more than one listing may.
 func (r *Remote) Kept(p hufu.Path, fn func(hufu.Entry) error) func(hufu.Entry) error {
 	kept := int64(0)
 	return func(e hufu.Entry) error {
@@ -53,7 +53,7 @@ func (r *Remote) Kept(p hufu.Path, fn func(hufu.Entry) error) func(hufu.Entry) e
 	}
 }
 
-// gathered is a listing that comes.
+// gathered is a listing that is arriving.
 type gathered struct {
 	r       *Remote
 	entries []hufu.Entry
@@ -87,7 +87,7 @@ func (g *gathered) add(m frame.Message) error {
 	return nil
 }
 
-// again begins anew, keeping the right to be large.
+// again starts over. It keeps the right to be large.
 func (g *gathered) again() { g.entries, g.cost, g.crowded = nil, 0, false }
 
 // wait waits for the right to be large.
@@ -107,10 +107,10 @@ func (g *gathered) done() {
 	}
 }
 
-// List gives all entries of a folder to fn, in any order. If the connection is
-// lost in the middle the listing begins again, and fn sees no entry twice. Of
-// large listings one comes at a time, and its entries are given to fn before the
-// next one is asked for.
+// List calls fn for all entries of a folder, in any order. If the connection is lost
+// in the middle, the listing starts over; fn sees no entry twice. Of large listings
+// one is requested at a time, and fn is called for its entries before the next one
+// is requested.
 func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
 	g := &gathered{r: r}
 	defer g.done()

@@ -7,12 +7,12 @@ import (
 	"hufu/internal/frame"
 )
 
-// mostEmpty is how many pages with nothing in them may follow each other.
+// mostEmpty is how many empty pages may follow each other.
 const mostEmpty = 100
 
-// ListSorted gives the entries of a folder to fn in the order of their names'
-// bytes. It asks for a page at a time: memory stays flat however many there are,
-// and a lost connection costs one page.
+// ListSorted calls fn for the entries of a folder in the order of the bytes of their
+// names. It requests one page at a time, so memory does not grow with the number of
+// entries, and a lost connection costs one page.
 func (r *Remote) ListSorted(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
 	var entries []frame.Entry
 	empty := 0 // pages in a row

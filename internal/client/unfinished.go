@@ -15,12 +15,12 @@ import (
 	"hufu/internal/transfer"
 )
 
-// A folder that is copied to a new name is there, half copied, when the command
-// is interrupted. To the same command it would look like a folder to copy into,
-// as with cp, and a second copy would begin inside the first. So the decision is
-// kept from before the folder is made until the command has ended.
+// When a command that copies a folder to a new name is interrupted, the folder is
+// there, half copied. The same command would take it for a folder to copy into, as
+// with cp, and begin a second copy inside the first. So the decision is kept from
+// before the folder is made until the command has ended.
 
-// maxUnfinished is how many commands are remembered; of more the oldest go.
+// maxUnfinished is how many commands are remembered. The oldest are forgotten.
 const maxUnfinished = 256
 
 // unfinished is a put or a get of one folder to a name that was not there.
@@ -51,7 +51,7 @@ func (u *unfinished) content() []byte {
 	return append(data, '\n')
 }
 
-// begun says whether the same command was interrupted.
+// begun reports whether the same command was interrupted before.
 func (u *unfinished) begun() bool {
 	data, err := os.ReadFile(u.path())
 	return err == nil && bytes.Equal(data, u.content())
@@ -66,7 +66,7 @@ func (u *unfinished) begin() error {
 	return u.dirs.Keep(u.name, u.content())
 }
 
-// makeRoom forgets the oldest, which nobody has gone on with for long.
+// makeRoom forgets the oldest commands.
 func (u *unfinished) makeRoom() {
 	list, err := os.ReadDir(filepath.Dir(u.path()))
 	if err != nil || len(list) < maxUnfinished {
@@ -84,18 +84,17 @@ func (u *unfinished) makeRoom() {
 	}
 }
 
-// Ended tells what became of the copy; err is that of the transfer as a whole.
-// One that was interrupted, or of which something failed, goes on when it is
-// prepared again with the same arguments; of one that made nothing there is
-// nothing to go on with.
+// Ended must be called after the transfer, with its statistics and its error. A copy
+// that was interrupted, or some of which failed, continues when it is prepared again
+// with the same arguments, unless it has made nothing.
 func (c *Copy) Ended(s *transfer.Stats, err error) {
 	if c.unfinished == nil || err != nil || s.Failed.Load() > 0 && s.Transferred.Load()+s.Made.Load() > 0 {
 		return
 	}
-	_ = os.Remove(c.unfinished.path()) // what stays means that the next one goes on, too
+	_ = os.Remove(c.unfinished.path()) // if it stays, the next command only continues too
 }
 
-// oneName is the error of several sources that would all get one name.
+// oneName returns the error of several sources that would all get one name.
 func oneName(op, target string, exact bool) error {
 	e := &hufu.Error{Op: op, Path: target, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": target}}
 	if exact { // a slash makes it no folder

@@ -15,17 +15,17 @@ import (
 	"hufu/internal/transfer"
 )
 
-// Verified is what came of one file of Verify.
+// Verified is the result of Verify for one file.
 type Verified struct {
 	Path   hufu.Path
 	Digest hufu.Digest // of the bytes the server has just read
 	Err    error
 }
 
-// So many files are asked for before the answer to the first has come, and so
-// many folders before their turn, of those that stand in one: over a far link
-// each would take a round trip. No more folders are while so many names are
-// waiting for theirs.
+// filesAhead is how many files are requested before the answer to the first has
+// come, and foldersAhead how many folders of one folder are listed before their
+// turn: over a far link each would take a round trip. While namesAhead names wait
+// for their turn no more folders are listed ahead.
 const (
 	filesAhead   = 256
 	foldersAhead = 8
@@ -33,10 +33,10 @@ const (
 )
 
 // Verify has the server read the file p, or every file below the folder p, and
-// compare with the digest it keeps; with local, also with that file or folder
-// of this machine: what is on one side only, or of another kind, is told too.
-// Report is called in the order of the names, from one goroutine. Verify returns
-// how many files were read.
+// compare it with the digest that it keeps. With local, the files are also compared
+// with that file or folder of this machine, and entries that are on one side only or
+// of different kinds are reported. report is called in the order of the names, from
+// one goroutine. Verify returns how many files were read.
 func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report func(Verified)) (files int, err error) {
 	top, err := r.Stat(ctx, p)
 	if err != nil {
@@ -86,13 +86,13 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 	return files, err
 }
 
-// verifier walks through names; what becomes of each comes over its own channel,
-// in order.
+// verifier walks through the names. The result of each comes over a channel of its
+// own, and results holds these channels in order.
 type verifier struct {
 	r       *Remote
 	results chan (<-chan verified)
-	reading chan struct{} // taken by whoever reads a file of this machine
-	names   atomic.Int64  // in listings that nobody has taken
+	reading chan struct{} // taken while a file of this machine is read
+	names   atomic.Int64  // in listings that wait for their turn
 }
 
 type verified struct {
@@ -100,7 +100,7 @@ type verified struct {
 	read bool // by the server
 }
 
-// start has one file verified.
+// start verifies one file in the background.
 func (v *verifier) start(ctx context.Context, verify func() verified) {
 	result := make(chan verified, 1)
 	select {
@@ -114,8 +114,8 @@ func (v *verifier) tell(ctx context.Context, p hufu.Path, err error) {
 	v.start(ctx, func() verified { return verified{Verified: Verified{Path: p, Err: at(p, err)}} })
 }
 
-// visit verifies one name; near has no store when there is nothing to compare
-// with. Listed is what is in a folder, if somebody has asked.
+// visit verifies one name. near has no store if there is nothing to compare with.
+// listed is the listing of a folder if it was requested before.
 func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near transfer.Side, listed <-chan listing) error {
 	var unlike error
 	if near.Store != nil {
@@ -249,8 +249,8 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 	return nil
 }
 
-// sameKind says whether the same kind of thing stands on this machine, for a
-// link with the same target.
+// sameKind returns an error unless the entry on this machine has the same kind and,
+// if it is a link, the same target.
 func sameKind(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Stat(ctx, side.Path)
 	switch {
@@ -269,7 +269,7 @@ func sameKind(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Si
 	return nil
 }
 
-// sameBytes reads the file of this machine.
+// sameBytes returns an error unless the file on this machine has the same digest.
 func sameBytes(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Digest(ctx, side.Path)
 	if err != nil {
@@ -287,8 +287,8 @@ func sameBytes(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.S
 	return nil
 }
 
-// here names the file of this machine in an error of its store, which knows it
-// by another name.
+// here puts the name of the local file into an error of its store, which knows it by
+// another name.
 func here(side transfer.Side, err error) error {
 	e, ok := errors.AsType[*hufu.Error](err)
 	if !ok {

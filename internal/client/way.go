@@ -7,14 +7,14 @@ import (
 	"hufu/internal/frame"
 )
 
-// Over a far link the first round trips carry next to nothing: the lanes are
-// dialled when the first answer has told how far it is, are ready when the first
-// folder is known, and only then begin to open their windows, twice as much in
-// each round trip. Where the way was long and wide the last time they are dialled
-// at once, and have a round trip to spare: in it they send padding, so that their
+// Over a far link the first round trips carry next to nothing. The lanes are dialled
+// when the first answer has shown how far the server is. They are ready when the
+// first folder is known, and only then begin to open their windows, twice as much in
+// each round trip. If the way was long and wide the last time, the lanes are dialled
+// at once and have a round trip to spare. In it they send padding, so that their
 // windows are open when there is something to send (docs/decisions/0014).
 
-// Flow says which way the bytes of a transfer go.
+// Flow is the direction of the bytes of a transfer.
 type Flow int
 
 // The directions.
@@ -31,7 +31,7 @@ const (
 	telling = 16 << 20
 )
 
-// pastWay is what is kept of the way to the server.
+// pastWay is kept of the way to the server.
 type pastWay struct {
 	RoundTrip time.Duration `json:"round_trip_ns"`
 	Rate      int64         `json:"bytes_per_second"`
@@ -80,7 +80,7 @@ func (r *Remote) Remember(sent int64, took time.Duration) {
 	}
 }
 
-// pad makes hello long, or its answer, whichever way the bytes will go.
+// pad makes hello long for a put, and its answer for a get.
 func pad(hello *frame.Hello, flow Flow) {
 	switch flow {
 	case Up:
