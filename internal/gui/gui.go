@@ -1,6 +1,6 @@
 // Package gui is the local web page: it serves the front end and a small JSON
-// interface over package client to a browser on the same machine, and opens
-// that browser. The key stays in this process; the browser needs no
+// interface over packages client and queue to a browser on the same machine, and
+// opens that browser. The key stays in this process; the browser needs no
 // certificate and never speaks to the server.
 //
 // It promises that nothing answers without a session (the router denies by

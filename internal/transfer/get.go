@@ -2,10 +2,8 @@ package transfer
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -16,212 +14,76 @@ import (
 // Side the name it gets.
 func (e *Engine) Get(ctx context.Context, sources []Source) error {
 	e.gets = true
-	return e.run(ctx, func(ctx context.Context, larges chan<- *item) func(bool) { return e.planGet(ctx, sources, larges) }, e.getLarge, e.getLane)
+	return e.run(ctx, sources, &nearEnd{e, &staged{e: e}}, e.getLarge, e.getLane)
 }
 
-func (e *Engine) planGet(ctx context.Context, sources []Source, larges chan<- *item) (after func(bool)) {
-	if len(sources) > 1 {
-		e.written = newNameSet()
-	}
-	var first []folderJob
-	var metaMu sync.Mutex
-	var metas []folderMeta
-	made := &staged{e: e}
-	planFolder := func(p pair) (folderJob, bool) {
-		if p.target != nil && p.target.Kind != hufu.Folder {
-			p.fetched = true
-			e.fail(p, wrongKind(p))
-			return folderJob{}, false
-		}
-		created := p.target == nil
-		p.source.Mode = e.modeHere(p)
-		if created {
-			meta := blob.Meta{Mode: p.source.Mode | 0o700}
-			made.add(ctx, p.near.Store, func(b blob.Batch) { b.Mkdir(ctx, p.near.Path, meta, true) }, func(r blob.Result) {
-				if r.Err != nil {
-					e.fail(p, r.Err)
-					return
-				}
-				e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made})
-			})
-		}
-		if created || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
-			metaMu.Lock()
-			metas = append(metas, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, created})
-			e.carried(p.near.Local, p.source.MTime)
-			metaMu.Unlock()
-		}
-		return folderJob{p, created}, true
-	}
-	pairs, errs := look(sources, func(s Source, p *pair) (err error) {
-		if s.Entry != nil {
-			p.source = *s.Entry
-		} else if p.source, err = e.far.Stat(ctx, s.Far); err != nil {
-			return err
-		}
-		p.target, err = nearStat(ctx, s.Side)
+// nearEnd is this machine as a target.
+type nearEnd struct {
+	e    *Engine
+	made *staged // folders and links
+}
+
+func (t *nearEnd) op() string { return "get" }
+
+func (t *nearEnd) find(ctx context.Context, s Source, p *pair) (err error) {
+	if s.Entry != nil {
+		p.source = *s.Entry
+	} else if p.source, err = t.e.far.Stat(ctx, s.Far); err != nil {
 		return err
-	})
-	for i, s := range sources {
-		p := pairs[i]
-		if s.Contents {
-			first = append(first, folderJob{pair: p})
-			continue
-		}
-		if errs[i] != nil {
-			e.fail(p, errs[i])
-			continue
-		}
-		if p.source.Kind == hufu.Folder {
-			if j, ok := planFolder(p); ok {
-				first = append(first, j)
-			}
-			continue
-		}
-		if p.source.Kind == hufu.Other {
-			e.fail(p, special("get", p.far.Remote())) // it was named
-			continue
-		}
-		e.planOneGet(ctx, p, made, larges, nil)
 	}
-	walk(ctx, first, func(j folderJob, s *stack) {
-		var far []hufu.Entry
-		done, err := e.listFar(ctx, j.far, func(t hufu.Entry) { far = append(far, t) })
-		defer done()
-		if err != nil {
-			e.fail(j.pair, err)
-			return
-		}
-		there := map[string]hufu.Entry{}
-		if !j.fresh {
-			err := listNear(ctx, j.near, func(t hufu.Entry) { there[t.Name] = t })
-			if err != nil {
-				e.fail(j.pair, err)
-				return
-			}
-		}
-		names := make(map[string]struct{}, len(far))
-		for _, t := range far {
-			names[t.Name] = struct{}{}
-		}
-		for _, t := range far {
-			if ctx.Err() != nil {
-				return
-			}
-			p := pair{source: t}
-			var err error
-			if p.near, err = j.near.Join(t.Name); err == nil {
-				p.far, err = j.far.Join(t.Name)
-			}
-			if err != nil {
-				e.fail(pair{near: j.near, far: j.far, source: t}, err)
-				continue
-			}
-			if x, ok := there[t.Name]; ok {
-				p.target = &x
-			}
-			if t.Kind == hufu.Folder {
-				if f, ok := planFolder(p); ok {
-					s.push(f)
-				}
-				continue
-			}
-			e.planOneGet(ctx, p, made, larges, names)
-		}
-	})
-	return func(whole bool) {
-		if !whole {
-			made.discard()
-			return
-		}
-		made.commit(ctx)
-		e.setNear(ctx, metas)
-	}
+	p.target, err = nearStat(ctx, s.Side)
+	return err
 }
 
-// planOneGet decides about one file or link and queues it. The names beside it
-// at its source are not free on this side either.
-func (e *Engine) planOneGet(ctx context.Context, p pair, made *staged, larges chan<- *item, names map[string]struct{}) {
-	p.fetched = true
-	if p.source.Kind == hufu.File {
-		e.Stats.Files.Add(1)
-		e.Stats.Bytes.Add(p.source.Size)
+func (t *nearEnd) leave(context.Context, Side) error { return nil }
+func (t *nearEnd) check(Side) error                  { return nil }
+
+func (t *nearEnd) taken(ctx context.Context, p pair, name string, _ map[string]hufu.Entry) (*hufu.Entry, bool) {
+	// Asked of the file system: it may take two names for one.
+	q, err := p.near.Path.Parent().Join(name)
+	if err != nil {
+		return nil, false
 	}
-	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
-	if p.source.Kind == hufu.Other {
-		r.Outcome, r.Err = Skipped, special("get", p.far.Remote())
-		e.report(r)
-		return
-	}
-	if !e.written.take(p.near.Local) {
-		e.fail(p, &hufu.Error{Op: "get", Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.near.Local}})
-		return
-	}
-	v := e.judge(ctx, &p, func() (bool, error) { return e.sameAsFar(ctx, &p) })
-	if v.rename {
-		name, same := e.beside(&p, p.near.Path.Base(), func(n string) (*hufu.Entry, bool) {
-			if _, beside := names[n]; beside {
-				return nil, true
-			}
-			q, err := p.near.Path.Parent().Join(n)
-			if err != nil {
-				return nil, false
-			}
-			t, err := nearStat(ctx, Side{Store: p.near.Store, Path: q})
-			return t, err == nil && t != nil
-		})
-		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
-		near, err := parent.Join(name)
-		if err != nil {
-			e.fail(p, err)
-			return
-		}
-		p.near, r.Local, r.Renamed = near, near.Local, true
-		if fresh := e.written.take(near.Local); same && fresh {
-			v.outcome = Same
-		}
-	}
-	if v.outcome != Transferred {
-		if v.outcome == Failed {
-			e.fail(p, v.err)
-			return
-		}
-		r.Outcome, r.Err = v.outcome, v.err
-		e.Stats.BytesDone.Add(p.source.Size)
-		e.report(r)
-		return
-	}
-	p.source.Mode = e.modeHere(p)
-	e.carried(p.near.Local, p.source.MTime)
-	if p.source.Kind == hufu.Link {
-		meta := blob.Meta{Mode: 0o777, MTime: p.source.MTime}
-		made.add(ctx, p.near.Store, func(b blob.Batch) { b.Symlink(ctx, p.near.Path, p.source.Target, meta, v.cond) }, func(res blob.Result) {
-			if res.Err != nil {
-				e.fail(p, res.Err)
-				return
-			}
-			e.keptNear(ctx, p.near, p.source.MTime)
-			r.Outcome = Transferred
-			e.report(r)
-		})
-		return
-	}
-	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename}
-	if IsLarge(it.from) {
-		select {
-		case larges <- it:
-		case <-ctx.Done():
-		}
-		return
-	}
-	e.queue.addSmall(it)
+	x, err := nearStat(ctx, Side{Store: p.near.Store, Path: q})
+	return x, err == nil && x != nil
 }
 
-// modeHere is the mode that a file or folder gets on this machine. A folder
-// that was there before is never opened to more people than it was. Who put it
-// there is not known of a file that came to the server without hufu: among
-// shared folders it is taken for somebody else's.
-func (e *Engine) modeHere(p pair) uint32 {
+func (t *nearEnd) mkdir(ctx context.Context, p pair) {
+	meta := blob.Meta{Mode: p.source.Mode | 0o700}
+	t.made.add(ctx, p.near.Store, func(b blob.Batch) { b.Mkdir(ctx, p.near.Path, meta, true) }, func(r blob.Result) {
+		if r.Err != nil {
+			t.e.fail(p, r.Err)
+			return
+		}
+		t.e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Made})
+	})
+}
+
+func (t *nearEnd) link(ctx context.Context, p pair, c hufu.Condition, done func(error)) {
+	meta := blob.Meta{Mode: 0o777, MTime: p.source.MTime}
+	t.made.add(ctx, p.near.Store, func(b blob.Batch) { b.Symlink(ctx, p.near.Path, p.source.Target, meta, c) }, func(r blob.Result) {
+		if r.Err == nil {
+			t.e.keptNear(ctx, p.near, p.source.MTime)
+		}
+		done(r.Err)
+	})
+}
+
+func (t *nearEnd) finish(ctx context.Context, folders []folderMeta, whole bool) {
+	if !whole {
+		t.made.discard()
+		return
+	}
+	t.made.commit(ctx)
+	t.e.setNear(ctx, folders)
+}
+
+// mode is the mode that a file or folder gets on this machine. A folder that was
+// there before is never opened to more people. A file that came to the server
+// without hufu has no known owner: among shared folders it counts as another
+// user's.
+func (t *nearEnd) mode(p pair) uint32 {
+	e := t.e
 	mode := p.source.Mode & 0o777
 	if p.source.Kind == hufu.Folder && p.target != nil {
 		mode &= p.target.Mode | 0o700 // what was there is not opened further
@@ -237,21 +99,21 @@ func (e *Engine) modeHere(p pair) uint32 {
 	return mode
 }
 
-// sameAsFar is sameContent's counterpart.
-func (e *Engine) sameAsFar(ctx context.Context, p *pair) (bool, error) {
+// same compares digests. That of the file here is computed now.
+func (t *nearEnd) same(ctx context.Context, p pair) (pair, bool, error) {
 	near, err := p.near.Store.Digest(ctx, p.near.Path)
 	if err != nil {
-		return false, err
+		return p, false, err
 	}
-	if p.source.Digest.IsZero() || e.o.Checksum {
-		far, err := e.far.Digest(ctx, p.far)
+	if p.source.Digest.IsZero() || t.e.o.Checksum {
+		far, err := t.e.far.Digest(ctx, p.far)
 		if err != nil {
-			return false, err
+			return p, false, err
 		}
 		far.Name = p.source.Name
 		p.source = far
 	}
-	return near.Digest == p.source.Digest, nil
+	return p, near.Digest == p.source.Digest, nil
 }
 
 // getLarge lets the lanes fetch the chunks of one file and gives it its name.

@@ -9,13 +9,10 @@ import (
 	"hufu"
 )
 
-// run starts the planner, the goroutines that see large files through, and the
-// lanes, waits until all files are in place, calls what the planner left to be
-// done after that (with false if the transfer was given up), and ends the
+// run starts the planner, the goroutines that carry large files, and the lanes. It
+// waits until all files are at their place, finishes the folders, and ends the
 // lanes. When it returns nothing of it runs any more.
-func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *item) func(bool),
-	one func(context.Context, *item), lane func(context.Context, int) error,
-) error {
+func (e *Engine) run(ctx context.Context, sources []Source, to end, one func(context.Context, *item), lane func(context.Context, int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	e.fatal = cancel
@@ -42,7 +39,7 @@ func (e *Engine) run(ctx context.Context, plan func(context.Context, chan<- *ite
 			}
 		})
 	}
-	after := plan(ctx, larges)
+	after := e.plan(ctx, sources, to, larges)
 	e.Stats.Planned.Store(true)
 	close(e.planned)
 	close(larges)

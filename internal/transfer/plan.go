@@ -3,21 +3,12 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"hufu"
 	"hufu/internal/blob"
 )
-
-// planners is how many folders are compared at the same time, so that a far
-// link's round trips overlap.
-const planners = 32
 
 // errAborted stands for a file that was not finished because the whole
 // transfer ended; the reason is the transfer's.
@@ -45,142 +36,78 @@ type pair struct {
 	fetched bool        // the target is the near one
 }
 
-// into is the target's name, for people.
-func (p pair) into() string {
+// from is the name of the source, for people.
+func (p *pair) from() string {
+	if p.fetched {
+		return p.far.Remote()
+	}
+	return p.near.Local
+}
+
+// into is the name of the target, for people.
+func (p *pair) into() string {
 	if p.fetched {
 		return p.near.Local
 	}
 	return p.far.Remote()
 }
 
-// Together calls do with 0 to n-1, as many at the same time as folders are
-// compared, and returns when all are done.
-func Together(n int, do func(i int)) {
-	var g errgroup.Group
-	g.SetLimit(planners)
-	for i := range n {
-		g.Go(func() error { do(i); return nil })
+// key tells the targets of one transfer apart.
+func (p *pair) key() string {
+	if p.fetched {
+		return p.near.Local
 	}
-	_ = g.Wait()
+	return p.far.String()
 }
 
-// look finds the sources at both ends. Of folders whose contents are copied only
-// the names are known.
-func look(sources []Source, find func(Source, *pair) error) ([]pair, []error) {
-	pairs, errs := make([]pair, len(sources)), make([]error, len(sources))
-	Together(len(sources), func(i int) {
-		s := sources[i]
-		pairs[i] = pair{near: s.Side, far: s.Far}
-		if !s.Contents {
-			errs[i] = find(s, &pairs[i])
-		}
-	})
-	return pairs, errs
-}
-
-// folderJob compares one folder of the source with its target.
-type folderJob struct {
-	pair
-	fresh bool // the target folder was just made: it is empty
-}
-
-// manyNames is from where on one folder is compared at a time: together they would
-// take too much memory.
-const manyNames = 50_000
-
-// listFar lists a folder of the far side. From manyNames on it is the only such
-// folder until done is called, which it must be in any case.
-func (e *Engine) listFar(ctx context.Context, p hufu.Path, fn func(hufu.Entry)) (done func(), err error) {
-	n := 0
-	err = e.far.List(ctx, p, func(t hufu.Entry) error {
-		if n++; n == manyNames {
-			e.largeMu.Lock()
-		}
-		fn(t)
-		return nil
-	})
-	return func() {
-		if n >= manyNames {
-			e.largeMu.Unlock()
-		}
-	}, err
-}
-
-// stack is the folders still to compare, last in first out so that it stays
-// short, for a fixed number of planners.
-type stack struct {
-	mu   sync.Mutex
-	cond *sync.Cond
-	jobs []folderJob
-	busy int
-	over bool
-}
-
-func (s *stack) push(j folderJob) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.jobs = append(s.jobs, j)
-	s.cond.Signal()
-}
-
-func (s *stack) pop() (folderJob, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		if s.over {
-			return folderJob{}, false
-		}
-		if n := len(s.jobs); n > 0 {
-			j := s.jobs[n-1]
-			s.jobs = s.jobs[:n-1]
-			s.busy++
-			return j, true
-		}
-		if s.busy == 0 {
-			s.over = true
-			s.cond.Broadcast()
-			return folderJob{}, false
-		}
-		s.cond.Wait()
+// rename gives the target another name in the same folder.
+func (p *pair) rename(name string) (err error) {
+	if p.fetched {
+		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
+		p.near, err = parent.Join(name)
+		return err
 	}
+	p.far, err = p.far.Parent().Join(name)
+	return err
 }
 
-func (s *stack) done() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy--
-	if s.busy == 0 && len(s.jobs) == 0 {
-		s.cond.Broadcast()
-	}
+// end is the side that a transfer copies to. A put copies to the farEnd, a get to
+// the nearEnd. Both are compared by the same planner.
+type end interface {
+	op() string
+	// find finds source and target of s.
+	find(ctx context.Context, s Source, p *pair) error
+	// leave returns why a folder is left out, nil if it is not.
+	leave(ctx context.Context, near Side) error
+	// check returns why a name is not copied, nil if it is.
+	check(near Side) error
+	// same reports whether two files have the same contents. It returns p with what
+	// it has learnt of them.
+	same(ctx context.Context, p pair) (_ pair, same bool, err error)
+	// taken returns the entry that has a name beside p, and whether there is one.
+	// there is the listing of the folder, nil if it was not listed.
+	taken(ctx context.Context, p pair, name string, there map[string]hufu.Entry) (*hufu.Entry, bool)
+	// mode returns the mode that p gets.
+	mode(p pair) uint32
+	// mkdir makes the folder p and reports it. Nothing waits for it: an entry below
+	// the folder makes it as well.
+	mkdir(ctx context.Context, p pair)
+	// link makes the link p and calls done.
+	link(ctx context.Context, p pair, c hufu.Condition, done func(error))
+	// finish ends what mkdir and link have begun. If the transfer is whole it then
+	// sets mode and time of the folders.
+	finish(ctx context.Context, folders []folderMeta, whole bool)
 }
 
-func (s *stack) stop() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.over = true
-	s.cond.Broadcast()
-}
+// planner compares the sources of one transfer with their targets, and queues what
+// is to be transferred.
+type planner struct {
+	e      *Engine
+	to     end
+	larges chan<- *item
 
-// walk compares folders until none is left. step handles one folder and may
-// push more.
-func walk(ctx context.Context, first []folderJob, step func(folderJob, *stack)) {
-	s := &stack{jobs: first}
-	s.cond = sync.NewCond(&s.mu)
-	defer context.AfterFunc(ctx, s.stop)()
-	var wg sync.WaitGroup
-	for range planners {
-		wg.Go(func() {
-			for {
-				j, ok := s.pop()
-				if !ok {
-					return
-				}
-				step(j, s)
-				s.done()
-			}
-		})
-	}
-	wg.Wait()
+	mu      sync.Mutex // guards folders
+	folders []folderMeta
 }
 
 // folderMeta is set when everything below the folder is in place, because
@@ -192,141 +119,225 @@ type folderMeta struct {
 	made bool // by this transfer
 }
 
-type verdict struct {
-	outcome Outcome // Transferred means: go on and transfer
-	cond    hufu.Condition
-	rename  bool
-	err     error
+// neighbours are the names in the folder of one entry.
+type neighbours struct {
+	source map[string]struct{}   // will be at the target too
+	target map[string]hufu.Entry // nil if it was not listed
 }
 
-// judge decides what to do with a file or link whose target may exist.
-// compare says whether the contents are the same; it is called only when needed.
-func (e *Engine) judge(ctx context.Context, p *pair, compare func() (bool, error)) verdict {
-	if p.target == nil {
-		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}}
+// plan compares the sources with their targets at the end to. after must be called
+// when everything queued is at its place, with false if the transfer was given up.
+func (e *Engine) plan(ctx context.Context, sources []Source, to end, larges chan<- *item) (after func(whole bool)) {
+	if len(sources) > 1 {
+		e.written = newNameSet()
 	}
-	if s, t := p.source, *p.target; s.Kind == t.Kind {
-		same := false
-		switch {
-		case s.Kind == hufu.Link:
-			same = s.Target == t.Target
-		case s.Kind == hufu.File && (s.Size == t.Size || s.Size == 0 && !p.fetched): // a file of /proc holds more than its size says
-			if s.Size == t.Size && sameTime(s.MTime, t.MTime) && !e.o.Checksum {
-				same = true
-				break
-			}
-			var err error
-			if same, err = compare(); err != nil {
-				return verdict{outcome: Failed, err: err}
-			}
+	pl := &planner{e: e, to: to, larges: larges}
+	pairs, errs := make([]pair, len(sources)), make([]error, len(sources))
+	Together(len(sources), func(i int) {
+		s := sources[i]
+		pairs[i] = pair{near: s.Side, far: s.Far, fetched: e.gets}
+		if !s.Contents { // of those, only the names are needed
+			errs[i] = to.find(ctx, s, &pairs[i])
 		}
-		if same {
-			return verdict{outcome: Same}
-		}
-	}
-	s, t := p.source, *p.target // as compare left them
-	if t.Kind == hufu.Folder || t.Kind == hufu.Other {
-		return verdict{outcome: Failed, err: wrongKind(*p)}
-	}
-	policy := e.o.Conflict
-	if e.o.Ask != nil {
-		var err error
-		e.askMu.Lock()
-		policy, err = e.o.Ask(ctx, Conflict{p.near.Local, p.far, s, t})
-		e.askMu.Unlock()
-		if err != nil {
-			return verdict{outcome: Failed, err: err}
-		}
-	}
-	return settle(policy, p)
-}
-
-// wrongKind is the error of a target that nothing of the source's kind replaces.
-func wrongKind(p pair) error {
-	return &hufu.Error{
-		Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-		Args: map[string]string{"target": p.into(), "kind": p.target.Kind.String()},
-	}
-}
-
-// special is the error of what is neither a file nor a folder nor a link. One
-// that is named fails; those in folders are skipped.
-func special(op, path string) error {
-	return &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnsupported, Code: "special_file"}
-}
-
-func settle(policy Policy, p *pair) verdict {
-	differs := &hufu.Error{
-		Op: "compare", Path: p.near.Local, Kind: hufu.KindExists, Code: "target_differs",
-		Args: map[string]string{"target": p.into()},
-	}
-	replace := verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfVersion, Version: p.target.Version}}
-	switch policy {
-	case Skip:
-		return verdict{outcome: Skipped, err: differs}
-	case Replace:
-		return replace
-	case Newer:
-		if p.source.MTime.After(p.target.MTime) && !sameTime(p.source.MTime, p.target.MTime) {
-			return replace
-		}
-		return verdict{outcome: Skipped, err: differs}
-	case Rename:
-		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}, rename: true}
-	default:
-		return verdict{outcome: Failed, err: differs}
-	}
-}
-
-// sameTime compares at the coarser side's precision: a time without fraction
-// comes from a store that keeps whole seconds, and so on.
-func sameTime(a, b time.Time) bool {
-	d := a.Sub(b).Abs()
-	for _, step := range []time.Duration{time.Second, time.Microsecond, 100 * time.Nanosecond} {
-		if a.Nanosecond()%int(step) == 0 || b.Nanosecond()%int(step) == 0 {
-			return d < step
-		}
-	}
-	return d == 0
-}
-
-// beside finds a name for p's source beside the taken ones, or, with same, the
-// name that an earlier try has given it: there the very same stands, and it is
-// no other source's name. at tells what stands under a name, nil if it does not
-// matter, and whether it is taken.
-func (e *Engine) beside(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
-	free = freeName(name, func(n string) bool {
-		t, taken := at(n)
-		if t != nil && t.Kind == p.source.Kind && !e.o.Checksum {
-			switch t.Kind {
-			case hufu.File:
-				same = t.Size == p.source.Size && sameTime(t.MTime, p.source.MTime)
-			case hufu.Link:
-				same = t.Target == p.source.Target
-			}
-		}
-		return taken && !same
 	})
-	return free, same
+	var first []folderJob
+	for i, s := range sources {
+		if j, ok := pl.named(ctx, s, pairs[i], errs[i]); ok {
+			first = append(first, j)
+		}
+	}
+	walk(ctx, first, func(j folderJob, s *stack) { pl.compare(ctx, j, s) })
+	return func(whole bool) { to.finish(ctx, pl.folders, whole) }
 }
 
-// freeName finds a name beside the taken ones: "report (2).txt".
-func freeName(name string, taken func(string) bool) string {
-	ext := filepath.Ext(name)
-	stem := strings.TrimSuffix(name, ext)
-	if stem == "" {
-		stem, ext = name, ""
-	}
-	for n := 2; ; n++ {
-		suffix := fmt.Sprintf(" (%d)", n)
-		s := stem
-		if over := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; over > 0 {
-			s = strings.ToValidUTF8(s[:max(1, len(s)-over)], "")
-		}
-		if c := s + suffix + ext; !taken(c) {
-			return c
+// named plans a source that the user has named. It returns a job if the source is a
+// folder to be walked.
+func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (folderJob, bool) {
+	if p.source.Kind == hufu.Folder || s.Contents {
+		if err := pl.to.leave(ctx, p.near); err != nil {
+			pl.e.fail(p, err)
+			return folderJob{}, false
 		}
 	}
+	switch {
+	case s.Contents:
+		return folderJob{p, s.Fresh}, true
+	case err != nil:
+		pl.e.fail(p, err)
+	case p.source.Kind == hufu.Folder:
+		return pl.folder(ctx, p)
+	case p.source.Kind == hufu.Other:
+		pl.e.fail(p, special(pl.to.op(), p.from()))
+	default:
+		pl.one(ctx, p, neighbours{})
+	}
+	return folderJob{}, false
+}
+
+// folder plans a folder itself. Its mode and time are set when everything below it
+// is at its place.
+func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
+	fresh := p.target == nil
+	if !fresh && p.target.Kind != hufu.Folder {
+		pl.e.fail(p, wrongKind(p))
+		return folderJob{}, false
+	}
+	p.source.Mode = pl.to.mode(p)
+	if fresh {
+		pl.to.mkdir(ctx, p)
+	}
+	if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
+		pl.e.carried(p.near.Local, p.source.MTime)
+		pl.mu.Lock()
+		pl.folders = append(pl.folders, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, fresh})
+		pl.mu.Unlock()
+	}
+	return folderJob{p, fresh}, true
+}
+
+// compare compares one folder with its target, and pushes the folders in it.
+func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
+	e := pl.e
+	var from []hufu.Entry
+	there := map[string]hufu.Entry{}
+	source, target := func(t hufu.Entry) { from = append(from, t) }, func(t hufu.Entry) { there[t.Name] = t }
+	far, near := target, source
+	if e.gets {
+		far, near = source, target
+	}
+	var err error
+	if e.gets || !j.fresh { // a fresh target is empty
+		var done func()
+		done, err = e.listFar(ctx, j.far, far)
+		defer done()
+	}
+	if err == nil && (!e.gets || !j.fresh) {
+		err = listNear(ctx, j.near, near)
+	}
+	if err != nil {
+		e.fail(j.pair, err)
+		return
+	}
+	names := make(map[string]struct{}, len(from))
+	for i := range from {
+		names[from[i].Name] = struct{}{}
+	}
+	for _, t := range from {
+		if ctx.Err() != nil {
+			return
+		}
+		p := pair{source: t, fetched: e.gets}
+		if p.near, err = j.near.Join(t.Name); err == nil {
+			p.far, err = j.far.Join(t.Name)
+		}
+		if err != nil {
+			e.fail(pair{near: j.near, far: j.far, source: t}, err)
+			continue
+		}
+		if err := pl.to.check(p.near); err != nil {
+			e.fail(p, err)
+			continue
+		}
+		if x, ok := there[t.Name]; ok {
+			p.target = &x
+		}
+		if t.Kind != hufu.Folder {
+			pl.one(ctx, p, neighbours{names, there})
+			continue
+		}
+		if err := pl.to.leave(ctx, p.near); err != nil {
+			e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
+			continue
+		}
+		if f, ok := pl.folder(ctx, p); ok {
+			s.push(f)
+		}
+	}
+}
+
+// one decides about one file or link and queues it.
+func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
+	e := pl.e
+	if p.source.Kind == hufu.File {
+		e.Stats.Files.Add(1)
+		e.Stats.Bytes.Add(p.source.Size)
+	}
+	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
+	if p.source.Kind == hufu.Other {
+		r.Outcome, r.Err = Skipped, special(pl.to.op(), p.from())
+		e.report(r)
+		return
+	}
+	if !e.written.take(p.key()) {
+		e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.into()}})
+		return
+	}
+	v := e.judge(ctx, &p, pl.to.same)
+	if v.rename {
+		same, err := pl.rename(ctx, &p, beside)
+		if err != nil {
+			e.fail(p, err)
+			return
+		}
+		r.Local, r.Remote, r.Renamed = p.near.Local, p.far, true
+		if fresh := e.written.take(p.key()); same && fresh {
+			v.outcome = Same
+		}
+	}
+	switch v.outcome {
+	case Transferred:
+	case Failed:
+		e.fail(p, v.err)
+		return
+	default:
+		r.Outcome, r.Err = v.outcome, v.err
+		e.Stats.BytesDone.Add(p.source.Size)
+		e.report(r)
+		return
+	}
+	p.source.Mode = pl.to.mode(p)
+	e.carried(p.near.Local, p.source.MTime)
+	if p.source.Kind == hufu.Link {
+		pl.link(ctx, p, v.cond, r)
+		return
+	}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename}
+	if !IsLarge(it.from) {
+		e.queue.addSmall(it)
+		return
+	}
+	select {
+	case pl.larges <- it:
+	case <-ctx.Done():
+	}
+}
+
+// link makes a link at the target and reports it.
+func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report) {
+	pl.to.link(ctx, p, c, func(err error) {
+		if err != nil {
+			pl.e.fail(p, err)
+			return
+		}
+		r.Outcome = Transferred
+		pl.e.report(r)
+	})
+}
+
+// rename gives the target of p a free name. same reports whether an earlier try has
+// done that already. The names beside the source are not free.
+func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
+	base := p.far.Base()
+	if p.fetched {
+		base = p.near.Path.Base()
+	}
+	name, same := pl.e.beside(p, base, func(n string) (*hufu.Entry, bool) {
+		if _, will := beside.source[n]; will {
+			return nil, true
+		}
+		return pl.to.taken(ctx, *p, n, beside.target)
+	})
+	return same, p.rename(name)
 }
 
 // within names what an error is about, on the side that has met it.

@@ -1,0 +1,151 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"hufu"
+)
+
+// verdict says what to do with one name.
+type verdict struct {
+	outcome Outcome // Transferred means: go on and transfer
+	cond    hufu.Condition
+	rename  bool
+	err     error
+}
+
+// judge decides what to do with a file or link whose target may exist. same
+// reports whether the contents are the same; it is called only if they must be
+// compared.
+func (e *Engine) judge(ctx context.Context, p *pair, same func(context.Context, pair) (pair, bool, error)) verdict {
+	if p.target == nil {
+		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}}
+	}
+	if s, t := p.source, *p.target; s.Kind == t.Kind {
+		alike := false
+		switch {
+		case s.Kind == hufu.Link:
+			alike = s.Target == t.Target
+		case s.Kind == hufu.File && (s.Size == t.Size || s.Size == 0 && !p.fetched): // a file of /proc holds more than its size says
+			if s.Size == t.Size && sameTime(s.MTime, t.MTime) && !e.o.Checksum {
+				alike = true
+				break
+			}
+			var err error
+			if *p, alike, err = same(ctx, *p); err != nil {
+				return verdict{outcome: Failed, err: err}
+			}
+		}
+		if alike {
+			return verdict{outcome: Same}
+		}
+	}
+	s, t := p.source, *p.target // as same left them
+	if t.Kind == hufu.Folder || t.Kind == hufu.Other {
+		return verdict{outcome: Failed, err: wrongKind(*p)}
+	}
+	policy := e.o.Conflict
+	if e.o.Ask != nil {
+		var err error
+		e.askMu.Lock()
+		policy, err = e.o.Ask(ctx, Conflict{p.near.Local, p.far, s, t})
+		e.askMu.Unlock()
+		if err != nil {
+			return verdict{outcome: Failed, err: err}
+		}
+	}
+	return settle(policy, p)
+}
+
+// wrongKind returns the error of a target that something of the source's kind must
+// not replace.
+func wrongKind(p pair) error {
+	return &hufu.Error{
+		Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
+		Args: map[string]string{"target": p.into(), "kind": p.target.Kind.String()},
+	}
+}
+
+// special returns the error of an entry that is neither a file nor a folder nor a
+// link. If the user has named it, it fails; inside folders it is skipped.
+func special(op, path string) error {
+	return &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnsupported, Code: "special_file"}
+}
+
+// settle decides by the policy about a target that differs.
+func settle(policy Policy, p *pair) verdict {
+	differs := &hufu.Error{
+		Op: "compare", Path: p.near.Local, Kind: hufu.KindExists, Code: "target_differs",
+		Args: map[string]string{"target": p.into()},
+	}
+	replace := verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfVersion, Version: p.target.Version}}
+	switch policy {
+	case Skip:
+		return verdict{outcome: Skipped, err: differs}
+	case Replace:
+		return replace
+	case Newer:
+		if p.source.MTime.After(p.target.MTime) && !sameTime(p.source.MTime, p.target.MTime) {
+			return replace
+		}
+		return verdict{outcome: Skipped, err: differs}
+	case Rename:
+		return verdict{outcome: Transferred, cond: hufu.Condition{Kind: hufu.IfAbsent}, rename: true}
+	default:
+		return verdict{outcome: Failed, err: differs}
+	}
+}
+
+// sameTime compares at the coarser side's precision: a time without fraction
+// comes from a store that keeps whole seconds, and so on.
+func sameTime(a, b time.Time) bool {
+	d := a.Sub(b).Abs()
+	for _, step := range []time.Duration{time.Second, time.Microsecond, 100 * time.Nanosecond} {
+		if a.Nanosecond()%int(step) == 0 || b.Nanosecond()%int(step) == 0 {
+			return d < step
+		}
+	}
+	return d == 0
+}
+
+// beside finds a free name for p's source. With same it is the name that an earlier
+// try has given it: the same entry stands there already. at returns the entry
+// under a name, nil if it does not matter, and whether the name is taken.
+func (e *Engine) beside(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
+	free = freeName(name, func(n string) bool {
+		t, taken := at(n)
+		if t != nil && t.Kind == p.source.Kind && !e.o.Checksum {
+			switch t.Kind {
+			case hufu.File:
+				same = t.Size == p.source.Size && sameTime(t.MTime, p.source.MTime)
+			case hufu.Link:
+				same = t.Target == p.source.Target
+			}
+		}
+		return taken && !same
+	})
+	return free, same
+}
+
+// freeName finds a name beside the taken ones: "report (2).txt".
+func freeName(name string, taken func(string) bool) string {
+	ext := filepath.Ext(name)
+	stem := strings.TrimSuffix(name, ext)
+	if stem == "" {
+		stem, ext = name, ""
+	}
+	for n := 2; ; n++ {
+		suffix := fmt.Sprintf(" (%d)", n)
+		s := stem
+		if over := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; over > 0 {
+			s = strings.ToValidUTF8(s[:max(1, len(s)-over)], "")
+		}
+		if c := s + suffix + ext; !taken(c) {
+			return c
+		}
+	}
+}

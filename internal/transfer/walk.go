@@ -1,0 +1,130 @@
+package transfer
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"hufu"
+)
+
+// planners is how many folders are compared at the same time, so that a far
+// link's round trips overlap.
+const planners = 32
+
+// Together calls do with 0 to n-1, as many at the same time as folders are
+// compared, and returns when all are done.
+func Together(n int, do func(i int)) {
+	var g errgroup.Group
+	g.SetLimit(planners)
+	for i := range n {
+		g.Go(func() error { do(i); return nil })
+	}
+	_ = g.Wait()
+}
+
+// folderJob compares one folder of the source with its target.
+type folderJob struct {
+	pair
+	fresh bool // the target folder was just made: it is empty
+}
+
+// manyNames is from where on one folder is compared at a time: together they would
+// take too much memory.
+const manyNames = 50_000
+
+// listFar lists a folder of the far side. From manyNames on it is the only such
+// folder until done is called, which it must be in any case.
+func (e *Engine) listFar(ctx context.Context, p hufu.Path, fn func(hufu.Entry)) (done func(), err error) {
+	n := 0
+	err = e.far.List(ctx, p, func(t hufu.Entry) error {
+		if n++; n == manyNames {
+			e.largeMu.Lock()
+		}
+		fn(t)
+		return nil
+	})
+	return func() {
+		if n >= manyNames {
+			e.largeMu.Unlock()
+		}
+	}, err
+}
+
+// stack is the folders still to compare, last in first out so that it stays
+// short, for a fixed number of planners.
+type stack struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	jobs []folderJob
+	busy int
+	over bool
+}
+
+func (s *stack) push(j folderJob) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs = append(s.jobs, j)
+	s.cond.Signal()
+}
+
+func (s *stack) pop() (folderJob, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.over {
+			return folderJob{}, false
+		}
+		if n := len(s.jobs); n > 0 {
+			j := s.jobs[n-1]
+			s.jobs = s.jobs[:n-1]
+			s.busy++
+			return j, true
+		}
+		if s.busy == 0 {
+			s.over = true
+			s.cond.Broadcast()
+			return folderJob{}, false
+		}
+		s.cond.Wait()
+	}
+}
+
+func (s *stack) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	if s.busy == 0 && len(s.jobs) == 0 {
+		s.cond.Broadcast()
+	}
+}
+
+func (s *stack) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	s.cond.Broadcast()
+}
+
+// walk compares folders until none is left. step handles one folder and may
+// push more.
+func walk(ctx context.Context, first []folderJob, step func(folderJob, *stack)) {
+	s := &stack{jobs: first}
+	s.cond = sync.NewCond(&s.mu)
+	defer context.AfterFunc(ctx, s.stop)()
+	var wg sync.WaitGroup
+	for range planners {
+		wg.Go(func() {
+			for {
+				j, ok := s.pop()
+				if !ok {
+					return
+				}
+				step(j, s)
+				s.done()
+			}
+		})
+	}
+	wg.Wait()
+}
