@@ -74,8 +74,8 @@ type View struct {
 
 // For returns the view of a user. The name must be a valid user name. admitted
 // reports why the user may no longer act at all; it is asked about every change
-// at the moment of the change. told gets a line for each put, get and other change that
-// was carried out.
+// at the moment of the change. told gets a line for each get and each change,
+// except modes and times that were set, and folders that were there already.
 func (s *Service) For(user, device string, admitted func() error, told slog.Handler) *View {
 	return &View{s: s, sub: access.Subject{User: user, Device: device}, admitted: admitted, told: told, stores: map[hufu.Path]blob.Tree{}}
 }
@@ -115,7 +115,7 @@ type spot struct {
 
 // at is the only way from a path to a store: it resolves p and checks that the
 // user may do a there. The owner of the entry may change before the change is
-// made, so here the user is taken to be the owner; guard decides.
+// made, so here the user is taken to be the owner; guard checks the real owner when the change is made.
 func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, error) {
 	if ctx.Err() != nil {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
@@ -232,7 +232,7 @@ func (v *View) List(ctx context.Context, p hufu.Path, yield func(hufu.Entry) err
 	for _, n := range names {
 		e, err := v.Stat(ctx, sharedPlace(n))
 		if k := hufu.KindOf(err); err != nil && (k == hufu.KindPermission || k == hufu.KindNotFound) {
-			continue // none of the user's, or gone since
+			continue // the user may not read it, or it was removed meanwhile
 		}
 		if err != nil {
 			return err

@@ -26,13 +26,14 @@ func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, y
 		return "", err
 	}
 	slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })
+	n := 0
 	for i, e := range all {
 		switch {
 		case e.Name <= after:
-		case limit == 0:
+		case limit > 0 && n == limit:
 			return all[i-1].Name, nil
 		default:
-			limit--
+			n++
 			if err := yield(e); err != nil {
 				return "", err
 			}

@@ -9,8 +9,8 @@ import (
 	"hufu/internal/blob"
 )
 
-// change is what a line of the log tells of one change, or of one get.
-type change struct {
+// transfer is what a line of the log tells of one change, or of one get.
+type transfer struct {
 	op   string
 	path hufu.Path
 	size int64
@@ -18,7 +18,7 @@ type change struct {
 
 // tell counts and logs a change of a batch that was carried out. Modes and times that
 // were set, and folders that were there already, are not told.
-func (v *View) tell(ctx context.Context, c change, r blob.Result) {
+func (v *View) tell(ctx context.Context, c transfer, r blob.Result) {
 	if r.Err != nil || c.op == "setmeta" || c.op == "mkdir" && !r.Created {
 		return
 	}
@@ -31,12 +31,12 @@ func (v *View) tell(ctx context.Context, c change, r blob.Result) {
 // Sent counts and logs that the file at p, of that many bytes, is sent to the user.
 func (v *View) Sent(ctx context.Context, p hufu.Path, size int64) {
 	v.s.gets.Add(1)
-	v.line(ctx, change{"get", p, size})
+	v.line(ctx, transfer{"get", p, size})
 }
 
 // line logs c. It goes to the handler itself because slog.Logger would look up the caller,
 // which takes longer than the line.
-func (v *View) line(ctx context.Context, c change, more ...slog.Attr) {
+func (v *View) line(ctx context.Context, c transfer, more ...slog.Attr) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer", 0)
 	r.AddAttrs(slog.String("op", c.op), slog.String("path", hufu.Printable(c.path.Virtual())), slog.Int64("size", c.size))
 	r.AddAttrs(more...)

@@ -26,7 +26,7 @@ type part struct {
 
 // slot is one change: the place of its result, or the error that refused it.
 type slot struct {
-	change
+	transfer
 	store blob.Tree
 	n     int
 	err   error
@@ -42,7 +42,7 @@ func (b *Batch) Len() int { return len(b.slots) }
 func (b *Batch) Bytes() int64 { return b.bytes }
 
 // stage adds one change, if the user may make it at p by current knowledge.
-func (b *Batch) stage(ctx context.Context, c change, a access.Action, op func(blob.Batch, hufu.Path) int) {
+func (b *Batch) stage(ctx context.Context, c transfer, a access.Action, op func(blob.Batch, hufu.Path) int) {
 	at, err := b.v.at(ctx, c.path, a)
 	if err != nil {
 		b.Refuse(err)
@@ -51,21 +51,21 @@ func (b *Batch) stage(ctx context.Context, c change, a access.Action, op func(bl
 	b.add(at, c, op)
 }
 
-func (b *Batch) add(at spot, c change, op func(blob.Batch, hufu.Path) int) {
+func (b *Batch) add(at spot, c transfer, op func(blob.Batch, hufu.Path) int) {
 	db := b.batches[at.store]
 	if db == nil {
 		db = &part{Batch: at.store.Batch(b.v.guard(at))}
 		b.batches[at.store] = db
 	}
 	db.waiting = true
-	b.slots = append(b.slots, slot{change: c, store: at.store, n: op(db, at.path)})
+	b.slots = append(b.slots, slot{transfer: c, store: at.store, n: op(db, at.path)})
 }
 
 // Put stages a whole file. data may be reused when it returns.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.bytes += int64(len(data))
-	b.stage(ctx, change{"put", p, int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
+	b.stage(ctx, transfer{"put", p, int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
 }
 
 // Mkdir creates a folder; an existing one is no error.
@@ -76,7 +76,7 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 			return
 		}
 	}
-	b.stage(ctx, change{"mkdir", p, 0}, access.Create, func(db blob.Batch, q hufu.Path) int {
+	b.stage(ctx, transfer{"mkdir", p, 0}, access.Create, func(db blob.Batch, q hufu.Path) int {
 		return db.Mkdir(ctx, q, blob.Meta{Mode: mode, By: b.v.sub.User}, parents)
 	})
 }
@@ -84,19 +84,19 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 // Link creates a symbolic link, which is data and never followed here.
 func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
-	b.stage(ctx, change{"link", p, 0}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
+	b.stage(ctx, transfer{"link", p, 0}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
 }
 
 // SetMeta sets mode and time.
 func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) {
 	m.By = b.v.sub.User
-	b.stage(ctx, change{"setmeta", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
+	b.stage(ctx, transfer{"setmeta", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
 }
 
 // Remove removes a name. In a shared folder everything below must be the user's
 // own.
 func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) {
-	b.stage(ctx, change{"remove", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
+	b.stage(ctx, transfer{"remove", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
 }
 
 // Rename moves a name within one place. Between places a client copies and
@@ -116,7 +116,7 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 		b.Refuse(err)
 		return
 	}
-	b.add(src, change{"rename", from, 0}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
+	b.add(src, transfer{"rename", from, 0}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
 }
 
 // Discard drops everything that is staged.
@@ -146,7 +146,7 @@ func (b *Batch) Commit(ctx context.Context) []blob.Result {
 			results[i].Err = s.err
 		case s.store != nil:
 			results[i] = done[s.store][s.n]
-			b.v.tell(ctx, s.change, results[i])
+			b.v.tell(ctx, s.transfer, results[i])
 		}
 	}
 	clear(b.slots)
@@ -171,7 +171,7 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	if err := v.parents(ctx, at); err != nil {
 		return nil, err
 	}
-	return at.store.OpenUpload(ctx, blob.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.owner()}, v.guard(at))
+	return at.store.OpenUpload(ctx, blob.UploadKey{Path: at.path, Size: size, Source: source, Owner: v.uploadOwner()}, v.guard(at))
 }
 
 // parents creates the missing folders above a name, for this user.
@@ -191,7 +191,7 @@ func (v *View) parents(ctx context.Context, at spot) error {
 	return err
 }
 
-func (v *View) owner() string { return v.sub.User + "/" + v.sub.Device }
+func (v *View) uploadOwner() string { return v.sub.User + "/" + v.sub.Device }
 
 // FindUpload returns an upload of this user and device by its id, from the
 // places where they may have one. The caller closes it.
@@ -228,7 +228,7 @@ func (v *View) FindUpload(ctx context.Context, id string) (blob.Upload, error) {
 }
 
 func (v *View) ours(u blob.Upload) (blob.Upload, error) {
-	if u.Info().Key.Owner != v.owner() {
+	if u.Info().Key.Owner != v.uploadOwner() {
 		_ = u.Close()
 		return nil, unknownUpload()
 	}
@@ -256,14 +256,14 @@ func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hu
 		return hufu.Entry{}, err
 	}
 	defer func() { _ = u.Close() }()
-	if k := u.Info().Key; k.Path != at.path || k.Owner != v.owner() {
+	if k := u.Info().Key; k.Path != at.path || k.Owner != v.uploadOwner() {
 		return hufu.Entry{}, unknownUpload()
 	}
 	m.By, m.Upload, m.Digest = v.sub.User, id, want
 	e, err := blob.CommitUpload(ctx, u, want, m, cond)
 	if err == nil {
 		v.s.puts.Add(1)
-		v.line(ctx, change{"put", p, e.Size}, slog.String("digest", e.Digest.String()))
+		v.line(ctx, transfer{"put", p, e.Size}, slog.String("digest", e.Digest.String()))
 	}
 	return e, err
 }

@@ -12,8 +12,8 @@ import (
 // device is the origin of connections.
 type device struct{ user, name string }
 
-// admitted is a connection of somebody who is proven, as the server judges, parts and
-// counts it, whatever protocol it speaks.
+// admitted is a connection with a verified peer, of any protocol. The server judges, cuts and
+// counts it through this interface.
 type admitted interface {
 	// from returns the device that the connection comes from, always the same.
 	from() device
@@ -93,8 +93,8 @@ func (cs *connections) judge() {
 	cs.mu.Unlock()
 	for _, c := range all {
 		if err := c.judge(); err != nil {
-			// Each gets up to half a second to read its goodbye; together they
-			// must be gone within one.
+			// A connection has half a second to read its goodbye. All must be gone within one
+			// second, so cut does not wait.
 			cs.mu.Lock()
 			if _, here := cs.all[c]; here {
 				c.logger().Warn("cut", "why", hufu.CodeOf(err))
@@ -110,8 +110,9 @@ const tooMany = "too_many_connections"
 
 // full returns the connection that has to go because c has come, or nil if there is room
 // for all; the caller holds mu. A device or a user who has too many loses the one that has
-// been idle for longest, or else the new one. When all places are taken, the user who has
-// most of them makes room, at work or not: those with fewer are let in.
+// been idle for longest, or else the new one. When all places are taken, the user with the
+// most places loses a connection, even an active one; if that is the user of c, active ones
+// are spared.
 func (cs *connections) full(c admitted) admitted {
 	from := c.from()
 	user := from.user

@@ -28,11 +28,11 @@ const (
 	groupBytes   = 8 << 20
 )
 
-// Limits of what one connection keeps open. A closed view or file is opened
-// again when it is needed.
+// Limits of what one connection keeps open. A file or upload that was closed to make room is
+// opened again when it is needed.
 const (
 	openFiles   = 8  // for reading
-	openUploads = 16 // a client has fewer under way; a lane never hears which are over
+	openUploads = 16 // a client has fewer; a connection does not hear when another one ends an upload
 )
 
 // judgeEvery is how often a connection in use is judged again, besides every
@@ -52,20 +52,20 @@ type conn struct {
 	teach   bool
 	plain   bool // the teaching listener: no identity is verified
 
-	greeted atomic.Bool
-	token   atomic.Pointer[string]
-	pupil   teachLogin  // in the teaching world
-	view    *files.View // once logged in
-	batch   *files.Batch
-	group   []change
-	ordered bool          // something in the group is carried out after its puts
-	uploads []blob.Upload // most recent first, as reading
-	reading []*reader
-	buf     *session.Chunk // the file that is being read, nil when idle
-	writing atomic.Bool
-	judged  time.Time
-	cutting atomic.Bool
-	cuts    sync.WaitGroup
+	greeted  atomic.Bool
+	token    atomic.Pointer[string]
+	pupil    teachLogin  // in the teaching world
+	view     *files.View // once logged in
+	batch    *files.Batch
+	group    []change
+	hasOther bool          // the group has other changes than puts, mkdirs and links
+	uploads  []blob.Upload // most recent first, as reading
+	reading  []*reader
+	buf      *session.Chunk // the file that is being read, nil when idle
+	writing  atomic.Bool
+	judged   time.Time
+	cutting  atomic.Bool
+	cuts     sync.WaitGroup
 }
 
 // change is a change in the group, to be answered when it is durable.
@@ -105,8 +105,8 @@ func (c *conn) pending() []any {
 	return []any{"unanswered", c.session.Unanswered(), "writing", c.writing.Load()}
 }
 
-// cut says goodbye and ends the connection, once. The connection is one of Server.conns,
-// which are locked: gone waits for what is begun here.
+// cut says goodbye and ends the connection, once. The caller holds connections.mu and the
+// connection is still in it, so gone waits for every cut.
 func (c *conn) cut(why *hufu.Error) {
 	if !c.cutting.Swap(true) {
 		c.cuts.Go(func() { c.session.Part(why) })
@@ -191,7 +191,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	if r.Canceled {
 		return errors.Join(c.commit(ctx), c.session.Fail(session.ErrCanceled)) // answers keep their order
 	}
-	if c.ordered && makes(r.Message) || ends(r.Message) {
+	if c.hasOther && createsName(r.Message) || changesLogin(r.Message) {
 		if err := c.commit(ctx); err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		return c.session.Fail(&hufu.Error{Op: "handle", Kind: hufu.KindCredentials, Code: "not_logged_in"})
 	}
 	if c.teach {
-		if err := c.s.o.Teach.room(weight(r)); err != nil {
+		if err := c.s.o.Teach.reserve(weight(r)); err != nil {
 			return errors.Join(c.commit(ctx), c.session.Fail(err)) // answers keep their order
 		}
 	}
@@ -232,9 +232,9 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	return c.ask(ctx, r)
 }
 
-// makes reports whether a request takes a name. In one group these come before
-// removals and renames, whatever order they were sent in.
-func makes(m frame.Message) bool {
+// createsName reports whether m is a put, mkdir or link. A group carries these out before
+// its other changes, in whatever order they were sent.
+func createsName(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.Put, *frame.Mkdir, *frame.Link:
 		return true
@@ -244,15 +244,14 @@ func makes(m frame.Message) bool {
 
 // weight returns what a request takes of the teaching world: its bytes, and the cost of a name.
 func weight(r *session.Request) int64 {
-	if _, chunk := r.Message.(*frame.Range); chunk || makes(r.Message) {
+	if _, chunk := r.Message.(*frame.Range); chunk || createsName(r.Message) {
 		return int64(len(r.Raw)) + 1<<10
 	}
 	return 0
 }
 
-// ends reports whether m is a login or logout, after which the pending group
-// must be committed.
-func ends(m frame.Message) bool {
+// changesLogin reports whether m is a login or logout. The group is committed before it.
+func changesLogin(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.Login, *frame.Logout:
 		return true
@@ -364,7 +363,7 @@ func (c *conn) login(ctx context.Context, m *frame.Login) error {
 }
 
 func (c *conn) logout(ctx context.Context) error {
-	// Without the token first: its end must not cut this very connection.
+	// The connection drops its token first. Otherwise the end of the token would cut it.
 	if t := c.token.Swap(nil); t != nil {
 		if err := c.s.o.Account.Logout(ctx, c.sub, *t); err != nil {
 			c.token.Store(t)

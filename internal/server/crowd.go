@@ -40,7 +40,7 @@ func (c *crowd) enter(remote net.Addr, cut func(), busy func() bool) *stranger {
 		return s
 	}
 	if len(c.in) >= c.limit {
-		i := c.busiest()
+		i := c.victim()
 		c.in[i].put()
 		c.in = slices.Delete(c.in, i, i+1)
 	}
@@ -53,9 +53,9 @@ func (s *stranger) put() {
 	s.cut()
 }
 
-// busiest returns the oldest of the origin with the most places; the caller holds
+// victim returns the oldest of the origin with the most places; the caller holds
 // mu.
-func (c *crowd) busiest() int {
+func (c *crowd) victim() int {
 	count := make(map[netip.Prefix]int, len(c.in))
 	most := 0
 	for _, s := range c.in {

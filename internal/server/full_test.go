@@ -141,7 +141,7 @@ func TestHeldChunks(t *testing.T) {
 				t.Fatal(err)
 			}
 			all.Go(func() {
-				defer s.held.give(c)
+				defer s.held.release(c)
 				if _, err := c.stream.Write(make([]byte, 1<<20)); err == nil {
 					t.Error("somebody has read")
 				}
@@ -182,8 +182,8 @@ func TestHeldChunks(t *testing.T) {
 		if err := stuck[0].session.Serve(t.Context(), stuck[0]); hufu.CodeOf(err) != "client_stalled" {
 			t.Errorf("the reason is %v", err)
 		}
-		s.held.give(third)
-		s.held.give(alice)
+		s.held.release(third)
+		s.held.release(alice)
 		if len(s.held.by) != 0 || len(s.held.waiting) != 0 {
 			t.Errorf("%d hold one, %d wait", len(s.held.by), len(s.held.waiting))
 		}

@@ -61,14 +61,14 @@ func (h *held) take(ctx context.Context, c *conn) error {
 			h.mu.Lock()
 			h.waiting = slices.DeleteFunc(h.waiting, func(x *waiter) bool { return x == w })
 			h.mu.Unlock()
-			h.give(c) // in case it was ready meanwhile
+			h.release(c) // in case it was ready meanwhile
 			return &hufu.Error{Op: "answer", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 		}
 	}
 }
 
-// give takes the chunk back from c, if it has one, for a waiting connection.
-func (h *held) give(c *conn) {
+// release frees the chunk of c, if it has one, and hands it to a waiting connection.
+func (h *held) release(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, has := h.by[c]; !has {

@@ -23,7 +23,7 @@ func NewLog(w io.Writer) *Log {
 	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), slog.NewTextHandler(keeping{out}, nil), out}
 }
 
-// about returns the log of something that has these attributes.
+// about returns a log that adds attrs to each line.
 func (l *Log) about(attrs ...slog.Attr) *Log {
 	return &Log{slog.New(l.Handler().WithAttrs(attrs)), l.transfers.WithAttrs(attrs), l.out}
 }

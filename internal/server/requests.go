@@ -53,7 +53,7 @@ func (c *conn) stage(ctx context.Context, r *session.Request) bool {
 		return false
 	}
 	c.group = append(c.group, p)
-	c.ordered = c.ordered || !makes(r.Message)
+	c.hasOther = c.hasOther || !createsName(r.Message)
 	return true
 }
 
@@ -70,13 +70,13 @@ func (c *conn) finish(ctx context.Context) error {
 	defer c.writing.Store(false)
 	results := c.batch.Commit(ctx)
 	if err := c.judge(); err != nil {
-		return err // what came after it was refused for that reason, which ends the connection
+		return err // the guard refused all changes after that; the error ends the connection
 	}
 	for i, p := range c.group {
 		res := results[i]
 		var err error
 		if res.Err != nil {
-			res.Err = taken(ctx, res.Err)
+			res.Err = canceledOr(ctx, res.Err)
 			c.failed(p.op, p.path, res.Err)
 			err = c.session.Fail(res.Err)
 		} else {
@@ -87,7 +87,7 @@ func (c *conn) finish(ctx context.Context) error {
 		}
 	}
 	clear(c.group) // an idle connection keeps no paths
-	c.group, c.ordered = c.group[:0], false
+	c.group, c.hasOther = c.group[:0], false
 	c.session.Settle()
 	return nil
 }
@@ -145,7 +145,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		}
 	case *frame.Open:
 		op, path = "open", m.Path.Path()
-		answer, err = c.open(ctx, m)
+		answer, err = c.openUpload(ctx, m)
 	case *frame.Range:
 		op = "range"
 		err = c.rangeIn(ctx, m, r.Raw, r.CV)
@@ -155,7 +155,8 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.commitUpload(ctx, m)
 	case *frame.Abandon:
 		op = "abandon"
-		// Not let go of before: an upload to which nothing has come is forgotten then.
+		// The upload is dropped only after Abandon: dropping would remove an empty upload, and
+		// Abandon would not find it.
 		err = c.view.Abandon(ctx, m.Upload)
 		c.drop(m.Upload)
 		answer = &frame.AbandonAnswer{}
@@ -167,7 +168,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	default:
 		return &hufu.Error{Op: "handle " + r.Message.Type().String(), Kind: hufu.KindProtocol, Code: "request_unknown"}
 	}
-	switch err = taken(ctx, err); {
+	switch err = canceledOr(ctx, err); {
 	case err == nil:
 		return c.session.Answer(answer, false, nil)
 	case errors.Is(err, session.ErrCanceled):
@@ -178,8 +179,8 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	return c.session.Fail(err)
 }
 
-// taken is why a request was stopped if its client has taken it back, else err.
-func taken(ctx context.Context, err error) error {
+// canceledOr returns ErrCanceled if err is not nil and the client canceled the request, else err.
+func canceledOr(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), session.ErrCanceled) {
 		return session.ErrCanceled
 	}
@@ -214,7 +215,7 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 	return &a, err
 }
 
-// buffer is for what is read to be sent. A connection that has nothing to do
+// buffer returns the chunk buffer for answers and waits until one is free. A connection that has nothing to do
 // holds none.
 func (c *conn) buffer(ctx context.Context) ([]byte, error) {
 	if c.buf == nil {
@@ -230,7 +231,7 @@ func (c *conn) giveBack() {
 	if c.buf != nil {
 		c.buf.Give()
 		c.buf = nil
-		c.s.held.give(c)
+		c.s.held.release(c)
 	}
 }
 
@@ -329,8 +330,8 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, false, data)
 }
 
-// open begins or resumes an upload and tells what of it is there.
-func (c *conn) open(ctx context.Context, m *frame.Open) (frame.Message, error) {
+// openUpload begins or resumes an upload and tells what of it is there.
+func (c *conn) openUpload(ctx context.Context, m *frame.Open) (frame.Message, error) {
 	u, err := c.view.OpenUpload(ctx, m.Path.Path(), m.Size, m.Source)
 	if err != nil {
 		return nil, err
@@ -360,12 +361,12 @@ func (c *conn) open(ctx context.Context, m *frame.Open) (frame.Message, error) {
 	return a, nil
 }
 
-func (c *conn) held(id string) int {
+func (c *conn) uploadIndex(id string) int {
 	return slices.IndexFunc(c.uploads, func(u blob.Upload) bool { return u.Info().ID == id })
 }
 
 func (c *conn) drop(id string) {
-	if i := c.held(id); i >= 0 {
+	if i := c.uploadIndex(id); i >= 0 {
 		_ = c.uploads[i].Close()
 		c.uploads = slices.Delete(c.uploads, i, i+1)
 	}
@@ -382,7 +383,7 @@ func (c *conn) hold(u blob.Upload) {
 // upload finds the upload that a range belongs to; lanes other than the one
 // that opened it look it up once.
 func (c *conn) upload(ctx context.Context, id string) (blob.Upload, error) {
-	if i := c.held(id); i >= 0 {
+	if i := c.uploadIndex(id); i >= 0 {
 		u := c.uploads[i]
 		copy(c.uploads[1:i+1], c.uploads[:i])
 		c.uploads[0] = u

@@ -32,7 +32,7 @@ const (
 	MaxOfOneUser   = 1024             // of these, of one user
 	MaxOfOneDevice = 512              // and of one device, with any certificate
 	MaxSilent      = 512              // that have not said a word yet, at the same time; see crowd
-	MaxHandshakes  = 512              // that have, and are not yet proven; see crowd
+	MaxHandshakes  = 512              // that have sent a TLS hello and are not verified yet; see crowd
 	MaxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
 	HandshakeTime  = 10 * time.Second // for the peer to be verified
 	HelloTime      = 10 * time.Second // to say hello after that
@@ -242,7 +242,7 @@ func part(stream *session.Stream) {
 }
 
 func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream, peer identity.Peer, remote string) {
-	// Refused here it has no name; run judges it again and says why.
+	// If Admit refuses, the log has no user name. run judges again and sends the reason.
 	sub, _ := s.o.Account.Admit(peer.Serial, peer.Fingerprint)
 	h := &conn{
 		s: s, peer: peer, sub: sub, session: session.NewServer(c, stream, s.codec), stream: stream,

@@ -44,8 +44,8 @@ type Teach struct {
 	taken  int64      // bytes that were put
 }
 
-// room takes so many bytes of the teaching world's limit, or refuses.
-func (t *Teach) room(bytes int64) error {
+// reserve takes so many bytes of the teaching world's limit, or refuses.
+func (t *Teach) reserve(bytes int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if bytes > MaxTaught-t.taken {

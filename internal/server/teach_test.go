@@ -141,14 +141,14 @@ func TestTeachingWorldFills(t *testing.T) {
 	t.Parallel()
 	w := openTeach(t)
 	for range 4 {
-		if err := w.room(MaxTaught / 4); err != nil {
+		if err := w.reserve(MaxTaught / 4); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.room(1); hufu.CodeOf(err) != "teach_full" || hufu.KindOf(err) != hufu.KindQuota {
+	if err := w.reserve(1); hufu.CodeOf(err) != "teach_full" || hufu.KindOf(err) != hufu.KindQuota {
 		t.Errorf("one byte more: %v", err)
 	}
-	if err := w.room(0); err != nil {
+	if err := w.reserve(0); err != nil {
 		t.Errorf("what takes nothing: %v", err)
 	}
 }
