@@ -28,7 +28,7 @@ func TestPageOfSharedFolders(t *testing.T) {
 				break
 			}
 		}
-		if !slices.Equal(names, []string{"a", "b", "c"}) || limit == 0 && pages != 0 {
+		if !slices.Equal(names, []string{"a", "b", "c", "common"}) || limit == 0 && pages != 0 {
 			t.Errorf("limit %d: %q in %d pages", limit, names, pages+1)
 		}
 	}
