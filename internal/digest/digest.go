@@ -79,7 +79,7 @@ func Root(cvs []CV) hufu.Digest {
 }
 
 // Tree combines the chaining values of the chunks of a file, in order, to its digest. It merges
-// those of equal, complete subtrees as a binary counter does: bit i of count says whether
+// those of equal, complete subtrees as a binary counter does: bit i of count tells whether
 // stack[i] is in use. The zero value is ready.
 type Tree struct {
 	stack [50][8]uint32

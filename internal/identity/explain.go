@@ -271,8 +271,8 @@ func (in Explanation) tellValidity(t *teller, path []*Certificate) {
 	})
 }
 
-// tellIssuer covers steps 2 and 3, and says whether there is anything to check
-// the leaf's signature with.
+// tellIssuer explains steps 2 and 3, and reports whether there is anything to
+// check the leaf's signature with.
 func (in Explanation) tellIssuer(t *teller, path []*Certificate, anchored bool) bool {
 	var trusted []string
 	for _, c := range in.Roots {

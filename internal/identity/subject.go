@@ -110,7 +110,7 @@ func emailAddress() asn1.ObjectIdentifier {
 var escapes = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `+`, `\+`, `"`, `\"`, `<`, `\<`, `>`, `\>`, `;`, `\;`)
 
 // subjectText returns a name as people read it. The standard library shows an e-mail address,
-// which openssl's recipes put there, as a number and its bytes.
+// which openssl recipes include, as a number and its bytes.
 func subjectText(n pkix.Name) string {
 	var parts []string
 	rest := n

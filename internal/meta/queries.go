@@ -165,7 +165,8 @@ func (q Queries) AddCertificate(ctx context.Context, c Certificate) error {
 	return err
 }
 
-// Revoke marks a certificate that is not yet revoked and says whether it did.
+// Revoke marks a certificate that is not yet revoked, and reports whether it
+// did.
 func (q Queries) Revoke(ctx context.Context, serial, reason string, when time.Time) (bool, error) {
 	n, err := q.exec(ctx, "revoke certificate",
 		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE serial = ? AND revoked_at = 0", millis(when), reason, serial)

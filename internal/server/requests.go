@@ -92,14 +92,14 @@ func (c *conn) finish(ctx context.Context) error {
 	return nil
 }
 
-// failed logs why a request failed: what the client did wrong briefly, what
-// went wrong here in full.
+// failed logs why a request failed: an error of the client briefly, an error of
+// the server in full.
 func (c *conn) failed(op string, p hufu.Path, err error) {
 	switch {
 	case op == "list" && hufu.KindOf(err) == hufu.KindWrongKind:
-		return // a get asks before it knows that there is only a file
+		return // a get starts before it knows that there is only a file
 	case op == "commit" && hufu.CodeOf(err) == "upload_incomplete":
-		return // it was early, and comes again
+		return // it was early, and is sent again
 	}
 	attrs := []any{"op", op, "path", hufu.Printable(p.Virtual()), "why", hufu.CodeOf(err)}
 	switch hufu.KindOf(err) {
@@ -173,7 +173,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		return c.session.Answer(answer, false, nil)
 	case errors.Is(err, session.ErrCanceled):
 	case ctx.Err() != nil && hufu.KindOf(err) == hufu.KindCanceled:
-		return nil // who asked has left
+		return nil // the client has left
 	}
 	c.failed(op, path, err)
 	return c.session.Fail(err)
@@ -187,7 +187,7 @@ func canceledOr(ctx context.Context, err error) error {
 	return err
 }
 
-// list sends all frames of a listing but the last, which it returns.
+// list sends all frames of a listing except the last, which it returns.
 func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Message, error) {
 	var a frame.ListAnswer
 	bytes := 0
@@ -215,8 +215,8 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 	return &a, err
 }
 
-// buffer returns the chunk buffer for answers and waits until one is free. A connection that has nothing to do
-// holds none.
+// buffer returns the chunk buffer for answers and waits until one is free. An idle
+// connection holds none.
 func (c *conn) buffer(ctx context.Context) ([]byte, error) {
 	if c.buf == nil {
 		if err := c.s.held.take(ctx, c); err != nil {
@@ -266,7 +266,7 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	d := digest.Sum(data)
 	if !want.IsZero() && want != d {
 		stored := f.Entry().Digest
-		if stored.IsZero() || stored == d { // it is the client that is wrong
+		if stored.IsZero() || stored == d { // the client is wrong
 			return &hufu.Error{Op: "get", Kind: hufu.KindInvalid, Code: "digest_differs", Args: map[string]string{"want": want.String(), "got": d.String()}}
 		}
 		return &hufu.Error{
@@ -330,7 +330,7 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, false, data)
 }
 
-// openUpload begins or resumes an upload and tells what of it is there.
+// openUpload begins or resumes an upload and returns the chunks that have arrived.
 func (c *conn) openUpload(ctx context.Context, m *frame.Open) (frame.Message, error) {
 	u, err := c.view.OpenUpload(ctx, m.Path.Path(), m.Size, m.Source)
 	if err != nil {
@@ -347,7 +347,7 @@ func (c *conn) openUpload(ctx context.Context, m *frame.Open) (frame.Message, er
 				return nil, err
 			}
 			if ctx.Err() != nil {
-				return nil, stopping() // nobody hears it
+				return nil, stopping() // nobody receives it
 			}
 			a.Runs, said, next = nil, 0, -1
 		}
@@ -397,7 +397,7 @@ func (c *conn) upload(ctx context.Context, id string) (blob.Upload, error) {
 	return u, nil
 }
 
-// rangeIn stores a chunk; got is the chaining value of what came.
+// rangeIn stores a chunk; got is the chaining value of the received bytes.
 func (c *conn) rangeIn(ctx context.Context, m *frame.Range, data []byte, got digest.CV) error {
 	u, err := c.upload(ctx, m.Upload)
 	if err != nil {
@@ -438,12 +438,12 @@ func (c *conn) arrival(ctx context.Context, id string) error {
 		return nil
 	}
 	if c.session.Flush() != nil {
-		return nil // the connection is gone, and with it whoever wants to know
+		return nil // the connection is gone, and its client with it
 	}
 	ctx, stop := context.WithTimeout(ctx, arrivalWait)
 	defer stop()
 	u.Await(ctx)
-	return c.judge() // meanwhile he may have lost the right
+	return c.judge() // the right may have been lost meanwhile
 }
 
 func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message, error) {

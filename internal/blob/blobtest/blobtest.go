@@ -1,4 +1,4 @@
-// Package blobtest holds a store to the promises of package blob.
+// Package blobtest tests a store against the promises of package blob.
 package blobtest
 
 import (
@@ -18,8 +18,8 @@ import (
 	"hufu/internal/digest"
 )
 
-// Store is an empty tree that was just opened, and what a test may do with it
-// besides.
+// Store is an empty tree that was just opened, and the faults that a test may
+// cause.
 type Store struct {
 	Tree blob.Tree
 	Unit int64 // of its uploads
@@ -29,21 +29,21 @@ type Store struct {
 	Links   bool // there are symbolic links
 	Names   bool // a name may hold every byte that a hufu.Path may
 
-	// Reopen opens the tree as the process after one that was killed. Handles of
-	// the old tree were closed; what it had staged was not discarded. nil if
-	// nothing outlives the process.
+	// Reopen opens the tree as the process after a killed one. Handles of the
+	// old tree were closed; its staged files were not discarded. nil if nothing
+	// survives the process.
 	Reopen func() blob.Tree
-	// Reboot is Reopen after the machine was started anew: what was not made
+	// Reboot is Reopen after the machine was restarted: changes that were not
 	// durable may be lost.
 	Reboot func() blob.Tree
-	// FailSync makes the n-th step of making something durable from now on fail,
-	// once; 0 takes that back. nil if there are no such steps.
+	// FailSync makes the n-th step of making something durable from now on
+	// fail, once; 0 undoes that. nil if there are no such steps.
 	FailSync func(n int)
 	// Lose replaces the bytes of an unfinished upload by zeros, as a power cut may.
 	Lose func(id string)
 }
 
-// test is one promise. It is run if the store is able to what it needs.
+// test is one promise. It runs if the store has the needed abilities.
 type test struct {
 	name  string
 	run   func(*suite)
@@ -77,7 +77,7 @@ type suite struct {
 	numbers atomic.Int64
 }
 
-// number is another one at each call.
+// number returns a new number at each call.
 func (s *suite) number() string { return strconv.FormatInt(s.numbers.Add(1), 10) }
 
 func always() hufu.Condition            { return hufu.Condition{Kind: hufu.Always} }
@@ -87,12 +87,12 @@ func ifVersion(v string) hufu.Condition { return hufu.Condition{Kind: hufu.IfVer
 // anyone is the guard that allows everything.
 var anyone blob.Guard
 
-// meta is what alice gives to what she makes.
+// meta returns the Meta of alice's entries.
 func meta() blob.Meta {
 	return blob.Meta{Mode: 0o640, MTime: time.Unix(1_700_000_000, 0), By: "alice"}
 }
 
-// of is the Meta of a file with this content that user puts.
+// of returns the Meta of a file with this content by this user.
 func of(user, data string) blob.Meta {
 	m := meta()
 	m.By, m.Digest = user, digest.Sum([]byte(data))
@@ -157,7 +157,7 @@ func (s *suite) put(p, data string, c hufu.Condition) blob.Result {
 	return s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Put(ctx, s.path(p), []byte(data), of("alice", data), c) })
 }
 
-// mustPut puts a file whatever is there, and describes it.
+// mustPut puts a file, under any condition, and describes it.
 func (s *suite) mustPut(p, data string) hufu.Entry {
 	s.Helper()
 	s.must(s.put(p, data, always()).Err)
@@ -176,7 +176,7 @@ func (s *suite) stat(p string) hufu.Entry {
 	return e
 }
 
-// absent ends the test if something stands at p.
+// absent ends the test if there is an entry at p.
 func (s *suite) absent(p string) {
 	s.Helper()
 	if e, err := s.Tree.Stat(s.Context(), s.path(p)); hufu.KindOf(err) != hufu.KindNotFound {
@@ -270,7 +270,7 @@ func (s *suite) below(p string) (all []string) {
 	return all
 }
 
-// same ends the test unless the tree is as it was.
+// same ends the test if the tree has changed.
 func (s *suite) same(before []string) {
 	s.Helper()
 	if after := s.everything(); !slices.Equal(after, before) {
@@ -278,14 +278,14 @@ func (s *suite) same(before []string) {
 	}
 }
 
-// random makes bytes that are the same for the same seed.
+// random returns bytes that are the same for the same seed.
 func random(n int64, seed byte) []byte {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
 	return b
 }
 
-// large makes the content of a file of two whole units and a part of a third.
+// large returns the content of a file of two whole units and a part of a third.
 func (s *suite) large(seed byte) []byte { return random(2*s.Unit+5, seed) }
 
 func chunk(data []byte, i int64) []byte {
@@ -323,7 +323,7 @@ func (s *suite) sendUnits(u blob.Upload, data []byte, units ...int64) {
 	}
 }
 
-// unit is the indexes of the chunks of unit k.
+// unit returns the indexes of the chunks of unit k.
 func (s *suite) unit(k int64, data []byte) (all []int64) {
 	per := s.Unit / hufu.ChunkSize
 	for i := k * per; i < min((k+1)*per, digest.Chunks(int64(len(data)))); i++ {
@@ -332,7 +332,7 @@ func (s *suite) unit(k int64, data []byte) (all []int64) {
 	return all
 }
 
-// missing is the indexes of all chunks that are missing.
+// missing returns the indexes of all missing chunks.
 func missing(u blob.Upload) (all []int64) {
 	n := digest.Chunks(u.Info().Key.Size)
 	for i := u.Missing(0); i < n; i = u.Missing(i + 1) {
@@ -341,8 +341,8 @@ func missing(u blob.Upload) (all []int64) {
 	return all
 }
 
-// missingAre ends the test unless exactly the chunks of these units of data are missing,
-// and the others are there with their values.
+// missingAre ends the test unless exactly the chunks of these units of data are missing, and the
+// others have arrived with their values.
 func (s *suite) missingAre(u blob.Upload, data []byte, units ...int64) {
 	s.Helper()
 	var want []int64

@@ -31,7 +31,7 @@ func guardTests() []test {
 // errNo is what the guards of these tests refuse with.
 var errNo = &hufu.Error{Op: "guard", Kind: hufu.KindPermission, Code: "not_yours"}
 
-// only allows what user may do who may change only what is their own.
+// only returns a guard for a user who may change only their own entries.
 func only(user string) blob.Guard {
 	return blob.Guard{Deep: true, May: func(_ context.Context, c blob.Change) error {
 		if c.Old != 0 && c.Owners.Owner() != user {
@@ -58,13 +58,13 @@ func (s *suite) shared() {
 	})
 }
 
-// guarded is a change, and what a guard is asked about it.
+// guarded is a change, and the questions that its guard is asked.
 type guarded struct {
 	make  func(g blob.Guard) error
-	asked map[string]string // by path: what stands there and will, its owner, the folder's
+	asked map[string]string // by path: the kinds before and after, its owner, the folder's
 }
 
-// guardeds are all kinds of changes in what shared has made.
+// guardeds returns all kinds of changes to the entries of shared.
 func (s *suite) guardeds() map[string]guarded {
 	carol := meta()
 	carol.By = "carol"
@@ -194,7 +194,7 @@ func whatAGuardRefusesIsNotMade(s *suite) {
 
 func aGuardIsAskedAtTheChange(s *suite) {
 	s.mustPut("from", "x")
-	for _, owner := range []string{"alice", "bob"} { // the one who owns it at Finish
+	for _, owner := range []string{"alice", "bob"} { // the owner at Finish
 		for _, what := range []string{"put", "link", "set", "remove", "remove all", "rename", "rename over"} {
 			if what == "link" && !s.Links {
 				continue
@@ -306,8 +306,8 @@ func aDeepGuardLeavesTheFolderWhole(s *suite) {
 	}
 }
 
-// whatOthersPutStays: whatever alice does at the same moment, what bob has put
-// stands there until he removes it.
+// whatOthersPutStays: bob's entries stay until bob removes them, whatever alice
+// does at the same moment.
 func whatOthersPutStays(s *suite) {
 	alices := func(p string, c hufu.Condition) func(context.Context, blob.Batch) {
 		return func(ctx context.Context, b blob.Batch) {
@@ -321,7 +321,7 @@ func whatOthersPutStays(s *suite) {
 		return func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path(p), recursive, "") }
 	}
 	for _, c := range []struct {
-		bobs  []string // where his file may stand; he puts it under the first name
+		bobs  []string // possible names of the file, which is put under the first
 		alice []func(context.Context, blob.Batch)
 	}{
 		{[]string{"a/f"}, []func(context.Context, blob.Batch){

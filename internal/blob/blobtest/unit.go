@@ -73,7 +73,7 @@ func unitsComeInOrder(s *suite) {
 		s.must(s.send(u, data, i))
 	}
 	s.missingAre(u, data, 0, 1)
-	for _, i := range all { // begun anew
+	for _, i := range all { // started over
 		s.missingAre(u, data, 0, 1)
 		s.must(s.send(u, data, i))
 	}

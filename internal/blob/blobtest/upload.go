@@ -337,7 +337,7 @@ func holdersShareAnUpload(s *suite) {
 			}
 			defer func() { _ = h.Close() }()
 			if h.Info().ID != u.Info().ID {
-				return // the others were faster, and it begins anew
+				return // the others were faster, and it starts over
 			}
 			if _, err := s.commit(h, data, ifAbsent()); err != nil {
 				s.Error(err)
@@ -388,7 +388,7 @@ func anUploadGoesWithItsFolder(s *suite) {
 			s.must(u.Close())
 			s.absent("d/f")
 			s.absent("e/f")
-			v := s.upload(s.key("d/f", data)) // begins anew
+			v := s.upload(s.key("d/f", data)) // starts over
 			s.sendUnits(v, data, 0, 1, 2)
 			_, err := s.commit(v, data, always())
 			s.must(err)

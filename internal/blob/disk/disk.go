@@ -125,7 +125,7 @@ func (s *Store) Close() error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	if s.reg.loaded {
-		for _, p := range s.reg.byID { // a caller that opens the tree again counts them anew
+		for _, p := range s.reg.byID { // another Open of the tree counts them again
 			s.o.Room.give(userOf(&p.key), p.charge)
 			p.charge = 0
 		}

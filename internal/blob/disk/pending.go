@@ -17,7 +17,7 @@ import (
 )
 
 // ready opens the files of an upload once, at the first use. A new upload has
-// none: whoever begins one may find that it is not needed.
+// none: it may turn out not to be needed.
 func (p *pending) ready(ctx context.Context) error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
