@@ -58,7 +58,7 @@ func TestJoinByInvitation(t *testing.T) {
 		other = "y"
 	}
 	p.fill("textarea", code[:len(code)-1]+other)
-	p.sees("This is not an invitation code")
+	p.sees("This is not a valid invitation code")
 	p.fill("textarea", code)
 	p.sees("CA fingerprint in words")
 	p.audit("join")

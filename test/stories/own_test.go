@@ -152,7 +152,7 @@ func TestOwnCertificates(t *testing.T) {
 			p.want(s.Admin("cert", "add", p.path("server.crt"), "--user", "alice", "--device", "x"))(2, "the server's own")
 			p.want(s.Admin("cert", "add", p.path("ca.crt"), "--user", "alice", "--device", "x"))(2, "not registered")
 			p.want(s.Admin("cert", "add", p.path("posing.crt"), "--user", "alice", "--device", "x"))(0, "Careful")
-			p.want(s.Admin("invite", "alice"))(2, "could not prove it")
+			p.want(s.Admin("invite", "alice"))(2, "cannot prove it")
 
 			p.want(s.Admin("serve", "--listen", "127.0.0.1:0"))(2, c.refused)
 			s.Serve("--accept-common-name")

@@ -153,7 +153,7 @@ func TestQuestionsOnATerminal(t *testing.T) {
 		code     int
 		shown    string
 	}{
-		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "n\n", 2, "none was made"},
+		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "n\n", 2, "none was created"},
 		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "\x04", 2, "The input ended"},
 		{command("hufud", "--data", s.Data, "invite", "alcie"), "alcie", "y\n", 0, "hufu1_"},
 		{command("hufud", "--data", s.Data, "user", "passwd", "alice"), "New password (at least 8 characters):", "one\nother\n", 2, "The two entries do not match"},
