@@ -21,6 +21,7 @@ func conditionTests() []test {
 		{"AnUploadIsInvisibleBeforeFinish", anUploadIsInvisibleBeforeFinish, nil},
 		{"AReplacedFileIsOldOrNew", aReplacedFileIsOldOrNew, nil},
 		{"ConditionsHold", conditionsHold, nil},
+		{"AFolderReplacesNothing", aFolderReplacesNothing, nil},
 		{"AConditionIsJudgedAtFinish", aConditionIsJudgedAtFinish, nil},
 		{"OneOfManyWins", oneOfManyWins, nil},
 		{"VersionsTellVersionsApart", versionsTellVersionsApart, nil},
@@ -214,6 +215,41 @@ func conditionsHold(s *suite) {
 			s.Errorf("%+v", r)
 		}
 	}
+}
+
+// aFolderReplacesNothing: a folder takes a free name only, whatever the condition
+// allows; a condition that does not hold is told as one.
+func aFolderReplacesNothing(s *suite) {
+	s.mustPut("d/inner", "x")
+	s.mkdir("other")
+	stale := s.mustPut("f", "old").Version
+	now := s.mustPut("f", "old").Version
+	taken := []string{"f"}
+	if s.Links {
+		s.made(func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("l"), "f", meta(), always()) })
+		taken = append(taken, "l")
+	}
+	before := s.everything()
+	rename := func(p string, c hufu.Condition, kind hufu.Kind, code string) {
+		s.Helper()
+		r := s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("d"), s.path(p), c, "") })
+		if hufu.KindOf(r.Err) != kind || hufu.CodeOf(r.Err) != code || r.Created {
+			s.Errorf("to %s with %+v: %v, created %v", p, c, r.Err, r.Created)
+		}
+		s.same(before)
+	}
+	for _, p := range taken {
+		rename(p, ifAbsent(), hufu.KindExists, "target_exists")
+		rename(p, always(), hufu.KindWrongKind, "not_a_folder")
+		rename(p, ifVersion(s.stat(p).Version), hufu.KindWrongKind, "not_a_folder")
+	}
+	rename("f", ifVersion(stale), hufu.KindChanged, "target_changed")
+	rename("f", ifVersion("x"), hufu.KindChanged, "target_changed")
+	rename("nothing", ifVersion(now), hufu.KindChanged, "target_changed")
+	rename("other", always(), hufu.KindWrongKind, "folder_in_the_way")
+	rename("other", ifVersion(now), hufu.KindWrongKind, "folder_in_the_way")
+	s.made(func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("d"), s.path("free"), always(), "") })
+	s.holds("free/inner", "x")
 }
 
 func aConditionIsJudgedAtFinish(s *suite) {

@@ -129,7 +129,8 @@ func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d sys.Dir
 // placeLocked is take for a caller that holds the lock of d.
 func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	var was hufu.EntryKind
-	switch n, err := d.Stat(p.Base()); {
+	n, err := d.Stat(p.Base())
+	switch {
 	case err == nil:
 		was = n.Kind
 	case !errors.Is(err, syscall.ENOENT):
@@ -143,6 +144,12 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 	}
 	if err := g.Ask(ctx, s.change(p, d, p.Base(), was, src.kind)); err != nil {
 		return placed{}, err
+	}
+	if src.kind == hufu.Folder && was != 0 && (cond.Kind == hufu.IfVersion || cond.Kind == hufu.Always) { // an exchange would replace the file
+		if v, ok := parseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.version)) {
+			return placed{}, changed(op, p, "target_changed")
+		}
+		return placed{}, fail(op, p, writing, syscall.ENOTDIR)
 	}
 	return s.place(op, p, src, d, cond, was)
 }
