@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -422,42 +421,34 @@ func TestCancelStopsAListingAndARemoval(t *testing.T) {
 func TestClientTakesBack(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var asked atomic.Bool
-	r := env.Person("alice").Remote(client.Options{Tap: func(c net.Conn) net.Conn { return sent{c, &asked, cancel} }})
-	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 16<<10)
+	var left atomic.Int64
+	reached := make(chan struct{})
+	env.Server.Watch(func(ctx context.Context) context.Context { return stopped{ctx, &left, reached} })
+	r := env.Person("alice").Remote(client.Options{})
+	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 100)
 	if err := r.LoggedIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	asked.Store(true)
+	left.Store(50) // in the middle of the digest the server waits until it is taken back
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-reached
+		cancel()
+	}()
 	if _, err := r.Digest(ctx, path(t, "/big")); hufu.KindOf(err) != hufu.KindCanceled {
 		t.Fatal(err)
 	}
 	// It is answered after the digest has ended, which would have kept what it had
 	// computed.
-	e, err := r.Stat(t.Context(), path(t, "/big"))
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	e, err := r.Stat(ctx, path(t, "/big"))
 	if err != nil || !e.Digest.IsZero() {
 		t.Errorf("%+v, %v", e, err)
 	}
 	if log := env.Log.String(); strings.Count(log, "msg=connected") != 2 { // one to enroll
 		t.Error(log)
 	}
-}
-
-// sent is a connection that calls then after it has sent what was asked for.
-type sent struct {
-	net.Conn
-	asked *atomic.Bool
-	then  func()
-}
-
-func (c sent) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if c.asked.Load() {
-		c.then()
-	}
-	return n, err
 }
 
 // soon waits for what is to happen in a moment.
