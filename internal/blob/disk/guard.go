@@ -146,7 +146,7 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 		return placed{}, err
 	}
 	if src.kind == hufu.Folder && was != 0 && (cond.Kind == hufu.IfVersion || cond.Kind == hufu.Always) { // an exchange would replace the file
-		if v, ok := parseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.version)) {
+		if v, ok := sys.ParseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.Version)) {
 			return placed{}, changed(op, p, "target_changed")
 		}
 		return placed{}, fail(op, p, writing, syscall.ENOTDIR)
