@@ -59,7 +59,7 @@ const (
 	certain = 8
 )
 
-// Findings is what a capture tells who reads it.
+// Findings are the names, passwords and bytes that a reader of a capture can see.
 type Findings struct {
 	Packets int      `json:"packets"`
 	Bytes   int64    `json:"bytes"` // of payload
@@ -154,7 +154,7 @@ func (res *Result) search(s *Stream, h *half, dir int) {
 	}
 }
 
-// Found says whether any needle stands in clear.
+// Found reports whether any needle stands in clear.
 func (f *Findings) Found() bool {
 	return slices.ContainsFunc(f.Results, func(r Result) bool { return r.Count > 0 })
 }
@@ -199,7 +199,7 @@ func (f *Findings) Filter() string {
 	return strings.Join(all, "")
 }
 
-// encrypted says whether n bytes at off lie wholly inside the encrypted part
+// encrypted reports whether n bytes at off lie wholly inside the encrypted part
 // of one record.
 func (h *Handshake) encrypted(dir int, off int64, n int) bool {
 	if h == nil {

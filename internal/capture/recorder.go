@@ -104,7 +104,7 @@ func (r *Recorder) Note(text string) {
 	r.mu.Unlock()
 }
 
-// Err says whether something could not be recorded because of the limit. Then
+// Err reports whether something could not be recorded because of the limit. Then
 // the capture would prove nothing, and WriteTo and Save refuse.
 func (r *Recorder) Err() error {
 	r.mu.Lock()

@@ -91,7 +91,7 @@ func parseTLS(up, down *half) *Handshake {
 	return h
 }
 
-// looksLikeTLS says whether b begins with a record that can be the first.
+// looksLikeTLS reports whether b begins with a record that can be the first.
 func looksLikeTLS(b []byte) bool {
 	return len(b) >= recordHeader && (b[0] == recordHandshake || b[0] == recordAlert) && b[1] == 3 && b[2] <= 4
 }

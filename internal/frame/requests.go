@@ -79,7 +79,7 @@ type (
 		Mode    uint32 `cbor:"2,keyasint"`
 		Parents bool   `cbor:"3,keyasint,omitempty"`
 	}
-	// MkdirAnswer says whether it was made or was there.
+	// MkdirAnswer reports whether it was made or was there.
 	MkdirAnswer struct {
 		Created bool `cbor:"1,keyasint,omitempty"`
 	}

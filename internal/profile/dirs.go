@@ -116,7 +116,11 @@ func (d Dirs) Remove(name string) error {
 		return err
 	}
 	for _, path := range []string{d.profileState(name), d.Profile(name)} {
-		if err := os.RemoveAll(path); err != nil {
+		err := os.RemoveAll(path)
+		if err == nil {
+			err = atomicfile.SyncFolder(filepath.Dir(path))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing was ever kept there
 			return &hufu.Error{Op: "remove profile", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
 	}

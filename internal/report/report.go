@@ -23,7 +23,7 @@ type Capture struct {
 	Findings *capture.Findings
 }
 
-// Attempt is what became of a man in the middle with a CA of his own.
+// Attempt is the outcome of a man in the middle who has a CA of their own.
 type Attempt struct {
 	Capture
 
@@ -39,16 +39,16 @@ type Report struct {
 	T          Translate
 }
 
-// Proven says whether the captures show what they should: without TLS all is
-// read, with it nothing, every connection of it is TLS 1.3 from the first byte
-// to the last, and the man in the middle was refused.
+// Proven reports whether the captures show what they should: without TLS every needle is
+// found, with TLS none is, each connection with TLS is TLS 1.3 from the first byte to the
+// last, and the man in the middle was refused.
 func (r *Report) Proven() bool {
 	missing := slices.ContainsFunc(r.Plain.Findings.Results, func(x capture.Result) bool { return x.Count == 0 })
 	refused := r.MITM == nil || !r.MITM.Findings.Found() && r.MITM.Exit == hufu.KindUnproven.Exit()
 	return !missing && len(r.Plain.Findings.Results) > 0 && sealed(r.TLS.Findings) && refused
 }
 
-// sealed says whether f is TLS 1.3 and nothing else.
+// sealed reports whether f is TLS 1.3 and nothing else.
 func sealed(f *capture.Findings) bool {
 	open := func(s capture.Stream) bool {
 		if s.BytesUp+s.BytesDown == 0 {

@@ -86,7 +86,7 @@ func (t *nearEnd) mode(p pair) uint32 {
 	e := t.e
 	mode := p.source.Mode & 0o777
 	if p.source.Kind == hufu.Folder && p.target != nil {
-		mode &= p.target.Mode | 0o700 // what was there is not opened further
+		mode &= p.target.Mode | 0o700 // an existing folder is not opened further
 	}
 	place, _ := p.far.Cut()
 	if !e.o.Strip || p.source.By == e.o.Me || p.source.By == "" && !strings.HasPrefix(place, "@") {

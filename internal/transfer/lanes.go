@@ -55,7 +55,7 @@ func (e *Engine) run(ctx context.Context, sources []Source, to end, one func(con
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
 		return e // what ended the transfer
 	}
-	// The caller stopped it, for whatever reason of his own.
+	// The caller stopped it, for any reason.
 	return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
 }
 

@@ -14,7 +14,7 @@ import (
 // up to it the file travels in one frame.
 const largeAbove = hufu.ChunkSize
 
-// IsLarge says whether e is sent as an upload of chunks.
+// IsLarge reports whether e is sent as an upload of chunks.
 func IsLarge(e hufu.Entry) bool { return e.Kind == hufu.File && e.Size > largeAbove }
 
 // Source is one thing to transfer and the name it gets.

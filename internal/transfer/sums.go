@@ -22,7 +22,7 @@ type sum struct {
 	over bool // it is at its place
 }
 
-// read tells of a chunk that was read, and says whether it was for the first time,
+// read tells of a chunk that was read, and reports whether it was for the first time,
 // and whether it is what it was before.
 func (s *sums) read(index int64, cv digest.CV) (first, same bool) {
 	s.mu.Lock()

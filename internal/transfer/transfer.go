@@ -253,7 +253,7 @@ func (e *Engine) report(r Report) {
 	e.o.Report(r)
 }
 
-// Stops says whether an error ends the whole transfer instead of one file: the
+// Stops reports whether an error ends the whole transfer instead of one file: the
 // connection or the login is gone, not the file.
 func Stops(err error) bool {
 	switch hufu.KindOf(err) {
@@ -293,7 +293,7 @@ type nameSet struct {
 
 func newNameSet() *nameSet { return &nameSet{names: map[[16]byte]struct{}{}} }
 
-// take says whether the name was free.
+// take reports whether the name was free.
 func (s *nameSet) take(target string) bool {
 	if s == nil {
 		return true

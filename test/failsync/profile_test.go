@@ -199,6 +199,44 @@ func TestFailedSyncOfAProfile(t *testing.T) {
 	}
 }
 
+// TestFailedSyncOfARemoval: a profile is removed when its folders are gone for good.
+func TestFailedSyncOfARemoval(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	server, err := built.NewServer(bin, filepath.Join(dir, "data"))
+	must(t, err)
+	t.Cleanup(func() { _ = server.Kill() })
+	must(t, server.Start())
+	told := map[string]bool{}
+	for n := 1; ; n++ {
+		if n > 30 {
+			t.Fatal("it fails for ever")
+		}
+		u := newUser(t, server)
+		u.run(u.enroll()...)
+		log := filepath.Join(t.TempDir(), "log")
+		r := inject(t, u.Person, log, n, "profile", "rm", "default")
+		bad := failed(t, log, u.Home)
+		if len(bad) == 0 {
+			if r.Code != 0 {
+				t.Fatal("nothing failed: ", r)
+			}
+			break
+		}
+		if r.Code == 0 {
+			t.Errorf("acknowledged, although this failed: %q\n%s", bad, r)
+		}
+		for _, path := range bad {
+			told[strings.TrimPrefix(path, u.Home)] = true
+		}
+	}
+	for _, path := range []string{"/.config/hufu/profiles/default", "/.config/hufu/profiles"} {
+		if !told[path] {
+			t.Errorf("the removal is not durable in %s: %v", path, told)
+		}
+	}
+}
+
 // durable says whether the next command has made the folders durable that could
 // not be: a name that is there must not be taken for one that stays.
 func (u *user) durable(bad []string, again string) {
