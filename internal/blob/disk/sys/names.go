@@ -13,7 +13,7 @@ type Naming struct {
 	Folds   bool // case does not count
 }
 
-// check refuses names that are reserved for hufu, and names that would not
+// Check refuses names that are reserved for hufu, and names that would not
 // stand for themselves on this system.
 func (n Naming) Check(op string, p hufu.Path) error {
 	own := p.Reserved()
@@ -30,7 +30,7 @@ func (n Naming) Check(op string, p hufu.Path) error {
 	return nil
 }
 
-// windowsName reports whether name names exactly one file in its folder on
+// WindowsName reports whether name names exactly one file in its folder on
 // Windows. Others lead out of the folder (\ and :), to a stream of another file
 // (:), to a device (NUL.txt), match several (*), or lose their end (dots and
 // spaces).

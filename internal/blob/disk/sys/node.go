@@ -8,7 +8,7 @@ import (
 	"hufu"
 )
 
-// stamp is a time as file systems keep it; unlike nanoseconds in an int64 it
+// Stamp is a time as file systems keep it; unlike nanoseconds in an int64 it
 // holds every year that they can.
 type Stamp struct {
 	Sec  int64
@@ -21,15 +21,16 @@ func ToStamp(t time.Time) Stamp { return Stamp{t.Unix(), int32(t.Nanosecond())} 
 // Time returns t as a time.Time.
 func (t Stamp) Time() time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
 
-// version identifies the exact bytes of a file: it changes when the file is
-// replaced or written.
+// Version identifies the exact bytes of a file: it changes when the file is
+// replaced or written. On Windows Dev and Ino are 0, and Ctime is the time of
+// creation.
 type Version struct {
 	Dev, Ino     uint64
 	Size         int64
 	Mtime, Ctime Stamp
 }
 
-// node holds the system's information about a name.
+// Node holds the system's information about a name.
 type Node struct {
 	Version
 	Kind  hufu.EntryKind
@@ -43,7 +44,7 @@ func (v Version) String() string {
 	return string(v.append(buf[:0]))
 }
 
-// is reports whether s is the string of v.
+// Is reports whether s is the string of v.
 func (v Version) Is(s string) bool {
 	var buf [112]byte
 	return string(v.append(buf[:0])) == s
@@ -81,17 +82,18 @@ func ParseVersion(s string) (v Version, ok bool) {
 	return v, v.Is(s)
 }
 
-// sameBytes reports whether the versions are equal except for the time of the
+// SameBytes reports whether the versions are equal except for the time of the
 // inode's last change, which a rename changes.
 func (v Version) SameBytes(o Version) bool {
 	v.Ctime, o.Ctime = Stamp{}, Stamp{}
 	return v == o
 }
 
-// sameFile reports whether two nodes are the same file, in any version.
+// SameFile reports whether two nodes are the same file, in any version. On Windows it
+// always returns true.
 func (n *Node) SameFile(o *Node) bool { return n.Ino == o.Ino && n.Dev == o.Dev }
 
-// entry returns the hufu.Entry of a node.
+// Entry returns the hufu.Entry of a node.
 func (n *Node) Entry(name string) hufu.Entry {
 	e := hufu.Entry{Name: name, Kind: n.Kind, MTime: n.Mtime.Time(), Mode: n.Perm}
 	if n.Kind == hufu.File {
@@ -103,7 +105,7 @@ func (n *Node) Entry(name string) hufu.Entry {
 	return e
 }
 
-// traits describe what a kind of file system guarantees.
+// Traits describe what a kind of file system guarantees.
 type Traits struct {
 	Syncfs      bool // syncfs is complete and reports errors
 	FineTime    bool // two writes never leave the same times

@@ -16,10 +16,10 @@ const (
 	seekData  = 4 // SEEK_DATA
 )
 
-// here describes names on this system.
+// Here describes names on this system.
 var Here = Naming{Folds: true} // a constant in all but syntax
 
-// kernel has nothing to remember on this system.
+// Kernel has nothing to remember on this system.
 type Kernel struct {
 	NoOpenat2, NoTmpfile atomic.Bool
 }
@@ -43,11 +43,14 @@ func toNode(st *unix.Stat_t) Node {
 	}
 }
 
-func omitAccess(t Stamp) [2]unix.Timespec {
+// timesOf returns t as the access and the modification time. Unlike on Linux, the access
+// time is set too.
+func timesOf(t Stamp) [2]unix.Timespec {
 	return [2]unix.Timespec{{Sec: t.Sec, Nsec: int64(t.Nsec)}, {Sec: t.Sec, Nsec: int64(t.Nsec)}}
 }
 
-// touch keeps microseconds: this system sets times of a descriptor no finer.
+// Touch sets the modification and the access time. It keeps microseconds: this system sets times
+// of a descriptor no finer.
 func (f File) Touch(t Stamp) error {
 	tv := unix.Timeval{Sec: t.Sec, Usec: t.Nsec / 1000}
 	return unix.Futimes(f.fd, []unix.Timeval{tv, tv})
@@ -86,7 +89,7 @@ func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {
 	return f.Getxattr(buf)
 }
 
-// sync asks the drive too: plain fsync leaves data in its cache here.
+// Sync asks the drive too: plain fsync leaves data in its cache here.
 func (f File) Sync() error {
 	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_FULLFSYNC, 0)
 	return err
@@ -107,7 +110,7 @@ func (f File) Preallocate(int64, int64) error { return unix.EOPNOTSUPP }
 // Punch makes a hole of n bytes at off.
 func (f File) Punch(int64, int64) error { return unix.EOPNOTSUPP }
 
-// names calls yield with the name of every entry of the folder except the two
+// Names calls yield with the name of every entry of the folder except the two
 // dots. The handle must be new: it reads from where the last call ended.
 func (d Dir) Names(_ []byte, yield func(name string) error) error {
 	fd, err := unix.FcntlInt(uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 0)

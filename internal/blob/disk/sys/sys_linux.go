@@ -22,10 +22,10 @@ const (
 	maxOpenPath = 4000
 )
 
-// here describes names on this system.
+// Here describes names on this system.
 var Here = Naming{} // a constant in all but syntax
 
-// kernel remembers the calls that this system lacks, so that each is tried
+// Kernel remembers the calls that this system lacks, so that each is tried
 // once.
 type Kernel struct {
 	NoOpenat2    atomic.Bool
@@ -34,7 +34,7 @@ type Kernel struct {
 	NoTmpfile    atomic.Bool // for tests: O_TMPFILE is asked of each folder
 }
 
-// openDir opens the folder at path below d. No link is followed, wherever in
+// OpenDir opens the folder at path below d. No link is followed, wherever in
 // the path it stands, and nothing outside d is reached.
 func (k *Kernel) OpenDir(d Dir, path string, flags int) (Dir, error) {
 	if path == "" {
@@ -91,7 +91,8 @@ func toStampOf(ts unix.Timespec) Stamp {
 	return Stamp{sec, int32(nsec)}
 }
 
-func omitAccess(t Stamp) [2]unix.Timespec {
+// timesOf returns t as the modification time, and leaves the access time unchanged.
+func timesOf(t Stamp) [2]unix.Timespec {
 	ts, err := unix.TimeToTimespec(t.Time())
 	if err != nil { // a 32-bit system that has no such year
 		ts = unix.Timespec{Nsec: unix.UTIME_OMIT}
@@ -101,7 +102,7 @@ func omitAccess(t Stamp) [2]unix.Timespec {
 
 // Touch sets the modification time.
 func (f File) Touch(t Stamp) error {
-	ts := omitAccess(t)
+	ts := timesOf(t)
 	// The package's wrapper insists on a path; the kernel takes none for the
 	// descriptor itself.
 	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(f.fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0) //nolint:gosec // an argument that x/sys/unix has no call for
@@ -111,7 +112,7 @@ func (f File) Touch(t Stamp) error {
 	return nil
 }
 
-// tmpfile creates a file without a name in the folder d, or returns EOPNOTSUPP.
+// Tmpfile creates a file without a name in the folder d, or returns EOPNOTSUPP.
 func (k *Kernel) Tmpfile(d Dir, mode uint32) (File, error) {
 	if k.NoTmpfile.Load() {
 		return NoFile, unix.EOPNOTSUPP
@@ -132,7 +133,7 @@ func (d Dir) removed() bool {
 	return unix.Fstat(d.fd, &st) == nil && st.Nlink == 0
 }
 
-// linkTmp names a file of tmpfile; it fails if the name is taken.
+// LinkTmp names a file of Tmpfile; it fails if the name is taken.
 func (k *Kernel) LinkTmp(f File, d Dir, name string) error {
 	if !k.NoEmptyLink.Load() {
 		err := unix.Linkat(f.fd, "", d.fd, name, unix.AT_EMPTY_PATH)
@@ -173,7 +174,7 @@ func (d Dir) Exchange(from string, to Dir, name string) error {
 	return err
 }
 
-// getxattr reads the record of a name without opening it, so that no FIFO is
+// Getxattr reads the record of a name without opening it, so that no FIFO is
 // woken and no link followed.
 func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {
 	if !k.NoGetxattrat.Load() {
@@ -222,7 +223,7 @@ func (d Dir) Sync() error { return retry(func() error { return unix.Fsync(d.fd) 
 // Syncfs makes everything on the file system of d durable.
 func (d Dir) Syncfs() error { return retry(func() error { return unix.Syncfs(d.fd) }) }
 
-// startWriteback asks the disk to begin writing, so that the fsync at the end
+// StartWriteback asks the disk to begin writing, so that the fsync at the end
 // finds little left to do. It is only a hint.
 func (f File) StartWriteback(off, n int64) {
 	_ = unix.SyncFileRange(f.fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
@@ -233,14 +234,14 @@ func (f File) Preallocate(off, n int64) error {
 	return retry(func() error { return unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE, off, n) })
 }
 
-// punch makes the range a hole again, which reads as zeros.
+// Punch makes the range a hole again, which reads as zeros.
 func (f File) Punch(off, n int64) error {
 	return retry(func() error {
 		return unix.Fallocate(f.fd, unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE, off, n)
 	})
 }
 
-// names calls yield with the name of every entry of the folder except the two
+// Names calls yield with the name of every entry of the folder except the two
 // dots.
 func (d Dir) Names(buf []byte, yield func(name string) error) error {
 	for {
@@ -272,7 +273,7 @@ func (d Dir) Names(buf []byte, yield func(name string) error) error {
 	}
 }
 
-// traitsOf returns the guarantees of the file system under d.
+// TraitsOf returns the guarantees of the file system under d.
 func TraitsOf(d Dir) Traits {
 	var st unix.Statfs_t
 	if retry(func() error { return unix.Fstatfs(d.fd, &st) }) != nil {
@@ -306,7 +307,7 @@ func kernelVersion() (major, minor int) {
 	return major, minor
 }
 
-// bootID identifies this boot of the machine.
+// BootID identifies this boot of the machine.
 func BootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -315,7 +316,7 @@ func BootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// mountID identifies the mount on which f is, never reused in one boot (Linux
+// MountID identifies the mount on which f is, never reused in one boot (Linux
 // 6.8), or "" if unknown: a disk that was unplugged and mounted again has lost
 // its cache as surely as after a power cut.
 func (f File) MountID() string {

@@ -10,7 +10,7 @@ import (
 	"hufu"
 )
 
-// dirHandle is an open folder, fileHandle an open file. Both are bare
+// Dir is an open folder, File an open file. Both are bare
 // descriptors: os.File costs two more allocations and a lock for each of many
 // small files. The holder closes it exactly once.
 type (
@@ -29,14 +29,14 @@ func (d Dir) Ok() bool { return d.fd >= 0 }
 // Ok reports whether f is open.
 func (f File) Ok() bool { return f.fd >= 0 }
 
-// Close closes d; the zero value of a closed handle is NoDir.
+// Close closes d. A caller that keeps the variable sets it to NoDir.
 func (d Dir) Close() {
 	if d.fd >= 0 {
 		_ = unix.Close(d.fd)
 	}
 }
 
-// close closes the handle. An error of close says nothing that fsync did not
+// Close closes f. An error of close says nothing that fsync did not
 // say before, so it is ignored.
 func (f File) Close() {
 	if f.fd >= 0 {
@@ -181,12 +181,12 @@ func (d Dir) Rename(from string, to Dir, name string) error {
 	return unix.Renameat(d.fd, from, to.fd, name)
 }
 
-// link gives the file from a second name, and fails if the name is taken.
+// Link gives the file from a second name, and fails if the name is taken.
 func (d Dir) Link(from string, to Dir, name string) error {
 	return unix.Linkat(d.fd, from, to.fd, name, 0)
 }
 
-// openPlain opens name for reading. The caller has checked that it is a regular
+// OpenPlain opens name for reading. The caller has checked that it is a regular
 // file or a folder; O_NONBLOCK covers the moment in between, in which it might
 // have been exchanged for a FIFO.
 func (d Dir) OpenPlain(name string) (File, error) {
@@ -194,7 +194,7 @@ func (d Dir) OpenPlain(name string) (File, error) {
 	return File{fd}, err
 }
 
-// openMeta opens a file or folder whose mode and time are to be set.
+// OpenMeta opens a file or folder whose mode and time are to be set.
 func (d Dir) OpenMeta(name string) (File, error) { return d.OpenPlain(name) }
 
 // OpenWrite opens an existing file for reading and writing, not through a link.
@@ -209,15 +209,15 @@ func (d Dir) OpenSub(name string) (Dir, error) {
 	return Dir{fd}, err
 }
 
-// create creates a file under a name that must be free.
+// Create creates a file under a name that must be free.
 func (d Dir) Create(name string, mode uint32) (File, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	return File{fd}, err
 }
 
-// touchNamed sets the time of a name itself, never that of a link's target.
+// TouchNamed sets the time of a name itself, never that of a link's target.
 func (d Dir) TouchNamed(name string, t Stamp) error {
-	ts := omitAccess(t)
+	ts := timesOf(t)
 	return unix.UtimesNanoAt(d.fd, name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
 }
 
@@ -236,7 +236,7 @@ func (f File) Truncate(size int64) error {
 	return retry(func() error { return unix.Ftruncate(f.fd, size) })
 }
 
-// writeAt writes all of b at off.
+// WriteAt writes all of b at off.
 func (f File) WriteAt(b []byte, off int64) error {
 	for len(b) > 0 {
 		n, err := unix.Pwrite(f.fd, b, off)
@@ -251,7 +251,7 @@ func (f File) WriteAt(b []byte, off int64) error {
 	return nil
 }
 
-// readAt reads until b is full or the file ends.
+// ReadAt reads until b is full or the file ends.
 func (f File) ReadAt(b []byte, off int64) (int, error) {
 	done := 0
 	for done < len(b) {
@@ -276,19 +276,19 @@ func (f File) Getxattr(buf []byte) (int, error) { return unix.Fgetxattr(f.fd, xa
 // Setxattr writes the attribute user.hufu.
 func (f File) Setxattr(value []byte) error { return unix.Fsetxattr(f.fd, xattrName, value, 0) }
 
-// lock locks the file for this process, or returns an error if another has it.
+// Lock locks the file for this process, or returns an error if another has it.
 func (f File) Lock() error {
 	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
-// unlock unlocks the file. Closing it does so too, but not while a program that is just being
+// Unlock unlocks the file. Closing it does so too, but not while a program that is just being
 // started still has the descriptor.
 func (f File) Unlock() { _ = unix.Flock(f.fd, unix.LOCK_UN) }
 
 // SeekData returns where the next data begins at or after off.
 func (f File) SeekData(off int64) (int64, error) { return unix.Seek(f.fd, off, seekData) }
 
-// freeSpace returns the space that an unprivileged user may still write.
+// FreeSpace returns the space that an unprivileged user may still write.
 func (d Dir) FreeSpace() (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := retry(func() error { return unix.Fstatfs(d.fd, &st) }); err != nil {
@@ -297,7 +297,7 @@ func (d Dir) FreeSpace() (free, total int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil //nolint:unconvert // other systems have other widths
 }
 
-// openLimit returns the number of descriptors that this process may have.
+// OpenLimit returns the number of descriptors that this process may have.
 func OpenLimit() int64 {
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {

@@ -33,10 +33,10 @@ const (
 	ReadFlags = 0
 )
 
-// here describes names on this system.
+// Here describes names on this system.
 var Here = Naming{Windows: true, Folds: true} // a constant in all but syntax
 
-// kernel has nothing to remember on this system.
+// Kernel has nothing to remember on this system.
 type Kernel struct {
 	NoOpenat2, NoTmpfile atomic.Bool
 }
@@ -47,7 +47,7 @@ func (d Dir) Ok() bool { return d.r != nil }
 // Ok reports whether f is open.
 func (f File) Ok() bool { return f.f != nil }
 
-// Close closes d; the zero value of a closed handle is NoDir.
+// Close closes d. A caller that keeps the variable sets it to NoDir.
 func (d Dir) Close() {
 	if d.r != nil {
 		_ = d.r.Close()
@@ -237,7 +237,8 @@ func (d Dir) Link(from string, to Dir, name string) error {
 	return errno(os.Link(d.full(from), to.full(name)))
 }
 
-// renameNew: MoveFileEx without MOVEFILE_REPLACE_EXISTING takes free names only.
+// RenameNew moves an entry; the target must be free. MoveFileEx without MOVEFILE_REPLACE_EXISTING
+// never replaces an entry.
 func (d Dir) RenameNew(from string, to Dir, name string) error {
 	if err := single(from, name); err != nil {
 		return err
@@ -267,7 +268,7 @@ func (d Dir) OpenPlain(name string) (File, error) {
 	return File{f}, errno(err)
 }
 
-// openMeta opens a file to set its mode and time. That needs the permission to write, which is
+// OpenMeta opens a file to set its mode and time. That needs the permission to write, which is
 // never granted for an open folder.
 func (d Dir) OpenMeta(name string) (File, error) {
 	if n, err := d.Stat(name); err != nil || n.Kind != hufu.File {
@@ -297,7 +298,7 @@ func (d Dir) Create(name string, mode uint32) (File, error) {
 	return File{f}, errno(err)
 }
 
-// TouchNamed sets the modification time of the entry name, of a link itself.
+// TouchNamed sets the modification time of the entry name. For a link it does nothing.
 func (d Dir) TouchNamed(name string, t Stamp) error {
 	if n, err := d.Stat(name); err != nil || n.Kind == hufu.Link {
 		return err
@@ -346,7 +347,7 @@ func (f File) Getxattr([]byte) (int, error) { return 0, syscall.ENOTSUP }
 // Setxattr writes the attribute user.hufu.
 func (f File) Setxattr([]byte) error { return syscall.ENOTSUP }
 
-// lock takes a byte that is never written: locks are mandatory here.
+// Lock locks a byte that is never written: locks are mandatory here.
 func (f File) Lock() error {
 	at := windows.Overlapped{OffsetHigh: 1 << 30}
 	return errno(windows.LockFileEx(windows.Handle(f.f.Fd()),
@@ -428,8 +429,8 @@ func (d Dir) FreeSpace() (free, total int64, err error) {
 // TraitsOf returns the guarantees of the file system under d.
 func TraitsOf(Dir) Traits { return Traits{} }
 
-// bootID is unknown, so every journal is checked against the bytes.
+// BootID returns "": the boot is unknown, so every journal is checked against the bytes.
 func BootID() string { return "" }
 
-// openLimit returns less than this system allows.
+// OpenLimit returns less than this system allows.
 func OpenLimit() int64 { return 2048 }
