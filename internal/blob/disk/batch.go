@@ -12,7 +12,7 @@ import (
 )
 
 // Batch gathers small changes and makes them durable together. It is for one
-// goroutine. A file becomes visible only in Commit.
+// goroutine. A file becomes visible only in Finish.
 type Batch struct {
 	s     *Store
 	slots []slot
@@ -66,7 +66,7 @@ type slot struct {
 // long.
 type batchDir struct {
 	path  hufu.Path
-	h     sys.Dir // noDir: closed to save descriptors, opened again at need
+	h     sys.Dir // NoDir: closed to save descriptors, opened again at need
 	dev   uint64
 	ino   uint64
 	lock  *sync.RWMutex
@@ -99,7 +99,7 @@ func (b *Batch) add(sl slot) int {
 }
 
 // Put stages a whole file: it is written before Put returns, and data may be
-// reused. The file gets its name at Commit if cond holds. Missing parents are
+// reused. The file gets its name in Finish if cond holds. Missing parents are
 // created.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: sys.NoFile})
@@ -123,7 +123,7 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 		return err
 	}
 	var err error
-	if sl.dir, err = b.parent(ctx, sl.path.Parent(), sl.meta.By); err != nil {
+	if sl.dir, err = b.openOrMakeFolder(ctx, sl.path.Parent(), sl.meta.By); err != nil {
 		return err
 	}
 	mode := b.s.fileMode(sl.meta.Mode)
@@ -136,7 +136,7 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	if err := sl.tmp.WriteAt(data, 0); err != nil {
 		return err
 	}
-	if sl.node, err = b.s.finish(sl.tmp, mode, &sl.meta, &b.enc); err != nil {
+	if sl.node, err = b.s.setFileMeta(sl.tmp, mode, &sl.meta, &b.enc); err != nil {
 		return err
 	}
 	if sl.name != "" && !sl.counted { // found again by its name
@@ -196,9 +196,9 @@ func (b *Batch) shutTmp(sl *slot) {
 	b.uncount(sl)
 }
 
-// finish sets mode, time and record of a file that is written, in this order:
+// setFileMeta sets mode, time and record of a file that is written, in this order:
 // the record holds the time as the disk really keeps it.
-func (s *Store) finish(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) (sys.Node, error) {
+func (s *Store) setFileMeta(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) (sys.Node, error) {
 	if !m.MTime.IsZero() {
 		if err := f.Touch(sys.ToStamp(m.MTime)); err != nil {
 			return sys.Node{}, err
@@ -237,9 +237,9 @@ func (b *Batch) drop(sl *slot) {
 	}
 }
 
-// parent returns the index of the folder at path, which it opens, or creates
+// openOrMakeFolder returns the index of the folder at path, which it opens, or creates
 // for the user by.
-func (b *Batch) parent(ctx context.Context, path hufu.Path, by string) (int, error) {
+func (b *Batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string) (int, error) {
 	if b.last >= 0 && b.dirs[b.last].path == path {
 		return b.last, nil
 	}
@@ -309,7 +309,7 @@ func (b *Batch) handle(i int) (sys.Dir, error) {
 
 // makeDir creates the folder at path and any missing folders above it.
 func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
-	up, err := b.parent(ctx, path.Parent(), by)
+	up, err := b.openOrMakeFolder(ctx, path.Parent(), by)
 	if err != nil {
 		return err
 	}
@@ -351,7 +351,7 @@ func (b *Batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path
 	return true, nil
 }
 
-// Mkdir creates a folder immediately; it is durable after Commit. An existing
+// Mkdir creates a folder immediately; it is durable after Finish. An existing
 // folder is left unchanged, and Created reports that. In a user's own tree the
 // owner keeps all rights to it until SetMeta sets its final mode.
 func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
@@ -375,7 +375,7 @@ func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bo
 		}
 		h.Close()
 	}
-	up, err := b.parent(ctx, p.Parent(), m.By)
+	up, err := b.openOrMakeFolder(ctx, p.Parent(), m.By)
 	if err != nil {
 		return blob.Result{}, err
 	}
@@ -406,7 +406,7 @@ func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.
 	sl := &b.slots[i]
 	err := checkTarget("make link", p)
 	if err == nil {
-		sl.dir, err = b.parent(ctx, p.Parent(), m.By)
+		sl.dir, err = b.openOrMakeFolder(ctx, p.Parent(), m.By)
 	}
 	if err != nil {
 		sl.fail("make link", p, err)
@@ -414,21 +414,21 @@ func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.
 	return i
 }
 
-// SetMeta sets the mode and time of a file, folder or link to those of m at
-// Commit, after all earlier changes of the batch. Digest, user and upload are
+// SetMeta sets the mode and time of a file, folder or link to those of m in
+// Finish, after all earlier changes of the batch. Digest, user and upload are
 // not changed.
 func (b *Batch) SetMeta(_ context.Context, p hufu.Path, m blob.Meta, version string) int {
 	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, want: version, tmp: sys.NoFile}, check("set meta", p))
 }
 
-// Remove removes a name at Commit. A folder that is not empty is removed only
+// Remove removes a name in Finish. A folder that is not empty is removed only
 // if recursive. The first refusal of the guard stops the removal: entries
 // before it may be gone; the refused entry and the folder remain.
 func (b *Batch) Remove(_ context.Context, p hufu.Path, recursive bool, version string) int {
 	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, want: version, tmp: sys.NoFile}, checkTarget("remove", p))
 }
 
-// Rename moves from to to at Commit, if cond holds at to.
+// Rename moves from to to in Finish, if cond holds at to.
 func (b *Batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Condition, version string) int {
 	err := checkTarget("rename", from)
 	if err == nil {

@@ -53,14 +53,14 @@ func (b *Batch) Finish(ctx context.Context) []blob.Result {
 		if err = b.syncNames(t); err != nil {
 			b.takeBack(ctx)
 		} else {
-			b.ended()
+			b.removeReplaced()
 			err = b.s.hook("batch-durable")
 		}
 	}
 	if err != nil {
 		b.failNamed(err)
 	}
-	b.ended()
+	b.removeReplaced()
 	return b.results()
 }
 
@@ -77,7 +77,7 @@ func (b *Batch) takeBack(ctx context.Context) {
 		if err != nil {
 			continue // the folder was moved away, with everything in it
 		}
-		b.s.takenBack(d, sl.path.Base(), &sl.node, sl.done, b.trail)
+		b.s.undoPlace(d, sl.path.Base(), &sl.node, sl.done, b.trail)
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
@@ -88,15 +88,15 @@ func (b *Batch) takeBack(ctx context.Context) {
 	}
 }
 
-// ended removes the replaced files.
-func (b *Batch) ended() {
+// removeReplaced removes the replaced files.
+func (b *Batch) removeReplaced() {
 	for i := range b.slots {
 		sl := &b.slots[i]
 		if !sl.named || sl.done.old == "" {
 			continue
 		}
 		if d, err := b.handle(sl.dir); err == nil {
-			b.s.ended(d, sl.done)
+			b.s.removeReplaced(d, sl.done)
 		}
 		sl.done.old = ""
 	}
@@ -137,8 +137,9 @@ func (b *Batch) giveUp(sl *slot, err error) {
 	sl.fail("commit", sl.path, err)
 }
 
-// failNamed fails each slot that has its name but may not be durable. An entry
-// that was found in its place, perhaps from an earlier try, fails as well.
+// failNamed fails each slot that has its name but may not be durable. After a
+// failed sync, a slot that found an entry at its name fails as well. That entry
+// may come from an earlier try and may not be durable.
 func (b *Batch) failNamed(err error) {
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -257,7 +258,7 @@ func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
 			return placed{}, err
 		}
 	}
-	done, err := b.s.take(ctx, "put", sl.path, src, d, lock, sl.cond, &b.guard)
+	done, err := b.s.takeName(ctx, "put", sl.path, src, d, lock, sl.cond, &b.guard)
 	if err == nil {
 		if sl.name != "" && done.old == "" {
 			b.s.staged.remove(sl.name)
@@ -318,7 +319,7 @@ func (b *Batch) syncNames(t *touched) error {
 			}
 		}
 	}
-	dirs, wait := slices.Clone(t.dirs), t.wait
+	dirs, wait := slices.Clone(t.dirs), t.needSyncfs
 	for i := range b.dirs {
 		d := &b.dirs[i]
 		switch {

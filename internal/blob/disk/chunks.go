@@ -41,8 +41,8 @@ const (
 	chunkHole
 )
 
-// there returns the value in a segment for a chunk that has arrived. There are
-// no more than 2^30 of them.
+// there returns the value in a segment for a chunk that has arrived. The
+// record number is less than maxRecords, so the value fits.
 func there(record int64, st chunkState) uint32 {
 	return uint32(record)<<1 + uint32(st)
 }

@@ -1,7 +1,7 @@
 // Package disk keeps files in a plain tree on a disk: the server's served trees
 // and a user's own folders.
 //
-// It promises that a name never shows a part of a file; that what Commit has
+// It promises that a name never shows a part of a file; that what Finish has
 // acknowledged survives a power cut; that a condition on the target holds at
 // the very moment of the commit; that no symbolic link below the root is ever
 // followed, not even one created during the call; and that FIFOs, sockets and
@@ -60,22 +60,22 @@ type Store struct {
 	dev      uint64
 	// unsettled is the reason why entries from before the start may not be
 	// durable.
-	unsettled error
-	o         Options
-	log       *slog.Logger
-	k         sys.Kernel
-	has       sys.Traits
-	codec     *codec
-	sync      *syncer
-	moved     moves
-	reg       registry
-	staged    stagedNames
-	replaced  replacedFiles
-	locks     folderLocks
-	records   recordLocks
-	fresh     freshFolders
-	chunks    sync.Pool // *[]byte of hufu.ChunkSize
-	dirents   sync.Pool // *scratch
+	unsettled   error
+	o           Options
+	log         *slog.Logger
+	k           sys.Kernel
+	has         sys.Traits
+	codec       *codec
+	sync        *syncer
+	ownVersions moves
+	reg         registry
+	staged      stagedNames
+	replaced    replacedFiles
+	locks       folderLocks
+	records     recordLocks
+	fresh       freshFolders
+	chunks      sync.Pool // *[]byte of hufu.ChunkSize
+	dirents     sync.Pool // *scratch
 }
 
 // scratch holds the buffers of a listing.
@@ -113,7 +113,7 @@ func Open(root string, o Options) (*Store, error) {
 		s.o.Descriptors = NewDescriptors(0)
 	}
 	s.sync, s.fresh.dev = newSyncer(s), s.dev
-	s.unsettled = o.Settled.settle(s)
+	s.unsettled = o.Settled.syncOnce(s)
 	s.chunks.New = func() any { return new(make([]byte, hufu.ChunkSize)) }
 	s.dirents.New = func() any { return &scratch{dirents: make([]byte, 64<<10), record: make([]byte, maxRecord)} }
 	return s, nil
@@ -168,9 +168,9 @@ func checkTarget(op string, p hufu.Path) error {
 	return check(op, p)
 }
 
-// parent opens the folder that contains p. If that is the root it returns the
+// openParent opens the folder that contains p. If that is the root it returns the
 // store's own handle, which release does not close.
-func (s *Store) parent(p hufu.Path) (sys.Dir, error) {
+func (s *Store) openParent(p hufu.Path) (sys.Dir, error) {
 	up := p.Parent()
 	if up.IsRoot() {
 		return s.root, nil
@@ -203,10 +203,10 @@ func (s *Store) fileMode(mode uint32) uint32 {
 	return mode & 0o777
 }
 
-// settle waits until the clock tick of the last change of the file is over, on
+// waitForTick waits until the clock tick of the last change of the file is over, on
 // file systems where two writes within one tick leave the same times. After
 // that every write changes the version.
-func (s *Store) settle(n *sys.Node) bool {
+func (s *Store) waitForTick(n *sys.Node) bool {
 	if s.has.FineTime {
 		return false
 	}
@@ -219,9 +219,9 @@ func (s *Store) settle(n *sys.Node) bool {
 	return true
 }
 
-// moves remembers the versions that our own writes of an extended attribute
-// produced from another: the bytes are the same, only the inode's time changed.
-// A version beyond its bound counts as a change, which is safe.
+// moves maps an old version to the version after our own attribute write. The
+// bytes are the same; only the inode's time changed. A forgotten version counts
+// as changed, which is safe.
 type moves struct {
 	mu   sync.Mutex
 	next map[sys.Version]sys.Version

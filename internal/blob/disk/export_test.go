@@ -37,7 +37,7 @@ func (s *Store) Fresh() int { return len(s.fresh.of) }
 
 // RecordLocked says whether somebody is about to write the record of p again.
 func (s *Store) RecordLocked(p hufu.Path) bool {
-	d, err := s.parent(p)
+	d, err := s.openParent(p)
 	if err != nil {
 		return false
 	}

@@ -146,8 +146,8 @@ func child(d sys.Dir, name string) (folderName, error) {
 	return folderName{n.Dev, n.Ino, name}, err
 }
 
-// above adds the folders to sync that hold fresh folders on the way to path, no
-// matter which batch or upload created them.
+// above looks for fresh folders on the way to path, of any batch or upload. It
+// adds their holders to the folders to sync.
 func (t *touched) above(path hufu.Path) error {
 	if !t.s.fresh.matter(t.whole) {
 		return nil
@@ -158,7 +158,7 @@ func (t *touched) above(path hufu.Path) error {
 		}
 		t.passed[p] = true
 		holder, err := t.s.k.OpenDir(t.s.root, p.Parent().String(), sys.PassFlags)
-		if errors.Is(gone(err), errStale) {
+		if errors.Is(staleIfMissing(err), errStale) {
 			continue // moved or removed meanwhile
 		}
 		if err != nil {

@@ -67,8 +67,9 @@ func (s *Store) lockOf(d sys.Dir) (*sync.RWMutex, error) {
 	return s.locks.forNode(&n), err
 }
 
-// heldLocks are the locks of several folders. Other goroutines hold at most one
-// and wait for none, so these can be taken in any order.
+// heldLocks are the locks of several folders. Only one goroutine holds several
+// locks. Every other goroutine holds at most one, and waits for no second one.
+// So the order does not matter.
 type heldLocks struct {
 	l     *folderLocks
 	taken [256]bool
@@ -100,8 +101,8 @@ func (h *heldLocks) release() {
 	h.l.several.Unlock()
 }
 
-// take is place with the guard asked and the folder d locked.
-func (s *Store) take(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
+// takeName is place with the guard asked and the folder d locked.
+func (s *Store) takeName(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	if src.tmp.Ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
 		// The name is nearly always free, which saves the slow path.
 		err := s.takeFree(ctx, p, src, d, lock, g)
@@ -126,7 +127,7 @@ func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d sys.Dir
 	return s.placeNew(src, d, p.Base())
 }
 
-// placeLocked is take for a caller that holds the lock of d.
+// placeLocked is takeName for a caller that holds the lock of d.
 func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	var was hufu.EntryKind
 	n, err := d.Stat(p.Base())
@@ -146,7 +147,7 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 		return placed{}, err
 	}
 	if src.kind == hufu.Folder && was != 0 && (cond.Kind == hufu.IfVersion || cond.Kind == hufu.Always) { // an exchange would replace the file
-		if v, ok := sys.ParseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.Version)) {
+		if v, ok := sys.ParseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.ownVersions.same(v, n.Version)) {
 			return placed{}, changed(op, p, "target_changed")
 		}
 		return placed{}, fail(op, p, writing, syscall.ENOTDIR)
@@ -154,9 +155,9 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 	return s.place(op, p, src, d, cond, was)
 }
 
-// look asks g about everything in the folder name. With h, every folder on the
+// askBelow asks g about everything in the folder name. With h, every folder on the
 // way is locked and stays locked, so that what was checked cannot change.
-func (s *Store) look(ctx context.Context, d sys.Dir, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
+func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
 	if err := canceled(ctx, "look", p); err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (s *Store) look(ctx context.Context, d sys.Dir, p hufu.Path, name string, g
 			err = g.Ask(ctx, s.change(q, sub, name, n.Kind, 0))
 		}
 		if err == nil && n.Kind == hufu.Folder {
-			err = s.look(ctx, sub, q, name, g, h, depth+1)
+			err = s.askBelow(ctx, sub, q, name, g, h, depth+1)
 		}
 		if err != nil && !errors.Is(err, syscall.ENOENT) {
 			return err

@@ -14,11 +14,11 @@ import (
 // touched holds what the operations of one commit changed and must be made
 // durable: by syncfs, or else each folder by its handle.
 type touched struct {
-	s     *Store
-	whole bool // use syncfs
-	wait  bool // and something waits for it
-	dirs  []sys.Dir
-	seen  map[[2]uint64]bool
+	s          *Store
+	whole      bool // use syncfs
+	needSyncfs bool // whole, and something waits for it
+	dirs       []sys.Dir
+	seen       map[[2]uint64]bool
 
 	fresh  []freshName // durable once this is
 	passed map[hufu.Path]bool
@@ -34,7 +34,7 @@ func (t *touched) add(h sys.Dir) error {
 	key := [2]uint64{n.Dev, n.Ino}
 	switch {
 	case t.whole && n.Dev == t.s.dev:
-		t.wait = true
+		t.needSyncfs = true
 		h.Close()
 	case t.seen[key]:
 		h.Close()
@@ -51,22 +51,22 @@ func (t *touched) add(h sys.Dir) error {
 // sync makes the attributes set on f durable, now or with everything else.
 func (t *touched) sync(f sys.File, n *sys.Node) error {
 	if t.whole && n.Dev == t.s.dev {
-		t.wait = true
+		t.needSyncfs = true
 		return nil
 	}
 	return t.s.syncFile(f)
 }
 
-// named makes what was set on a name in d durable. A link cannot be opened to be
+// syncNamed makes what was set on a name in d durable. A link cannot be opened to be
 // synced, and syncing the folder does not reach it: only syncfs is sure. Where
 // there is none the folder is synced, which is all that can be done.
-func (t *touched) named(d sys.Dir) error {
+func (t *touched) syncNamed(d sys.Dir) error {
 	n, err := d.Self()
 	if err != nil {
 		return err
 	}
 	if t.s.has.Syncfs && n.Dev == t.s.dev {
-		t.whole, t.wait = true, true
+		t.whole, t.needSyncfs = true, true
 		return nil
 	}
 	h, err := t.s.k.OpenDir(d, "", sys.PassFlags)
@@ -112,7 +112,7 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 		}
 		return b.setOpen(ctx, f, sl, t)
 	}
-	d, err := b.s.parent(p)
+	d, err := b.s.openParent(p)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.Ent
 	if err != nil {
 		return err
 	}
-	return first(t.named(d), t.above(sl.path.Parent()))
+	return first(t.syncNamed(d), t.above(sl.path.Parent()))
 }
 
 // setOpen sets the attributes of f, which it closes.
@@ -254,7 +254,7 @@ func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	}
 	if folder && sl.recursive {
 		if b.guard.Deep {
-			err = b.s.look(ctx, d, p, p.Base(), &b.guard, nil, 0)
+			err = b.s.askBelow(ctx, d, p, p.Base(), &b.guard, nil, 0)
 		}
 		if err == nil {
 			err = b.s.removeTree(ctx, d, lock, p, p.Base(), &b.guard, 0)
@@ -278,7 +278,7 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *sys.Node) error
 	if n.Kind == hufu.Folder {
 		return folderInTheWay(op, p)
 	}
-	if v, ok := sys.ParseVersion(want); !ok || !s.moved.same(v, n.Version) {
+	if v, ok := sys.ParseVersion(want); !ok || !s.ownVersions.same(v, n.Version) {
 		return changed(op, p, "target_changed")
 	}
 	return nil
@@ -444,7 +444,7 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to sys.Dir, t *touched
 		return err
 	}
 	if n.Kind == hufu.Folder && b.guard.Deep {
-		if err := s.look(ctx, from, sl.path, name, &b.guard, held, 0); err != nil {
+		if err := s.askBelow(ctx, from, sl.path, name, &b.guard, held, 0); err != nil {
 			return err
 		}
 	}
@@ -477,7 +477,7 @@ func (s *Store) ontoItself(sl *slot, d sys.Dir, n *sys.Node) error {
 	switch v, ok := sys.ParseVersion(sl.cond.Version); {
 	case n.Kind == hufu.Folder || sl.cond.Kind == hufu.IfAbsent:
 		return s.occupied("rename", sl.to, d)
-	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.moved.same(v, n.Version)):
+	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.ownVersions.same(v, n.Version)):
 		return changed("rename", sl.to, "target_changed")
 	}
 	return nil

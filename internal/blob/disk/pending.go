@@ -17,14 +17,14 @@ import (
 )
 
 // ready opens the files of an upload once, at the first use. A new upload has
-// none: it may turn out not to be needed.
+// no files yet: its sender may find that it is not needed.
 func (p *pending) ready(ctx context.Context) error {
 	p.opening.Lock()
 	defer p.opening.Unlock()
 	if p.opened {
 		return nil
 	}
-	p.moved.L = &p.mu
+	p.chunkChanged.L = &p.mu
 	p.chunks = newChunkTable(digest.Chunks(p.key.Size))
 	p.reserve = reservation{}
 	p.sealed = false
@@ -81,8 +81,8 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 }
 
 // create makes the journal before the staging file, so that a reserved name is
-// always accounted for, even after a power cut. A header that does not hold the
-// staging file's number yet is enough to remove it.
+// always accounted for, even after a power cut. A header without the
+// staging file's number is enough to remove the staging file.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)
@@ -125,8 +125,8 @@ func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	return err
 }
 
-// makeJournal creates a locked journal. Between the two steps another process may take it for a
-// torn journal and remove it.
+// makeJournal creates a locked journal. Another process may remove the file between Create and
+// Lock, because an empty file looks like a torn journal. makeJournal then tries again.
 func (s *Store) makeJournal(name string) (sys.File, error) {
 	for {
 		f, err := s.reg.dir.Create(name, 0o600)
@@ -214,7 +214,7 @@ func (p *pending) resume(ctx context.Context) error {
 	p.staging, p.journal = sys.NoFile, sys.NoFile
 	var err error
 	if p.journal, err = s.reg.dir.OpenWrite(p.id); err != nil {
-		return gone(err)
+		return staleIfMissing(err)
 	}
 	if p.journal.Lock() != nil {
 		return errElsewhere
@@ -264,8 +264,8 @@ func (p *pending) resume(ctx context.Context) error {
 	return p.rewrite()
 }
 
-// gone returns errStale for an error that means "not found".
-func gone(err error) error {
+// staleIfMissing returns errStale for an error that means "not found".
+func staleIfMissing(err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
 		return errStale
 	}
@@ -275,19 +275,19 @@ func gone(err error) error {
 func (p *pending) openStaging(h *header) error {
 	d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.PassFlags)
 	if err != nil {
-		return gone(err)
+		return staleIfMissing(err)
 	}
 	defer d.Close()
 	name := stagingName(p.id)
 	n, err := d.Stat(name)
 	if err != nil {
-		return gone(err)
+		return staleIfMissing(err)
 	}
 	if n.Kind != hufu.File || n.Ino != h.Ino || n.Links != 1 {
 		return errStale
 	}
 	if p.staging, err = d.OpenWrite(name); err != nil {
-		return gone(err)
+		return staleIfMissing(err)
 	}
 	if n, err = p.staging.Stat(); err != nil || n.Kind != hufu.File || n.Ino != h.Ino {
 		return errStale
@@ -348,13 +348,13 @@ func (p *pending) verify(ctx context.Context) error {
 	return nil
 }
 
-// newJournal is the suffix of a journal that is to replace another.
-const newJournal = ".new"
+// newJournalSuffix is the suffix of a journal that is to replace another.
+const newJournalSuffix = ".new"
 
 // rewrite replaces the journal by one of this boot.
 func (p *pending) rewrite() error {
 	dir := p.s.reg.dir
-	name := p.id + newJournal
+	name := p.id + newJournalSuffix
 	if err := dir.Unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
@@ -404,7 +404,7 @@ func (p *pending) release() {
 	if last && p.fresh {
 		p.s.reg.dropLocked(p)
 	}
-	p.s.reg.settleLocked(p)
+	p.s.reg.returnRoomLocked(p)
 	p.s.reg.mu.Unlock()
 	if last {
 		p.shut()
@@ -483,12 +483,12 @@ func (p *pending) remove() {
 		}
 		d.Close()
 	}
-	if err == nil || errors.Is(gone(err), errStale) {
+	if err == nil || errors.Is(staleIfMissing(err), errStale) {
 		p.unlinkJournal()
 	}
 }
 
 func (p *pending) unlinkJournal() {
-	_ = p.s.reg.dir.Unlink(p.id + newJournal) // left by a process killed in rewrite
+	_ = p.s.reg.dir.Unlink(p.id + newJournalSuffix) // left by a process killed in rewrite
 	_ = p.s.reg.dir.Unlink(p.id)
 }

@@ -34,8 +34,8 @@ func (s *Store) hidden(name string) bool {
 // stagingName returns the name of unfinished bytes in their target's folder.
 func stagingName(id string) string { return hufu.ReservedPrefix + id }
 
-// stagedNames are the reserved names that batches of this store use. Any other
-// reserved name is unused.
+// stagedNames holds the reserved names of this store's batches, and names that
+// are kept. An upload's reserved name is in the registry.
 type stagedNames struct {
 	mu    sync.Mutex
 	names map[string]bool // whether it is kept
@@ -96,11 +96,11 @@ type placed struct {
 }
 
 // place gives src the name base in d, if cond holds at that very moment. The
-// caller has d locked, see take; old is the existing entry, which is no folder.
-// On success the old name of src is gone, or it holds the replaced file if it
-// is a reserved name: that file stays until the new name is durable, see ended
-// and takenBack. On failure src still has its name. The trail of src records
-// what a kill in between would leave.
+// caller has d locked, see takeName; old is the existing entry, which is no folder.
+// On success src has lost its old name. A reserved old name may now hold the
+// replaced file. That file stays until the new name is durable, see
+// removeReplaced and undoPlace. On failure src still has its name. The trail of
+// src records what a kill in between would leave.
 func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {

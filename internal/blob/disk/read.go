@@ -35,7 +35,7 @@ func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 		}
 		return e, nil
 	}
-	d, err := s.parent(p)
+	d, err := s.openParent(p)
 	if err != nil {
 		return hufu.Entry{}, fail("stat", p, reading, err)
 	}
@@ -169,7 +169,7 @@ func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
 	}
 	if up := p.Parent(); !o.held || o.path != up {
 		o.Close()
-		d, err := s.parent(p)
+		d, err := s.openParent(p)
 		if err != nil {
 			return nil, fail("open", p, reading, err)
 		}
@@ -179,7 +179,7 @@ func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
 	if err != nil {
 		return nil, fail("open", p, reading, err)
 	}
-	if s.settle(&n) {
+	if s.waitForTick(&n) {
 		if n, err = h.Stat(); err != nil {
 			h.Close()
 			return nil, fail("open", p, reading, err)
@@ -270,7 +270,7 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 // endsElsewhere returns the error for a file that does not end at its size; the
 // caller holds mu.
 func (f *File) endsElsewhere() error {
-	if n, err := f.h.Stat(); err != nil || !f.s.moved.same(f.n.Version, n.Version) {
+	if n, err := f.h.Stat(); err != nil || !f.s.ownVersions.same(f.n.Version, n.Version) {
 		return changed("read", f.path, "file_changed")
 	}
 	return &hufu.Error{
@@ -354,7 +354,7 @@ func (f *File) Is(name string) bool {
 		return true
 	}
 	v, ok := sys.ParseVersion(name)
-	return ok && f.s.moved.same(v, f.n.Version)
+	return ok && f.s.ownVersions.same(v, f.n.Version)
 }
 
 // Check returns KindChanged if the file is no longer the version that was
@@ -369,7 +369,7 @@ func (f *File) Check() error {
 	if err != nil {
 		return fail("check", f.path, reading, err)
 	}
-	if !f.s.moved.same(f.n.Version, n.Version) {
+	if !f.s.ownVersions.same(f.n.Version, n.Version) {
 		return changed("check", f.path, "file_changed")
 	}
 	return nil

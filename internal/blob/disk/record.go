@@ -101,7 +101,7 @@ func (f *File) keepDigest(d hufu.Digest) string {
 	}
 	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.Size, f.n.Mtime.Sec, f.n.Mtime.Nsec
 	before, err := f.h.Stat()
-	if err != nil || !f.s.moved.same(f.n.Version, before.Version) {
+	if err != nil || !f.s.ownVersions.same(f.n.Version, before.Version) {
 		return old
 	}
 	if f.s.hook("record-read") != nil {
@@ -115,7 +115,7 @@ func (f *File) keepDigest(d hufu.Digest) string {
 	if err != nil || !after.SameBytes(before.Version) {
 		return old
 	}
-	f.s.moved.note(before.Version, after.Version)
+	f.s.ownVersions.note(before.Version, after.Version)
 	f.n.Version = after.Version
 	return after.String()
 }

@@ -62,7 +62,7 @@ func (s *Store) loadLocked() error {
 	}
 	r.loaded = true
 	for _, p := range named {
-		p.settle()
+		p.finishNamed()
 	}
 	return nil
 }
@@ -72,12 +72,12 @@ func (r *registry) dropLocked(p *pending) {
 	if r.byID[p.id] == p {
 		delete(r.byID, p.id)
 	}
-	r.settleLocked(p)
+	r.returnRoomLocked(p)
 }
 
-// settleLocked returns the memory of an upload that is no longer in the
+// returnRoomLocked returns the memory of an upload that is no longer in the
 // registry.
-func (r *registry) settleLocked(p *pending) {
+func (r *registry) returnRoomLocked(p *pending) {
 	if p.refs == 0 && r.byID[p.id] != p {
 		p.s.o.Room.give(userOf(&p.key), p.charge)
 		p.charge = 0
@@ -103,8 +103,9 @@ func (s *Store) isAt(p hufu.Path, ino uint64) bool {
 	return err == nil && n.Kind == hufu.File && n.Ino == ino && ino != 0
 }
 
-// eachJournal reads the headers of this tree's journals. A journal that cannot
-// be read is useless and is removed, its bytes when a listing finds them.
+// eachJournal reads the headers of this tree's journals. An unreadable
+// journal is removed. In a server's tree a later listing removes the upload's
+// bytes.
 func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	fresh, err := s.k.OpenDir(s.reg.dir, "", sys.ReadFlags)
 	if err != nil {
@@ -292,8 +293,8 @@ func unknownUpload() error {
 
 // Committed reports whether the upload was committed to p, and returns its
 // entry: a client that did not get the answer asks again. The id is in the
-// file's record, so in a user's own tree there is none. The process that
-// committed it may have been killed before the name was durable.
+// file's record. A user's own tree has no records, so Committed finds nothing
+// there.
 func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entry, bool) {
 	if id == "" || check("stat", p) != nil {
 		return hufu.Entry{}, false
@@ -307,8 +308,8 @@ func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Ent
 		return hufu.Entry{}, false
 	}
 	defer d.Close()
-	// A commit of this process is known to be durable; others may be left by a
-	// killed process.
+	// A killed process may have left the name without a sync. So every name is
+	// synced again here.
 	if err := first(s.unsettled, s.syncNames(d, p.Parent(), s.sync.failures())); err != nil {
 		s.disown(d, p.Base(), id)
 		return hufu.Entry{}, false

@@ -16,8 +16,7 @@ type replacedFiles struct {
 	of map[string]sys.Node
 }
 
-// nothing is the entry of a reserved name whose file had replaced nothing:
-// undoing it leaves no file under the name.
+// nothing marks a change that replaced no file. Its undo removes the target name.
 var nothing = sys.Node{} // a constant in all but syntax
 
 func (r *replacedFiles) set(name string, n sys.Node) {
@@ -75,7 +74,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 	base := p.Base()
 	v, ok := sys.ParseVersion(want)
 	n, err := d.Stat(base)
-	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.Kind == hufu.Folder || !s.moved.same(v, n.Version)) {
+	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.Kind == hufu.Folder || !s.ownVersions.same(v, n.Version)) {
 		return "", changed(op, p, "target_changed")
 	}
 	if err != nil {
@@ -152,8 +151,8 @@ func (s *Store) exchangeBack(src source, d sys.Dir, base string, held sys.Node) 
 
 var errRestless = errors.New("others do not stop saving there")
 
-// ended removes the replaced file: the new name is durable.
-func (s *Store) ended(d sys.Dir, done placed) {
+// removeReplaced removes the replaced file: the new name is durable.
+func (s *Store) removeReplaced(d sys.Dir, done placed) {
 	if done.old == "" {
 		return
 	}
@@ -168,10 +167,10 @@ func (s *Store) ended(d sys.Dir, done placed) {
 	s.replaced.remove(done.old)
 }
 
-// takenBack undoes place for the file n, if n still has the name: it could not be made durable,
-// so nobody may rely on it. The replaced file gets its name back. If n itself was replaced since,
-// by a change that may be undone as well, the file that n replaced is handed down to that change.
-func (s *Store) takenBack(d sys.Dir, base string, n *sys.Node, done placed, t *trail) {
+// undoPlace undoes place for the file n, if n still has the name: it could not be made durable,
+// so nobody may rely on it. The replaced file gets its name back. A later change may have replaced
+// n already. That change may fail too, so it inherits the file that n replaced.
+func (s *Store) undoPlace(d sys.Dir, base string, n *sys.Node, done placed, t *trail) {
 	if lock, err := s.lockOf(d); err == nil {
 		lock.Lock()
 		defer lock.Unlock()
@@ -186,11 +185,11 @@ func (s *Store) takenBack(d sys.Dir, base string, n *sys.Node, done placed, t *t
 	switch at, err := d.Stat(base); {
 	case err != nil || !at.SameFile(n):
 		if !s.handDown(d, n, done, old) {
-			s.ended(d, done)
+			s.removeReplaced(d, done)
 		}
 	case old == nothing:
 		_ = d.Unlink(base)
-		s.ended(d, done)
+		s.removeReplaced(d, done)
 	default:
 		src := source{tmp: sys.NoFile, dir: d, name: done.old, node: *n, trail: t}
 		if s.putBack(src, d, base, old) == nil {
@@ -200,8 +199,9 @@ func (s *Store) takenBack(d sys.Dir, base string, n *sys.Node, done placed, t *t
 	}
 }
 
-// handDown is takenBack for a file n that another change has replaced and keeps under a reserved
-// name: that name gets the file that n replaced, and n is removed.
+// handDown is undoPlace for a file n that a later change has replaced. That change keeps n under
+// its reserved name. handDown removes n and puts old, the file that n replaced, under that name.
+// It returns false if no later change keeps n, or after an error.
 func (s *Store) handDown(d sys.Dir, n *sys.Node, done placed, old sys.Node) bool {
 	r := &s.replaced
 	r.mu.Lock()

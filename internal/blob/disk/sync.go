@@ -82,9 +82,9 @@ type Settled struct {
 	devs map[uint64]error // its result
 }
 
-// settle syncs the file system of the store, unless that was done. The system
+// syncOnce syncs the file system of the store, unless that was done. The system
 // reports a failure only once, so it is kept as long as the process runs.
-func (e *Settled) settle(s *Store) error {
+func (e *Settled) syncOnce(s *Store) error {
 	if e == nil {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (s *Store) syncFile(f sys.File) error {
 	return s.synced("sync-file", f.Sync)
 }
 
-// syncDir makes the names in d durable; d was opened with readFlags.
+// syncDir makes the names in d durable; d was opened with sys.ReadFlags.
 func (s *Store) syncDir(d sys.Dir) error {
 	err := s.synced("sync-folder", d.Sync)
 	if err != nil {
@@ -154,9 +154,9 @@ func (y *syncer) since(failures int64) error {
 }
 
 // everything returns when everything written before the call is durable. Calls
-// that come while one syncfs runs share the next. A failure is reported to
-// every caller that had written anything before it, not only to those that
-// waited for it: since is the number of failures before the first byte.
+// that come while one syncfs runs share the next. since is the failure count
+// before the caller's first write. Any failure after that is the caller's error,
+// even if the caller did not wait for that sync.
 func (y *syncer) everything(since int64) error {
 	y.mu.Lock()
 	f := y.next
@@ -177,8 +177,8 @@ func (y *syncer) everything(since int64) error {
 
 var errEarlier = errors.New("the disk failed while others wrote")
 
-// startLocked turns the next flight into the running one. It ends with the
-// flight, and starts the one that gathered meanwhile.
+// startLocked turns the next flight into the running one. At the end of the
+// flight its goroutine starts the next one, if callers wait for one.
 func (y *syncer) startLocked() {
 	f := y.next
 	y.running, y.next = f, nil
@@ -202,7 +202,7 @@ func (y *syncer) startLocked() {
 	}()
 }
 
-// each runs the fsyncs, some at a time, and returns the error of each.
+// parallel runs n fsyncs, some at a time, and returns the error of each.
 func (y *syncer) parallel(n int, fsync func(i int) error) []error {
 	if n == 0 {
 		return nil

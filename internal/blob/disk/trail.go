@@ -28,8 +28,8 @@ type trail struct {
 	kept   bool // for the next process that looks
 }
 
-// trailEnd is the suffix of a trail's name.
-const trailEnd = ".old"
+// trailSuffix is the suffix of a trail's name.
+const trailSuffix = ".old"
 
 // mostTrail is more than a trail ever takes, in bytes.
 const mostTrail = 64 << 20
@@ -69,7 +69,7 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 		if err != nil {
 			return err
 		}
-		t.name = newID() + trailEnd
+		t.name = newID() + trailSuffix
 		if t.f, err = s.makeJournal(t.name); err != nil {
 			t.f = sys.NoFile
 			return err
@@ -123,7 +123,7 @@ func (s *Store) clearTrails() error {
 	defer d.Close()
 	var names []string
 	err = s.eachName(d, func(name string) error {
-		id, ok := strings.CutSuffix(name, trailEnd)
+		id, ok := strings.CutSuffix(name, trailSuffix)
 		if raw, err := hex.DecodeString(id); ok && err == nil && len(raw) == idSize {
 			names = append(names, name)
 		}
@@ -184,9 +184,9 @@ func (s *Store) clearTrail(name string) {
 	}
 }
 
-// clearStep removes the reserved name of a step: its bytes, or the file that
-// they replaced. A file that was exchanged without being the expected version
-// is put back first, or kept if that fails.
+// clearStep removes the reserved name of a step. The name holds staged bytes or
+// a replaced file. A replaced file of an unexpected version is first put back
+// under Base. If that fails, the file stays and clearStep returns false.
 func (s *Store) clearStep(st *step) (cleared bool) {
 	name, base := string(st.Name), string(st.Base)
 	dir, err := hufu.ParsePath(string(st.Dir))

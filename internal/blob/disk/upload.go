@@ -47,17 +47,17 @@ type pending struct {
 	// spin.
 	writing sync.Mutex
 
-	mu      sync.Mutex // guards what follows, and appending to the journal
-	moved   sync.Cond  // a chunk left the state busy
-	chunks  chunkTable
-	first   int64 // where the records begin in the journal
-	end     int64 // of the journal
-	record  [recordSize]byte
-	ino     uint64
-	dirty   bool // the staging file may hold bytes where no chunk counts
-	reserve reservation
-	gone    bool // aborted
-	sealed  bool // being committed, or perhaps under its name: no chunk changes any more
+	mu           sync.Mutex // guards what follows, and appending to the journal
+	chunkChanged sync.Cond  // a chunk left the state busy
+	chunks       chunkTable
+	first        int64 // where the records begin in the journal
+	end          int64 // of the journal
+	record       [recordSize]byte
+	ino          uint64
+	dirty        bool // the staging file may hold bytes where no chunk counts
+	reserve      reservation
+	gone         bool // aborted
+	sealed       bool // being committed, or perhaps under its name: no chunk changes any more
 
 	committing sync.Mutex // guards what follows
 	prepared   *sys.Node  // the staging file after Prepare, nil before
@@ -201,7 +201,7 @@ func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err e
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.chunks.state(index) == chunkBusy {
-		p.moved.Wait()
+		p.chunkChanged.Wait()
 	}
 	switch {
 	case p.gone:
@@ -264,7 +264,7 @@ func (p *pending) growLocked(index int64) error {
 func (p *pending) leave(index int64, as chunkState, cv *digest.CV, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer p.moved.Broadcast()
+	defer p.chunkChanged.Broadcast()
 	var record int64
 	if err == nil {
 		record, err = p.appendLocked(index, as, cv)
@@ -309,10 +309,10 @@ func (u *Upload) Await(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.moved.Broadcast()
+		p.chunkChanged.Broadcast()
 	})()
 	for p.chunks.have < p.chunks.n && !p.gone && ctx.Err() == nil {
-		p.moved.Wait()
+		p.chunkChanged.Wait()
 	}
 }
 

@@ -20,7 +20,7 @@ func (u *Upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) err
 	if p.committed != nil {
 		return u.same()
 	}
-	return p.settled(p.prepareUpload(ctx, u))
+	return p.giveUpIfLost(p.prepareUpload(ctx, u))
 }
 
 // Finish gives the file its name, if cond holds and the guard allows it, and returns when the
@@ -32,10 +32,10 @@ func (u *Upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, e
 	if p.committed != nil {
 		return *p.committed, u.same()
 	}
-	if err := p.settled(p.finishUpload(ctx, u, cond)); err != nil {
+	if err := p.giveUpIfLost(p.finishUpload(ctx, u, cond)); err != nil {
 		return hufu.Entry{}, err
 	}
-	p.discardSuperseded() // failures before this Finish began
+	p.discardSuperseded()
 	return *p.committed, nil
 }
 
@@ -48,9 +48,9 @@ func (u *Upload) same() error {
 	return nil
 }
 
-// settled gives the upload up if its bytes or its name could not be synced, or if the folder that
-// holds its bytes is gone. The caller holds committing.
-func (p *pending) settled(err error) error {
+// giveUpIfLost gives the upload up if its bytes or its name could not be synced, or if the folder
+// that holds its bytes is gone. The caller holds committing.
+func (p *pending) giveUpIfLost(err error) error {
 	if errors.Is(err, errSync) || hufu.CodeOf(err) == uploadGone {
 		p.giveUp()
 	}
@@ -73,7 +73,7 @@ func (p *pending) prepareUpload(ctx context.Context, u *Upload) error {
 		m.Upload = p.id
 	}
 	var enc []byte
-	n, err := p.s.finish(p.staging, p.s.fileMode(m.Mode), &m, &enc)
+	n, err := p.s.setFileMeta(p.staging, p.s.fileMode(m.Mode), &m, &enc)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (p *pending) giveUp() {
 	defer p.opening.Unlock()
 	p.mu.Lock()
 	p.gone = true
-	p.moved.Broadcast()
+	p.chunkChanged.Broadcast()
 	p.mu.Unlock()
 	p.forget()
 	p.remove()
@@ -169,10 +169,9 @@ func (p *pending) unseal() {
 // name gives the staged file its name and makes that durable.
 func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) error {
 	s, n, m := p.s, p.prepared, &p.meta
-	// By path, not by a handle from the beginning: if the folder was moved away
-	// meanwhile, it is no longer at this path.
+	// The folder is opened again by path: it may have moved since the upload began.
 	d, err := s.k.OpenDir(s.root, p.key.Path.Parent().String(), sys.ReadFlags)
-	if errors.Is(gone(err), errStale) { // with the bytes that have arrived
+	if errors.Is(staleIfMissing(err), errStale) { // the folder is gone, and the arrived bytes with it
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
@@ -194,7 +193,7 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 		return err
 	}
 	if err := s.syncNames(d, p.key.Path.Parent(), since); err != nil {
-		s.takenBack(d, p.key.Path.Base(), n, done, t)
+		s.undoPlace(d, p.key.Path.Base(), n, done, t)
 		t.finish()
 		s.disown(d, p.key.Path.Base(), p.id)
 		return err
@@ -202,7 +201,7 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 	if err := s.hook("commit-durable"); err != nil {
 		return err
 	}
-	s.ended(d, done)
+	s.removeReplaced(d, done)
 	t.finish()
 	now, err := p.staging.Stat()
 	if err != nil {
@@ -231,11 +230,11 @@ func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.C
 			return placed{}, err
 		}
 		src := source{tmp: sys.NoFile, dir: d, name: name, kind: hufu.File, trail: t}
-		return p.s.take(ctx, "commit", p.key.Path, src, d, lock, cond, g)
+		return p.s.takeName(ctx, "commit", p.key.Path, src, d, lock, cond, g)
 	}
 	at, atErr := d.Stat(p.key.Path.Base())
 	if atErr == nil && at.Ino == p.ino && at.Dev == n.Dev && p.ino != 0 {
-		if err == nil && p.s.staged.has(name) { // nor what it was to replace
+		if err == nil && p.s.staged.has(name) { // it holds a file that is neither ours nor the expected version
 			return placed{}, changed("commit", p.key.Path, "target_changed")
 		}
 		if err == nil { // the file that the earlier try replaced
@@ -246,10 +245,10 @@ func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.C
 	return placed{}, p.error("commit", hufu.KindNotFound, uploadGone)
 }
 
-// settle ends an upload whose file, number ino, has its name: the name is made durable before the
-// journal is removed. If that fails, nobody is told that the file is committed; it stays, because
-// it may have replaced another file.
-func (p *pending) settle() {
+// finishNamed ends an upload whose file, number ino, has its name: the name is made durable before
+// the journal is removed. If that fails, nobody is told that the file is committed; it stays,
+// because it may have replaced another file.
+func (p *pending) finishNamed() {
 	p.alone(func() {
 		d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.ReadFlags)
 		if err != nil {
