@@ -58,7 +58,7 @@ func (r *Remote) connectAnew(ctx context.Context) error {
 }
 
 func (r *Remote) connectOnce(ctx context.Context) error {
-	if r.hurry && r.wasFar() {
+	if r.hurry && r.wasLongAndWide() {
 		r.warmUp(true)
 	}
 	c, state, err := r.dial(ctx, r.reached, true)
@@ -79,7 +79,6 @@ func (r *Remote) connectOnce(ctx context.Context) error {
 	}
 	c.Allow(int(a.Requests), int(a.Bytes))
 	r.control, r.hello, r.state = c, a, state
-	r.lost = time.Time{}
 	return nil
 }
 

@@ -167,8 +167,8 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 }
 
 // mayStand refuses what the server cannot take because of the place alone, before
-// any byte is sent: nothing but a folder that is there stands beside the shared
-// folders, and a folder merges with it.
+// any byte is sent. Only existing folders may stand beside the shared folders. A
+// folder source is merged into the existing folder.
 func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
 	if s.Contents || !s.Far.Signpost() {
 		return nil

@@ -5,7 +5,7 @@ import (
 )
 
 // Far makes the server of r one that is far away, wherever it is.
-func Far(r *Remote) { r.far = 0 }
+func Far(r *Remote) { r.farRTT = 0 }
 
 // Distant makes the way to the server take so long, as a Remote that is connected
 // sees it.

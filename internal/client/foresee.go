@@ -106,8 +106,11 @@ func (r *Remote) foresee(requests ...frame.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ahead = nil
+	// Nothing meant for the teaching world may go to the real one, and only the
+	// answer to hello shows which one it is. The requests of a long list gain
+	// nothing: their calls send them together.
 	if r.o.Teach || len(requests) > maxForeseen {
-		return // nothing meant for the teaching world goes to the real one
+		return
 	}
 	for _, m := range requests {
 		if frame.Check(m) != nil {

@@ -18,14 +18,14 @@ type lane struct {
 	c *session.Client
 }
 
-// The number of lanes depends on the round trip to the server. Near, one of two
-// continues while the other's small files are made durable, or while the other
-// writes its chunk; more than two gain nothing. Far, one connection cannot carry
+// The number of lanes depends on the round trip to the server. For a near
+// server two lanes are enough: one sends while the other waits for the disk. Far,
+// one connection cannot carry
 // more than the kernel keeps unacknowledged (4 MiB in a round trip), and each starts
 // slowly by itself.
 const (
-	nearLanes = 2
-	farLanes  = 12
+	fewLanes  = 2
+	manyLanes = 12
 	farFrom   = 5 * time.Millisecond
 )
 
@@ -34,14 +34,14 @@ func (r *Remote) Lanes(ctx context.Context) int {
 	_, _ = r.Connect(ctx) // the next call reports the error
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isFar() {
-		return farLanes
+	if r.isSlowLink() {
+		return manyLanes
 	}
-	return nearLanes
+	return fewLanes
 }
 
-// isFar reports whether the server is known to be far away. The caller holds mu.
-func (r *Remote) isFar() bool { return r.way.RTT >= r.far }
+// isSlowLink reports whether the round trip to the server is known to be long. The caller holds mu.
+func (r *Remote) isSlowLink() bool { return r.way.RTT >= r.farRTT }
 
 // laneWindow is how many bytes of answers one lane asks for ahead, at first.
 const laneWindow = 4 << 20
@@ -64,13 +64,13 @@ func (r *Remote) WarmUp(flow Flow, lanes int) {
 	defer r.mu.Unlock()
 	r.flow, r.lanes = flow, lanes
 	if lanes == 0 {
-		r.lanes = farLanes
+		r.lanes = manyLanes
 	}
 	if r.control == nil {
 		r.hurry = true
 		return
 	}
-	if r.isFar() {
+	if r.isSlowLink() {
 		r.warmUp(false)
 	}
 }
@@ -78,7 +78,7 @@ func (r *Remote) WarmUp(flow Flow, lanes int) {
 // reached is called with the way to the server. The caller holds mu.
 func (r *Remote) reached(w session.Way) {
 	r.way = w
-	if r.hurry && r.isFar() {
+	if r.hurry && r.isSlowLink() {
 		r.warmUp(false)
 	}
 	r.hurry = false // near, or begun
@@ -132,8 +132,8 @@ func (r *Remote) warmed(ctx context.Context) *lane {
 }
 
 // idle returns one of the lanes that are not taken yet, in turn, or c if there is
-// none. A long answer needs several round trips over a connection that has carried
-// nothing so far, and fewer over all of them together. The lanes are ready when the
+// none. A new connection starts slowly. Long answers arrive sooner if requests are
+// spread over all idle lanes. The lanes are ready when the
 // first folder is known, or a moment later: waiting for one costs less than a round
 // trip.
 func (r *Remote) idle(ctx context.Context, c *session.Client) *session.Client {

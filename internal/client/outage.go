@@ -37,8 +37,8 @@ func (o *outage) lost(err error, first bool) {
 }
 
 // over must be called when a call that has waited ends; back means that the server
-// has answered it. A call that has not waited does not call it: its answer may
-// have come before the connection was lost.
+// has answered it. Only calls that have waited call over. Another call's success
+// may date from before the outage.
 func (o *outage) over(back bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -18,7 +18,8 @@ import (
 const (
 	// RetryFor is how long a lost connection is tried again before giving up.
 	RetryFor = 2 * time.Minute
-	// restartTime is the same for a server that nobody has spoken to yet.
+	// restartTime is the retry limit of LoggedIn for a server that breaks off the
+	// first connection.
 	restartTime = 30 * time.Second
 
 	firstTry = 100 * time.Millisecond
@@ -54,7 +55,7 @@ type Remote struct {
 	p      *profile.Profile
 	o      Options
 	dialer *profile.Dialer // nil without TLS
-	far    time.Duration   // the round trip from which the server is far away
+	farRTT time.Duration   // the round trip from which the server is far away
 	life   context.Context // ends with Close, which must not wait for a dial
 	end    context.CancelFunc
 
@@ -64,15 +65,17 @@ type Remote struct {
 	state   *tls.ConnectionState
 	token   []byte
 	way     session.Way // to the server, zero before it was reached
-	hurry   bool        // WarmUp was called: lanes are opened as soon as it is known how far it is, or now if it was far
-	flow    Flow        // which way their bytes will go
-	lanes   int         // how many
-	warm    []*warming
-	ahead   []*foreseen
-	lost    time.Time // since when there is no connection, zero while there is
-	closed  bool
-	failed  error     // of the last try to connect, nil if it succeeded
-	tried   time.Time // when it ended
+	// hurry means that WarmUp was called before the first connection. Lanes are
+	// dialled when the distance is known, or with the first dial if the last route
+	// was long and fast.
+	hurry  bool
+	flow   Flow // which way their bytes will go
+	lanes  int  // how many
+	warm   []*warming
+	ahead  []*foreseen
+	closed bool
+	failed error     // of the last try to connect, nil if it succeeded
+	tried  time.Time // when it ended
 
 	outage outage        // has its own lock
 	large  chan struct{} // taken by the listing that may be large
@@ -83,7 +86,7 @@ type Remote struct {
 // New prepares a Remote; it reads the profile's certificates and does not
 // connect.
 func New(p *profile.Profile, o Options) (*Remote, error) {
-	r := &Remote{p: p, o: o, far: farFrom, large: make(chan struct{}, 1), mostListing: mostListing, sharedListing: sharedListing}
+	r := &Remote{p: p, o: o, farRTT: farFrom, large: make(chan struct{}, 1), mostListing: mostListing, sharedListing: sharedListing}
 	r.life, r.end = context.WithCancel(context.Background())
 	if r.outage.notify = o.Notify; o.Notify == nil {
 		r.outage.notify = func(error) {}

@@ -53,8 +53,8 @@ func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, er
 	if to, err := os.Stat(path); follow && err == nil {
 		mode = to.Mode()
 	}
-	// Before the link is followed by its text: what the shell writes for
-	// <(command) leads to a pipe that has no path.
+	// This check comes before EvalSymlinks. The link for <(command) points to a
+	// pipe without a path, so EvalSymlinks would fail.
 	if err := Unsendable("put", path, mode); err != nil {
 		return s, err
 	}

@@ -84,9 +84,10 @@ func (u *unfinished) makeRoom() {
 	}
 }
 
-// Ended must be called after the transfer, with its statistics and its error. A copy
-// that was interrupted, or some of which failed, continues when it is prepared again
-// with the same arguments, unless it has made nothing.
+// Ended must be called after the transfer, with its statistics and its error. It
+// removes the record of the copy, or leaves it so that the copy continues when it is
+// prepared again with the same arguments. After an error the record always stays.
+// After failed names it stays only if the copy transferred or made something.
 func (c *Copy) Ended(s *transfer.Stats, err error) {
 	if c.unfinished == nil || err != nil || s.Failed.Load() > 0 && s.Transferred.Load()+s.Made.Load() > 0 {
 		return

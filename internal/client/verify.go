@@ -197,7 +197,7 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 		}
 	}
 	var asked []<-chan listing // of the next folders, in order
-	next := 0                  // the first entry that was not looked at for one
+	next := 0                  // index of the first entry not yet checked for being a folder to list ahead
 	for _, e := range l.entries {
 		delete(left, e.Name)
 		if ctx.Err() != nil {

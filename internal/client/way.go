@@ -53,8 +53,8 @@ func (r *Remote) pastWay() (w pastWay) {
 // profile at the address of the profile.
 func (r *Remote) remembers() bool { return !r.o.Teach && r.o.Address == r.p.Address }
 
-// wasFar reports whether the way was long and wide the last time.
-func (r *Remote) wasFar() bool { return r.remembers() && r.pastWay().longAndWide(r.far) }
+// wasLongAndWide reports whether the way was long and wide the last time.
+func (r *Remote) wasLongAndWide() bool { return r.remembers() && r.pastWay().longAndWide(r.farRTT) }
 
 // Remember keeps for the next time how wide the way to the server is. A transfer
 // that has succeeded sent so many bytes over the network in the time took. If the
@@ -63,16 +63,16 @@ func (r *Remote) wasFar() bool { return r.remembers() && r.pastWay().longAndWide
 // no more, so Remember returns no error.
 func (r *Remote) Remember(sent int64, took time.Duration) {
 	r.mu.Lock()
-	now, far := pastWay{RoundTrip: r.way.RTT}, r.isFar()
+	now, far := pastWay{RoundTrip: r.way.RTT}, r.isSlowLink()
 	r.mu.Unlock()
-	// Until the windows are open, some round trips of a wide way's bytes, the rate
-	// tells nothing.
-	least := max(telling, int64(farLanes*wideFrom*now.RoundTrip.Seconds()))
+	// The rate means nothing before the windows are open. That takes several round
+	// trips at the full rate of a fast route.
+	least := max(telling, int64(manyLanes*wideFrom*now.RoundTrip.Seconds()))
 	if !r.remembers() || now.RoundTrip == 0 || far && sent < least {
 		return // nothing was learnt
 	}
 	now.Rate = int64(float64(sent) / max(took.Seconds(), 1e-3))
-	if now.longAndWide(r.far) == r.wasFar() {
+	if now.longAndWide(r.farRTT) == r.wasLongAndWide() {
 		return
 	}
 	if data, err := json.Marshal(now); err == nil {
