@@ -14,7 +14,7 @@ import (
 // Side the name it gets.
 func (e *Engine) Get(ctx context.Context, sources []Source) error {
 	e.gets = true
-	return e.run(ctx, sources, &nearEnd{e, &staged{e: e}}, e.getLarge, e.getLane)
+	return e.run(ctx, sources, &nearEnd{e, &staged{e: e}}, e.getLarge, e.runGetLane)
 }
 
 // nearEnd is this machine as a target.
@@ -174,8 +174,8 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	return entry, l.resumed.Load(), err
 }
 
-// getLane is putLane's counterpart.
-func (e *Engine) getLane(ctx context.Context, n int) error {
+// runGetLane is runPutLane's counterpart.
+func (e *Engine) runGetLane(ctx context.Context, n int) error {
 	var g *group
 	return e.onLanes(ctx, n, func(lane Lane, t task) error {
 		if g == nil || g.lane != lane {
@@ -188,9 +188,9 @@ func (e *Engine) getLane(ctx context.Context, n int) error {
 	})
 }
 
-// store puts chunk index, of size bytes, in its place, if it is what the far
+// placeChunk puts chunk index, of size bytes, in its place, if it is what the far
 // side says.
-func (l *large) store(ctx context.Context, index int64, size int, c Chunk) error {
+func (l *large) placeChunk(ctx context.Context, index int64, size int, c Chunk) error {
 	if !c.Hole && len(c.Data) != size {
 		return &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
 	}

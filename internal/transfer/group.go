@@ -29,9 +29,9 @@ type group struct {
 	tasks []task
 	got   []hufu.Digest
 	bytes int // staged in batch
-	// asked is how many of its requests are not answered: those that the lane
-	// was asked for by others do not count. Each is counted when it was sent,
-	// which may be a moment after its answer.
+	// asked counts the unanswered requests of this group. Requests of other
+	// users of the lane do not count. A request is counted after sending; its
+	// answer may come first, so asked may briefly be negative.
 	asked atomic.Int64
 }
 
@@ -50,13 +50,13 @@ func (g *group) fetch(t task) error {
 	return g.sent(t, g.lane.Get(it.remote, it.from, func(entry hufu.Entry, data []byte, err error) {
 		g.asked.Add(-1)
 		g.arrived(t, entry, data, err)
-		g.settle()
+		g.commitIfDue()
 	}))
 }
 
-// settle commits when enough is staged, or when nothing more is on its way that
-// would come back to it: whatever the last answer was.
-func (g *group) settle() {
+// commitIfDue commits when enough is staged or no request of the group is
+// unanswered. It runs after every answer, also after a chunk or an error.
+func (g *group) commitIfDue() {
 	if g.batch != nil && (g.asked.Load() <= 0 || len(g.tasks) >= groupFiles || g.bytes >= groupBytes) {
 		g.commit()
 	}

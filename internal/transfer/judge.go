@@ -30,7 +30,7 @@ func (e *Engine) judge(ctx context.Context, p *pair, same func(context.Context, 
 		switch {
 		case s.Kind == hufu.Link:
 			alike = s.Target == t.Target
-		case s.Kind == hufu.File && (s.Size == t.Size || s.Size == 0 && !p.fetched): // a file of /proc holds more than its size says
+		case s.Kind == hufu.File && (s.Size == t.Size || s.Size == 0 && !p.toNear): // a file of /proc holds more than its size says
 			if s.Size == t.Size && sameTime(s.MTime, t.MTime) && !e.o.Checksum {
 				alike = true
 				break
@@ -112,9 +112,9 @@ func sameTime(a, b time.Time) bool {
 	return d == 0
 }
 
-// beside finds a free name for p's source. With same it is the name that an earlier
-// try has given it: the same entry stands there already. at returns the entry
-// under a name, nil if it does not matter, and whether the name is taken.
+// beside finds a free name for p's source. same means that an earlier try already
+// copied the source to this name. at reports whether a name is taken, and returns its
+// entry. A nil entry is never the copy of an earlier try.
 func (e *Engine) beside(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
 	free = freeName(name, func(n string) bool {
 		t, taken := at(n)

@@ -59,9 +59,10 @@ func (e *Engine) run(ctx context.Context, sources []Source, to end, one func(con
 	return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
 }
 
-// A lane that is lost before it has brought an answer is replaced after a
-// while. This many in a row are a defect that trying does not cure: a request,
-// perhaps, that the server cannot survive.
+// A lost lane is replaced by a new one. If no lane has received an answer
+// meanwhile, the new lane is opened after a pause. This many such losses in a row
+// are a defect that trying does not cure: a request, perhaps, that the server
+// cannot survive.
 const (
 	maxFruitless = 8
 	firstPause   = 50 * time.Millisecond
@@ -134,7 +135,7 @@ func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(L
 // whether the request was carried out.
 var ErrLost = errors.New("lane lost")
 
-// over gives a task back or reports it, from the answer to its request.
+// over ends a task. If the lane was lost, the task returns to the queue.
 func (e *Engine) over(t task, err error) {
 	switch {
 	case errors.Is(err, ErrLost):

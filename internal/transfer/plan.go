@@ -29,16 +29,16 @@ func (s Side) Join(name string) (Side, error) {
 
 // pair is one name on both sides.
 type pair struct {
-	near    Side
-	far     hufu.Path
-	source  hufu.Entry
-	target  *hufu.Entry // nil when nothing is there
-	fetched bool        // the target is the near one
+	near   Side
+	far    hufu.Path
+	source hufu.Entry
+	target *hufu.Entry // nil when nothing is there
+	toNear bool        // the target is on this machine
 }
 
 // from is the name of the source, for people.
 func (p *pair) from() string {
-	if p.fetched {
+	if p.toNear {
 		return p.far.Remote()
 	}
 	return p.near.Local
@@ -46,7 +46,7 @@ func (p *pair) from() string {
 
 // into is the name of the target, for people.
 func (p *pair) into() string {
-	if p.fetched {
+	if p.toNear {
 		return p.near.Local
 	}
 	return p.far.Remote()
@@ -54,7 +54,7 @@ func (p *pair) into() string {
 
 // key tells the targets of one transfer apart.
 func (p *pair) key() string {
-	if p.fetched {
+	if p.toNear {
 		return p.near.Local
 	}
 	return p.far.String()
@@ -62,7 +62,7 @@ func (p *pair) key() string {
 
 // rename gives the target another name in the same folder.
 func (p *pair) rename(name string) (err error) {
-	if p.fetched {
+	if p.toNear {
 		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
 		p.near, err = parent.Join(name)
 		return err
@@ -110,8 +110,8 @@ type planner struct {
 	folders []folderMeta
 }
 
-// folderMeta is set when everything below the folder is in place, because
-// placing it changes the time and may need the permission to write.
+// folderMeta holds the mode and time of a folder. They are set last. Writing into a
+// folder changes its time and needs write permission.
 type folderMeta struct {
 	near Side
 	far  hufu.Path
@@ -129,13 +129,13 @@ type neighbours struct {
 // when everything queued is at its place, with false if the transfer was given up.
 func (e *Engine) plan(ctx context.Context, sources []Source, to end, larges chan<- *item) (after func(whole bool)) {
 	if len(sources) > 1 {
-		e.written = newNameSet()
+		e.claimed = newNameSet()
 	}
 	pl := &planner{e: e, to: to, larges: larges}
 	pairs, errs := make([]pair, len(sources)), make([]error, len(sources))
 	Together(len(sources), func(i int) {
 		s := sources[i]
-		pairs[i] = pair{near: s.Side, far: s.Far, fetched: e.gets}
+		pairs[i] = pair{near: s.Side, far: s.Far, toNear: e.gets}
 		if !s.Contents { // of those, only the names are needed
 			errs[i] = to.find(ctx, s, &pairs[i])
 		}
@@ -226,7 +226,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		if ctx.Err() != nil {
 			return
 		}
-		p := pair{source: t, fetched: e.gets}
+		p := pair{source: t, toNear: e.gets}
 		if p.near, err = j.near.Join(t.Name); err == nil {
 			p.far, err = j.far.Join(t.Name)
 		}
@@ -268,7 +268,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 		e.report(r)
 		return
 	}
-	if !e.written.take(p.key()) {
+	if !e.claimed.claim(p.key()) {
 		e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.into()}})
 		return
 	}
@@ -280,7 +280,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 			return
 		}
 		r.Local, r.Remote, r.Renamed = p.near.Local, p.far, true
-		if fresh := e.written.take(p.key()); same && fresh {
+		if fresh := e.claimed.claim(p.key()); same && fresh {
 			v.outcome = Same
 		}
 	}
@@ -328,7 +328,7 @@ func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report)
 // done that already. The names beside the source are not free.
 func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
 	base := p.far.Base()
-	if p.fetched {
+	if p.toNear {
 		base = p.near.Path.Base()
 	}
 	name, same := pl.e.beside(p, base, func(n string) (*hufu.Entry, bool) {
@@ -340,7 +340,8 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 	return same, p.rename(name)
 }
 
-// within names what an error is about, on the side that has met it.
+// within sets the path of an error: the remote path for a server error, otherwise
+// the local path. It also makes some kinds and codes of local errors more exact.
 func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
 	if err == nil {
 		return nil

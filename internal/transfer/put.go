@@ -32,7 +32,7 @@ type Source struct {
 // Put copies sources to the far side. The error is what ended the transfer as
 // a whole; what became of each name is in the reports.
 func (e *Engine) Put(ctx context.Context, sources []Source) error {
-	return e.run(ctx, sources, newFarEnd(e), e.putLarge, e.putLane)
+	return e.run(ctx, sources, newFarEnd(e), e.putLarge, e.runPutLane)
 }
 
 // farEnd is the far side as a target.
@@ -122,9 +122,9 @@ func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) 
 	return &t, nil
 }
 
-// same compares digests. That of the file here is computed now. The entry that comes
-// with the digest of the far side becomes the target: the digest that is kept with a
-// file makes another version of it.
+// same compares digests. That of the file here is computed now. The Digest call may
+// change the version of the far file, because the server stores the digest with it.
+// So the entry that the call returns becomes the new target.
 func (t *farEnd) same(ctx context.Context, p pair) (pair, bool, error) {
 	near, err := p.near.Store.Digest(ctx, p.near.Path)
 	if err != nil || near.Size != p.target.Size {

@@ -17,8 +17,8 @@ type task struct {
 	index int64 // number of the unit of it.large
 }
 
-// queue hands out tasks to lanes. Units of large files and small files are
-// taken in turn by preference of the lane, so that neither waits for the other.
+// queue hands out tasks to lanes. The first lane prefers small files; the other
+// lanes prefer units of large files. So neither waits for the other.
 type queue struct {
 	mu      sync.Mutex
 	cond    *sync.Cond
@@ -81,13 +81,13 @@ func (q *queue) addLarge(l *large) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.large = append(q.large, l)
-	q.settle(l)
+	q.endIfDone(l)
 	q.cond.Broadcast()
 }
 
-// settle ends a large file when nothing more can happen to it. The caller
+// endIfDone ends a large file when nothing more can happen to it. The caller
 // holds mu.
-func (q *queue) settle(l *large) {
+func (q *queue) endIfDone(l *large) {
 	if l.ended || l.pending > 0 || l.left > 0 && l.err == nil && !q.aborted {
 		return
 	}
@@ -188,7 +188,7 @@ func (q *queue) finished(t task, again bool, err error) {
 		default:
 			l.left--
 		}
-		q.settle(l)
+		q.endIfDone(l)
 		if again || l.ended {
 			q.cond.Broadcast()
 		}
@@ -203,13 +203,13 @@ func (q *queue) finished(t task, again bool, err error) {
 	}
 }
 
-// arrived says that the far side has all of l.
-func (q *queue) arrived(l *large) {
+// markWhole records that the far side has all of l.
+func (q *queue) markWhole(l *large) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.whole, l.left, l.err = true, 0, nil
 	l.again, l.next = nil, l.units // nothing of it is handed out any more
-	q.settle(l)
+	q.endIfDone(l)
 	q.cond.Broadcast()
 }
 
@@ -246,7 +246,7 @@ func (q *queue) abort() {
 	defer q.mu.Unlock()
 	q.aborted = true
 	for _, l := range append([]*large(nil), q.large...) {
-		q.settle(l)
+		q.endIfDone(l)
 	}
 	q.cond.Broadcast()
 }

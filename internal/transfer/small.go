@@ -8,9 +8,9 @@ import (
 	"hufu/internal/digest"
 )
 
-// putLane carries tasks over one lane until there are none, and gets itself a
+// runPutLane carries tasks over one lane until there are none, and gets itself a
 // new lane when one is lost. Its error ends the transfer.
-func (e *Engine) putLane(ctx context.Context, n int) error {
+func (e *Engine) runPutLane(ctx context.Context, n int) error {
 	buf := make([]byte, hufu.ChunkSize)
 	var files opener
 	defer files.close()
@@ -36,7 +36,7 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 	sendErr := lane.Put(it.remote, meta, data, d, it.cond, func(err error) {
 		if overtaken(err) {
 			// Asking takes a round trip, which this goroutine must not wait for.
-			e.asking.Go(func() { e.settle(ctx, t, d, size, err) })
+			e.asking.Go(func() { e.confirmSmall(ctx, t, d, size, err) })
 			return
 		}
 		e.smallDone(t, Transferred, d, size, err)
@@ -66,9 +66,9 @@ func (e *Engine) alike(ctx context.Context, p hufu.Path, d hufu.Digest) (hufu.En
 	return t, err == nil && t.Digest == d
 }
 
-// settle ends a small file whose name was taken when it came: if its bytes are
+// confirmSmall ends a small file whose name was taken when it came: if its bytes are
 // there, that is no error.
-func (e *Engine) settle(ctx context.Context, t task, d hufu.Digest, size int64, err error) {
+func (e *Engine) confirmSmall(ctx context.Context, t task, d hufu.Digest, size int64, err error) {
 	outcome := Same
 	if t.it.lost {
 		outcome = Transferred

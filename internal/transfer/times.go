@@ -22,8 +22,8 @@ const (
 	safeTo   = 2037
 )
 
-// carried notes a name whose time does not travel unchanged. On the way back
-// such a time is the last that travels, or beyond.
+// carried notes a name whose time does not travel unchanged. On a get, such a
+// time arrives clamped to 1677 or 2262. The same test finds it.
 func (e *Engine) carried(name string, t time.Time) {
 	if y := t.UTC().Year(); y < firstYear || y > lastYear {
 		e.changedTime(name)

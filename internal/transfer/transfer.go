@@ -51,10 +51,11 @@ type Meta struct {
 	MTime time.Time
 }
 
-// Lane is one connection that carries bytes. Each function is called once when
-// its answer is there or the lane is lost (ErrLost in the error's chain), in
-// order, on one goroutine, and must not use the lane. Data is valid during the
-// call only. One goroutine sends on a lane.
+// Lane is one connection that carries bytes. One goroutine sends on a lane. If a
+// method returns nil, its done callback runs exactly once: after the answer or
+// after the loss of the lane (ErrLost in the error's chain). If it returns an
+// error, done is not called. Callbacks run in order on one goroutine. A callback
+// must not use the lane. Data is valid only during the callback.
 type Lane interface {
 	Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error
 	Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error
@@ -143,16 +144,16 @@ type Engine struct {
 	o    Options
 	gets bool // the target is on this machine
 
-	queue    *queue
-	reportMu sync.Mutex
-	askMu    sync.Mutex
-	largeMu  sync.Mutex // held while a folder of many names is compared
-	fatal    context.CancelCauseFunc
-	written  *nameSet
-	folders  *nameSet       // those that are told to have failed
-	planned  chan struct{}  // closed when all that is to be done is known
-	answered atomic.Int64   // answers that lanes have brought
-	asking   sync.WaitGroup // whether a file has arrived whose answer was lost
+	queue         *queue
+	reportMu      sync.Mutex
+	askMu         sync.Mutex
+	bigFolderMu   sync.Mutex // held while a folder of many names is compared
+	fatal         context.CancelCauseFunc
+	claimed       *nameSet
+	failedFolders *nameSet       // those that are told to have failed
+	planned       chan struct{}  // closed when all that is to be done is known
+	answered      atomic.Int64   // answers that lanes have brought
+	asking        sync.WaitGroup // whether a file has arrived whose answer was lost
 
 	timesMu   sync.Mutex
 	times     int64  // names whose time was not kept
@@ -194,7 +195,7 @@ func New(far Far, o Options) *Engine {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
-	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, folders: newNameSet()}
+	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet()}
 }
 
 // Active lists the large files under way.
@@ -218,8 +219,8 @@ func (e *Engine) setActive(it *item, on bool) {
 	}
 }
 
-// found notes what a source that is under way turned out to be when it was opened.
-func (e *Engine) found(it *item, source hufu.Entry) {
+// setSource sets the source of an item that is under way to its entry as it was opened.
+func (e *Engine) setSource(it *item, source hufu.Entry) {
 	e.activeMu.Lock()
 	defer e.activeMu.Unlock()
 	it.from = source
@@ -234,7 +235,7 @@ func (e *Engine) Tell(reports []Report) {
 }
 
 func (e *Engine) report(r Report) {
-	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.folders.take(r.Local+"\x00"+r.Remote.String()) {
+	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.failedFolders.claim(r.Local+"\x00"+r.Remote.String()) {
 		return // it could not be made, and so it has no mode and no time either
 	}
 	if r.Kind == hufu.File {
@@ -293,8 +294,8 @@ type nameSet struct {
 
 func newNameSet() *nameSet { return &nameSet{names: map[[16]byte]struct{}{}} }
 
-// take reports whether the name was free.
-func (s *nameSet) take(target string) bool {
+// claim adds the name, and reports whether it was not in the set before.
+func (s *nameSet) claim(target string) bool {
 	if s == nil {
 		return true
 	}

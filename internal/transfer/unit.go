@@ -150,13 +150,13 @@ func (g *group) fetchUnit(t task) error {
 		err := g.lane.Read(t.it.remote, t.it.from.Version, i, size, func(c Chunk, err error) {
 			g.asked.Add(-1)
 			if err == nil {
-				err = l.store(g.ctx, i, size, c)
+				err = l.placeChunk(g.ctx, i, size, c)
 			}
 			if err == nil {
 				e.Stats.Sent.Add(int64(len(c.Data)))
 			}
 			u.answered(size, err)
-			g.settle() // small files may have come before it
+			g.commitIfDue() // small files may have come before it
 		})
 		if err != nil {
 			u.stop(i, ErrLost)

@@ -34,7 +34,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		return entry, 0, err
 	}
 	defer func() { _ = f.Close() }()
-	e.found(it, f.Entry())
+	e.setSource(it, f.Entry())
 	size := it.from.Size
 	if size <= largeAbove {
 		return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"}
@@ -135,13 +135,15 @@ func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context
 		<-l.end
 		if err := e.queue.failure(l); err != nil && !forgotten(err) {
 			cancel() // nothing more will come
-		} // forgotten because it is committed, perhaps: the commit finds out
+		}
+		// A forgotten upload may be committed already. The running commit returns
+		// the result.
 	})
 	if entry, err = commit(ctx); err == nil {
-		e.queue.arrived(l)
+		e.queue.markWhole(l)
 	}
 	end.Wait()
-	if err == nil { // answers that were lost do not count less
+	if err == nil { // the chunks whose answers were lost are counted too
 		rest := l.it.from.Size - l.it.done.Load()
 		l.it.done.Add(rest)
 		e.Stats.BytesDone.Add(rest)

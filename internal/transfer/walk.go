@@ -30,8 +30,8 @@ type folderJob struct {
 	fresh bool // the target folder was just made: it is empty
 }
 
-// manyNames is from where on one folder is compared at a time: together they would
-// take too much memory.
+// manyNames is the size of a large folder. Of folders with at least manyNames names,
+// only one is compared at a time. This saves memory.
 const manyNames = 50_000
 
 // listFar lists a folder of the far side. From manyNames on it is the only such
@@ -40,14 +40,14 @@ func (e *Engine) listFar(ctx context.Context, p hufu.Path, fn func(hufu.Entry)) 
 	n := 0
 	err = e.far.List(ctx, p, func(t hufu.Entry) error {
 		if n++; n == manyNames {
-			e.largeMu.Lock()
+			e.bigFolderMu.Lock()
 		}
 		fn(t)
 		return nil
 	})
 	return func() {
 		if n >= manyNames {
-			e.largeMu.Unlock()
+			e.bigFolderMu.Unlock()
 		}
 	}, err
 }
