@@ -433,7 +433,7 @@ func TestFilesStayShort(t *testing.T) {
 	t.Parallel()
 	set, all := sources(t)
 	for _, s := range all {
-		limit := 600
+		limit := 500
 		if s.test {
 			limit = 900
 		}
