@@ -49,7 +49,7 @@ func TestUnits(t *testing.T) {
 								if n == 0 {
 									var few atomic.Int64
 									w.fault = func(o string, _ hufu.Path, a bool) error {
-										if o == op && a == after && rand.IntN(12) == 0 && few.Add(1) < 12 { //nolint:gosec // a test's dice
+										if o == op && a == after && rand.IntN(12) == 0 && few.Add(1) < 12 {
 											return errLoseLane
 										}
 										return nil

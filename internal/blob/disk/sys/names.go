@@ -7,7 +7,7 @@ import (
 	"hufu"
 )
 
-// A naming describes how a system treats names.
+// Naming describes how a system treats names.
 type Naming struct {
 	Windows bool // a name may be a path, a device, a stream, or another name
 	Folds   bool // case does not count

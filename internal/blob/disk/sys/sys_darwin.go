@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
 const (
 	PassFlags = unix.O_RDONLY
 	ReadFlags = unix.O_RDONLY

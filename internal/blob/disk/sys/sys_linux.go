@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
 const (
-	PassFlags = unix.O_PATH   // for a folder that is only passed through
-	ReadFlags = unix.O_RDONLY // for one that is listed or synced
+	PassFlags = unix.O_PATH
+	ReadFlags = unix.O_RDONLY
 	seekData  = unix.SEEK_DATA
 	beneath   = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 	// maxOpenPath keeps a path within the kernel's PATH_MAX, NUL included.

@@ -10,14 +10,14 @@ import (
 	"hufu"
 )
 
-// Dir is an open folder, File an open file. Both are bare
-// descriptors: os.File costs two more allocations and a lock for each of many
-// small files. The holder closes it exactly once.
-type (
-	Dir  struct{ fd int }
-	File struct{ fd int }
-)
+// Dir is an open folder. It is a bare descriptor: os.File costs two more allocations and a
+// lock for each of many small files. The holder closes it exactly once.
+type Dir struct{ fd int }
 
+// File is an open file, as a bare descriptor. The holder closes it exactly once.
+type File struct{ fd int }
+
+// NoDir and NoFile are no handles. They stand for a folder or file that is not open.
 var (
 	NoDir  = Dir{-1}  // a constant in all but syntax
 	NoFile = File{-1} // a constant in all but syntax

@@ -16,18 +16,20 @@ import (
 	"hufu"
 )
 
-// This system has no calls by folder and name that do not follow links, so a
-// folder is an os.Root and each segment is checked before it is opened.
-type (
-	Dir  struct{ r *os.Root }
-	File struct{ f *os.File }
-)
+// Dir is an open folder. This system has no calls by folder and name that do not follow
+// links, so it is an os.Root and each segment is checked before it is opened.
+type Dir struct{ r *os.Root }
 
+// File is an open file. The holder closes it exactly once.
+type File struct{ f *os.File }
+
+// NoDir and NoFile are no handles. They stand for a folder or file that is not open.
 var (
 	NoDir  = Dir{}  // a constant in all but syntax
 	NoFile = File{} // a constant in all but syntax
 )
 
+// PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
 const (
 	PassFlags = 0
 	ReadFlags = 0
