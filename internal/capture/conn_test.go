@@ -389,7 +389,7 @@ func TestSave(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	if !Made(file) {
+	if !Made(data[:min(len(data), 4<<10)]) {
 		t.Error("the file does not say who made it")
 	}
 	if err := r.Save(filepath.Join(dir, "no", "x")); hufu.CodeOf(err) != "capture_write" || hufu.KindOf(err) != hufu.KindUnreadable {

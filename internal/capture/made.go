@@ -2,38 +2,19 @@ package capture
 
 import (
 	"encoding/binary"
-	"io"
-	"os"
 	"strings"
 )
 
 const (
 	// appName is what a Recorder's files say of themselves.
 	appName = "hufu "
-
-	// saysWithin is how much of a file is read to find it, in bytes.
-	saysWithin = 4 << 10
 	// sectionHead is the length of a section block in front of its options.
 	sectionHead = 24
 )
 
-// Made reports whether the file at path was written by Recorder.Save. A link to
-// such a file was not.
-func Made(path string) bool {
-	if i, err := os.Lstat(path); err != nil || !i.Mode().IsRegular() {
-		return false
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = f.Close() }()
-	head, err := io.ReadAll(io.LimitReader(f, saysWithin))
-	if err != nil {
-		return false
-	}
-	return strings.HasPrefix(application(head), appName)
-}
+// Made reports whether head is the beginning of a file that Recorder.Save wrote. Its
+// first 4 KiB suffice.
+func Made(head []byte) bool { return strings.HasPrefix(application(head), appName) }
 
 // application is the program that made a capture, by the options of its first
 // block, "" if they do not say. What a Writer writes is little-endian.

@@ -159,11 +159,29 @@ func (w *wiring) room() error {
 		if _, err := os.Lstat(path); err != nil {
 			continue // nothing is there, or what cannot be written either: then that is told
 		}
-		if !capture.Made(path) && !report.Made(path) {
+		if head := headOf(path); !capture.Made(head) && !report.Made(head) {
 			return &hufu.Error{Op: "wire", Path: path, Kind: hufu.KindExists, Code: "wire_file_foreign"}
 		}
 	}
 	return nil
+}
+
+// headOf returns the first 4 KiB of the regular file at path. It returns nothing for
+// another kind of file, a link included, and for a file that cannot be read.
+func headOf(path string) []byte {
+	if i, err := os.Lstat(path); err != nil || !i.Mode().IsRegular() {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	head, err := io.ReadAll(io.LimitReader(f, 4<<10))
+	if err != nil {
+		return nil
+	}
+	return head
 }
 
 // uniform reports whether the bytes that would be looked for are all the same.

@@ -58,10 +58,10 @@ func TestCommentsAreReadOnce(t *testing.T) {
 	if comments < 1000 {
 		t.Errorf("found %d comments only: the scan is broken", comments)
 	}
-	person := regexp.MustCompile(`(?i)\b(he|his|him|himself|whoever|whomever|anew)\b`)
 	for name, text := range documents(t) {
+		person := regexp.MustCompile(`(?i)\b(he|his|him|himself|whoever|whomever|anew)\b`)
 		if strings.Contains(name, "how-it-works") { // Anna, Bert and Carl have names
-			continue
+			person = regexp.MustCompile(`(?i)\b(whoever|whomever|anew)\b`)
 		}
 		for line := range strings.Lines(text) {
 			if found := person.FindString(line); found != "" {

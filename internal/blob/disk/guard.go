@@ -155,8 +155,8 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 	return s.place(op, p, src, d, cond, was)
 }
 
-// askBelow asks g about everything in the folder name. With h, every folder on the
-// way is locked and stays locked, so that what was checked cannot change.
+// askBelow asks g about everything in the folder name. With h it locks each folder
+// that it enters and keeps the locks, so nothing can change after the check.
 func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name string, g *blob.Guard, h *heldLocks, depth int) error {
 	if err := canceled(ctx, "look", p); err != nil {
 		return err

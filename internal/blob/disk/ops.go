@@ -57,9 +57,10 @@ func (t *touched) sync(f sys.File, n *sys.Node) error {
 	return t.s.syncFile(f)
 }
 
-// syncNamed makes what was set on a name in d durable. A link cannot be opened to be
-// synced, and syncing the folder does not reach it: only syncfs is sure. Where
-// there is none the folder is synced, which is all that can be done.
+// syncNamed makes a change to the attributes of a name in d durable, where the name
+// is a link. A link cannot be opened to be synced, and syncing the folder does not
+// reach it: only syncfs is sure. A system without syncfs gets a sync of the folder,
+// the best that it offers.
 func (t *touched) syncNamed(d sys.Dir) error {
 	n, err := d.Self()
 	if err != nil {
