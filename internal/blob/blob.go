@@ -37,6 +37,9 @@ type Tree interface {
 	// after the last one. yield must not call the store.
 	List(ctx context.Context, p hufu.Path, r Page, yield func(hufu.Entry) error) (next string, err error)
 
+	// Lister returns a new Lister of the folder p.
+	Lister(p hufu.Path) Lister
+
 	// Digest reads the whole file p and describes it with its digest, which the
 	// store may keep. If a kept digest disagrees with the bytes although size
 	// and time are the same, the error is KindIntegrity.
@@ -77,14 +80,29 @@ type Tree interface {
 // all of them, in any order.
 type Page struct {
 	// After and Limit ask for the entries whose names follow After, in the order
-	// of the names' bytes, Limit of them at most and names of PageBytes together
-	// at most. A Limit of 0 asks for all.
+	// of the names' bytes, Limit of them at most and names and targets of PageBytes
+	// together at most. A Limit of 0 asks for all.
 	After string
 	Limit int
+	// Brief allows the store to leave out mode, digest and uploader of all entries
+	// but folders, which saves it a read for each.
+	Brief bool
 }
 
-// PageBytes is the limit for all names of a page, in bytes.
+// PageBytes is the limit for all names of a page and all targets of its links, in
+// bytes. A page holds one entry in any case.
 const PageBytes = 1 << 20
+
+// Lister lists one folder page by page. It may remember the names that follow a
+// page, so that the next page need not read the whole folder. Names that were
+// made after the first page may be left out; entries are described as they are
+// when their page is listed. It is not for concurrent use.
+type Lister interface {
+	// List is Tree.List for the folder of the Lister. r.Limit must not be 0.
+	List(ctx context.Context, r Page, yield func(hufu.Entry) error) (next string, err error)
+	// Close forgets what is remembered. The Lister may be used again.
+	Close()
+}
 
 // Opener opens files of a tree one after the other. It may remember the folder
 // of the last one; if that folder is renamed meanwhile, the Opener follows it to

@@ -68,6 +68,7 @@ type View struct {
 	admitted func() error
 	opener   blob.Opener // of opens, nil before the first Open
 	opens    blob.Tree
+	listings []listing // longest unused first
 	told     slog.Handler
 	stores   map[hufu.Path]blob.Tree // in use, by the place of their root
 }
@@ -85,6 +86,10 @@ func (s *Service) For(user, device string, admitted func() error, told slog.Hand
 func (v *View) Close() {
 	v.LetGo()
 	v.opener, v.opens = nil, nil
+	for _, l := range v.listings {
+		l.lister.Close()
+	}
+	v.listings = nil
 	for _, t := range v.stores {
 		if err := t.Close(); err != nil {
 			v.s.log.Warn("close store", "err", err)
@@ -215,14 +220,14 @@ func (v *View) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return at.store.Stat(ctx, at.path)
 }
 
-// List gives the entries of a folder to yield, in any order.
-func (v *View) List(ctx context.Context, p hufu.Path, yield func(hufu.Entry) error) error {
+// List gives the entries of a folder to yield, in any order. See blob.Page for brief.
+func (v *View) List(ctx context.Context, p hufu.Path, brief bool, yield func(hufu.Entry) error) error {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return err
 	}
 	if at.store != nil {
-		_, err := at.store.List(ctx, at.path, blob.Page{}, yield)
+		_, err := at.store.List(ctx, at.path, blob.Page{Brief: brief}, yield)
 		return err
 	}
 	names, err := v.s.stores.SharedNames(ctx)

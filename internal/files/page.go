@@ -10,27 +10,41 @@ import (
 	"hufu/internal/blob"
 )
 
-// Page calls yield for the entries of a folder whose names come after the given one, in byte
-// order, for at most limit of them. next is the name to continue after, or "" if there are no
-// more.
-func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
+// listings is how many folders a view remembers between their pages.
+const listings = 4
+
+// listing is a folder of which not all pages were listed yet.
+type listing struct {
+	store  blob.Tree
+	path   hufu.Path
+	lister blob.Lister
+}
+
+// Page calls yield for the entries of a folder that r asks for; its Limit must not be 0. next is
+// the name to continue after, or "" if there are no more. on says that this page follows the last
+// one of the same listing: what was read for that one may be used. Page is not for concurrent use.
+func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, on bool, yield func(hufu.Entry) error) (next string, err error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return "", err
 	}
 	if at.store != nil {
-		return at.store.List(ctx, at.path, blob.Page{After: after, Limit: limit}, yield)
+		l := v.listing(at, on)
+		if next, err = l.List(ctx, r, yield); next == "" {
+			v.endListing(at)
+		}
+		return next, err
 	}
 	var all []hufu.Entry // the shared folders: few
-	if err := v.List(ctx, p, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
+	if err := v.List(ctx, p, false, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
 		return "", err
 	}
 	slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })
 	n := 0
 	for i, e := range all {
 		switch {
-		case e.Name <= after:
-		case limit > 0 && n == limit:
+		case e.Name <= r.After:
+		case n == r.Limit:
 			return all[i-1].Name, nil
 		default:
 			n++
@@ -40,4 +54,35 @@ func (v *View) Page(ctx context.Context, p hufu.Path, after string, limit int, y
 		}
 	}
 	return "", nil
+}
+
+// listing returns the Lister of the folder at. Without on it has read nothing yet: a name that was
+// made before this listing began must be in it.
+func (v *View) listing(at spot, on bool) blob.Lister {
+	i := v.listed(at)
+	if i < 0 {
+		if len(v.listings) == listings {
+			v.listings[0].lister.Close()
+			v.listings = slices.Delete(v.listings, 0, 1)
+		}
+		v.listings = append(v.listings, listing{at.store, at.path, at.store.Lister(at.path)})
+		i = len(v.listings) - 1
+	}
+	l := v.listings[i]
+	v.listings = append(slices.Delete(v.listings, i, i+1), l) // used last
+	if !on {
+		l.lister.Close()
+	}
+	return l.lister
+}
+
+func (v *View) listed(at spot) int {
+	return slices.IndexFunc(v.listings, func(l listing) bool { return l.store == at.store && l.path == at.path })
+}
+
+func (v *View) endListing(at spot) {
+	if i := v.listed(at); i >= 0 {
+		v.listings[i].lister.Close()
+		v.listings = slices.Delete(v.listings, i, i+1)
+	}
 }

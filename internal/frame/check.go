@@ -81,7 +81,7 @@ func (m *Cancel) check() error        { return nil }
 func (m *RenewAnswer) check() error   { return checkChain(m.Chain) }
 
 func (m *List) check() error {
-	ok := m.Limit <= MaxPage && (len(m.After) == 0 || m.Limit > 0 && hufu.CheckName(string(m.After)) == nil)
+	ok := m.Limit <= MaxPage && (len(m.After) == 0 || m.Limit > 0 && hufu.CheckName(string(m.After)) == nil) && (!m.On || len(m.After) > 0)
 	return errors.Join(m.Path.check(), checkIf(ok, "page"))
 }
 

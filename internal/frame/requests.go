@@ -66,6 +66,8 @@ type (
 		Path  Path   `cbor:"1,keyasint"`
 		Limit uint32 `cbor:"2,keyasint,omitempty"` // entries in a page, 0 for all
 		After []byte `cbor:"3,keyasint,omitempty"` // the name before the page's first
+		Brief bool   `cbor:"4,keyasint,omitempty"` // without mode, digest and uploader, but of folders
+		On    bool   `cbor:"5,keyasint,omitempty"` // the page before this one came over this connection
 	}
 	// ListAnswer holds some of them; frames with more follow. The last frame of a
 	// page says where the next begins.

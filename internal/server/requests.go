@@ -208,9 +208,9 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 		return nil
 	}
 	if m.Limit == 0 {
-		return &a, c.view.List(ctx, p, yield)
+		return &a, c.view.List(ctx, p, m.Brief, yield)
 	}
-	next, err := c.view.Page(ctx, p, string(m.After), int(m.Limit), yield)
+	next, err := c.view.Page(ctx, p, blob.Page{After: string(m.After), Limit: int(m.Limit), Brief: m.Brief}, m.On, yield)
 	a.Next = []byte(next)
 	return &a, err
 }

@@ -18,6 +18,7 @@ import (
 func readTests() []test {
 	return []test{
 		{"PagesAreTheListing", pagesAreTheListing, nil},
+		{"ABriefPageTellsTheRest", aBriefPageTellsTheRest, nil},
 		{"PagesOfLongNamesAreShorter", pagesOfLongNamesAreShorter, nil},
 		{"AListingMissesNoConstantName", aListingMissesNoConstantName, nil},
 		{"AListingStopsAtAnError", aListingStopsAtAnError, nil},
@@ -33,12 +34,20 @@ func readTests() []test {
 	}
 }
 
-// pages lists a folder page by page, and checks the pages.
+// pages lists a folder page by page, by a Lister, and checks the pages.
 func (s *suite) pages(p string, limit int) (all []string, pages []int) {
+	s.Helper()
+	l := s.Tree.Lister(s.path(p))
+	defer l.Close()
+	return s.pagesBy(l.List, limit)
+}
+
+// pagesBy is pages, with each page listed by list.
+func (s *suite) pagesBy(list func(context.Context, blob.Page, func(hufu.Entry) error) (string, error), limit int) (all []string, pages []int) {
 	s.Helper()
 	for after, more := "", true; more; more = after != "" {
 		n, bytes := 0, 0
-		next, err := s.Tree.List(s.Context(), s.path(p), blob.Page{After: after, Limit: limit}, func(e hufu.Entry) error {
+		next, err := list(s.Context(), blob.Page{After: after, Limit: limit}, func(e hufu.Entry) error {
 			all = append(all, e.Name)
 			n, bytes = n+1, bytes+len(e.Name)
 			return nil
@@ -75,6 +84,29 @@ func pagesAreTheListing(s *suite) {
 		if !slices.Equal(got, want) || len(pages) != (len(want)+limit-1)/limit {
 			s.Errorf("%d pages of %d: %q", len(pages), limit, got)
 		}
+		got, _ = s.pagesBy(func(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+			return s.Tree.List(ctx, s.path(""), r, yield)
+		}, limit)
+		if !slices.Equal(got, want) {
+			s.Errorf("pages of %d without a Lister: %q", limit, got)
+		}
+	}
+	// A Lister goes where it is sent, and does not tell what is gone.
+	l := s.Tree.Lister(hufu.Path{})
+	defer l.Close()
+	ask := func(after string) (names []string) {
+		_, err := l.List(s.Context(), blob.Page{After: after, Limit: 2}, func(e hufu.Entry) error { names = append(names, e.Name); return nil })
+		s.must(err)
+		return names
+	}
+	ask("")
+	ask("b")
+	if got := ask("n4"); !slices.Equal(got, []string{"n40", "n41"}) {
+		s.Errorf("after n4: %q", got)
+	}
+	s.made(func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("n42"), true, "") })
+	if got := ask("n41"); slices.Contains(got, "n42") || len(got) == 0 {
+		s.Errorf("after n41, without n42: %q", got)
 	}
 	// The name to go on after need not be there any more.
 	next, err := s.Tree.List(s.Context(), hufu.Path{}, blob.Page{After: "aa", Limit: 1}, func(e hufu.Entry) error {
@@ -85,6 +117,32 @@ func pagesAreTheListing(s *suite) {
 	})
 	if next != "b" || err != nil {
 		s.Error(next, err)
+	}
+}
+
+func aBriefPageTellsTheRest(s *suite) {
+	s.mkdir("folder")
+	s.mustPut("file", "some bytes")
+	s.made(func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("link"), "file", meta(), ifAbsent()) })
+	list := func(brief bool) (all []hufu.Entry) {
+		l := s.Tree.Lister(hufu.Path{})
+		defer l.Close()
+		_, err := l.List(s.Context(), blob.Page{Limit: 10, Brief: brief}, func(e hufu.Entry) error { all = append(all, e); return nil })
+		s.must(err)
+		return all
+	}
+	whole, brief := list(false), list(true)
+	if len(brief) != 3 || len(whole) != 3 {
+		s.Fatal(brief, whole)
+	}
+	for i, w := range whole {
+		b := brief[i]
+		if b.Kind != hufu.Folder {
+			b.Mode, b.Digest, b.By = w.Mode, w.Digest, w.By
+		}
+		if b.Upload = w.Upload; b != w {
+			s.Errorf("brief %+v\nwhole %+v", brief[i], w)
+		}
 	}
 }
 

@@ -40,6 +40,9 @@ type Options struct {
 	// Room bounds the memory of unfinished uploads; nil means no bound. Stores
 	// of one process should share one.
 	Room *Room
+	// Names bounds the memory of listings; nil means a bound for this store alone.
+	// Stores of one process should share one.
+	Names *KeptNames
 	// Settled makes the first store on each file system sync it. Stores of one
 	// process should share one; nil syncs none.
 	Settled *Settled
@@ -111,6 +114,9 @@ func Open(root string, o Options) (*Store, error) {
 	}
 	if s.o.Descriptors == nil {
 		s.o.Descriptors = NewDescriptors(0)
+	}
+	if s.o.Names == nil {
+		s.o.Names = NewKeptNames(mostNames + mostNames/2)
 	}
 	s.sync, s.fresh.dev = newSyncer(s), s.dev
 	s.unsettled = o.Settled.syncOnce(s)

@@ -1,10 +1,8 @@
 package disk
 
 import (
-	"container/heap"
 	"context"
 	"errors"
-	"slices"
 	"syscall"
 
 	"hufu"
@@ -12,77 +10,100 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// page calls yield for the entries of the folder p whose names come after the given one, in byte
-// order: for at most limit of them, and for names of at most 1 MiB together. next is the name to
-// continue after, or "" if there are no more. Memory is bounded by one page, however many names
-// the folder has.
-func (s *Store) page(ctx context.Context, p hufu.Path, after string, limit int, yield func(hufu.Entry) error) (next string, err error) {
-	if err := check("list", p); err != nil {
+// Lister lists one folder page by page. It keeps the names that follow the last
+// page, as far as there is memory for them. It is not for concurrent use.
+type Lister struct {
+	s     *Store
+	p     hufu.Path
+	rest  rest       // guarded by kept.mu while kept holds the Lister
+	kept  *KeptNames // nil while nothing is kept there
+	after string     // the name before the rest
+}
+
+// rest holds the names that follow a page of one folder.
+type rest struct {
+	names   nameList
+	of      [2]uint64 // device and inode of the folder
+	partial bool      // the folder has names that follow these
+}
+
+// Lister returns a new Lister of the folder p.
+func (s *Store) Lister(p hufu.Path) blob.Lister { return &Lister{s: s, p: p} }
+
+// Close forgets the names.
+func (l *Lister) Close() { l.take() }
+
+// List calls yield for the entries of the page r, in the order of their names.
+// next is the name before the next page, "" if this is the last one.
+func (l *Lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
+	s := l.s
+	if err := first(canceled(ctx, "list", l.p), check("list", l.p)); err != nil {
 		return "", err
 	}
-	d, err := s.k.OpenDir(s.root, p.String(), sys.ReadFlags)
+	d, err := s.k.OpenDir(s.root, l.p.String(), sys.ReadFlags)
 	if err != nil {
-		return "", fail("list", p, reading, err)
+		l.Close()
+		return "", fail("list", l.p, reading, err)
 	}
 	defer d.Close()
+	rest := l.take()
+	n, err := d.Self()
+	if err == nil && (rest.names.len() == 0 || l.after != r.After || rest.of != [2]uint64{n.Dev, n.Ino}) {
+		rest, err = l.read(ctx, d, r.After)
+		rest.of = [2]uint64{n.Dev, n.Ino}
+	}
+	if err != nil {
+		return "", fail("list", l.p, reading, err)
+	}
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
-	var first largestFirst // the smallest names so far
-	bytes, rest := 0, false
-	err = d.Names(sc.dirents, func(name string) error {
+	given, bytes := 0, 0
+	for ; rest.names.len() > 0 && given < r.Limit; given++ {
+		if err := canceled(ctx, "list", l.p); err != nil {
+			return "", err
+		}
+		name := rest.names.first()
+		e, err := s.statAt(d, name, sc.record, r.Brief)
+		if err != nil && !errors.Is(err, syscall.ENOENT) { // it may have vanished meanwhile
+			return "", fail("list", l.p, reading, err)
+		}
+		if bytes += len(name) + len(e.Target); bytes > blob.PageBytes && given > 0 {
+			break
+		}
+		next = name
+		rest.names.drop()
+		if err != nil {
+			continue
+		}
+		if err := yield(e); err != nil {
+			return "", err
+		}
+	}
+	if rest.names.len() == 0 && !rest.partial {
+		return "", nil
+	}
+	l.after = next
+	l.keep(rest)
+	return next, nil
+}
+
+// read reads the names of the folder d that follow after, or the first of them.
+func (l *Lister) read(ctx context.Context, d sys.Dir, after string) (rest, error) {
+	s := l.s
+	sc := s.dirents.Get().(*scratch)
+	defer s.dirents.Put(sc)
+	room, done := s.o.Names.reading()
+	defer done()
+	names := nameHeap{room: room}
+	err := d.Names(sc.dirents, func(name string) error {
 		if s.hidden(name) {
 			s.sweep(d, name)
 			return nil
 		}
-		if name <= after || rest && name > first[0] {
-			return nil
+		if name > after {
+			names.add(name)
 		}
-		heap.Push(&first, name)
-		bytes += len(name)
-		for len(first) > limit || bytes > blob.PageBytes {
-			bytes -= len(first[0])
-			heap.Pop(&first)
-			rest = true
-		}
-		return canceled(ctx, "list", p)
+		return canceled(ctx, "list", l.p)
 	})
-	if err != nil {
-		return "", fail("list", p, reading, err)
-	}
-	slices.Sort(first)
-	for _, name := range first {
-		if err := canceled(ctx, "list", p); err != nil {
-			return "", err
-		}
-		e, err := s.statAt(d, name, sc.record)
-		switch {
-		case err == nil:
-			err = yield(e)
-		case errors.Is(err, syscall.ENOENT):
-			err = nil // it has vanished meanwhile
-		default:
-			err = fail("list", p, reading, err)
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	if rest {
-		next = first[len(first)-1]
-	}
-	return next, nil
-}
-
-// largestFirst is a heap of names.
-type largestFirst []string
-
-func (h largestFirst) Len() int           { return len(h) }
-func (h largestFirst) Less(i, j int) bool { return h[i] > h[j] }
-func (h largestFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *largestFirst) Push(x any)        { *h = append(*h, x.(string)) } //nolint:forcetypeassert // a heap of strings
-func (h *largestFirst) Pop() any {
-	last := len(*h) - 1
-	name := (*h)[last]
-	*h = (*h)[:last]
-	return name
+	return rest{names: names.sorted(), partial: names.bounded}, err
 }

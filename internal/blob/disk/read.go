@@ -40,16 +40,21 @@ func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 		return hufu.Entry{}, fail("stat", p, reading, err)
 	}
 	defer s.release(d)
-	e, err := s.statAt(d, p.Base(), sc.record)
+	e, err := s.statAt(d, p.Base(), sc.record, false)
 	return e, fail("stat", p, reading, err)
 }
 
-func (s *Store) statAt(d sys.Dir, name string, buf []byte) (hufu.Entry, error) {
+// statAt describes the entry name of d. With brief the record of a file is not read.
+func (s *Store) statAt(d sys.Dir, name string, buf []byte, brief bool) (hufu.Entry, error) {
 	n, err := d.Stat(name)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
 	e := n.Entry(name)
+	if brief && n.Kind == hufu.File && s.o.Server {
+		e.Mode = 0 // that on the disk means nothing
+		return e, nil
+	}
 	return e, s.describe(d, name, &n, &e, buf)
 }
 
@@ -81,13 +86,15 @@ func (s *Store) describe(d sys.Dir, name string, n *sys.Node, e *hufu.Entry, buf
 // left out.
 func (s *Store) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	if r.Limit > 0 {
-		return s.page(ctx, p, r.After, r.Limit, yield)
+		l := s.Lister(p)
+		defer l.Close()
+		return l.List(ctx, r, yield)
 	}
-	return "", s.listAll(ctx, p, yield)
+	return "", s.listAll(ctx, p, r.Brief, yield)
 }
 
 // listAll calls yield for everything in the folder p, in any order.
-func (s *Store) listAll(ctx context.Context, p hufu.Path, yield func(hufu.Entry) error) error {
+func (s *Store) listAll(ctx context.Context, p hufu.Path, brief bool, yield func(hufu.Entry) error) error {
 	if err := check("list", p); err != nil {
 		return err
 	}
@@ -107,7 +114,7 @@ func (s *Store) listAll(ctx context.Context, p hufu.Path, yield func(hufu.Entry)
 			s.sweep(d, name)
 			return nil
 		}
-		e, err := s.statAt(d, name, sc.record)
+		e, err := s.statAt(d, name, sc.record, brief)
 		switch {
 		case err == nil:
 			stop = yield(e)

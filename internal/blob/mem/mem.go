@@ -229,6 +229,20 @@ func (t *Tree) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hu
 	return next, nil
 }
 
+// Lister returns a new Lister of the folder p. It remembers nothing.
+func (t *Tree) Lister(p hufu.Path) blob.Lister { return lister{t, p} }
+
+type lister struct {
+	t *Tree
+	p hufu.Path
+}
+
+func (l lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
+	return l.t.List(ctx, l.p, r, yield)
+}
+
+func (lister) Close() {}
+
 // page returns the entries that r asks for, as they are now, in order.
 func (t *Tree) page(p hufu.Path, r blob.Page) (all []hufu.Entry, next string, err error) {
 	t.mu.Lock()
@@ -242,10 +256,15 @@ func (t *Tree) page(p hufu.Path, r blob.Page) (all []hufu.Entry, next string, er
 		if name <= r.After {
 			continue
 		}
-		if bytes += len(name); r.Limit > 0 && (len(all) == r.Limit || bytes > blob.PageBytes) {
-			return all, all[len(all)-1].Name, nil
+		e := dir.names[name].entry(name)
+		bytes += len(name) + len(e.Target)
+		if n := len(all); r.Limit > 0 && (n == r.Limit || bytes > blob.PageBytes && n > 0) {
+			return all, all[n-1].Name, nil
 		}
-		all = append(all, dir.names[name].entry(name))
+		if r.Brief && e.Kind != hufu.Folder {
+			e.Mode, e.Digest, e.By = 0, hufu.Digest{}, ""
+		}
+		all = append(all, e)
 	}
 	return all, "", nil
 }

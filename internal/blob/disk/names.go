@@ -1,0 +1,152 @@
+package disk
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+)
+
+// The memory for names of folders that are being listed, in bytes.
+const (
+	// leastNames holds a page: names of blob.PageBytes, and as many again while the
+	// smallest are looked for.
+	leastNames = 3 << 20
+	// mostNames is what one listing may take while there is room.
+	mostNames = 8 << 20
+	// ListingRoom is what is kept between the pages of all listings of a server.
+	ListingRoom = 16 << 20
+	// largeReads is how many listings may take mostNames at the same time.
+	largeReads = 2
+)
+
+// nameList is a list of names in little memory.
+type nameList struct {
+	text []byte   // each name after its length, a byte
+	at   []uint32 // where in text each begins
+}
+
+func (l *nameList) len() int { return len(l.at) }
+
+func (l *nameList) bytesAt(at uint32) []byte {
+	return l.text[at+1 : at+1+uint32(l.text[at])]
+}
+
+// first returns the first name.
+func (l *nameList) first() string { return string(l.bytesAt(l.at[0])) }
+
+// drop removes the first name.
+func (l *nameList) drop() { l.at = l.at[1:] }
+
+func (l *nameList) add(name string) {
+	l.at = append(l.at, uint32(len(l.text))) //nolint:gosec // at most mostNames
+	l.text = append(l.text, byte(len(name))) //nolint:gosec // a name has 255 bytes at most
+	l.text = append(l.text, name...)
+}
+
+func (l *nameList) sort() {
+	slices.SortFunc(l.at, func(a, b uint32) int { return bytes.Compare(l.bytesAt(a), l.bytesAt(b)) })
+}
+
+// size returns about how many bytes the list takes.
+func (l *nameList) size() int { return cap(l.text) + 4*cap(l.at) }
+
+// nameHeap finds the smallest of many names, as many as its room holds.
+type nameHeap struct {
+	names   nameList
+	room    int    // in bytes
+	bounded bool   // names that follow last are left out
+	last    string // the largest name that is kept, if bounded
+}
+
+func (h *nameHeap) add(name string) {
+	if h.bounded && name > h.last {
+		return
+	}
+	if len(h.names.text)+len(name)+4*h.names.len() > h.room {
+		h.halve()
+		if name > h.last {
+			return
+		}
+	}
+	h.names.add(name)
+}
+
+// halve leaves out the larger half.
+func (h *nameHeap) halve() {
+	h.names.sort()
+	all := h.names
+	h.names = nameList{text: make([]byte, 0, cap(all.text)), at: make([]uint32, 0, cap(all.at))}
+	for _, at := range all.at[:(all.len()+1)/2] {
+		h.names.add(string(all.bytesAt(at)))
+	}
+	h.bounded, h.last = true, string(all.bytesAt(all.at[(all.len()+1)/2-1]))
+}
+
+func (h *nameHeap) sorted() nameList {
+	h.names.sort()
+	return h.names
+}
+
+// KeptNames bounds the memory for the names that Listers keep between pages, in
+// all stores that share it. The Lister that was used longest ago loses its names
+// first: it then reads its folder again.
+type KeptNames struct {
+	mu      sync.Mutex // guards what follows, and rest of the Listers
+	room    int        // in bytes
+	used    int
+	listers []*Lister // those that keep names, longest unused first
+	large   int       // listings that read with mostNames
+}
+
+// NewKeptNames returns a bound of so many bytes.
+func NewKeptNames(bytes int) *KeptNames { return &KeptNames{room: bytes} }
+
+// reading returns how many bytes of names a listing may read. done must follow.
+func (k *KeptNames) reading() (room int, done func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.large == largeReads {
+		return leastNames, func() {}
+	}
+	k.large++
+	return mostNames, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.large--
+	}
+}
+
+// keep keeps the rest for the next page, if there is room.
+func (l *Lister) keep(r rest) {
+	k, n := l.s.o.Names, r.names.size()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n > k.room || r.names.len() == 0 {
+		return
+	}
+	for k.used+n > k.room {
+		k.forget(k.listers[0])
+	}
+	k.used += n
+	k.listers = append(k.listers, l)
+	l.rest, l.kept = r, k
+}
+
+// take returns the rest that was kept, empty if it was not.
+func (l *Lister) take() rest {
+	k := l.s.o.Names
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r := l.rest
+	if l.kept != nil {
+		k.forget(l)
+	}
+	return r
+}
+
+// forget takes the names from a Lister that keeps some. The caller holds mu.
+func (k *KeptNames) forget(l *Lister) {
+	k.used -= l.rest.names.size()
+	k.listers = slices.DeleteFunc(k.listers, func(x *Lister) bool { return x == l })
+	l.rest, l.kept = rest{}, nil
+}
