@@ -8,6 +8,7 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
+	"hufu/internal/blob"
 	"hufu/internal/transfer"
 )
 
@@ -168,18 +169,46 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 
 // mayStand refuses what the server cannot take because of the place alone, before
 // any byte is sent. Only existing folders may stand beside the shared folders. A
-// folder source is merged into the existing folder.
+// folder source is merged into the existing folder. What is in it is judged too:
+// one entry that cannot be taken refuses the whole source.
 func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
-	if s.Contents || !s.Far.Signpost() {
-		return nil
+	if !s.Contents {
+		if !s.Far.Signpost() {
+			return nil
+		}
+		if _, err := r.Stat(ctx, s.Far); err != nil {
+			return err
+		}
+		switch e, err := s.Store.Stat(ctx, s.Path); {
+		case err != nil:
+			return nil // what is wrong with the source is told when it is sent
+		case e.Kind != hufu.Folder:
+			return &hufu.Error{Op: "put", Path: s.Far.Remote(), Kind: hufu.KindPermission, Code: "not_allowed_here"}
+		}
 	}
-	if _, err := r.Stat(ctx, s.Far); err != nil {
-		return err
+	var refused error
+	judge := func(e hufu.Entry) error {
+		inner := transfer.Source{}
+		var err error
+		if inner.Far, err = s.Far.Join(e.Name); err == nil {
+			inner.Side, err = s.Join(e.Name)
+		}
+		if err == nil && e.Kind != hufu.Other { // which is not sent
+			refused = r.mayStand(ctx, inner)
+		}
+		return refused
 	}
-	if e, err := s.Store.Stat(ctx, s.Path); err != nil || e.Kind == hufu.Folder {
-		return nil // what is wrong with the source is told when it is sent
+	switch s.Far.String() {
+	case "": // only one name in it leads on
+		if side, err := s.Join(hufu.SharedName); err == nil {
+			if e, err := s.Store.Stat(ctx, side.Path); err == nil {
+				return judge(e)
+			}
+		}
+	case hufu.SharedName:
+		_, _ = s.Store.List(ctx, s.Path, blob.Page{}, judge) // a folder that cannot be read is told when it is sent
 	}
-	return &hufu.Error{Op: "put", Path: s.Far.Remote(), Kind: hufu.KindPermission, Code: "not_allowed_here"}
+	return refused
 }
 
 // makeFolder makes a folder with its parents. made reports whether it was missing.

@@ -99,6 +99,8 @@ func TestNothingIsSentToASignpost(t *testing.T) {
 		os.WriteFile(file, []byte("small"), 0o600), os.WriteFile(alice.Local("g"), []byte("small"), 0o600),
 		os.Mkdir(folder, 0o700), os.WriteFile(filepath.Join(folder, "inner"), []byte("small"), 0o600),
 		os.Mkdir(common, 0o700), os.WriteFile(filepath.Join(common, "inner"), []byte("small"), 0o600),
+		os.MkdirAll(alice.Local("merged/common"), 0o700), os.MkdirAll(alice.Local("top/@shared/common"), 0o700),
+		os.MkdirAll(alice.Local("astray/@shared"), 0o700), os.WriteFile(alice.Local("astray/@shared/inner"), []byte("small"), 0o600),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +123,13 @@ func TestNothingIsSentToASignpost(t *testing.T) {
 		{[]string{file}, "@shared/common", client.How{Exact: true}, "not_allowed_here"},
 		{[]string{file}, "@shared", client.How{Exact: true}, "not_allowed_here"},
 		{[]string{common}, "@shared", into, ""}, // a folder merges with the one that is there
+		{[]string{folder + "/"}, "@shared", into, "shared_missing"},
+		{[]string{folder + "/"}, "@shared", client.How{}, "shared_missing"},
+		{[]string{alice.Local("merged") + "/"}, "@shared", into, ""},
+		{[]string{alice.Local("top") + "/"}, "", into, ""},
+		{[]string{alice.Local("top/@shared")}, "", into, ""},
+		{[]string{alice.Local("astray") + "/"}, "", into, "shared_missing"},
+		{[]string{alice.Local("astray/@shared")}, "", into, "shared_missing"},
 	} {
 		p, err := r.PreparePut(t.Context(), c.sources, parse(t, c.to), c.how)
 		if err == nil {
