@@ -205,10 +205,8 @@ func (a *App) CheckLang() error {
 
 // Printf writes a line of result.
 func (a *App) Printf(format string, args ...any) error {
-	if _, err := fmt.Fprintf(a.Out, format+"\n", args...); err != nil {
-		return a.out.failure()
-	}
-	return nil
+	_, err := fmt.Fprintf(a.Out, format+"\n", args...)
+	return err
 }
 
 // Hint writes a line for people, out of the way of scripts.
@@ -400,14 +398,11 @@ func (a *App) Secret(ctx context.Context, prompt, again string, alone error) (st
 		begun := make(chan struct{})
 		secret, err := await(ctx, func() (string, error) {
 			close(begun)
-			b, err := term.ReadPassword(fd)
-			switch {
-			case errors.Is(err, io.EOF):
-				return "", Usage(inputEnded)
-			case err != nil:
-				return "", &hufu.Error{Op: "read from terminal", Kind: hufu.KindUnreadable, Err: err}
+			line, err := readHidden(a.In)
+			if _, known := errors.AsType[*hufu.Error](err); err != nil && !known {
+				err = &hufu.Error{Op: "read from terminal", Kind: hufu.KindUnreadable, Err: err}
 			}
-			return string(b), nil
+			return line, err
 		}, func() { // or nothing that is typed later would be shown
 			<-begun
 			_ = term.Restore(fd, shown)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,6 +112,34 @@ func TestAnswers(t *testing.T) {
 	if _, err := a.Ask(t.Context(), "Code:"); hufu.CodeOf(err) != "input_ended" {
 		t.Error(err)
 	}
+	for typed, want := range map[string]string{"\x04": "", "word\n": "word", "wo\x04rd\n": "word"} {
+		type answer struct {
+			s   string
+			err error
+		}
+		answered := make(chan answer, 1)
+		go func() {
+			s, err := a.Secret(t.Context(), "Password:", "", errors.New("not a terminal"))
+			answered <- answer{s, err}
+		}()
+		for echoes(t, program) { // what is typed before is not lost, but would be shown
+			runtime.Gosched()
+		}
+		if _, err := user.WriteString(typed); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-answered:
+			if got.s != want || (got.err == nil) != (want != "") || got.err != nil && hufu.CodeOf(got.err) != "input_ended" {
+				t.Errorf("%q: %q %v", typed, got.s, got.err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%q does not end the prompt", typed)
+		}
+		if !echoes(t, program) {
+			t.Errorf("after %q what is typed is not shown any more", typed)
+		}
+	}
 }
 
 type full struct{}
@@ -122,11 +152,12 @@ func TestLostOutput(t *testing.T) {
 	for name, run := range map[string]func(*App) error{
 		"told":    func(a *App) error { return a.Printf("a line") },
 		"ignored": func(a *App) error { _ = a.JSON(1); return nil },
+		"direct":  func(a *App) error { _, err := io.WriteString(a.Out, "a line\n"); return err },
 	} {
 		var told bytes.Buffer
 		a := New("hufu", nil, nil, full{}, &told, func(string) string { return "" })
 		cmd := &cobra.Command{SilenceErrors: true, SilenceUsage: true, RunE: func(*cobra.Command, []string) error { return run(a) }}
-		if code := a.Run(cmd, nil); code != 1 || strings.Count(told.String(), "Standard output could not be written") != 1 {
+		if code := a.Run(cmd, nil); code != 1 || strings.Count(told.String(), "hufu: ") != 1 || !strings.Contains(told.String(), "Standard output could not be written") {
 			t.Errorf("%s: %d %s", name, code, &told)
 		}
 	}

@@ -26,10 +26,8 @@ func (a *App) JSON(v any) error {
 	if err != nil {
 		return &hufu.Error{Op: "encode output", Kind: hufu.KindInternal, Err: err}
 	}
-	if _, err := a.Out.Write(append(data, '\n')); err != nil {
-		return a.out.failure()
-	}
-	return nil
+	_, err = a.Out.Write(append(data, '\n'))
+	return err
 }
 
 // appendJSON appends v to b. It handles values that may hold a string itself

@@ -11,8 +11,9 @@ import (
 )
 
 // output is standard output. It remembers its first error: what did not get
-// there must not look like success. When its reader has gone away, as head does,
-// it calls stop.
+// there must not look like success. That error has the code "output_lost", and
+// every failed write returns it. When its reader has gone away, as head does, it
+// calls stop.
 type output struct {
 	w    io.Writer
 	stop func()
@@ -29,6 +30,9 @@ func (o *output) Write(p []byte) (int, error) {
 	o.used = true
 	n, err := o.w.Write(p)
 	o.failed(err)
+	if err != nil {
+		err = o.err
+	}
 	return n, err
 }
 
