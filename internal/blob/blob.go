@@ -108,8 +108,11 @@ type Lister interface {
 // of the last one; if that folder is renamed meanwhile, the Opener follows it to
 // the new place until Close. It is not for concurrent use.
 type Opener interface {
-	// Open opens the regular file p.
-	Open(ctx context.Context, p hufu.Path) (File, error)
+	// Open opens the regular file p. A version that Stat or List has just returned
+	// for a regular file at p spares the store a look at the name before it opens
+	// it. If another version is there now, Open opens that one, as it does if
+	// version is "".
+	Open(ctx context.Context, p hufu.Path, version string) (File, error)
 	// Close releases the folder. The Opener may be used again.
 	Close()
 }

@@ -261,7 +261,7 @@ func (v *View) Open(ctx context.Context, p hufu.Path) (blob.File, error) {
 		v.LetGo()
 		v.opener, v.opens = at.store.Opener(), at.store
 	}
-	return v.opener.Open(ctx, at.path)
+	return v.opener.Open(ctx, at.path, "")
 }
 
 // LetGo closes the folder that Open has kept open.

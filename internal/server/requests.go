@@ -256,10 +256,11 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	if err != nil {
 		return err
 	}
-	data = data[:f.Size()]
-	if _, err := f.ReadAt(ctx, data, 0); err != nil {
+	n, err := f.ReadAt(ctx, data[:min(int64(len(data)), f.Size()+1)], 0) // one more: then one read shows the end
+	if err != nil {
 		return err
 	}
+	data = data[:n]
 	if err := f.Check(); err != nil {
 		return err
 	}

@@ -31,12 +31,12 @@ type opener struct {
 	in   blob.Opener // of tree
 }
 
-func (o *opener) open(ctx context.Context, t blob.Tree, p hufu.Path) (blob.File, error) {
+func (o *opener) open(ctx context.Context, t blob.Tree, p hufu.Path, version string) (blob.File, error) {
 	if o.tree != t {
 		o.close()
 		o.tree, o.in = t, t.Opener()
 	}
-	return o.in.Open(ctx, p)
+	return o.in.Open(ctx, p, version)
 }
 
 func (o *opener) close() {
@@ -47,7 +47,7 @@ func (o *opener) close() {
 
 // readWhole reads a small file, one version of it.
 func readWhole(ctx context.Context, it *item, files *opener, buf []byte) ([]byte, Meta, error) {
-	f, err := files.open(ctx, it.store, it.path)
+	f, err := files.open(ctx, it.store, it.path, it.from.Version)
 	if err != nil {
 		return nil, Meta{}, err
 	}

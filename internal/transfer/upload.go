@@ -28,7 +28,7 @@ func (e *Engine) putLarge(ctx context.Context, it *item) {
 
 func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, resumed int64, err error) {
 	opener := it.store.Opener()
-	f, err := opener.Open(ctx, it.path)
+	f, err := opener.Open(ctx, it.path, it.from.Version)
 	opener.Close()
 	if err != nil {
 		return entry, 0, err

@@ -187,7 +187,7 @@ func (s *suite) absent(p string) {
 func (s *suite) open(p string) (blob.File, error) {
 	o := s.Tree.Opener()
 	defer o.Close()
-	return o.Open(s.Context(), s.path(p))
+	return o.Open(s.Context(), s.path(p), "")
 }
 
 // read reads a file whole and checks that it has not changed meanwhile.

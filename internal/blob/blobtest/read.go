@@ -30,6 +30,7 @@ func readTests() []test {
 		{"AnUnchangedFileIsNot", anUnchangedFileIsNot, nil},
 		{"AFileIsReadInParts", aFileIsReadInParts, nil},
 		{"AnOpenerForgetsAtClose", anOpenerForgetsAtClose, nil},
+		{"AKnownVersionIsNoCondition", aKnownVersionIsNoCondition, nil},
 		{"SpaceIsTold", spaceIsTold, nil},
 	}
 }
@@ -405,6 +406,39 @@ func aFileIsReadInParts(s *suite) {
 	s.wantErr(err, hufu.KindChanged, "file_changed") // it is larger than a chunk
 }
 
+// A version that the caller knows saves a look at the name. It changes nothing about
+// what is opened.
+func aKnownVersionIsNoCondition(s *suite) {
+	o := s.Tree.Opener()
+	defer o.Close()
+	version := s.mustPut("f", "one").Version
+	read := func(version, want string) {
+		s.Helper()
+		f, err := o.Open(s.Context(), s.path("f"), version)
+		s.must(err)
+		defer func() { _ = f.Close() }()
+		if got, err := f.Whole(s.Context(), make([]byte, hufu.ChunkSize)); err != nil || string(got) != want {
+			s.Errorf("it holds %q, want %q: %v", got, want, err)
+		}
+	}
+	read(version, "one")
+	s.must(s.put("f", "another", always()).Err)
+	read(version, "another")
+	read("not a version", "another")
+	s.made(func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("f"), false, "") })
+	_, err := o.Open(s.Context(), s.path("f"), version)
+	s.wantErr(err, hufu.KindNotFound, "")
+	s.mkdir("f")
+	_, want := o.Open(s.Context(), s.path("f"), "")
+	_, err = o.Open(s.Context(), s.path("f"), version)
+	s.wantErr(err, hufu.KindOf(want), hufu.CodeOf(want))
+	s.made(func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("f"), false, "") })
+	s.made(func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("f"), "g", blob.Meta{}, always()) })
+	_, want = o.Open(s.Context(), s.path("f"), "")
+	_, err = o.Open(s.Context(), s.path("f"), version)
+	s.wantErr(err, hufu.KindOf(want), hufu.CodeOf(want))
+}
+
 func anOpenerForgetsAtClose(s *suite) {
 	s.mustPut("d/f", "one")
 	s.mustPut("d/g", "two")
@@ -413,7 +447,7 @@ func anOpenerForgetsAtClose(s *suite) {
 	defer o.Close()
 	read := func(p, want string) {
 		s.Helper()
-		f, err := o.Open(s.Context(), s.path(p))
+		f, err := o.Open(s.Context(), s.path(p), "")
 		s.must(err)
 		defer func() { _ = f.Close() }()
 		if got, err := f.Whole(s.Context(), make([]byte, hufu.ChunkSize)); err != nil || string(got) != want {
@@ -425,7 +459,7 @@ func anOpenerForgetsAtClose(s *suite) {
 	read("f", "root")
 	read("d/f", "one")
 	for _, p := range []string{"d/none", "none/f", "d"} {
-		if _, err := o.Open(s.Context(), s.path(p)); err == nil {
+		if _, err := o.Open(s.Context(), s.path(p), ""); err == nil {
 			s.Errorf("%s was opened", p)
 		}
 	}

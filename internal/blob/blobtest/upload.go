@@ -449,7 +449,7 @@ func nothingIsOpenedForAnEndedContext(s *suite) {
 		"a file": func() error {
 			o := s.Tree.Opener()
 			defer o.Close()
-			_, err := o.Open(ctx, s.path("f"))
+			_, err := o.Open(ctx, s.path("f"), "")
 			return err
 		},
 		"an entry": func() error { _, err := s.Tree.Stat(ctx, s.path("f")); return err },

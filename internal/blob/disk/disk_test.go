@@ -416,7 +416,7 @@ func TestOpener(t *testing.T) {
 	}
 	read := func(tr *tree, name, want string) {
 		t.Helper()
-		f, err := openers[tr].Open(t.Context(), path(t, name))
+		f, err := openers[tr].Open(t.Context(), path(t, name), "")
 		if err != nil {
 			t.Error(err)
 			return
@@ -433,7 +433,7 @@ func TestOpener(t *testing.T) {
 	read(a, "f", "root")
 	read(a, "d/g", "two")
 	for _, name := range []string{"d/none", "none/f", "d"} {
-		if _, err := openers[a].Open(t.Context(), path(t, name)); err == nil {
+		if _, err := openers[a].Open(t.Context(), path(t, name), ""); err == nil {
 			t.Errorf("%s was opened", name)
 		}
 	}
@@ -451,7 +451,7 @@ func TestOpener(t *testing.T) {
 func openFile(t testing.TB, s blob.Tree, p hufu.Path) (blob.File, error) {
 	o := s.Opener()
 	defer o.Close()
-	return o.Open(t.Context(), p)
+	return o.Open(t.Context(), p, "")
 }
 
 // listAll calls yield for everything in the folder p.

@@ -161,12 +161,12 @@ func (o *Opener) Close() {
 	}
 }
 
-// Open opens the regular file p.
-func (o *Opener) Open(ctx context.Context, p hufu.Path) (blob.File, error) {
-	return o.open(ctx, p)
+// Open opens the regular file p; see blob.Opener.
+func (o *Opener) Open(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
+	return o.open(ctx, p, version)
 }
 
-func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
+func (o *Opener) open(ctx context.Context, p hufu.Path, version string) (*File, error) {
 	s := o.s
 	if err := first(canceled(ctx, "open", p), check("open", p)); err != nil {
 		return nil, err
@@ -182,17 +182,39 @@ func (o *Opener) open(ctx context.Context, p hufu.Path) (*File, error) {
 		}
 		o.path, o.d, o.held = up, d, true
 	}
-	h, n, err := openChecked(o.d, p.Base())
-	if err != nil {
-		return nil, fail("open", p, reading, err)
+	h, n, ok := openKnown(o.d, p.Base(), version)
+	if !ok {
+		var err error
+		if h, n, err = openChecked(o.d, p.Base()); err != nil {
+			return nil, fail("open", p, reading, err)
+		}
 	}
 	if s.waitForTick(&n) {
+		var err error
 		if n, err = h.Stat(); err != nil {
 			h.Close()
 			return nil, fail("open", p, reading, err)
 		}
 	}
 	return &File{s: s, path: p, h: h, n: n}, nil
+}
+
+// openKnown opens the regular file name if it is still the version that the caller
+// knows. Of anything else it has closed what it opened, and read nothing.
+func openKnown(d sys.Dir, name, version string) (sys.File, sys.Node, bool) {
+	if version == "" {
+		return sys.NoFile, sys.Node{}, false
+	}
+	f, err := d.OpenPlain(name)
+	if err != nil {
+		return sys.NoFile, sys.Node{}, false
+	}
+	n, err := f.Stat()
+	if err != nil || plainFile(n) != nil || !n.Is(version) {
+		f.Close()
+		return sys.NoFile, n, false
+	}
+	return f, n, true
 }
 
 // openChecked opens the regular file name. It checks the kind before it opens:
@@ -254,13 +276,13 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 	if !f.h.Ok() {
 		return 0, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInternal, Err: errClosed}
 	}
-	n, err := f.h.ReadAt(b, off)
+	left := max(0, f.n.Size-off)
+	n, ended, err := f.h.ReadUntil(b, off, f.n.Size)
 	if err != nil {
 		return n, fail("read", f.path, reading, err)
 	}
-	left := max(0, f.n.Size-off)
 	end := int64(n)
-	if end == left && off <= f.n.Size { // so it should end here
+	if !ended && end == left && off <= f.n.Size { // so it should end here
 		var more [1]byte
 		over, err := f.h.ReadAt(more[:], off+end)
 		if err != nil {
@@ -297,7 +319,7 @@ func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	if f.n.Size > hufu.ChunkSize {
 		return nil, changed("read", f.path, "file_changed")
 	}
-	n, err := f.ReadAt(ctx, buf[:f.n.Size], 0)
+	n, err := f.ReadAt(ctx, buf[:min(int64(len(buf)), f.n.Size+1)], 0) // one more: then one read shows the end
 	if hufu.CodeOf(err) != sizeUntrue || int64(n) < f.n.Size {
 		return buf[:n], err
 	}
@@ -422,7 +444,7 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	}
 	o := &Opener{s: s}
 	defer o.Close()
-	f, err := o.open(ctx, p)
+	f, err := o.open(ctx, p, "")
 	if err != nil {
 		return hufu.Entry{}, err
 	}

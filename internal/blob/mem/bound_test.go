@@ -100,7 +100,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	must(t, put(t, tree, "d/g", make([]byte, 600<<10)))
 
 	// What somebody reads takes room until it is closed.
-	f, err := tree.Opener().Open(t.Context(), path(t, "d/g"))
+	f, err := tree.Opener().Open(t.Context(), path(t, "d/g"), "")
 	must(t, err)
 	remove(t, tree, "d")
 	wantFull(t, put(t, tree, "g", make([]byte, 600<<10)))
@@ -194,7 +194,7 @@ func TestUploadsAreBounded(t *testing.T) {
 		if taken := all - free(t, tree); taken > hufu.ChunkSize+4<<10 {
 			t.Errorf("unit %d: a chunk among holes takes %d bytes", unit, taken)
 		}
-		f, err := tree.Opener().Open(t.Context(), path(t, "d/f"))
+		f, err := tree.Opener().Open(t.Context(), path(t, "d/f"), "")
 		must(t, err)
 		for off, want := range map[int64]int64{0: 7 << 20, 7<<20 + 5: 7<<20 + 5, 8 << 20: f.Size()} {
 			if got := f.NextData(off); got != want {

@@ -80,7 +80,7 @@ type opener struct{ t *Tree }
 // Opener returns a new Opener.
 func (t *Tree) Opener() blob.Opener { return opener{t} }
 
-func (o opener) Open(ctx context.Context, p hufu.Path) (blob.File, error) {
+func (o opener) Open(ctx context.Context, p hufu.Path, _ string) (blob.File, error) {
 	f, err := o.t.open(ctx, "open", p)
 	if err != nil {
 		return nil, err

@@ -270,6 +270,28 @@ func (f File) ReadAt(b []byte, off int64) (int, error) {
 	return done, nil
 }
 
+// ReadUntil is ReadAt for a file that should end at size. It reports whether it has
+// seen the end there: then no second read has to look for more.
+func (f File) ReadUntil(b []byte, off, size int64) (n int, ended bool, err error) {
+	for {
+		n, err = unix.Pread(f.fd, b, off)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		if n == len(b) {
+			return n, false, nil
+		}
+		if n > 0 && off+int64(n) == size { // a regular file gives less only at its end
+			return n, true, nil
+		}
+		more, err := f.ReadAt(b[n:], off+int64(n))
+		return n + more, n+more < len(b), err
+	}
+}
+
 // Getxattr reads the attribute user.hufu into buf and returns its length.
 func (f File) Getxattr(buf []byte) (int, error) { return unix.Fgetxattr(f.fd, xattrName, buf) }
 

@@ -343,6 +343,12 @@ func (f File) ReadAt(b []byte, off int64) (int, error) {
 	return n, errno(err)
 }
 
+// ReadUntil is ReadAt; it reports whether it has seen the end of the file.
+func (f File) ReadUntil(b []byte, off, _ int64) (n int, ended bool, err error) {
+	n, err = f.ReadAt(b, off)
+	return n, err == nil && n < len(b), err
+}
+
 // Getxattr reads the attribute user.hufu into buf and returns its length.
 func (f File) Getxattr([]byte) (int, error) { return 0, syscall.ENOTSUP }
 
