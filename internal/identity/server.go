@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"hufu"
@@ -42,10 +44,12 @@ func (s Server) Config() (*tls.Config, error) {
 	}
 	// The outermost configuration demands a certificate as well, in case
 	// GetConfigForClient is ever removed.
-	cfg, err := s.demanding("h2", "http/1.1")
+	demanding := &shared{s: s, by: map[string]*tls.Config{}}
+	trust, err := s.trust()
 	if err != nil {
 		return nil, err
 	}
+	cfg := s.demanding(trust, "h2", "http/1.1")
 	cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		offered := hello.SupportedProtos
 		if len(offered) == 1 && offered[0] == ProtoEnroll {
@@ -53,10 +57,10 @@ func (s Server) Config() (*tls.Config, error) {
 		}
 		for _, name := range append([]string{ProtoNative}, s.ALPN...) {
 			if slices.Contains(offered, name) {
-				return s.demanding(name)
+				return demanding.config(name)
 			}
 		}
-		return s.demanding("h2", "http/1.1")
+		return demanding.config("h2", "http/1.1")
 	}
 	return cfg, nil
 }
@@ -86,11 +90,35 @@ func (s Server) base() *tls.Config {
 	}
 }
 
-func (s Server) demanding(protos ...string) (*tls.Config, error) {
-	trust, err := s.trust()
+// shared holds the configurations that demand a certificate, one for each choice of
+// protocols, so that thousands of connections share one. They are made again when
+// the trusted certificates change.
+type shared struct {
+	s       Server
+	mu      sync.Mutex
+	anchors []*Certificate
+	by      map[string]*tls.Config
+}
+
+func (h *shared) config(protos ...string) (*tls.Config, error) {
+	trust, err := h.s.trust()
 	if err != nil {
 		return nil, err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if anchors := trust.anchors(); !slices.Equal(anchors, h.anchors) {
+		h.anchors = anchors
+		clear(h.by)
+	}
+	key := strings.Join(protos, " ")
+	if h.by[key] == nil {
+		h.by[key] = h.s.demanding(trust, protos...)
+	}
+	return h.by[key], nil
+}
+
+func (s Server) demanding(trust Trust, protos ...string) *tls.Config {
 	cfg := s.base()
 	cfg.NextProtos = protos
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
@@ -109,7 +137,7 @@ func (s Server) demanding(protos ...string) (*tls.Config, error) {
 		}
 		return s.Admit(peer)
 	}
-	return cfg, nil
+	return cfg
 }
 
 func (s Server) enrolling() (*tls.Config, error) {

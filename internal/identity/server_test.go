@@ -120,7 +120,7 @@ func TestHT01NoSessionIsResumed(t *testing.T) {
 	wantCode(t, Classify(o.serverErr, false), hufu.KindRefused, "cert_revoked")
 
 	// And should a session be resumed by whatever way, it is refused.
-	lax.VerifyConnection = must[*tls.Config](t)(s.demanding(ProtoNative)).VerifyConnection
+	lax.VerifyConnection = s.demanding(must[Trust](t)(s.Trust()), ProtoNative).VerifyConnection
 	o = shake(t, lax, client)
 	if !o.client.DidResume {
 		t.Error("the session was not resumed")
@@ -496,5 +496,34 @@ func TestCertificatesChangeWithoutRestart(t *testing.T) {
 		if o.clientErr != nil || !o.client.PeerCertificates[0].Equal(p.cert) {
 			t.Error(o.clientErr)
 		}
+	}
+}
+
+// Connections share a configuration, and trust that changes makes another one.
+func TestOneConfigurationForAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve(t)
+	trust := must[Trust](t)(s.Trust())
+	s.Trust = func() (Trust, error) { return trust, nil }
+	choose := config(t, s).GetConfigForClient
+	hello := func(protos ...string) *tls.Config {
+		return must[*tls.Config](t)(choose(&tls.ClientHelloInfo{SupportedProtos: protos}))
+	}
+	first := hello(ProtoNative)
+	if hello(ProtoNative) != first {
+		t.Error("a second connection got a configuration of its own")
+	}
+	if got := hello("h2"); got == first || slices.Contains(got.NextProtos, ProtoNative) {
+		t.Error("another protocol got the same configuration")
+	}
+	other := newWorld(t)
+	trust = must[Trust](t)(other.serve(t).Trust())
+	if again := hello(ProtoNative); again == first || again.ClientCAs.Equal(first.ClientCAs) {
+		t.Error("what is trusted has changed, the configuration has not")
+	}
+	trust = Trust{}
+	if _, err := choose(&tls.ClientHelloInfo{SupportedProtos: []string{ProtoNative}}); err == nil {
+		t.Error("a server that trusts nobody goes on with the old configuration")
 	}
 }

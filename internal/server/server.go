@@ -124,7 +124,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration
 	var judging sync.WaitGroup
 	judging.Go(func() { s.judgeOften(ctx) })
 	defer judging.Wait()
-	return s.serve(ctx, ln, drain, func(ctx context.Context, c net.Conn) { s.handle(ctx, c, config) })
+	return s.serve(ctx, ln, drain, func(ctx context.Context, c net.Conn) func() { return s.handle(ctx, c, config) })
 }
 
 // judgeOften finds what no change announces: certificates and logins that end
@@ -142,7 +142,10 @@ func (s *Server) judgeOften(ctx context.Context) {
 	}
 }
 
-func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration, handle func(context.Context, net.Conn)) error {
+// serve gives each connection of ln to handle, on a goroutine of its own. What handle
+// returns, if anything, runs on a fresh goroutine: a handshake needs a large stack,
+// and a connection that waits keeps the one that it has.
+func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration, handle func(context.Context, net.Conn) func()) error {
 	var open sync.WaitGroup // the connections of this listener
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
@@ -167,10 +170,21 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration
 			continue
 		}
 		open.Go(func() {
-			defer func() { <-s.slots }()
+			var then func()
+			defer func() {
+				if then == nil {
+					<-s.slots
+				}
+			}()
 			defer s.recovered(c)
 			// Connections outlive ctx by the time of draining.
-			handle(context.WithoutCancel(ctx), c)
+			if then = handle(context.WithoutCancel(ctx), c); then != nil {
+				open.Go(func() {
+					defer func() { <-s.slots }()
+					defer s.recovered(c)
+					then()
+				})
+			}
 		})
 	}
 }
@@ -183,7 +197,9 @@ func (s *Server) recovered(c net.Conn) {
 	}
 }
 
-func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
+// handle makes the handshake and returns what serves the connection, nil if that is
+// done already.
+func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) func() {
 	remote := raw.RemoteAddr().String()
 	stream := session.NewStream(raw)
 	c := tls.Server(stream, config)
@@ -203,7 +219,7 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
 		}
 		s.o.Log.Warn("refused", "remote", remote, "why", why)
 		part(stream)
-		return
+		return nil
 	}
 	_ = raw.SetDeadline(time.Time{})
 	state := c.ConnectionState()
@@ -213,15 +229,16 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) {
 		if err != nil {
 			s.o.Log.Warn("refused", "remote", remote, "why", refusal(err))
 			_ = c.Close()
-			return
+			return nil
 		}
-		s.native(ctx, c, stream, peer, remote)
+		return func() { s.native(ctx, c, stream, peer, remote) }
 	case identity.ProtoEnroll:
 		s.enroll(ctx, c, stream, remote)
 	default:
 		s.o.Log.Info("refused", "remote", remote, "why", "protocol not served", "alpn", state.NegotiatedProtocol)
 		_ = c.Close()
 	}
+	return nil
 }
 
 // refusal returns the reason in a handshake error, short for the log.

@@ -100,13 +100,13 @@ func (t *Teach) Close() error {
 
 // ServeTeach serves the listener without TLS until ctx ends.
 func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
-	return s.serve(ctx, s.o.Teach.ln, drain, func(ctx context.Context, raw net.Conn) {
+	return s.serve(ctx, s.o.Teach.ln, drain, func(ctx context.Context, raw net.Conn) func() {
 		remote := raw.RemoteAddr().String()
 		// Bound to loopback; any other peer is refused all the same.
 		if a, ok := raw.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
 			s.o.Log.Warn("refused", "remote", remote, "why", "not loopback")
 			_ = raw.Close()
-			return
+			return nil
 		}
 		stream := session.NewStream(raw)
 		h := &conn{
@@ -115,6 +115,7 @@ func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
 		}
 		h.session.Share(s.o.Teach.intake, "")
 		s.run(ctx, h, s.o.Teach.files, "plaintext")
+		return nil
 	})
 }
 

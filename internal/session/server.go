@@ -30,6 +30,7 @@ type Request struct {
 	number   uint64
 	raw      raw
 	cost     int
+	next     *Request // in the queue
 }
 
 // ErrCanceled answers a request that the client has taken back. It is the cause
@@ -51,7 +52,6 @@ type Handler interface {
 // Server is the serving end of one connection.
 type Server struct {
 	*wire
-	requests chan *Request
 	only     []frame.Type // if not empty, no other request is read
 	intake   *Intake      // nil: this connection's own bound is all
 	who      string       // of intake
@@ -60,6 +60,10 @@ type Server struct {
 	queued   int // bytes, all of them taken of intake as well
 	staged   int // of these; the handler's
 	ended    bool
+	first    *Request                // waiting to be handled
+	last     *Request                // the newest of them, if there are any
+	allRead  bool                    // no more will come
+	more     *sync.Cond              // on mu: first or allRead has changed
 	begun    uint64                  // the number of the request that is being handled
 	stop     context.CancelCauseFunc // of that request, nil if there is none
 	canceled map[uint64]struct{}     // requests that have come and are not begun
@@ -72,8 +76,8 @@ type Server struct {
 
 // NewServer makes the serving end over conn, whose lower layer is stream.
 func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
-	s := &Server{wire: newWire(conn, stream, codec), requests: make(chan *Request, MaxRequests)}
-	s.room = sync.NewCond(&s.mu)
+	s := &Server{wire: newWire(conn, stream, codec)}
+	s.room, s.more = sync.NewCond(&s.mu), sync.NewCond(&s.mu)
 	return s
 }
 
@@ -108,9 +112,9 @@ func (s *Server) serve(ctx context.Context, h Handler, readErr *error) error {
 		// client that has closed its sending side and does not read.
 		_ = s.stream.Close()
 		cancel()
-		close(s.requests)
+		s.noMore()
 	})
-	wg.Go(func() { s.keepAlive(ctx) })
+	alive := s.keepAlive()
 	// Deferred, so that a handler that panics leaves nothing running either.
 	defer func() {
 		s.stopReading()
@@ -118,7 +122,8 @@ func (s *Server) serve(ctx context.Context, h Handler, readErr *error) error {
 			s.cut()
 		}
 		wg.Wait()
-		for r := range s.requests {
+		alive.end()
+		for r, _ := s.take(false); r != nil; r, _ = s.take(false) {
 			r.raw.free()
 		}
 		s.give(s.queued) // what was not released
@@ -190,7 +195,7 @@ func (s *Server) reader() error {
 		if err != nil {
 			return s.readFailed(err)
 		}
-		s.requests <- &Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw, cost: cost} // never blocks: see MaxRequests
+		s.push(&Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw, cost: cost})
 		number++
 	}
 	s.discard()
@@ -244,21 +249,18 @@ func (s *Server) waitForRoom(n int) bool {
 func (s *Server) work(ctx context.Context, h Handler) error {
 	flushed, handled := time.Now(), 0
 	for {
-		var r *Request
-		var ok bool
-		select {
-		case r, ok = <-s.requests:
-		default:
+		r, open := s.take(false)
+		if r == nil && open {
 			if err := h.Idle(ctx); err != nil {
 				return err
 			}
 			if s.Flush() != nil {
 				return nil // the connection is gone, or parting
 			}
-			r, ok = <-s.requests
+			r, _ = s.take(true)
 			flushed, handled = time.Now(), 0
 		}
-		if !ok || s.parting.Load() {
+		if r == nil || s.parting.Load() {
 			return nil
 		}
 		if now := time.Now(); now.Sub(flushed) >= flushEvery || handled >= flushBytes {
@@ -272,6 +274,41 @@ func (s *Server) work(ctx context.Context, h Handler) error {
 			return err
 		}
 	}
+}
+
+// push puts a request at the end of the queue, which holds at most MaxRequests.
+func (s *Server) push(r *Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == nil {
+		s.first = r
+	} else {
+		s.last.next = r
+	}
+	s.last = r
+	s.more.Signal()
+}
+
+// noMore ends the queue after what is in it.
+func (s *Server) noMore() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.allRead = true
+	s.more.Signal()
+}
+
+// take takes the first request from the queue. If there is none, it returns nil, and
+// whether more may come; with wait it returns nil only if no more will come.
+func (s *Server) take(wait bool) (r *Request, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for wait && s.first == nil && !s.allRead {
+		s.more.Wait()
+	}
+	if r = s.first; r != nil {
+		s.first, r.next = r.next, nil
+	}
+	return r, !s.allRead
 }
 
 func (s *Server) handle(ctx context.Context, h Handler, r *Request) error {
@@ -396,46 +433,6 @@ func (s *Server) Flush() error {
 	return s.flush()
 }
 
-// keepAlive tells a waiting client that its answer is being worked on, if no
-// other frame has shown that lately, and ends the connection of a client that
-// keeps the server waiting.
-func (s *Server) keepAlive(ctx context.Context) {
-	next := time.NewTimer(WorkingEvery)
-	defer next.Stop()
-	tick := time.NewTicker(WorkingEvery)
-	defer tick.Stop()
-	var taking, giving pace
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			s.stream.Shrink(now, WorkingEvery)
-			switch {
-			case taking.still(now, s.stream.Sending(), s.stream.taken) >= ClientStall:
-				s.Drop(clientStalled())
-				return
-			case giving.still(now, s.midway.Load(), s.stream.in.Load) >= ClientStall:
-				s.Part(clientStalled())
-				return
-			}
-		case now := <-next.C:
-			if left := WorkingEvery - now.Sub(s.stream.Sent()); left > 0 {
-				next.Reset(left)
-				continue
-			}
-			next.Reset(WorkingEvery)
-			if s.unanswered.Load() == 0 || !s.wmu.TryLock() {
-				continue // a writer at work is a sign of life too
-			}
-			if !s.parting.Load() && s.write(&frame.Working{}, false, nil) == nil {
-				_ = s.flush()
-			}
-			s.wmu.Unlock()
-		}
-	}
-}
-
 func clientStalled() *hufu.Error {
 	return &hufu.Error{Op: "connection", Kind: hufu.KindUnavailable, Code: "client_stalled"}
 }
@@ -448,24 +445,6 @@ func (s *Server) Drop(reason *hufu.Error) {
 		_ = c.SetLinger(0) // closed already
 	}
 	s.cut()
-}
-
-// pace measures the progress of one direction of a connection.
-type pace struct {
-	at    int64
-	since time.Time // when it was first seen at at
-}
-
-// still returns how long the direction has not moved although it should.
-func (p *pace) still(now time.Time, should bool, at func() int64) time.Duration {
-	if !should {
-		p.since = now
-		return 0
-	}
-	if n := at(); n != p.at || p.since.IsZero() {
-		p.at, p.since = n, now
-	}
-	return now.Sub(p.since)
 }
 
 // Part says goodbye with a reason and ends the connection within PartTimeout,

@@ -78,13 +78,14 @@ type wire struct {
 	codec   *frame.Codec
 	stream  *Stream
 	conn    net.Conn // TLS over stream, or stream itself
-	br      *bufio.Reader
-	midway  atomic.Bool // the rest of a frame is awaited
+	in      afterFirst
+	br      *bufio.Reader // of in; nil while nothing has come
+	midway  atomic.Bool   // the rest of a frame is awaited
 	body    []byte
 	filling *digest.Filling // nil until a chunk comes
 
-	wmu  sync.Mutex // guards everything below
-	bw   *bufio.Writer
+	wmu  sync.Mutex    // guards everything below
+	bw   *bufio.Writer // of conn; nil while nothing is to be sent
 	head []byte
 	werr error
 }
@@ -95,11 +96,7 @@ func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
 		go stream.way.leaveSlowStart(stream.Conn, slowStart) // ends soon after the connection
 	}
 	stream.Gather()
-	return &wire{
-		codec: codec, stream: stream, conn: conn,
-		br: bufio.NewReaderSize(conn, 16<<10),
-		bw: bufio.NewWriterSize(conn, 16<<10),
-	}
+	return &wire{codec: codec, stream: stream, conn: conn, in: afterFirst{conn: conn}}
 }
 
 // write puts a frame into the buffers; the caller holds wmu.
@@ -129,9 +126,10 @@ func (w *wire) put(raw []byte) error {
 	if w.werr != nil {
 		return w.werr
 	}
-	_, err := w.bw.Write(w.head)
+	bw := w.writer()
+	_, err := bw.Write(w.head)
 	if err == nil && len(raw) > 0 {
-		_, err = w.bw.Write(raw)
+		_, err = bw.Write(raw)
 	}
 	w.werr = err
 	return err
@@ -142,7 +140,7 @@ func (w *wire) flush() error {
 	if w.werr != nil {
 		return w.werr
 	}
-	if w.werr = w.bw.Flush(); w.werr == nil {
+	if w.werr = w.flushWriter(); w.werr == nil {
 		w.werr = w.stream.Flush()
 	}
 	return w.werr
@@ -151,6 +149,9 @@ func (w *wire) flush() error {
 // read reads the next frame's header and message. Raw bytes are left for
 // readRaw. A type that refuse rejects ends it before more is read.
 func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message, error) {
+	if err := w.await(); err != nil {
+		return frame.Header{}, nil, err
+	}
 	head, err := w.br.Peek(frame.HeaderSize)
 	if err != nil {
 		if len(head) > 0 {

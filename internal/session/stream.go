@@ -119,6 +119,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return c, nil // an error, if any, comes again with the next read
 }
 
+// readAheadLeft reports whether bytes were read that no Read has returned yet. Only
+// the reader calls it.
+func (s *Stream) readAheadLeft() bool { return s.rpos < s.rend }
+
 // Shrink releases the read buffer if nothing has come for a while.
 func (s *Stream) Shrink(now time.Time, after time.Duration) {
 	if !s.ahead.Load() || now.Sub(s.Moved()) < after {
