@@ -4,6 +4,7 @@
 #
 #	bench/run.sh --list
 #	bench/run.sh big small --peers hufu,scp-gcm,rsync-ssh-gcm --runs 3
+#	bench/run.sh idle --connections 1000
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -17,6 +18,13 @@ CGO_ENABLED=0 go build -buildvcs=false -o "$out/bin/" ./bench/...
 
 case " $* " in
 *" --list "* | *" --help "* | *" -h "*) exec runner "$@" ;;
+esac
+
+case " $* " in
+*" idle "*)
+	shift
+	exec idle "$@"
+	;;
 esac
 
 root=
