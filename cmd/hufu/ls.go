@@ -45,7 +45,7 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 	if err != nil {
 		return err
 	}
-	var rows [][]string
+	var table cli.Table // memory stays flat
 	row := func(e hufu.Entry) error {
 		name, size := e.Name, a.Cat.Size(e.Size)
 		switch e.Kind {
@@ -58,11 +58,10 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 		if p.String() == sharedPlace { // nobody uploaded it: the mode is between the server and its disk
 			mode = "-"
 		}
-		rows = append(rows, []string{mode, size, a.Cat.Time(e.MTime), cmp.Or(e.By, "-"), name})
-		return nil
+		return a.Row(&table, mode, size, a.Cat.Time(e.MTime), cmp.Or(e.By, "-"), name)
 	}
-	each, one := r.Kept(p, row), row
-	if a.json { // as they come: memory stays flat
+	each, one := row, row
+	if a.json {
 		one = func(e hufu.Entry) error { return a.printEntry(p, e) }
 		each = func(e hufu.Entry) error {
 			q, err := p.Join(e.Name)
@@ -73,14 +72,14 @@ func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
 		}
 	}
 	if top.Kind == hufu.Folder {
-		err = r.ListSorted(ctx, p, each)
+		err = r.List(ctx, p, each)
 	} else {
 		err = one(top)
 	}
 	if err != nil || a.json {
 		return err
 	}
-	return a.Table(rows)
+	return a.EndTable(&table)
 }
 
 // modeText returns a mode as ls writes it.

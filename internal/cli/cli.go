@@ -214,23 +214,25 @@ func (a *App) Hint(s string) { _, _ = fmt.Fprintln(a.Err, s) }
 
 // Table writes rows in columns. Control characters in a cell are replaced.
 func (a *App) Table(rows [][]string) error {
+	var t Table
 	for _, row := range rows {
-		for i := range row {
-			row[i] = hufu.Printable(row[i])
-		}
-	}
-	for _, line := range Columns(rows) {
-		if err := a.Printf("%s", line); err != nil {
+		if err := a.Row(&t, row...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return a.EndTable(&t)
 }
 
 // Columns sets rows in columns as wide as their widest cell on a terminal, two spaces
 // apart, and returns the lines.
 func Columns(rows [][]string) []string {
-	var widths []int
+	lines, _ := columns(rows, nil)
+	return lines
+}
+
+// columns is Columns, with columns that have at least these widths. It returns those
+// that they have.
+func columns(rows [][]string, widths []int) (lines []string, _ []int) {
 	for _, row := range rows {
 		for i, cell := range row {
 			if i == len(widths) {
@@ -239,7 +241,7 @@ func Columns(rows [][]string) []string {
 			widths[i] = max(widths[i], Width(cell))
 		}
 	}
-	lines := make([]string, len(rows))
+	lines = make([]string, len(rows))
 	for n, row := range rows {
 		var b strings.Builder
 		for i, cell := range row {
@@ -248,7 +250,7 @@ func Columns(rows [][]string) []string {
 		}
 		lines[n] = strings.TrimRight(b.String(), " ")
 	}
-	return lines
+	return lines, widths
 }
 
 // Width returns the number of columns that s takes on a terminal. Characters that are

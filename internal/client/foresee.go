@@ -46,7 +46,7 @@ type foreseen struct {
 var errNotKept = errors.New("a foreseen answer was too large to keep")
 
 func (r *Remote) foreseeing(m frame.Message) *foreseen {
-	return &foreseen{m: m, most: r.sharedListing, news: make(chan struct{}, 1)}
+	return &foreseen{m: m, most: r.mostForeseen, news: make(chan struct{}, 1)}
 }
 
 // send puts the request into the buffers of c. After an error c has ended and there
@@ -138,19 +138,26 @@ func (r *Remote) sendAhead(c *session.Client) {
 
 // each is session.Client.Each for a request that may have been foreseen.
 func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) error {
+	_, err := r.eachBy(ctx, c, m, fn)
+	return err
+}
+
+// eachBy is each. It returns the connection that carried the request. The first page
+// of a listing may go over another one than c.
+func (r *Remote) eachBy(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) (by *session.Client, err error) {
 	if f := r.asked(c, m); f != nil {
-		return f.wait(ctx, fn)
+		return c, f.wait(ctx, fn)
 	}
-	by := c
-	if m.Type() == frame.TypeList {
+	by = c
+	if l, ok := m.(*frame.List); ok && len(l.After) == 0 {
 		by = r.idle(ctx, c)
 	}
-	err := by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
+	err = by.Each(ctx, m, func(a session.Answer) error { return fn(a.Message) })
 	if err != nil && by != c && by.Err() != nil && ctx.Err() == nil {
 		// The lane has ended, but c has not.
-		return &hufu.Error{Op: m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
+		return by, &hufu.Error{Op: m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: err}
 	}
-	return err
+	return by, err
 }
 
 // asked takes the foreseen request m of this connection, nil if there is none.
@@ -214,7 +221,7 @@ func (r *Remote) ForeseeGet(sources []Fetch) {
 	r.ForeseeList(paths)
 }
 
-// ForeseeList announces calls of Stat for paths, and of List for those that are
+// ForeseeList announces calls of Stat for paths, and of a listing for those that are
 // folders. It should come before the connection is made.
 func (r *Remote) ForeseeList(paths []hufu.Path) {
 	var ask []frame.Message
@@ -228,8 +235,6 @@ func (r *Remote) ForeseeList(paths []hufu.Path) {
 	}
 	r.foresee(ask...)
 }
-
-func listRequest(p hufu.Path) *frame.List { return &frame.List{Path: frame.WirePath(p)} }
 
 func statRequest(p hufu.Path) *frame.Stat { return &frame.Stat{Path: frame.WirePath(p)} }
 

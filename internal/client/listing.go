@@ -4,20 +4,22 @@ import (
 	"context"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/frame"
+	"hufu/internal/session"
+	"hufu/internal/transfer"
 )
 
 // Limits of the answers that a client keeps and that have no limit of their own. See
 // docs/performance.md.
 const (
-	// mostListing is how many bytes one listing may take: about 2 million names, or
-	// one million of the longest.
-	mostListing = 768 << 20
-	// sharedListing is the size up to which any number of listings may come at the
-	// same time, and a foreseen one is kept. Of larger listings one comes at a time.
-	sharedListing = 16 << 20
-	entryCost     = 256 // of an entry, beside its text
-	frameCost     = 256 // of a frame, also of one with nothing in it
+	// mostForeseen is how many bytes of an answer are kept for a call that may never be
+	// made.
+	mostForeseen = 16 << 20
+	entryCost    = 256 // of an entry, beside its text
+	frameCost    = 256 // of a frame, also of one with nothing in it
+	// mostEmpty is how many empty pages may follow each other.
+	mostEmpty = 100
 )
 
 // cost returns about how many bytes of memory a message takes.
@@ -37,105 +39,101 @@ func cost(m frame.Message) int64 {
 	return n
 }
 
-func tooLarge() error {
-	return &hufu.Error{Op: "list", Kind: hufu.KindUnsupported, Code: "listing_too_large"}
+// lister lists a folder of the server. A lost connection costs one page.
+type lister struct {
+	r     *Remote
+	p     hufu.Path
+	by    *session.Client // carried the last page
+	next  string          // the name before the page that follows it
+	empty int             // pages in a row
 }
 
-// Kept wraps fn for a caller of ListSorted that keeps all entries. The function that
-// it returns fails when they take more than one listing may.
-func (r *Remote) Kept(p hufu.Path, fn func(hufu.Entry) error) func(hufu.Entry) error {
-	kept := int64(0)
-	return func(e hufu.Entry) error {
-		if kept += entryCost + int64(len(e.Name)+len(e.Target)+len(e.By)+len(e.Version)); kept > r.mostListing {
-			return at(p, tooLarge())
-		}
-		return fn(e)
-	}
-}
+// Lister returns a new Lister of the folder p.
+func (r *Remote) Lister(p hufu.Path) blob.Lister { return &lister{r: r, p: p} }
 
-// gathered is a listing that is arriving.
-type gathered struct {
-	r       *Remote
-	entries []hufu.Entry
-	cost    int64
-	alone   bool // it is the one that may be large
-	crowded bool // it is large, and another one is: nothing is kept
-}
+// Close does nothing: the server forgets what it remembers by itself.
+func (l *lister) Close() {}
 
-func (g *gathered) add(m frame.Message) error {
-	l, ok := m.(*frame.ListAnswer)
-	if !ok {
-		return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
-	}
-	if g.cost += cost(l); g.cost > g.r.mostListing {
-		g.entries = nil
-		return tooLarge()
-	}
-	if g.cost > g.r.sharedListing && !g.alone && !g.crowded {
-		select {
-		case g.r.large <- struct{}{}:
-			g.alone = true
-		default:
-			g.crowded, g.entries = true, nil
-		}
-	}
-	if !g.crowded {
-		for i := range l.Entries {
-			g.entries = append(g.entries, l.Entries[i].Entry())
-		}
-	}
-	return nil
-}
-
-// again starts over. It keeps the right to be large.
-func (g *gathered) again() { g.entries, g.cost, g.crowded = nil, 0, false }
-
-// wait waits for the right to be large.
-func (g *gathered) wait(ctx context.Context) error {
-	select {
-	case g.r.large <- struct{}{}:
-		g.alone = true
-		return nil
-	case <-ctx.Done():
-		return &hufu.Error{Op: "list", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-	}
-}
-
-func (g *gathered) done() {
-	if g.alone {
-		<-g.r.large
-	}
-}
-
-// List calls fn for all entries of a folder, in any order. If the connection is lost
-// in the middle, the listing starts over; fn sees no entry twice. Of large listings
-// one is requested at a time, and fn is called for its entries before the next one
-// is requested.
-func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
-	g := &gathered{r: r}
-	defer g.done()
-	err := r.persist(ctx, func() error {
-		for {
-			c, err := r.loggedIn(ctx)
-			if err != nil {
-				return err
-			}
-			g.again()
-			if err := r.each(ctx, c, listRequest(p), g.add); err != nil || !g.crowded {
-				return err
-			}
-			if err := g.wait(ctx); err != nil {
-				return err
-			}
-		}
-	})
-	if err != nil {
-		return at(p, err)
-	}
-	for i := range g.entries {
-		if err := fn(g.entries[i]); err != nil {
+// List calls yield for the entries of a page when all of it has come. It believes the
+// server only if the names are in order and the page is within its limits: so nothing
+// is collected for ever.
+func (l *lister) List(ctx context.Context, q blob.Page, yield func(hufu.Entry) error) (next string, err error) {
+	var entries []hufu.Entry
+	err = l.r.persist(ctx, func() error {
+		c, err := l.r.loggedIn(ctx)
+		if err != nil {
 			return err
 		}
+		m := pageRequest(l.p, q)
+		m.On = q.After != "" && l.by == c && l.next == q.After
+		l.by, entries, next = nil, entries[:0], ""
+		frames, bytes := 0, 0
+		by, err := l.r.eachBy(ctx, c, m, func(m frame.Message) error {
+			a, ok := m.(*frame.ListAnswer)
+			if frames++; !ok || len(entries)+len(a.Entries) > q.Limit || frames > 1 && len(a.Entries) == 0 || bytes > blob.PageBytes {
+				return &hufu.Error{Op: "list", Kind: hufu.KindProtocol}
+			}
+			for i := range a.Entries {
+				bytes += len(a.Entries[i].Name) + len(a.Entries[i].Target)
+				entries = append(entries, a.Entries[i].Entry())
+			}
+			next = string(a.Next)
+			return nil
+		})
+		if err == nil {
+			l.by, l.next = by, next
+		}
+		return err
+	})
+	if err != nil {
+		return "", at(l.p, err)
 	}
-	return nil
+	outOfOrder := at(l.p, &hufu.Error{Op: "list", Kind: hufu.KindProtocol, Code: "answer_out_of_order"})
+	last := q.After
+	for i := range entries {
+		if entries[i].Name <= last {
+			return "", outOfOrder
+		}
+		last = entries[i].Name
+		if err := yield(entries[i]); err != nil {
+			return "", err
+		}
+	}
+	if l.empty++; len(entries) > 0 {
+		l.empty = 0
+	}
+	if next != "" && (next < last || next <= q.After || l.empty > mostEmpty) {
+		return "", outOfOrder
+	}
+	return next, nil
+}
+
+// List calls fn for the entries of a folder in the order of the bytes of their
+// names. It requests one page at a time, so memory does not grow with the number of
+// entries.
+func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
+	l := r.Lister(p)
+	defer l.Close()
+	q := blob.Page{Limit: transfer.FirstPage}
+	for {
+		next, err := l.List(ctx, q, fn)
+		if err != nil || next == "" {
+			return err
+		}
+		q.After = next
+	}
+}
+
+// pageRequest asks for a page of the folder p.
+func pageRequest(p hufu.Path, q blob.Page) *frame.List {
+	m := &frame.List{Path: frame.WirePath(p), Limit: uint32(q.Limit), Brief: q.Brief} //nolint:gosec // our own limits
+	if q.After != "" {
+		m.After = []byte(q.After)
+	}
+	return m
+}
+
+// listRequest asks for the first page.
+func listRequest(p hufu.Path) *frame.List {
+	return pageRequest(p, blob.Page{Limit: transfer.FirstPage})
 }

@@ -70,7 +70,7 @@ func TestSortedListingIsBelievedInOrderOnly(t *testing.T) {
 			go func() { over <- p.s.Serve(context.Background(), p) }()
 			r := &Remote{p: &profile.Profile{}, control: session.NewClient(above, above, codec, nil), hello: &frame.HelloAnswer{LoggedIn: true}}
 			var got strings.Builder
-			err := r.ListSorted(t.Context(), hufu.Path{}, func(e hufu.Entry) error { got.WriteString(e.Name); return nil })
+			err := r.List(t.Context(), hufu.Path{}, func(e hufu.Entry) error { got.WriteString(e.Name); return nil })
 			if got.String() != c.got || (err != nil) != (c.code != "") || err != nil && hufu.CodeOf(err) != c.code {
 				t.Errorf("%q, %v", got.String(), err)
 			}

@@ -77,16 +77,15 @@ type Remote struct {
 	failed error     // of the last try to connect, nil if it succeeded
 	tried  time.Time // when it ended
 
-	outage outage        // has its own lock
-	large  chan struct{} // taken by the listing that may be large
+	outage outage // has its own lock
 
-	mostListing, sharedListing int64 // the constants, but in tests
+	mostForeseen int64 // the constant, but in tests
 }
 
 // New prepares a Remote; it reads the profile's certificates and does not
 // connect.
 func New(p *profile.Profile, o Options) (*Remote, error) {
-	r := &Remote{p: p, o: o, farRTT: farFrom, large: make(chan struct{}, 1), mostListing: mostListing, sharedListing: sharedListing}
+	r := &Remote{p: p, o: o, farRTT: farFrom, mostForeseen: mostForeseen}
 	r.life, r.end = context.WithCancel(context.Background())
 	if r.outage.notify = o.Notify; o.Notify == nil {
 		r.outage.notify = func(error) {}

@@ -3,10 +3,8 @@ package client
 import (
 	"context"
 	"errors"
-	"maps"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -25,11 +23,13 @@ type Verified struct {
 // filesAhead is how many files are requested before the answer to the first has
 // come, and foldersAhead how many folders of one folder are listed before their
 // turn: over a far link each would take a round trip. While namesAhead names wait
-// for their turn no more folders are listed ahead.
+// for their turn no more folders are listed ahead. verifyPage is how many names of a
+// folder are listed at a time.
 const (
 	filesAhead   = 256
 	foldersAhead = 8
-	namesAhead   = 100_000
+	namesAhead   = 20_000
+	verifyPage   = 1024
 )
 
 // Verify has the server read the file p, or every file below the folder p, and
@@ -155,23 +155,31 @@ func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near tr
 	return nil
 }
 
+// listing is a page of a folder.
 type listing struct {
+	from    blob.Lister
 	entries []hufu.Entry
+	next    string // the name before the next page, "" after the last one
 	err     error
 }
 
+// list lists the first page of a folder.
 func (v *verifier) list(ctx context.Context, p hufu.Path) <-chan listing {
 	c := make(chan listing, 1)
 	go func() {
-		var l listing
-		l.err = v.r.ListSorted(ctx, p, v.r.Kept(p, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil }))
-		if l.err != nil {
-			l.entries = nil
-		}
+		l := listing{from: v.r.Lister(p)}
+		l.page(ctx)
 		v.names.Add(int64(len(l.entries)))
 		c <- l
 	}()
 	return c
+}
+
+// page lists the next page.
+func (l *listing) page(ctx context.Context) {
+	q := blob.Page{After: l.next, Limit: verifyPage}
+	l.entries = nil
+	l.next, l.err = l.from.List(ctx, q, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
 }
 
 func (v *verifier) take(listed <-chan listing) listing {
@@ -180,31 +188,46 @@ func (v *verifier) take(listed <-chan listing) listing {
 	return l
 }
 
-func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, l listing) error {
-	if l.err != nil {
-		return l.err
+// folder verifies what is in a folder, page by page. listed is its first page.
+func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, listed listing) error {
+	defer listed.from.Close()
+	if listed.err != nil {
+		return listed.err
 	}
-	left := map[string]bool{} // on this machine, and not met at the server yet
-	if near.Store != nil {
-		_, err := near.Store.List(ctx, near.Path, blob.Page{}, func(e hufu.Entry) error {
-			if e.Kind != hufu.Other { // put passes over it too
-				left[e.Name] = true
-			}
-			return nil
-		})
-		if err != nil {
-			return here(near, err)
+	here := nearNames{side: near}
+	defer here.close()
+	for l := &listed; ; l.page(ctx) {
+		if l.err != nil {
+			return l.err
+		}
+		if err := v.entries(ctx, p, l.entries, &here); err != nil || ctx.Err() != nil {
+			return err // the reason is known
+		}
+		if l.next == "" {
+			return here.before(ctx, "", func(name string) { v.notThere(ctx, p, near, name) })
 		}
 	}
+}
+
+// entries verifies the entries of a page.
+func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entry, here *nearNames) error {
+	near := here.side
 	var asked []<-chan listing // of the next folders, in order
-	next := 0                  // index of the first entry not yet checked for being a folder to list ahead
-	for _, e := range l.entries {
-		delete(left, e.Name)
+	defer func() {
+		for _, listed := range asked {
+			go v.take(listed)
+		}
+	}()
+	next := 0 // index of the first entry not yet checked for being a folder to list ahead
+	for _, e := range entries {
+		if err := here.before(ctx, e.Name, func(name string) { v.notThere(ctx, p, near, name) }); err != nil {
+			return err
+		}
 		if ctx.Err() != nil {
 			return nil // the reason is known
 		}
-		for ; next < len(l.entries) && len(asked) < foldersAhead && (len(asked) == 0 || v.names.Load() < namesAhead); next++ {
-			if q, err := p.Join(l.entries[next].Name); err == nil && l.entries[next].Kind == hufu.Folder {
+		for ; next < len(entries) && len(asked) < foldersAhead && (len(asked) == 0 || v.names.Load() < namesAhead); next++ {
+			if q, err := p.Join(entries[next].Name); err == nil && entries[next].Kind == hufu.Folder {
 				asked = append(asked, v.list(ctx, q))
 			}
 		}
@@ -233,20 +256,74 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 			v.tell(ctx, q, err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(left)) {
-		q, err := p.Join(name)
-		local := filepath.Join(near.Local, name)
-		switch {
-		case err != nil:
-			q = p
-		case q.Reserved():
-			err = &hufu.Error{Op: "verify", Path: local, Kind: hufu.KindInvalidPath, Code: "name_reserved"}
-		default:
-			err = &hufu.Error{Op: "verify", Path: q.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_there", Args: map[string]string{"local": local}}
-		}
-		v.tell(ctx, q, err)
-	}
 	return nil
+}
+
+// notThere reports a name that is on this machine only.
+func (v *verifier) notThere(ctx context.Context, p hufu.Path, near transfer.Side, name string) {
+	q, err := p.Join(name)
+	local := filepath.Join(near.Local, name)
+	switch {
+	case err != nil:
+		q = p
+	case q.Reserved():
+		err = &hufu.Error{Op: "verify", Path: local, Kind: hufu.KindInvalidPath, Code: "name_reserved"}
+	default:
+		err = &hufu.Error{Op: "verify", Path: q.Remote(), Kind: hufu.KindNotFound, Code: "verify_not_there", Args: map[string]string{"local": local}}
+	}
+	v.tell(ctx, q, err)
+}
+
+// nearNames are the names of a folder of this machine, in order. Without a store
+// there are none.
+type nearNames struct {
+	side  transfer.Side
+	from  blob.Lister
+	names []string
+	next  string
+	begun bool
+}
+
+func (n *nearNames) close() {
+	if n.from != nil {
+		n.from.Close()
+	}
+}
+
+// before passes the names up to one, "" for all of them, and calls only with those
+// that are not that one.
+func (n *nearNames) before(ctx context.Context, name string, only func(string)) error {
+	if n.side.Store == nil {
+		return nil
+	}
+	if n.from == nil {
+		n.from = n.side.Store.Lister(n.side.Path)
+	}
+	for {
+		for len(n.names) > 0 {
+			switch first := n.names[0]; {
+			case name != "" && first > name:
+				return nil
+			case first != name:
+				only(first)
+			}
+			n.names = n.names[1:]
+		}
+		if n.begun && n.next == "" || ctx.Err() != nil {
+			return nil
+		}
+		var err error
+		n.begun = true
+		n.next, err = n.from.List(ctx, blob.Page{After: n.next, Limit: verifyPage}, func(e hufu.Entry) error {
+			if e.Kind != hufu.Other { // put passes over it too
+				n.names = append(n.names, e.Name)
+			}
+			return nil
+		})
+		if err != nil {
+			return here(n.side, err)
+		}
+	}
 }
 
 // sameKind returns an error unless the entry on this machine has the same kind and,

@@ -141,7 +141,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		crumbs = p.Segments()
-		err := remote.ListSorted(ctx, p, func(e hufu.Entry) error {
+		err := remote.List(ctx, p, func(e hufu.Entry) error {
 			if err := add(e); err != nil || !cut {
 				return err
 			}

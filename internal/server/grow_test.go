@@ -94,7 +94,7 @@ func TestListPageByPage(t *testing.T) {
 
 	var sorted []string
 	r := p.Remote(client.Options{})
-	err := r.ListSorted(t.Context(), path(t, "/d"), func(e hufu.Entry) error { sorted = append(sorted, e.Name); return nil })
+	err := r.List(t.Context(), path(t, "/d"), func(e hufu.Entry) error { sorted = append(sorted, e.Name); return nil })
 	if err != nil || !slices.Equal(sorted, want) {
 		t.Errorf("the client lists %d names, %v", len(sorted), err)
 	}

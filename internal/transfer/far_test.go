@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
@@ -41,6 +42,8 @@ type world struct {
 	onCommit func() // when one arrives
 	stat     func(hufu.Path) (hufu.Entry, error)
 	list     func(hufu.Path, func(hufu.Entry) error) error
+	page     func(hufu.Path, blob.Page, func(hufu.Entry) error) (string, error)
+	pageOf   int // names that a page has at most, if not 0
 	read     func(p hufu.Path, index int64, size int) ([]byte, bool, digest.CV, error)
 	get      func(hufu.Path) (hufu.Entry, []byte, error)
 }
@@ -160,26 +163,59 @@ func (w *world) Stat(ctx context.Context, p hufu.Path) (e hufu.Entry, err error)
 	return e, err
 }
 
-func (w *world) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
-	if w.list != nil {
-		return w.list(p, fn)
+func (w *world) Lister(p hufu.Path) blob.Lister { return farLister{w, p} }
+
+type farLister struct {
+	w *world
+	p hufu.Path
+}
+
+func (farLister) Close() {}
+
+func (l farLister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
+	if l.w.page != nil {
+		return l.w.page(l.p, r, yield)
 	}
-	var all []hufu.Entry
-	err := w.control(ctx, "list", p, func() error {
+	all, err := l.all(ctx)
+	if err != nil {
+		return "", err
+	}
+	slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })
+	n := 0
+	for _, e := range all {
+		if e.Name <= r.After {
+			continue
+		}
+		if n++; n > r.Limit || l.w.pageOf > 0 && n > l.w.pageOf {
+			return next, nil
+		}
+		next = e.Name
+		if r.Brief && e.Kind != hufu.Folder {
+			e.Mode, e.Digest, e.By = 0, hufu.Digest{}, ""
+		}
+		if err := yield(e); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// all returns the entries of a folder.
+func (l farLister) all(ctx context.Context) (all []hufu.Entry, err error) {
+	if l.w.list != nil {
+		err = l.w.list(l.p, func(e hufu.Entry) error { all = append(all, e); return nil })
+		return all, err
+	}
+	err = l.w.control(ctx, "list", l.p, func() error {
 		all = nil
-		for name, t := range w.things {
-			if must(hufu.ParsePath(name)).Parent() == p {
+		for name, t := range l.w.things {
+			if must(hufu.ParsePath(name)).Parent() == l.p {
 				all = append(all, t.Entry)
 			}
 		}
 		return nil
 	})
-	for _, e := range all {
-		if err := fn(e); err != nil {
-			return err
-		}
-	}
-	return err
+	return all, err
 }
 
 func (w *world) Mkdir(ctx context.Context, p hufu.Path, mode uint32, _ bool) (made bool, err error) {

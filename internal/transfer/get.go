@@ -38,14 +38,13 @@ func (t *nearEnd) find(ctx context.Context, s Source, p *pair) (err error) {
 func (t *nearEnd) leave(context.Context, Side) error { return nil }
 func (t *nearEnd) check(Side) error                  { return nil }
 
-func (t *nearEnd) taken(ctx context.Context, p pair, name string, _ map[string]hufu.Entry) (*hufu.Entry, bool) {
-	// Asked of the file system: it may take two names for one.
-	q, err := p.near.Path.Parent().Join(name)
-	if err != nil {
-		return nil, false
-	}
-	x, err := nearStat(ctx, Side{Store: p.near.Store, Path: q})
-	return x, err == nil && x != nil
+func (t *nearEnd) taken(ctx context.Context, p pair, name string, _ *listed) (*hufu.Entry, bool) {
+	return nearTaken(ctx, p, name) // the file system may take two names for one
+}
+
+func (t *nearEnd) will(ctx context.Context, p pair, name string) bool {
+	_, there := t.e.farTaken(ctx, p, name)
+	return there
 }
 
 func (t *nearEnd) mkdir(ctx context.Context, p pair) {

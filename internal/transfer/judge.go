@@ -30,11 +30,9 @@ func (e *Engine) judge(ctx context.Context, p *pair, same func(context.Context, 
 		switch {
 		case s.Kind == hufu.Link:
 			alike = s.Target == t.Target
-		case s.Kind == hufu.File && (s.Size == t.Size || s.Size == 0 && !p.toNear): // a file of /proc holds more than its size says
-			if s.Size == t.Size && sameTime(s.MTime, t.MTime) && !e.o.Checksum {
-				alike = true
-				break
-			}
+		case s.Kind == hufu.File && s.Size == t.Size && sameTime(s.MTime, t.MTime) && !e.o.Checksum:
+			alike = true
+		case mustCompare(&s, &t, p.toNear) || e.o.Checksum && s.Kind == hufu.File && s.Size == t.Size:
 			var err error
 			if *p, alike, err = same(ctx, *p); err != nil {
 				return verdict{outcome: Failed, err: err}
@@ -59,6 +57,18 @@ func (e *Engine) judge(ctx context.Context, p *pair, same func(context.Context, 
 		}
 	}
 	return settle(policy, p)
+}
+
+// mustCompare reports whether only the contents of source and target, if anything,
+// show that they are the same.
+func mustCompare(source, target *hufu.Entry, toNear bool) bool {
+	if source.Kind != hufu.File || target.Kind != hufu.File {
+		return false
+	}
+	if source.Size == target.Size {
+		return !sameTime(source.MTime, target.MTime)
+	}
+	return source.Size == 0 && !toNear // a file of /proc holds more than its size says
 }
 
 // wrongKind returns the error of a target that something of the source's kind must

@@ -19,10 +19,15 @@ func nearStat(ctx context.Context, s Side) (*hufu.Entry, error) {
 	return &t, nil
 }
 
-// listNear gives the entries of a folder of this machine to fn, in any order.
-func listNear(ctx context.Context, s Side, fn func(hufu.Entry)) error {
-	_, err := s.Store.List(ctx, s.Path, blob.Page{}, func(t hufu.Entry) error { fn(t); return nil })
-	return err
+// nearTaken returns the entry of this machine that has a name beside p, and whether
+// there is one.
+func nearTaken(ctx context.Context, p pair, name string) (*hufu.Entry, bool) {
+	q, err := p.near.Path.Parent().Join(name)
+	if err != nil {
+		return nil, false
+	}
+	x, err := nearStat(ctx, Side{Store: p.near.Store, Path: q})
+	return x, err == nil && x != nil
 }
 
 // opener opens files of one tree after the other.

@@ -86,7 +86,10 @@ type end interface {
 	same(ctx context.Context, p pair) (_ pair, same bool, err error)
 	// taken returns the entry that has a name beside p, and whether there is one.
 	// there is the listing of the folder, nil if it was not listed.
-	taken(ctx context.Context, p pair, name string, there map[string]hufu.Entry) (*hufu.Entry, bool)
+	taken(ctx context.Context, p pair, name string, there *listed) (*hufu.Entry, bool)
+	// will reports whether a name beside the source of p, which was not found in
+	// its listing, is there.
+	will(ctx context.Context, p pair, name string) bool
 	// mode returns the mode that p gets.
 	mode(p pair) uint32
 	// mkdir makes the folder p and reports it. Nothing waits for it: an entry below
@@ -121,8 +124,8 @@ type folderMeta struct {
 
 // neighbours are the names in the folder of one entry.
 type neighbours struct {
-	source map[string]struct{}   // will be at the target too
-	target map[string]hufu.Entry // nil if it was not listed
+	source *listed // will be at the target too; nil if it was not listed
+	target *listed // nil if it was not listed
 }
 
 // plan compares the sources with their targets at the end to. after must be called
@@ -195,63 +198,110 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 	return folderJob{p, fresh}, true
 }
 
-// compare compares one folder with its target, and pushes the folders in it.
+// compare compares one folder with its target, and pushes the folders in it. Both
+// are listed page by page and in order, so memory does not depend on the number of
+// names.
 func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	e := pl.e
-	var from []hufu.Entry
-	there := map[string]hufu.Entry{}
-	source, target := func(t hufu.Entry) { from = append(from, t) }, func(t hufu.Entry) { there[t.Name] = t }
-	far, near := target, source
+	listing, cancel := context.WithCancel(ctx)
+	alone := false
+	large := func(ctx context.Context) error {
+		if alone {
+			return nil
+		}
+		select {
+		case e.large <- struct{}{}:
+			alone = true
+			return nil
+		case <-ctx.Done():
+			return &hufu.Error{Op: "list", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
+	}
+	keep := e.o.Conflict == Rename || e.o.Ask != nil
+	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, large: large, keep: keep, brief: !e.gets}
+	near := &listed{open: func() blob.Lister { return j.near.Store.Lister(j.near.Path) }, large: large, keep: keep}
+	source, target := near, far
 	if e.gets {
-		far, near = source, target
+		source, target = far, near
 	}
-	var err error
-	if e.gets || !j.fresh { // a fresh target is empty
-		var done func()
-		done, err = e.listFar(ctx, j.far, far)
-		defer done()
+	if j.fresh { // it is empty
+		target.open = nil
 	}
-	if err == nil && (!e.gets || !j.fresh) {
-		err = listNear(ctx, j.near, near)
-	}
-	if err != nil {
-		e.fail(j.pair, err)
-		return
-	}
-	names := make(map[string]struct{}, len(from))
-	for i := range from {
-		names[from[i].Name] = struct{}{}
-	}
-	for _, t := range from {
-		if ctx.Err() != nil {
+	defer func() {
+		cancel()
+		far.close()
+		near.close()
+		if alone {
+			<-e.large
+		}
+	}()
+	far.begin(listing)
+	near.begin(listing)
+	for _, side := range []*listed{far, near} {
+		if _, err := side.peek(listing); err != nil {
+			pl.failListing(ctx, j, err)
 			return
 		}
-		p := pair{source: t, toNear: e.gets}
-		if p.near, err = j.near.Join(t.Name); err == nil {
-			p.far, err = j.far.Join(t.Name)
+	}
+	for ctx.Err() == nil {
+		t, err := source.peek(listing)
+		if t == nil && err == nil {
+			return
+		}
+		var x *hufu.Entry
+		if err == nil {
+			x, err = target.pass(listing, t.Name)
+		}
+		if err == nil && x != nil && target.page.brief && !e.o.Checksum && mustCompare(t, x, e.gets) { // the digest saves a request for each
+			x, err = target.whole(listing, t.Name)
 		}
 		if err != nil {
-			e.fail(pair{near: j.near, far: j.far, source: t}, err)
-			continue
+			pl.failListing(ctx, j, err)
+			return
 		}
-		if err := pl.to.check(p.near); err != nil {
-			e.fail(p, err)
-			continue
-		}
-		if x, ok := there[t.Name]; ok {
-			p.target = &x
-		}
-		if t.Kind != hufu.Folder {
-			pl.one(ctx, p, neighbours{names, there})
-			continue
-		}
-		if err := pl.to.leave(ctx, p.near); err != nil {
-			e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
-			continue
-		}
-		if f, ok := pl.folder(ctx, p); ok {
-			s.push(f)
-		}
+		pl.entry(ctx, j, *t, x, neighbours{source, target}, s)
+		source.at++
+	}
+}
+
+// failListing reports a folder that cannot be listed, unless the transfer has ended.
+func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
+	if ctx.Err() == nil {
+		pl.e.fail(j.pair, err)
+	}
+}
+
+// entry plans the entry t of the source folder of j. x stands at its target, nil if
+// nothing does.
+func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) {
+	e := pl.e
+	p := pair{source: t, toNear: e.gets}
+	var err error
+	if p.near, err = j.near.Join(t.Name); err == nil {
+		p.far, err = j.far.Join(t.Name)
+	}
+	if err != nil {
+		e.fail(pair{near: j.near, far: j.far, source: t}, err)
+		return
+	}
+	if err := pl.to.check(p.near); err != nil {
+		e.fail(p, err)
+		return
+	}
+	if x != nil {
+		there := *x
+		p.target = &there
+	}
+	if t.Kind != hufu.Folder {
+		pl.one(ctx, p, beside)
+		return
+	}
+	if err := pl.to.leave(ctx, p.near); err != nil {
+		e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
+		return
+	}
+	if f, ok := pl.folder(ctx, p); ok {
+		s.push(f)
 	}
 }
 
@@ -332,8 +382,11 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 		base = p.near.Path.Base()
 	}
 	name, same := pl.e.beside(p, base, func(n string) (*hufu.Entry, bool) {
-		if _, will := beside.source[n]; will {
-			return nil, true
+		if beside.source != nil {
+			t, known := beside.source.has(n)
+			if t != nil || !known && pl.to.will(ctx, *p, n) {
+				return nil, true
+			}
 		}
 		return pl.to.taken(ctx, *p, n, beside.target)
 	})

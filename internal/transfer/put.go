@@ -67,19 +67,18 @@ func (t *farEnd) check(near Side) error {
 
 func (t *farEnd) mode(p pair) uint32 { return p.source.Mode }
 
-func (t *farEnd) taken(ctx context.Context, p pair, name string, there map[string]hufu.Entry) (*hufu.Entry, bool) {
+func (t *farEnd) taken(ctx context.Context, p pair, name string, there *listed) (*hufu.Entry, bool) {
 	if there != nil {
-		if x, ok := there[name]; ok {
-			return &x, true
+		if x, known := there.has(name); x != nil || known {
+			return x, x != nil
 		}
-		return nil, false
 	}
-	q, err := p.far.Parent().Join(name)
-	if err != nil {
-		return nil, false
-	}
-	x, err := t.e.farStat(ctx, q)
-	return x, err == nil && x != nil
+	return t.e.farTaken(ctx, p, name)
+}
+
+func (t *farEnd) will(ctx context.Context, p pair, name string) bool {
+	_, there := nearTaken(ctx, p, name)
+	return there
 }
 
 func (t *farEnd) mkdir(ctx context.Context, p pair) {
@@ -120,6 +119,17 @@ func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) 
 		return nil, err
 	}
 	return &t, nil
+}
+
+// farTaken returns the entry of the far side that has a name beside p, and whether
+// there is one.
+func (e *Engine) farTaken(ctx context.Context, p pair, name string) (*hufu.Entry, bool) {
+	q, err := p.far.Parent().Join(name)
+	if err != nil {
+		return nil, false
+	}
+	x, err := e.farStat(ctx, q)
+	return x, err == nil && x != nil
 }
 
 // same compares digests. That of the file here is computed now. The Digest call may

@@ -23,7 +23,8 @@ import (
 // concurrent use.
 type Far interface {
 	Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error)
-	List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error
+	// Lister returns a new Lister of the folder p, whose names come in order.
+	Lister(p hufu.Path) blob.Lister
 	Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (created bool, err error)
 	Link(ctx context.Context, p hufu.Path, target string, mtime time.Time, c hufu.Condition) error
 	SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error
@@ -147,7 +148,7 @@ type Engine struct {
 	queue         *queue
 	reportMu      sync.Mutex
 	askMu         sync.Mutex
-	bigFolderMu   sync.Mutex // held while a folder of many names is compared
+	large         chan struct{} // taken while a folder of more than one page is compared
 	fatal         context.CancelCauseFunc
 	claimed       *nameSet
 	failedFolders *nameSet       // those that are told to have failed
@@ -195,7 +196,7 @@ func New(far Far, o Options) *Engine {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
-	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet()}
+	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet(), large: make(chan struct{}, 1)}
 }
 
 // Active lists the large files under way.

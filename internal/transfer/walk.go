@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
-
-	"hufu"
 )
 
 // planners is how many folders are compared at the same time, so that a far
@@ -28,28 +26,6 @@ func Together(n int, do func(i int)) {
 type folderJob struct {
 	pair
 	fresh bool // the target folder was just made: it is empty
-}
-
-// manyNames is the size of a large folder. Of folders with at least manyNames names,
-// only one is compared at a time. This saves memory.
-const manyNames = 50_000
-
-// listFar lists a folder of the far side. From manyNames on it is the only such
-// folder until done is called, which it must be in any case.
-func (e *Engine) listFar(ctx context.Context, p hufu.Path, fn func(hufu.Entry)) (done func(), err error) {
-	n := 0
-	err = e.far.List(ctx, p, func(t hufu.Entry) error {
-		if n++; n == manyNames {
-			e.bigFolderMu.Lock()
-		}
-		fn(t)
-		return nil
-	})
-	return func() {
-		if n >= manyNames {
-			e.bigFolderMu.Unlock()
-		}
-	}, err
 }
 
 // stack is the folders still to compare, last in first out so that it stays

@@ -1,0 +1,180 @@
+package transfer
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"hufu"
+	"hufu/internal/blob"
+)
+
+// FirstPage is how many names of a folder are requested first. Most folders have no
+// more.
+const FirstPage = 4096
+
+// nextPage is how many names are requested then. Of folders with more than one page
+// only one is compared at a time, so memory does not grow with their number.
+const nextPage = 8192
+
+// listed is one side of a folder, read page by page in the order of the names. The
+// next page is requested while one is compared.
+type listed struct {
+	e     *Engine
+	open  func() blob.Lister // nil if nothing is there
+	from  blob.Lister
+	large func(context.Context) error // waits until more than one page may be listed
+	brief bool                        // the pages are requested in brief
+	keep  bool                        // the page before is kept
+	ahead chan page                   // of the next one; nil if it is not requested
+
+	before page // the page before, if it is kept
+	page        // the current one
+	at     int  // the first of its entries that was not passed
+	begun  bool // there is a current page
+}
+
+// page is some of the entries of a folder: all whose names follow after, up to next.
+type page struct {
+	entries     []hufu.Entry
+	after, next string // next is "" if nothing follows
+	brief       bool
+	err         error
+}
+
+// ask requests the page that follows a name.
+func (l *listed) ask(ctx context.Context, after string, limit int) {
+	if l.from == nil {
+		l.from = l.open()
+	}
+	c, brief := make(chan page, 1), l.brief
+	l.ahead = c
+	go func() { c <- readPage(ctx, l.from, blob.Page{After: after, Limit: limit, Brief: brief}) }()
+}
+
+func readPage(ctx context.Context, from blob.Lister, r blob.Page) page {
+	p := page{after: r.After, brief: r.Brief}
+	p.next, p.err = from.List(ctx, r, func(t hufu.Entry) error { p.entries = append(p.entries, t); return nil })
+	return p
+}
+
+// begin requests the first page.
+func (l *listed) begin(ctx context.Context) {
+	if l.open != nil {
+		l.ask(ctx, "", FirstPage)
+	}
+}
+
+// close waits for the request that is under way, whose context must have ended or be
+// about to.
+func (l *listed) close() {
+	if l.ahead != nil {
+		<-l.ahead
+	}
+	if l.from != nil {
+		l.from.Close()
+	}
+}
+
+// peek returns the first entry that was not passed, nil if there is none.
+func (l *listed) peek(ctx context.Context) (*hufu.Entry, error) {
+	for l.at == len(l.entries) {
+		if l.open == nil || l.begun && l.next == "" {
+			return nil, nil
+		}
+		if err := l.turn(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &l.entries[l.at], nil
+}
+
+// turn goes on to the next page.
+func (l *listed) turn(ctx context.Context) error {
+	p := <-l.ahead
+	l.ahead = nil
+	if p.err != nil {
+		return p.err
+	}
+	if l.keep {
+		l.before = l.page
+	}
+	l.page, l.at, l.begun = p, 0, true
+	if p.next == "" {
+		return nil
+	}
+	if err := l.large(ctx); err != nil {
+		return err
+	}
+	l.ask(ctx, p.next, nextPage)
+	return nil
+}
+
+// pass passes the entries before name and returns the entry of that name, nil if
+// there is none.
+func (l *listed) pass(ctx context.Context, name string) (*hufu.Entry, error) {
+	for {
+		t, err := l.peek(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case t == nil || t.Name > name:
+			return nil, nil
+		case t.Name == name:
+			return t, nil
+		}
+		l.at++
+	}
+}
+
+// whole requests the current page again, not in brief, and returns the entry of a
+// name in it, nil if it is gone. The pages that follow are not requested in brief.
+func (l *listed) whole(ctx context.Context, name string) (*hufu.Entry, error) {
+	if l.page.brief {
+		l.brief = false
+		from := l.open()
+		defer from.Close()
+		p := readPage(ctx, from, blob.Page{After: l.after, Limit: max(len(l.entries), 1)})
+		if p.err != nil {
+			return nil, p.err
+		}
+		if p.next != "" { // new names have pushed others out of the page
+			i, found := l.find(p.next)
+			if found {
+				i++
+			}
+			p.entries = append(p.entries, l.entries[i:]...)
+		}
+		if i, _ := (&page{entries: p.entries}).find(l.next); l.next != "" && i < len(p.entries) && p.entries[i].Name > l.next {
+			p.entries = p.entries[:i]
+		}
+		p.next = l.next
+		l.page = p
+	}
+	i, found := l.find(name)
+	if l.at = i; !found {
+		return nil, nil
+	}
+	return &l.entries[i], nil
+}
+
+// find returns the place of a name among the entries, and whether it is there.
+func (p *page) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(p.entries, name, func(t hufu.Entry, name string) int { return strings.Compare(t.Name, name) })
+}
+
+// has looks for a name. known is false if it is in neither of the pages that are
+// kept.
+func (l *listed) has(name string) (t *hufu.Entry, known bool) {
+	for _, p := range []*page{&l.page, &l.before} {
+		if i, found := p.find(name); found {
+			return &p.entries[i], true
+		}
+	}
+	first := l.after
+	if l.before.next != "" {
+		first = l.before.after
+	}
+	known = l.open == nil || l.begun && (first == "" || name > first) && (l.next == "" || name <= l.next)
+	return nil, known
+}

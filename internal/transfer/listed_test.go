@@ -1,0 +1,222 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob"
+)
+
+// TestMemoryOfManyNames: the memory of a transfer does not grow with the number of
+// names in a folder.
+func TestMemoryOfManyNames(t *testing.T) { //nolint:paralleltest // measures the heap
+	const names = 300_000
+	w, dst := newWorld(), newNear(t)
+	var before, now runtime.MemStats
+	most := uint64(0)
+	w.page = func(_ hufu.Path, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+		n := 0
+		if r.After != "" {
+			_ = must(fmt.Sscanf(r.After, "name%07d", &n))
+			n++
+		}
+		if r.Limit > names/20 {
+			t.Errorf("a page of %d names", r.Limit)
+		}
+		if most == 0 || n > names*9/10 {
+			runtime.GC()
+			runtime.ReadMemStats(&now)
+			if most = max(most, now.HeapAlloc); before.HeapAlloc == 0 {
+				before = now
+			}
+		}
+		name := ""
+		for end := min(n+r.Limit, names); n < end; n++ {
+			name = fmt.Sprintf("name%07d", n)
+			if err := yield(hufu.Entry{Name: name, Kind: hufu.Other, Version: strings.Repeat("v", 60)}); err != nil {
+				return "", err
+			}
+		}
+		if n == names {
+			return "", nil
+		}
+		return name, nil
+	}
+	told := 0
+	e := New(w, Options{Owner: "test", Report: func(Report) { told++ }})
+	if err := e.Get(t.Context(), dst.all()); err != nil || told != names {
+		t.Errorf("%d names told, %v", told, err)
+	}
+	if grown := int64(most) - int64(before.HeapAlloc); grown > 30<<20 {
+		t.Errorf("%d bytes for %d names", grown, names)
+	}
+}
+
+// TestMerge: names are compared whatever side they are on and whatever page they are
+// in, in the order of their bytes.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	same := []string{"a", "B", "ä", "a (2)", "a.b", "zz", "\xff", "日本", "a\x01"}
+	for _, pageOf := range []int{1, 2, 3, 0} {
+		w, n := newWorld(), newNear(t)
+		w.pageOf = pageOf
+		for i, name := range same {
+			w.set("d/"+name, []byte(name), someTime, "")
+			if i%2 == 0 {
+				n.write("d/"+name, []byte(name)) // of another time: compared by digest
+			}
+			n.write(fmt.Sprintf("d/near%d", i), []byte("n"))
+			w.set(fmt.Sprintf("d/far%d", i), []byte("f"), someTime, "")
+		}
+		n.write("d/folder", []byte("a file here"))
+		w.set("d/folder/x", []byte("x"), someTime, "")
+		asked := 0
+		w.fault = func(op string, _ hufu.Path, after bool) error {
+			if op == "digest" && !after {
+				asked++
+			}
+			return nil
+		}
+		told, err := put(t.Context(), w, Options{}, n.all())
+		if err != nil || told.codes() != "target_wrong_kind" {
+			t.Fatal(err, told.codes())
+		}
+		if asked > 0 {
+			t.Errorf("pages of %d: the server was asked for %d digests", pageOf, asked)
+		}
+		var wantSame, wantSent []string
+		for i, name := range same {
+			if i%2 == 0 {
+				wantSame = append(wantSame, "d/"+name)
+			}
+			wantSent = append(wantSent, fmt.Sprintf("d/near%d", i))
+		}
+		got := func(o Outcome) (all []string) {
+			for _, r := range told {
+				if r.Outcome == o && r.Kind == hufu.File {
+					all = append(all, r.Remote.String())
+				}
+			}
+			slices.Sort(all)
+			return all
+		}
+		slices.Sort(wantSame)
+		slices.Sort(wantSent)
+		if !slices.Equal(got(Same), wantSame) || !slices.Equal(got(Transferred), wantSent) {
+			t.Errorf("pages of %d: same %q, sent %q", pageOf, got(Same), got(Transferred))
+		}
+		w.fault = nil
+		if told, err = get(t.Context(), w, Options{}, n.all()); err != nil || told.codes() != "target_wrong_kind" && told.codes() != "" {
+			t.Fatal(err, told.codes())
+		}
+		for _, name := range same {
+			if string(n.content("d/"+name)) != name {
+				t.Errorf("pages of %d: %q was not got", pageOf, name)
+			}
+		}
+	}
+}
+
+// TestMergeUnderChange: a name that vanishes between a page in brief and the same page
+// again is put as a new one, and one that has changed is judged as it is now.
+func TestMergeUnderChange(t *testing.T) {
+	t.Parallel()
+	w, n := newWorld(), newNear(t)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		w.set(name, []byte("one"), someTime, "")
+		n.write(name, []byte("two"))
+	}
+	plain := farLister{w, hufu.Path{}}
+	w.page = func(_ hufu.Path, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+		w.mu.Lock()
+		if !r.Brief {
+			delete(w.things, "b")
+		}
+		w.mu.Unlock()
+		if !r.Brief {
+			w.set("c", []byte("two"), someTime.Add(time.Hour), "")
+			w.set("a2", []byte("new"), someTime, "")
+		}
+		all, err := plain.all(t.Context())
+		slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })
+		for _, e := range all {
+			if r.Brief {
+				e.Digest = hufu.Digest{}
+			}
+			err = errors.Join(err, yield(e))
+		}
+		return "", err
+	}
+	told, err := put(t.Context(), w, Options{Conflict: Replace}, n.all())
+	if err != nil || told.codes() != "" {
+		t.Fatal(err, told.codes())
+	}
+	outcomes := map[string]Outcome{}
+	for _, r := range told {
+		outcomes[r.Remote.String()] = r.Outcome
+	}
+	for name, want := range map[string]Outcome{"a": Transferred, "b": Transferred, "c": Same, "d": Transferred} {
+		if got, _ := w.content(name); outcomes[name] != want || string(got) != "two" {
+			t.Errorf("%s is %s and holds %q", name, outcomes[name], got)
+		}
+	}
+}
+
+// TestRenameAcrossPages: a name is free only if neither side has it, also in pages
+// that have passed or have not come yet.
+func TestRenameAcrossPages(t *testing.T) {
+	t.Parallel()
+	for _, pageOf := range []int{1, 2, 0} {
+		w, src := newWorld(), newNear(t)
+		w.pageOf = pageOf
+		for _, name := range []string{"x", "x (2)", "x (a)", "x (b)", "x0"} {
+			w.set(name, []byte("there"), someTime, "")
+		}
+		src.write("x", []byte("one"))
+		src.write("x (3)", []byte("three"))
+		told, err := put(t.Context(), w, Options{Conflict: Rename}, src.all())
+		if err != nil || told.codes() != "" {
+			t.Fatal(err, told.codes())
+		}
+		for name, want := range map[string]string{"x": "there", "x (2)": "there", "x (3)": "three", "x (4)": "one"} {
+			if got, _ := w.content(name); string(got) != want {
+				t.Errorf("pages of %d: %s holds %q", pageOf, name, got)
+			}
+		}
+	}
+}
+
+// TestListingFails: a folder whose second page cannot be listed is reported, and does
+// not keep the next large folder waiting.
+func TestListingFails(t *testing.T) {
+	t.Parallel()
+	w, dst := newWorld(), newNear(t)
+	w.set("a/1", nil, someTime, "")
+	w.set("b/1", nil, someTime, "")
+	w.page = func(p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+		switch {
+		case p.IsRoot():
+			return "", errors.Join(yield(hufu.Entry{Name: "a", Kind: hufu.Folder}), yield(hufu.Entry{Name: "b", Kind: hufu.Folder}))
+		case r.After == "":
+			return "1", yield(hufu.Entry{Name: "1", Kind: hufu.Other})
+		}
+		return "", failed(hufu.KindNotFound, "gone")
+	}
+	told, err := get(context.Background(), w, Options{}, dst.all())
+	failures := 0
+	for _, r := range told {
+		if r.Outcome == Failed {
+			failures++
+		}
+	}
+	if err != nil || told.codes() != "gone" || failures != 2 {
+		t.Error(err, told.codes(), failures)
+	}
+}
