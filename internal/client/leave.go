@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ func canonical(path string) string {
 // dataRoot reports whether dir is the data folder of a server, and returns the
 // fingerprint of the root of that server.
 func dataRoot(dir string) (root [32]byte, ok bool) {
-	f, err := os.Open(filepath.Join(dir, hufu.DataTag))
+	f, err := OpenRegular(filepath.Join(dir, hufu.DataTag))
 	if err != nil {
 		return root, false
 	}

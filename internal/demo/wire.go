@@ -138,7 +138,7 @@ func (w *wiring) prepare() error {
 			Args: map[string]string{"limit": strconv.Itoa(maxWireFile>>20) + " MiB"},
 		}
 	}
-	f, err := os.Open(w.o.File)
+	f, err := client.OpenRegular(w.o.File)
 	if err != nil {
 		return client.Missing("wire", w.o.File, err, "")
 	}
@@ -172,7 +172,7 @@ func headOf(path string) []byte {
 	if i, err := os.Lstat(path); err != nil || !i.Mode().IsRegular() {
 		return nil
 	}
-	f, err := os.Open(path)
+	f, err := client.OpenRegular(path)
 	if err != nil {
 		return nil
 	}
