@@ -38,7 +38,7 @@ func (v *View) Sent(ctx context.Context, p hufu.Path, size int64) {
 // which takes longer than the line.
 func (v *View) line(ctx context.Context, c transfer, more ...slog.Attr) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer", 0)
-	r.AddAttrs(slog.String("op", c.op), slog.String("path", hufu.Printable(c.path.Virtual())), slog.Int64("size", c.size))
+	r.AddAttrs(slog.String("op", c.op), slog.String("path", c.path.Virtual()), slog.Int64("size", c.size))
 	r.AddAttrs(more...)
 	_ = v.told.Handle(ctx, r)
 }

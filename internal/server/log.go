@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"sync"
@@ -31,11 +32,25 @@ func (l *Log) about(attrs ...slog.Attr) *Log {
 // flush writes the lines that were kept.
 func (l *Log) flush() { _, _ = l.out.Write(nil) }
 
-// output writes lines in the order in which they came.
+// output writes lines in the order in which they came, each of them printable.
 type output struct {
 	mu   sync.Mutex
 	w    io.Writer
 	kept []byte
+}
+
+// printable returns line with everything escaped that hufu.Printable escapes. It is
+// the last to see a line, so no handler and no caller can forget it.
+func printable(line []byte) []byte {
+	text, ended := bytes.CutSuffix(line, []byte("\n"))
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return line // what nearly every line is
+	}
+	text = []byte(hufu.Printable(string(text)))
+	if ended {
+		text = append(text, '\n')
+	}
+	return text
 }
 
 // mostKept is the limit for kept lines, in bytes.
@@ -44,13 +59,10 @@ const mostKept = 32 << 10
 func (o *output) Write(line []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.kept) == 0 {
-		if len(line) == 0 {
-			return 0, nil
-		}
-		return o.w.Write(line)
+	if len(o.kept)+len(line) == 0 {
+		return 0, nil
 	}
-	return len(line), o.write(line)
+	return len(line), o.write(printable(line))
 }
 
 // write writes the kept lines and line; the caller holds mu.
@@ -67,9 +79,11 @@ type keeping struct{ *output }
 func (o keeping) Write(line []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	n := len(line)
+	line = printable(line)
 	if len(o.kept)+len(line) > mostKept {
-		return len(line), o.write(line)
+		return n, o.write(line)
 	}
 	o.kept = append(o.kept, line...)
-	return len(line), nil
+	return n, nil
 }

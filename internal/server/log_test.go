@@ -65,9 +65,22 @@ func TestLogIsPrintable(t *testing.T) {
 	for _, odd := range []string{"\x7f", "\x1b[2J", "a\u0080b", "\u202e", "\u2066", "line\nline", "\xff"} {
 		var b bytes.Buffer
 		l := NewLog(&b)
-		l.about(slog.String("user", odd)).Info("x"+odd, "path", odd, "err", errors.New(odd))
-		if line := strings.TrimSuffix(b.String(), "\n"); hufu.Printable(line) != line {
-			t.Errorf("%q is logged as %q", odd, line)
+		about := l.about(slog.String("user", odd))
+		about.Info("x"+odd, "path", odd, "err", errors.New(odd))
+		r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer"+odd, 0)
+		r.AddAttrs(slog.String("path", odd), slog.Any("err", errors.New(odd)), slog.Any("names", []string{odd}))
+		if err := about.transfers.Handle(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+		l.flush()
+		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+		if len(lines) != 2 {
+			t.Errorf("%q is logged in %d lines", odd, len(lines))
+		}
+		for _, line := range lines {
+			if hufu.Printable(line) != line {
+				t.Errorf("%q is logged as %q", odd, line)
+			}
 		}
 	}
 }
