@@ -170,7 +170,7 @@ func newProfileRemove(a *app) *cobra.Command {
 			return err
 		}
 		for _, name := range args { // all, before one is removed
-			if err := dirs.Has(name); err != nil {
+			if err := dirs.Removable(name); err != nil {
 				return err
 			}
 		}

@@ -130,3 +130,33 @@ func TestProfileOfAnotherUser(t *testing.T) {
 		denied("replaces", err, root)
 	})
 }
+
+// TestRemovingAgain: a removal that failed in the middle can be repeated.
+func TestRemovingAgain(t *testing.T) {
+	t.Parallel()
+	folder, ok := asNobody(t)
+	if !ok {
+		return
+	}
+	dirs := profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}
+	at := dirs.Profile("work")
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(at, "held"), 0o700), os.WriteFile(filepath.Join(at, "held", "file"), nil, 0o600),
+		os.WriteFile(filepath.Join(at, "profile.json"), []byte("{}"), 0o600), os.Chmod(filepath.Join(at, "held"), 0o500),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if err := dirs.Remove("work"); hufu.CodeOf(err) != "cannot_write" {
+		t.Errorf("with a file that cannot be removed: %v", err)
+	}
+	_ = os.Remove(filepath.Join(at, "profile.json")) // whether or not it was met first
+	if err := os.Chmod(filepath.Join(at, "held"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := dirs.Remove("work"); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if err := dirs.Remove("work"); hufu.CodeOf(err) != "profile_unknown" {
+		t.Errorf("gone: %v", err)
+	}
+}

@@ -100,10 +100,25 @@ func (d Dirs) Has(name string) error {
 	return nil
 }
 
+// Removable returns nil if there is a profile of this name, or what is left of one
+// whose removal failed.
+func (d Dirs) Removable(name string) error {
+	err := d.Has(name)
+	if hufu.CodeOf(err) == "profile_unknown" {
+		for _, path := range []string{d.profileState(name), d.Profile(name)} {
+			if _, left := os.Lstat(path); left == nil {
+				return nil
+			}
+		}
+	}
+	return err
+}
+
 // Remove removes a profile with its key and its login. If it was chosen as the
-// default, the choice is removed too.
+// default, the choice is removed too. After an error it can be called again, but
+// for one with the code "profile_may_return": then nothing is left to remove.
 func (d Dirs) Remove(name string) error {
-	if err := d.Has(name); err != nil {
+	if err := d.Removable(name); err != nil {
 		return err
 	}
 	if chosen, err := d.Default(); err == nil && chosen == name {
@@ -116,12 +131,16 @@ func (d Dirs) Remove(name string) error {
 		return err
 	}
 	for _, path := range []string{d.profileState(name), d.Profile(name)} {
+		code := "cannot_write"
 		err := os.RemoveAll(path)
 		if err == nil {
 			err = atomicfile.SyncFolder(filepath.Dir(path))
+			if path == d.Profile(name) {
+				code = "profile_may_return"
+			}
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // nothing was ever kept there
-			return &hufu.Error{Op: "remove profile", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+			return &hufu.Error{Op: "remove profile", Path: path, Kind: hufu.KindUnreadable, Code: code, Args: map[string]string{"profile": name}, Err: err}
 		}
 	}
 	return nil
