@@ -233,12 +233,7 @@ func newLs(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, l := range locs {
-				if err := a.ls(cmd.Context(), r, l.path); err != nil {
-					return err
-				}
-			}
-			return nil
+			return a.eachOf(locs, func(p hufu.Path) error { return a.ls(cmd.Context(), r, p) }, "")
 		})
 	}
 	return cmd
@@ -324,36 +319,37 @@ func (a *app) each(ctx context.Context, args []string, meant expander, do func(*
 				return err
 			}
 		}
-		var failed error
-		for _, l := range locs {
-			err := do(r, l.path)
-			if err != nil {
-				if len(locs) == 1 {
-					return err
-				}
-				if k := hufu.KindOf(err).Exit(); k >= 5 {
-					return err
-				}
-				failed = err
-				a.told(err)
-				if a.json {
-					if err := a.JSON(jsonDone{l.path.Virtual(), "failed", a.Failure(err)}); err != nil {
-						return err
-					}
-				}
-				continue
-			}
-			if a.json {
-				if err := a.JSON(jsonDone{l.path.Virtual(), done, nil}); err != nil {
-					return err
-				}
-			}
-		}
-		if failed != nil {
-			return cli.Reported(hufu.KindExists)
-		}
-		return nil
+		return a.eachOf(locs, func(p hufu.Path) error { return do(r, p) }, done)
 	})
+}
+
+// eachOf is each for paths that are known. If done is empty, do reports its own success.
+func (a *app) eachOf(locs []location, do func(hufu.Path) error, done string) error {
+	failed := false
+	for _, l := range locs {
+		err := do(l.path)
+		if err != nil {
+			if lost := hufu.CodeOf(err) == "output_lost"; len(locs) == 1 || lost || hufu.KindOf(err).Exit() >= 5 {
+				return err
+			}
+			failed = true
+			a.told(err)
+		}
+		if !a.json || err == nil && done == "" {
+			continue
+		}
+		line := jsonDone{l.path.Virtual(), done, nil}
+		if err != nil {
+			line = jsonDone{l.path.Virtual(), "failed", a.Failure(err)}
+		}
+		if err := a.JSON(line); err != nil {
+			return err
+		}
+	}
+	if failed {
+		return cli.Reported(hufu.KindExists)
+	}
+	return nil
 }
 
 // told shows an error that does not end the program.
