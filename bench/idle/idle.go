@@ -69,11 +69,16 @@ func run(ctx context.Context, connections, active int) (err error) {
 	if err != nil {
 		return err
 	}
+	busy, err := s.processor()
+	if err != nil {
+		return err
+	}
 	idle, err := s.settled(empty)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d connections in %.1f s (%.0f a second, both ends on this machine)\n", connections, took.Seconds(), float64(connections)/took.Seconds())
+	fmt.Printf("%d connections in %.1f s (%.0f a second, both ends on this machine), %v of the server's processor time each\n",
+		connections, took.Seconds(), float64(connections)/took.Seconds(), (busy / time.Duration(connections)).Round(time.Microsecond))
 	fmt.Printf("the server holds %.1f MiB without and %.1f MiB with them: %.1f KiB each\n", mib(empty), mib(idle), float64(idle-empty)/1024/float64(connections))
 	most, err := s.work(ctx, remotes[:min(active, len(remotes))])
 	if err != nil {
@@ -244,6 +249,29 @@ func (s *server) settled(least int64) (int64, error) {
 		last = now
 	}
 	return last, nil
+}
+
+// tick is the unit of processor time in /proc: USER_HZ of Linux is 100 on every
+// processor that Go knows.
+const tick = 10 * time.Millisecond
+
+// processor returns the processor time that the server has used, of user and system.
+func (s *server) processor() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // proc_pid_stat(5): the name is in parentheses
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, errors.New("the kernel does not tell how much processor time the server has used")
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * tick, err
 }
 
 // memory returns the resident memory of the server in bytes.

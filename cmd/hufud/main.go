@@ -36,6 +36,7 @@ type app struct {
 }
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
+	defer tuneHeap()()
 	a := &app{App: cli.New(program, args, in, out, stderr, getenv)}
 	return a.Run(newRoot(a), args)
 }

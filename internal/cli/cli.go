@@ -11,8 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -85,25 +83,10 @@ func flagLang(args []string) string {
 	return ""
 }
 
-// ballast is memory that is never touched and so takes no room, in bytes. The
-// garbage collector works whenever the heap has grown by a part; without ballast
-// a small heap does that a hundred times a second under load, and connections,
-// for example, cost a third more. What a large heap holds is mostly buffers,
-// which cost nothing to look through: so it works when the heap has grown by
-// collectAt percent, where Go would wait for it to double.
-const (
-	ballast   = 40 << 20
-	collectAt = 30
-)
-
 // Run executes a command line, reports any error to the user, and returns the
 // exit status. A signal ends the context with Stopped as its cause; a second
 // one ends the program at once.
 func (a *App) Run(root *cobra.Command, args []string) int {
-	defer runtime.KeepAlive(make([]byte, ballast))
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
-	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
