@@ -174,24 +174,46 @@ func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name strin
 			return err
 		}
 	}
-	names, err := s.allNames(ctx, sub, p)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		q := under(p, name)
-		n, err := sub.Stat(name)
-		if err == nil && !reserved(name) {
-			err = g.Ask(ctx, s.change(q, sub, name, n.Kind, 0))
-		}
-		if err == nil && n.Kind == hufu.Folder {
-			err = s.askBelow(ctx, sub, q, name, g, h, depth+1)
-		}
-		if err != nil && !errors.Is(err, syscall.ENOENT) {
+	for after, more := "", true; more; {
+		folders := nameHeap{room: max(leastNames>>depth, 1<<16)}
+		if err := s.askInside(ctx, sub, p, g, after, &folders); err != nil {
 			return err
+		}
+		more, after = folders.bounded, folders.last
+		for l := folders.sorted(); l.len() > 0; l.drop() {
+			name := l.first()
+			if err := s.askBelow(ctx, sub, under(p, name), name, g, h, depth+1); err != nil && !errors.Is(err, syscall.ENOENT) {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// askInside asks g about every name in the folder d that follows after, and adds
+// those of folders to folders.
+func (s *Store) askInside(ctx context.Context, d sys.Dir, p hufu.Path, g *blob.Guard, after string, folders *nameHeap) error {
+	again, err := s.k.OpenDir(d, "", sys.ReadFlags)
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	return s.eachName(again, func(name string) error {
+		if err := canceled(ctx, "look", p); err != nil || name <= after {
+			return err
+		}
+		n, err := d.Stat(name)
+		if err == nil && !reserved(name) {
+			err = g.Ask(ctx, s.change(under(p, name), d, name, n.Kind, 0))
+		}
+		if err == nil && n.Kind == hufu.Folder {
+			folders.add(name)
+		}
+		if errors.Is(err, syscall.ENOENT) {
+			return nil
+		}
+		return err
+	})
 }
 
 func tooDeep(p hufu.Path) error {

@@ -1,13 +1,18 @@
 package disk
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"hufu"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // TestNamesInLittleMemory: of more names than there is room for, the smallest are
@@ -38,5 +43,62 @@ func TestNamesInLittleMemory(t *testing.T) {
 			}
 			l.drop()
 		}
+	}
+}
+
+// TestRemoveManyNames: a folder of more names than are removed at a time goes whole,
+// and everything in it is asked about before.
+func TestRemoveManyNames(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	s, err := Open(root, Options{Server: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	const deep, many = 8, 2*leastBatch + 10 // below 8 levels, leastBatch names go at a time
+	dir := filepath.Join(root, "top", strings.Repeat("d/", deep))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("f", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, fmt.Sprint("g", i)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub, err := s.k.OpenDir(s.root, "top/"+strings.Repeat("d/", deep-1)+"d", sys.ReadFlags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, more, err := s.someNames(t.Context(), sub, hufu.Path{}, deep+1)
+	sub.Close()
+	if err != nil || !more || len(names) != leastBatch {
+		t.Errorf("%d names, more %v, %v", len(names), more, err)
+	}
+	asked := map[string]int{}
+	b := s.Batch(blob.Guard{Deep: true, May: func(_ context.Context, c blob.Change) error { asked[c.Path.String()]++; return nil }})
+	p, err := hufu.ParsePath("top")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Remove(t.Context(), p, true, "")
+	for _, r := range b.Finish(t.Context()) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	for name, n := range asked {
+		if n < 2 && name != "top" { // before anything is removed, and when it is
+			t.Errorf("asked %d times about %s", n, name)
+		}
+	}
+	if len(asked) != 2*many+deep+1 {
+		t.Errorf("asked about %d names", len(asked))
 	}
 }

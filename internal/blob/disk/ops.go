@@ -359,55 +359,6 @@ func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
 	return nil
 }
 
-// removeTree removes a folder with everything in it. It works by handles, so
-// that a link created meanwhile is not followed.
-func (s *Store) removeTree(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, depth int) error {
-	if depth > 2*hufu.MaxDepth {
-		return tooDeep(p)
-	}
-	sub, err := d.OpenSub(name)
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	inside, err := s.lockOf(sub)
-	if err != nil {
-		return err
-	}
-	names, err := s.allNames(ctx, sub, p)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := first(s.hook("removing"), canceled(ctx, "remove", p)); err != nil {
-			return err
-		}
-		q := under(p, name)
-		folder, err := s.removeName(ctx, sub, inside, q, name, "", g)
-		if folder {
-			err = s.removeTree(ctx, sub, inside, q, name, g, depth+1)
-		}
-		if err != nil && !errors.Is(err, syscall.ENOENT) {
-			return err
-		}
-	}
-	if err := canceled(ctx, "remove", p); err != nil {
-		return err
-	}
-	return s.removeFolder(ctx, d, lock, p, name, g, func() error { return d.Rmdir(name) })
-}
-
-func (s *Store) allNames(ctx context.Context, d sys.Dir, p hufu.Path) (names []string, err error) {
-	err = s.eachName(d, func(name string) error { names = append(names, name); return canceled(ctx, "remove", p) })
-	return names, err
-}
-
-func (s *Store) eachName(d sys.Dir, yield func(string) error) error {
-	sc := s.dirents.Get().(*scratch)
-	defer s.dirents.Put(sc)
-	return d.Names(sc.dirents, yield)
-}
-
 func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
 	from, err := b.s.k.OpenDir(b.s.root, sl.path.Parent().String(), sys.PassFlags)
 	if err != nil {
