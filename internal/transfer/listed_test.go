@@ -169,6 +169,20 @@ func TestMergeUnderChange(t *testing.T) {
 	}
 }
 
+// TestAskedAboutBothSides: the user who decides a conflict is shown the digest of the
+// target.
+func TestAskedAboutBothSides(t *testing.T) {
+	t.Parallel()
+	w, n := newWorld(), newNear(t)
+	w.set("d/a", []byte("theirs"), someTime, "bob")
+	n.write("d/a", []byte("mine, longer"))
+	var asked []Conflict
+	told, err := put(t.Context(), w, Options{Ask: func(_ context.Context, c Conflict) (Policy, error) { asked = append(asked, c); return Skip, nil }}, n.all())
+	if err != nil || told.codes() != "" && told.codes() != "target_differs" || len(asked) != 1 || asked[0].Into.Digest.IsZero() || asked[0].Into.By != "bob" {
+		t.Error(err, told.codes(), asked)
+	}
+}
+
 // TestRenameAcrossPages: a name is free only if neither side has it, also in pages
 // that have passed or have not come yet.
 func TestRenameAcrossPages(t *testing.T) {

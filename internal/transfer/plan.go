@@ -218,7 +218,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		}
 	}
 	keep := e.o.Conflict == Rename || e.o.Ask != nil
-	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, large: large, keep: keep, brief: !e.gets}
+	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, large: large, keep: keep, brief: !e.gets && e.o.Ask == nil} // the user is shown both sides
 	near := &listed{open: func() blob.Lister { return j.near.Store.Lister(j.near.Path) }, large: large, keep: keep}
 	source, target := near, far
 	if e.gets {

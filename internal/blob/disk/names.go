@@ -12,7 +12,7 @@ const (
 	// smallest are looked for.
 	leastNames = 3 << 20
 	// mostNames is what one listing may take while there is room.
-	mostNames = 8 << 20
+	mostNames = 6 << 20
 	// ListingRoom is what is kept between the pages of all listings of a server.
 	ListingRoom = 16 << 20
 	// largeReads is how many listings may take mostNames at the same time.
@@ -71,15 +71,20 @@ func (h *nameHeap) add(name string) {
 	h.names.add(name)
 }
 
-// halve leaves out the larger half.
+// halve leaves out the larger half, in place.
 func (h *nameHeap) halve() {
-	h.names.sort()
-	all := h.names
-	h.names = nameList{text: make([]byte, 0, cap(all.text)), at: make([]uint32, 0, cap(all.at))}
-	for _, at := range all.at[:(all.len()+1)/2] {
-		h.names.add(string(all.bytesAt(at)))
+	l := &h.names
+	l.sort()
+	l.at = l.at[:(l.len()+1)/2]
+	h.bounded, h.last = true, string(l.bytesAt(l.at[l.len()-1]))
+	slices.Sort(l.at)
+	end := uint32(0)
+	for i, at := range l.at {
+		n := copy(l.text[end:], l.text[at:at+1+uint32(l.text[at])])
+		l.at[i] = end
+		end += uint32(n) //nolint:gosec // at most mostNames
 	}
-	h.bounded, h.last = true, string(all.bytesAt(all.at[(all.len()+1)/2-1]))
+	l.text = l.text[:end]
 }
 
 func (h *nameHeap) sorted() nameList {
