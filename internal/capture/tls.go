@@ -164,8 +164,11 @@ func (p *messages) record(rec *Record, kind byte, b []byte) {
 }
 
 func (p *messages) handshake(rec *Record, b []byte) {
-	if len(p.buf) > 0 {
+	switch {
+	case len(p.buf) > 0:
 		rec.Names = append(rec.Names, "Handshake (continued)")
+	case len(b) == 0: // which RFC 8446, section 5.1, forbids
+		rec.Names = append(rec.Names, "Handshake (empty)")
 	}
 	begins := len(p.buf) == 0
 	p.buf = append(p.buf, b...)

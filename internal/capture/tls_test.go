@@ -229,6 +229,7 @@ func FuzzTLS(f *testing.F) {
 	hello := realHello(f)
 	f.Add(tlsRecord(recordHandshake, string(hello)), tlsRecord(recordAlert, "\x02\x46"), 100)
 	f.Add(tlsRecord(recordHandshake, string(hello[:50])), tlsRecord(recordHandshake, "\x02\x00\x00\x26\x03\x03"+retryRandom+"\x00\x13\x01\x00"), 1)
+	f.Add(tlsRecord(recordHandshake, ""), []byte("0"), 1)
 	f.Fuzz(func(t *testing.T, said, answer []byte, size int) {
 		up, down := tap(said, answer, 1+size&1023)
 		h := parseTLS(up, down)
