@@ -114,7 +114,7 @@ func (l *lister) List(ctx context.Context, q blob.Page, yield func(hufu.Entry) e
 func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
 	l := r.Lister(p)
 	defer l.Close()
-	q := blob.Page{Limit: transfer.FirstPage}
+	q := blob.Page{Limit: transfer.PageNames}
 	for {
 		next, err := l.List(ctx, q, fn)
 		if err != nil || next == "" {
@@ -135,5 +135,5 @@ func pageRequest(p hufu.Path, q blob.Page) *frame.List {
 
 // listRequest asks for the first page.
 func listRequest(p hufu.Path) *frame.List {
-	return pageRequest(p, blob.Page{Limit: transfer.FirstPage})
+	return pageRequest(p, blob.Page{Limit: transfer.PageNames})
 }

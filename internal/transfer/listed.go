@@ -9,13 +9,10 @@ import (
 	"hufu/internal/blob"
 )
 
-// FirstPage is how many names of a folder are requested first. Most folders have no
-// more.
-const FirstPage = 4096
-
-// nextPage is how many names are requested then. Of folders with more than one page
-// only one is compared at a time, so memory does not grow with their number.
-const nextPage = 8192
+// PageNames is how many names of a folder are requested at a time. Most folders have
+// no more. Of those that have, only one is compared at a time, so memory does not grow
+// with their number.
+const PageNames = 4096
 
 // listed is one side of a folder, read page by page in the order of the names. The
 // next page is requested while one is compared.
@@ -61,7 +58,7 @@ func readPage(ctx context.Context, from blob.Lister, r blob.Page) page {
 // begin requests the first page.
 func (l *listed) begin(ctx context.Context) {
 	if l.open != nil {
-		l.ask(ctx, "", FirstPage)
+		l.ask(ctx, "", PageNames)
 	}
 }
 
@@ -106,7 +103,7 @@ func (l *listed) turn(ctx context.Context) error {
 	if err := l.large(ctx); err != nil {
 		return err
 	}
-	l.ask(ctx, p.next, nextPage)
+	l.ask(ctx, p.next, PageNames)
 	return nil
 }
 
