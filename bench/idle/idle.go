@@ -186,27 +186,32 @@ func (s *server) connect(ctx context.Context, n int) (remotes []*client.Remote, 
 }
 
 // work keeps each of remotes busy, all at once, and returns the most memory that the server was seen to have meanwhile.
-func (s *server) work(ctx context.Context, remotes []*client.Remote) (most int64, err error) {
+func (s *server) work(ctx context.Context, remotes []*client.Remote) (int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	watched := make(chan error, 1)
+	type seen struct {
+		most int64
+		err  error
+	}
+	watched := make(chan seen, 1)
 	go func() {
-		var failed error
-		for ctx.Err() == nil && failed == nil {
+		var w seen
+		for ctx.Err() == nil && w.err == nil {
 			var now int64
-			now, failed = s.memory()
-			most = max(most, now)
+			now, w.err = s.memory()
+			w.most = max(w.most, now)
 			time.Sleep(10 * time.Millisecond)
 		}
-		watched <- failed
+		watched <- w
 	}()
 	var g errgroup.Group
 	for i, r := range remotes {
 		g.Go(func() error { return busy(ctx, r, "folder"+strconv.Itoa(i)) })
 	}
-	err = g.Wait()
+	err := g.Wait()
 	cancel()
-	return most, errors.Join(err, <-watched)
+	w := <-watched
+	return w.most, errors.Join(err, w.err)
 }
 
 // busy makes a folder of some links and lists it, several times.

@@ -17,7 +17,6 @@ const PageNames = 4096
 // listed is one side of a folder, read page by page in the order of the names. The
 // next page is requested while one is compared.
 type listed struct {
-	e     *Engine
 	open  func() blob.Lister // nil if nothing is there
 	from  blob.Lister
 	large func(context.Context) error // waits until more than one page may be listed

@@ -38,8 +38,8 @@ func (l *nameList) first() string { return string(l.bytesAt(l.at[0])) }
 func (l *nameList) drop() { l.at = l.at[1:] }
 
 func (l *nameList) add(name string) {
-	l.at = append(l.at, uint32(len(l.text))) //nolint:gosec // at most mostNames
-	l.text = append(l.text, byte(len(name))) //nolint:gosec // a name has 255 bytes at most
+	l.at = append(l.at, uint32(len(l.text)))
+	l.text = append(l.text, byte(len(name)))
 	l.text = append(l.text, name...)
 }
 
@@ -82,7 +82,7 @@ func (h *nameHeap) halve() {
 	for i, at := range l.at {
 		n := copy(l.text[end:], l.text[at:at+1+uint32(l.text[at])])
 		l.at[i] = end
-		end += uint32(n) //nolint:gosec // at most mostNames
+		end += uint32(n)
 	}
 	l.text = l.text[:end]
 }
