@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ func main() {
 	connections := flag.Int("connections", 5000, "clients that are connected and logged in")
 	active := flag.Int("active", 500, "how many of them get to work at once")
 	flag.Parse()
+	runtime.LockOSThread() // the server ends with the thread that started it
 	if err := run(context.Background(), *connections, *active); err != nil {
 		fmt.Fprintln(os.Stderr, "idle:", err)
 		os.Exit(1)
@@ -106,7 +108,8 @@ func start(ctx context.Context, dir string) (*server, error) {
 		return nil, err
 	}
 	s.cmd = exec.CommandContext(ctx, "hufud", "--lang", "en", "--data", s.data, "serve", "--listen", "127.0.0.1:0")
-	out, err := s.cmd.StderrPipe() // its log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // it ends with us, whatever ends us
+	out, err := s.cmd.StderrPipe()                                       // its log
 	if err != nil {
 		return nil, err
 	}

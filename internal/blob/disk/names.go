@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 )
@@ -21,14 +22,23 @@ const (
 
 // nameList is a list of names in little memory.
 type nameList struct {
-	text []byte   // each name after its length, a byte
+	text []byte   // each name after its length
 	at   []uint32 // where in text each begins
 }
+
+// lengthBytes is what a length takes in text. One byte would do for the names of
+// hufu, but exFAT, NTFS and HFS+ have names of 255 UTF-16 units: 765 bytes.
+const lengthBytes = 2
 
 func (l *nameList) len() int { return len(l.at) }
 
 func (l *nameList) bytesAt(at uint32) []byte {
-	return l.text[at+1 : at+1+uint32(l.text[at])]
+	return l.text[at+lengthBytes : at+l.sizeAt(at)]
+}
+
+// sizeAt returns how many bytes the name at takes in text, with its length.
+func (l *nameList) sizeAt(at uint32) uint32 {
+	return lengthBytes + uint32(binary.LittleEndian.Uint16(l.text[at:]))
 }
 
 // first returns the first name.
@@ -39,7 +49,7 @@ func (l *nameList) drop() { l.at = l.at[1:] }
 
 func (l *nameList) add(name string) {
 	l.at = append(l.at, uint32(len(l.text)))
-	l.text = append(l.text, byte(len(name)))
+	l.text = binary.LittleEndian.AppendUint16(l.text, uint16(len(name)))
 	l.text = append(l.text, name...)
 }
 
@@ -80,7 +90,7 @@ func (h *nameHeap) halve() {
 	slices.Sort(l.at)
 	end := uint32(0)
 	for i, at := range l.at {
-		n := copy(l.text[end:], l.text[at:at+1+uint32(l.text[at])])
+		n := copy(l.text[end:], l.text[at:at+l.sizeAt(at)])
 		l.at[i] = end
 		end += uint32(n)
 	}
