@@ -20,13 +20,6 @@ case " $* " in
 *" --list "* | *" --help "* | *" -h "*) exec runner "$@" ;;
 esac
 
-case " $* " in
-*" idle "*)
-	shift
-	exec idle "$@"
-	;;
-esac
-
 root=
 [ "$(id -u)" -ne 0 ] || root=yes
 

@@ -33,6 +33,8 @@ type settings struct {
 	again     int // files in the tree that is there already
 	fileSize  size
 	seconds   int // of shaking hands, of iperf3
+	clients   int // that are connected at once
+	active    int // of them at work at once
 	rtt       time.Duration
 	mbit      int
 	loss      float64
@@ -74,6 +76,8 @@ func run(args []string) error {
 	f.IntVar(&s.mbit, "mbit", 1000, "rate of the far link")
 	f.Float64Var(&s.loss, "loss", 0, "per cent of segments that the far link loses")
 	f.IntVar(&s.seconds, "seconds", 10, "length of a run of handshake and of iperf3")
+	f.IntVar(&s.clients, "connections", 5000, "clients of idle")
+	f.IntVar(&s.active, "active", 500, "clients of idle that get to work at once")
 	f.DurationVar(&s.timeout, "timeout", 5*time.Minute, "a longer run is stopped")
 	f.StringVar(&s.tmpfs, "tmpfs", "/dev/shm", "`FOLDER` in memory")
 	f.StringVar(&s.disk, "disk", "bench/out", "`FOLDER` on the disk to measure")

@@ -35,7 +35,7 @@ var columns = []string{
 func (w workload) record(who peer, run int, r result, failed error) []string {
 	unit := "file"
 	switch {
-	case w.shape == handshake:
+	case w.shape == handshake || w.shape == idle:
 		unit = "connection"
 	case w.shape.tree():
 		unit = "tree"
@@ -74,6 +74,19 @@ func (s *settings) measure(ctx context.Context) (err error) {
 	}
 	var bad []string
 	for _, w := range s.workloads {
+		if w.shape == idle {
+			r, words, err := s.idle(ctx, w, groups)
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			if err := out.Write(w.record(peer{name: "hufu"}, 1, r, nil)); err != nil {
+				return err
+			}
+			out.Flush()
+			fmt.Fprintln(f, "# "+words)
+			fmt.Fprintln(os.Stderr, words)
+			continue
+		}
 		peers := s.peersOf(w)
 		if len(peers) == 0 {
 			return fmt.Errorf("%s: none of the chosen peers can do it", w.name)

@@ -48,6 +48,12 @@ func peers() []peer {
 			handshake: `exec handshake -seconds "$LENGTH" -address "$ADDR" -ca "$PROFILE/root.crt" -cert "$PROFILE/client.crt" -key "$PROFILE/client.key" -alpn hufu/1`,
 		},
 		read: readHandshake,
+	}, {
+		name: "hufu-x25519", about: "hufu without the hybrid key exchange, as nginx has none with OpenSSL before 3.5", server: "hufud",
+		commands: map[shape]string{
+			handshake: `GODEBUG=tlsmlkem=0,tlssecpmlkem=0 exec handshake -seconds "$LENGTH" -address "$ADDR" -ca "$PROFILE/root.crt" -cert "$PROFILE/client.crt" -key "$PROFILE/client.key" -alpn hufu/1`,
+		},
+		read: readHandshake,
 	}}
 	for _, c := range []struct{ suffix, host, about string }{
 		{"-gcm", "gcm", "aes128-gcm@openssh.com"},

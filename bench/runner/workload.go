@@ -17,6 +17,7 @@ const (
 	treeUp    shape = "tree up"
 	treeDown  shape = "tree down"
 	handshake shape = "handshake"
+	idle      shape = "idle"
 )
 
 func (s shape) up() bool   { return s == fileUp || s == treeUp }
@@ -51,7 +52,8 @@ func workloads() []workload {
 		{name: "far-down", about: "the same, fetched", shape: fileDown, far: true, usual: far},
 		{name: "farsmall-up", about: "a tree of small files over the far link", shape: treeUp, far: true, usual: small},
 		{name: "farsmall-down", about: "the same, fetched", shape: treeDown, far: true, usual: small},
-		{name: "handshake", about: "new connections with mutual TLS 1.3, 16 at a time", shape: handshake, usual: []string{"hufu", "nginx"}},
+		{name: "handshake", about: "new connections with mutual TLS 1.3, 16 at a time", shape: handshake, usual: []string{"hufu", "hufu-x25519", "nginx"}},
+		{name: "idle", about: "memory of the server for --connections clients that are logged in and ask for nothing, and with --active of them at work at once; of hufu alone, once", shape: idle},
 		{name: "again", about: "a put of a tree that is there already, by size and time", shape: treeUp, again: true, usual: []string{"hufu", "rsync-ssh-gcm"}},
 	}
 }
@@ -59,7 +61,7 @@ func workloads() []workload {
 // amount is how many bytes and files a workload moves.
 func (s *settings) amount(w workload) (bytes int64, files int) {
 	switch {
-	case w.shape == handshake:
+	case w.shape == handshake || w.shape == idle:
 		return 0, 0
 	case w.again:
 		return int64(s.again) * int64(s.fileSize), s.again

@@ -21,8 +21,9 @@ type listing struct {
 }
 
 // Page calls yield for the entries of a folder that r asks for; its Limit must not be 0. next is
-// the name to continue after, or "" if there are no more. on says that this page follows the last
-// one of the same listing: what was read for that one may be used. Page is not for concurrent use.
+// the name to continue after, or "" if there are no more. on says that this page continues the
+// listing of the last one, so the store may use the names that it has already read. Page is not for
+// concurrent use.
 func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, on bool, yield func(hufu.Entry) error) (next string, err error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {

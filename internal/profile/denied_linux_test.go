@@ -20,16 +20,19 @@ const (
 )
 
 // asNobody reports whether the test runs as somebody who may not read everything,
-// and gives them a folder. As root it runs the test once more as nobody, and
-// reports false.
-func asNobody(t *testing.T) (folder string, ok bool) {
+// and gives them folders for profiles. As root it runs the test once more as nobody,
+// and reports false.
+func asNobody(t *testing.T) (dirs profile.Dirs, ok bool) {
 	t.Helper()
-	if home := os.Getenv(deniedHome); home != "" {
-		return home, true
+	in := func(folder string) profile.Dirs {
+		return profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}
 	}
-	folder = t.TempDir()
+	if home := os.Getenv(deniedHome); home != "" {
+		return in(home), true
+	}
+	folder := t.TempDir()
 	if os.Geteuid() != 0 {
-		return folder, true
+		return in(folder), true
 	}
 	for _, dir := range []string{filepath.Dir(folder), folder} {
 		if err := os.Chown(dir, nobody, nobody); err != nil {
@@ -43,7 +46,7 @@ func asNobody(t *testing.T) (folder string, ok bool) {
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("as user %d: %v\n%s", nobody, err, out)
 	}
-	return "", false
+	return profile.Dirs{}, false
 }
 
 // TestProfileOfAnotherUser: where a profile may not be read, the file and the
@@ -51,11 +54,10 @@ func asNobody(t *testing.T) (folder string, ok bool) {
 // enrolling does not take it for a dead one.
 func TestProfileOfAnotherUser(t *testing.T) {
 	t.Parallel()
-	folder, ok := asNobody(t)
+	dirs, ok := asNobody(t)
 	if !ok {
 		return
 	}
-	dirs := profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}
 	folderOf := dirs.Profile("work")
 	file, standard := filepath.Join(folderOf, "profile.json"), filepath.Join(dirs.Config, "default-profile")
 	if err := errors.Join(
@@ -134,11 +136,10 @@ func TestProfileOfAnotherUser(t *testing.T) {
 // TestRemovingAgain: a removal that failed in the middle can be repeated.
 func TestRemovingAgain(t *testing.T) {
 	t.Parallel()
-	folder, ok := asNobody(t)
+	dirs, ok := asNobody(t)
 	if !ok {
 		return
 	}
-	dirs := profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}
 	at := dirs.Profile("work")
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(at, "held"), 0o700), os.WriteFile(filepath.Join(at, "held", "file"), nil, 0o600),

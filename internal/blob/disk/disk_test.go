@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -322,6 +324,39 @@ func TestOperations(t *testing.T) {
 			t.Errorf("left: %q", got)
 		}
 	})
+}
+
+// TestRemovalOfNamesThatAreNotFound: a file system that lists names and then finds
+// none of them, as a broken one does, ends the removal of their folder.
+func TestRemovalOfNamesThatAreNotFound(t *testing.T) {
+	t.Parallel()
+	const above = 8 // folders above one that is read 512 names at a time
+	removals, broken := 0, true
+	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		if step == "removing" {
+			removals++
+			if broken && removals > above {
+				return syscall.ENOENT
+			}
+		}
+		return nil
+	}})
+	deep := filepath.Join(tr.root, "d", strings.Repeat("d/", above))
+	must(t, os.MkdirAll(deep, 0o755))
+	for i := range 600 {
+		must(t, os.WriteFile(filepath.Join(deep, strconv.Itoa(i)), nil, 0o600))
+	}
+	remove := func() error {
+		b := tr.Batch(blob.Guard{})
+		b.Remove(t.Context(), path(t, "d"), true, "")
+		return b.Finish(t.Context())[0].Err
+	}
+	wantErr(t, remove(), hufu.KindNotEmpty, "not_empty")
+	if removals < above+512 {
+		t.Errorf("%d removals: the deep folder was not reached", removals)
+	}
+	broken = false
+	must(t, remove())
 }
 
 func TestSetMetaKeepsTheDigest(t *testing.T) {

@@ -31,18 +31,25 @@ func (s *Store) removeTree(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p
 		if names, more, err = s.someNames(ctx, sub, p, depth); err != nil {
 			return err
 		}
+		gone := false
 		for _, name := range names {
-			if err := first(s.hook("removing"), canceled(ctx, "remove", p)); err != nil {
-				return err
-			}
 			q := under(p, name)
-			folder, err := s.removeName(ctx, sub, inside, q, name, "", g)
+			folder, err := false, first(s.hook("removing"), canceled(ctx, "remove", p))
+			if err == nil {
+				folder, err = s.removeName(ctx, sub, inside, q, name, "", g)
+			}
 			if folder {
 				err = s.removeTree(ctx, sub, inside, q, name, g, depth+1)
 			}
 			if err != nil && !errors.Is(err, syscall.ENOENT) {
 				return err
 			}
+			gone = gone || err == nil
+		}
+		// A broken file system lists names that it then does not find, and would do so
+		// for ever.
+		if !gone && more {
+			break
 		}
 	}
 	if err := canceled(ctx, "remove", p); err != nil {
