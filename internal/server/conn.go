@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -258,8 +257,6 @@ func changesLogin(m frame.Message) bool {
 	}
 	return false
 }
-
-func stack() string { return string(debug.Stack()) }
 
 func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 	switch {

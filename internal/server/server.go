@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,7 +193,11 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration
 // recovered keeps one bad connection from ending the server (HT-08).
 func (s *Server) recovered(c net.Conn) {
 	if r := recover(); r != nil {
-		s.o.Log.Error("panic", "remote", c.RemoteAddr().String(), "panic", r, "stack", stack())
+		trace := debug.Stack()
+		if p, ok := r.(*session.Panic); ok {
+			trace = p.Stack
+		}
+		s.o.Log.Error("panic", "remote", c.RemoteAddr().String(), "panic", r, "stack", string(trace))
 		_ = c.Close()
 	}
 }

@@ -62,6 +62,7 @@ func (k *keeper) look(now time.Time) bool {
 		return false
 	}
 	s.stream.Shrink(now, WorkingEvery)
+	s.rest(now, WorkingEvery)
 	switch {
 	case k.taking.still(now, s.stream.Sending(), s.stream.taken) >= ClientStall:
 		k.running.Go(func() { s.Drop(clientStalled()) })

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -63,10 +64,16 @@ type Server struct {
 	first    *Request                // waiting to be handled
 	last     *Request                // the newest of them, if there are any
 	allRead  bool                    // no more will come
-	more     *sync.Cond              // on mu: first or allRead has changed
+	working  bool                    // work runs and takes what is pushed, or has ended for good
+	waits    time.Time               // since when work waits for a request; zero if it does not
+	more     *sync.Cond              // on mu: first, allRead or waits has changed
 	begun    uint64                  // the number of the request that is being handled
 	stop     context.CancelCauseFunc // of that request, nil if there is none
 	canceled map[uint64]struct{}     // requests that have come and are not begun
+
+	worker  sync.WaitGroup // the goroutine of work
+	workErr error          // written by work
+	crash   *Panic         // likewise
 
 	unanswered atomic.Int32
 	part       sync.Once
@@ -92,51 +99,34 @@ func (s *Server) Share(in *Intake, who string) { s.intake, s.who = in, who }
 // protocol, or Part is called; it returns why, nil when the client just left.
 // When it returns, the connection is closed and no goroutine of it runs.
 func (s *Server) Serve(ctx context.Context, h Handler) error {
-	var readErr error
-	workErr := s.serve(ctx, h, &readErr)
+	readErr := s.serve(ctx, h)
+	if s.crash != nil {
+		panic(s.crash)
+	}
 	if reason := s.reason.Load(); reason != nil {
 		return reason
 	}
-	if workErr != nil {
-		return workErr
-	}
-	return readErr
+	return cmp.Or(s.workErr, readErr)
 }
 
-func (s *Server) serve(ctx context.Context, h Handler, readErr *error) error {
+func (s *Server) serve(ctx context.Context, h Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		*readErr = s.reader()
+	alive := s.keepAlive()
+	// Deferred, so that a reader that panics leaves nothing running either.
+	defer func() {
 		// The answers are no longer read, and a writer may be blocked by a
 		// client that has closed its sending side and does not read.
 		_ = s.stream.Close()
 		cancel()
 		s.noMore()
-	})
-	alive := s.keepAlive()
-	// Deferred, so that a handler that panics leaves nothing running either.
-	defer func() {
-		s.stopReading()
-		if !s.parting.Load() {
-			s.cut()
-		}
-		wg.Wait()
+		s.worker.Wait()
 		alive.end()
-		for r, _ := s.take(false); r != nil; r, _ = s.take(false) {
+		for r, _ := s.take(); r != nil; r, _ = s.take() {
 			r.raw.free()
 		}
 		s.give(s.queued) // what was not released
 	}()
-	err := s.work(ctx, h)
-	if err != nil {
-		e, ok := errors.AsType[*hufu.Error](err)
-		if !ok {
-			e = &hufu.Error{Op: "handle", Kind: hufu.KindInternal, Err: err}
-		}
-		s.Part(e)
-	}
-	return err
+	return s.reader(func() { s.work(ctx, h) })
 }
 
 func (s *Server) stopReading() {
@@ -171,8 +161,9 @@ func (s *Server) refuse(t frame.Type) error {
 	return nil
 }
 
-// reader fills the queue. After Part it continues to read and discards.
-func (s *Server) reader() error {
+// reader fills the queue, and begins work when there is something in it. After Part it
+// continues to read and discards.
+func (s *Server) reader(work func()) error {
 	for number := uint64(0); !s.parting.Load(); {
 		h, m, err := s.read(s.refuse)
 		if c, ok := m.(*frame.Cancel); ok && err == nil {
@@ -195,7 +186,7 @@ func (s *Server) reader() error {
 		if err != nil {
 			return s.readFailed(err)
 		}
-		s.push(&Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw, cost: cost})
+		s.push(&Request{Message: m, Raw: raw.data, CV: raw.cv, number: number, raw: raw, cost: cost}, work)
 		number++
 	}
 	s.discard()
@@ -244,71 +235,6 @@ func (s *Server) waitForRoom(n int) bool {
 	defer s.mu.Unlock()
 	s.queued += n // no other goroutine adds to it
 	return !s.ended
-}
-
-func (s *Server) work(ctx context.Context, h Handler) error {
-	flushed, handled := time.Now(), 0
-	for {
-		r, open := s.take(false)
-		if r == nil && open {
-			if err := h.Idle(ctx); err != nil {
-				return err
-			}
-			if s.Flush() != nil {
-				return nil // the connection is gone, or parting
-			}
-			r, _ = s.take(true)
-			flushed, handled = time.Now(), 0
-		}
-		if r == nil || s.parting.Load() {
-			return nil
-		}
-		if now := time.Now(); now.Sub(flushed) >= flushEvery || handled >= flushBytes {
-			if s.Flush() != nil {
-				return nil
-			}
-			flushed, handled = now, 0
-		}
-		handled += len(r.Raw)
-		if err := s.handle(ctx, h, r); err != nil {
-			return err
-		}
-	}
-}
-
-// push puts a request at the end of the queue, which holds at most MaxRequests.
-func (s *Server) push(r *Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.first == nil {
-		s.first = r
-	} else {
-		s.last.next = r
-	}
-	s.last = r
-	s.more.Signal()
-}
-
-// noMore ends the queue after what is in it.
-func (s *Server) noMore() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.allRead = true
-	s.more.Signal()
-}
-
-// take takes the first request from the queue. If there is none, it returns nil, and
-// whether more may come; with wait it returns nil only if no more will come.
-func (s *Server) take(wait bool) (r *Request, open bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for wait && s.first == nil && !s.allRead {
-		s.more.Wait()
-	}
-	if r = s.first; r != nil {
-		s.first, r.next = r.next, nil
-	}
-	return r, !s.allRead
 }
 
 func (s *Server) handle(ctx context.Context, h Handler, r *Request) error {

@@ -632,8 +632,8 @@ func TestEndsWhoeverIsBlocked(t *testing.T) {
 			}
 			func() {
 				defer func() {
-					if recover() == nil {
-						t.Error("the panic was swallowed")
+					if p, ok := recover().(*Panic); !ok || p.Value != "test" || !bytes.Contains(p.Stack, []byte("session_test.go")) {
+						t.Errorf("it panicked with %v", p)
 					}
 				}()
 				_ = s.Serve(t.Context(), handler{handle: func(context.Context, *Request) error {
