@@ -95,6 +95,9 @@ type How struct {
 // the sources go inside it. Otherwise to is the new name of the only source. The
 // folder is made if it is missing, once the sources are found.
 func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, how How) (*Copy, error) {
+	if len(sources) == 0 {
+		return nil, nothingChosen("put")
+	}
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
 	if how.Exact {
@@ -167,6 +170,11 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	return c, nil
 }
 
+// nothingChosen is the error of a put or a get without a source.
+func nothingChosen(op string) error {
+	return &hufu.Error{Op: op, Kind: hufu.KindInvalid, Code: "nothing_chosen"}
+}
+
 // mayStand refuses what the server cannot take because of the place alone, before
 // any byte is sent. Only existing folders may stand beside the shared folders. A
 // folder source is merged into the existing folder. What is in it is judged too:
@@ -232,6 +240,9 @@ type Fetch struct {
 // PrepareGet settles where each source goes, as PreparePut does in the other
 // direction. The folder to is made if it is missing, once a source is found.
 func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how How) (*Copy, error) {
+	if len(sources) == 0 {
+		return nil, nothingChosen("get")
+	}
 	c := r.newCopy()
 	fail := func(err error) (*Copy, error) { return nil, errors.Join(err, c.Close()) }
 	there, errs := make([]hufu.Entry, len(sources)), make([]error, len(sources))

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 
 	"hufu"
@@ -28,6 +29,24 @@ type Folder interface {
 	// Discard removes what has arrived of unfinished downloads to p and to
 	// everything below p.
 	Discard(p hufu.Path) error
+}
+
+// Discard removes from the folder dir of this machine what has arrived of unfinished
+// downloads of sources, and of everything below them.
+func Discard(d Disk, journals, dir string, sources []hufu.Path) error {
+	f, err := d.Open(canonical(dir), journals) // the name that the downloads were recorded with
+	if err != nil {
+		return nil //nolint:nilerr // the folder is gone, and with it what was in it
+	}
+	var errs []error
+	for _, source := range sources {
+		p, err := hufu.Path{}.Join(source.Base())
+		if err != nil {
+			continue // the root, which PrepareGet refuses
+		}
+		errs = append(errs, f.Discard(p))
+	}
+	return errors.Join(append(errs, f.Close())...)
 }
 
 // LocalEntry describes the file or folder at path on this machine. With digest it

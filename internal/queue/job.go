@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"hufu"
@@ -65,7 +66,7 @@ type Job struct {
 	ID             string
 	State          State
 	Created, Ended time.Time
-	Err            *hufu.Error // of Failed and Offline
+	Err            *hufu.Error // of Failed and Offline; of Canceled if something could not be removed
 	Files, Bytes   int64       // found so far
 	Planned        bool        // Files and Bytes are final
 	FilesDone      int64
@@ -211,9 +212,10 @@ func (k kept) job() *job {
 	return j
 }
 
-// loadJobs reads the journal. A journal that cannot be parsed is renamed; the
-// files that it names are not touched.
-func loadJobs(path string) ([]kept, error) {
+// loadJobs reads the journal. A journal that cannot be parsed is put aside, and with it
+// the files of the spools that it names.
+func (q *Queue) loadJobs() ([]kept, error) {
+	path := filepath.Join(q.o.Dirs.State, journal)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -223,12 +225,35 @@ func loadJobs(path string) ([]kept, error) {
 	}
 	var all []kept
 	if err := json.Unmarshal(data, &all); err != nil {
-		if err := os.Rename(path, path+".broken"); err != nil {
+		if err := putAside(path, q.spoolDir("")); err != nil {
 			return nil, &hufu.Error{Op: "read transfers", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
 		return nil, nil
 	}
 	return slices.DeleteFunc(all, func(k kept) bool { return !validJobID(k.ID) }), nil
+}
+
+// putAside renames the journal and the folder of the spools: both get the same ending, the
+// first that is free for both. The journal comes last, so that an interruption leaves it
+// in its place and the next start goes on.
+func putAside(path, spools string) error {
+	for n := 1; ; n++ {
+		ending := ".broken"
+		if n > 1 {
+			ending += strconv.Itoa(n)
+		}
+		free := func(name string) bool {
+			_, err := os.Lstat(name + ending)
+			return err != nil
+		}
+		if !free(path) || !free(spools) {
+			continue
+		}
+		if err := os.Rename(spools, spools+ending); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return os.Rename(path, path+ending)
+	}
 }
 
 func validJobID(id string) bool {

@@ -78,11 +78,13 @@ func Open(o Options) (*Queue, error) {
 	if !locked {
 		return nil, &hufu.Error{Op: "open queue", Path: q.lock.Path(), Kind: hufu.KindUsage, Code: "queue_in_use"}
 	}
-	all, err := loadJobs(filepath.Join(o.Dirs.State, journal))
+	all, err := q.loadJobs()
 	if err != nil {
 		return nil, errors.Join(err, q.lock.Unlock())
 	}
 	q.ctx, q.stop = context.WithCancel(context.Background())
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, k := range all {
 		j := k.job()
 		if k.Spool {
@@ -94,13 +96,15 @@ func Open(o Options) (*Queue, error) {
 			j.dropSpool()
 		case Running, Offline:
 			j.State = Waiting
+		case Canceled:
+			if j.Ended.IsZero() { // the program ended before the run did
+				q.discard(j)
+			}
 		}
 		q.jobs = append(q.jobs, j)
 	}
 	q.clearSpools()
 	q.wg.Go(q.tick)
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.pump()
 	return q, nil
 }
@@ -169,7 +173,8 @@ func (q *Queue) find(id string) *job {
 	return nil
 }
 
-// with does something to one job and saves.
+// with calls do for one job. It then starts the jobs that may run, and saves, also if
+// do has failed.
 func (q *Queue) with(id string, do func(*job) error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -177,17 +182,21 @@ func (q *Queue) with(id string, do func(*job) error) error {
 	if j == nil {
 		return &hufu.Error{Op: "find transfer", Kind: hufu.KindNotFound, Code: "no_such_job"}
 	}
-	if err := do(j); err != nil {
-		return err
-	}
+	err := do(j)
 	q.pump()
-	return q.saved()
+	if err == nil {
+		err = q.saved()
+	} else {
+		_ = q.saved() // the caller is told of the first error
+	}
+	return err
 }
 
 // Pause stops a job until Resume. A job that cannot be paused stays as it is.
 func (q *Queue) Pause(id string) error {
 	return q.with(id, func(j *job) error {
 		switch {
+		case j.State.Over():
 		case j.cancel != nil:
 			j.cancel(errPaused)
 			j.State = Paused
@@ -243,42 +252,35 @@ func (q *Queue) Cancel(id string) error {
 			j.cancel(transfer.ErrDiscard)
 			j.State = Canceled
 		default:
-			q.end(j, Canceled, nil)
-			q.leaveSpool(j)
-			return q.discard(j)
+			q.discard(j)
+			if j.Err != nil {
+				return j.Err
+			}
 		}
 		return nil
 	})
 }
 
-// discard removes from this machine what has arrived of a get that is not
-// running. The server removes by itself what a put has sent.
-func (q *Queue) discard(j *job) error {
+// discard ends a job that does not run as canceled, and removes what has arrived of its
+// unfinished files. The job keeps the error. The mutex is held.
+func (q *Queue) discard(j *job) {
+	q.end(j, Canceled, asError(q.removeUnfinished(j)))
+	q.leaveSpool(j)
+}
+
+// removeUnfinished removes from this machine what has arrived of the unfinished files of
+// a get that does not run. The server removes by itself what a put has sent.
+func (q *Queue) removeUnfinished(j *job) error {
 	if j.Put {
 		return nil
 	}
-	to, err := filepath.Abs(j.To)
-	if err != nil {
-		return &hufu.Error{Op: "find folder", Path: j.To, Kind: hufu.KindUsage, Err: err}
-	}
-	s, err := q.o.Disk.Open(to, q.o.Dirs.Journals())
-	if err != nil {
-		return nil //nolint:nilerr // the folder is gone, and with it what was in it
-	}
-	defer func() { _ = s.Close() }()
+	var sources []hufu.Path
 	for _, source := range j.Sources {
-		p, err := hufu.ParsePath(source)
-		if err == nil {
-			p, err = hufu.Path{}.Join(p.Base())
-		}
-		if err == nil {
-			err = s.Discard(p)
-		}
-		if err != nil {
-			return err
+		if p, err := hufu.ParsePath(source); err == nil { // else it was never fetched
+			sources = append(sources, p)
 		}
 	}
-	return nil
+	return client.Discard(q.o.Disk, q.o.Dirs.Journals(), j.To, sources)
 }
 
 // Dismiss forgets a job that is over, or, with an empty id, all jobs that did not

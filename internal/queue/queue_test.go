@@ -24,9 +24,14 @@ type stuck struct {
 
 func openQueue(t *testing.T, dirs profile.Dirs) *stuck {
 	t.Helper()
+	return openQueueOn(t, dirs, testenv.Disk{})
+}
+
+func openQueueOn(t *testing.T, dirs profile.Dirs, d client.Disk) *stuck {
+	t.Helper()
 	s := &stuck{asked: make(chan struct{}, 100), release: make(chan error, 100)}
 	var err error
-	s.Queue, err = queue.Open(queue.Options{Dirs: dirs, Disk: testenv.Disk{}, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
+	s.Queue, err = queue.Open(queue.Options{Dirs: dirs, Disk: d, Parallel: 1, Remote: func(string, bool, func(error)) (*client.Remote, func(), error) {
 		s.asked <- struct{}{}
 		if err, open := <-s.release; open {
 			return nil, nil, err

@@ -3,7 +3,9 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -63,8 +65,10 @@ func (q *Queue) run(ctx context.Context, j *job) {
 			break
 		}
 		q.mu.Lock()
-		j.State, j.Err = Offline, asError(err)
-		q.touchLocked()
+		if ctx.Err() == nil { // else Pause or Cancel has set the state
+			j.State, j.Err = Offline, asError(err)
+			q.touchLocked()
+		}
 		q.mu.Unlock()
 		select {
 		case <-time.After(client.Jitter(wait)):
@@ -82,11 +86,10 @@ func (q *Queue) run(ctx context.Context, j *job) {
 	j.cancel, j.engine = nil, nil
 	j.Rate, j.Lanes, j.Question = 0, 0, nil
 	switch {
-	case errors.Is(cause, transfer.ErrDiscard), j.State == Canceled: // canceled while a pause was still taking effect
-		q.end(j, Canceled, nil)
-		q.leaveSpool(j)
-	case errors.Is(cause, errPaused):
-		if j.State != Waiting { // resumed meanwhile
+	case j.State == Canceled:
+		q.discard(j)
+	case errors.Is(cause, errPaused), errors.Is(cause, transfer.ErrDiscard):
+		if j.State != Waiting { // else it was resumed before this run had ended
 			j.State, j.Err = Paused, nil
 		}
 	case cause != nil:
@@ -111,8 +114,14 @@ func (j *job) verdict() *hufu.Error {
 	return &hufu.Error{Op: "transfer", Kind: hufu.KindExists, Code: "some_failed"}
 }
 
-// attempt runs a job once.
-func (q *Queue) attempt(ctx context.Context, j *job) error {
+// attempt runs a job once. If it panics, the job fails: the program and the other jobs go
+// on, and the next start does not run it again.
+func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &hufu.Error{Op: "transfer", Kind: hufu.KindInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
 	r, release, err := q.o.Remote(j.Profile, j.Teach, func(err error) { q.lost(j, err) })
 	if err != nil {
 		return err

@@ -182,16 +182,17 @@ func (s *spool) take(p hufu.Path, size int64, mtime time.Time, from io.Reader) e
 	if err == nil && n != size {
 		err = &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindNetwork, Code: "spool_cut", Err: io.ErrUnexpectedEOF}
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err == nil && !mtime.IsZero() {
+		err = s.root.Chtimes(name, mtime, mtime)
+	}
+	if err != nil {
 		s.got.Add(-n)
 		_ = s.root.Remove(name)
 		return err
 	}
 	s.files.Add(1)
-	if mtime.IsZero() {
-		return nil
-	}
-	return s.root.Chtimes(name, mtime, mtime)
+	return nil
 }
 
 // sync makes the files of the spool durable, so that a transfer that goes on after
@@ -257,7 +258,10 @@ func (q *Queue) SpoolDone(id string) error {
 	if j.State != Spooling {
 		return &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
-	if err = errors.Join(err, readErr); err == nil {
+	if err = errors.Join(err, readErr); err == nil && len(list) == 0 {
+		err = &hufu.Error{Op: "spool", Kind: hufu.KindInvalid, Code: "spool_empty"}
+	}
+	if err == nil {
 		_ = s.root.Close() // nothing more is taken
 		for _, d := range list {
 			j.Sources = append(j.Sources, filepath.Join(s.dir, d.Name()))

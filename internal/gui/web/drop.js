@@ -117,10 +117,11 @@ export async function spool(collecting, to) {
       if (++some >= batchFiles || weight >= batchBytes) await flush()
     }
     await flush()
-    await post(`spool/${id}/done`)
+    // Before the end: if nothing has arrived, the end fails, and these say why.
     tellUnreadable(unreadable)
     for (const p of refused.slice(0, 5)) notice('error', p.what, p.fix)
     if (refused.length > 5) notice('error', t('gui.more', { n: refused.length - 5 }))
+    await post(`spool/${id}/done`)
   } catch (e) {
     await post('jobs/act', { id, act: 'cancel' }).catch(tell)
     throw e
