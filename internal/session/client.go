@@ -164,7 +164,8 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answer)) (uint64, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if err := c.encode(m, false, len(raw)); err != nil {
+	head, err := c.encode(m, false, len(raw))
+	if err != nil {
 		return 0, err
 	}
 	c.qmu.Lock()
@@ -198,7 +199,7 @@ func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 		c.askedSmall += answerBytes
 	}
 	c.qmu.Unlock()
-	if err := c.put(raw); err != nil {
+	if err := c.put(head, raw); err != nil {
 		c.writeFailed(err)
 	}
 	return number, nil

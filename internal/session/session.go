@@ -104,30 +104,31 @@ func (w *wire) write(m frame.Message, more bool, raw []byte) error {
 	if w.werr != nil {
 		return w.werr
 	}
-	if err := w.encode(m, more, len(raw)); err != nil {
+	head, err := w.encode(m, more, len(raw))
+	if err != nil {
 		return err // nothing was written: the connection is whole
 	}
-	return w.put(raw)
+	return w.put(head, raw)
 }
 
-// encode makes header and message of the next frame; the caller holds wmu
-// until put has written them.
-func (w *wire) encode(m frame.Message, more bool, raw int) error {
-	head, err := w.codec.Append(w.head[:0], m, more, raw)
+// encode returns header and message of the next frame, in a buffer that is used
+// again for the one after it; the caller holds wmu until put has written them.
+func (w *wire) encode(m frame.Message, more bool, raw int) (head []byte, err error) {
+	head, err = w.codec.Append(w.head[:0], m, more, raw)
 	if err != nil {
-		return &hufu.Error{Op: "write frame", Kind: hufu.KindInternal, Err: err}
+		return nil, &hufu.Error{Op: "write frame", Kind: hufu.KindInternal, Err: err}
 	}
 	w.head = head
-	return nil
+	return head, nil
 }
 
-// put writes what encode made, and the raw bytes behind it.
-func (w *wire) put(raw []byte) error {
+// put writes what encode returned, and the raw bytes behind it.
+func (w *wire) put(head, raw []byte) error {
 	if w.werr != nil {
 		return w.werr
 	}
 	bw := w.writer()
-	_, err := bw.Write(w.head)
+	_, err := bw.Write(head)
 	if err == nil && len(raw) > 0 {
 		_, err = bw.Write(raw)
 	}
