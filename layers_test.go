@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca", "internal/blob", "internal/digest"},
 	"internal/cli":           {"internal/text"},
 	"internal/testenv/port":  {},
+	"internal/testenv/rerun": {},
 	"internal/cli/clitest":   {"internal/cli", "internal/text"},
 	"internal/gui":           {"internal/queue", "internal/client", "internal/profile", "internal/demo", "internal/text", "internal/atomicfile"},
 	"internal/blob/blobtest": {"internal/blob", "internal/digest"},
@@ -355,7 +356,7 @@ func looksLikeSQL(e ast.Expr) bool {
 func TestHT14NoShell(t *testing.T) {
 	t.Parallel()
 	set, all := sources(t)
-	starters := []string{"internal/gui", "internal/testenv", "cmd/hufu", "cmd/hufud"}
+	starters := []string{"internal/gui", "internal/testenv", "internal/testenv/rerun", "cmd/hufu", "cmd/hufud"}
 	for _, s := range all {
 		if s.test || outside(s.pkg) {
 			continue

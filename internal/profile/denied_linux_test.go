@@ -4,49 +4,21 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 
 	"hufu"
 	"hufu/internal/profile"
+	"hufu/internal/testenv/rerun"
 )
 
-const (
-	nobody     = 65534
-	deniedHome = "HUFU_TEST_DENIED_HOME"
-)
-
-// asNobody reports whether the test runs as somebody who may not read everything,
-// and gives them folders for profiles. As root it runs the test once more as nobody,
-// and reports false.
-func asNobody(t *testing.T) (dirs profile.Dirs, ok bool) {
+// ofNobody returns folders for the profiles of a user who may not read everything. It
+// reports false where the test has been run as one, see rerun.AsNobody.
+func ofNobody(t *testing.T) (dirs profile.Dirs, ok bool) {
 	t.Helper()
-	in := func(folder string) profile.Dirs {
-		return profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}
-	}
-	if home := os.Getenv(deniedHome); home != "" {
-		return in(home), true
-	}
-	folder := t.TempDir()
-	if os.Geteuid() != 0 {
-		return in(folder), true
-	}
-	for _, dir := range []string{filepath.Dir(folder), folder} {
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
-	c.Dir = folder
-	c.Env = append(os.Environ(), deniedHome+"="+folder, "TMPDIR="+folder)
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Errorf("as user %d: %v\n%s", nobody, err, out)
-	}
-	return profile.Dirs{}, false
+	folder, ok := rerun.AsNobody(t)
+	return profile.Dirs{Config: filepath.Join(folder, "config"), State: filepath.Join(folder, "state")}, ok
 }
 
 // TestProfileOfAnotherUser: where a profile may not be read, the file and the
@@ -54,7 +26,7 @@ func asNobody(t *testing.T) (dirs profile.Dirs, ok bool) {
 // enrolling does not take it for a dead one.
 func TestProfileOfAnotherUser(t *testing.T) {
 	t.Parallel()
-	dirs, ok := asNobody(t)
+	dirs, ok := ofNobody(t)
 	if !ok {
 		return
 	}
@@ -136,7 +108,7 @@ func TestProfileOfAnotherUser(t *testing.T) {
 // TestRemovingAgain: a removal that failed in the middle can be repeated.
 func TestRemovingAgain(t *testing.T) {
 	t.Parallel()
-	dirs, ok := asNobody(t)
+	dirs, ok := ofNobody(t)
 	if !ok {
 		return
 	}

@@ -25,6 +25,7 @@ type Store struct {
 	Unit int64 // of its uploads
 
 	Records bool // digest, user and upload are kept with a file: a server's tree
+	Modes   bool // modes are kept: otherwise files have 0600 and folders 0700
 	Times   bool // times are kept to the nanosecond, also those before 1970
 	Links   bool // there are symbolic links
 	Names   bool // a name may hold every byte that a hufu.Path may
@@ -67,6 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 }
 
 func records(s *Store) bool { return s.Records }
+func modes(s *Store) bool   { return s.Modes }
 func links(s *Store) bool   { return s.Links }
 func times(s *Store) bool   { return s.Times }
 
@@ -90,6 +92,14 @@ var anyone blob.Guard
 // meta returns the Meta of alice's entries.
 func meta() blob.Meta {
 	return blob.Meta{Mode: 0o640, MTime: time.Unix(1_700_000_000, 0), By: "alice"}
+}
+
+// mode returns the mode that a file has after it was given m.
+func (s *suite) mode(m uint32) uint32 {
+	if !s.Modes {
+		return 0o600
+	}
+	return m
 }
 
 // of returns the Meta of a file with this content by this user.

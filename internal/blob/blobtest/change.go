@@ -42,7 +42,7 @@ func renamesMove(s *suite) {
 	}
 	s.absent("g")
 	s.holds("c/b/f", "y")
-	if e := s.stat("c/b/f"); e.Name != "f" || e.Mode != 0o640 || s.Records && (e.By != "alice" || e.Digest != digest.Sum([]byte("y"))) {
+	if e := s.stat("c/b/f"); e.Name != "f" || e.Mode != s.mode(0o640) || s.Records && (e.By != "alice" || e.Digest != digest.Sum([]byte("y"))) {
 		s.Errorf("%+v", e)
 	}
 	before := s.everything()

@@ -88,7 +88,7 @@ func (s *suite) guardeds() map[string]guarded {
 	}
 	set := func(p string) func(blob.Guard) error {
 		return batch(func(ctx context.Context, b blob.Batch) {
-			b.SetMeta(ctx, s.path(p), blob.Meta{Mode: 0o700, MTime: time.Unix(8, 8)}, "")
+			b.SetMeta(ctx, s.path(p), blob.Meta{Mode: 0o750, MTime: time.Unix(8, 8)}, "")
 		})
 	}
 	link := func(p string, c hufu.Condition) func(blob.Guard) error {
@@ -163,7 +163,8 @@ func aGuardSeesTheChange(s *suite) {
 				s.Errorf("%s: of %s it saw %q, want %q", name, p, got, want)
 			}
 		}
-		if slices.Equal(s.everything(), before) {
+		// Where modes are not kept, a folder has nothing that could be set: no time is kept.
+		if slices.Equal(s.everything(), before) && (s.Modes || name != "set folder") {
 			s.Errorf("%s: nothing has changed", name)
 		}
 	}

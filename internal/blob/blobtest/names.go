@@ -24,7 +24,7 @@ func nameTests() []test {
 		{"LinksAreData", linksAreData, links},
 		{"NoLinkIsFollowed", noLinkIsFollowed, links},
 		{"TimesAreKept", timesAreKept, times},
-		{"ModesAreKept", modesAreKept, nil},
+		{"ModesAreKept", modesAreKept, modes},
 		{"AnEntryTellsWhatIsKnown", anEntryTellsWhatIsKnown, nil},
 	}
 }
@@ -344,7 +344,7 @@ func anEntryTellsWhatIsKnown(s *suite) {
 		s.Fatalf("%+v", r)
 	}
 	e := s.stat("a/b/c.txt")
-	want := hufu.Entry{Name: "c.txt", Kind: hufu.File, Size: int64(len(data)), MTime: meta().MTime, Mode: 0o640, Version: e.Version}
+	want := hufu.Entry{Name: "c.txt", Kind: hufu.File, Size: int64(len(data)), MTime: meta().MTime, Mode: s.mode(0o640), Version: e.Version}
 	if s.Records {
 		want.Digest, want.By = digest.Sum([]byte(data)), "alice"
 		if r.Version != e.Version {

@@ -22,6 +22,18 @@ import (
 // making durable.
 func TestContract(t *testing.T) {
 	t.Parallel()
+	contract(t, true, map[string]func(*disk.Store){
+		"server":   func(*disk.Store) {},
+		"person":   func(*disk.Store) {},
+		"fsync":    (*disk.Store).WithFsync,
+		"fallback": func(s *disk.Store) { s.WithoutOpenat2(); s.WithoutTmpfile() },
+	})
+}
+
+// contract tests a store in each of the ways, on a disk and in memory. attributes says
+// whether the file systems have extended attributes.
+func contract(t *testing.T, attributes bool, ways map[string]func(*disk.Store)) {
+	t.Helper()
 	folders := map[string]func(t *testing.T) string{"disk": func(t *testing.T) string { return t.TempDir() }}
 	if dir, err := os.MkdirTemp("/dev/shm", "hufu-test-"); err == nil { //nolint:usetesting // not where TempDir is
 		must(t, os.Remove(dir))
@@ -33,16 +45,11 @@ func TestContract(t *testing.T) {
 		}
 	}
 	for where, folder := range folders {
-		for name, adjust := range map[string]func(*disk.Store){
-			"server":   func(*disk.Store) {},
-			"person":   func(*disk.Store) {},
-			"fsync":    (*disk.Store).WithFsync,
-			"fallback": func(s *disk.Store) { s.WithoutOpenat2(); s.WithoutTmpfile() },
-		} {
+		for name, adjust := range ways {
 			t.Run(where+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				blobtest.Run(t, func(t *testing.T) blobtest.Store {
-					return (&underTest{t: t, dir: folder(t), server: name != "person", adjust: adjust}).begin()
+					return (&underTest{t: t, dir: folder(t), server: name != "person", attributes: attributes, adjust: adjust}).begin()
 				})
 			})
 		}
@@ -51,20 +58,21 @@ func TestContract(t *testing.T) {
 
 // underTest is a folder and the store that is open on it.
 type underTest struct {
-	t      *testing.T
-	dir    string
-	server bool
-	adjust func(*disk.Store)
-	boot   int
-	left   atomic.Int64 // steps of making durable until one fails
-	s      *disk.Store
+	t          *testing.T
+	dir        string
+	server     bool
+	attributes bool
+	adjust     func(*disk.Store)
+	boot       int
+	left       atomic.Int64 // steps of making durable until one fails
+	s          *disk.Store
 }
 
 func (u *underTest) begin() blobtest.Store {
 	must(u.t, os.Mkdir(filepath.Join(u.dir, "root"), 0o755))
 	u.t.Cleanup(func() { u.s.Close() })
 	return blobtest.Store{
-		Tree: u.open(), Unit: hufu.ChunkSize, Records: u.server, Times: runtime.GOOS == "linux", Links: runtime.GOOS != "windows", Names: runtime.GOOS == "linux",
+		Tree: u.open(), Unit: hufu.ChunkSize, Records: u.server && u.attributes, Modes: !u.server || u.attributes, Times: runtime.GOOS == "linux", Links: runtime.GOOS != "windows", Names: runtime.GOOS == "linux",
 		Reopen: u.reopen,
 		Reboot: func() blob.Tree {
 			u.boot++

@@ -18,7 +18,7 @@ func TestContract(t *testing.T) {
 			blobtest.Run(t, func(t *testing.T) blobtest.Store {
 				tree := mem.New(mem.Options{Unit: unit})
 				t.Cleanup(func() { tree.Close() })
-				return blobtest.Store{Tree: tree, Unit: unit, Records: true, Times: true, Links: true, Names: true}
+				return blobtest.Store{Tree: tree, Unit: unit, Records: true, Modes: true, Times: true, Links: true, Names: true}
 			})
 		})
 	}
