@@ -345,8 +345,13 @@ func (b *Batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path
 	}
 	b.dirs[up].dirty = true
 	b.made = append(b.made, madeFolder{up, path.Base(), fresh})
-	if b.s.o.Server {
-		return true, b.recordFolder(d, path.Base(), m)
+	err = b.s.hook("folder-made")
+	if err == nil && b.s.o.Server {
+		err = b.recordFolder(d, path.Base(), m)
+	}
+	if err != nil {
+		_ = d.Rmdir(path.Base()) // it would be nobody's; it stays if others have put something into it
+		return false, err
 	}
 	return true, nil
 }

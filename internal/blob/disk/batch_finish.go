@@ -268,13 +268,21 @@ func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
 	return done, err
 }
 
+// makeLink makes a link with the time of the slot. After an error there is no link: this name may
+// be the final one.
 func (b *Batch) makeLink(d sys.Dir, name string, sl *slot) error {
-	err := d.Symlink(sl.target, name)
+	if err := d.Symlink(sl.target, name); err != nil {
+		return err
+	}
+	err := b.s.hook("link-made")
 	if err == nil && !sl.meta.MTime.IsZero() {
 		err = d.TouchNamed(name, sys.ToStamp(sl.meta.MTime))
 	}
 	if err == nil {
 		sl.node, err = d.Stat(name)
+	}
+	if err != nil {
+		_ = d.Unlink(name)
 	}
 	return err
 }

@@ -63,6 +63,8 @@ func meaning(err error, how access) (hufu.Kind, string) {
 		return hufu.KindWrongKind, "not_a_file"
 	case errors.Is(err, errIsDir):
 		return hufu.KindWrongKind, "is_a_folder"
+	case errors.Is(err, errRecord):
+		return hufu.KindUnreadable, "record_unreadable"
 	}
 	no, ok := errors.AsType[syscall.Errno](err)
 	if !ok {

@@ -157,6 +157,9 @@ func (t *touched) above(path hufu.Path) error {
 			t.passed = make(map[hufu.Path]bool)
 		}
 		t.passed[p] = true
+		if err := t.s.hook("look-above"); err != nil {
+			return err
+		}
 		holder, err := t.s.k.OpenDir(t.s.root, p.Parent().String(), sys.PassFlags)
 		if errors.Is(staleIfMissing(err), errStale) {
 			continue // moved or removed meanwhile

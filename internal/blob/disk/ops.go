@@ -211,7 +211,9 @@ func (b *Batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys
 	}
 	var r record
 	if b.s.o.Server {
-		r, _ = b.s.readRecord(f)
+		if r, _, err = b.s.readRecord(f); err != nil {
+			return n, err
+		}
 	}
 	if err := b.s.hook("record-read"); err != nil {
 		return n, err

@@ -255,7 +255,7 @@ func (f *File) Entry() hufu.Entry {
 		defer f.mu.RUnlock()
 		f.entry = f.n.Entry(f.path.Base())
 		if f.s.o.Server && f.h.Ok() {
-			if r, ok := f.s.readRecord(f.h); ok {
+			if r, found, _ := f.s.readRecord(f.h); found {
 				r.apply(&f.entry, &f.n)
 			}
 		}

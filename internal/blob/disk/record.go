@@ -69,17 +69,29 @@ type recordLocks [64]sync.Mutex
 
 func (l *recordLocks) of(n *sys.Node) *sync.Mutex { return &l[(n.Ino^n.Dev<<3)%uint64(len(l))] }
 
-// readRecord reads the record of a file. To write it again, a caller takes the
-// file's lock of Store.records first.
-func (s *Store) readRecord(h sys.File) (record, bool) {
+// errRecord is the error for an attribute that is no record of this version. It may be one of a
+// newer version, so it is never overwritten.
+var errRecord = errors.New("the attribute user.hufu is not understood")
+
+// readRecord reads the record of a file; found is false if the file has none. To write the record
+// again, a caller takes the file's lock of Store.records first. After an error it writes nothing:
+// an attribute that cannot be read now may hold the uploader.
+func (s *Store) readRecord(h sys.File) (r record, found bool, err error) {
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
-	var r record
 	size, err := h.Getxattr(sc.record)
-	if err != nil || s.codec.dec.Unmarshal(sc.record[:size], &r) != nil {
-		return record{}, false
+	switch {
+	case err == nil:
+		if s.codec.dec.Unmarshal(sc.record[:size], &r) != nil {
+			return record{}, false, errRecord
+		}
+		return r, true, nil
+	case errors.Is(err, syscall.ERANGE): // longer than any of ours
+		return record{}, false, errRecord
+	case sys.NoAttribute(err):
+		return record{}, false, nil
 	}
-	return r, true
+	return record{}, false, err
 }
 
 // keepDigest stores d with the file and returns the version that this produces.
@@ -92,8 +104,12 @@ func (f *File) keepDigest(d hufu.Digest) string {
 	lock := f.s.records.of(&f.n)
 	lock.Lock()
 	defer lock.Unlock()
-	r, ok := f.s.readRecord(f.h)
-	if !ok {
+	r, found, err := f.s.readRecord(f.h)
+	if err != nil {
+		f.s.log.Debug("digest not kept", "path", f.path.String(), "error", err)
+		return old
+	}
+	if !found {
 		r = record{Mode: f.n.Perm}
 	}
 	if !r.fits(&f.n) {
@@ -157,8 +173,11 @@ func (b *Batch) recordFolder(d sys.Dir, name string, m *blob.Meta) error {
 	lock := b.s.records.of(&n)
 	lock.Lock()
 	defer lock.Unlock()
-	r, ok := b.s.readRecord(f)
-	if !ok {
+	r, found, err := b.s.readRecord(f)
+	if err != nil {
+		return err
+	}
+	if !found {
 		r = record{Mode: m.Mode & 0o777}
 	}
 	r.By = m.By
@@ -178,7 +197,7 @@ func (s *Store) disown(d sys.Dir, name, upload string) {
 	if n, err = f.Stat(); err != nil {
 		return
 	}
-	if r, ok := s.readRecord(f); ok && r.fits(&n) && r.upload() == upload {
+	if r, found, _ := s.readRecord(f); found && r.fits(&n) && r.upload() == upload {
 		r.setUpload("")
 		_ = s.writeRecord(f, &r)
 	}

@@ -311,7 +311,9 @@ func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Ent
 	// A killed process may have left the name without a sync. So every name is
 	// synced again here.
 	if err := first(s.unsettled, s.syncNames(d, p.Parent(), s.sync.failures())); err != nil {
-		s.disown(d, p.Base(), id)
+		if errors.Is(err, errSync) {
+			s.disown(d, p.Base(), id)
+		}
 		return hufu.Entry{}, false
 	}
 	return e, true

@@ -238,6 +238,9 @@ func (y *syncer) folders(dirs []sys.Dir) error {
 // folder syncs one folder. A handle that is only for passing through cannot be
 // synced, so the folder is opened again.
 func (y *syncer) folder(d sys.Dir) error {
+	if err := y.s.hook("open-to-sync"); err != nil {
+		return err
+	}
 	again, err := y.s.k.OpenDir(d, "", sys.ReadFlags)
 	if err != nil {
 		return err

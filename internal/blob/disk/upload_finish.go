@@ -193,6 +193,9 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 		return err
 	}
 	if err := s.syncNames(d, p.key.Path.Parent(), since); err != nil {
+		if !errors.Is(err, errSync) && p.waitWithName(d, done, t) {
+			return err
+		}
 		s.undoPlace(d, p.key.Path.Base(), n, done, t)
 		t.finish()
 		s.disown(d, p.key.Path.Base(), p.id)
@@ -245,6 +248,37 @@ func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.C
 	return placed{}, p.error("commit", hufu.KindNotFound, uploadGone)
 }
 
+// waitWithName is for an error that says nothing about the disk, such as too many open files:
+// another Finish may succeed. It gives the file its reserved name again, and the replaced file its
+// old place. If that is not possible, the file keeps the name until the next Finish. waitWithName
+// returns false if another change has the name by now.
+func (p *pending) waitWithName(d sys.Dir, done placed, t *trail) bool {
+	s, n, base, name := p.s, p.prepared, p.key.Path.Base(), stagingName(p.id)
+	lock, err := s.lockOf(d)
+	if err != nil {
+		return true
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	if at, err := d.Stat(base); err != nil || !at.SameFile(n) {
+		return false
+	}
+	if done.created {
+		if renameNew(d, base, d, name) == nil {
+			t.finish()
+		}
+		return true
+	}
+	if old, known := s.replaced.get(done.old); known && old != nothing && done.old == name {
+		src := source{tmp: sys.NoFile, dir: d, name: name, node: *n, trail: t}
+		if s.putBack(src, d, base, old) == nil {
+			s.replaced.remove(name)
+			t.finish()
+		}
+	}
+	return true
+}
+
 // finishNamed ends an upload whose file, number ino, has its name: the name is made durable before
 // the journal is removed. If that fails, nobody is told that the file is committed; it stays,
 // because it may have replaced another file.
@@ -255,8 +289,11 @@ func (p *pending) finishNamed() {
 			return
 		}
 		defer d.Close()
-		if first(p.s.unsettled, p.s.syncNames(d, p.key.Path.Parent(), p.s.sync.failures())) != nil {
+		switch err := first(p.s.unsettled, p.s.syncNames(d, p.key.Path.Parent(), p.s.sync.failures())); {
+		case errors.Is(err, errSync):
 			p.s.disown(d, p.key.Path.Base(), p.id)
+		case err != nil:
+			return // the next process tries again
 		}
 		name := stagingName(p.id)
 		if n, err := d.Stat(name); err == nil && n.Ino == p.ino {

@@ -80,6 +80,11 @@ func notSupported(err error) error {
 	return err
 }
 
+// NoAttribute reports whether err of Getxattr means that there is no attribute.
+func NoAttribute(err error) bool {
+	return err == unix.ENOATTR || err == unix.ENOTSUP || err == unix.EOPNOTSUPP //nolint:errorlint // a bare errno
+}
+
 // Getxattr reads the attribute user.hufu of the entry name into buf and returns its length.
 func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {
 	f, err := d.OpenPlain(name)

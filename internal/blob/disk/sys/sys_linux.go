@@ -175,6 +175,11 @@ func (d Dir) Exchange(from string, to Dir, name string) error {
 	return err
 }
 
+// NoAttribute reports whether err of Getxattr means that there is no attribute.
+func NoAttribute(err error) bool {
+	return err == unix.ENODATA || err == unix.EOPNOTSUPP //nolint:errorlint // a bare errno
+}
+
 // Getxattr reads the record of a name without opening it, so that no FIFO is
 // woken and no link followed.
 func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {

@@ -352,6 +352,9 @@ func (f File) ReadUntil(b []byte, off, _ int64) (n int, ended bool, err error) {
 // Getxattr reads the attribute user.hufu into buf and returns its length.
 func (f File) Getxattr([]byte) (int, error) { return 0, syscall.ENOTSUP }
 
+// NoAttribute returns true: there are no attributes on this system.
+func NoAttribute(error) bool { return true }
+
 // Setxattr writes the attribute user.hufu.
 func (f File) Setxattr([]byte) error { return syscall.ENOTSUP }
 
