@@ -176,7 +176,7 @@ func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 			c.writeFailed(err)
 		}
 		c.qmu.Lock()
-		if c.err == nil && c.full(answerBytes) {
+		for c.err == nil && c.crowded(answerBytes) {
 			c.cond.Wait()
 		}
 	}
@@ -223,6 +223,20 @@ func (c *Client) cancel(number uint64) {
 func (c *Client) full(answerBytes int) bool {
 	return len(c.queue) >= c.maxReq || c.asked > 0 && c.asked+answerBytes > c.window ||
 		c.askedSmall > 0 && c.small(answerBytes) && c.askedSmall+answerBytes > c.window/smallShare
+}
+
+// crowded is full for a request that waits. Near, it waits until an eighth of what the
+// bounds allow is free: if a small request went out as soon as there was room for it, each
+// answer would cost a system call and a wake-up at both ends. The caller holds qmu.
+func (c *Client) crowded(answerBytes int) bool {
+	if c.stream.Way().far() {
+		return c.full(answerBytes)
+	}
+	free := c.window / 8
+	if answerBytes > 0 {
+		free -= free % answerBytes
+	}
+	return len(c.queue) > c.maxReq-max(1, c.maxReq/8) || c.asked > 0 && c.asked+max(answerBytes, free) > c.window
 }
 
 // Flush sends what Send left in buffers.

@@ -257,9 +257,11 @@ func TestBoundsOfTheClient(t *testing.T) {
 		expect(100)
 		c.Allow(1<<30, 1<<30)
 		expect(MaxRequests) // more than this end's own limit is not taken
-		answer(1000)
-		expect(MaxRequests + 1000)
-		answer(2000)
+		answer(MaxRequests/8 - 1)
+		expect(MaxRequests) // there is room, but not for an eighth
+		answer(1)
+		expect(MaxRequests * 9 / 8)
+		answer(3000 - MaxRequests/8)
 		expect(3000)
 		if n := c.Unanswered(); n != 0 {
 			t.Errorf("%d are awaited", n)
