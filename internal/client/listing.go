@@ -46,6 +46,7 @@ type lister struct {
 	by    *session.Client // carried the last page
 	next  string          // the name before the page that follows it
 	empty int             // pages in a row
+	room  []hufu.Entry    // of the last page, to be used again
 }
 
 // Lister returns a new Lister of the folder p.
@@ -58,7 +59,8 @@ func (l *lister) Close() {}
 // server only if the names are in order and the page is within its limits: so nothing
 // is collected for ever.
 func (l *lister) List(ctx context.Context, q blob.Page, yield func(hufu.Entry) error) (next string, err error) {
-	var entries []hufu.Entry
+	entries := l.room[:0]
+	l.room = nil
 	err = l.r.persist(ctx, func() error {
 		c, err := l.r.loggedIn(ctx)
 		if err != nil {
@@ -104,6 +106,10 @@ func (l *lister) List(ctx context.Context, q blob.Page, yield func(hufu.Entry) e
 	}
 	if next != "" && (next < last || next <= q.After || l.empty > mostEmpty) {
 		return "", outOfOrder
+	}
+	if next != "" {
+		clear(entries)
+		l.room = entries
 	}
 	return next, nil
 }

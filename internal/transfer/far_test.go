@@ -176,6 +176,10 @@ func (l farLister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry)
 	if l.w.page != nil {
 		return l.w.page(l.p, r, yield)
 	}
+	return l.plain(ctx, r, yield)
+}
+
+func (l farLister) plain(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	all, err := l.all(ctx)
 	if err != nil {
 		return "", err

@@ -20,7 +20,7 @@ type listed struct {
 	open  func() blob.Lister // nil if nothing is there
 	from  blob.Lister
 	large func(context.Context) error // waits until more than one page may be listed
-	brief bool                        // the pages are requested in brief
+	brief func() bool                 // whether the next page is requested in brief; nil: never
 	keep  bool                        // the page before is kept
 	ahead chan page                   // of the next one; nil if it is not requested
 
@@ -43,13 +43,16 @@ func (l *listed) ask(ctx context.Context, after string, limit int) {
 	if l.from == nil {
 		l.from = l.open()
 	}
-	c, brief := make(chan page, 1), l.brief
+	c, brief := make(chan page, 1), l.brief != nil && l.brief()
 	l.ahead = c
 	go func() { c <- readPage(ctx, l.from, blob.Page{After: after, Limit: limit, Brief: brief}) }()
 }
 
 func readPage(ctx context.Context, from blob.Lister, r blob.Page) page {
 	p := page{after: r.After, brief: r.Brief}
+	if r.After != "" { // the page before was full, so this one may be
+		p.entries = make([]hufu.Entry, 0, r.Limit)
+	}
 	p.next, p.err = from.List(ctx, r, func(t hufu.Entry) error { p.entries = append(p.entries, t); return nil })
 	return p
 }
@@ -127,7 +130,7 @@ func (l *listed) pass(ctx context.Context, name string) (*hufu.Entry, error) {
 // name in it, nil if it is gone. The pages that follow are not requested in brief.
 func (l *listed) whole(ctx context.Context, name string) (*hufu.Entry, error) {
 	if l.page.brief {
-		l.brief = false
+		l.brief = nil
 		from := l.open()
 		defer from.Close()
 		p := readPage(ctx, from, blob.Page{After: l.after, Limit: max(len(l.entries), 1)})

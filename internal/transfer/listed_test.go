@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -120,6 +122,48 @@ func TestMerge(t *testing.T) {
 			if string(n.content("d/"+name)) != name {
 				t.Errorf("pages of %d: %q was not got", pageOf, name)
 			}
+		}
+	}
+}
+
+// TestGetInBrief: a get of files that are there already asks for little of each, and
+// for all of those that it fetches.
+func TestGetInBrief(t *testing.T) {
+	t.Parallel()
+	w, n := newWorld(), newNear(t)
+	const files, pageOf = 6 * briefAfter, briefAfter / 4
+	name := func(i int) string { return fmt.Sprintf("d/%05d", i) }
+	for i := range files {
+		w.set(name(i), []byte(name(i)), someTime, "alice")
+	}
+	if _, err := get(t.Context(), w, Options{}, n.all()); err != nil {
+		t.Fatal(err)
+	}
+	changed := []int{3, files/2 + 1, files - 1}
+	for _, i := range changed {
+		w.set(name(i), []byte("changed "+name(i)), someTime.Add(time.Hour), "alice")
+	}
+	brief, whole := 0, 0
+	w.pageOf = pageOf
+	w.page = func(p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+		if brief++; !r.Brief {
+			brief, whole = brief-1, whole+1
+		}
+		return farLister{w, p}.plain(t.Context(), r, yield)
+	}
+	told, err := get(t.Context(), w, Options{Conflict: Replace}, n.all())
+	if err != nil || told.codes() != "" {
+		t.Fatal(err, told.codes())
+	}
+	if n := files / pageOf; brief < n/3 || whole > n*3/4 {
+		t.Errorf("%d pages in brief and %d whole", brief, whole)
+	}
+	for _, i := range changed {
+		if got := string(n.content(name(i))); got != "changed "+name(i) {
+			t.Errorf("%s holds %q", name(i), got)
+		}
+		if fi, err := os.Stat(filepath.Join(n.dir, name(i))); err != nil || fi.Mode() != 0o755 || !fi.ModTime().Equal(someTime.Add(time.Hour)) {
+			t.Errorf("%s: %v %v", name(i), fi, err)
 		}
 	}
 }

@@ -218,7 +218,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		}
 	}
 	keep := e.o.Conflict == Rename || e.o.Ask != nil
-	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, large: large, keep: keep, brief: !e.gets && e.o.Ask == nil} // the user is shown both sides
+	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, large: large, keep: keep, brief: e.inBrief}
 	near := &listed{open: func() blob.Lister { return j.near.Store.Lister(j.near.Path) }, large: large, keep: keep}
 	source, target := near, far
 	if e.gets {
@@ -252,8 +252,13 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		if err == nil {
 			x, err = target.pass(listing, t.Name)
 		}
-		if err == nil && x != nil && target.page.brief && !e.o.Checksum && mustCompare(t, x, e.gets) { // the digest saves a request for each
-			x, err = target.whole(listing, t.Name)
+		if err == nil && e.needsAll(t, x) && far.page.brief {
+			var all *hufu.Entry
+			if all, err = far.whole(listing, t.Name); !e.gets {
+				x = all
+			} else if t = all; t == nil && err == nil {
+				continue // it has vanished
+			}
 		}
 		if err != nil {
 			pl.failListing(ctx, j, err)
@@ -262,6 +267,40 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		pl.entry(ctx, j, *t, x, neighbours{source, target}, s)
 		source.at++
 	}
+}
+
+// briefAfter is how many files in a row need not be fetched before the next page of the
+// far side is requested in brief.
+const briefAfter = 1000
+
+// inBrief reports whether the far side is asked for the next page of a folder in brief:
+// without what is needed only for a file that is fetched, or compared by its digest.
+func (e *Engine) inBrief() bool {
+	switch {
+	case e.o.Ask != nil:
+		return false // the user is shown both sides
+	case e.gets:
+		return !e.o.Checksum && e.unchanged.Load() >= briefAfter
+	}
+	return true
+}
+
+// needsAll reports whether more must be known of a name at the far side than a page in
+// brief tells. For a get it counts the files that need not be fetched since the last one
+// that must be: then the next ones are probably there as well.
+func (e *Engine) needsAll(source, target *hufu.Entry) bool {
+	if !e.gets {
+		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // the digest saves a request for each
+	}
+	if source.Kind != hufu.File {
+		return false
+	}
+	if target != nil && target.Kind == hufu.File && target.Size == source.Size && sameTime(target.MTime, source.MTime) {
+		e.unchanged.Add(1)
+		return false
+	}
+	e.unchanged.Store(0)
+	return true
 }
 
 // failListing reports a folder that cannot be listed, unless the transfer has ended.
@@ -275,7 +314,7 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 // nothing does.
 func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) {
 	e := pl.e
-	p := pair{source: t, toNear: e.gets}
+	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
 	if p.near, err = j.near.Join(t.Name); err == nil {
 		p.far, err = j.far.Join(t.Name)
@@ -288,7 +327,7 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		e.fail(p, err)
 		return
 	}
-	if x != nil {
+	if x != nil && t.Kind != hufu.File { // p may be kept, and its page must not be
 		there := *x
 		p.target = &there
 	}

@@ -153,6 +153,7 @@ type Engine struct {
 	claimed       *nameSet
 	failedFolders *nameSet       // those that are told to have failed
 	planned       chan struct{}  // closed when all that is to be done is known
+	unchanged     atomic.Int64   // see needsAll
 	answered      atomic.Int64   // answers that lanes have brought
 	asking        sync.WaitGroup // whether a file has arrived whose answer was lost
 
