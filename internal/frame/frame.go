@@ -83,6 +83,10 @@ func NewCodec() *Codec {
 func (c *Codec) encode(m Message) (*bytes.Buffer, error) {
 	buf := c.buffers.Get().(*bytes.Buffer)
 	buf.Reset()
+	if q, ok := m.(quick); ok {
+		_, err := buf.Write(appendQuick(buf.AvailableBuffer(), q))
+		return buf, err
+	}
 	return buf, c.enc.MarshalToBuffer(m, buf)
 }
 
@@ -150,6 +154,12 @@ func (c *Codec) strict(t Type, body []byte) (Message, error) {
 	if m == nil {
 		return nil, broken("frame_type", t.String())
 	}
+	if q, ok := m.(quick); ok {
+		if readQuick(q, body) {
+			return checked(t, m)
+		}
+		m = t.new()
+	}
 	if err := c.dec.Unmarshal(body, m); err != nil {
 		return nil, broken("message_form", t.String()+": "+err.Error())
 	}
@@ -158,6 +168,11 @@ func (c *Codec) strict(t Type, body []byte) (Message, error) {
 	if err != nil || !bytes.Equal(again.Bytes(), body) {
 		return nil, broken("message_form", t.String()+": not in deterministic encoding")
 	}
+	return checked(t, m)
+}
+
+// checked returns m if its values keep their limits.
+func checked(t Type, m Message) (Message, error) {
 	if err := m.check(); err != nil {
 		return nil, broken("message_value", t.String()+": "+err.Error())
 	}
