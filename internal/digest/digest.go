@@ -41,7 +41,7 @@ const rows = 4
 // Sum returns the digest of a whole file held in memory.
 func Sum(data []byte) hufu.Digest {
 	switch {
-	case guts.ChunkSize < len(data) && len(data) <= rows*guts.ChunkSize && wide():
+	case guts.ChunkSize < len(data) && len(data) <= rows*guts.ChunkSize && hasRows():
 		return sumRows(data)
 	case len(data) <= smallSum:
 		return zeebo.Sum256(data)

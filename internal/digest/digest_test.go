@@ -40,8 +40,8 @@ func TestSizesAgreeWithBLAKE3(t *testing.T) {
 // TestRows walks all sizes of files that are compressed in rows.
 func TestRows(t *testing.T) {
 	t.Parallel()
-	if !wide() {
-		t.Log("this processor has no AVX-512: nothing of it is used")
+	if !hasRows() {
+		t.Log("this processor has no AVX2: nothing of it is used")
 		return
 	}
 	data := sample(rows * guts.ChunkSize)

@@ -326,3 +326,155 @@ row:
 	VMOVDQU32 Z1, 64(DI)
 	VZEROUPPER
 	RET
+
+// The same for processors with AVX2 alone: of two states each register holds one
+// row, so two registers make one of above. The words of a message are brought into
+// the orders of all seven rounds first, on the stack.
+//
+//	Y0–Y3, Y4–Y7  the rows of the first two states and of the others
+//	Y8, Y9        in between
+//	Y10, Y11      bytes16<> and bytes8<>
+
+// bytes16<> and bytes8<> rotate words to the right by that many bits.
+DATA bytes16<>+0(SB)/8, $0x0504070601000302
+DATA bytes16<>+8(SB)/8, $0x0D0C0F0E09080B0A
+DATA bytes16<>+16(SB)/8, $0x0504070601000302
+DATA bytes16<>+24(SB)/8, $0x0D0C0F0E09080B0A
+GLOBL bytes16<>(SB), RODATA|NOPTR, $32
+DATA bytes8<>+0(SB)/8, $0x0407060500030201
+DATA bytes8<>+8(SB)/8, $0x0C0F0E0D080B0A09
+DATA bytes8<>+16(SB)/8, $0x0407060500030201
+DATA bytes8<>+24(SB)/8, $0x0C0F0E0D080B0A09
+GLOBL bytes8<>(SB), RODATA|NOPTR, $32
+
+// LOAD2 loads 16 bytes of one block and of the next into the halves of a register.
+#define LOAD2(at, x, y) \
+	VMOVDQU at(SI), x; \
+	VINSERTI128 $1, at(SI)(R8*1), y, y
+
+#define KEEP(to, a, b, c, d) \
+	VMOVDQU a, to+0(SP); \
+	VMOVDQU b, to+32(SP); \
+	VMOVDQU c, to+64(SP); \
+	VMOVDQU d, to+96(SP)
+
+// ORDERFIRST makes of a message m, n, o, p the order of the first round.
+#define ORDERFIRST(m, n, o, p, a, b, c, d, to) \
+	VSHUFPS $0x88, n, m, a; \
+	VSHUFPS $0xDD, n, m, b; \
+	VSHUFPS $0x88, p, o, c; \
+	VSHUFPS $0xDD, p, o, d; \
+	VPSHUFD $0x93, c, c; \
+	VPSHUFD $0x93, d, d; \
+	KEEP(to, a, b, c, d)
+
+// ORDERNEXT makes of the order of one round that of the next.
+#define ORDERNEXT(m, n, o, p, a, b, c, d, to) \
+	VSHUFPS $0xD6, n, m, a; \
+	VPSHUFD $0x39, a, a; \
+	VSHUFPS $0xFA, p, o, b; \
+	VPSHUFD $0x0F, m, Y8; \
+	VPBLENDD $0xAA, b, Y8, b; \
+	VPUNPCKLQDQ n, p, c; \
+	VPBLENDD $0x88, o, c, Y8; \
+	VPSHUFD $0x78, Y8, c; \
+	VPUNPCKHDQ p, n, d; \
+	VPUNPCKLDQ d, o, Y8; \
+	VPSHUFD $0x1E, Y8, d; \
+	KEEP(to, a, b, c, d)
+
+// ORDERS keeps the words of two blocks in the order of each round.
+#define ORDERS(to) \
+	LOAD2(0, X12, Y12); \
+	LOAD2(16, X13, Y13); \
+	LOAD2(32, X14, Y14); \
+	LOAD2(48, X15, Y15); \
+	ORDERFIRST(Y12, Y13, Y14, Y15, Y2, Y3, Y6, Y7, to); \
+	ORDERNEXT(Y2, Y3, Y6, Y7, Y12, Y13, Y14, Y15, to+128); \
+	ORDERNEXT(Y12, Y13, Y14, Y15, Y2, Y3, Y6, Y7, to+256); \
+	ORDERNEXT(Y2, Y3, Y6, Y7, Y12, Y13, Y14, Y15, to+384); \
+	ORDERNEXT(Y12, Y13, Y14, Y15, Y2, Y3, Y6, Y7, to+512); \
+	ORDERNEXT(Y2, Y3, Y6, Y7, Y12, Y13, Y14, Y15, to+640); \
+	ORDERNEXT(Y12, Y13, Y14, Y15, Y2, Y3, Y6, Y7, to+768)
+
+// HALVES is half of the function G on every column of both.
+#define HALVES(words, bytes, right, left) \
+	VPADDD words+0(SP), Y0, Y0; \
+	VPADDD words+896(SP), Y4, Y4; \
+	VPADDD Y1, Y0, Y0; \
+	VPADDD Y5, Y4, Y4; \
+	VPXOR Y0, Y3, Y3; \
+	VPXOR Y4, Y7, Y7; \
+	VPSHUFB bytes, Y3, Y3; \
+	VPSHUFB bytes, Y7, Y7; \
+	VPADDD Y3, Y2, Y2; \
+	VPADDD Y7, Y6, Y6; \
+	VPXOR Y2, Y1, Y1; \
+	VPXOR Y6, Y5, Y5; \
+	VPSRLD $right, Y1, Y8; \
+	VPSRLD $right, Y5, Y9; \
+	VPSLLD $left, Y1, Y1; \
+	VPSLLD $left, Y5, Y5; \
+	VPOR Y8, Y1, Y1; \
+	VPOR Y9, Y5, Y5
+
+#define TURN(a, c) \
+	VPSHUFD $a, Y0, Y0; \
+	VPSHUFD $a, Y4, Y4; \
+	VPSHUFD $0x4E, Y3, Y3; \
+	VPSHUFD $0x4E, Y7, Y7; \
+	VPSHUFD $c, Y2, Y2; \
+	VPSHUFD $c, Y6, Y6
+
+#define ROUND2(words) \
+	HALVES(words, Y10, 12, 20); \
+	HALVES(words+32, Y11, 7, 25); \
+	TURN(0x93, 0x39); \
+	HALVES(words+64, Y10, 12, 20); \
+	HALVES(words+96, Y11, 7, 25); \
+	TURN(0x39, 0x93)
+
+// func compress2x2(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
+TEXT ·compress2x2(SB), 0, $1792-40
+	MOVQ cvs+0(FP), DI
+	MOVQ blocks+8(FP), SI
+	MOVQ stride+16(FP), R8
+	MOVQ n+24(FP), CX
+	MOVQ rest+32(FP), R9
+	VMOVDQU bytes16<>(SB), Y10
+	VMOVDQU bytes8<>(SB), Y11
+	VMOVDQU (DI), Y0
+	VMOVDQU 64(DI), Y1
+	VMOVDQU 32(DI), Y4
+	VMOVDQU 96(DI), Y5
+
+block:
+	ORDERS(0)
+	LEAQ (SI)(R8*2), SI
+	ORDERS(896)
+	SUBQ R8, SI
+	SUBQ R8, SI
+	VBROADCASTI128 iv<>+0(SB), Y2
+	VMOVDQA Y2, Y6
+	VMOVDQU (R9), Y3
+	VMOVDQU 32(R9), Y7
+	ROUND2(0)
+	ROUND2(128)
+	ROUND2(256)
+	ROUND2(384)
+	ROUND2(512)
+	ROUND2(640)
+	ROUND2(768)
+	VPXOR Y2, Y0, Y0
+	VPXOR Y3, Y1, Y1
+	VPXOR Y6, Y4, Y4
+	VPXOR Y7, Y5, Y5
+	ADDQ $64, SI
+	DECQ CX
+	JNZ block
+	VMOVDQU Y0, (DI)
+	VMOVDQU Y1, 64(DI)
+	VMOVDQU Y4, 32(DI)
+	VMOVDQU Y5, 96(DI)
+	VZEROUPPER
+	RET

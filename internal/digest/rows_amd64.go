@@ -3,6 +3,7 @@ package digest
 import (
 	"encoding/binary"
 
+	"golang.org/x/sys/cpu"
 	"lukechampine.com/blake3/guts"
 
 	"hufu"
@@ -44,6 +45,23 @@ func (q *quad) put(b []byte, lane int) {
 //go:noescape
 func compress4(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
 
+// compress2x2 is compress4 for processors that have AVX2 alone.
+//
+//go:noescape
+func compress2x2(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
+
+// hasRows reports whether sumRows can be used.
+func hasRows() bool { return wide() || cpu.X86.HasAVX2 }
+
+// compress is compress4, in the form that this processor has.
+func compress(cvs *quad, blocks *byte, stride, n uintptr, rest *rest) {
+	if wide() {
+		compress4(cvs, blocks, stride, n, rest)
+	} else {
+		compress2x2(cvs, blocks, stride, n, rest)
+	}
+}
+
 // sumRows returns the digest of more than one BLAKE3 chunk and at most rows. Four take the time
 // of one: data too short to fill all lanes has a register for each row of the state instead of
 // for each word.
@@ -84,7 +102,7 @@ func sumRows(data []byte) hufu.Digest {
 			r[last][2] = uint32(tail - tailBlock*guts.BlockSize)
 			r[last][3] = flags | guts.FlagChunkEnd
 		}
-		compress4(&q, &at[b*guts.BlockSize], guts.ChunkSize, uintptr(next-b), &r)
+		compress(&q, &at[b*guts.BlockSize], guts.ChunkSize, uintptr(next-b), &r)
 		if b == tailBlock {
 			tailCV = q.get(last)
 		}
@@ -109,7 +127,7 @@ func sumRows(data []byte) hufu.Digest {
 		}
 		over := q.get(n - 1)
 		q = ivs()
-		compress4(&q, &nodes[0][0], guts.BlockSize, 1, &r)
+		compress(&q, &nodes[0][0], guts.BlockSize, 1, &r)
 		if n%2 == 1 {
 			q.set(n/2, over)
 		}
