@@ -2,9 +2,13 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
 	"sync"
+	"time"
 
 	"hufu"
 )
@@ -21,7 +25,7 @@ type Log struct {
 // NewLog makes the log of a server that is written to w.
 func NewLog(w io.Writer) *Log {
 	out := &output{w: w}
-	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), slog.NewTextHandler(keeping{out}, nil), out}
+	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), newLines(keeping{out}), out}
 }
 
 // about returns a log that adds attrs to each line.
@@ -77,13 +81,93 @@ func (o *output) write(line []byte) error {
 type keeping struct{ *output }
 
 func (o keeping) Write(line []byte) (int, error) {
+	return len(line), o.keep(printable(line))
+}
+
+// keep keeps a line that is printable.
+func (o keeping) keep(line []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := len(line)
-	line = printable(line)
 	if len(o.kept)+len(line) > mostKept {
-		return n, o.write(line)
+		return o.write(line)
 	}
 	o.kept = append(o.kept, line...)
-	return n, nil
+	return nil
+}
+
+// lines writes the lines of slow in a quarter of the time, if they hold nothing that
+// must be quoted, and leaves others to it.
+type lines struct {
+	out   keeping
+	attrs []byte // of each line
+	plain bool   // attrs holds all of them
+	slow  slog.Handler
+}
+
+func newLines(out keeping) *lines {
+	return &lines{out: out, plain: true, slow: slog.NewTextHandler(out, nil)}
+}
+
+func (l *lines) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.slow.Enabled(ctx, level)
+}
+
+func (l *lines) WithGroup(name string) slog.Handler { return l.slow.WithGroup(name) }
+
+func (l *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
+	more := &lines{out: l.out, attrs: slices.Clip(l.attrs), plain: l.plain, slow: l.slow.WithAttrs(attrs)}
+	for _, a := range attrs {
+		more.plain = more.plain && isPlain(a)
+		more.attrs = appendAttr(more.attrs, a)
+	}
+	return more
+}
+
+func (l *lines) Handle(ctx context.Context, r slog.Record) error {
+	plain := l.plain && isPlainText(r.Message) && r.PC == 0 && !r.Time.IsZero()
+	r.Attrs(func(a slog.Attr) bool { plain = plain && isPlain(a); return plain })
+	if !plain {
+		return l.slow.Handle(ctx, r)
+	}
+	var room [512]byte
+	b := append(room[:0], "time="...)
+	// The fourth digit of the fraction keeps its zeros from being left out.
+	b = r.Time.Truncate(time.Millisecond).Add(time.Millisecond/10).AppendFormat(b, time.RFC3339Nano)
+	const digits = len("time=2006-01-02T15:04:05.000")
+	b = append(b[:digits], b[digits+1:]...)
+	b = append(append(b, " level="...), r.Level.String()...)
+	b = append(append(b, " msg="...), r.Message...)
+	b = append(b, l.attrs...)
+	r.Attrs(func(a slog.Attr) bool { b = appendAttr(b, a); return true })
+	return l.out.keep(append(b, '\n'))
+}
+
+// isPlain reports whether appendAttr writes a as a text handler does.
+func isPlain(a slog.Attr) bool {
+	switch a.Value.Kind() {
+	case slog.KindInt64:
+		return isPlainText(a.Key)
+	case slog.KindString:
+		return isPlainText(a.Key) && isPlainText(a.Value.String())
+	}
+	return false
+}
+
+// isPlainText reports whether s needs no quotes.
+func isPlainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '=' || c == '"' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// appendAttr appends a plain attribute.
+func appendAttr(b []byte, a slog.Attr) []byte {
+	b = append(append(append(b, ' '), a.Key...), '=')
+	if a.Value.Kind() == slog.KindInt64 {
+		return strconv.AppendInt(b, a.Value.Int64(), 10)
+	}
+	return append(b, a.Value.String()...)
 }

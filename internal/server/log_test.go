@@ -3,10 +3,13 @@ package server
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"hufu"
 )
@@ -82,5 +85,59 @@ func TestLogIsPrintable(t *testing.T) {
 				t.Errorf("%q is logged as %q", odd, line)
 			}
 		}
+	}
+}
+
+// TestLinesAreThoseOfSlog: a line of a transfer is the one that slog's handler writes,
+// whatever is in it.
+func TestLinesAreThoseOfSlog(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.StringMatching(`[!-~]{0,9}`), rapid.String(), rapid.SampledFrom([]string{"", " ", "=", `"`, `\`, "日本", "/a\x7f", "/a\xff", "/a\n"}))
+		attr := func(name string) slog.Attr {
+			key := rapid.OneOf(rapid.Just("path"), text).Draw(t, name)
+			switch rapid.IntRange(0, 3).Draw(t, "kind") {
+			case 0:
+				return slog.Int64(key, rapid.Int64().Draw(t, "number"))
+			case 1:
+				return slog.Any(key, errors.New(text.Draw(t, "error")))
+			}
+			return slog.String(key, text.Draw(t, "text"))
+		}
+		about := []slog.Attr{attr("first"), slog.String("user", "alice")}[rapid.IntRange(0, 1).Draw(t, "plain"):]
+		at := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "seconds"), rapid.Int64Range(0, 1e9-1).Draw(t, "nanoseconds"))
+		if rapid.Bool().Draw(t, "UTC") {
+			at = at.UTC()
+		}
+		r := slog.NewRecord(at, rapid.SampledFrom([]slog.Level{slog.LevelInfo, slog.LevelWarn, 3}).Draw(t, "level"), text.Draw(t, "message"), 0)
+		for range rapid.IntRange(0, 6).Draw(t, "attributes") {
+			r.AddAttrs(attr("key"))
+		}
+		var got, want bytes.Buffer
+		l, slow := NewLog(&got), &output{w: &want}
+		for _, h := range []slog.Handler{l.transfers, slog.NewTextHandler(keeping{slow}, nil)} {
+			if err := h.WithAttrs(about).Handle(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.flush()
+		_, _ = slow.Write(nil)
+		if got.String() != want.String() {
+			t.Fatalf("%q, and slog writes %q", &got, &want)
+		}
+	})
+}
+
+func BenchmarkLine(b *testing.B) {
+	about := NewLog(io.Discard).about(slog.String("remote", "127.0.0.1:40000"), slog.String("user", "alice"), slog.String("device", "laptop"))
+	for name, h := range map[string]slog.Handler{"lines": about.transfers, "slog": about.transfers.(*lines).slow} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := slog.NewRecord(time.Now(), slog.LevelInfo, "transfer", 0)
+				r.AddAttrs(slog.String("op", "put"), slog.String("path", "/photos/2024/IMG_0001.jpg"), slog.Int64("size", 4096))
+				_ = h.Handle(b.Context(), r)
+			}
+		})
 	}
 }
