@@ -128,9 +128,12 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	if !inside && len(sources) > 1 {
 		return fail(oneName("put", to.Remote(), how.Exact))
 	}
-	contents := false
+	contents, own := false, r.ownFolders()
 	for _, path := range sources {
 		source, err := c.source(path, to, How{Folder: inside, Links: how.Links})
+		if err == nil {
+			err = own.notOwn(source, how.Links)
+		}
 		if err == nil {
 			err = r.notInside("put", source)
 		}

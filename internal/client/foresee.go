@@ -190,10 +190,16 @@ func (r *Remote) ForeseePut(ctx context.Context, sources []string, to hufu.Path,
 		}
 	}
 	var open []frame.Message
-	c := r.newCopy()
+	c, own := r.newCopy(), r.ownFolders()
 	defer func() { _ = c.Close() }()
 	for _, path := range sources {
 		s, err := c.source(path, to, how)
+		if err == nil {
+			err = own.notOwn(s, how.Links)
+		}
+		if err == nil {
+			err = r.notInside("put", s)
+		}
 		if err != nil {
 			r.foresee() // PreparePut says what is wrong, before a folder is made
 			return

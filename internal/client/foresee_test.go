@@ -3,6 +3,7 @@ package client_test
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -148,6 +149,30 @@ func TestForeseeNothing(t *testing.T) {
 	put("to")
 	if e, err := other.Stat(t.Context(), parse(t, "to/big")); err != nil || e.Size != 3*hufu.ChunkSize {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// TestForeseeWhatIsRefused: no folder is made for a source that PreparePut refuses.
+func TestForeseeWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	if _, err := alice.Remote(client.Options{}).Mkdir(t.Context(), parse(t, "there"), 0o755, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range []string{filepath.Join(env.Data, "files/users/alice"), filepath.Join(alice.Dirs.Config, "profiles")} {
+		r := alice.Remote(client.Options{})
+		how := client.How{Folder: true}
+		r.ForeseePut(t.Context(), []string{source}, parse(t, "in/new"), how)
+		if _, err := r.PreparePut(t.Context(), []string{source}, parse(t, "in/new"), how); err == nil {
+			t.Errorf("%s is sent", source)
+		}
+		if err := r.LoggedIn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Stat(t.Context(), parse(t, "in")); hufu.KindOf(err) != hufu.KindNotFound {
+			t.Errorf("%s: the folder: %v", source, err)
+		}
 	}
 }
 

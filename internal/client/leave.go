@@ -3,12 +3,14 @@ package client
 import (
 	"context"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"hufu"
 	"hufu/internal/identity"
+	"hufu/internal/profile"
 	"hufu/internal/transfer"
 )
 
@@ -16,11 +18,10 @@ import (
 // folder of a server and the client's own folders: they hold keys, and change while
 // they are sent.
 func (r *Remote) Leave() func(context.Context, transfer.Side) error {
-	own := []string{canonical(r.p.Dirs().Config), canonical(r.p.Dirs().State)}
+	own := r.ownFolders()
 	return func(ctx context.Context, s transfer.Side) error {
-		named := func(dir string) bool { return filepath.Base(dir) == filepath.Base(s.Local) || s.Path.IsRoot() }
-		if slices.ContainsFunc(own, named) && slices.Contains(own, canonical(s.Local)) {
-			return &hufu.Error{Op: "put", Path: s.Local, Kind: hufu.KindUnsupported, Code: "own_folder"}
+		if own.have(s.Local) {
+			return ownFolder(s.Local)
 		}
 		if tag, err := s.Path.Join(hufu.DataTag); err == nil {
 			if e, err := s.Store.Stat(ctx, tag); err != nil || e.Kind != hufu.File {
@@ -31,6 +32,48 @@ func (r *Remote) Leave() func(context.Context, transfer.Side) error {
 			return &hufu.Error{Op: "put", Path: s.Local, Kind: hufu.KindUnsupported, Code: "data_folder"}
 		}
 		return nil
+	}
+}
+
+// folders are folders of this machine. They are compared by identity, not by name: a
+// link, a mount or another case of the letters gives a folder more than one name.
+type folders []os.FileInfo
+
+func (f folders) have(path string) bool {
+	i, err := os.Stat(path)
+	return err == nil && slices.ContainsFunc(f, func(x os.FileInfo) bool { return os.SameFile(x, i) })
+}
+
+// ownFolders returns the folders in which the client keeps its files.
+func (r *Remote) ownFolders() (own folders) {
+	for _, dir := range []string{r.p.Dirs().Config, r.p.Dirs().State} {
+		if i, err := os.Stat(dir); err == nil {
+			own = append(own, i)
+		}
+	}
+	return own
+}
+
+func ownFolder(path string) error {
+	return &hufu.Error{Op: "put", Path: path, Kind: hufu.KindUnsupported, Code: "own_folder"}
+}
+
+// notOwn returns an error if a source that the user has named lies in one of the client's
+// own folders. The spools there may be sent: they hold what a browser has handed over.
+// The folders themselves are for Leave.
+func (own folders) notOwn(s transfer.Source, links bool) error {
+	path := canonical(s.Local)
+	if links && !s.Contents { // a link is sent as a link, wherever it points
+		path = filepath.Join(canonical(filepath.Dir(s.Local)), filepath.Base(s.Local))
+	}
+	for at := path; ; at = filepath.Dir(at) {
+		in := filepath.Dir(at)
+		switch {
+		case in == at, own.have(in) && strings.HasPrefix(filepath.Base(at), profile.Spools):
+			return nil
+		case own.have(in):
+			return ownFolder(s.Local)
+		}
 	}
 }
 
@@ -73,7 +116,7 @@ func (r *Remote) place(path string, p hufu.Path) string {
 	for dir := path; ; {
 		if root, ok := dataRoot(dir); ok && r.isRoot(root) {
 			files := filepath.Join(dir, "files")
-			if first, rest := p.Cut(); first == "@shared" {
+			if first, rest := p.Cut(); first == hufu.SharedName {
 				return filepath.Join(files, "shared", filepath.FromSlash(rest.String()))
 			}
 			return filepath.Join(files, "users", r.p.User, filepath.FromSlash(p.String()))

@@ -5,11 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
 )
@@ -72,6 +74,56 @@ func TestWhatIsLeftOut(t *testing.T) {
 	for _, named := range []string{filepath.Join(home, "deep/other"), filepath.Join(home, "deep/other") + "/", alice.Dirs.Config} {
 		if told := send(named); len(told) != 1 || told[0].Outcome != transfer.Failed {
 			t.Errorf("%s, named: %+v", named, told)
+		}
+	}
+
+	// What has two names is the same thing.
+	if err := errors.Join(
+		os.Symlink(alice.Dirs.Config, alice.Local("a")), os.Symlink(alice.Dirs.State, alice.Local("b")),
+		os.Symlink(filepath.Join(home, "deep/other"), alice.Local("c")),
+	); err != nil {
+		if runtime.GOOS == "windows" { // where a user may make no links
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	for _, link := range []string{alice.Local("a"), alice.Local("b"), alice.Local("c"), alice.Local("a") + "/", alice.Local("c") + "/"} {
+		if told := send(link); len(told) != 1 || told[0].Outcome != transfer.Failed {
+			t.Errorf("%s, a link: %+v", link, told)
+		}
+	}
+
+	// What is in the client's own folders is not sent either. What a browser has handed
+	// over is, and a link that stays one.
+	profiles := filepath.Join(alice.Dirs.Config, "profiles")
+	spool := filepath.Join(alice.Dirs.State, profile.Spools, "x")
+	if err := errors.Join(
+		os.Symlink(profiles, alice.Local("d")), os.MkdirAll(spool, 0o700),
+		os.WriteFile(filepath.Join(spool, "handed"), []byte("x"), 0o600),
+		os.WriteFile(filepath.Join(alice.Dirs.State, "transfers.json"), []byte("[]"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		source string
+		links  bool
+		code   string
+	}{
+		{profiles, false, "own_folder"},
+		{profiles + "/", false, "own_folder"},
+		{alice.Local("d"), false, "own_folder"},
+		{alice.Local("d") + "/", false, "own_folder"},
+		{filepath.Join(alice.Local("a"), "profiles"), true, "own_folder"},
+		{filepath.Join(alice.Dirs.State, "transfers.json"), false, "own_folder"},
+		{filepath.Join(spool, "handed"), false, ""},
+		{alice.Local("d"), true, ""},
+	} {
+		p, err := r.PreparePut(t.Context(), []string{c.source}, parse(t, "in"), client.How{Folder: true, Links: c.links})
+		if err == nil {
+			_ = p.Close()
+		}
+		if (err == nil) != (c.code == "") || err != nil && hufu.CodeOf(err) != c.code {
+			t.Errorf("%s: %v", c.source, err)
 		}
 	}
 

@@ -53,6 +53,10 @@ func xdg(name, below string) (string, error) {
 // Journals is the folder for journals of unfinished downloads.
 func (d Dirs) Journals() string { return filepath.Join(d.State, "journals") }
 
+// Spools is the folder below State for the files that a browser has handed over. It has
+// another ending if it was put aside.
+const Spools = "spool"
+
 // Profile is the folder with the certificates of a profile.
 func (d Dirs) Profile(name string) string { return filepath.Join(d.Config, "profiles", name) }
 

@@ -16,6 +16,7 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
+	"hufu/internal/profile"
 )
 
 // spoolReserve is the room, in bytes, that a spool must leave on the disk.
@@ -45,7 +46,7 @@ type spool struct {
 	taking sync.RWMutex
 }
 
-func (q *Queue) spoolDir(id string) string { return filepath.Join(q.o.Dirs.State, "spool", id) }
+func (q *Queue) spoolDir(id string) string { return filepath.Join(q.o.Dirs.State, profile.Spools, id) }
 
 // Spool begins a put of files that are handed over one by one. files and size are
 // announced; there must be room for them on the disk.
@@ -53,7 +54,7 @@ func (q *Queue) Spool(ctx context.Context, spec Spec, files, size int64) (string
 	if size < 0 || files < 0 {
 		return "", &hufu.Error{Op: "spool", Kind: hufu.KindInvalid}
 	}
-	base := filepath.Join(q.o.Dirs.State, "spool")
+	base := q.spoolDir("")
 	if err := atomicfile.MkdirAll(base, 0o700); err != nil {
 		return "", &hufu.Error{Op: "spool", Path: base, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
@@ -321,7 +322,7 @@ func (q *Queue) reapSpools(now time.Time) {
 
 // clearSpools removes the spools without a job.
 func (q *Queue) clearSpools() {
-	list, err := os.ReadDir(filepath.Join(q.o.Dirs.State, "spool"))
+	list, err := os.ReadDir(q.spoolDir(""))
 	if err != nil {
 		return
 	}
