@@ -256,7 +256,7 @@ func (w *world) Link(ctx context.Context, p hufu.Path, target string, mtime time
 		if err := w.free(p, c); err != nil {
 			return err
 		}
-		w.things[p.String()] = &thing{Entry: hufu.Entry{Name: p.Base(), Kind: hufu.Link, Target: target, MTime: mtime}}
+		w.things[p.String()] = &thing{Entry: hufu.Entry{Name: p.Base(), Kind: hufu.Link, Target: target, MTime: mtime, Version: w.version()}}
 		return nil
 	})
 }

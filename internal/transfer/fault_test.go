@@ -381,6 +381,44 @@ func TestAnswerLostButCarriedOut(t *testing.T) {
 	}
 }
 
+// TestLinkAnswerLostButCarriedOut: the same for a link, at a new name and in place of
+// another.
+func TestLinkAnswerLostButCarriedOut(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{false, true} {
+		for _, other := range []bool{false, true} {
+			w, src := newWorld(), newNear(t)
+			if err := os.Symlink("mine", filepath.Join(src.dir, "l")); err != nil {
+				if runtime.GOOS == "windows" { // where a user may make no links
+					t.Skip(err)
+				}
+				t.Fatal(err)
+			}
+			if there {
+				w.things["l"] = &thing{hufu.Entry{Name: "l", Kind: hufu.Link, Target: "before", Version: w.version()}, nil}
+			}
+			lose := nth("link", 1, true, errLoseLane)
+			w.fault = func(op string, p hufu.Path, after bool) error {
+				err := lose(op, p, after)
+				if err != nil && other {
+					w.set("l", []byte("others"), someTime, "")
+				}
+				return err
+			}
+			told, err := put(t.Context(), w, Options{Conflict: Replace}, src.all())
+			got := w.things["l"]
+			switch {
+			case err != nil:
+				t.Error(err)
+			case other && (told.codes() == "" || string(got.data) != "others"):
+				t.Errorf("there %v, somebody else's: %q, %+v", there, told.codes(), got)
+			case !other && (told.codes() != "" || len(told.of(Transferred)) != 1 || got.Target != "mine"):
+				t.Errorf("there %v, my own: %q, %+v", there, told.codes(), got)
+			}
+		}
+	}
+}
+
 // TestMemoryStaysFlat: with a hundred thousand small files and nothing moving,
 // no more than the queue's bound are waiting, and stopping still works.
 func TestMemoryStaysFlat(t *testing.T) {

@@ -144,7 +144,11 @@ func (l *listed) whole(ctx context.Context, name string) (*hufu.Entry, error) {
 			}
 			p.entries = append(p.entries, l.entries[i:]...)
 		}
-		if i, _ := (&page{entries: p.entries}).find(l.next); l.next != "" && i < len(p.entries) && p.entries[i].Name > l.next {
+		if l.next != "" { // what follows is in the next page
+			i, found := p.find(l.next)
+			if found {
+				i++
+			}
 			p.entries = p.entries[:i]
 		}
 		p.next = l.next

@@ -278,3 +278,41 @@ func TestListingFails(t *testing.T) {
 		t.Error(err, told.codes(), failures)
 	}
 }
+
+// TestWholePageEndsWhereItDid: a page that is requested again has no names of the next one,
+// which would then come twice.
+func TestWholePageEndsWhereItDid(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.pageOf = 2
+	for _, name := range []string{"b", "d", "e", "f"} {
+		w.set(name, nil, someTime, "")
+	}
+	l := &listed{open: func() blob.Lister { return w.Lister(hufu.Path{}) }, large: func(context.Context) error { return nil }, brief: true}
+	l.begin(t.Context())
+	defer l.close()
+	if x, err := l.peek(t.Context()); err != nil || x.Name != "b" {
+		t.Fatal(x, err)
+	}
+	w.mu.Lock()
+	delete(w.things, "b") // so that e comes into the page
+	w.mu.Unlock()
+	if x, err := l.whole(t.Context(), "d"); err != nil || x == nil {
+		t.Fatal(x, err)
+	}
+	var names []string
+	for {
+		x, err := l.peek(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x == nil {
+			break
+		}
+		names = append(names, x.Name)
+		l.at++
+	}
+	if !slices.Equal(names, []string{"d", "e", "f"}) {
+		t.Errorf("the names are %q", names)
+	}
+}

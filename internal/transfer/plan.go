@@ -162,6 +162,9 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 			return folderJob{}, false
 		}
 	}
+	if !s.Contents {
+		pl.e.found(p.source)
+	}
 	switch {
 	case s.Contents:
 		return folderJob{p, s.Fresh}, true
@@ -314,6 +317,7 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 // nothing does.
 func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) {
 	e := pl.e
+	e.found(t)
 	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
 	if p.near, err = j.near.Join(t.Name); err == nil {
@@ -347,10 +351,6 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 // one decides about one file or link and queues it.
 func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 	e := pl.e
-	if p.source.Kind == hufu.File {
-		e.Stats.Files.Add(1)
-		e.Stats.Bytes.Add(p.source.Size)
-	}
 	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
 	if p.source.Kind == hufu.Other {
 		r.Outcome, r.Err = Skipped, special(pl.to.op(), p.from())
@@ -369,7 +369,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 			return
 		}
 		r.Local, r.Remote, r.Renamed = p.near.Local, p.far, true
-		if fresh := e.claimed.claim(p.key()); same && fresh {
+		if same {
 			v.outcome = Same
 		}
 	}
@@ -413,14 +413,17 @@ func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report)
 	})
 }
 
-// rename gives the target of p a free name. same reports whether an earlier try has
-// done that already. The names beside the source are not free.
+// rename gives the target of p a free name and claims it. same reports whether an earlier
+// try has done that already. The names beside the source are not free.
 func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
 	base := p.far.Base()
 	if p.toNear {
 		base = p.near.Path.Base()
 	}
-	name, same := pl.e.beside(p, base, func(n string) (*hufu.Entry, bool) {
+	at := func(n string) (*hufu.Entry, bool) {
+		if q := *p; q.rename(n) == nil && pl.e.claimed.has(q.key()) {
+			return nil, true // of another source, and perhaps not there yet
+		}
 		if beside.source != nil {
 			t, known := beside.source.has(n)
 			if t != nil || !known && pl.to.will(ctx, *p, n) {
@@ -428,8 +431,14 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 			}
 		}
 		return pl.to.taken(ctx, *p, n, beside.target)
-	})
-	return same, p.rename(name)
+	}
+	for {
+		name, same := pl.e.beside(p, base, at)
+		if err := p.rename(name); err != nil || pl.e.claimed.claim(p.key()) {
+			return same, err
+		}
+		// Another source has claimed it just now.
+	}
 }
 
 // within sets the path of an error: the remote path for a server error, otherwise

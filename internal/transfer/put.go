@@ -94,7 +94,7 @@ func (t *farEnd) mkdir(ctx context.Context, p pair) {
 
 func (t *farEnd) link(ctx context.Context, p pair, c hufu.Condition, done func(error)) {
 	err := t.e.far.Link(ctx, p.far, p.source.Target, p.source.MTime, c)
-	if hufu.KindOf(err) == hufu.KindExists { // perhaps made before the answer was lost
+	if overtaken(err) {
 		if x, statErr := t.e.farStat(ctx, p.far); statErr == nil && x != nil && x.Kind == hufu.Link && x.Target == p.source.Target {
 			err = nil
 		}

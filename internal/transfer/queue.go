@@ -60,21 +60,23 @@ type large struct {
 	target   blob.Upload   // of a get
 	resumed  atomic.Int64  // bytes that were at their place before
 	disorder atomic.Int32  // how many times its chunks came out of order
+
+	brokenMu sync.Mutex
+	broken   map[int64]struct{} // units that were read, some of whose chunks were never sent
 }
 
-// addSmall waits for room. It says false when the transfer is over.
-func (q *queue) addSmall(it *item) bool {
+// addSmall waits for room and adds a small file, unless the transfer is over.
+func (q *queue) addSmall(it *item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.small) >= maxWaiting && !q.aborted {
 		q.cond.Wait()
 	}
 	if q.aborted {
-		return false
+		return
 	}
 	q.small = append(q.small, it)
 	q.cond.Broadcast()
-	return true
 }
 
 func (q *queue) addLarge(l *large) {
@@ -219,6 +221,25 @@ func (l *large) unitSent(first bool) {
 	if first && l.unsent.Add(-1) == 0 {
 		close(l.sent)
 	}
+}
+
+// putBroken notes a unit whose first try a lane has broken off.
+func (l *large) putBroken(unit int64) {
+	l.brokenMu.Lock()
+	defer l.brokenMu.Unlock()
+	if l.broken == nil {
+		l.broken = map[int64]struct{}{}
+	}
+	l.broken[unit] = struct{}{}
+}
+
+// takeBroken reports whether the unit was noted, and forgets it.
+func (l *large) takeBroken(unit int64) bool {
+	l.brokenMu.Lock()
+	defer l.brokenMu.Unlock()
+	_, noted := l.broken[unit]
+	delete(l.broken, unit)
+	return noted
 }
 
 // drain waits until everything that was added is finished. It says false when

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"hufu"
 )
 
 // TestRenameAgain: the same command with --conflict rename makes no second copy
@@ -46,6 +48,33 @@ func TestRenameAgain(t *testing.T) {
 		told, err := get(t.Context(), w, Options{Conflict: Rename}, []Source{here.one("a", "a")})
 		if err != nil || len(told.of(want)) != 1 || len(here.names()) != 2 {
 			t.Errorf("get, try %d: %v, %+v, %q", try, err, told, here.names())
+		}
+	}
+}
+
+// TestRenameBesideAnotherSource: the free name is not one that another source of the same
+// command has, whether it has arrived yet or not.
+func TestRenameBesideAnotherSource(t *testing.T) {
+	t.Parallel()
+	w, src := newWorld(), newNear(t)
+	src.write("x/a (2).txt", []byte("of x"))
+	src.write("y/a.txt", []byte("of y"))
+	w.set("d/a.txt", []byte("there"), someTime, "")
+	var told reports
+	e := New(w, Options{Conflict: Rename, Owner: "test", Report: told.add})
+	w.fault = func(op string, _ hufu.Path, after bool) error {
+		if op == "put" && !after {
+			<-e.planned
+		}
+		return nil
+	}
+	err := e.Put(t.Context(), []Source{src.one("x/a (2).txt", "d/a (2).txt"), src.one("y/a.txt", "d/a.txt")})
+	if err != nil || told.codes() != "" {
+		t.Error(err, told.codes())
+	}
+	for name, want := range map[string]string{"d/a.txt": "there", "d/a (2).txt": "of x", "d/a (3).txt": "of y"} {
+		if got, _ := w.content(name); string(got) != want {
+			t.Errorf("%s holds %q", name, got)
 		}
 	}
 }

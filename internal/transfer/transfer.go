@@ -225,6 +225,7 @@ func (e *Engine) setActive(it *item, on bool) {
 func (e *Engine) setSource(it *item, source hufu.Entry) {
 	e.activeMu.Lock()
 	defer e.activeMu.Unlock()
+	e.Stats.Bytes.Add(source.Size - it.from.Size)
 	it.from = source
 }
 
@@ -232,7 +233,18 @@ func (e *Engine) setSource(it *item, source hufu.Entry) {
 // transfer's own.
 func (e *Engine) Tell(reports []Report) {
 	for _, r := range reports {
+		if r.Kind == hufu.File {
+			e.Stats.Files.Add(1)
+		}
 		e.report(r)
+	}
+}
+
+// found counts an entry of a source if it is a file. Each one gets a report.
+func (e *Engine) found(s hufu.Entry) {
+	if s.Kind == hufu.File {
+		e.Stats.Files.Add(1)
+		e.Stats.Bytes.Add(s.Size)
 	}
 }
 
@@ -296,13 +308,28 @@ type nameSet struct {
 
 func newNameSet() *nameSet { return &nameSet{names: map[[16]byte]struct{}{}} }
 
+// has reports whether the name is in the set.
+func (s *nameSet) has(target string) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, used := s.names[nameKey(target)]
+	return used
+}
+
+func nameKey(target string) [16]byte {
+	d := digest.Sum([]byte(target))
+	return [16]byte(d[:16])
+}
+
 // claim adds the name, and reports whether it was not in the set before.
 func (s *nameSet) claim(target string) bool {
 	if s == nil {
 		return true
 	}
-	d := digest.Sum([]byte(target))
-	k := [16]byte(d[:16])
+	k := nameKey(target)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, used := s.names[k]; used {

@@ -98,7 +98,7 @@ func (u *unitTask) over(n int, err error) {
 func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) error {
 	l, size := t.it.large, t.it.from.Size
 	u := e.newUnitTask(t)
-	there, fresh, bytes := true, false, 0
+	there, fresh, bytes := true, l.takeBroken(t.index), 0
 	for i := u.first; i < u.end; i++ {
 		asked := i
 		if there {
@@ -127,6 +127,9 @@ func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) er
 		there = false
 		e.Stats.Sent.Add(int64(len(data)))
 		if err := lane.Range(l.upload, i, data, hole, cv, func(err error) { u.answered(n, err) }); err != nil {
+			if fresh {
+				l.putBroken(t.index) // before another lane gets it
+			}
 			u.stop(i, ErrLost)
 			return err
 		}

@@ -203,3 +203,58 @@ func TestUnitOrderEnds(t *testing.T) {
 		}
 	}
 }
+
+// breaks is a lane that is lost when it is to carry a chunk for the nth time.
+type breaks struct {
+	Lane
+
+	n    int
+	done []func(error) // of the chunks that were sent
+}
+
+func (b *breaks) Range(_ string, _ int64, _ []byte, _ bool, _ digest.CV, done func(error)) error {
+	if b.n--; b.n == 0 {
+		return ErrLost
+	}
+	b.done = append(b.done, done)
+	return nil
+}
+
+// TestUnitBrokenOffCounts: a unit that a lost lane has broken off counts as sent when all
+// of it is sent, so that the commit goes right behind the last chunk.
+func TestUnitBrokenOffCounts(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 4; n++ { // which chunk the lane breaks at
+		src := newNear(t)
+		data := noise(2*unit, 1)
+		src.write("large", data)
+		opener := src.store.Opener()
+		defer opener.Close()
+		f, err := opener.Open(t.Context(), must(hufu.ParsePath("large")), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		e := New(newWorld(), Options{})
+		l := &large{source: f, chunks: 4, sent: make(chan struct{}), end: make(chan struct{})}
+		l.it = &item{large: l, from: f.Entry()}
+		l.setUnit(unit)
+		l.unsent.Store(l.units)
+		e.queue.addLarge(l)
+		lane, buf := &breaks{n: n}, make([]byte, hufu.ChunkSize)
+		for range 3 {
+			if task, ok := e.queue.next(false, false); ok {
+				err := e.sendUnit(t.Context(), lane, task, buf)
+				for _, done := range lane.done {
+					done(err)
+				}
+				lane.done = nil
+			}
+		}
+		select {
+		case <-l.sent:
+		default:
+			t.Errorf("broken off at chunk %d: %d units count as not sent", n, l.unsent.Load())
+		}
+	}
+}

@@ -54,6 +54,9 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		l.setUnit(up.Unit)
 		l.unsent.Store(l.units)
 		e.Stats.BytesDone.Add(-it.done.Swap(0))
+		if it.large != nil {
+			e.Stats.Resumed.Add(-it.large.resumed.Load())
+		}
 		it.large = l
 		e.queue.addLarge(l)
 		var root hufu.Digest
