@@ -12,8 +12,8 @@ import (
 	"hufu/internal/transfer"
 )
 
-// catAhead is how many chunks are requested before they are written, and catTries
-// how often in a row a lane may be lost before a chunk has come.
+// catAhead is how many chunks are requested before they are written. catTries is how many
+// lanes may be lost since a chunk was last written; the next loss ends Cat.
 const (
 	catAhead = 8
 	catTries = 3

@@ -13,7 +13,8 @@ import (
 	"hufu/internal/session"
 )
 
-// Connect makes the control connection, once. It succeeds without a login too.
+// Connect makes the control connection if there is none. It tries once, and succeeds
+// without a login too.
 func (r *Remote) Connect(ctx context.Context) (*frame.HelloAnswer, error) {
 	asked := time.Now()
 	r.mu.Lock()

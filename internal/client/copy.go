@@ -91,9 +91,9 @@ type How struct {
 	Links  bool // a symbolic link that is named as a source stays one, instead of what it points to
 }
 
-// PreparePut settles where each source goes. If to is written as a folder or is one,
-// the sources go inside it. Otherwise to is the new name of the only source. The
-// folder is made if it is missing, once the sources are found.
+// PreparePut settles where each source goes, and makes the target folder if it is missing,
+// once the sources are found. If to is written as a folder or is one, the sources go inside
+// it. Otherwise to is the new name of the only source.
 func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path, how How) (*Copy, error) {
 	if len(sources) == 0 {
 		return nil, nothingChosen("put")
@@ -107,7 +107,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		sources = []string{sources[0] + "/"}
 	}
 	inside, exists := how.Folder, false
-	if !how.Folder { // with a slash, making the folder tells as much
+	if !how.Folder { // else Mkdir returns an error if it is no folder
 		there, err := r.Stat(ctx, to)
 		if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
 			return fail(err)
@@ -115,7 +115,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		exists = err == nil
 		inside = exists && there.Kind == hufu.Folder && !how.Exact
 	}
-	if !how.Folder && !how.Exact && len(sources) == 1 && !HasSlash(sources[0]) && isFolder(sources[0]) {
+	if !how.Folder && !how.Exact && len(sources) == 1 && !hasSlash(sources[0]) && isFolder(sources[0]) {
 		abs, err := filepath.Abs(sources[0])
 		if err != nil {
 			return fail(&hufu.Error{Op: "find file", Path: sources[0], Kind: hufu.KindUsage, Err: err})
@@ -167,7 +167,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 			return fail(err)
 		}
 	}
-	if err := c.unfinished.begin(); err != nil { // before anything has the name
+	if err := c.unfinished.begin(); err != nil { // before the folder appears under its new name
 		return fail(err)
 	}
 	return c, nil
@@ -178,10 +178,10 @@ func nothingChosen(op string) error {
 	return &hufu.Error{Op: op, Kind: hufu.KindInvalid, Code: "nothing_chosen"}
 }
 
-// mayStand refuses what the server cannot take because of the place alone, before
-// any byte is sent. Only existing folders may stand beside the shared folders. A
-// folder source is merged into the existing folder. What is in it is judged too:
-// one entry that cannot be taken refuses the whole source.
+// mayStand returns an error if the server would refuse s because of its place, before any
+// byte is sent. In /@shared nothing can be created: a folder may only be merged into a
+// shared folder that exists. The entries of a source that goes to / or to /@shared are
+// checked too; if one is refused, the whole source is.
 func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
 	if !s.Contents {
 		if !s.Far.Signpost() {
@@ -240,8 +240,8 @@ type Fetch struct {
 	Contents bool // what is in the folder, not the folder itself
 }
 
-// PrepareGet settles where each source goes, as PreparePut does in the other
-// direction. The folder to is made if it is missing, once a source is found.
+// PrepareGet settles where each source goes, and makes the folder that they go to if it is
+// missing, once a source is found. It is PreparePut in the other direction.
 func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how How) (*Copy, error) {
 	if len(sources) == 0 {
 		return nil, nothingChosen("get")
@@ -282,7 +282,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		return fail(Missing("get", to, err, code))
 	}
 	exists := err == nil
-	inside := (how.Folder || HasSlash(to) || exists && i.IsDir()) && !how.Exact
+	inside := (how.Folder || hasSlash(to) || exists && i.IsDir()) && !how.Exact
 	abs, err := filepath.Abs(to)
 	if err != nil {
 		return fail(&hufu.Error{Op: "find folder", Path: to, Kind: hufu.KindUsage, Err: err})
@@ -290,7 +290,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	if how.Exact {
 		to = filepath.Clean(abs)
 	}
-	if !how.Folder && !how.Exact && !HasSlash(to) && len(sources) == 1 && !contents && there[0].Kind == hufu.Folder {
+	if !how.Folder && !how.Exact && !hasSlash(to) && len(sources) == 1 && !contents && there[0].Kind == hufu.Folder {
 		u := r.unfinished("get", sources[0].Path.Virtual(), abs)
 		if inside = inside && !u.begun(); !inside {
 			c.unfinished = u
@@ -335,7 +335,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		}
 		c.Sources = append(c.Sources, s)
 	}
-	if err := c.unfinished.begin(); err != nil { // before anything has the name
+	if err := c.unfinished.begin(); err != nil { // before the folder appears under its new name
 		return fail(err)
 	}
 	return c, nil

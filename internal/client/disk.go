@@ -12,8 +12,8 @@ import (
 // Disk is the file system of this machine. The program hands it in, so that this
 // package names only the contract of stored files.
 type Disk interface {
-	// Open opens the folder dir as a tree. journals is the folder in which
-	// unfinished downloads are recorded; without it ("") there are none.
+	// Open opens the folder dir as a tree. journals is the folder in which unfinished
+	// downloads are recorded. If it is "", no large file can be downloaded into dir.
 	Open(dir, journals string) (Folder, error)
 	// RenameNew gives a file or folder another path. It never replaces anything:
 	// the error is then fs.ErrExist.

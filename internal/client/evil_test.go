@@ -103,7 +103,7 @@ func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures th
 			}
 			return nil
 		})
-		r.mostForeseen = 1 << 20
+		r.maxForeseenBytes = 1 << 20
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)

@@ -36,7 +36,7 @@ type foreseen struct {
 	mu      sync.Mutex
 	answers []frame.Message // not yet asked for
 	cost    int64           // of these
-	most    int64
+	maxCost int64
 	over    bool
 	err     error
 }
@@ -46,7 +46,7 @@ type foreseen struct {
 var errNotKept = errors.New("a foreseen answer was too large to keep")
 
 func (r *Remote) foreseeing(m frame.Message) *foreseen {
-	return &foreseen{m: m, most: r.mostForeseen, news: make(chan struct{}, 1)}
+	return &foreseen{m: m, maxCost: r.maxForeseenBytes, news: make(chan struct{}, 1)}
 }
 
 // send puts the request into the buffers of c. After an error c has ended and there
@@ -60,7 +60,7 @@ func (f *foreseen) send(c *session.Client) error {
 			f.err = a.Err
 		case f.err == nil:
 			f.answers = append(f.answers, a.Message)
-			if f.cost += cost(a.Message); f.cost > f.most {
+			if f.cost += cost(a.Message); f.cost > f.maxCost {
 				f.answers, f.err = nil, &hufu.Error{Op: f.m.Type().String(), Kind: hufu.KindNetwork, Code: "connection_lost", Err: errNotKept}
 				c.Drop() // the call may never be made, and the answer may have no end
 			}
@@ -173,8 +173,9 @@ func (r *Remote) asked(c *session.Client, m frame.Message) *foreseen {
 	return nil
 }
 
-// ForeseePut announces a call of PreparePut with the same arguments. It should come
-// before the connection is made.
+// ForeseePut sends the first requests of a coming PreparePut together with hello. One of
+// them makes the target folder, so it must be called only if PreparePut follows, with the
+// same arguments. It should come before the connection is made.
 func (r *Remote) ForeseePut(ctx context.Context, sources []string, to hufu.Path, how How) {
 	var ask []frame.Message
 	switch {
@@ -218,7 +219,8 @@ func (r *Remote) ForeseePut(ctx context.Context, sources []string, to hufu.Path,
 	r.foresee(append(ask, open...)...)
 }
 
-// ForeseeGet announces a call of PrepareGet for sources, as ForeseePut does.
+// ForeseeGet sends the first requests of a coming PrepareGet of sources. They change
+// nothing on the server.
 func (r *Remote) ForeseeGet(sources []Fetch) {
 	paths := make([]hufu.Path, len(sources))
 	for i, s := range sources {
@@ -227,8 +229,8 @@ func (r *Remote) ForeseeGet(sources []Fetch) {
 	r.ForeseeList(paths)
 }
 
-// ForeseeList announces calls of Stat for paths, and of a listing for those that are
-// folders. It should come before the connection is made.
+// ForeseeList sends the requests of coming calls of Stat for paths, and of a listing for
+// those that are folders. It should come before the connection is made.
 func (r *Remote) ForeseeList(paths []hufu.Path) {
 	var ask []frame.Message
 	for _, p := range paths {

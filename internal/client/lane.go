@@ -19,10 +19,9 @@ type lane struct {
 }
 
 // The number of lanes depends on the round trip to the server. For a near
-// server two lanes are enough: one sends while the other waits for the disk. Far,
-// one connection cannot carry
-// more than the kernel keeps unacknowledged (4 MiB in a round trip), and each starts
-// slowly by itself.
+// server two lanes are enough: one sends while the other waits for the disk. If the
+// round trip is long, one connection carries at most what the kernel keeps
+// unacknowledged, 4 MiB in a round trip, and each begins slowly.
 const (
 	fewLanes  = 2
 	manyLanes = 12

@@ -110,8 +110,8 @@ func dataRoot(dir string) (root [32]byte, ok bool) {
 	return hufu.ParseDataTag(data)
 }
 
-// place returns where the server keeps p on this machine, if path lies in the data
-// folder of that server, "" if not. path has no links in it.
+// place returns the path of p in the data folder of r's server, if that folder is at path
+// or above it on this machine, "" if not. path has no links in it.
 func (r *Remote) place(path string, p hufu.Path) string {
 	for dir := path; ; {
 		if root, ok := dataRoot(dir); ok && r.isRoot(root) {

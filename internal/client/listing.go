@@ -13,11 +13,11 @@ import (
 // Limits of the answers that a client keeps and that have no limit of their own. See
 // docs/performance.md.
 const (
-	// mostForeseen is how many bytes of an answer are kept for a call that may never be
-	// made.
-	mostForeseen = 16 << 20
-	entryCost    = 256 // of an entry, beside its text
-	frameCost    = 256 // of a frame, also of one with nothing in it
+	// maxForeseenBytes is how many bytes of an answer are kept for a call that may never
+	// be made.
+	maxForeseenBytes = 16 << 20
+	entryCost        = 256 // of an entry, beside its text
+	frameCost        = 256 // of a frame, also of one with nothing in it
 	// mostEmpty is how many empty pages may follow each other.
 	mostEmpty = 100
 )
@@ -44,7 +44,7 @@ type lister struct {
 	r     *Remote
 	p     hufu.Path
 	by    *session.Client // carried the last page
-	next  string          // the name before the page that follows it
+	next  string          // the After of the next page, "" after the last one
 	empty int             // pages in a row
 	room  []hufu.Entry    // of the last page, to be used again
 }

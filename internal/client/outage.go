@@ -69,9 +69,9 @@ func Jitter(wait time.Duration) time.Duration {
 }
 
 // persist calls try until it succeeds, fails for good, or the connection has
-// been away for RetryFor.
+// been away for retryFor.
 func (r *Remote) persist(ctx context.Context, try func() error) error {
-	return r.persistFor(ctx, RetryFor, try)
+	return r.persistFor(ctx, retryFor, try)
 }
 
 func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func() error) (err error) {

@@ -16,8 +16,8 @@ import (
 
 // Times of a client.
 const (
-	// RetryFor is how long a lost connection is tried again before giving up.
-	RetryFor = 2 * time.Minute
+	// retryFor is how long a lost connection is tried again before giving up.
+	retryFor = 2 * time.Minute
 	// restartTime is the retry limit of LoggedIn for a server that breaks off the
 	// first connection.
 	restartTime = 30 * time.Second
@@ -79,13 +79,13 @@ type Remote struct {
 
 	outage outage // has its own lock
 
-	mostForeseen int64 // the constant, but in tests
+	maxForeseenBytes int64 // the constant, but in tests
 }
 
 // New prepares a Remote; it reads the profile's certificates and does not
 // connect.
 func New(p *profile.Profile, o Options) (*Remote, error) {
-	r := &Remote{p: p, o: o, farRTT: farFrom, mostForeseen: mostForeseen}
+	r := &Remote{p: p, o: o, farRTT: farFrom, maxForeseenBytes: maxForeseenBytes}
 	r.life, r.end = context.WithCancel(context.Background())
 	if r.outage.notify = o.Notify; o.Notify == nil {
 		r.outage.notify = func(error) {}

@@ -13,9 +13,10 @@ import (
 	"hufu/internal/transfer"
 )
 
-// HasSlash reports whether a local path means the contents of a folder: it ends in
-// a separator, or is "." or "..".
-func HasSlash(path string) bool {
+// hasSlash reports whether a local path is written as a folder: it ends in a separator, or
+// its last name is "." or "..". As a source it means what is in the folder, as a target to
+// copy into it.
+func hasSlash(path string) bool {
 	if path == "." || path == ".." {
 		return true
 	}
@@ -37,7 +38,7 @@ func isFolder(path string) bool {
 // followed, as with cp and scp. Links inside folders stay links.
 func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, err error) {
 	s.Far = to
-	if HasSlash(path) {
+	if hasSlash(path) {
 		s.Contents = true
 		if i, err := os.Stat(path); err != nil || !i.IsDir() {
 			return s, Missing("put", path, err, "source_not_folder")
@@ -50,8 +51,8 @@ func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, er
 		return s, Missing("put", path, err, "")
 	}
 	mode, follow := i.Mode(), i.Mode()&os.ModeSymlink != 0 && !how.Links
-	if to, err := os.Stat(path); follow && err == nil {
-		mode = to.Mode()
+	if target, err := os.Stat(path); follow && err == nil {
+		mode = target.Mode()
 	}
 	// This check comes before EvalSymlinks. The link for <(command) points to a
 	// pipe without a path, so EvalSymlinks would fail.
@@ -89,7 +90,8 @@ func dangling(path string, err error) error {
 }
 
 // Missing returns the error of a path on this machine that cannot be used as op
-// needs it. code is that of a path that is there and is no folder.
+// needs it. code is used if the path, or a name on the way to it, is not a folder (err is
+// nil or ENOTDIR). It is "" if that does not matter.
 func Missing(op, path string, err error, code string) *hufu.Error {
 	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Args: map[string]string{"target": path}, Err: err}
 	switch {

@@ -159,7 +159,7 @@ func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near tr
 type listing struct {
 	from    blob.Lister
 	entries []hufu.Entry
-	next    string // the name before the next page, "" after the last one
+	next    string // the After of the next page, "" after the last one
 	err     error
 }
 
@@ -204,7 +204,7 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 			return err // the reason is known
 		}
 		if l.next == "" {
-			return here.before(ctx, "", func(name string) { v.notThere(ctx, p, near, name) })
+			return here.passTo(ctx, "", func(name string) { v.notThere(ctx, p, near, name) })
 		}
 	}
 }
@@ -220,7 +220,7 @@ func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entr
 	}()
 	next := 0 // index of the first entry not yet checked for being a folder to list ahead
 	for _, e := range entries {
-		if err := here.before(ctx, e.Name, func(name string) { v.notThere(ctx, p, near, name) }); err != nil {
+		if err := here.passTo(ctx, e.Name, func(name string) { v.notThere(ctx, p, near, name) }); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -290,9 +290,9 @@ func (n *nearNames) close() {
 	}
 }
 
-// before passes the names up to one, "" for all of them, and calls only with those
-// that are not that one.
-func (n *nearNames) before(ctx context.Context, name string, only func(string)) error {
+// passTo goes on past name and calls only for each name before it. With name "" it goes to
+// the end.
+func (n *nearNames) passTo(ctx context.Context, name string, only func(string)) error {
 	if n.side.Store == nil {
 		return nil
 	}

@@ -56,11 +56,12 @@ func (r *Remote) remembers() bool { return !r.o.Teach && r.o.Address == r.p.Addr
 // wasLongAndWide reports whether the way was long and wide the last time.
 func (r *Remote) wasLongAndWide() bool { return r.remembers() && r.pastWay().longAndWide(r.farRTT) }
 
-// Remember keeps for the next time how wide the way to the server is. A transfer
-// that has succeeded sent so many bytes over the network in the time took. If the
-// user was asked something meanwhile, or the connection was lost, the way looks
-// narrower than it is, which costs the next transfer a round trip. A failure costs
-// no more, so Remember returns no error.
+// Remember records how fast the way to the server is, for the next WarmUp. sent is the
+// number of bytes that a successful transfer moved, in either direction, and took its
+// duration. Only the verdict "long and wide, or not" is used, so nothing is written as long
+// as it stays the same. If the user was asked something meanwhile, or the connection was
+// lost, the way looks narrower than it is, which costs the next transfer a round trip. A
+// failure costs no more, so Remember returns no error.
 func (r *Remote) Remember(sent int64, took time.Duration) {
 	r.mu.Lock()
 	now, far := pastWay{RoundTrip: r.way.RTT}, r.isSlowLink()

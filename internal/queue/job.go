@@ -101,9 +101,9 @@ type job struct {
 	lastTime time.Time
 }
 
-// kept is a job in the journal. Paths may hold any byte, so they are base64 in
+// jobRecord is a job in the journal. Paths may hold any byte, so they are base64 in
 // JSON.
-type kept struct {
+type jobRecord struct {
 	ID        string          `json:"id"`
 	Put       bool            `json:"put"`
 	Profile   string          `json:"profile"`
@@ -115,7 +115,7 @@ type kept struct {
 	State     State           `json:"state"`
 	Created   time.Time       `json:"created"`
 	Ended     time.Time       `json:"ended,omitzero"`
-	Err       *keptError      `json:"error,omitempty"`
+	Err       *errorRecord    `json:"error,omitempty"`
 	Files     int64           `json:"files"`
 	Bytes     int64           `json:"bytes"`
 	FilesDone int64           `json:"files_done"`
@@ -124,17 +124,17 @@ type kept struct {
 	Same      int64           `json:"same"`
 	Skipped   int64           `json:"skipped"`
 	Failed    int64           `json:"failed"`
-	Failures  []keptFailure   `json:"failures,omitempty"`
+	Failures  []failureRecord `json:"failures,omitempty"`
 }
 
-type keptFailure struct {
-	Local  []byte     `json:"local"`
-	Remote []byte     `json:"remote"`
-	Err    *keptError `json:"error"`
+type failureRecord struct {
+	Local  []byte       `json:"local"`
+	Remote []byte       `json:"remote"`
+	Err    *errorRecord `json:"error"`
 }
 
-// keptError is a hufu.Error in the journal.
-type keptError struct {
+// errorRecord is a hufu.Error in the journal.
+type errorRecord struct {
 	Kind  string            `json:"kind"`
 	Code  string            `json:"code,omitempty"`
 	Path  []byte            `json:"path,omitempty"`
@@ -142,18 +142,18 @@ type keptError struct {
 	Cause string            `json:"cause,omitempty"`
 }
 
-func keep(e *hufu.Error) *keptError {
+func recordError(e *hufu.Error) *errorRecord {
 	if e == nil {
 		return nil
 	}
-	k := &keptError{Kind: e.Kind.String(), Code: e.Code, Path: []byte(e.Path), Args: e.Args}
+	k := &errorRecord{Kind: e.Kind.String(), Code: e.Code, Path: []byte(e.Path), Args: e.Args}
 	if e.Err != nil {
 		k.Cause = e.Err.Error()
 	}
 	return k
 }
 
-func (k *keptError) error() *hufu.Error {
+func (k *errorRecord) error() *hufu.Error {
 	if k == nil {
 		return nil
 	}
@@ -183,20 +183,20 @@ func byteStrings(s []string) [][]byte {
 	return all
 }
 
-func (j *job) kept() kept {
-	k := kept{
+func (j *job) record() jobRecord {
+	k := jobRecord{
 		ID: j.ID, Put: j.Put, Profile: j.Profile, Sources: byteStrings(j.Sources), To: []byte(j.To), Conflict: j.Conflict, Checksum: j.Checksum,
-		Spool: j.spool != nil, State: j.State, Created: j.Created, Ended: j.Ended, Err: keep(j.Err),
+		Spool: j.spool != nil, State: j.State, Created: j.Created, Ended: j.Ended, Err: recordError(j.Err),
 		Files: j.Files, Bytes: j.Bytes, FilesDone: j.FilesDone, BytesDone: j.BytesDone, Moved: j.Transferred,
 		Same: j.Same, Skipped: j.Skipped, Failed: j.Failed,
 	}
 	for _, f := range j.Failures {
-		k.Failures = append(k.Failures, keptFailure{[]byte(f.Local), []byte(f.Remote), keep(f.Err)})
+		k.Failures = append(k.Failures, failureRecord{[]byte(f.Local), []byte(f.Remote), recordError(f.Err)})
 	}
 	return k
 }
 
-func (k kept) job() *job {
+func (k jobRecord) job() *job {
 	j := &job{Job: Job{
 		Spec: Spec{Put: k.Put, Profile: k.Profile, To: string(k.To), Conflict: k.Conflict, Checksum: k.Checksum},
 		ID:   k.ID, State: k.State, Created: k.Created, Ended: k.Ended, Err: k.Err.error(),
@@ -214,7 +214,7 @@ func (k kept) job() *job {
 
 // loadJobs reads the journal. A journal that cannot be parsed is put aside, and with it
 // the files of the spools that it names.
-func (q *Queue) loadJobs() ([]kept, error) {
+func (q *Queue) loadJobs() ([]jobRecord, error) {
 	path := filepath.Join(q.o.Dirs.State, journal)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -223,14 +223,14 @@ func (q *Queue) loadJobs() ([]kept, error) {
 	if err != nil {
 		return nil, &hufu.Error{Op: "read transfers", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
 	}
-	var all []kept
+	var all []jobRecord
 	if err := json.Unmarshal(data, &all); err != nil {
 		if err := putAside(path, q.spoolDir("")); err != nil {
 			return nil, &hufu.Error{Op: "read transfers", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
 		return nil, nil
 	}
-	return slices.DeleteFunc(all, func(k kept) bool { return !validJobID(k.ID) }), nil
+	return slices.DeleteFunc(all, func(k jobRecord) bool { return !validJobID(k.ID) }), nil
 }
 
 // putAside renames the journal and the folder of the spools: both get the same ending, the

@@ -24,14 +24,14 @@ import (
 // journal is the file below Dirs.State that remembers the jobs.
 const journal = "transfers.json"
 
-// DefaultParallel is how many jobs of a queue run at the same time.
-const DefaultParallel = 3
+// parallel is how many jobs of a queue run at the same time.
+const parallel = 3
 
 // Options say how a queue works.
 type Options struct {
 	Dirs     profile.Dirs
 	Disk     client.Disk
-	Parallel int // 0: DefaultParallel
+	Parallel int // jobs that run at the same time; 0 chooses
 	// Remote returns the server of a profile, or its teaching world, for one job,
 	// and a function that releases it. notify is for client.Options.Notify.
 	Remote func(profile string, teach bool, notify func(error)) (*client.Remote, func(), error)
@@ -47,11 +47,11 @@ type Queue struct {
 	ctx  context.Context
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows, and every job
-	jobs    []*job     // oldest first
-	closed  bool
-	changed chan struct{} // closed and replaced when anything changes
-	left    []string      // spools to remove when the journal does not need them any more
+	mu       sync.Mutex // guards what follows, and every job
+	jobs     []*job     // oldest first
+	closed   bool
+	changed  chan struct{} // closed and replaced when anything changes
+	unneeded []string      // spools to remove once the journal on the disk does not need them
 }
 
 // The causes that end a run before it is done.
@@ -64,7 +64,7 @@ var (
 // KindUsage with the code queue_in_use if another process holds the queue.
 func Open(o Options) (*Queue, error) {
 	if o.Parallel <= 0 {
-		o.Parallel = DefaultParallel
+		o.Parallel = parallel
 	}
 	if err := atomicfile.MkdirAll(o.Dirs.State, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open queue", Path: o.Dirs.State, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
@@ -243,7 +243,7 @@ func (q *Queue) RetryFailed(profile string) error {
 	return q.saved()
 }
 
-// Cancel gives a job up and removes what has arrived of unfinished files.
+// Cancel ends a job and removes what has arrived of its unfinished files.
 func (q *Queue) Cancel(id string) error {
 	return q.with(id, func(j *job) error {
 		switch {
@@ -264,8 +264,8 @@ func (q *Queue) Cancel(id string) error {
 // discard ends a job that does not run as canceled, and removes what has arrived of its
 // unfinished files. The job keeps the error. The mutex is held.
 func (q *Queue) discard(j *job) {
-	q.end(j, Canceled, asError(q.removeUnfinished(j)))
-	q.leaveSpool(j)
+	q.finish(j, Canceled, asError(q.removeUnfinished(j)))
+	q.removeSpoolLater(j)
 }
 
 // removeUnfinished removes from this machine what has arrived of the unfinished files of
@@ -283,15 +283,15 @@ func (q *Queue) removeUnfinished(j *job) error {
 	return client.Discard(q.o.Disk, q.o.Dirs.Journals(), j.To, sources)
 }
 
-// Dismiss forgets a job that is over, or, with an empty id, all jobs that did not
-// fail.
+// Dismiss forgets a job that is over, or, with an empty id, all jobs that are done or
+// canceled.
 func (q *Queue) Dismiss(id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.jobs = slices.DeleteFunc(q.jobs, func(j *job) bool {
 		gone := j.State.Over() && j.cancel == nil && (j.ID == id || id == "" && j.State != Failed)
 		if gone {
-			q.leaveSpool(j)
+			q.removeSpoolLater(j)
 		}
 		return gone
 	})
@@ -380,20 +380,20 @@ func (q *Queue) saved() error {
 	for i, j := range slices.Backward(q.jobs) {
 		if j.State.Over() && j.cancel == nil {
 			if over++; over > maxOver {
-				q.leaveSpool(j)
+				q.removeSpoolLater(j)
 				q.jobs = slices.Delete(q.jobs, i, i+1)
 			}
 		}
 	}
 	q.touchLocked()
 	err := q.save()
-	if full := noRoom(err); err != nil && !full || len(q.left) == 0 {
+	if full := noRoom(err); err != nil && !full || len(q.unneeded) == 0 {
 		return err
 	}
-	for _, dir := range q.left {
+	for _, dir := range q.unneeded {
 		_ = os.RemoveAll(dir)
 	}
-	q.left = nil
+	q.unneeded = nil
 	if err != nil { // they have made room
 		err = q.save()
 	}
@@ -401,10 +401,10 @@ func (q *Queue) saved() error {
 }
 
 func (q *Queue) save() error {
-	all := []kept{}
+	all := []jobRecord{}
 	for _, j := range q.jobs {
 		if !j.Teach {
-			all = append(all, j.kept())
+			all = append(all, j.record())
 		}
 	}
 	data, err := json.Marshal(all)

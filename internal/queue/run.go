@@ -14,7 +14,7 @@ import (
 	"hufu/internal/transfer"
 )
 
-// How a queue waits for a server that is away, and measures.
+// How long a queue waits for a server that is away, and how it measures the speed.
 const (
 	offlineFirst = time.Second
 	offlineLast  = 30 * time.Second
@@ -48,8 +48,8 @@ func (q *Queue) pump() {
 	}
 }
 
-// end marks a job as over. The mutex is held.
-func (q *Queue) end(j *job, s State, err *hufu.Error) {
+// finish marks a job as over. The mutex is held.
+func (q *Queue) finish(j *job, s State, err *hufu.Error) {
 	j.State, j.Err, j.Ended = s, err, time.Now()
 	j.Rate, j.Lanes, j.Question = 0, 0, nil
 }
@@ -93,14 +93,14 @@ func (q *Queue) run(ctx context.Context, j *job) {
 			j.State, j.Err = Paused, nil
 		}
 	case cause != nil:
-		j.State = Waiting // the program ends; it goes on with the next
+		j.State = Waiting // the queue is closed; the job goes on when it is opened again
 	case err != nil:
-		q.end(j, Failed, asError(err))
+		q.finish(j, Failed, asError(err))
 	case j.Failed > 0:
-		q.end(j, Failed, j.verdict())
+		q.finish(j, Failed, j.verdict())
 	default:
-		q.end(j, Done, nil)
-		q.leaveSpool(j)
+		q.finish(j, Done, nil)
+		q.removeSpoolLater(j)
 	}
 	q.pump()
 	_ = q.saved() // there is nobody to tell; the next change tries again
@@ -122,7 +122,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 			err = &hufu.Error{Op: "transfer", Kind: hufu.KindInternal, Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	r, release, err := q.o.Remote(j.Profile, j.Teach, func(err error) { q.lost(j, err) })
+	r, release, err := q.o.Remote(j.Profile, j.Teach, func(err error) { q.serverLost(j, err) })
 	if err != nil {
 		return err
 	}
@@ -169,8 +169,8 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 	return err
 }
 
-// prepare settles where each source of a job goes. It returns the function of e
-// that transfers them.
+// prepare settles where each source of a job goes, and makes the target folder. It returns
+// the function of e that transfers the sources.
 func prepare(ctx context.Context, r *client.Remote, j *job, e *transfer.Engine) (*client.Copy, func(context.Context, []transfer.Source) error, error) {
 	if j.Put {
 		to, err := hufu.ParsePath(j.To)
@@ -192,8 +192,8 @@ func prepare(ctx context.Context, r *client.Remote, j *job, e *transfer.Engine) 
 	return c, e.Get, err
 }
 
-// lost is client.Options.Notify of the server of a job.
-func (q *Queue) lost(j *job, err error) {
+// serverLost is client.Options.Notify of the server of a job: err is nil when it is back.
+func (q *Queue) serverLost(j *job, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
@@ -263,7 +263,7 @@ func (q *Queue) sample(j *job, now time.Time) {
 	}
 	d := now.Sub(j.lastTime)
 	if !j.lastTime.IsZero() && d < sampleEvery/2 {
-		return // what fills the first buffers is no speed
+		return // too short to measure: at first bytes only fill buffers
 	}
 	if !j.lastTime.IsZero() {
 		rate := float64(max(moved-j.last, 0)) / d.Seconds()

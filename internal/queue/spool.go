@@ -41,8 +41,8 @@ type spool struct {
 	files atomic.Int64
 	fed   atomic.Int64 // unix nanoseconds of the last bytes
 	busy  atomic.Int64 // files being written now
-	// taking is held for reading while a file is taken over, and for writing when
-	// all are said to be.
+	// taking is held for reading while a file is received, and for writing by SpoolDone,
+	// which so waits for them.
 	taking sync.RWMutex
 }
 
@@ -273,8 +273,8 @@ func (q *Queue) SpoolDone(id string) error {
 	if err != nil {
 		failed := asError(spoolError(hufu.Path{}, err))
 		j.Sources = nil
-		q.end(j, Failed, failed)
-		q.leaveSpool(j)
+		q.finish(j, Failed, failed)
+		q.removeSpoolLater(j)
 		_ = q.saved() // the caller is told of the first error
 		return failed
 	}
@@ -282,16 +282,16 @@ func (q *Queue) SpoolDone(id string) error {
 	return nil
 }
 
-// leaveSpool marks a job's spool to be removed by the next saved. Until then the
+// removeSpoolLater marks a job's spool to be removed by the next saved. Until then the
 // journal on the disk may say that the job is still to be done. The mutex is held.
-func (q *Queue) leaveSpool(j *job) {
+func (q *Queue) removeSpoolLater(j *job) {
 	if j.spool == nil {
 		return
 	}
 	if j.spool.root != nil {
 		_ = j.spool.root.Close()
 	}
-	q.left = append(q.left, j.spool.dir)
+	q.unneeded = append(q.unneeded, j.spool.dir)
 	j.spool = nil
 }
 
@@ -314,7 +314,7 @@ func (q *Queue) reapSpools(now time.Time) {
 	defer q.mu.Unlock()
 	for _, j := range q.jobs {
 		if j.State == Spooling && j.spool.busy.Load() == 0 && now.Sub(time.Unix(0, j.spool.fed.Load())) > spoolPatience {
-			q.end(j, Failed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"})
+			q.finish(j, Failed, &hufu.Error{Op: "spool", Kind: hufu.KindCanceled, Code: "spool_broken"})
 			j.dropSpool()
 		}
 	}

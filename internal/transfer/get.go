@@ -42,7 +42,7 @@ func (t *nearEnd) taken(ctx context.Context, p pair, name string, _ *listed) (*h
 	return nearTaken(ctx, p, name) // the file system may take two names for one
 }
 
-func (t *nearEnd) will(ctx context.Context, p pair, name string) bool {
+func (t *nearEnd) sourceHas(ctx context.Context, p pair, name string) bool {
 	_, there := t.e.farTaken(ctx, p, name)
 	return there
 }
@@ -62,7 +62,7 @@ func (t *nearEnd) link(ctx context.Context, p pair, c hufu.Condition, done func(
 	meta := blob.Meta{Mode: 0o777, MTime: p.source.MTime}
 	t.made.add(ctx, p.near.Store, func(b blob.Batch) { b.Symlink(ctx, p.near.Path, p.source.Target, meta, c) }, func(r blob.Result) {
 		if r.Err == nil {
-			t.e.keptNear(ctx, p.near, p.source.MTime)
+			t.e.noteUnkept(ctx, p.near, p.source.MTime)
 		}
 		done(r.Err)
 	})
@@ -124,7 +124,7 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 		e.failItem(it, err)
 		return
 	}
-	e.keptNear(ctx, Side{it.store, it.path, it.local}, it.from.MTime)
+	e.noteUnkept(ctx, Side{it.store, it.path, it.local}, it.from.MTime)
 	r := it.rep(Transferred, nil)
 	r.Digest, r.Resumed = entry.Digest, resumed
 	e.report(r)
@@ -223,7 +223,7 @@ func (e *Engine) setNear(ctx context.Context, metas []folderMeta) {
 				e.fail(pair{near: m.near, far: m.far, source: hufu.Entry{Kind: hufu.Folder}}, r.Err)
 				continue
 			}
-			e.keptNear(ctx, m.near, m.meta.MTime)
+			e.noteUnkept(ctx, m.near, m.meta.MTime)
 		}
 		metas = metas[n:]
 	}

@@ -92,11 +92,11 @@ func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
 		}
 	}
 	if errors.Is(err, ErrLost) {
-		g.e.over(t, err)
+		g.e.endTask(t, err)
 		return
 	}
 	g.e.failItem(it, err)
-	g.e.over(t, nil)
+	g.e.endTask(t, nil)
 }
 
 func (g *group) commit() {
@@ -106,12 +106,12 @@ func (g *group) commit() {
 			g.e.failItem(t.it, r.Err)
 		} else {
 			g.e.Stats.BytesDone.Add(t.it.from.Size)
-			g.e.keptNear(g.ctx, Side{t.it.store, t.it.path, t.it.local}, t.it.from.MTime)
+			g.e.noteUnkept(g.ctx, Side{t.it.store, t.it.path, t.it.local}, t.it.from.MTime)
 			rep := t.it.rep(Transferred, nil)
 			rep.Digest = g.got[i]
 			g.e.report(rep)
 		}
-		g.e.over(t, nil)
+		g.e.endTask(t, nil)
 	}
 	g.batch, g.tasks, g.got, g.bytes = nil, g.tasks[:0], g.got[:0], 0
 }

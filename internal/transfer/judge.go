@@ -59,8 +59,8 @@ func (e *Engine) judge(ctx context.Context, p *pair, same func(context.Context, 
 	return settle(policy, p)
 }
 
-// mustCompare reports whether only the contents of source and target, if anything,
-// show that they are the same.
+// mustCompare reports whether two files may be the same although size and time do not say
+// so: only their contents tell.
 func mustCompare(source, target *hufu.Entry, toNear bool) bool {
 	if source.Kind != hufu.File || target.Kind != hufu.File {
 		return false
@@ -122,10 +122,10 @@ func sameTime(a, b time.Time) bool {
 	return d == 0
 }
 
-// beside finds a free name for p's source. same means that an earlier try already
+// freeNameFor finds a free name for p's source. same means that an earlier try already
 // copied the source to this name. at reports whether a name is taken, and returns its
 // entry. A nil entry is never the copy of an earlier try.
-func (e *Engine) beside(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
+func (e *Engine) freeNameFor(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
 	free = freeName(name, func(n string) bool {
 		t, taken := at(n)
 		if t != nil && t.Kind == p.source.Kind && !e.o.Checksum {
@@ -151,8 +151,8 @@ func freeName(name string, taken func(string) bool) string {
 	for n := 2; ; n++ {
 		suffix := fmt.Sprintf(" (%d)", n)
 		s := stem
-		if over := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; over > 0 {
-			s = strings.ToValidUTF8(s[:max(1, len(s)-over)], "")
+		if excess := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; excess > 0 {
+			s = strings.ToValidUTF8(s[:max(1, len(s)-excess)], "")
 		}
 		if c := s + suffix + ext; !taken(c) {
 			return c

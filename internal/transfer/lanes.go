@@ -12,7 +12,7 @@ import (
 // run starts the planner, the goroutines that carry large files, and the lanes. It
 // waits until all files are at their place, finishes the folders, and ends the
 // lanes. When it returns nothing of it runs any more.
-func (e *Engine) run(ctx context.Context, sources []Source, to end, one func(context.Context, *item), lane func(context.Context, int) error) error {
+func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one func(context.Context, *item), lane func(context.Context, int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	e.fatal = cancel
@@ -71,8 +71,8 @@ const (
 
 // onLanes runs do for tasks as they come. The first lane takes small files
 // before chunks and the others chunks before small files, so that neither kind
-// waits for the other. An error of do is the lane's, and the task is then back
-// in the queue.
+// waits for the other. An error of do is the lane's, and the task returns to the
+// queue, at the latest when the lane is closed.
 func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
 	fruitless, pause := 0, firstPause
 	for {
@@ -135,8 +135,8 @@ func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(L
 // whether the request was carried out.
 var ErrLost = errors.New("lane lost")
 
-// over ends a task. If the lane was lost, the task returns to the queue.
-func (e *Engine) over(t task, err error) {
+// endTask ends a task. If the lane was lost, the task returns to the queue.
+func (e *Engine) endTask(t task, err error) {
 	switch {
 	case errors.Is(err, ErrLost):
 		if t.it.large == nil { // one lane at a time has it

@@ -19,7 +19,7 @@ const PageNames = 4096
 type listed struct {
 	open  func() blob.Lister // nil if nothing is there
 	from  blob.Lister
-	large func(context.Context) error // waits until more than one page may be listed
+	admit func(context.Context) error // waits until more than one page may be listed
 	brief func() bool                 // whether the next page is requested in brief; nil: never
 	keep  bool                        // the page before is kept
 	ahead chan page                   // of the next one; nil if it is not requested
@@ -30,7 +30,7 @@ type listed struct {
 	begun  bool // there is a current page
 }
 
-// page is some of the entries of a folder: all whose names follow after, up to next.
+// page is some of the entries of a folder: all with after < name <= next.
 type page struct {
 	entries     []hufu.Entry
 	after, next string // next is "" if nothing follows
@@ -102,7 +102,7 @@ func (l *listed) turn(ctx context.Context) error {
 	if p.next == "" {
 		return nil
 	}
-	if err := l.large(ctx); err != nil {
+	if err := l.admit(ctx); err != nil {
 		return err
 	}
 	l.ask(ctx, p.next, PageNames)
@@ -127,7 +127,8 @@ func (l *listed) pass(ctx context.Context, name string) (*hufu.Entry, error) {
 }
 
 // whole requests the current page again, not in brief, and returns the entry of a
-// name in it, nil if it is gone. The pages that follow are not requested in brief.
+// name in it, nil if it is gone. Pages requested from now on are not brief; the next one,
+// which was requested before, may be.
 func (l *listed) whole(ctx context.Context, name string) (*hufu.Entry, error) {
 	if l.page.brief {
 		l.brief = nil
@@ -166,8 +167,8 @@ func (p *page) find(name string) (int, bool) {
 	return slices.BinarySearchFunc(p.entries, name, func(t hufu.Entry, name string) int { return strings.Compare(t.Name, name) })
 }
 
-// has looks for a name. known is false if it is in neither of the pages that are
-// kept.
+// has looks for a name in the pages that are kept. known reports whether they decide it: t
+// is then the entry, nil if there is no such name.
 func (l *listed) has(name string) (t *hufu.Entry, known bool) {
 	for _, p := range []*page{&l.page, &l.before} {
 		if i, found := p.find(name); found {

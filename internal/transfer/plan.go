@@ -71,25 +71,25 @@ func (p *pair) rename(name string) (err error) {
 	return err
 }
 
-// end is the side that a transfer copies to. A put copies to the farEnd, a get to
-// the nearEnd. Both are compared by the same planner.
-type end interface {
+// targetEnd is the side that a transfer copies to. A put copies to the farEnd, a get to
+// the nearEnd. The same planner compares both.
+type targetEnd interface {
 	op() string
 	// find finds source and target of s.
 	find(ctx context.Context, s Source, p *pair) error
-	// leave returns why a folder is left out, nil if it is not.
+	// leave returns an error that says why a folder is left out, nil if it is copied.
 	leave(ctx context.Context, near Side) error
-	// check returns why a name is not copied, nil if it is.
+	// check returns an error if the name must not be copied.
 	check(near Side) error
 	// same reports whether two files have the same contents. It returns p with what
 	// it has learnt of them.
 	same(ctx context.Context, p pair) (_ pair, same bool, err error)
-	// taken returns the entry that has a name beside p, and whether there is one.
-	// there is the listing of the folder, nil if it was not listed.
+	// taken returns the entry called name in the folder of p's target, and whether there
+	// is one. there is the listing of that folder, nil if it was not listed.
 	taken(ctx context.Context, p pair, name string, there *listed) (*hufu.Entry, bool)
-	// will reports whether a name beside the source of p, which was not found in
-	// its listing, is there.
-	will(ctx context.Context, p pair, name string) bool
+	// sourceHas reports whether the folder of p's source has an entry called name. It is
+	// called if the pages that are kept of its listing do not tell.
+	sourceHas(ctx context.Context, p pair, name string) bool
 	// mode returns the mode that p gets.
 	mode(p pair) uint32
 	// mkdir makes the folder p and reports it. Nothing waits for it: an entry below
@@ -106,7 +106,7 @@ type end interface {
 // is to be transferred.
 type planner struct {
 	e      *Engine
-	to     end
+	to     targetEnd
 	larges chan<- *item
 
 	mu      sync.Mutex // guards folders
@@ -130,7 +130,7 @@ type neighbours struct {
 
 // plan compares the sources with their targets at the end to. after must be called
 // when everything queued is at its place, with false if the transfer was given up.
-func (e *Engine) plan(ctx context.Context, sources []Source, to end, larges chan<- *item) (after func(whole bool)) {
+func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, larges chan<- *item) (after func(whole bool)) {
 	if len(sources) > 1 {
 		e.claimed = newNameSet()
 	}
@@ -139,7 +139,7 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to end, larges chan
 	Together(len(sources), func(i int) {
 		s := sources[i]
 		pairs[i] = pair{near: s.Side, far: s.Far, toNear: e.gets}
-		if !s.Contents { // of those, only the names are needed
+		if !s.Contents { // else only the names in it are compared, so it needs no Stat
 			errs[i] = to.find(ctx, s, &pairs[i])
 		}
 	})
@@ -193,7 +193,7 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 		pl.to.mkdir(ctx, p)
 	}
 	if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
-		pl.e.carried(p.near.Local, p.source.MTime)
+		pl.e.noteClamped(p.near.Local, p.source.MTime)
 		pl.mu.Lock()
 		pl.folders = append(pl.folders, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, fresh})
 		pl.mu.Unlock()
@@ -208,12 +208,12 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	e := pl.e
 	listing, cancel := context.WithCancel(ctx)
 	alone := false
-	large := func(ctx context.Context) error {
+	admit := func(ctx context.Context) error {
 		if alone {
 			return nil
 		}
 		select {
-		case e.large <- struct{}{}:
+		case e.bigFolder <- struct{}{}:
 			alone = true
 			return nil
 		case <-ctx.Done():
@@ -221,8 +221,8 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		}
 	}
 	keep := e.o.Conflict == Rename || e.o.Ask != nil
-	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, large: large, keep: keep, brief: e.inBrief}
-	near := &listed{open: func() blob.Lister { return j.near.Store.Lister(j.near.Path) }, large: large, keep: keep}
+	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, admit: admit, keep: keep, brief: e.inBrief}
+	near := &listed{open: func() blob.Lister { return j.near.Store.Lister(j.near.Path) }, admit: admit, keep: keep}
 	source, target := near, far
 	if e.gets {
 		source, target = far, near
@@ -235,7 +235,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		far.close()
 		near.close()
 		if alone {
-			<-e.large
+			<-e.bigFolder
 		}
 	}()
 	far.begin(listing)
@@ -256,6 +256,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 			x, err = target.pass(listing, t.Name)
 		}
 		if err == nil && e.needsAll(t, x) && far.page.brief {
+			// The page again, with the digests: one request instead of one for each file.
 			var all *hufu.Entry
 			if all, err = far.whole(listing, t.Name); !e.gets {
 				x = all
@@ -385,7 +386,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 		return
 	}
 	p.source.Mode = pl.to.mode(p)
-	e.carried(p.near.Local, p.source.MTime)
+	e.noteClamped(p.near.Local, p.source.MTime)
 	if p.source.Kind == hufu.Link {
 		pl.link(ctx, p, v.cond, r)
 		return
@@ -426,14 +427,14 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 		}
 		if beside.source != nil {
 			t, known := beside.source.has(n)
-			if t != nil || !known && pl.to.will(ctx, *p, n) {
+			if t != nil || !known && pl.to.sourceHas(ctx, *p, n) {
 				return nil, true
 			}
 		}
 		return pl.to.taken(ctx, *p, n, beside.target)
 	}
 	for {
-		name, same := pl.e.beside(p, base, at)
+		name, same := pl.e.freeNameFor(p, base, at)
 		if err := p.rename(name); err != nil || pl.e.claimed.claim(p.key()) {
 			return same, err
 		}

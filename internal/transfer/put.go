@@ -10,8 +10,8 @@ import (
 	"hufu"
 )
 
-// largeAbove is the size in bytes from which a file is an upload of chunks;
-// up to it the file travels in one frame.
+// largeAbove is the size in bytes of the largest file that travels in one frame. A larger
+// one is an upload of chunks.
 const largeAbove = hufu.ChunkSize
 
 // IsLarge reports whether e is sent as an upload of chunks.
@@ -23,7 +23,8 @@ type Source struct {
 	Far hufu.Path
 	// Contents means what is in the folder, not the folder itself.
 	Contents bool
-	// Fresh says that the folder at the far side was just made: nothing is in it.
+	// Fresh says that the far folder that receives the source was just made, so it is
+	// empty. That is Far with Contents, else the folder of Far.
 	Fresh bool
 	// Entry is what stands at the far side, for a get, if it is known already.
 	Entry *hufu.Entry
@@ -76,7 +77,7 @@ func (t *farEnd) taken(ctx context.Context, p pair, name string, there *listed) 
 	return t.e.farTaken(ctx, p, name)
 }
 
-func (t *farEnd) will(ctx context.Context, p pair, name string) bool {
+func (t *farEnd) sourceHas(ctx context.Context, p pair, name string) bool {
 	_, there := nearTaken(ctx, p, name)
 	return there
 }
@@ -121,7 +122,7 @@ func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) 
 	return &t, nil
 }
 
-// farTaken returns the entry of the far side that has a name beside p, and whether
+// farTaken returns the entry called name in the folder of p at the far side, and whether
 // there is one.
 func (e *Engine) farTaken(ctx context.Context, p pair, name string) (*hufu.Entry, bool) {
 	q, err := p.far.Parent().Join(name)
@@ -150,8 +151,8 @@ func (t *farEnd) same(ctx context.Context, p pair) (pair, bool, error) {
 	return p, near.Digest == p.target.Digest, nil
 }
 
-// setFolders sets modes and times of folders when all files are in place,
-// deepest first.
+// setFolders sets modes and times of folders when all files are in place. It begins with
+// the deepest, but many run at once: the server needs no order.
 func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
 	slices.Reverse(metas)
 	var wg sync.WaitGroup

@@ -7,8 +7,8 @@ import (
 	"hufu/internal/blob"
 )
 
-// maxWaiting is how many small files may wait for a lane; the planner waits
-// for room, so memory stays flat.
+// maxWaiting is how many small files the planner may queue, and how many large ones. Then
+// it waits for room, so memory stays flat.
 const maxWaiting = 4096
 
 // task is what a lane does next: one small file, or one unit of a large one.
@@ -50,12 +50,14 @@ type large struct {
 	pending int     // handed out, not finished
 	left    int64   // not yet at their place
 	err     error
-	end     chan struct{} // closed when left is 0 or err is set and nothing is pending
-	ended   bool
-	whole   bool // all units are at their place, whatever becomes of answers
+	// end is closed when no unit is handed out and none will be: all are at their place,
+	// there is an error, or the transfer is aborted.
+	end   chan struct{}
+	ended bool
+	whole bool // all units are at their place, whatever becomes of answers
 
 	source   blob.File     // of a put
-	unsent   atomic.Int64  // units of it that were never sent
+	unsent   atomic.Int64  // units of it that unitSent has not counted
 	sent     chan struct{} // closed when unsent is 0
 	target   blob.Upload   // of a get
 	resumed  atomic.Int64  // bytes that were at their place before
@@ -103,9 +105,9 @@ func (q *queue) endIfDone(l *large) {
 	close(l.end)
 }
 
-// next returns a task, a small file before a unit or after. Without wait it
-// returns at once with ok false when there is none now; with wait, ok false
-// means that there will never be one.
+// next returns a task. With smallFirst it prefers a small file, else a unit. Without wait
+// it returns at once with ok false when there is none now; with wait, ok false means that
+// there will never be one.
 func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,9 +136,9 @@ func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 	}
 }
 
-// take hands out a unit that is not at its place. The list of them is never
-// written down: an announced size must not cost memory. The caller holds mu of
-// the queue.
+// take hands out a unit that is not at its place. The units still to do are counted, not
+// listed: a huge size that the server announces must not cost memory. The caller holds mu
+// of the queue.
 func (l *large) take() (int64, bool) {
 	if l.err != nil {
 		return 0, false
@@ -172,8 +174,7 @@ func (q *queue) nextSmall() (task, bool) {
 	return task{it: it}, true
 }
 
-// finished says that a task is over, or, with again, that it must be done
-// again on another lane.
+// finished says that a task is over, or, with again, that it must be done again.
 func (q *queue) finished(t task, again bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -215,8 +216,8 @@ func (q *queue) markWhole(l *large) {
 	q.cond.Broadcast()
 }
 
-// unitSent counts a unit that was sent for the first time, and closes sent
-// with the last one.
+// unitSent counts a unit that has been read whole for the first time: it was sent, or was
+// there. It closes sent with the last one.
 func (l *large) unitSent(first bool) {
 	if first && l.unsent.Add(-1) == 0 {
 		close(l.sent)

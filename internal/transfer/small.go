@@ -92,5 +92,5 @@ func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err err
 		e.failItem(t.it, err)
 		err = nil
 	}
-	e.over(t, err)
+	e.endTask(t, err)
 }

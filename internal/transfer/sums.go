@@ -18,8 +18,8 @@ type sums struct {
 }
 
 type sum struct {
-	cv   digest.CV
-	over bool // it is at its place
+	cv     digest.CV
+	placed bool // it is at its place
 }
 
 // read tells of a chunk that was read, and reports whether it was for the first time,
@@ -36,7 +36,7 @@ func (s *sums) read(index int64, cv digest.CV) (first, same bool) {
 	s.kept[index] = sum{cv: cv}
 	for k, ok := s.kept[s.next]; ok; k, ok = s.kept[s.next] {
 		s.tree.Push(k.cv)
-		if k.over {
+		if k.placed {
 			delete(s.kept, s.next)
 		}
 		s.next++
@@ -44,14 +44,14 @@ func (s *sums) read(index int64, cv digest.CV) (first, same bool) {
 	return true, true
 }
 
-// over says that a chunk is at its place and will not be read again.
-func (s *sums) over(index int64) {
+// placed says that a chunk is at its place and will not be read again.
+func (s *sums) placed(index int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if index < s.next {
 		delete(s.kept, index)
 	} else if k, ok := s.kept[index]; ok {
-		k.over = true
+		k.placed = true
 		s.kept[index] = k
 	}
 }

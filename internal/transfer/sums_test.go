@@ -30,7 +30,7 @@ func TestSums(t *testing.T) {
 				t.Fatal(index, first, same)
 			}
 			if k%2 == 0 {
-				s.over(index)
+				s.placed(index)
 			}
 		}
 		for k := range n {
@@ -43,7 +43,7 @@ func TestSums(t *testing.T) {
 			if first, same := s.read(i+k, value(0)); first || same && i+k != 0 {
 				t.Fatal("another value is the same", i+k, first, same)
 			}
-			s.over(i + k)
+			s.placed(i + k)
 		}
 		most = max(most, len(s.kept))
 	}

@@ -15,24 +15,23 @@ const (
 	lastYear  = 2261
 )
 
-// The years that every file system keeps: FAT begins with the one, some end
-// before the other.
+// The years that every file system keeps: FAT begins in 1980, and some file systems end in
+// January 2038.
 const (
 	safeFrom = 1980
 	safeTo   = 2037
 )
 
-// carried notes a name whose time does not travel unchanged. On a get, such a
-// time arrives clamped to 1677 or 2262. The same test finds it.
-func (e *Engine) carried(name string, t time.Time) {
+// noteClamped notes a name whose time the wire cannot hold. On a get the server has already
+// clamped it, to a time in 1677 or 2262, which is outside the years as well.
+func (e *Engine) noteClamped(name string, t time.Time) {
 	if y := t.UTC().Year(); y < firstYear || y > lastYear {
 		e.changedTime(name)
 	}
 }
 
-// keptNear notes a name that this machine's file system gave another time than
-// it should have.
-func (e *Engine) keptNear(ctx context.Context, s Side, want time.Time) {
+// noteUnkept notes a name if this machine's file system did not store its time.
+func (e *Engine) noteUnkept(ctx context.Context, s Side, want time.Time) {
 	y := want.UTC().Year()
 	if y < firstYear || y > lastYear || y >= safeFrom && y <= safeTo {
 		return // noted already, or kept

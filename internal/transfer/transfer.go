@@ -1,10 +1,12 @@
 // Package transfer copies files and folders between this machine and a server:
 // it plans, spreads the work over lanes, resumes, verifies and reports. It
 // promises that a file appears under its final name only whole and with the
-// digest its sender computed, that what is there already is not sent again,
-// and that memory stays flat whatever the number and size of files. It speaks
-// to the far side through Far and Lane, which the caller supplies, and to this
-// side through a blob.Tree.
+// digest its sender computed, that what is there already is not sent again, and that
+// memory hardly grows with the number and size of files: by a record for each folder
+// whose mode or time is to be set, a hash for each name if there are several sources,
+// and 12 bytes for each chunk that the far side has of an unfinished upload. It speaks
+// to the far side through Far and Lane, which the caller supplies, and to this side
+// through a blob.Tree.
 package transfer
 
 import (
@@ -81,7 +83,7 @@ type Outcome string
 const (
 	Transferred Outcome = "transferred"
 	Same        Outcome = "same"    // it was there already
-	Skipped     Outcome = "skipped" // as --conflict or an answer said, or a kind that hufu does not carry
+	Skipped     Outcome = "skipped" // not transferred, and no failure: Err says why
 	Failed      Outcome = "failed"
 	Made        Outcome = "made" // a folder
 )
@@ -129,8 +131,8 @@ type Options struct {
 	// anybody but their owner (HT-33).
 	Strip bool
 	Me    string // the user's name, for Strip
-	// Leave says why a folder of this machine is left out of a put, nil if it
-	// is not; nil leaves none out.
+	// Leave returns an error that says why a folder of this machine is left out of a
+	// put, nil if it is copied. Without Leave all are copied.
 	Leave func(context.Context, Side) error
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
 	// ask. Called on one goroutine at a time.
@@ -148,14 +150,16 @@ type Engine struct {
 	queue         *queue
 	reportMu      sync.Mutex
 	askMu         sync.Mutex
-	large         chan struct{} // taken while a folder of more than one page is compared
+	bigFolder     chan struct{} // taken while a folder of more than one page is compared
 	fatal         context.CancelCauseFunc
-	claimed       *nameSet
-	failedFolders *nameSet       // those that are told to have failed
-	planned       chan struct{}  // closed when all that is to be done is known
-	unchanged     atomic.Int64   // see needsAll
-	answered      atomic.Int64   // answers that lanes have brought
-	asking        sync.WaitGroup // whether a file has arrived whose answer was lost
+	claimed       *nameSet      // targets that are planned, so that no source replaces another (HT-54)
+	failedFolders *nameSet      // folders reported as failed
+	planned       chan struct{} // closed when all that is to be done is known
+	unchanged     atomic.Int64  // see needsAll
+	answered      atomic.Int64  // answers that lanes have brought
+	// asking counts goroutines that ask the far side whether a small file whose name
+	// was taken is already there with the same bytes.
+	asking sync.WaitGroup
 
 	timesMu   sync.Mutex
 	times     int64  // names whose time was not kept
@@ -169,14 +173,15 @@ type Engine struct {
 
 // Stats are counters that may be read at any time.
 type Stats struct {
-	Files, Bytes         atomic.Int64 // found so far
-	FilesDone, BytesDone atomic.Int64 // finished, whatever the outcome; bytes that are at their place
-	Sent                 atomic.Int64 // bytes of files that crossed the network
-	Resumed              atomic.Int64 // bytes that did not need to
-	Failed, Transferred  atomic.Int64
-	Made                 atomic.Int64 // folders
-	Planned              atomic.Bool  // Files and Bytes are final
-	Lanes                atomic.Int64
+	Files, Bytes        atomic.Int64 // found so far
+	FilesDone           atomic.Int64 // files with a report, whatever the outcome
+	BytesDone           atomic.Int64 // bytes that need no more work: arrived, the same, or skipped
+	Sent                atomic.Int64 // bytes of files that crossed the network, in either direction
+	Resumed             atomic.Int64 // bytes that did not cross it because an earlier try had brought them
+	Failed, Transferred atomic.Int64
+	Made                atomic.Int64 // folders
+	Planned             atomic.Bool  // Files and Bytes are final
+	Lanes               atomic.Int64
 }
 
 // Progress is where one file stands.
@@ -197,7 +202,7 @@ func New(far Far, o Options) *Engine {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
-	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet(), large: make(chan struct{}, 1)}
+	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet(), bigFolder: make(chan struct{}, 1)}
 }
 
 // Active lists the large files under way.
@@ -229,8 +234,8 @@ func (e *Engine) setSource(it *item, source hufu.Entry) {
 	it.from = source
 }
 
-// Tell reports names that the caller could not even begin with, as some of the
-// transfer's own.
+// Tell adds reports of sources that failed before the transfer began. They count in Stats
+// and go to Options.Report like all others.
 func (e *Engine) Tell(reports []Report) {
 	for _, r := range reports {
 		if r.Kind == hufu.File {
@@ -250,7 +255,7 @@ func (e *Engine) found(s hufu.Entry) {
 
 func (e *Engine) report(r Report) {
 	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.failedFolders.claim(r.Local+"\x00"+r.Remote.String()) {
-		return // it could not be made, and so it has no mode and no time either
+		return // reported already: if making it failed, setting its mode and time fails too
 	}
 	if r.Kind == hufu.File {
 		e.Stats.FilesDone.Add(1)
@@ -298,9 +303,7 @@ func (it *item) rep(o Outcome, err error) Report {
 	return Report{Local: it.local, Remote: it.remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err, Renamed: it.renamed}
 }
 
-// nameSet remembers names as hashes: those that this transfer has written, so that
-// one is never replaced by another of its own sources (HT-54). A nil one remembers
-// nothing.
+// nameSet is a set of names, kept as hashes. A nil set is always empty.
 type nameSet struct {
 	mu    sync.Mutex
 	names map[[16]byte]struct{}

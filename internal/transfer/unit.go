@@ -14,8 +14,8 @@ import (
 // still being read while the next one begins the unit again.
 const maxDisorder = 64
 
-// unitTask carries the chunks of one unit over one lane, in order, and is over
-// when each has been answered or given up.
+// unitTask carries the chunks of one unit over one lane, in order. It ends when each has
+// been answered or given up.
 type unitTask struct {
 	e          *Engine
 	t          task
@@ -50,24 +50,26 @@ func (e *Engine) newUnitTask(t task) *unitTask {
 
 // answered counts the answer of a chunk of n bytes.
 func (u *unitTask) answered(n int, err error) {
-	u.mu.Lock()
 	if err == nil {
+		u.mu.Lock()
 		u.done += int64(n)
+		u.mu.Unlock()
 		u.t.it.done.Add(int64(n))
 		u.e.Stats.BytesDone.Add(int64(n))
 		u.e.answered.Add(1)
 	}
-	u.over(1, err)
+	u.settle(1, err)
 }
 
 // stop says that the chunks from index on are not asked for, because of err.
 func (u *unitTask) stop(index int64, err error) {
-	u.mu.Lock()
-	u.over(int(u.end-index), err)
+	u.settle(int(u.end-index), err)
 }
 
-// over ends the task with its last chunk. It unlocks mu.
-func (u *unitTask) over(n int, err error) {
+// settle counts n chunks of which nothing more will be heard, and ends the task with the
+// last one.
+func (u *unitTask) settle(n int, err error) {
+	u.mu.Lock()
 	if err != nil && (u.err == nil || errors.Is(u.err, ErrLost)) {
 		u.err = err
 	}
@@ -84,13 +86,13 @@ func (u *unitTask) over(n int, err error) {
 	switch {
 	case err == nil && l.source != nil:
 		for i := u.first; i < u.end; i++ {
-			l.sums.over(i)
+			l.sums.placed(i)
 		}
 	case errors.Is(err, ErrLost): // all of it is carried once more
 		u.t.it.done.Add(-u.done)
 		u.e.Stats.BytesDone.Add(-u.done)
 	}
-	u.e.over(u.t, err)
+	u.e.endTask(u.t, err)
 }
 
 // sendUnit sends the chunks of a unit, unless all of them are there. Its error
@@ -100,19 +102,19 @@ func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) er
 	u := e.newUnitTask(t)
 	there, fresh, bytes := true, l.takeBroken(t.index), 0
 	for i := u.first; i < u.end; i++ {
-		asked := i
+		from := i // the first chunk that was not sent
 		if there {
-			asked = u.first // none of them was sent
+			from = u.first
 		}
 		data, hole, cv, err := l.source.ReadChunk(ctx, i, buf)
 		if err != nil {
-			u.stop(asked, err)
+			u.stop(from, err)
 			return nil
 		}
 		first, same := l.sums.read(i, cv)
 		fresh = fresh || first
 		if !same {
-			u.stop(asked, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"})
+			u.stop(from, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"})
 			return nil
 		}
 		n := digest.ChunkLen(size, i)
@@ -120,7 +122,9 @@ func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) er
 			bytes += n
 			continue
 		}
-		if there && i > u.first { // a store has a unit whole or not at all: begin again
+		if there && i > u.first {
+			// The chunk differs, and the far side keeps a unit whole or not at all: send the
+			// unit from its first chunk.
 			there, i = false, u.first-1
 			continue
 		}

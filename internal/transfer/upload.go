@@ -111,10 +111,10 @@ func forgotten(err error) bool {
 // incomplete is the code of a commit that came before all chunks.
 const incomplete = "upload_incomplete"
 
-// commitBehind waits until l has ended. If nothing else is to be done, it sends the
-// commit right behind the last chunk, which saves a round trip: the far side waits
-// a while for chunks that are still on their way. If the upload is not committed
-// yet, the error has the code incomplete.
+// commitBehind waits until l has ended. If l is the last file, it does not wait for the
+// answers before it sends the commit, which saves a round trip: the far side waits a while
+// for chunks that are still on their way. If no commit was sent, or it came before all
+// chunks, the error has the code incomplete.
 func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context.Context) (hufu.Entry, error)) (entry hufu.Entry, err error) {
 	err = &hufu.Error{Op: "commit", Kind: hufu.KindInvalid, Code: incomplete}
 	select {
