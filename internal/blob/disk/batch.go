@@ -81,7 +81,8 @@ type madeFolder struct {
 	fresh freshName
 }
 
-// maxFolders bounds the folders that a batch holds open.
+// maxFolders bounds the folders that a batch holds open, and again those whose names it has changed
+// without the help of dirs, see touched.
 const maxFolders = 128
 
 // Batch returns an empty batch. Guard g is asked before each change.
@@ -107,7 +108,6 @@ func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, 
 	if err := b.stage(ctx, sl, data); err != nil {
 		b.drop(sl)
 		sl.fail("put", p, err)
-		return i
 	}
 	return i
 }
@@ -201,7 +201,7 @@ func (b *Batch) shutTmp(sl *slot) {
 func (s *Store) setFileMeta(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) (sys.Node, error) {
 	if !m.MTime.IsZero() {
 		if err := f.Touch(sys.ToStamp(m.MTime)); err != nil {
-			return sys.Node{}, err
+			return sys.Node{}, aboutNoName(err)
 		}
 	}
 	n, err := f.Stat()
@@ -265,12 +265,18 @@ func (b *Batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string)
 	return b.keep(batchDir{path: path, h: h, dev: n.Dev, ino: n.Ino, lock: b.s.locks.forNode(&n)}), nil
 }
 
-func (b *Batch) keep(d batchDir) int {
-	if b.open >= maxFolders {
-		for i := range b.dirs { // a folder that is needed again is opened again
+// makeRoom closes all folders unless n more can be open. Their handles are valid no longer; handle
+// opens a folder again.
+func (b *Batch) makeRoom(n int) {
+	if b.open+n > maxFolders {
+		for i := range b.dirs {
 			b.shut(&b.dirs[i])
 		}
 	}
+}
+
+func (b *Batch) keep(d batchDir) int {
+	b.makeRoom(1)
 	b.open++
 	b.dirs = append(b.dirs, d)
 	b.last = len(b.dirs) - 1
@@ -286,12 +292,14 @@ func (b *Batch) shut(d *batchDir) {
 	}
 }
 
-// handle returns the handle of folder i, which it opens again if it was closed.
+// handle returns the handle of folder i, which it opens again if it was closed. The handle is valid
+// until the next call of handle, or for the whole portion after makeRoom.
 func (b *Batch) handle(i int) (sys.Dir, error) {
 	d := &b.dirs[i]
 	if d.h.Ok() {
 		return d.h, nil
 	}
+	b.makeRoom(1)
 	h, err := b.s.k.OpenDir(b.s.root, d.path.String(), sys.PassFlags)
 	if err != nil {
 		return sys.NoDir, err

@@ -53,7 +53,6 @@ func (b *Batch) Finish(ctx context.Context) []blob.Result {
 		if err = b.syncNames(t); err != nil {
 			b.takeBack(ctx)
 		} else {
-			b.removeReplaced()
 			err = b.s.hook("batch-durable")
 		}
 	}
@@ -177,17 +176,7 @@ func (b *Batch) syncData(whole bool) {
 			return
 		}
 	}
-	dirs := make([]sys.Dir, len(alone))
-	for i, sl := range alone {
-		if sl.name != "" {
-			dirs[i], _ = b.handle(sl.dir)
-		}
-	}
-	for i, err := range b.s.sync.parallel(len(alone), func(i int) error { return b.s.syncSlot(alone[i], dirs[i]) }) {
-		if err != nil {
-			b.giveUp(alone[i], err)
-		}
-	}
+	b.syncSlots(alone)
 	if err := b.s.hook("batch-synced"); err != nil {
 		for i := range b.slots {
 			if b.slots[i].kind == slotPut {
@@ -197,14 +186,44 @@ func (b *Batch) syncData(whole bool) {
 	}
 }
 
-func (s *Store) syncSlot(sl *slot, d sys.Dir) error {
-	switch {
-	case sl.tmp.Ok():
-		return s.syncFile(sl.tmp)
-	case !s.has.Syncfs:
-		return nil // done before the file was closed
+// syncSlots makes the bytes of these slots durable, one by one.
+func (b *Batch) syncSlots(slots []*slot) {
+	var open, closed []*slot
+	for _, sl := range slots {
+		switch {
+		case sl.tmp.Ok():
+			open = append(open, sl)
+		case b.s.has.Syncfs: // else done before the file was closed
+			closed = append(closed, sl)
+		}
 	}
-	f, err := d.OpenPlain(sl.name)
+	b.giveUpFailed(open, b.s.sync.parallel(len(open), func(i int) error { return b.s.syncFile(open[i].tmp) }))
+	for some := range slices.Chunk(closed, maxFolders) {
+		b.makeRoom(len(some))
+		dirs, errs := make([]sys.Dir, len(some)), make([]error, len(some))
+		for i, sl := range some {
+			dirs[i], errs[i] = b.handle(sl.dir)
+		}
+		b.giveUpFailed(some, b.s.sync.parallel(len(some), func(i int) error {
+			if errs[i] != nil {
+				return errs[i]
+			}
+			return b.s.syncNamedFile(dirs[i], some[i].name)
+		}))
+	}
+}
+
+func (b *Batch) giveUpFailed(slots []*slot, errs []error) {
+	for i, err := range errs {
+		if err != nil {
+			b.giveUp(slots[i], err)
+		}
+	}
+}
+
+// syncNamedFile makes the bytes of a file durable that is not open.
+func (s *Store) syncNamedFile(d sys.Dir, name string) error {
+	f, err := d.OpenPlain(name)
 	if err != nil {
 		return err
 	}
@@ -276,7 +295,7 @@ func (b *Batch) makeLink(d sys.Dir, name string, sl *slot) error {
 	}
 	err := b.s.hook("link-made")
 	if err == nil && !sl.meta.MTime.IsZero() {
-		err = d.TouchNamed(name, sys.ToStamp(sl.meta.MTime))
+		err = aboutNoName(d.TouchNamed(name, sys.ToStamp(sl.meta.MTime)))
 	}
 	if err == nil {
 		sl.node, err = d.Stat(name)
@@ -327,7 +346,8 @@ func (b *Batch) syncNames(t *touched) error {
 			}
 		}
 	}
-	dirs, wait := slices.Clone(t.dirs), t.needSyncfs
+	var alone []int // folders to be synced one by one
+	wait := t.needSyncfs
 	for i := range b.dirs {
 		d := &b.dirs[i]
 		switch {
@@ -335,14 +355,7 @@ func (b *Batch) syncNames(t *touched) error {
 		case t.whole && d.dev == b.s.dev:
 			wait = true
 		default:
-			h, err := b.handle(i)
-			if errors.Is(err, syscall.ENOENT) {
-				continue // removed by this very batch
-			}
-			if err != nil {
-				return err
-			}
-			dirs = append(dirs, h)
+			alone = append(alone, i)
 		}
 	}
 	if wait {
@@ -350,8 +363,13 @@ func (b *Batch) syncNames(t *touched) error {
 			return err
 		}
 	}
-	if err := b.s.sync.folders(dirs); err != nil {
+	if err := t.syncFolders(); err != nil {
 		return err
+	}
+	for some := range slices.Chunk(alone, maxFolders) {
+		if err := b.syncFolders(some); err != nil {
+			return err
+		}
 	}
 	if err := b.s.sync.since(b.since); err != nil {
 		return err
@@ -362,6 +380,23 @@ func (b *Batch) syncNames(t *touched) error {
 		b.s.fresh.durable(m.fresh)
 	}
 	return nil
+}
+
+// syncFolders makes the names in these folders durable, at most maxFolders of them.
+func (b *Batch) syncFolders(indexes []int) error {
+	b.makeRoom(len(indexes))
+	var dirs []sys.Dir
+	for _, i := range indexes {
+		h, err := b.handle(i)
+		if errors.Is(err, syscall.ENOENT) {
+			continue // removed by this very batch
+		}
+		if err != nil {
+			return err
+		}
+		dirs = append(dirs, h)
+	}
+	return b.s.sync.folders(dirs)
 }
 
 // Discard drops everything that is staged. Created folders stay.

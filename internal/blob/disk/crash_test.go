@@ -67,6 +67,11 @@ func child(dir string) {
 	old, err := s.Stat(context.Background(), parse("old"))
 	must(err)
 	b := s.Batch(blob.Guard{})
+	if os.Getenv("DISK_TEST_RENAME") != "" {
+		b.Rename(context.Background(), parse("d/any"), parse("old"), ifVersion(old.Version), "")
+		must(b.Finish(context.Background())[0].Err)
+		os.Exit(0)
+	}
 	for _, n := range []string{"d/one", "d/two"} {
 		b.Put(context.Background(), parse(n), []byte(n), blob.Meta{Mode: 0o600, Digest: digest.Sum([]byte(n))}, ifAbsent())
 	}

@@ -144,9 +144,6 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Root returns the path at which the tree was opened.
-func (s *Store) Root() string { return s.rootPath }
-
 // Space returns the number of bytes that can still be written, and the total.
 func (s *Store) Space(ctx context.Context) (free, total int64, err error) {
 	if err := canceled(ctx, "ask for free space", hufu.Path{}); err != nil {

@@ -54,6 +54,19 @@ func fail(op string, p hufu.Path, how access, err error) error {
 	return e
 }
 
+// noName marks an error of a call that was given no name, or one that exists: EINVAL is not about
+// the name then.
+type noName struct{ error }
+
+func (e noName) Unwrap() error { return e.error }
+
+func aboutNoName(err error) error {
+	if err == nil {
+		return nil
+	}
+	return noName{err}
+}
+
 func meaning(err error, how access) (hufu.Kind, string) {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return hufu.KindCanceled, ""
@@ -69,6 +82,9 @@ func meaning(err error, how access) (hufu.Kind, string) {
 	no, ok := errors.AsType[syscall.Errno](err)
 	if !ok {
 		return hufu.KindInternal, ""
+	}
+	if _, unnamed := errors.AsType[noName](err); unnamed && no == syscall.EINVAL {
+		return hufu.KindUnreadable, "disk_failed"
 	}
 	switch no {
 	case syscall.ENOENT:

@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"time"
+
 	"hufu"
 	"hufu/internal/blob"
 )
@@ -31,6 +33,15 @@ var ErrSync = errSync
 
 // Replaced is how many files it keeps that were replaced.
 func (s *Store) Replaced() int { return len(s.replaced.of) }
+
+// WithPreallocate makes it reserve space ahead of the chunks.
+func (s *Store) WithPreallocate() { s.has.Preallocate = true }
+
+// ReservedChunks is how many chunks of u have space and no bytes.
+func ReservedChunks(u blob.Upload) int64 { return u.(*Upload).p.reserve.chunks }
+
+// MaxFolders is how many folders a batch holds open.
+const MaxFolders = maxFolders
 
 // Fresh is how many folders it remembers as not durable.
 func (s *Store) Fresh() int { return len(s.fresh.of) }
@@ -70,4 +81,10 @@ func Locked(c blob.Change) string {
 		return "shared"
 	}
 	return "alone"
+}
+
+// WithSyncfsOnly makes it sync each file, and open it again for that if it was closed.
+func (s *Store) WithSyncfsOnly() {
+	s.has.Syncfs, s.has.Memory = true, false
+	s.sync.whole = time.Hour
 }

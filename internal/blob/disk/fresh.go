@@ -195,7 +195,7 @@ func (s *Store) syncNames(d sys.Dir, path hufu.Path, since int64) error {
 	defer t.close()
 	err := t.above(path)
 	if err == nil {
-		err = s.sync.folders(t.dirs)
+		err = t.syncFolders()
 	}
 	if err == nil {
 		err = s.syncDir(d)

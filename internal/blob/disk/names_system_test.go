@@ -21,7 +21,7 @@ func TestWindowsNames(t *testing.T) {
 			t.Errorf("%q is allowed", bad)
 		}
 	}
-	for _, good := range []string{"a", ".a", "a.b", " a", "CONSOLE", "COM", "COM10", "COMx", "LPT", "nullable", "x.nul", "résumé", "文件.txt", "a~1", "-", "$DATA", "com1x.txt", "console.log"} {
+	for _, good := range []string{"a", ".a", "a.b", " a", "CONSOLE", "COM", "COM10", "COMx", "LPT", "nullable", "x.nul", "résumé", "文件.txt", "a~1", "-", "$DATA", "com1x.txt", "COM 1.txt", "COM1 2", "lpt2 3.log", "console.log"} {
 		if !sys.WindowsName(good) {
 			t.Errorf("%q is refused", good)
 		}

@@ -19,6 +19,7 @@ type touched struct {
 	needSyncfs bool // whole, and something waits for it
 	dirs       []sys.Dir
 	seen       map[[2]uint64]bool
+	failed     error // of folders that were synced to hold no more than maxFolders open
 
 	fresh  []freshName // durable once this is
 	passed map[hufu.Path]bool
@@ -39,6 +40,12 @@ func (t *touched) add(h sys.Dir) error {
 	case t.seen[key]:
 		h.Close()
 	default:
+		if len(t.dirs) >= maxFolders {
+			t.failed = t.syncFolders()
+			t.close()
+			t.dirs = t.dirs[:0]
+			clear(t.seen)
+		}
 		if t.seen == nil {
 			t.seen = make(map[[2]uint64]bool)
 		}
@@ -76,6 +83,9 @@ func (t *touched) syncNamed(d sys.Dir) error {
 	}
 	return t.add(h)
 }
+
+// syncFolders makes the names in all folders durable that were added, unless syncfs does it.
+func (t *touched) syncFolders() error { return first(t.failed, t.s.sync.folders(t.dirs)) }
 
 func (t *touched) close() {
 	for _, h := range t.dirs {
@@ -161,7 +171,7 @@ func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.Ent
 		err = b.guard.Ask(ctx, b.s.change(sl.path, d, name, n.Kind, n.Kind))
 	}
 	if err == nil && !sl.meta.MTime.IsZero() {
-		err = d.TouchNamed(name, sys.ToStamp(sl.meta.MTime))
+		err = aboutNoName(d.TouchNamed(name, sys.ToStamp(sl.meta.MTime)))
 	}
 	if err == nil && kind != hufu.Link {
 		err = d.ChmodNamed(name, sl.meta.Mode&0o777)
@@ -228,7 +238,7 @@ func (b *Batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys
 	fits := r.fits(&n)
 	if !sl.meta.MTime.IsZero() {
 		if err := f.Touch(sys.ToStamp(sl.meta.MTime)); err != nil {
-			return n, err
+			return n, aboutNoName(err)
 		}
 	}
 	if !b.s.o.Server {
@@ -326,8 +336,9 @@ func (s *Store) removeFolder(ctx context.Context, d sys.Dir, lock *sync.RWMutex,
 	return err
 }
 
-// removeEmpty removes a folder that looks empty to users: unfinished uploads in
-// it that are not open are removed as well.
+// removeEmpty removes a folder that looks empty to users: a listing shows no name in it. Unfinished
+// uploads in it that are not open are removed as well. In a user's own tree the folder stays if
+// another process may be using a hidden name.
 func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
 	err := d.Rmdir(p.Base())
 	if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
@@ -341,7 +352,7 @@ func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
 	defer sub.Close()
 	var mine []string
 	err = s.eachName(sub, func(name string) error {
-		if !reserved(name) || s.inUse(name) {
+		if !s.hidden(name) || s.inUse(name) {
 			return notEmpty
 		}
 		mine = append(mine, name)
@@ -351,7 +362,7 @@ func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
 		return err
 	}
 	for _, name := range mine {
-		if err := sub.Unlink(name); err != nil && !errors.Is(err, syscall.ENOENT) {
+		if err := s.removeUnused(sub, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 			return notEmpty
 		}
 	}
@@ -412,7 +423,7 @@ func (b *Batch) move(ctx context.Context, sl *slot, from, to sys.Dir, t *touched
 			}
 		}
 		var done placed
-		src := source{tmp: sys.NoFile, dir: from, name: name, kind: n.Kind}
+		src := source{tmp: sys.NoFile, dir: from, name: name, kind: n.Kind, trail: b.trail}
 		done, err = s.placeLocked(ctx, "rename", sl.to, src, to, sl.cond, &b.guard)
 		moved(err == nil)
 		sl.res.Created = done.created

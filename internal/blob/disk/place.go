@@ -128,6 +128,8 @@ func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.C
 		done, err = placed{created: created}, fail(op, p, writing, named.dir.Rename(named.name, d, base))
 	case cond.Kind == hufu.Always:
 		done.old, err = s.replace(op, p, named, d)
+	case !reserved(named.name):
+		err = s.moveOver(op, p, named, d, cond.Version)
 	default:
 		done.old, err = s.replaceVersion(op, p, named, d, cond.Version)
 	}
@@ -154,11 +156,14 @@ func renameNew(from sys.Dir, name string, to sys.Dir, base string) error {
 	if !errors.Is(err, syscall.EOPNOTSUPP) {
 		return err
 	}
-	// A link, too, takes a name only if it is free. For a folder, or on a
+	// A hard link, too, takes a name only if it is free. For a folder, or on a
 	// system without links, a check and a rename is the best possible way.
 	err = from.Link(name, to, base)
 	if err == nil {
-		return from.Unlink(name)
+		if err = from.Unlink(name); err != nil {
+			_ = to.Unlink(base)
+		}
+		return err
 	}
 	if errors.Is(err, syscall.EEXIST) {
 		return err

@@ -279,14 +279,14 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 	left := max(0, f.n.Size-off)
 	n, ended, err := f.h.ReadUntil(b, off, f.n.Size)
 	if err != nil {
-		return n, fail("read", f.path, reading, err)
+		return n, fail("read", f.path, reading, aboutNoName(err))
 	}
 	end := int64(n)
 	if !ended && end == left && off <= f.n.Size { // so it should end here
 		var more [1]byte
 		over, err := f.h.ReadAt(more[:], off+end)
 		if err != nil {
-			return n, fail("read", f.path, reading, err)
+			return n, fail("read", f.path, reading, aboutNoName(err))
 		}
 		end += int64(over)
 	}
@@ -336,7 +336,7 @@ func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 		}
 		n = hufu.ChunkSize
 	}
-	return buf[:n], fail("read", f.path, reading, readErr)
+	return buf[:n], fail("read", f.path, reading, aboutNoName(readErr))
 }
 
 // pieceSize is the number of bytes of a chunk that are read before they are

@@ -57,7 +57,11 @@ func (s *Store) loadLocked() error {
 		s.o.Room.force(userOf(&key), p.charge)
 	})
 	if err != nil {
+		for _, p := range r.byID { // the next try counts them again
+			s.o.Room.give(userOf(&p.key), p.charge)
+		}
 		d.Close()
+		r.dir, r.byID = sys.NoDir, nil
 		return fail("open uploads", hufu.Path{}, reading, err)
 	}
 	r.loaded = true
@@ -115,6 +119,9 @@ func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	return s.eachName(fresh, func(name string) error {
 		if raw, err := hex.DecodeString(name); err != nil || len(raw) != idSize {
 			return nil
+		}
+		if err := s.hook("journal-found"); err != nil {
+			return err
 		}
 		h, err := s.readHeader(name)
 		switch {
@@ -276,13 +283,16 @@ func (s *Store) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.U
 	p.refs++
 	s.reg.mu.Unlock()
 	if err := p.ready(ctx); err != nil {
-		if errors.Is(err, errStale) {
+		switch {
+		case errors.Is(err, errStale):
 			p.forget()
 			p.discard()
 			err = unknownUpload()
+		case errors.Is(err, errElsewhere):
+			err = unknownUpload() // to this process
 		}
 		p.release()
-		return nil, err
+		return nil, fail("find upload", p.key.Path, writing, err)
 	}
 	return &Upload{p: p, guard: g}, nil
 }
@@ -375,6 +385,27 @@ func (s *Store) inUse(name string) bool {
 	defer s.reg.mu.Unlock()
 	p := s.reg.byID[name[len(hufu.ReservedPrefix):]]
 	return p != nil && p.refs > 0
+}
+
+// removeUnused removes a hidden name of d that is not in use. In a user's own tree it must belong to
+// an upload that no process has open.
+func (s *Store) removeUnused(d sys.Dir, name string) error {
+	if s.o.Server {
+		return d.Unlink(name)
+	}
+	s.reg.mu.Lock()
+	var p *pending
+	if s.loadLocked() == nil {
+		p = s.reg.byID[name[len(hufu.ReservedPrefix):]]
+	}
+	if p == nil || p.refs > 0 {
+		s.reg.mu.Unlock()
+		return syscall.ENOTEMPTY
+	}
+	s.reg.dropLocked(p)
+	s.reg.mu.Unlock()
+	p.discard()
+	return nil
 }
 
 // sweep removes what a crash left under a reserved name, when a listing finds it: a staged file,

@@ -96,13 +96,52 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 	_ = s.hook("replaced") // a place for tests to kill the process; it cannot fail
 	out, err := src.dir.Stat(src.name)
 	if err == nil && out.SameBytes(n.Version) {
-		if !reserved(src.name) { // of a rename
-			return "", fail(op, p, writing, src.dir.Unlink(src.name))
+		if !reserved(src.name) { // of moveOver without hard links
+			if err = s.removeSource(src); err == nil {
+				return "", nil
+			}
+			return "", fail(op, p, writing, first(s.putBack(src, d, base, out), err))
 		}
 		s.replaced.set(src.name, out)
 		return src.name, nil
 	}
 	return "", fail(op, p, writing, first(s.putBack(src, d, base, out), changed(op, p, "target_changed")))
+}
+
+// moveOver gives src, which has a name of its own, the name base in place of exactly the version
+// want. Before that src gets a second, reserved name: it is this one that is exchanged, so that a
+// process that is killed in between leaves src under its old name, under base, or under both, and
+// never the replaced file under the name of src. Where there are no hard links it does.
+func (s *Store) moveOver(op string, p hufu.Path, src source, d sys.Dir, want string) error {
+	second := source{tmp: sys.NoFile, dir: d, name: s.staged.add(), kind: src.kind, node: src.node, trail: src.trail}
+	second.trail.note(p.Parent(), step{Name: []byte(second.name), Base: []byte(p.Base()), Ino: src.node.Ino, Old: want})
+	if src.dir.Link(src.name, d, second.name) != nil {
+		s.staged.remove(second.name)
+		_, err := s.replaceVersion(op, p, src, d, want)
+		return err
+	}
+	old, err := s.replaceVersion(op, p, second, d, want)
+	if err != nil {
+		s.drop(d, second.name, &src.node)
+		return err
+	}
+	if err = s.removeSource(src); err == nil {
+		s.removeReplaced(d, placed{old: old})
+		return nil
+	}
+	if held, known := s.replaced.get(old); known && s.putBack(second, d, p.Base(), held) == nil {
+		s.drop(d, second.name, &src.node)
+	}
+	s.replaced.remove(old)
+	return fail(op, p, writing, err)
+}
+
+// removeSource removes the old name of a file that was moved.
+func (s *Store) removeSource(src source) error {
+	if err := s.hook("remove-source"); err != nil {
+		return err
+	}
+	return src.dir.Unlink(src.name)
 }
 
 // putBack exchanges src back with held, the file that had the name base before.

@@ -30,9 +30,16 @@ func (r *reservation) arrived(index int64) {
 	}
 }
 
-// prepare reserves the region around a chunk that is about to be written, if
+// replaced takes back arrived, for a chunk that is about to arrive again.
+func (r *reservation) replaced(index int64) {
+	if r.regions[index/regionChunks] {
+		r.chunks++
+	}
+}
+
+// reserveAround reserves the region around a chunk that is about to be written, if
 // the limit allows it and the region has no known hole.
-func (p *pending) prepare(index int64) {
+func (p *pending) reserveAround(index int64) {
 	if !p.s.has.Preallocate || p.key.Size < reserveFrom {
 		return
 	}

@@ -99,7 +99,11 @@ func (t *trail) finish() {
 
 // leave closes the trail for the next process to clear.
 func (t *trail) leave() {
-	if t == nil || !t.f.Ok() {
+	if t == nil {
+		return
+	}
+	t.failed = false // the next use tries again
+	if !t.f.Ok() {
 		return
 	}
 	t.f.Unlock()

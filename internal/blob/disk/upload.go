@@ -178,7 +178,7 @@ func (u *Upload) Write(ctx context.Context, index int64, data []byte, cv digest.
 // writeData writes the bytes of a chunk into the staging file.
 func (p *pending) writeData(index int64, data []byte) error {
 	off := index * hufu.ChunkSize
-	p.prepare(index)
+	p.reserveAround(index)
 	p.writing.Lock()
 	err := p.staging.WriteAt(data, off)
 	p.writing.Unlock()
@@ -246,6 +246,7 @@ func (p *pending) replaceLocked(index int64, old *digest.CV) error {
 	}
 	p.chunks.lost(index)
 	p.chunks.set(index, chunkBusy)
+	p.reserve.replaced(index)
 	p.dirty = true
 	return nil
 }

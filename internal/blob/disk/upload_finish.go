@@ -216,7 +216,6 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 		e.Mode, e.By, e.Upload = m.Mode&0o777, m.By, m.Upload
 	}
 	p.committed = &e
-	p.end = 0
 	p.forget()
 	p.unlinkJournal()
 	return s.hook("commit-done")

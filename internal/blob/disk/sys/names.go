@@ -50,7 +50,8 @@ func WindowsName(name string) bool {
 		return false
 	}
 	if len(base) > 3 && (base[:3] == "COM" || base[:3] == "LPT") {
-		return !strings.Contains("0 1 2 3 4 5 6 7 8 9 ¹ ² ³", base[3:]) || base[3:] == " "
+		number := []rune(base[3:])
+		return len(number) != 1 || !strings.ContainsRune("0123456789¹²³", number[0])
 	}
 	return true
 }

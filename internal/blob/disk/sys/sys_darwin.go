@@ -57,6 +57,11 @@ func (f File) Touch(t Stamp) error {
 	return unix.Futimes(f.fd, []unix.Timeval{tv, tv})
 }
 
+// ChmodNamed sets the permission bits of the entry name, which is no link.
+func (d Dir) ChmodNamed(name string, mode uint32) error {
+	return unix.Fchmodat(d.fd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
+}
+
 // Tmpfile creates a file without a name in d.
 func (k *Kernel) Tmpfile(Dir, uint32) (File, error) { return NoFile, unix.EOPNOTSUPP }
 
@@ -95,9 +100,16 @@ func (k *Kernel) Getxattr(d Dir, name string, buf []byte) (int, error) {
 	return f.Getxattr(buf)
 }
 
-// Sync asks the drive too: plain fsync leaves data in its cache here.
+// Sync asks the drive too: plain fsync leaves data in its cache here. Where that is not possible,
+// as on an SMB mount, it is a plain fsync, as in os.File.Sync.
 func (f File) Sync() error {
-	_, err := unix.FcntlInt(uintptr(f.fd), unix.F_FULLFSYNC, 0)
+	err := retry(func() error {
+		_, err := unix.FcntlInt(uintptr(f.fd), unix.F_FULLFSYNC, 0)
+		return err
+	})
+	if err == unix.ENOTSUP { //nolint:errorlint // a bare errno
+		err = retry(func() error { return unix.Fsync(f.fd) })
+	}
 	return err
 }
 

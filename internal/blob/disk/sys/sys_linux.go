@@ -113,6 +113,26 @@ func (f File) Touch(t Stamp) error {
 	return nil
 }
 
+// ChmodNamed sets the permission bits of the entry name, which is no link.
+func (d Dir) ChmodNamed(name string, mode uint32) error {
+	err := unix.Fchmodat(d.fd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.EOPNOTSUPP {
+		err = d.chmodByProc(name, mode)
+	}
+	return err
+}
+
+// chmodByProc is ChmodNamed for Linux before 6.6, which has no fchmodat2. For a link it returns
+// EOPNOTSUPP.
+func (d Dir) chmodByProc(name string, mode uint32) error {
+	fd, err := openIntr(d.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // a path only
+	return unix.Chmod(procPath(fd), mode)
+}
+
 // Tmpfile creates a file without a name in the folder d, or returns EOPNOTSUPP.
 func (k *Kernel) Tmpfile(d Dir, mode uint32) (File, error) {
 	if k.NoTmpfile.Load() {

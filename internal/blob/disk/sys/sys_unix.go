@@ -83,21 +83,24 @@ func walk(d Dir, path string, last int) (Dir, error) {
 			flags = last
 		}
 		fd, err := openIntr(at, seg, flags|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			err = linkOr(at, seg, err)
+		}
 		if at != d.fd {
 			_ = unix.Close(at)
 		}
 		if err != nil {
-			return NoDir, linkOr(at, d.fd, seg, err)
+			return NoDir, err
 		}
 		at, path = fd, rest
 	}
 	return Dir{at}, nil
 }
 
-// linkOr tells ELOOP from ENOTDIR, which O_DIRECTORY with O_NOFOLLOW does not.
-// The folder that held the name may be closed already; then the error stands.
-func linkOr(at, root int, seg string, err error) error {
-	if err != unix.ENOTDIR || at != root { //nolint:errorlint // a bare errno
+// linkOr returns ELOOP instead of ENOTDIR if seg in the folder at is a link: O_DIRECTORY with
+// O_NOFOLLOW does not tell the two apart.
+func linkOr(at int, seg string, err error) error {
+	if err != unix.ENOTDIR { //nolint:errorlint // a bare errno
 		return err
 	}
 	var st unix.Stat_t
@@ -219,11 +222,6 @@ func (d Dir) Create(name string, mode uint32) (File, error) {
 func (d Dir) TouchNamed(name string, t Stamp) error {
 	ts := timesOf(t)
 	return unix.UtimesNanoAt(d.fd, name, ts[:], unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// ChmodNamed sets the permission bits of the entry name.
-func (d Dir) ChmodNamed(name string, mode uint32) error {
-	return unix.Fchmodat(d.fd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // Chmod sets the permission bits.

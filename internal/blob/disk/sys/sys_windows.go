@@ -74,6 +74,7 @@ func errno(err error) error {
 		{windows.ERROR_FILENAME_EXCED_RANGE, syscall.ENAMETOOLONG},
 		{windows.ERROR_NOT_SAME_DEVICE, syscall.EXDEV},
 		{windows.ERROR_DIRECTORY, syscall.ENOTDIR},
+		{windows.ERROR_LOCK_VIOLATION, syscall.EWOULDBLOCK},
 		{fs.ErrNotExist, syscall.ENOENT},
 		{fs.ErrExist, syscall.EEXIST},
 		{fs.ErrPermission, syscall.EACCES},

@@ -1,0 +1,243 @@
+package disk_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/blob/disk"
+	"hufu/internal/digest"
+)
+
+// Finish holds no more folders open than its limit, in however many folders it has work.
+func TestFinishOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts the descriptors of the process
+	const folders = 3 * disk.MaxFolders
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(list)
+	}
+	most, before := 0, 0
+	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		if strings.HasPrefix(step, "batch-") || step == "sync-folder" || step == "removing" {
+			most = max(most, open()-before)
+		}
+		return nil
+	}})
+	tr.WithFsync()
+	tr.WithoutTmpfile()
+	tr.WithDescriptors(1)
+	b := tr.Batch(blob.Guard{})
+	finish := func(what string) {
+		t.Helper()
+		most = 0
+		for _, r := range b.Finish(t.Context()) {
+			must(t, r.Err)
+		}
+		if limit := 2*disk.MaxFolders + 64; most > limit {
+			t.Errorf("%s: %d descriptors at a time, want %d at most", what, most, limit)
+		}
+	}
+	before = open()
+	for i := range folders {
+		b.Put(t.Context(), path(t, strconv.Itoa(i)+"/f"), []byte("x"), meta, ifAbsent())
+	}
+	finish("put")
+	for i := range folders {
+		b.Rename(t.Context(), path(t, strconv.Itoa(i)+"/f"), path(t, strconv.Itoa(i)+"/g"), ifAbsent(), "")
+	}
+	finish("rename")
+	for i := range folders {
+		b.Remove(t.Context(), path(t, strconv.Itoa(i)+"/g"), false, "")
+	}
+	finish("remove")
+}
+
+// The same where each staged file is opened again to be synced.
+func TestPrepareOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts the descriptors of the process
+	most, before := 0, 0
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(list)
+	}
+	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		if step == "sync-file" {
+			most = max(most, open()-before)
+		}
+		return nil
+	}})
+	tr.WithSyncfsOnly()
+	tr.WithoutTmpfile()
+	tr.WithDescriptors(1)
+	before = open()
+	b := tr.Batch(blob.Guard{})
+	for i := range 3 * disk.MaxFolders {
+		b.Put(t.Context(), path(t, strconv.Itoa(i)+"/f"), []byte("x"), meta, ifAbsent())
+	}
+	for _, r := range b.Finish(t.Context()) {
+		must(t, r.Err)
+	}
+	if limit := disk.MaxFolders + 64; most > limit || most == 0 {
+		t.Errorf("%d descriptors at a time, want %d at most", most, limit)
+	}
+}
+
+// A trail that could not be kept once is kept by the next use of the batch.
+func TestTrailIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	fault, trails := errors.New("fault"), 0
+	var tr *tree
+	tr = newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		switch step {
+		case "journal-made":
+			return fault
+		case "batch-named":
+			for _, n := range names(t, filepath.Join(tr.dir, "uploads")) {
+				if strings.HasSuffix(n, ".old") {
+					trails++
+				}
+			}
+		}
+		return nil
+	}})
+	tr.WithoutTmpfile()
+	must(t, tr.Recover())
+	b := tr.Batch(blob.Guard{})
+	for _, want := range []int{0, 1} {
+		b.Put(t.Context(), path(t, strconv.Itoa(want)), []byte("x"), meta, ifAbsent())
+		must(t, b.Finish(t.Context())[0].Err)
+		if trails != want {
+			t.Errorf("%d trails, want %d", trails, want)
+		}
+		fault = nil
+	}
+}
+
+// A chunk that is replaced takes the space that it had: the count of reserved chunks does not sink
+// below what is reserved.
+func TestReplacedChunksAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	tr.WithPreallocate()
+	k := blob.UploadKey{Path: path(t, "big"), Size: 128 << 20, Source: "v1", Owner: "alice"}
+	u := tr.open(k)
+	defer u.Close()
+	for i := range byte(5) {
+		data := make([]byte, mib)
+		data[0] = i + 1
+		must(t, u.Write(t.Context(), 0, data, digest.Chunk(data, 0)))
+	}
+	if n := disk.ReservedChunks(u); n != 31 {
+		t.Errorf("%d chunks are reserved and not used, want 31", n)
+	}
+}
+
+// What a failed search for journals has counted is not counted again by the next one.
+func TestFailedSearchForJournalsCountsNothing(t *testing.T) {
+	t.Parallel()
+	fault, found := error(nil), 0
+	room := disk.NewRoom(1 << 20)
+	o := disk.Options{Server: true, Room: room, Hook: func(step string) error {
+		if step == "journal-found" {
+			if found++; found == 2 {
+				return fault
+			}
+		}
+		return nil
+	}}
+	tr := newTree(t, o)
+	for _, n := range []string{"a", "b", "c"} {
+		data := random(2*mib, 73)
+		u := tr.open(key(t, n, data))
+		write(t, u, data, 0)
+		must(t, u.Close())
+	}
+	want := room.Used()
+	tr = tr.reopen(o)
+	fault, found = errors.New("fault"), 0
+	if tr.Recover() == nil {
+		t.Fatal("the search did not fail")
+	}
+	must(t, tr.Recover())
+	if got := room.Used(); got != want {
+		t.Errorf("%d bytes are counted, want %d", got, want)
+	}
+}
+
+// FindUpload gives every error a kind, and an upload that another process has open is unknown here.
+func TestFindUploadErrors(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	data := random(2*mib, 74)
+	u := tr.open(key(t, "big", data))
+	write(t, u, data, 0)
+	id := u.Info().ID
+	must(t, u.Close())
+	must(t, tr.Recover())
+	other := openTree(t, tr.dir, server())
+	held := other.open(key(t, "big", data))
+	_, err := tr.FindUpload(t.Context(), id, blob.Guard{})
+	wantErr(t, err, hufu.KindNotFound, "upload_unknown")
+	must(t, held.Close())
+	journal := filepath.Join(tr.dir, "uploads", id)
+	must(t, os.Rename(journal, journal+".kept"))
+	must(t, os.Mkdir(journal, 0o700)) // opening it fails, and not for want of it
+	_, err = tr.FindUpload(t.Context(), id, blob.Guard{})
+	if hufu.KindOf(err) == hufu.KindInternal {
+		t.Errorf("no kind: %v", err)
+	}
+	must(t, os.Remove(journal))
+	must(t, os.Rename(journal+".kept", journal))
+	u, err = tr.FindUpload(t.Context(), id, blob.Guard{})
+	must(t, err)
+	must(t, u.Close())
+}
+
+// An error of reading is not taken for an impossible name.
+func TestReadErrorIsNotAboutTheName(t *testing.T) {
+	t.Parallel()
+	s, err := disk.Open("/proc/self", disk.Options{})
+	must(t, err)
+	defer s.Close()
+	o := s.Opener()
+	defer o.Close()
+	f, err := o.Open(t.Context(), path(t, "pagemap"), "")
+	must(t, err)
+	defer f.Close()
+	_, err = f.ReadAt(t.Context(), make([]byte, 3), 0) // the kernel wants a multiple of 8
+	wantErr(t, err, hufu.KindUnreadable, "disk_failed")
+}
+
+// In a user's own tree a folder with a name that a listing shows, or one that another process may
+// be using, is not empty.
+func TestRemoveInAUsersTreeKeepsOthersNames(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, disk.Options{})
+	remove := func() error {
+		b := tr.Batch(blob.Guard{})
+		b.Remove(t.Context(), path(t, "d"), false, "")
+		return b.Finish(t.Context())[0].Err
+	}
+	must(t, os.Mkdir(filepath.Join(tr.root, "d"), 0o700))
+	for _, name := range []string{".hufu-notes", hufu.ReservedPrefix + strings.Repeat("0a", 16)} {
+		full := filepath.Join(tr.root, "d", name)
+		must(t, os.WriteFile(full, []byte("x"), 0o600))
+		wantErr(t, remove(), hufu.KindNotEmpty, "not_empty")
+		must(t, os.Remove(full))
+	}
+	data := random(2*mib, 75)
+	u := tr.open(key(t, "d/big", data))
+	write(t, u, data, 0)
+	wantErr(t, remove(), hufu.KindNotEmpty, "not_empty") // it is open
+	must(t, u.Close())
+	must(t, remove())
+	if left := names(t, filepath.Join(tr.dir, "uploads")); len(left) != 0 {
+		t.Errorf("left: %q", left)
+	}
+}
