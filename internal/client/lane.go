@@ -231,7 +231,7 @@ func (r *Remote) bound(l *lane) {
 	defer r.mu.Unlock()
 	if r.hello != nil {
 		l.c.Allow(int(r.hello.Requests), int(r.hello.Bytes))
-		l.c.Share(laneWindow)
+		l.c.AskLess(laneWindow)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package files is the served files as users see them: ":/" is the user's own
 // folder, ":/@shared/NAME" a folder shared by all. It turns a path into a place
 // in a store exactly once, asks access whether the user may, and leaves bytes,
-// names and durability to blob/disk. Everything a client sends is a claim
+// names and durability to a blob.Tree. Everything a client sends is a claim
 // until a function of this package has checked it.
 package files
 
@@ -20,7 +20,7 @@ import (
 // UploadLife is how long an unfinished upload is kept for resuming.
 const UploadLife = 7 * 24 * time.Hour
 
-// Stores opens the trees that a Service serves. Close of a tree returns it.
+// Stores opens the trees that a Service serves. Closing a tree gives it back.
 type Stores interface {
 	// User opens the tree of a user, and makes it if need be. The name must be a
 	// valid user name.
@@ -61,31 +61,33 @@ func (s *Service) Expire(ctx context.Context) {
 	}
 }
 
-// View is the files as one user on one device sees them.
+// View is the files as one user on one device sees them. It is not for concurrent use,
+// but its guards are: a store may call them on any goroutine.
 type View struct {
 	s        *Service
 	sub      access.Subject
-	admitted func() error
-	opener   blob.Opener // of opens, nil before the first Open
-	opens    blob.Tree
+	mayAct   func() error
+	opener   blob.Opener // of openerOf, nil before the first Open
+	openerOf blob.Tree
 	listings []listing // longest unused first
-	told     slog.Handler
+	log      slog.Handler
 	stores   map[hufu.Path]blob.Tree // in use, by the place of their root
 }
 
-// For returns the view of a user. The name must be a valid user name. admitted
-// reports why the user may no longer act at all; it is asked about every change
-// at the moment of the change. told gets a line for each get and each change,
-// except modes and times that were set, and folders that were there already.
-func (s *Service) For(user, device string, admitted func() error, told slog.Handler) *View {
-	return &View{s: s, sub: access.Subject{User: user, Device: device}, admitted: admitted, told: told, stores: map[hufu.Path]blob.Tree{}}
+// For returns the view of a user. The name must be a valid user name. mayAct
+// returns why the user may no longer act at all, or nil; it is asked about every
+// change at the moment of the change. log gets a line for each get and each change,
+// except modes and times that were set, folders that were there already, and folders
+// that were made on the way to a name below them.
+func (s *Service) For(user, device string, mayAct func() error, log slog.Handler) *View {
+	return &View{s: s, sub: access.Subject{User: user, Device: device}, mayAct: mayAct, log: log, stores: map[hufu.Path]blob.Tree{}}
 }
 
-// Close returns the stores that the view has used. Files, uploads and batches
+// Close closes the stores that the view has used. Files, uploads and batches
 // of the view must be closed before.
 func (v *View) Close() {
 	v.LetGo()
-	v.opener, v.opens = nil, nil
+	v.opener, v.openerOf = nil, nil
 	for _, l := range v.listings {
 		l.lister.Close()
 	}
@@ -112,10 +114,10 @@ func (v *View) store(ctx context.Context, place hufu.Path, open func(ctx context
 
 // spot is the tree and the path in it that a path of the user means.
 type spot struct {
-	store  blob.Tree // nil where the shared folders are listed
-	place  hufu.Path // of the root of the store, as the user sees it
-	path   hufu.Path // in store
-	shared bool      // the owner of the entry matters
+	store   blob.Tree // nil where the shared folders are listed
+	place   hufu.Path // of the root of the store, as the user sees it
+	path    hufu.Path // in store
+	byOwner bool      // the owner of the entry matters
 }
 
 // at is the only way from a path to a store: it resolves p and checks that the
@@ -159,7 +161,7 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 		args := map[string]string{"folder": place.Remote()}
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindNotFound, Code: "shared_missing", Args: args, Err: err}
 	}
-	return spot{store: st, place: place, path: below, shared: access.ByOwner(p)}, err
+	return spot{store: st, place: place, path: below, byOwner: access.ByOwner(p)}, err
 }
 
 // sharedPlace returns the path of a shared folder; the name is a safe segment.
@@ -172,8 +174,8 @@ func sharedPlace(name string) hufu.Path {
 // guard judges each change at the spot's place when the store makes it: whether
 // the user may still act at all, and may do this to the entry that exists then.
 func (v *View) guard(at spot) blob.Guard {
-	return blob.Guard{Deep: at.shared, May: func(_ context.Context, c blob.Change) error {
-		if err := v.admitted(); err != nil {
+	return blob.Guard{Deep: at.byOwner, May: func(_ context.Context, c blob.Change) error {
+		if err := v.mayAct(); err != nil {
 			return err
 		}
 		p, err := at.place.Append(c.Path)
@@ -251,15 +253,15 @@ func (v *View) List(ctx context.Context, p hufu.Path, brief bool, yield func(huf
 }
 
 // Open opens a file for reading one version of it. The folder stays open for the
-// next file in it, until LetGo. Open is not for concurrent use.
+// next file in it, until LetGo.
 func (v *View) Open(ctx context.Context, p hufu.Path) (blob.File, error) {
 	at, err := v.readable(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	if v.opener == nil || v.opens != at.store {
+	if v.opener == nil || v.openerOf != at.store {
 		v.LetGo()
-		v.opener, v.opens = at.store.Opener(), at.store
+		v.opener, v.openerOf = at.store.Opener(), at.store
 	}
 	return v.opener.Open(ctx, at.path, "")
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -388,4 +389,23 @@ func TestSignposts(t *testing.T) {
 	if left := h.tree(); !slices.Equal(left, []string{"shared", "shared/common", "shared/docs", "users", "users/alice"}) {
 		t.Errorf("on the disk stands %v", left)
 	}
+}
+
+// TestUploadBehindAFault: a shared folder that cannot be opened may hold the upload, so
+// it is not told to be unknown.
+func TestUploadBehindAFault(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	v := New(faulty{h.s.stores}, slog.New(slog.DiscardHandler)).For("alice", "pc", func() error { return nil }, slog.DiscardHandler)
+	defer v.Close()
+	if _, err := v.FindUpload(t.Context(), strings.Repeat("0", 32)); !errors.Is(err, syscall.EIO) {
+		t.Errorf("with a broken disk: %v", err)
+	}
+}
+
+// faulty is stores whose shared folders lie on a broken disk.
+type faulty struct{ Stores }
+
+func (faulty) Shared(context.Context, string) (blob.Tree, error) {
+	return nil, &hufu.Error{Op: "open", Kind: hufu.KindUnreadable, Err: syscall.EIO}
 }

@@ -10,8 +10,8 @@ import (
 	"hufu/internal/blob"
 )
 
-// listings is how many folders a view remembers between their pages.
-const listings = 4
+// maxListings is how many folders a view remembers between their pages.
+const maxListings = 4
 
 // listing is a folder of which not all pages were listed yet.
 type listing struct {
@@ -21,16 +21,15 @@ type listing struct {
 }
 
 // Page calls yield for the entries of a folder that r asks for; its Limit must not be 0. next is
-// the name to continue after, or "" if there are no more. on says that this page continues the
-// listing of the last one, so the store may use the names that it has already read. Page is not for
-// concurrent use.
-func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, on bool, yield func(hufu.Entry) error) (next string, err error) {
+// the name to continue after, or "" if there are no more. goesOn says that this page follows the
+// last one that came from this view: names that were read for that one may be used.
+func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, goesOn bool, yield func(hufu.Entry) error) (next string, err error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return "", err
 	}
 	if at.store != nil {
-		l := v.listing(at, on)
+		l := v.listing(at, goesOn)
 		if next, err = l.List(ctx, r, yield); next == "" {
 			v.endListing(at)
 		}
@@ -57,12 +56,12 @@ func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, on bool, yiel
 	return "", nil
 }
 
-// listing returns the Lister of the folder at. Without on it has read nothing yet: a name that was
-// made before this listing began must be in it.
-func (v *View) listing(at spot, on bool) blob.Lister {
+// listing returns the Lister of the folder that at names. Unless the listing goes on, the Lister has
+// read nothing yet, so each name that was made before is in it.
+func (v *View) listing(at spot, goesOn bool) blob.Lister {
 	i := v.listed(at)
 	if i < 0 {
-		if len(v.listings) == listings {
+		if len(v.listings) == maxListings {
 			v.listings[0].lister.Close()
 			v.listings = slices.Delete(v.listings, 0, 1)
 		}
@@ -71,7 +70,7 @@ func (v *View) listing(at spot, on bool) blob.Lister {
 	}
 	l := v.listings[i]
 	v.listings = append(slices.Delete(v.listings, i, i+1), l) // used last
-	if !on {
+	if !goesOn {
 		l.lister.Close()
 	}
 	return l.lister

@@ -64,7 +64,7 @@ func TestPagesGoOn(t *testing.T) {
 	for _, folder := range []string{"", "e", "f", "g", "h"} {
 		page(folder, "", false)
 	}
-	if got := page("d", "a3", true); len(v.listings) > listings || got != "b" {
+	if got := page("d", "a3", true); len(v.listings) > maxListings || got != "b" {
 		t.Errorf("after a3 comes %q, with %d listings", got, len(v.listings))
 	}
 }

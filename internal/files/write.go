@@ -21,12 +21,12 @@ type Batch struct {
 // part holds the changes in one tree.
 type part struct {
 	blob.Batch
-	waiting bool // there are some
+	waiting bool // changes are staged
 }
 
 // slot is one change: the place of its result, or the error that refused it.
 type slot struct {
-	transfer
+	event
 	store blob.Tree
 	n     int
 	err   error
@@ -41,8 +41,9 @@ func (b *Batch) Len() int { return len(b.slots) }
 // Bytes returns how much file data is staged.
 func (b *Batch) Bytes() int64 { return b.bytes }
 
-// stage adds one change, if the user may make it at p by current knowledge.
-func (b *Batch) stage(ctx context.Context, c transfer, a access.Action, op func(blob.Batch, hufu.Path) int) {
+// stage adds one change, unless it is known already that the user may not make it: the
+// guard decides when it is made.
+func (b *Batch) stage(ctx context.Context, c event, a access.Action, op func(blob.Batch, hufu.Path) int) {
 	at, err := b.v.at(ctx, c.path, a)
 	if err != nil {
 		b.Refuse(err)
@@ -51,21 +52,21 @@ func (b *Batch) stage(ctx context.Context, c transfer, a access.Action, op func(
 	b.add(at, c, op)
 }
 
-func (b *Batch) add(at spot, c transfer, op func(blob.Batch, hufu.Path) int) {
+func (b *Batch) add(at spot, c event, op func(blob.Batch, hufu.Path) int) {
 	db := b.batches[at.store]
 	if db == nil {
 		db = &part{Batch: at.store.Batch(b.v.guard(at))}
 		b.batches[at.store] = db
 	}
 	db.waiting = true
-	b.slots = append(b.slots, slot{transfer: c, store: at.store, n: op(db, at.path)})
+	b.slots = append(b.slots, slot{event: c, store: at.store, n: op(db, at.path)})
 }
 
 // Put stages a whole file. data may be reused when it returns.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.bytes += int64(len(data))
-	b.stage(ctx, transfer{"put", p, int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
+	b.stage(ctx, event{op: "put", path: p, size: int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
 }
 
 // Mkdir creates a folder; an existing one is no error.
@@ -76,7 +77,7 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 			return
 		}
 	}
-	b.stage(ctx, transfer{"mkdir", p, 0}, access.Create, func(db blob.Batch, q hufu.Path) int {
+	b.stage(ctx, event{op: "mkdir", path: p}, access.Create, func(db blob.Batch, q hufu.Path) int {
 		return db.Mkdir(ctx, q, blob.Meta{Mode: mode, By: b.v.sub.User}, parents)
 	})
 }
@@ -84,19 +85,19 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 // Link creates a symbolic link, which is data and never followed here.
 func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
-	b.stage(ctx, transfer{"link", p, 0}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
+	b.stage(ctx, event{op: "link", path: p}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
 }
 
 // SetMeta sets mode and time.
 func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) {
 	m.By = b.v.sub.User
-	b.stage(ctx, transfer{"setmeta", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
+	b.stage(ctx, event{op: "setmeta", path: p}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
 }
 
 // Remove removes a name. In a shared folder everything below must be the user's
 // own.
 func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) {
-	b.stage(ctx, transfer{"remove", p, 0}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
+	b.stage(ctx, event{op: "remove", path: p}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
 }
 
 // Rename moves a name within one place. Between places a client copies and
@@ -116,7 +117,7 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 		b.Refuse(err)
 		return
 	}
-	b.add(src, transfer{"rename", from, 0}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
+	b.add(src, event{op: "rename", path: from, to: to}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
 }
 
 // Discard drops everything that is staged.
@@ -146,7 +147,7 @@ func (b *Batch) Commit(ctx context.Context) []blob.Result {
 			results[i].Err = s.err
 		case s.store != nil:
 			results[i] = done[s.store][s.n]
-			b.v.tell(ctx, s.transfer, results[i])
+			b.v.logChange(ctx, s.event, results[i])
 		}
 	}
 	clear(b.slots)
@@ -161,7 +162,7 @@ func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source s
 	if err != nil {
 		return nil, err
 	}
-	if at.shared { // refused before the bytes are sent; CommitUpload decides
+	if at.byOwner { // refused before the bytes are sent; CommitUpload decides
 		if e, err := at.store.Stat(ctx, at.path); err == nil && e.Kind == hufu.File {
 			if err := access.May(v.sub, access.Change, p, e.By); err != nil {
 				return nil, err
@@ -210,10 +211,10 @@ func (v *View) FindUpload(ctx context.Context, id string) (blob.Upload, error) {
 		if err != nil && p.IsRoot() {
 			return nil, err
 		}
-		if err != nil {
-			continue // removed meanwhile
+		var u blob.Upload
+		if err == nil {
+			u, err = at.store.FindUpload(ctx, id, v.guard(at))
 		}
-		u, err := at.store.FindUpload(ctx, id, v.guard(at))
 		if err == nil {
 			return v.ours(u)
 		}
@@ -263,7 +264,7 @@ func (v *View) CommitUpload(ctx context.Context, id string, p hufu.Path, want hu
 	e, err := blob.CommitUpload(ctx, u, want, m, cond)
 	if err == nil {
 		v.s.puts.Add(1)
-		v.line(ctx, transfer{"put", p, e.Size}, slog.String("digest", e.Digest.String()))
+		v.logLine(ctx, event{op: "put", path: p, size: e.Size}, slog.String("digest", e.Digest.String()))
 	}
 	return e, err
 }

@@ -12,8 +12,8 @@ import (
 // device is the origin of connections.
 type device struct{ user, name string }
 
-// admitted is a connection with a verified peer, of any protocol. The server judges, cuts and
-// counts it through this interface.
+// admitted is a connection past its handshake, of any protocol, or one of the teaching
+// listener. The server judges, cuts and counts it through this interface.
 type admitted interface {
 	// from returns the device that the connection comes from, always the same.
 	from() device
@@ -82,8 +82,8 @@ func lessOf[K comparable](count map[K]int, k K) {
 	}
 }
 
-// judge runs after every change of accounts and certificates: it cuts the connections
-// that may no longer go on.
+// judge cuts the connections that may no longer go on. It runs after every change of
+// accounts and certificates, and every judgeAllEvery.
 func (cs *connections) judge() {
 	cs.mu.Lock()
 	all := make([]admitted, 0, len(cs.all))
@@ -96,9 +96,9 @@ func (cs *connections) judge() {
 			// A connection has half a second to read its goodbye. All must be gone within one
 			// second, so cut does not wait.
 			cs.mu.Lock()
-			if _, here := cs.all[c]; here {
+			if _, here := cs.all[c]; here && !c.isCut() {
 				c.logger().Warn("cut", "why", hufu.CodeOf(err))
-				c.cut(wrap(err))
+				c.cut(asError(err))
 			}
 			cs.mu.Unlock()
 		}
@@ -120,9 +120,9 @@ func (cs *connections) full(c admitted) admitted {
 	switch {
 	case cs.ofDevice[from] > MaxOfOneDevice:
 		among = func(d device) bool { return d == from }
-	case cs.ofUser[user] > MaxOfOneUser:
+	case cs.ofUser[user] > maxOfOneUser:
 		among = func(d device) bool { return d.user == user }
-	case len(cs.all) > MaxConnections:
+	case len(cs.all) > maxConnections:
 		for u, n := range cs.ofUser {
 			if n > cs.ofUser[user] {
 				user = u
@@ -171,9 +171,9 @@ func (cs *connections) stuck() error {
 	return &hufu.Error{Op: "stop server", Kind: hufu.KindUnreadable, Code: "serve_stuck", Args: map[string]string{"count": strconv.Itoa(len(cs.all))}}
 }
 
-// now returns how many connections are open, the users that they belong to, each once, and
+// totals returns how many connections are open, the users that they belong to, each once, and
 // the bytes that have come and gone over them.
-func (cs *connections) now() (open int, users []string, in, out int64) {
+func (cs *connections) totals() (open int, users []string, in, out int64) {
 	users = []string{}
 	seen := map[string]bool{}
 	cs.mu.Lock()
@@ -181,7 +181,7 @@ func (cs *connections) now() (open int, users []string, in, out int64) {
 	for c := range cs.all {
 		i, o := c.bytes()
 		in, out = in+i, out+o
-		if user := c.from().user; !seen[user] {
+		if user := c.from().user; user != "" && !seen[user] { // on the teaching listener nobody is known
 			seen[user] = true
 			users = append(users, user)
 		}

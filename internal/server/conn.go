@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -27,16 +26,16 @@ const (
 	groupBytes   = 8 << 20
 )
 
-// Limits of what one connection keeps open. A file or upload that was closed to make room is
-// opened again when it is needed.
+// Limits of what one connection keeps open. A file that was closed to make room is opened again
+// when it is needed, and so is an upload of which a chunk has arrived.
 const (
 	openFiles   = 8  // for reading
-	openUploads = 16 // a client has fewer; a connection does not hear when another one ends an upload
+	openUploads = 16 // a client has fewer, but an upload that another connection has ended stays open here
 )
 
-// judgeEvery is how often a connection in use is judged again, besides every
+// judgeBusyEvery is how often a connection in use is judged again, besides every
 // change of accounts: certificates and logins also expire.
-const judgeEvery = 100 * time.Millisecond
+const judgeBusyEvery = 100 * time.Millisecond
 
 // conn carries out the requests of one connection.
 type conn struct {
@@ -51,20 +50,20 @@ type conn struct {
 	teach   bool
 	plain   bool // the teaching listener: no identity is verified
 
-	greeted  atomic.Bool
-	token    atomic.Pointer[string]
-	pupil    teachLogin  // in the teaching world
-	view     *files.View // once logged in
-	batch    *files.Batch
-	group    []change
-	hasOther bool          // the group has other changes than puts, mkdirs and links
-	uploads  []blob.Upload // most recent first, as reading
-	reading  []*reader
-	buf      *session.Chunk // the file that is being read, nil when idle
-	writing  atomic.Bool
-	judged   time.Time
-	cutting  atomic.Bool
-	cuts     sync.WaitGroup
+	greeted    atomic.Bool
+	token      atomic.Pointer[string]
+	taught     teachLogin  // in the teaching world
+	view       *files.View // once logged in
+	batch      *files.Batch
+	group      []change
+	hasOther   bool          // the group has other changes than puts, mkdirs and links
+	uploads    []blob.Upload // most recent first, like readers
+	readers    []*reader
+	buf        *session.Chunk // room for answers, kept until Idle
+	committing atomic.Bool
+	judged     time.Time
+	cutting    atomic.Bool
+	cuts       sync.WaitGroup
 }
 
 // change is a change in the group, to be answered when it is durable.
@@ -101,7 +100,7 @@ func (c *conn) bytes() (in, out int64) { return c.stream.Bytes() }
 func (c *conn) logger() *slog.Logger   { return c.log.Logger }
 
 func (c *conn) pending() []any {
-	return []any{"unanswered", c.session.Unanswered(), "writing", c.writing.Load()}
+	return []any{"unanswered", c.session.Unanswered(), "writing", c.committing.Load()}
 }
 
 // cut says goodbye and ends the connection, once. The caller holds connections.mu and the
@@ -112,7 +111,7 @@ func (c *conn) cut(why *hufu.Error) {
 	}
 }
 
-func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.writing.Load() }
+func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.committing.Load() }
 
 func (c *conn) close() {
 	switch {
@@ -131,14 +130,14 @@ func (c *conn) letGo() {
 	for _, u := range c.uploads {
 		_ = u.Close()
 	}
-	for _, r := range c.reading {
+	for _, r := range c.readers {
 		_ = r.f.Close()
 	}
 	c.giveBack()
 	if c.view != nil {
 		c.view.Close()
 	}
-	c.uploads, c.reading, c.view, c.batch = nil, nil, nil, nil
+	c.uploads, c.readers, c.view, c.batch = nil, nil, nil, nil
 }
 
 // letGoOfFolder closes the folder that is open while one get follows another.
@@ -148,8 +147,8 @@ func (c *conn) letGoOfFolder() {
 	}
 }
 
-// Idle finishes the pending group, and writes the log before it answers the
-// client.
+// Idle finishes the pending group, and writes the lines of the log that were kept before
+// the answers that are still in buffers are sent.
 func (c *conn) Idle(ctx context.Context) error {
 	c.letGoOfFolder()
 	c.giveBack()
@@ -180,7 +179,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	if !c.greeted.Load() {
 		return &hufu.Error{Op: "handle", Kind: hufu.KindProtocol, Code: "hello_missing"}
 	}
-	if now := time.Now(); now.Sub(c.judged) >= judgeEvery {
+	if now := time.Now(); now.Sub(c.judged) >= judgeBusyEvery {
 		c.judged = now
 		c.letGoOfFolder() // no folder is held for long, however many gets come
 		if err := c.judge(); err != nil {
@@ -188,7 +187,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		}
 	}
 	if r.Canceled {
-		return errors.Join(c.commit(ctx), c.session.Fail(session.ErrCanceled)) // answers keep their order
+		return c.refuse(ctx, session.ErrCanceled)
 	}
 	if c.hasOther && createsName(r.Message) || changesLogin(r.Message) {
 		if err := c.commit(ctx); err != nil {
@@ -206,7 +205,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	}
 	if c.teach {
 		if err := c.s.o.Teach.reserve(weight(r)); err != nil {
-			return errors.Join(c.commit(ctx), c.session.Fail(err)) // answers keep their order
+			return c.refuse(ctx, err)
 		}
 	}
 	if m, ok := r.Message.(*frame.Remove); ok && m.Recursive {
@@ -229,6 +228,15 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		return err
 	}
 	return c.ask(ctx, r)
+}
+
+// refuse answers a request with an error, behind the answers of the group. Without these the
+// client would take it for the answer of the group's first request.
+func (c *conn) refuse(ctx context.Context, why error) error {
+	if err := c.commit(ctx); err != nil {
+		return err
+	}
+	return c.session.Fail(why)
 }
 
 // createsName reports whether m is a put, mkdir or link. A group carries these out before
@@ -286,7 +294,7 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 		} else {
 			a.LoggedIn = true
 			if c.teach {
-				a.User, a.Device = c.pupil.user, teachDevice
+				a.User, a.Device = c.taught.user, teachDevice
 			}
 		}
 	}
@@ -327,7 +335,7 @@ const teachDevice = "teach"
 
 func (c *conn) enterTeach(user, token string) {
 	c.letGo()
-	c.pupil = teachLogin{user, token}
+	c.taught = teachLogin{user, token}
 	c.view = c.files.For(user, teachDevice, c.judge, c.log.transfers)
 	c.batch = c.view.Batch()
 }
@@ -368,7 +376,7 @@ func (c *conn) logout(ctx context.Context) error {
 		}
 	}
 	if c.teach {
-		c.s.o.Teach.logout(c.pupil.token)
+		c.s.o.Teach.logout(c.taught.token)
 	}
 	c.letGo()
 	c.log.Info("logout")

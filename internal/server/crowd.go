@@ -27,7 +27,7 @@ type stranger struct {
 	origin netip.Prefix
 	cut    func()
 	busy   func() bool // whether something is being done for it; nil: never
-	out    atomic.Bool // put out
+	out    atomic.Bool // evicted
 }
 
 // enter takes a place; cut is called if it is taken away, from any goroutine.
@@ -36,19 +36,19 @@ func (c *crowd) enter(remote net.Addr, cut func(), busy func() bool) *stranger {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		s.put()
+		s.evict()
 		return s
 	}
 	if len(c.in) >= c.limit {
 		i := c.victim()
-		c.in[i].put()
+		c.in[i].evict()
 		c.in = slices.Delete(c.in, i, i+1)
 	}
 	c.in = append(c.in, s)
 	return s
 }
 
-func (s *stranger) put() {
+func (s *stranger) evict() {
 	s.out.Store(true)
 	s.cut()
 }
@@ -84,7 +84,7 @@ func (c *crowd) end() {
 	defer c.mu.Unlock()
 	c.over = true
 	for _, s := range c.in {
-		s.put()
+		s.evict()
 	}
 	c.in = nil
 }
@@ -115,10 +115,10 @@ type step struct {
 // stepKey is the key of a step in the context of a handshake.
 type stepKey struct{}
 
-// watched is config for a server that records the steps of its handshakes. A peer that has said
-// hello leaves the silent ones: however many these are, they take no place from peers that make
-// progress.
-func (s *Server) watched(config *tls.Config) *tls.Config {
+// withSteps returns a copy of config with which a connection moves from the silent ones to the
+// handshakes when its ClientHello has come: however many are silent, they take no place from
+// peers that make progress.
+func (s *Server) withSteps(config *tls.Config) *tls.Config {
 	config = config.Clone()
 	choose := config.GetConfigForClient
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {

@@ -26,7 +26,7 @@ type enroller struct {
 }
 
 func (s *Server) enroll(ctx context.Context, c *tls.Conn, stream *session.Stream, remote string) {
-	_ = stream.SetReadDeadline(time.Now().Add(EnrollTime))
+	_ = stream.SetReadDeadline(time.Now().Add(enrollTime))
 	e := &enroller{
 		s: s, session: session.NewServer(c, stream, s.codec), state: c.ConnectionState(), remote: remote, left: enrollRequests,
 	}
@@ -40,7 +40,7 @@ func (s *Server) enroll(ctx context.Context, c *tls.Conn, stream *session.Stream
 
 func (e *enroller) Idle(context.Context) error { return nil }
 
-// Handle knows three requests; every other one ends the connection (HT-06).
+// Handle knows three requests; every other one ends the connection.
 func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 	defer e.session.Release(r)
 	if e.left--; e.left < 0 {
@@ -53,7 +53,7 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 			Secret: m.Secret, Password: m.Password, Device: m.Device, CSR: m.CSR, Remote: host,
 		})
 		if err != nil {
-			if hufu.CodeOf(err) != "invitation_wait" { // the first ones from there are in the log
+			if hufu.CodeOf(err) != "invitation_wait" { // the attempts that led to it are in the log
 				e.s.o.Log.Warn("refused", "remote", e.remote, "op", "enroll", "why", hufu.CodeOf(err))
 			}
 			return e.session.Fail(err)
@@ -62,7 +62,7 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 		return e.session.Answer(&frame.EnrollAnswer{User: got.User, Device: got.Device, Chain: got.Chain}, false, nil)
 	case *frame.Renew:
 		peer, err := e.s.tls.EnrollPeer(e.state)
-		if err != nil && peer.Serial == "" {
+		if err != nil && peer.Serial == "" { // otherwise it is ours and has ended: Renew decides
 			return e.session.Fail(err)
 		}
 		chain, err := e.s.o.Authority.Renew(ctx, peer.Serial, peer.Fingerprint, m.CSR)
@@ -73,9 +73,9 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 		e.s.o.Log.Info("renewed", "remote", e.remote, "user", peer.User, "device", peer.Device)
 		return e.session.Answer(&frame.RenewAnswer{Chain: chain}, false, nil)
 	case *frame.Why:
-		peer, presented := e.s.tls.EnrollPeer(e.state)
+		peer, presentedErr := e.s.tls.EnrollPeer(e.state)
 		a := &frame.WhyAnswer{Time: e.s.o.Now().UnixNano()}
-		if why := e.s.o.Authority.Why(ctx, peer, presented); why != nil {
+		if why := e.s.o.Authority.Why(ctx, peer, presentedErr); why != nil {
 			a.Error = frame.WireError(why)
 		}
 		return e.session.Answer(a, false, nil)

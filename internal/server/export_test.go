@@ -2,6 +2,14 @@ package server
 
 import "context"
 
+// Limits that tests of other packages reach.
+const (
+	HandshakeTime = handshakeTime
+	MaxHandshakes = maxHandshakes
+	MaxHeld       = maxHeld
+	MaxSilent     = maxSilent
+)
+
 // Watch has each request carried out with the context that see makes of its own.
 func (s *Server) Watch(see func(context.Context) context.Context) { s.watch.Store(&see) }
 
@@ -21,7 +29,7 @@ func (s *Server) Sending() (n int) {
 func (s *Server) Held() int {
 	s.held.mu.Lock()
 	defer s.held.mu.Unlock()
-	return len(s.held.by)
+	return len(s.held.holders)
 }
 
 // Unproven returns how many connections have not said a word, and how many are in their

@@ -1,13 +1,17 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,7 +19,10 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
+	"hufu/internal/blob/mem"
+	"hufu/internal/files"
 	"hufu/internal/frame"
+	"hufu/internal/meta"
 	"hufu/internal/session"
 )
 
@@ -23,7 +30,7 @@ import (
 func bare() *Server {
 	return &Server{
 		codec: frame.NewCodec(), conns: newConnections(),
-		held: held{limit: 2, by: map[*conn]struct{}{}},
+		held: held{limit: 2, holders: map[*conn]struct{}{}},
 	}
 }
 
@@ -35,6 +42,77 @@ func (s *Server) connection(user, device string) (c *conn, far net.Conn) {
 		s: s, sub: account.Subject{User: user, Device: device}, stream: stream, session: session.NewServer(stream, stream, s.codec), log: NewLog(io.Discard),
 	}, far
 }
+
+// TestNothingIsAnsweredAfterAFailedCommit: a request that is refused is answered behind
+// the changes before it, or not at all.
+func TestNothingIsAnsweredAfterAFailedCommit(t *testing.T) {
+	t.Parallel()
+	s := bare()
+	db, err := meta.Open(t.Context(), filepath.Join(t.TempDir(), "db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if s.o.Account, err = account.Open(t.Context(), db, account.Options{}); err != nil { // which admits nobody
+		t.Fatal(err)
+	}
+	c, far := s.connection("alice", "pc")
+	defer far.Close()
+	fs := files.New(mem.NewTrees(mem.Options{}), slog.New(slog.DiscardHandler))
+	c.view = fs.For("alice", "pc", func() error { return nil }, slog.DiscardHandler)
+	c.batch = c.view.Batch()
+	c.greeted.Store(true)
+	c.judged = time.Now()
+	if err := c.Handle(t.Context(), &session.Request{Message: &frame.Mkdir{Path: frame.Path("d"), Mode: 0o755}}); err != nil {
+		t.Fatal(err)
+	}
+	err = c.Handle(t.Context(), &session.Request{Message: &frame.Stat{Path: frame.Path("d")}, Canceled: true})
+	if err == nil || c.session.Unanswered() != 0 {
+		t.Errorf("%v, and %d answers", err, -c.session.Unanswered())
+	}
+	c.close()
+}
+
+// TestStatusOfTheTeachingListener: its clients have no name.
+func TestStatusOfTheTeachingListener(t *testing.T) {
+	t.Parallel()
+	s := bare()
+	c, far := s.connection("", "")
+	defer far.Close()
+	s.conns.join(c)
+	if open, users, _, _ := s.conns.totals(); open != 1 || len(users) != 0 {
+		t.Errorf("%d open, of %q", open, users)
+	}
+}
+
+// TestCutIsLoggedOnce: while the connection is parting, further reloads do not repeat it.
+func TestCutIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		cs := newConnections()
+		c := &refused{log: slog.New(slog.NewTextHandler(&log, nil))}
+		cs.join(c)
+		cs.judge()
+		cs.judge()
+		if n := strings.Count(log.String(), "msg=cut"); n != 1 {
+			t.Errorf("%d lines", n)
+		}
+	})
+}
+
+// refused is a connection that may not go on.
+type refused struct {
+	admitted
+	log  *slog.Logger
+	cuts int
+}
+
+func (*refused) from() device           { return device{"alice", "pc"} }
+func (*refused) judge() error           { return stopping() }
+func (r *refused) cut(*hufu.Error)      { r.cuts++ }
+func (r *refused) isCut() bool          { return r.cuts > 0 }
+func (r *refused) logger() *slog.Logger { return r.log }
 
 // TestWhoMakesRoom: a device and a user have so many connections at most, and when
 // all places are taken, there is one for whoever has few.
@@ -49,7 +127,7 @@ func TestWhoMakesRoom(t *testing.T) {
 				time.Sleep(time.Nanosecond)
 				near, _ := net.Pipe()
 				c := &conn{s: s, sub: account.Subject{User: user, Device: device}, stream: session.NewStream(near), session: idle.session, log: NewLog(io.Discard)}
-				c.writing.Store(busy)
+				c.committing.Store(busy)
 				if all = append(all, c); s.conns.join(c) {
 					t.Fatalf("no room for number %d of %s on %s", len(all), user, device)
 				}
@@ -74,14 +152,14 @@ func TestWhoMakesRoom(t *testing.T) {
 		}
 		// A device.
 		pc := several(MaxOfOneDevice, "mallory", "pc", false)
-		pc[0].writing.Store(true)
+		pc[0].committing.Store(true)
 		if n := cut(); len(n) != 0 {
 			t.Fatalf("%d were cut at the limit", len(n))
 		}
 		pc = append(pc, several(1, "mallory", "pc", false)...)
 		only("one more than a device may have", pc[1])
 		for _, c := range pc {
-			c.writing.Store(true)
+			c.committing.Store(true)
 		}
 		more, _ := s.connection("mallory", "pc")
 		if !s.conns.join(more) {
@@ -89,19 +167,19 @@ func TestWhoMakesRoom(t *testing.T) {
 		}
 		s.gone(more)
 		// A user.
-		laptop := several(MaxOfOneUser-MaxOfOneDevice, "mallory", "laptop", false)
+		laptop := several(maxOfOneUser-MaxOfOneDevice, "mallory", "laptop", false)
 		if n := cut(); len(n) != 0 {
 			t.Fatalf("%d were cut at the limit", len(n))
 		}
 		several(1, "mallory", "phone", false)
 		only("one more than a user may have", laptop[0])
 		// Everybody.
-		for u := 1; u < MaxConnections/MaxOfOneUser; u++ {
-			for d := range MaxOfOneUser / MaxOfOneDevice {
+		for u := 1; u < maxConnections/maxOfOneUser; u++ {
+			for d := range maxOfOneUser / MaxOfOneDevice {
 				several(MaxOfOneDevice, fmt.Sprint("friend", u), fmt.Sprint(d), true)
 			}
 		}
-		if n := cut(); len(n) != 0 || len(s.conns.all) != MaxConnections {
+		if n := cut(); len(n) != 0 || len(s.conns.all) != maxConnections {
 			t.Fatalf("%d were cut, %d are there", len(n), len(s.conns.all))
 		}
 		for i := range 50 {
@@ -111,7 +189,7 @@ func TestWhoMakesRoom(t *testing.T) {
 				t.Fatalf("alice's connection number %d: %d were cut", i, len(got))
 			}
 		}
-		if n := len(s.conns.all); n != MaxConnections {
+		if n := len(s.conns.all); n != maxConnections {
 			t.Errorf("%d connections", n)
 		}
 		for c := range s.conns.all {
@@ -184,8 +262,8 @@ func TestHeldChunks(t *testing.T) {
 		}
 		s.held.release(third)
 		s.held.release(alice)
-		if len(s.held.by) != 0 || len(s.held.waiting) != 0 {
-			t.Errorf("%d hold one, %d wait", len(s.held.by), len(s.held.waiting))
+		if len(s.held.holders) != 0 || len(s.held.waiting) != 0 {
+			t.Errorf("%d hold one, %d wait", len(s.held.holders), len(s.held.waiting))
 		}
 	})
 }
@@ -197,7 +275,7 @@ func TestDrainEndsWhateverHappens(t *testing.T) {
 		s := bare()
 		s.o.Log = NewLog(io.Discard)
 		c, far := s.connection("alice", "pc")
-		c.writing.Store(true)
+		c.committing.Store(true)
 		s.conns.join(c)
 		var open sync.WaitGroup
 		open.Add(1) // a call of the store that does not return
@@ -277,7 +355,7 @@ func TestHelloLeavesTheSilent(t *testing.T) {
 		close(said)
 	}()
 	enough := errors.New("enough")
-	config := s.watched(&tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, enough }})
+	config := s.withSteps(&tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, enough }})
 	if err := tls.Server(far, config).HandshakeContext(context.WithValue(t.Context(), stepKey{}, st)); !errors.Is(err, enough) {
 		t.Error(err)
 	}

@@ -10,9 +10,9 @@ import (
 	"hufu"
 )
 
-// MaxHeld is the number of chunks that all connections together hold for their
+// maxHeld is the number of chunks that all connections together hold for their
 // answers.
-const MaxHeld = 256
+const maxHeld = 256
 
 // heldWait is how long a connection waits for a chunk while another connection
 // does not release its own.
@@ -27,20 +27,20 @@ type held struct {
 	limit int
 
 	mu      sync.Mutex // guards what follows
-	by      map[*conn]struct{}
+	holders map[*conn]struct{}
 	waiting []*waiter // in the order in which they came
 }
 
 type waiter struct {
 	c     *conn
-	ready chan struct{} // closed when c is in by
+	ready chan struct{} // closed when c is in holders
 }
 
 // take waits until c may hold a chunk.
 func (h *held) take(ctx context.Context, c *conn) error {
 	h.mu.Lock()
-	if len(h.by) < h.limit {
-		h.by[c] = struct{}{}
+	if len(h.holders) < h.limit {
+		h.holders[c] = struct{}{}
 		h.mu.Unlock()
 		return nil
 	}
@@ -71,35 +71,35 @@ func (h *held) take(ctx context.Context, c *conn) error {
 func (h *held) release(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, has := h.by[c]; !has {
+	if _, has := h.holders[c]; !has {
 		return
 	}
-	delete(h.by, c)
+	delete(h.holders, c)
 	if len(h.waiting) == 0 {
 		return
 	}
 	count := h.count()
 	next := slices.MinFunc(h.waiting, func(a, b *waiter) int { return count[a.c.sub.User] - count[b.c.sub.User] })
 	h.waiting = slices.DeleteFunc(h.waiting, func(x *waiter) bool { return x == next })
-	h.by[next.c] = struct{}{}
+	h.holders[next.c] = struct{}{}
 	close(next.ready)
 }
 
 // count returns how many chunks each user has; the caller holds mu.
 func (h *held) count() map[string]int {
 	count := map[string]int{}
-	for c := range h.by {
+	for c := range h.holders {
 		count[c.sub.User]++
 	}
 	return count
 }
 
-// slowest returns the connection that is to lose its chunk, nil if all get on.
+// slowest returns the connection that is to lose its chunk, nil if all make progress.
 func (h *held) slowest(now time.Time) (out *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	count := h.count()
-	for c := range h.by {
+	for c := range h.holders {
 		if !c.stream.Sending() || now.Sub(c.stream.Moved()) < heldWait {
 			continue
 		}

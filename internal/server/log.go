@@ -57,8 +57,8 @@ func printable(line []byte) []byte {
 	return text
 }
 
-// mostKept is the limit for kept lines, in bytes.
-const mostKept = 32 << 10
+// maxKept is the limit for kept lines, in bytes.
+const maxKept = 32 << 10
 
 func (o *output) Write(line []byte) (int, error) {
 	o.mu.Lock()
@@ -77,7 +77,7 @@ func (o *output) write(line []byte) error {
 	return err
 }
 
-// keeping is a way into the output where lines may be kept.
+// keeping writes to the output, which may keep the lines until flush.
 type keeping struct{ *output }
 
 func (o keeping) Write(line []byte) (int, error) {
@@ -88,7 +88,7 @@ func (o keeping) Write(line []byte) (int, error) {
 func (o keeping) keep(line []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.kept)+len(line) > mostKept {
+	if len(o.kept)+len(line) > maxKept {
 		return o.write(line)
 	}
 	o.kept = append(o.kept, line...)

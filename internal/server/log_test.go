@@ -53,11 +53,11 @@ func TestLog(t *testing.T) {
 	n := 0
 	for ; b.Len() == 0; n++ {
 		transfer()
-		if n > mostKept {
+		if n > maxKept {
 			t.Fatal("kept without end")
 		}
 	}
-	if b.Len() > 2*mostKept || lines() != n {
+	if b.Len() > 2*maxKept || lines() != n {
 		t.Errorf("%d lines, %d were written: %d bytes", n, lines(), b.Len())
 	}
 }

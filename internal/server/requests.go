@@ -61,23 +61,24 @@ func (c *conn) stage(ctx context.Context, r *session.Request) bool {
 // begun is finished even if the client has gone.
 func (c *conn) commit(ctx context.Context) error { return c.finish(context.WithoutCancel(ctx)) }
 
-// finish is commit, unless ctx ends before.
+// finish makes the group durable and answers its requests. When ctx ends, those that were
+// not carried out yet fail.
 func (c *conn) finish(ctx context.Context) error {
 	if len(c.group) == 0 {
 		return nil
 	}
-	c.writing.Store(true)
-	defer c.writing.Store(false)
+	c.committing.Store(true)
+	defer c.committing.Store(false)
 	results := c.batch.Commit(ctx)
 	if err := c.judge(); err != nil {
-		return err // the guard refused all changes after that; the error ends the connection
+		return err // changes since then were refused by the guard; the error ends the connection, so nothing is answered
 	}
 	for i, p := range c.group {
 		res := results[i]
 		var err error
 		if res.Err != nil {
 			res.Err = canceledOr(ctx, res.Err)
-			c.failed(p.op, p.path, res.Err)
+			c.logFailure(p.op, p.path, res.Err)
 			err = c.session.Fail(res.Err)
 		} else {
 			err = c.session.Answer(p.answer(res), false, nil)
@@ -92,12 +93,12 @@ func (c *conn) finish(ctx context.Context) error {
 	return nil
 }
 
-// failed logs why a request failed: an error of the client briefly, an error of
+// logFailure logs why a request failed: an error of the client briefly, an error of
 // the server in full.
-func (c *conn) failed(op string, p hufu.Path, err error) {
+func (c *conn) logFailure(op string, p hufu.Path, err error) {
 	switch {
 	case op == "list" && hufu.KindOf(err) == hufu.KindWrongKind:
-		return // a get starts before it knows that there is only a file
+		return // a get lists a path to learn whether it is a folder
 	case op == "commit" && hufu.CodeOf(err) == "upload_incomplete":
 		return // it was early, and is sent again
 	}
@@ -155,10 +156,10 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.commitUpload(ctx, m)
 	case *frame.Abandon:
 		op = "abandon"
-		// The upload is dropped only after Abandon: dropping would remove an empty upload, and
+		// Abandon comes first: closing the last handle removes an upload without chunks, and
 		// Abandon would not find it.
 		err = c.view.Abandon(ctx, m.Upload)
-		c.drop(m.Upload)
+		c.dropUpload(m.Upload)
 		answer = &frame.AbandonAnswer{}
 	case *frame.Space:
 		op, path = "space", m.Path.Path()
@@ -171,11 +172,11 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	switch err = canceledOr(ctx, err); {
 	case err == nil:
 		return c.session.Answer(answer, false, nil)
-	case errors.Is(err, session.ErrCanceled):
+	case errors.Is(err, session.ErrCanceled): // ctx has ended, but the client waits for the answer
 	case ctx.Err() != nil && hufu.KindOf(err) == hufu.KindCanceled:
 		return nil // the client has left
 	}
-	c.failed(op, path, err)
+	c.logFailure(op, path, err)
 	return c.session.Fail(err)
 }
 
@@ -278,17 +279,17 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	if a.Entry != nil {
 		a.Entry.Digest = d[:]
 	}
-	c.view.Sent(ctx, p, f.Size())
+	c.view.LogGet(ctx, p, f.Size())
 	return c.session.Answer(&a, false, data)
 }
 
 // openedFile finds or opens the file that a read names, in its version.
 func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
-	for i, r := range c.reading {
+	for i, r := range c.readers {
 		if r.path == p && r.f.Is(version) {
 			if i > 0 { // most recent first
-				copy(c.reading[1:i+1], c.reading[:i])
-				c.reading[0] = r
+				copy(c.readers[1:i+1], c.readers[:i])
+				c.readers[0] = r
 			}
 			return r.f, nil
 		}
@@ -301,12 +302,11 @@ func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blo
 		_ = f.Close()
 		return nil, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
-	if len(c.reading) == openFiles {
-		_ = c.reading[openFiles-1].f.Close()
-		c.reading = c.reading[:openFiles-1]
+	if len(c.readers) == openFiles {
+		_ = c.readers[openFiles-1].f.Close()
+		c.readers = c.readers[:openFiles-1]
 	}
-	c.reading = append([]*reader{{p, f}}, c.reading...)
-	c.view.Sent(ctx, p, f.Size())
+	c.readers = append([]*reader{{p, f}}, c.readers...)
 	return f, nil
 }
 
@@ -328,6 +328,9 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	if err != nil {
 		return err
 	}
+	if m.Index == 0 { // the other chunks may be asked for on other connections
+		c.view.LogGet(ctx, p, size)
+	}
 	return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, false, data)
 }
 
@@ -338,8 +341,8 @@ func (c *conn) openUpload(ctx context.Context, m *frame.Open) (frame.Message, er
 		return nil, err
 	}
 	info := u.Info()
-	c.drop(info.ID)
-	c.hold(u)
+	c.dropUpload(info.ID)
+	c.keepUpload(u)
 	a := &frame.OpenAnswer{Upload: info.ID, Unit: uint32(info.Unit)}
 	said, next := 0, int64(-1)
 	for i, cv := range u.There() {
@@ -348,7 +351,7 @@ func (c *conn) openUpload(ctx context.Context, m *frame.Open) (frame.Message, er
 				return nil, err
 			}
 			if ctx.Err() != nil {
-				return nil, stopping() // nobody receives it
+				return nil, &hufu.Error{Op: "open upload", Kind: hufu.KindCanceled, Err: context.Cause(ctx)} // nobody receives it
 			}
 			a.Runs, said, next = nil, 0, -1
 		}
@@ -366,14 +369,14 @@ func (c *conn) uploadIndex(id string) int {
 	return slices.IndexFunc(c.uploads, func(u blob.Upload) bool { return u.Info().ID == id })
 }
 
-func (c *conn) drop(id string) {
+func (c *conn) dropUpload(id string) {
 	if i := c.uploadIndex(id); i >= 0 {
 		_ = c.uploads[i].Close()
 		c.uploads = slices.Delete(c.uploads, i, i+1)
 	}
 }
 
-func (c *conn) hold(u blob.Upload) {
+func (c *conn) keepUpload(u blob.Upload) {
 	if len(c.uploads) == openUploads {
 		_ = c.uploads[openUploads-1].Close()
 		c.uploads = c.uploads[:openUploads-1]
@@ -381,7 +384,7 @@ func (c *conn) hold(u blob.Upload) {
 	c.uploads = slices.Insert(c.uploads, 0, u)
 }
 
-// upload finds the upload that a range belongs to; lanes other than the one
+// upload finds the upload that a range belongs to; connections other than the one
 // that opened it look it up once.
 func (c *conn) upload(ctx context.Context, id string) (blob.Upload, error) {
 	if i := c.uploadIndex(id); i >= 0 {
@@ -394,7 +397,7 @@ func (c *conn) upload(ctx context.Context, id string) (blob.Upload, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.hold(u)
+	c.keepUpload(u)
 	return u, nil
 }
 
@@ -448,9 +451,9 @@ func (c *conn) arrival(ctx context.Context, id string) error {
 }
 
 func (c *conn) commitUpload(ctx context.Context, m *frame.Commit) (frame.Message, error) {
-	c.writing.Store(true)
-	defer c.writing.Store(false)
-	defer c.drop(m.Upload)
+	c.committing.Store(true)
+	defer c.committing.Store(false)
+	defer c.dropUpload(m.Upload)
 	if err := c.arrival(ctx, m.Upload); err != nil {
 		return nil, err
 	}

@@ -29,24 +29,24 @@ import (
 
 // Limits on connections.
 const (
-	MaxConnections = 8192             // proven, at the same time; see full
-	MaxOfOneUser   = 1024             // of these, of one user
+	maxConnections = 8192             // verified, at the same time; see full
+	maxOfOneUser   = 1024             // of these, of one user
 	MaxOfOneDevice = 512              // and of one device, with any certificate
-	MaxSilent      = 512              // that have not said a word yet, at the same time; see crowd
-	MaxHandshakes  = 512              // that have sent a TLS hello and are not verified yet; see crowd
-	MaxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
-	HandshakeTime  = 10 * time.Second // for the peer to be verified
-	HelloTime      = 10 * time.Second // to say hello after that
-	EnrollTime     = time.Minute      // for a whole enrollment
-	JudgeEvery     = time.Minute      // how often a certificate's end is looked for on open connections
+	maxSilent      = 512              // that have not said a word yet, at the same time; see crowd
+	maxHandshakes  = 512              // that have sent a TLS ClientHello and are not verified yet; see crowd
+	maxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
+	handshakeTime  = 10 * time.Second // for the peer to be verified
+	helloTime      = 10 * time.Second // to say hello after that
+	enrollTime     = time.Minute      // for a whole enrollment
+	judgeAllEvery  = time.Minute      // how often a certificate's end is looked for on open connections
 	// StopTime is the longest time that a server takes to stop after its time
 	// for draining.
 	StopTime = 3 * time.Second
 )
 
-// MaxIntake is the limit in bytes for requests that were not carried out yet,
+// maxIntake is the limit in bytes for requests that were not carried out yet,
 // on all connections together; see session.Intake.
-const MaxIntake = 128 << 20
+const maxIntake = 128 << 20
 
 // Options configure a server.
 type Options struct {
@@ -91,10 +91,10 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{
-		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(MaxIntake),
-		silent: crowd{limit: MaxSilent}, handshakes: crowd{limit: MaxHandshakes}, enrolling: crowd{limit: MaxEnrolling},
-		slots: make(chan struct{}, MaxConnections+MaxSilent+MaxHandshakes+MaxEnrolling),
-		held:  held{limit: MaxHeld, by: map[*conn]struct{}{}},
+		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(maxIntake),
+		silent: crowd{limit: maxSilent}, handshakes: crowd{limit: maxHandshakes}, enrolling: crowd{limit: maxEnrolling},
+		slots: make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
+		held:  held{limit: maxHeld, holders: map[*conn]struct{}{}},
 		conns: newConnections(),
 	}
 	_, _ = rand.Read(s.instance) // never fails
@@ -113,15 +113,16 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections from ln until ctx ends, then drains: running
-// requests may finish for up to drain, new requests are told to try again, and
-// when Serve returns every connection is closed.
+// Serve accepts connections from ln until ctx ends, then drains: a connection whose
+// requests are all answered is told to try again later, and so is every other one when
+// the time drain is over. When Serve returns, every connection is closed, unless the
+// error is serve_stuck.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	config, err := s.tls.Config()
 	if err != nil {
 		return err
 	}
-	config = s.watched(config)
+	config = s.withSteps(config)
 	var judging sync.WaitGroup
 	judging.Go(func() { s.judgeOften(ctx) })
 	defer judging.Wait()
@@ -131,7 +132,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration
 // judgeOften finds what no change announces: certificates and logins that end
 // while their connection is open.
 func (s *Server) judgeOften(ctx context.Context) {
-	tick := time.NewTicker(JudgeEvery)
+	tick := time.NewTicker(judgeAllEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -143,9 +144,9 @@ func (s *Server) judgeOften(ctx context.Context) {
 	}
 }
 
-// serve gives each connection of ln to handle, on a goroutine of its own. What handle
-// returns, if anything, runs on a fresh goroutine: a handshake needs a large stack,
-// and a connection that waits keeps the one that it has.
+// serve gives each connection of ln to handle, on a goroutine of its own. The function
+// that handle returns, if any, runs on a fresh goroutine: a handshake needs a large
+// stack, and a goroutine keeps its stack while it waits.
 func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration, handle func(context.Context, net.Conn) func()) error {
 	var open sync.WaitGroup // the connections of this listener
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
@@ -190,7 +191,7 @@ func (s *Server) serve(ctx context.Context, ln net.Listener, drain time.Duration
 	}
 }
 
-// recovered keeps one bad connection from ending the server (HT-08).
+// recovered keeps a connection whose handling panics from ending the server.
 func (s *Server) recovered(c net.Conn) {
 	if r := recover(); r != nil {
 		trace := debug.Stack()
@@ -211,8 +212,8 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 	cut := func() { _ = raw.Close() }
 	st := &step{remote: raw.RemoteAddr(), cut: cut, place: s.silent.enter(raw.RemoteAddr(), cut, nil)}
 	defer func() { st.place.leave() }()
-	hctx, cancel := context.WithTimeout(context.WithValue(ctx, stepKey{}, st), HandshakeTime)
-	_ = raw.SetDeadline(time.Now().Add(HandshakeTime))
+	hctx, cancel := context.WithTimeout(context.WithValue(ctx, stepKey{}, st), handshakeTime)
+	_ = raw.SetDeadline(time.Now().Add(handshakeTime))
 	err := c.HandshakeContext(hctx)
 	cancel()
 	st.place.leave()
@@ -221,6 +222,9 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 		why := refusal(err)
 		if st.place.out.Load() {
 			why = "made room for others"
+		}
+		if s.draining.Load() {
+			why = "stopping"
 		}
 		s.o.Log.Warn("refused", "remote", remote, "why", why)
 		part(stream)
@@ -270,7 +274,7 @@ func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream,
 		s: s, peer: peer, sub: sub, session: session.NewServer(c, stream, s.codec), stream: stream,
 		log: s.o.Log.about(slog.String("remote", remote), slog.String("user", sub.User), slog.String("device", sub.Device)), opened: s.o.Now(),
 	}
-	h.session.Share(s.intake, sub.User)
+	h.session.UseIntake(s.intake, sub.User)
 	s.run(ctx, h, s.o.Files, "tls")
 }
 
@@ -285,20 +289,21 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	err := h.judge()
 	switch {
 	case err != nil:
-		h.session.Part(wrap(err))
+		h.session.Part(asError(err))
 	case s.draining.Load():
 		h.session.Part(stopping())
 	case oneTooMany:
 		h.session.Part(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
 	}
 	h.log.Info("connected", "over", over, "serial", h.sub.Serial, "way", h.stream.Way().String())
-	hello := time.AfterFunc(HelloTime, func() {
+	hello := time.AfterFunc(helloTime, func() {
 		if !h.greeted.Load() {
 			h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})
 		}
 	})
 	defer hello.Stop()
 	err = h.session.Serve(ctx, h)
+	h.close() // its last lines in the log come before the one that it has gone
 	in, out := h.stream.Bytes()
 	attrs := []any{"bytes_in", in, "bytes_out", out, "seconds", s.o.Now().Sub(h.opened).Seconds()}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -321,7 +326,7 @@ func stopping() *hufu.Error {
 	return &hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: "server_stopping"}
 }
 
-func wrap(err error) *hufu.Error {
+func asError(err error) *hufu.Error {
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
 		return e
 	}
@@ -368,7 +373,7 @@ type Status struct {
 
 // Status returns how the server does.
 func (s *Server) Status() Status {
-	open, users, in, out := s.conns.now()
+	open, users, in, out := s.conns.totals()
 	puts, gets := s.o.Files.Transfers()
 	if s.o.Teach != nil {
 		p, g := s.o.Teach.files.Transfers()

@@ -23,6 +23,7 @@ import (
 	"hufu/internal/blob/disk"
 	"hufu/internal/client"
 	"hufu/internal/digest"
+	"hufu/internal/frame"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
 )
@@ -561,6 +562,56 @@ func TestLogBeforeAnswer(t *testing.T) {
 		if len(all) == 0 || all[len(all)-1][2] != name || strings.Contains(log, "msg=gone "+all[len(all)-1][1]+" ") {
 			t.Errorf("not in the log:\n%s", log)
 		}
+	}
+}
+
+// TestLogOfABrokenConnection: a change that was staged when its connection broke is in
+// the log before the line that the connection has gone.
+func TestLogOfABrokenConnection(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	begun := make(chan struct{}, 1)
+	env.Server.Watch(func(ctx context.Context) context.Context {
+		begun <- struct{}{}
+		<-ctx.Done() // the server has seen that the client is gone
+		return ctx
+	})
+	data := []byte("x")
+	d := digest.Sum(data)
+	b, err := w.codec.Append(nil, &frame.Put{Path: frame.Path("f"), Digest: d[:], Mode: 0o600, Condition: always}, false, len(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.send(append(b, data...))
+	<-begun
+	_ = w.Close()
+	gone := "msg=gone remote=" + w.LocalAddr().String()
+	soon(t, "gone", func() bool { return strings.Contains(env.Log.String(), gone) })
+	if log := env.Log.String(); !regexp.MustCompile(`(?s)op=put path=/f .*` + gone).MatchString(log) {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// TestLargeGetIsCountedOnce: however many connections its chunks are fetched over.
+func TestLargeGetIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	write(t, filepath.Join(env.Data, "files/users/alice/large"), bytesOf(3*hufu.ChunkSize))
+	for i := range 3 {
+		w := asPerson(t, env, p)
+		version := string(w.entry("large").Version)
+		for _, index := range [][]int64{{1}, {0, 2}, {2}}[i] {
+			w.say(&frame.Read{Path: frame.Path("large"), Version: version, Index: index})
+			w.hear()
+			if _, err := io.CopyN(io.Discard, w.in, hufu.ChunkSize); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := env.Server.Status().Gets; got != 1 {
+		t.Errorf("%d gets", got)
 	}
 }
 

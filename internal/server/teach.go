@@ -17,18 +17,21 @@ import (
 	"hufu/internal/session"
 )
 
-// MaxTaught is the limit in bytes for the teaching world: everything put into it since the start
-// of the server counts, even after it is removed. It is for samples. The memory of its stores may
-// be a little more than that.
+// MaxTaught is the limit in bytes for the teaching world, which is for samples. Each file, chunk,
+// folder and link that was sent since the start of the server counts, even one that was refused or
+// has been removed. The memory of the stores may be a little more than that.
 const MaxTaught = 32 << 20
 
 // The teaching world forgets the oldest beyond these bounds: nothing in it is
 // meant to stay.
 const (
-	maxPupils      = 256      // accounts
-	maxPupilLogins = 16       // logins of one account
-	taughtIntake   = 16 << 20 // and for requests
+	maxPupils      = 256 // accounts
+	maxPupilLogins = 16  // logins of one account
 )
+
+// taughtIntake is the limit in bytes for the requests to the listener without TLS that
+// were not carried out yet; see session.Intake.
+const taughtIntake = 16 << 20
 
 // Teach is the throw-away world of the teaching mode: accounts that the first
 // login makes, and files in memory. It knows nothing of the real accounts, grants
@@ -61,10 +64,15 @@ type pupil struct {
 	tokens         []string // oldest first
 }
 
-// OpenTeach makes a teaching world of empty stores, which it closes, and listens
-// for plain connections on the given loopback address. The port is the next free one if
-// it is taken.
-func OpenTeach(stores files.Stores, address string, log *slog.Logger) (*Teach, error) {
+// OpenTeach makes a teaching world of empty stores, and listens for plain connections on
+// the given loopback address, or on a port that the system chooses if that one is taken.
+// Close closes the stores, and so does OpenTeach if it fails.
+func OpenTeach(stores files.Stores, address string, log *slog.Logger) (t *Teach, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stores.Close())
+		}
+	}()
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, &hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
@@ -77,7 +85,7 @@ func OpenTeach(stores files.Stores, address string, log *slog.Logger) (*Teach, e
 		ln, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {
-		return nil, errors.Join(&hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "cannot_listen", Err: err}, stores.Close())
+		return nil, &hufu.Error{Op: "teach", Path: address, Kind: hufu.KindUsage, Code: "cannot_listen", Err: err}
 	}
 	return &Teach{files: files.New(stores, log), ln: ln, intake: session.NewIntake(taughtIntake)}, nil
 }
@@ -113,7 +121,7 @@ func (s *Server) ServeTeach(ctx context.Context, drain time.Duration) error {
 			s: s, session: session.NewServer(stream, stream, s.codec), stream: stream, plain: true,
 			log: s.o.Log.about(slog.String("remote", remote), slog.Bool("teach", true)), opened: s.o.Now(),
 		}
-		h.session.Share(s.o.Teach.intake, "")
+		h.session.UseIntake(s.o.Teach.intake, "")
 		s.run(ctx, h, s.o.Teach.files, "plaintext")
 		return nil
 	})

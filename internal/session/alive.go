@@ -17,7 +17,7 @@ type keeper struct {
 	timer          *time.Timer
 	ended          bool
 	taking, giving pace
-	running        sync.WaitGroup // what look has begun
+	running        sync.WaitGroup // what check has begun
 }
 
 func (s *Server) keepAlive() *keeper {
@@ -38,7 +38,7 @@ func (k *keeper) end() {
 }
 
 func (k *keeper) tick() {
-	if !k.look(time.Now()) {
+	if !k.check(time.Now()) {
 		return
 	}
 	defer k.running.Done()
@@ -52,9 +52,9 @@ func (k *keeper) tick() {
 	}
 }
 
-// look does everything but telling. It reports whether the client may need to be
+// check does everything but telling. It reports whether the client may need to be
 // told; then the caller does so and calls running.Done.
-func (k *keeper) look(now time.Time) bool {
+func (k *keeper) check(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.s
@@ -82,18 +82,18 @@ func (k *keeper) look(now time.Time) bool {
 
 // pace measures the progress of one direction of a connection.
 type pace struct {
-	at    int64
-	since time.Time // when it was first seen at at
+	count int64     // of bytes, as seen last
+	since time.Time // when it was first seen to be that
 }
 
 // still returns how long the direction has not moved although it should.
-func (p *pace) still(now time.Time, should bool, at func() int64) time.Duration {
+func (p *pace) still(now time.Time, should bool, count func() int64) time.Duration {
 	if !should {
 		p.since = now
 		return 0
 	}
-	if n := at(); n != p.at || p.since.IsZero() {
-		p.at, p.since = n, now
+	if n := count(); n != p.count || p.since.IsZero() {
+		p.count, p.since = n, now
 	}
 	return now.Sub(p.since)
 }

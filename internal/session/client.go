@@ -28,18 +28,18 @@ type Answer struct {
 // Client is the calling end. Its methods are safe for concurrent use.
 type Client struct {
 	*wire
-	onRead func(error) error // turns a read error into its reason
+	judge func(error) error // turns a read error into its reason
 
 	qmu   sync.Mutex
 	cond  *sync.Cond // on qmu: room in the bounds, or the end
 	queue []pending  // sent or about to be, unanswered, in order
 	count uint64     // of the requests so far; the next one's number
 	asked int
-	// askedSmall is the part of asked for small files over a far link.
+	// askedSmall is the part of asked that is small files over a far link.
 	askedSmall int
 	maxReq     int
 	maxAsk     int
-	window     int   // as maxAsk, and below it as long as others are to have their share
+	window     int   // limit for asked: maxAsk, or less from AskLess on until widen has raised it
 	err        error // why the connection ended, set once
 	failing    error // what writing met first; the reader finds out why
 	waiting    int   // goroutines about to write: the last one flushes
@@ -64,7 +64,7 @@ type pending struct {
 // certificate gets its reason.
 func NewClient(conn net.Conn, stream *Stream, codec *frame.Codec, judge func(error) error) *Client {
 	c := &Client{
-		wire: newWire(conn, stream, codec), onRead: judge, done: make(chan struct{}),
+		wire: newWire(conn, stream, codec), judge: judge, done: make(chan struct{}),
 		maxReq: 64, maxAsk: frame.MaxRaw, window: frame.MaxRaw, // until hello is answered
 	}
 	c.cond = sync.NewCond(&c.qmu)
@@ -82,17 +82,17 @@ func (c *Client) Allow(requests, bytes int) {
 	c.cond.Broadcast()
 }
 
-// Share limits how many bytes are requested ahead at first, below what Allow
+// AskLess limits how many bytes are requested ahead at first, below what Allow
 // allows: one of several connections that requested everything would leave
 // nothing to the others. The limit grows when answers come as fast as the
 // network's round trip permits, which means that more could be under way.
-func (c *Client) Share(bytes int) {
+func (c *Client) AskLess(bytes int) {
 	c.qmu.Lock()
 	defer c.qmu.Unlock()
 	c.window = min(bytes, c.maxAsk)
 }
 
-// widen raises the limit of Share after an answer; the caller holds qmu.
+// widen raises the limit of AskLess after an answer; the caller holds qmu.
 func (c *Client) widen(p pending) {
 	if c.window < c.maxAsk && p.bytes > 0 && time.Since(p.sent) < 2*c.stream.Way().RTT {
 		more := p.bytes
@@ -103,8 +103,7 @@ func (c *Client) widen(p pending) {
 	}
 }
 
-// smallShare is the part of the bytes requested ahead that may be small files,
-// over a far link: one connection of twelve would take a thousand of them
+// Over a far link, at most 1/smallShare of the bytes requested ahead may be small files: one connection of twelve would take a thousand of them
 // before the next one starts, and fetch them all by itself.
 const smallShare = 16
 
@@ -124,7 +123,7 @@ func patience(t frame.Type) time.Duration {
 	return Patience
 }
 
-// quiet is since when notices are all that comes.
+// quiet records since when nothing but notices has come.
 type quiet struct {
 	since   time.Time
 	answers int64 // that had come by then
@@ -370,9 +369,9 @@ func (c *Client) reader() {
 	switch {
 	case goodbye != nil:
 		err = goodbye
-	case c.onRead != nil && c.err == nil:
+	case c.judge != nil && c.err == nil:
 		c.qmu.Unlock()
-		err = c.onRead(err)
+		err = c.judge(err)
 		c.qmu.Lock()
 	}
 	if c.err == nil {

@@ -9,7 +9,7 @@ import (
 
 // A server holds thousands of connections that wait for their client. So a
 // connection takes the buffers between frames and TLS from a pool when the first
-// byte comes, and returns them before it waits again.
+// byte comes, and puts them back before it waits again.
 
 // recordSize is the size of these buffers in bytes: the most that a record of TLS
 // holds (RFC 8446, section 5.1).
@@ -20,11 +20,12 @@ var (
 	writerPool = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, recordSize) }}
 )
 
-// mostKept is the largest buffer for a message that a waiting connection keeps, in
+// maxKeptHead is the largest buffer for a message that a waiting connection keeps, in
 // bytes.
-const mostKept = 1 << 10
+const maxKeptHead = 1 << 10
 
-// afterFirst reads a connection after its next byte, which was read by itself.
+// afterFirst gives out the byte that await has read by itself, and then reads the
+// connection.
 type afterFirst struct {
 	conn  net.Conn
 	first [1]byte
@@ -49,7 +50,7 @@ func (w *wire) await() error {
 		w.br.Reset(nil)
 		readerPool.Put(w.br)
 		w.br, w.filling = nil, nil
-		if cap(w.body) > mostKept {
+		if cap(w.body) > maxKeptHead {
 			w.body = nil
 		}
 	}
@@ -71,7 +72,8 @@ func (w *wire) writer() *bufio.Writer {
 	return w.bw
 }
 
-// flushWriter passes the frames on and returns their buffer; the caller holds wmu.
+// flushWriter passes the frames on and puts their buffer back into the pool; the caller
+// holds wmu.
 func (w *wire) flushWriter() error {
 	if w.bw == nil {
 		return nil
@@ -82,7 +84,7 @@ func (w *wire) flushWriter() error {
 	w.bw.Reset(nil)
 	writerPool.Put(w.bw)
 	w.bw = nil
-	if cap(w.head) > mostKept {
+	if cap(w.head) > maxKeptHead {
 		w.head = nil
 	}
 	return nil

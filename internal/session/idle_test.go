@@ -35,7 +35,7 @@ func TestWaitingHoldsNothing(t *testing.T) {
 			t.Helper()
 			time.Sleep(3 * WorkingEvery)
 			synctest.Wait()
-			if w.br != nil || w.bw != nil || w.filling != nil || cap(w.head) > mostKept || cap(w.body) > mostKept {
+			if w.br != nil || w.bw != nil || w.filling != nil || cap(w.head) > maxKeptHead || cap(w.body) > maxKeptHead {
 				t.Errorf("it holds br %v, bw %v, filling %v, a head of %d bytes and a body of %d", w.br != nil, w.bw != nil, w.filling != nil, cap(w.head), cap(w.body))
 			}
 			if w.stream.rbuf != nil || w.stream.wbuf != nil {

@@ -34,7 +34,7 @@ func TestHT42IntakeIsShared(t *testing.T) {
 			near, far := newLink(roomy)
 			stream := NewStream(far)
 			s := NewServer(stream, stream, frame.NewCodec())
-			s.Share(in, who)
+			s.UseIntake(in, who)
 			over := make(chan error, 1)
 			go func() { over <- s.Serve(context.Background(), h(&s)) }()
 			c := dial(near)

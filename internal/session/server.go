@@ -20,7 +20,7 @@ import (
 // connection: two chunks, and a thousand messages.
 const queueBytes = 2*frame.MaxRaw + 512<<10
 
-// Request is one call at the serving end. Raw is valid until it is answered.
+// Request is one call at the serving end. Raw is valid until Release or Stage.
 type Request struct {
 	Message frame.Message
 	Raw     []byte
@@ -34,8 +34,8 @@ type Request struct {
 	next     *Request // in the queue
 }
 
-// ErrCanceled answers a request that the client has taken back. It is the cause
-// of the end of the context that Handle was given.
+// ErrCanceled answers a request that the client has taken back. If the request is being
+// handled and worthStopping names it, its context ends with this cause.
 var ErrCanceled error = &hufu.Error{Op: "handle", Kind: hufu.KindCanceled}
 
 // Handler carries out the requests of one connection, one after the other, on
@@ -43,7 +43,8 @@ var ErrCanceled error = &hufu.Error{Op: "handle", Kind: hufu.KindCanceled}
 type Handler interface {
 	// Handle answers the request, now or later, but all in order. An error
 	// ends the connection with it as the reason. The context ends with the
-	// connection, and when the client takes the request back.
+	// connection. That of a request which may take long also ends when the client
+	// takes it back.
 	Handle(ctx context.Context, r *Request) error
 	// Idle is called when no further request is waiting: deferred work is to be
 	// finished and answered now.
@@ -58,8 +59,8 @@ type Server struct {
 	who      string       // of intake
 	mu       sync.Mutex
 	room     *sync.Cond
-	queued   int // bytes, all of them taken of intake as well
-	staged   int // of these; the handler's
+	queued   int // bytes, also counted in intake
+	staged   int // the part of queued that Stage has kept; of the handler's goroutine
 	ended    bool
 	first    *Request                // waiting to be handled
 	last     *Request                // the newest of them, if there are any
@@ -67,8 +68,8 @@ type Server struct {
 	working  bool                    // work runs and takes what is pushed, or has ended for good
 	waits    time.Time               // since when work waits for a request; zero if it does not
 	more     *sync.Cond              // on mu: first, allRead or waits has changed
-	begun    uint64                  // the number of the request that is being handled
-	stop     context.CancelCauseFunc // of that request, nil if there is none
+	begun    uint64                  // the number of the request that was begun last
+	stop     context.CancelCauseFunc // ends the context of that request; nil before the first
 	canceled map[uint64]struct{}     // requests that have come and are not begun
 
 	worker  sync.WaitGroup // the goroutine of work
@@ -92,8 +93,8 @@ func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
 // called before Serve.
 func (s *Server) Only(types ...frame.Type) { s.only = types }
 
-// Share counts requests against in, for the user who. It is called before Serve.
-func (s *Server) Share(in *Intake, who string) { s.intake, s.who = in, who }
+// UseIntake counts requests in in, for the user who. It is called before Serve.
+func (s *Server) UseIntake(in *Intake, who string) { s.intake, s.who = in, who }
 
 // Serve reads requests and gives them to h until the client leaves, breaks the
 // protocol, or Part is called; it returns why, nil when the client just left.
@@ -195,7 +196,7 @@ func (s *Server) reader(work func()) error {
 
 func (s *Server) readFailed(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return nil // the client has left, as it may, or we have
+		return nil // the client has left, as it may, or the connection was closed here
 	}
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
 		s.Part(e)
@@ -243,11 +244,11 @@ func (s *Server) handle(ctx context.Context, h Handler, r *Request) error {
 	return h.Handle(ctx, r)
 }
 
-// begin returns which request is being handled from now on, and whether it was taken
-// back before.
+// begin records that r is being handled, and sets r.Canceled if the client has taken it
+// back already. It returns the context for Handle, and the function that ends it.
 func (s *Server) begin(ctx context.Context, r *Request) (context.Context, context.CancelCauseFunc) {
 	stop := context.CancelCauseFunc(func(error) {})
-	if mayTakeLong(r.Message) {
+	if worthStopping(r.Message) {
 		ctx, stop = context.WithCancelCause(ctx)
 	}
 	s.mu.Lock()
@@ -276,8 +277,8 @@ func (s *Server) takeBack(number uint64) {
 	}
 }
 
-// mayTakeLong reports whether carrying out a request is worth stopping.
-func mayTakeLong(m frame.Message) bool {
+// worthStopping reports whether carrying out a request is worth stopping.
+func worthStopping(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.List, *frame.Digest, *frame.Remove, *frame.Open, *frame.Get, *frame.Read, *frame.Commit:
 		return true
@@ -295,7 +296,7 @@ func mayTakeBack(m frame.Message) bool {
 	return true
 }
 
-// Release returns the buffer of a request's raw bytes; the handler calls it
+// Release frees the buffer of a request's raw bytes; the handler calls it
 // when it no longer needs them, before or after answering.
 func (s *Server) Release(r *Request) {
 	n := r.cost
@@ -313,7 +314,7 @@ func (s *Server) giveBack(n int) {
 }
 
 // Stage is Release for a request that is to be carried out with others later: its
-// message takes room until Settle. The handler calls both.
+// raw bytes are freed, and its message is counted until Settle.
 func (s *Server) Stage(r *Request) {
 	kept := r.cost - rawCost(len(r.Raw))
 	r.cost -= kept
@@ -321,7 +322,7 @@ func (s *Server) Stage(r *Request) {
 	s.Release(r)
 }
 
-// Settle returns the memory of what was staged.
+// Settle stops counting the messages that were staged.
 func (s *Server) Settle() {
 	s.giveBack(s.staged)
 	s.staged = 0
@@ -378,7 +379,7 @@ func (s *Server) Drop(reason *hufu.Error) {
 // first reason counts, and it returns when the goodbye is written or cannot be.
 func (s *Server) Part(reason *hufu.Error) {
 	s.part.Do(func() {
-		s.reason.Store(reason)
+		s.reason.CompareAndSwap(nil, reason)
 		by := time.Now().Add(PartTimeout)
 		giveUp := by.Add(-PartTimeout / 2)
 		// A writer that is blocked by a client that does not read gives up first.

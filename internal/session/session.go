@@ -37,15 +37,15 @@ const (
 	Patience     = 10 * time.Minute // how long a client accepts nothing but such notices
 	LongPatience = 24 * time.Hour   // the same for requests that may take long
 	// ClientStall is how long a server waits for a client that reads nothing of
-	// what is being sent to it, or sends nothing in the middle of a request. It
-	// is long because a full window opens in steps: a client whose kernel holds
-	// 6 MiB is seen to read when it has read 384 KiB of them.
+	// what is being sent to it, or stops in the middle of a request. It is long
+	// because a full window reopens in steps: where the client's kernel holds
+	// 6 MiB, the server sees progress only after 384 KiB of them were read.
 	ClientStall = time.Minute
 	// flushEvery bounds how long an answer stays in a buffer while requests
 	// keep coming.
 	flushEvery = 100 * time.Millisecond
 	// flushBytes bounds how many raw bytes are handled while an answer stays in
-	// a buffer: a client that has none sends them again if the server dies.
+	// a buffer: a client that has not got it sends those bytes again if the server dies.
 	flushBytes = 4 << 20
 )
 
@@ -69,7 +69,7 @@ type Chunk [frame.MaxRaw]byte
 // directions.
 func TakeChunk() *Chunk { return chunkPool.Get().(*Chunk) }
 
-// Give returns the chunk to the pool.
+// Give puts the chunk back into the pool.
 func (c *Chunk) Give() { chunkPool.Put(c) }
 
 // wire holds what both ends share: a stream, TLS or nothing above it, and
@@ -80,7 +80,7 @@ type wire struct {
 	conn    net.Conn // TLS over stream, or stream itself
 	in      afterFirst
 	br      *bufio.Reader // of in; nil while nothing has come
-	midway  atomic.Bool   // the rest of a frame is awaited
+	midway  atomic.Bool   // a frame has begun, and its rest is awaited
 	body    []byte
 	filling *digest.Filling // nil until a chunk comes
 
@@ -91,9 +91,9 @@ type wire struct {
 }
 
 func newWire(conn net.Conn, stream *Stream, codec *frame.Codec) *wire {
-	stream.way = look(stream.Conn) // once more: the first sample may have been a slow one
+	stream.way = adapt(stream.Conn) // once more: the first sample may have been a slow one
 	if stream.way.far() {
-		go stream.way.leaveSlowStart(stream.Conn, slowStart) // ends soon after the connection
+		go stream.way.leaveSlowStart(stream.Conn, maxSlowStart) // ends soon after the connection
 	}
 	stream.Gather()
 	return &wire{codec: codec, stream: stream, conn: conn, in: afterFirst{conn: conn}}
@@ -148,11 +148,14 @@ func (w *wire) flush() error {
 }
 
 // read reads the next frame's header and message. Raw bytes are left for
-// readRaw. A type that refuse rejects ends it before more is read.
+// readRaw. If refuse returns an error for the type, read returns it before the
+// message is read.
 func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message, error) {
 	if err := w.await(); err != nil {
 		return frame.Header{}, nil, err
 	}
+	w.midway.Store(true)
+	defer w.midway.Store(false)
 	head, err := w.br.Peek(frame.HeaderSize)
 	if err != nil {
 		if len(head) > 0 {
@@ -174,8 +177,6 @@ func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message,
 		w.body = make([]byte, max(h.Body, 512))
 	}
 	body := w.body[:h.Body]
-	w.midway.Store(true)
-	defer w.midway.Store(false)
 	if _, err := io.ReadFull(w.br, body); err != nil {
 		return h, nil, noEOF(err)
 	}
@@ -278,8 +279,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// closeWrite ends the sending side in the connection's own way. Unsent bytes
-// are given up at by.
+// closeWrite ends the sending side, of TLS with its close_notify and then of the socket.
+// TLS waits until by for the client to take what is unsent.
 func (w *wire) closeWrite(by time.Time) {
 	if c, ok := w.conn.(interface{ CloseWrite() error }); ok && w.conn != net.Conn(w.stream) {
 		_ = c.CloseWrite()                // the peer may be gone already

@@ -27,7 +27,7 @@ func TestShareWidens(t *testing.T) {
 			}
 		}()
 		c.Allow(MaxRequests, 6*mib)
-		c.Share(2 * mib)
+		c.AskLess(2 * mib)
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for range 100 {
@@ -78,7 +78,7 @@ func TestSmallFilesAreShared(t *testing.T) {
 		c := dial(near)
 		byHand(t, far)
 		c.Allow(MaxRequests, 64*mib)
-		c.Share(4 * mib)
+		c.AskLess(4 * mib)
 		ahead := func(bytes int) (n int) {
 			c.qmu.Lock()
 			defer c.qmu.Unlock()

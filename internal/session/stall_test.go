@@ -53,7 +53,7 @@ func TestClientThatNeverReads(t *testing.T) {
 // TestClientThatStopsInARequest: neither does the memory for what it has announced.
 func TestClientThatStopsInARequest(t *testing.T) {
 	t.Parallel()
-	for name, sent := range map[string]int{"message": frame.HeaderSize + 1, "raw bytes": 500_000} {
+	for name, sent := range map[string]int{"header": 1, "message": frame.HeaderSize + 1, "raw bytes": 500_000} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

@@ -28,7 +28,7 @@ type Stream struct {
 	rbuf    *[readAhead]byte // nil while little comes
 	rpos    int
 	rend    int
-	eager   bool        // the last small read was filled to the brim
+	eager   bool        // the last read suggests that more is waiting
 	ahead   atomic.Bool // bytes are awaited in rbuf
 	rmu     sync.Mutex  // guards until and shrink
 	until   time.Time   // the deadline of reading
@@ -53,7 +53,7 @@ var (
 // NewStream puts a stream over a connection. Until Gather is called every
 // write goes out at once, as a handshake needs it.
 func NewStream(c net.Conn) *Stream {
-	s := &Stream{Conn: c, way: look(c)}
+	s := &Stream{Conn: c, way: adapt(c)}
 	s.moved.Store(time.Now().UnixNano())
 	return s
 }
@@ -145,7 +145,7 @@ func (s *Stream) shrunk(err error) bool {
 	return was && s.Conn.SetReadDeadline(s.until) == nil
 }
 
-// SetReadDeadline is for a read that waits, too.
+// SetReadDeadline also remembers t: a read that Shrink has broken off goes on with it.
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	s.rmu.Lock()
 	defer s.rmu.Unlock()

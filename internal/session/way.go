@@ -14,11 +14,11 @@ import (
 // left to CUBIC: it doubles in each round trip, BBR somewhat less.
 const farAway = 5 * time.Millisecond
 
-// slowStart is how long a connection over a far link may wait for the end of
-// its slow start, in case it has nothing to send.
-const slowStart = 3 * time.Second
+// maxSlowStart is how long a connection over a far link waits at most for the end
+// of its slow start: it may have nothing to send.
+const maxSlowStart = 3 * time.Second
 
-// bbr is the kernel's name of what far connections are under.
+// bbr is the kernel's name of the congestion control for far connections.
 const bbr = "bbr"
 
 // farUnsent is the limit for bytes that a connection over a far link may hold
@@ -26,10 +26,10 @@ const bbr = "bbr"
 const farUnsent = 512 << 10
 
 // resendEvery is the longest time that the kernel waits before it sends
-// unacknowledged data again. By default it doubles the pause up to two minutes,
-// and a link that was down for 20 seconds is tried again after 40. It then also
-// gives up sooner, after some 40 seconds, which is later than StallTimeout. It
-// works from Linux 6.15 on.
+// unacknowledged data again. By default the kernel doubles the pause up to two
+// minutes, and a link that was down for 20 seconds is tried again after 40. With
+// this limit the kernel also ends the connection sooner, after some 40 seconds:
+// later than StallTimeout, and before ClientStall. Linux has the option from 6.15 on.
 const resendEvery = 3 * time.Second
 
 // Way holds the known properties of the network between both ends.
@@ -40,11 +40,12 @@ type Way struct {
 
 func (w Way) far() bool { return w.RTT >= farAway }
 
-// look measures the network and chooses the congestion control for it. On
+// adapt measures the network and sets the socket's options for it, the congestion
+// control among them. On
 // loopback nothing is lost and pacing only costs: there CUBIC, or Reno where
 // only that is allowed, moves a third more than BBR. In between the system's
 // choice is kept.
-func look(c net.Conn) Way {
+func adapt(c net.Conn) Way {
 	s, ok := c.(syscall.Conn)
 	if !ok { // not the kernel's: a pipe, or a tap in between
 		return Way{}
@@ -100,7 +101,8 @@ func (w Way) leaveSlowStart(c net.Conn, limit time.Duration) {
 // socket is the kernel's end of a connection.
 type socket uintptr
 
-// bySlowStart chooses what doubles in each round trip until something is lost.
+// bySlowStart chooses CUBIC or Reno, which double in each round trip until something
+// is lost.
 func (s socket) bySlowStart() (inForce string) { return s.steer("cubic", "reno") }
 
 func loopback(a net.Addr) bool {

@@ -28,7 +28,7 @@ func within(t *testing.T) net.Conn {
 func TestWayOnLoopback(t *testing.T) {
 	t.Parallel()
 	a := within(t)
-	w := look(a)
+	w := adapt(a)
 	if runtime.GOOS != "linux" {
 		if w != (Way{}) {
 			t.Errorf("told without asking: %+v", w)
@@ -52,7 +52,7 @@ func TestWayWithoutSocket(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if w := look(a); w != (Way{}) {
+	if w := adapt(a); w != (Way{}) {
 		t.Errorf("%+v", w)
 	}
 }

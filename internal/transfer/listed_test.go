@@ -288,7 +288,7 @@ func TestWholePageEndsWhereItDid(t *testing.T) {
 	for _, name := range []string{"b", "d", "e", "f"} {
 		w.set(name, nil, someTime, "")
 	}
-	l := &listed{open: func() blob.Lister { return w.Lister(hufu.Path{}) }, admit: func(context.Context) error { return nil }, brief: true}
+	l := &listed{open: func() blob.Lister { return w.Lister(hufu.Path{}) }, admit: func(context.Context) error { return nil }, brief: func() bool { return true }}
 	l.begin(t.Context())
 	defer l.close()
 	if x, err := l.peek(t.Context()); err != nil || x.Name != "b" {

@@ -11,8 +11,8 @@ import (
 	"hufu/internal/digest"
 )
 
-// TestTold: what was carried out is counted and has a line, and nothing else.
-func TestTold(t *testing.T) {
+// TestEvents: what was carried out is counted and has a line, and nothing else.
+func TestEvents(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	var b bytes.Buffer
@@ -39,7 +39,7 @@ func TestTold(t *testing.T) {
 	batch.Rename(t.Context(), at(t, "d/f"), at(t, "g"), absent, "")
 	batch.Remove(t.Context(), at(t, "l"), false, "")
 	batch.Commit(t.Context())
-	v.Sent(t.Context(), at(t, "g"), 5)
+	v.LogGet(t.Context(), at(t, "g"), 5)
 	data := bytes.Repeat([]byte("x"), hufu.ChunkSize+1)
 	u, err := v.OpenUpload(t.Context(), at(t, "large"), int64(len(data)), "s")
 	if err != nil {
@@ -57,7 +57,7 @@ func TestTold(t *testing.T) {
 	}
 	_ = u.Close()
 	want := strings.Join([]string{
-		"op=mkdir path=/d size=0", "op=put path=/d/f size=5", "op=link path=/l size=0", "op=rename path=/d/f size=0",
+		"op=mkdir path=/d size=0", "op=put path=/d/f size=5", "op=link path=/l size=0", "op=rename path=/d/f size=0 to=/g",
 		"op=remove path=/l size=0", "op=get path=/g size=5", "op=put path=/large size=1048577 digest=" + d.String(), "",
 	}, "\n")
 	if got := strings.ReplaceAll(b.String(), "level=INFO msg=transfer ", ""); got != want {
