@@ -30,6 +30,9 @@ type Store struct {
 	Links   bool // there are symbolic links
 	Names   bool // a name may hold every byte that a hufu.Path may
 
+	// Another opens the tree once more, as another process does. nil if only one may
+	// have it open.
+	Another func() blob.Tree
 	// Reopen opens the tree as the process after a killed one. Handles of the
 	// old tree were closed; its staged files were not discarded. nil if nothing
 	// survives the process.

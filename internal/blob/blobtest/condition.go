@@ -24,6 +24,7 @@ func conditionTests() []test {
 		{"AFolderReplacesNothing", aFolderReplacesNothing, nil},
 		{"AConditionIsJudgedAtFinish", aConditionIsJudgedAtFinish, nil},
 		{"OneOfManyWins", oneOfManyWins, nil},
+		{"OneOfTwoProcessesWins", oneOfTwoProcessesWins, func(s *Store) bool { return s.Another != nil }},
 		{"VersionsTellVersionsApart", versionsTellVersionsApart, nil},
 		{"AChangeOfAVersionIsMadeToNoOther", aChangeOfAVersionIsMadeToNoOther, nil},
 		{"AVersionIsJudgedAtFinish", aVersionIsJudgedAtFinish, nil},
@@ -317,6 +318,65 @@ func oneOfManyWins(s *suite) {
 		}
 		e := s.stat("f")
 		s.must(s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("f"), false, e.Version) }).Err)
+	}
+}
+
+// oneOfTwoProcessesWins: two processes that have the tree open do not see one another's
+// locks, so what decides must be where both of them look.
+func oneOfTwoProcessesWins(s *suite) {
+	trees := []blob.Tree{s.Tree, s.Another()}
+	kinds := map[string]func(ctx context.Context, b blob.Batch, own string){
+		"put": func(ctx context.Context, b blob.Batch, own string) {
+			b.Put(ctx, s.path("f"), []byte(own), of("alice", own), ifAbsent())
+		},
+		"rename": func(ctx context.Context, b blob.Batch, own string) {
+			b.Rename(ctx, s.path("own"+own), s.path("f"), ifAbsent(), "")
+		},
+		"folder": func(ctx context.Context, b blob.Batch, own string) {
+			b.Rename(ctx, s.path("folder"+own), s.path("f"), ifAbsent(), "")
+		},
+	}
+	if s.Links {
+		kinds["link"] = func(ctx context.Context, b blob.Batch, own string) {
+			b.Symlink(ctx, s.path("f"), own, meta(), ifAbsent())
+		}
+	}
+	for name, stage := range kinds {
+		s.clear()
+		for i := range trees {
+			own := strconv.Itoa(i)
+			s.mustPut("own"+own, own)
+			s.mustPut("folder"+own+"/of", own)
+		}
+		// Each waits a little in its guard, behind the check, for the other one.
+		meet := make(chan struct{})
+		g := blob.Guard{May: func(context.Context, blob.Change) error {
+			select {
+			case meet <- struct{}{}:
+			case <-meet:
+			case <-time.After(20 * time.Millisecond): // a store may let in one at a time
+			}
+			return nil
+		}}
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for i, t := range trees {
+			wg.Go(func() {
+				b := t.Batch(g)
+				stage(s.Context(), b, strconv.Itoa(i))
+				switch r := committed(s.Context(), b)[0]; hufu.KindOf(r.Err) {
+				case 0:
+					won.Add(1)
+				case hufu.KindExists, hufu.KindWrongKind:
+				default:
+					s.Errorf("%s: %v", name, r.Err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			s.Errorf("%s: %d have won", name, won.Load())
+		}
 	}
 }
 

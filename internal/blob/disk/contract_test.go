@@ -73,6 +73,14 @@ func (u *underTest) begin() blobtest.Store {
 	u.t.Cleanup(func() { u.s.Close() })
 	return blobtest.Store{
 		Tree: u.open(), Unit: hufu.ChunkSize, Records: u.server && u.attributes, Modes: !u.server || u.attributes, Times: runtime.GOOS == "linux", Links: runtime.GOOS != "windows", Names: runtime.GOOS == "linux",
+		Another: func() blob.Tree {
+			first := u.s
+			another := u.open()
+			second := u.s
+			u.s = first
+			u.t.Cleanup(func() { second.Close() })
+			return another
+		},
 		Reopen: u.reopen,
 		Reboot: func() blob.Tree {
 			u.boot++
