@@ -1,6 +1,18 @@
 package server
 
-import "context"
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"hufu/internal/account"
+	"hufu/internal/blob/mem"
+	"hufu/internal/files"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+)
 
 // Limits that tests of other packages reach.
 const (
@@ -41,4 +53,26 @@ func (s *Server) Unproven() (silent, handshakes int) {
 		return len(c.in)
 	}
 	return count(&s.silent), count(&s.handshakes)
+}
+
+// RefusedAfterAChange lets a connection that accounts do not admit stage a change and then be
+// asked for something that is refused. It returns how many answers were given, and why the
+// connection ends.
+func RefusedAfterAChange(ctx context.Context, accounts *account.Service) (answers int, err error) {
+	near, far := net.Pipe()
+	defer far.Close()
+	s := &Server{o: Options{Account: accounts}, codec: frame.NewCodec(), conns: newConnections(), held: held{limit: 1, holders: map[*conn]struct{}{}}}
+	stream := session.NewStream(near)
+	c := &conn{s: s, sub: account.Subject{User: "alice", Device: "pc"}, stream: stream, session: session.NewServer(stream, stream, s.codec), log: NewLog(io.Discard)}
+	fs := files.New(mem.NewTrees(mem.Options{}), slog.New(slog.DiscardHandler))
+	c.view = fs.For("alice", "pc", func() error { return nil }, slog.DiscardHandler)
+	c.batch = c.view.Batch()
+	c.greeted.Store(true)
+	c.judged = time.Now() // a moment ago
+	defer c.close()
+	if err := c.Handle(ctx, &session.Request{Message: &frame.Mkdir{Path: frame.Path("d"), Mode: 0o755}}); err != nil {
+		return 0, err
+	}
+	err = c.Handle(ctx, &session.Request{Message: &frame.Stat{Path: frame.Path("d")}, Canceled: true})
+	return -c.session.Unanswered(), err
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,10 +18,7 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
-	"hufu/internal/blob/mem"
-	"hufu/internal/files"
 	"hufu/internal/frame"
-	"hufu/internal/meta"
 	"hufu/internal/session"
 )
 
@@ -41,36 +37,6 @@ func (s *Server) connection(user, device string) (c *conn, far net.Conn) {
 	return &conn{
 		s: s, sub: account.Subject{User: user, Device: device}, stream: stream, session: session.NewServer(stream, stream, s.codec), log: NewLog(io.Discard),
 	}, far
-}
-
-// TestNothingIsAnsweredAfterAFailedCommit: a request that is refused is answered behind
-// the changes before it, or not at all.
-func TestNothingIsAnsweredAfterAFailedCommit(t *testing.T) {
-	t.Parallel()
-	s := bare()
-	db, err := meta.Open(t.Context(), filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if s.o.Account, err = account.Open(t.Context(), db, account.Options{}); err != nil { // which admits nobody
-		t.Fatal(err)
-	}
-	c, far := s.connection("alice", "pc")
-	defer far.Close()
-	fs := files.New(mem.NewTrees(mem.Options{}), slog.New(slog.DiscardHandler))
-	c.view = fs.For("alice", "pc", func() error { return nil }, slog.DiscardHandler)
-	c.batch = c.view.Batch()
-	c.greeted.Store(true)
-	c.judged = time.Now()
-	if err := c.Handle(t.Context(), &session.Request{Message: &frame.Mkdir{Path: frame.Path("d"), Mode: 0o755}}); err != nil {
-		t.Fatal(err)
-	}
-	err = c.Handle(t.Context(), &session.Request{Message: &frame.Stat{Path: frame.Path("d")}, Canceled: true})
-	if err == nil || c.session.Unanswered() != 0 {
-		t.Errorf("%v, and %d answers", err, -c.session.Unanswered())
-	}
-	c.close()
 }
 
 // TestStatusOfTheTeachingListener: its clients have no name.

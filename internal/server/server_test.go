@@ -24,6 +24,7 @@ import (
 	"hufu/internal/client"
 	"hufu/internal/digest"
 	"hufu/internal/frame"
+	"hufu/internal/server"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
 )
@@ -562,6 +563,17 @@ func TestLogBeforeAnswer(t *testing.T) {
 		if len(all) == 0 || all[len(all)-1][2] != name || strings.Contains(log, "msg=gone "+all[len(all)-1][1]+" ") {
 			t.Errorf("not in the log:\n%s", log)
 		}
+	}
+}
+
+// TestNothingIsAnsweredAfterAFailedCommit: a request that is refused is answered behind
+// the changes before it, or not at all.
+func TestNothingIsAnsweredAfterAFailedCommit(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	answers, err := server.RefusedAfterAChange(t.Context(), env.Account)
+	if err == nil || answers != 0 {
+		t.Errorf("%v, and %d answers", err, answers)
 	}
 }
 
