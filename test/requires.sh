@@ -17,6 +17,8 @@ attr setfattr
 b3sum b3sum
 rsync rsync
 openssh-client ssh
+postgresql /usr/lib/postgresql
+mariadb-server mariadbd
 '
 
 PATH=$PATH:/usr/sbin:/sbin

@@ -182,7 +182,7 @@ func (a *app) look(ctx context.Context, authority bool) (*site, error) {
 	return s, err
 }
 
-func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, open func(context.Context, string) (*meta.DB, error)) (*site, error) {
+func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, open func(context.Context, meta.Source) (*meta.DB, error)) (*site, error) {
 	path := filepath.Join(a.data, ca.Database)
 	if _, err := os.Stat(path); err != nil {
 		return nil, a.noData(err)
@@ -190,7 +190,7 @@ func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, op
 	if err := a.private(); err != nil {
 		return nil, err
 	}
-	db, err := open(ctx, path)
+	db, err := open(ctx, meta.File(path))
 	if err != nil {
 		return nil, err
 	}

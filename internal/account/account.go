@@ -45,7 +45,7 @@ type Service struct {
 	checked atomic.Pointer[time.Time] // when state was last known to be the database's
 
 	loading sync.Mutex // one reload at a time; guards version and away
-	version int64
+	version meta.Version
 	away    bool // the database did not answer the last time
 
 	mu       sync.Mutex // guards what follows
@@ -136,7 +136,7 @@ func (s *Service) Run(ctx context.Context) error {
 // make the state old, which Fresh and every decision report.
 func (s *Service) poll(ctx context.Context) {
 	s.loading.Lock()
-	v, err := s.db.DataVersion(ctx)
+	v, err := s.db.Version(ctx)
 	same := err == nil && v == s.version
 	if same {
 		s.mark(nil)
@@ -167,7 +167,7 @@ func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 	defer s.loading.Unlock()
 	// The version is read first: a change between it and the rows is read
 	// twice, never missed.
-	v, err := s.db.DataVersion(ctx)
+	v, err := s.db.Version(ctx)
 	if err != nil {
 		s.mark(err)
 		return false, err

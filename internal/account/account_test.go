@@ -48,7 +48,7 @@ const password = "correct horse"
 
 func openDB(t *testing.T, path string) *meta.DB {
 	t.Helper()
-	db, err := meta.Open(t.Context(), path)
+	db, err := meta.Open(t.Context(), meta.File(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,7 +435,7 @@ func TestUsers(t *testing.T) {
 }
 
 func BenchmarkAdmit(b *testing.B) {
-	db, err := meta.Open(b.Context(), filepath.Join(b.TempDir(), "hufu.db"))
+	db, err := meta.Open(b.Context(), meta.File(filepath.Join(b.TempDir(), "hufu.db")))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -54,8 +54,8 @@ func (s *Service) InviteAs(ctx context.Context, user string, admin bool, ttl tim
 	out := Invited{User: user, Secret: hufu.EncodeSecret(random), Expires: now.Add(ttl)}
 	err := s.db.Update(ctx, func(q meta.Queries) error {
 		u, err := present(ctx, q, op, user)
-		if hufu.KindOf(err) == hufu.KindNotFound {
-			out.NewUser = true
+		out.NewUser = hufu.KindOf(err) == hufu.KindNotFound
+		if out.NewUser {
 			u.Admin = admin
 			err = s.addUser(ctx, q, user, admin)
 		}
@@ -140,8 +140,9 @@ func (s *Service) RevokeInvitation(ctx context.Context, id string) error {
 // RevokeInvitations invalidates all unused invitations of a user, and returns
 // how many of them were still valid.
 func (s *Service) RevokeInvitations(ctx context.Context, user string) (int, error) {
-	n := 0
+	var n int
 	err := s.db.Update(ctx, func(q meta.Queries) error {
+		n = 0 // this may be run again
 		if _, err := present(ctx, q, "revoke invitations", user); err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: filepath.Join(t.TempDir(), "data"), clock: &clock{t: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}}
 	initialize(t, w.dir, w.clock.now)
-	db, err := meta.Open(t.Context(), filepath.Join(w.dir, Database))
+	db, err := meta.Open(t.Context(), meta.File(filepath.Join(w.dir, Database)))
 	w.must(err)
 	t.Cleanup(func() { w.must(db.Close()) })
 	w.acc, err = account.Open(t.Context(), db, account.Options{Now: w.clock.now})

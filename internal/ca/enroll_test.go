@@ -435,7 +435,7 @@ func TestEnrollmentIsInTheDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	leaf, _ := w.enrolled("alice", "laptop")
-	db, err := meta.Open(t.Context(), filepath.Join(w.dir, Database))
+	db, err := meta.Open(t.Context(), meta.File(filepath.Join(w.dir, Database)))
 	w.must(err)
 	defer func() { w.must(db.Close()) }()
 	c, err := db.Certificate(t.Context(), identity.Serial(leaf))

@@ -225,7 +225,7 @@ func (m *maker) server(first string, template *x509.Certificate) error {
 }
 
 func (m *maker) database(ctx context.Context, now func() time.Time) (err error) {
-	db, err := meta.Open(ctx, filepath.Join(m.dir, Database))
+	db, err := meta.Open(ctx, meta.File(filepath.Join(m.dir, Database)))
 	if err != nil {
 		return err
 	}

@@ -234,7 +234,7 @@ func TestRenewIssuingRootKey(t *testing.T) {
 	if c.Subject.Organization[0] != "COM" || len(c.Subject.Names) != 7 || c.PublicKeyAlgorithm != x509.Ed25519 {
 		t.Errorf("the new one is %s, %v", c.Subject, c.PublicKeyAlgorithm)
 	}
-	db, err := meta.Open(t.Context(), filepath.Join(dir, Database))
+	db, err := meta.Open(t.Context(), meta.File(filepath.Join(dir, Database)))
 	w.must(err)
 	t.Cleanup(func() { w.must(db.Close()) })
 	acc, err := account.Open(t.Context(), db, account.Options{})

@@ -34,8 +34,8 @@ func (q Queries) DropInvitation(ctx context.Context, secretHash [32]byte) error 
 // AddInvitation writes a new invitation.
 func (q Queries) AddInvitation(ctx context.Context, v Invitation) error {
 	_, err := q.exec(ctx, "store invitation", `INSERT INTO invitations (secret_hash, user_name, admin, created_at,
-		expires_at, used_at, used_spki, used_serial) VALUES (?, ?, ?, ?, ?, 0, x'', '')`,
-		v.SecretHash[:], v.User, v.Admin, millis(v.Created), millis(v.Expires))
+		expires_at, used_at, used_spki, used_serial) VALUES (?, ?, ?, ?, ?, 0, ?, ?)`,
+		v.SecretHash[:], v.User, v.Admin, millis(v.Created), millis(v.Expires), []byte{}, "")
 	return err
 }
 
@@ -69,7 +69,7 @@ func (q Queries) Logins(ctx context.Context) ([]Login, error) {
 
 // AddLogin writes a new login.
 func (q Queries) AddLogin(ctx context.Context, l Login) error {
-	_, err := q.exec(ctx, "store login", `INSERT INTO logins (token_hash, lineage, user_name, device, created_at, last_used)
+	_, err := q.change(ctx, "store login", `INSERT INTO logins (token_hash, lineage, user_name, device, created_at, last_used)
 		VALUES (?, ?, ?, ?, ?, ?)`, l.TokenHash[:], l.Lineage, l.User, l.Device, millis(l.Created), millis(l.LastUsed))
 	return err
 }
@@ -83,19 +83,19 @@ func (q Queries) TouchLogin(ctx context.Context, tokenHash [32]byte, when time.T
 
 // DropLogin ends one login.
 func (q Queries) DropLogin(ctx context.Context, tokenHash [32]byte) error {
-	_, err := q.exec(ctx, "drop login", "DELETE FROM logins WHERE token_hash = ?", tokenHash[:])
+	_, err := q.change(ctx, "drop login", "DELETE FROM logins WHERE token_hash = ?", tokenHash[:])
 	return err
 }
 
 // DropLogins ends all of a user's logins.
 func (q Queries) DropLogins(ctx context.Context, user string) error {
-	_, err := q.exec(ctx, "drop logins", "DELETE FROM logins WHERE user_name = ?", user)
+	_, err := q.change(ctx, "drop logins", "DELETE FROM logins WHERE user_name = ?", user)
 	return err
 }
 
 // DropLoginsBefore ends the logins that were last used before then.
 func (q Queries) DropLoginsBefore(ctx context.Context, then time.Time) error {
-	_, err := q.exec(ctx, "drop logins", "DELETE FROM logins WHERE last_used < ?", millis(then))
+	_, err := q.change(ctx, "drop logins", "DELETE FROM logins WHERE last_used < ?", millis(then))
 	return err
 }
 
@@ -103,7 +103,7 @@ func (q Queries) DropLoginsBefore(ctx context.Context, then time.Time) error {
 func (q Queries) Attempts(ctx context.Context, key string) (Attempts, error) {
 	rows, err := all(ctx, q, "look up attempts", func(a *Attempts) []any {
 		return []any{&a.Key, &a.Failures, at{&a.Last}, at{&a.Until}}
-	}, "SELECT key, failures, last_at, until FROM attempts WHERE key = ?", key)
+	}, "SELECT attempts.key, failures, last_at, until FROM attempts WHERE attempts.key = ?", key)
 	if err != nil || len(rows) == 0 {
 		return Attempts{Key: key}, err
 	}
@@ -112,20 +112,41 @@ func (q Queries) Attempts(ctx context.Context, key string) (Attempts, error) {
 
 // PutAttempts writes the whole count.
 func (q Queries) PutAttempts(ctx context.Context, a Attempts) error {
-	_, err := q.exec(ctx, "store attempts", `INSERT INTO attempts (key, failures, last_at, until) VALUES (?, ?, ?, ?)
-		ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, until = excluded.until`,
-		a.Key, a.Failures, millis(a.Last), millis(a.Until))
+	_, err := q.exec(ctx, "store attempts", q.d.upsert(upsert{
+		standard: `INSERT INTO attempts (key, failures, last_at, until) VALUES (?, ?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, last_at = excluded.last_at, until = excluded.until`,
+		mysql: "INSERT INTO attempts (`key`, failures, last_at, until) VALUES (?, ?, ?, ?) " +
+			"ON DUPLICATE KEY UPDATE failures = VALUES(failures), last_at = VALUES(last_at), until = VALUES(until)",
+	}), a.Key, a.Failures, millis(a.Last), millis(a.Until))
 	return err
 }
 
 // DropAttempts removes the count under key.
 func (q Queries) DropAttempts(ctx context.Context, key string) error {
-	_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE key = ?", key)
+	_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE attempts.key = ?", key) // key alone is a word of MySQL
 	return err
 }
 
 // DropAttemptsBelow removes the count under every key with this prefix.
 func (q Queries) DropAttemptsBelow(ctx context.Context, prefix string) error {
-	_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE substr(key, 1, length(?)) = ?", prefix, prefix)
+	end := successor(prefix)
+	if end == "" {
+		_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE attempts.key >= ?", prefix)
+		return err
+	}
+	_, err := q.exec(ctx, "drop attempts", "DELETE FROM attempts WHERE attempts.key >= ? AND attempts.key < ?", prefix, end)
 	return err
+}
+
+// successor returns the first string after all that begin with prefix, "" if
+// there is none.
+func successor(prefix string) string {
+	b := []byte(prefix)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] != 0xff {
+			b[i]++
+			return string(b[:i+1])
+		}
+	}
+	return ""
 }

@@ -1,40 +1,43 @@
 // Package meta owns the SQL database: users, certificates, invitations, logins
-// and failed attempts, never a row for a file. It promises that every value
-// reaches the database as a bound parameter, that a transaction that returned
-// is on the disk, and that a change made by another process is noticed by
-// DataVersion. The meaning of the rows, and who may change them and when, is
-// left to its callers. It is the only package that uses database/sql.
+// and failed attempts, never a row for a file. The database is a file of SQLite,
+// or one of PostgreSQL, MySQL or MariaDB that many servers share. It promises
+// that every value reaches the database as a bound parameter, that a transaction
+// that returned is durable, that the same calls mean the same on each database,
+// and that a change made by another process is noticed by Version. The meaning
+// of the rows, and who may change them and when, is left to its callers. It is
+// the only package that uses database/sql; package metatest is its meaning as
+// tests.
 package meta
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
-	"embed"
 	"errors"
-	"fmt"
-	"io/fs"
-	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
+	mathrand "math/rand/v2"
 	"sync"
-	"syscall"
 	"time"
-
-	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"hufu"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
+// The bounds of a shared database. A server that is frozen in the middle of a
+// transaction holds up the others for idleLimit at most.
+const (
+	connectLimit   = 5 * time.Second
+	lockLimit      = 5 * time.Second
+	idleLimit      = 5 * time.Second
+	statementLimit = 10 * time.Second
+	updateLimit    = 30 * time.Second
+	versionLimit   = 300 * time.Millisecond
+	maxConnections = 8
+)
 
-// busyTimeout is how long a statement waits for another process's write
-// transaction before it fails with "try again".
-const busyTimeout = 10 * time.Second
+// An Update is run again at most maxTries times and for retryFor.
+const (
+	maxTries = 20
+	retryFor = 5 * time.Second
+)
 
 // DB is one open database. It may be used by many goroutines.
 type DB struct {
@@ -43,38 +46,30 @@ type DB struct {
 	writing chan struct{} // holds one while an Update of this process runs
 
 	mu    sync.Mutex // guards watch
-	watch *sql.Conn  // never writes, so its data_version counts everyone's changes
+	watch *sql.Conn  // of SQLite: never writes, so its data_version counts everyone's changes
 }
 
-// Open opens the database file at path, making it with mode 0600 if there is
-// none, and brings its tables up to date. A file written by a newer hufud is
-// refused, and with the code data_folder_read_only one on a file system that is
-// read-only.
-func Open(ctx context.Context, path string) (*DB, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
-		err = f.Close()
+// Open opens a database and brings its tables up to date, one process at a time.
+// A file of SQLite is made with mode 0600 if there is none. A database that a
+// newer hufud has written is refused, and with the code data_folder_read_only a
+// file on a file system that is read-only.
+func Open(ctx context.Context, src Source) (*DB, error) {
+	if !src.Shared() {
+		if err := touch(src.file); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, notOpened(path, err)
-	}
-	return connect(ctx, path, url.Values{"_txlock": {"immediate"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-	}}, migrate)
+	return connect(ctx, src, false, migrate)
 }
 
-// OpenReadOnly opens a database on a file system that is read-only. Every
-// change fails.
-func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
-	q := url.Values{"mode": {"ro"}}
-	// A log with changes that are not in the file yet has its index next to it.
-	// Without such a log SQLite would have to create both files.
-	if i, err := os.Stat(path + "-wal"); err != nil || i.Size() == 0 {
-		q.Set("immutable", "1")
+// OpenReadOnly opens a file of SQLite on a file system that is read-only. Every
+// change fails. A shared database is opened as by Open.
+func OpenReadOnly(ctx context.Context, src Source) (*DB, error) {
+	if src.Shared() {
+		return Open(ctx, src)
 	}
-	return connect(ctx, path, q, func(ctx context.Context, db *sql.DB) error {
-		p, newest, err := provider(db)
+	return connect(ctx, src, true, func(ctx context.Context, db *sql.DB, d *dialect) error {
+		p, newest, err := provider(db, d)
 		if err != nil {
 			return err
 		}
@@ -85,138 +80,141 @@ func OpenReadOnly(ctx context.Context, path string) (*DB, error) {
 		case have > newest:
 			return tooNew()
 		case have < newest: // its tables would have to be changed
-			return &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "data_folder_read_only"}
+			return &hufu.Error{Op: "open database", Path: src.file, Kind: hufu.KindUnreadable, Code: "data_folder_read_only"}
 		}
 		return nil
 	})
 }
 
-func connect(ctx context.Context, path string, q url.Values, prepare func(context.Context, *sql.DB) error) (*DB, error) {
-	name, err := dsn(path, q)
+func connect(ctx context.Context, src Source, readOnly bool, prepare func(context.Context, *sql.DB, *dialect) error) (*DB, error) {
+	db, d, err := src.open(readOnly)
 	if err != nil {
-		return nil, notOpened(path, err)
+		return nil, err
 	}
-	db, err := sql.Open("sqlite", name)
-	if err != nil {
-		return nil, failed("open database", err)
-	}
-	db.SetMaxOpenConns(8)
-	db.SetMaxIdleConns(8)
-	if err := prepare(ctx, db); err != nil {
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(maxConnections)
+	if err := prepare(ctx, db, d); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	watch, err := db.Conn(ctx)
-	if err != nil {
-		return nil, errors.Join(failed("open database", err), db.Close())
+	out := &DB{sql: db, writing: make(chan struct{}, 1)}
+	out.Queries = Queries{run: db, d: d, db: out}
+	if !d.shared {
+		if out.watch, err = db.Conn(ctx); err != nil {
+			return nil, errors.Join(failed("open database", err), db.Close())
+		}
 	}
-	return &DB{Queries: Queries{db}, sql: db, writing: make(chan struct{}, 1), watch: watch}, nil
-}
-
-func notOpened(path string, err error) error {
-	e := &hufu.Error{Op: "open database", Path: path, Kind: hufu.KindUnreadable, Code: "database_open", Err: err}
-	if errors.Is(err, syscall.EROFS) {
-		e.Code = "data_folder_read_only"
-	}
-	return e
-}
-
-// dsn spells the file name as SQLite's URI. Transactions take the write lock
-// when they begin, so that none fails half-way because another one wrote.
-func dsn(path string, q url.Values) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("find the absolute path: %w", err)
-	}
-	abs = filepath.ToSlash(abs)
-	if !strings.HasPrefix(abs, "/") {
-		abs = "/" + abs
-	}
-	return (&url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}).String(), nil
-}
-
-// provider returns the migrations of db, and the number of the newest.
-func provider(db *sql.DB) (p *goose.Provider, newest int64, err error) {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, 0, failed("read migrations", err)
-	}
-	p, err = goose.NewProvider(goose.DialectSQLite3, db, dir,
-		goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
-	if err != nil {
-		return nil, 0, failed("read migrations", err)
-	}
-	for _, s := range p.ListSources() {
-		newest = max(newest, s.Version)
-	}
-	return p, newest, nil
-}
-
-func tooNew() error {
-	return &hufu.Error{Op: "open database", Kind: hufu.KindUsage, Code: "database_newer"}
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	p, newest, err := provider(db)
-	if err != nil {
-		return err
-	}
-	have, err := p.GetDBVersion(ctx)
-	if err == nil && have > newest {
-		return tooNew()
-	}
-	if err == nil && have == newest {
-		return nil
-	}
-	if _, err = p.Up(ctx); err == nil {
-		return nil
-	}
-	// Another process may have done the same at the same time; the second one
-	// finds everything in place.
-	if have, again := p.GetDBVersion(ctx); again == nil && have == newest {
-		return nil
-	}
-	return failed("migrate database", err)
+	return out, nil
 }
 
 // Close gives the database back.
 func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := errors.Join(d.watch.Close(), d.sql.Close()); err != nil {
+	var err error
+	if d.watch != nil {
+		err = d.watch.Close()
+	}
+	if err := errors.Join(err, d.sql.Close()); err != nil {
 		return failed("close database", err)
 	}
 	return nil
 }
 
-// DataVersion returns a number that differs from the last one if anybody, in this
-// process or another, has changed the database since. It costs microseconds.
-func (d *DB) DataVersion(ctx context.Context) (int64, error) {
+// Version is a state of users, devices, certificates and logins. Two are equal
+// if nothing has changed between them.
+type Version struct {
+	counter int64
+	random  [16]byte // a restored backup repeats counters
+}
+
+// Version returns the current version. It changes with every change of a user,
+// device, certificate or login by anybody, in this process or another; on SQLite
+// with every other change, too. It costs microseconds on SQLite and a round trip
+// on a shared database, and fails there after 300 ms.
+func (d *DB) Version(ctx context.Context) (v Version, err error) {
+	const op = "ask for the database's version"
+	if d.watch == nil {
+		ctx, cancel := context.WithTimeout(ctx, versionLimit)
+		defer cancel()
+		return one(ctx, d.Queries, op, func(v *Version) []any { return []any{&v.counter, random{&v.random}} },
+			"SELECT counter, random FROM epoch WHERE id = 1")
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var v int64
-	if err := d.watch.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v); err != nil {
-		return 0, failed("ask for the database's version", err)
+	if err := d.watch.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v.counter); err != nil {
+		return Version{}, failed(op, err)
 	}
 	return v, nil
 }
 
-// Update runs fn in one writing transaction, which is durable when Update
-// returns nil and without effect otherwise. The Updates of one process take
-// turns: SQLite only polls for its lock, so that on a slow disk one of many
-// waiters would find it taken until busyTimeout.
+// Update runs fn in one writing transaction, SERIALIZABLE, which is durable when
+// Update returns nil and without effect otherwise, with one exception below. The
+// Updates of all processes take turns.
+//
+// fn may be run more than once: after a deadlock, a serialization failure, or
+// while the database is busy, the whole of it is run again, within bounds. It
+// must set what it returns to its caller, never add to it, and do nothing that
+// only the first run may do.
+//
+// If the connection to a shared database breaks during COMMIT, nobody knows
+// whether the transaction is in. Update never repeats it then but returns the
+// code database_unsure, of KindUnavailable. It is for each caller to bear that
+// the change may have happened: by being repeatable with the same outcome
+// (enrolling and renewing by the same key, locking, revoking), by leaving
+// something that nobody can use (an invitation or a login whose secret was not
+// told) or by erring on the safe side (a guess at a password that counts twice).
 func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
+	// SQLite only polls for its lock, so that on a slow disk one of many waiters
+	// would find it taken until busyTimeout; a shared database would give each
+	// waiter a connection.
 	select {
 	case d.writing <- struct{}{}:
 		defer func() { <-d.writing }()
 	case <-ctx.Done():
 		return failed("begin transaction", ctx.Err())
 	}
-	return d.tx(ctx, nil, fn)
+	for start, try := time.Now(), 1; ; try++ {
+		err := d.update(ctx, fn)
+		if try == maxTries || time.Since(start) > retryFor || !passing(err) {
+			return err
+		}
+		select {
+		case <-time.After(mathrand.N(min(10*time.Millisecond<<try, 500*time.Millisecond))): //nolint:gosec // not a secret
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (d *DB) update(ctx context.Context, fn func(Queries) error) error {
+	if !d.d.shared {
+		return d.tx(ctx, nil, fn)
+	}
+	ctx, cancel := context.WithTimeout(ctx, updateLimit)
+	defer cancel()
+	return d.tx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable}, func(q Queries) error {
+		// Without this, two Updates that read and then write the same would
+		// both get to the point where one of them has to begin again.
+		if _, err := q.exec(ctx, "take turns", d.d.turn); err != nil {
+			return err
+		}
+		if err := fn(q); err != nil || !*q.raise {
+			return err
+		}
+		var fresh [16]byte
+		_, _ = rand.Read(fresh[:]) // never fails
+		_, err := q.exec(ctx, "raise epoch", "UPDATE epoch SET counter = counter + 1, random = ? WHERE id = 1", fresh[:])
+		return err
+	})
 }
 
 // View runs fn on one consistent state of the database.
 func (d *DB) View(ctx context.Context, fn func(Queries) error) error {
-	return d.tx(ctx, &sql.TxOptions{ReadOnly: true}, fn)
+	o := &sql.TxOptions{ReadOnly: true}
+	if d.d.shared {
+		o.Isolation = sql.LevelRepeatableRead
+	}
+	return d.tx(ctx, o, fn)
 }
 
 func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) error {
@@ -224,41 +222,24 @@ func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) e
 	if err != nil {
 		return failed("begin transaction", err)
 	}
-	if err := fn(Queries{tx}); err != nil {
-		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) {
+	if err := fn(Queries{run: tx, d: d.d, raise: new(bool)}); err != nil {
+		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) && !d.d.shared {
 			return errors.Join(err, failed("roll back transaction", back))
 		}
-		return err
+		return err // a shared database rolls back when the connection is gone
 	}
 	if err := tx.Commit(); err != nil {
-		return failed("commit transaction", err)
+		return notCommitted(d.d, err)
 	}
 	return nil
 }
 
-// failed classifies an error of the database by the advice for its reader.
-func failed(op string, err error) error {
-	out := &hufu.Error{Op: op, Kind: hufu.KindInternal, Code: "database", Err: err}
-	if errors.Is(err, context.Canceled) {
-		out.Kind, out.Code = hufu.KindCanceled, ""
-		return out
+// notCommitted tells a transaction that was refused from one that may be in.
+func notCommitted(d *dialect, err error) error {
+	const op = "commit transaction"
+	refused := classify(err) == classAgain || errors.Is(err, sql.ErrTxDone) || rolledBack(err)
+	if !d.shared || refused {
+		return failed(op, err)
 	}
-	e, ok := errors.AsType[*sqlite.Error](err)
-	if !ok {
-		if errors.Is(err, context.DeadlineExceeded) {
-			out.Kind, out.Code = hufu.KindUnavailable, "database_busy"
-		}
-		return out
-	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		out.Kind, out.Code = hufu.KindUnavailable, "database_busy"
-	case sqlite3.SQLITE_FULL:
-		out.Kind, out.Code = hufu.KindQuota, "database_full"
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
-		out.Kind, out.Code = hufu.KindUnavailable, "database_unreachable"
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		out.Kind, out.Code = hufu.KindIntegrity, "database_corrupt"
-	}
-	return out
+	return &hufu.Error{Op: op, Kind: hufu.KindUnavailable, Code: "database_unsure", Err: err}
 }

@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"context"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -9,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 
 func open(t *testing.T, path string) *DB {
 	t.Helper()
-	d, err := Open(t.Context(), path)
+	d, err := Open(t.Context(), File(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +41,7 @@ func TestOpenReadOnly(t *testing.T) {
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "hufu.db")
 	look := func(want int) {
 		t.Helper()
-		d, err := OpenReadOnly(ctx, path)
+		d, err := OpenReadOnly(ctx, File(path))
 		must(t, err)
 		defer func() { must(t, d.Close()) }()
 		err = d.View(ctx, func(q Queries) error {
@@ -56,7 +55,7 @@ func TestOpenReadOnly(t *testing.T) {
 			t.Error("it was changed")
 		}
 	}
-	d, err := Open(ctx, path)
+	d, err := Open(ctx, File(path))
 	must(t, err)
 	must(t, d.PutUser(ctx, User{Name: "alice", Created: moment}))
 	look(1) // in the log
@@ -76,198 +75,6 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func sampleCertificate(serial string) Certificate {
-	return Certificate{
-		Serial: serial, Fingerprint: [32]byte{1, 2}, Lineage: serial, SPKI: [32]byte{3}, Use: UseClient, User: "alice",
-		Device: "laptop", NotBefore: moment, NotAfter: moment.Add(time.Hour), Issued: moment, DER: []byte("der"),
-	}
-}
-
-func TestRowsComeBack(t *testing.T) {
-	t.Parallel()
-	ctx, d := t.Context(), newDB(t)
-	u := User{Name: "alice", Admin: true, Password: "$argon2id$", Created: moment, Locked: moment.Add(1e9)}
-	must(t, d.PutUser(ctx, u))
-	if got, err := d.User(ctx, "alice"); err != nil || got != u {
-		t.Errorf("user %+v, %v", got, err)
-	}
-	u.Locked = time.Time{}
-	must(t, d.PutUser(ctx, u))
-	if got, err := d.Users(ctx); err != nil || len(got) != 1 || got[0] != u {
-		t.Errorf("users %+v, %v", got, err)
-	}
-	if _, err := d.User(ctx, "bob"); hufu.KindOf(err) != hufu.KindNotFound {
-		t.Errorf("bob: %v", err)
-	}
-
-	c := sampleCertificate("0a")
-	must(t, d.AddCertificate(ctx, c))
-	if d.AddCertificate(ctx, c) == nil {
-		t.Error("one serial was stored twice")
-	}
-	if der, err := d.CertificateDER(ctx, "0a"); err != nil || string(der) != "der" {
-		t.Errorf("der %q, %v", der, err)
-	}
-	c.DER = nil
-	if got, err := d.Certificate(ctx, "0a"); err != nil || !reflect.DeepEqual(got, c) {
-		t.Errorf("certificate %+v, %v", got, err)
-	}
-	if done, err := d.Revoke(ctx, "0a", "stolen", moment); err != nil || !done {
-		t.Errorf("revoke: %v, %v", done, err)
-	}
-	if done, err := d.Revoke(ctx, "0a", "again", moment.Add(1e9)); err != nil || done {
-		t.Errorf("revoke again: %v, %v", done, err)
-	}
-	if got, err := d.DeviceCertificates(ctx, "alice", "laptop"); err != nil || len(got) != 1 || got[0].Reason != "stolen" || got[0].Revoked != moment {
-		t.Errorf("certificates %+v, %v", got, err)
-	}
-
-	v := Invitation{SecretHash: [32]byte{9}, User: "alice", Admin: true, Created: moment, Expires: moment.Add(time.Hour)}
-	must(t, d.AddInvitation(ctx, v))
-	if got, err := d.Invitation(ctx, v.SecretHash); err != nil || got != v {
-		t.Errorf("invitation %+v, %v", got, err)
-	}
-	for i, want := range []bool{true, false} {
-		if won, err := d.UseInvitation(ctx, v.SecretHash, [32]byte{7}, "0a", moment); err != nil || won != want {
-			t.Errorf("use %d: %v, %v", i, won, err)
-		}
-	}
-
-	l := Login{TokenHash: [32]byte{5}, Lineage: "0a", User: "alice", Device: "laptop", Created: moment, LastUsed: moment}
-	must(t, d.AddLogin(ctx, l))
-	must(t, d.TouchLogin(ctx, l.TokenHash, moment.Add(time.Hour)))
-	must(t, d.TouchLogin(ctx, l.TokenHash, moment)) // never back
-	l.LastUsed = moment.Add(time.Hour)
-	if got, err := d.Logins(ctx); err != nil || len(got) != 1 || got[0] != l {
-		t.Errorf("logins %+v, %v", got, err)
-	}
-
-	a := Attempts{Key: "login/alice/laptop", Failures: 3, Last: moment, Until: moment.Add(1e9)}
-	must(t, d.PutAttempts(ctx, a))
-	must(t, d.DropAttemptsBelow(ctx, "login/alic/"))
-	must(t, d.DropAttemptsBelow(ctx, "login/%/"))
-	if got, err := d.Attempts(ctx, a.Key); err != nil || got != a {
-		t.Errorf("attempts %+v, %v", got, err)
-	}
-	must(t, d.DropAttemptsBelow(ctx, "login/alice/"))
-	if got, err := d.Attempts(ctx, a.Key); err != nil || got.Failures != 0 {
-		t.Errorf("attempts %+v, %v", got, err)
-	}
-}
-
-func TestUpdateIsAllOrNothing(t *testing.T) {
-	t.Parallel()
-	ctx, d := t.Context(), newDB(t)
-	stop := errors.New("stop")
-	err := d.Update(ctx, func(q Queries) error {
-		must(t, q.PutUser(ctx, User{Name: "alice", Created: moment}))
-		return stop
-	})
-	if !errors.Is(err, stop) {
-		t.Fatal(err)
-	}
-	if users, err := d.Users(ctx); err != nil || len(users) != 0 {
-		t.Errorf("users %v, %v", users, err)
-	}
-}
-
-// Every change by anybody else is noticed; none is reported that was not made.
-func TestDataVersion(t *testing.T) {
-	t.Parallel()
-	ctx, path := t.Context(), filepath.Join(t.TempDir(), "hufu.db")
-	a, b := open(t, path), open(t, path)
-	before, err := a.DataVersion(ctx)
-	must(t, err)
-	for i, change := range []*DB{a, b, a, b} {
-		same, err := a.DataVersion(ctx)
-		must(t, err)
-		if same != before {
-			t.Errorf("version changed before change %d", i)
-		}
-		must(t, change.PutUser(ctx, User{Name: "alice", Created: moment.Add(time.Duration(i) * time.Second)}))
-		after, err := a.DataVersion(ctx)
-		must(t, err)
-		if after == before {
-			t.Errorf("change %d was not noticed", i)
-		}
-		before = after
-	}
-}
-
-// TestConcurrentReadersAndWriters: nothing that two processes count is lost. On
-// a slow disk one may find the other's lock taken for too long: it is told so,
-// and tries again.
-func TestConcurrentReadersAndWriters(t *testing.T) {
-	t.Parallel()
-	ctx, path := t.Context(), filepath.Join(t.TempDir(), "hufu.db")
-	dbs := []*DB{open(t, path), open(t, path)}
-	var wg sync.WaitGroup
-	for i := range 16 {
-		wg.Go(func() {
-			d := dbs[i%2]
-			for range 5 {
-				err := error(&hufu.Error{Kind: hufu.KindUnavailable})
-				for hufu.KindOf(err) == hufu.KindUnavailable {
-					err = d.Update(ctx, func(q Queries) error {
-						a, err := q.Attempts(ctx, "k")
-						if err != nil {
-							return err
-						}
-						a.Failures++
-						return q.PutAttempts(ctx, a)
-					})
-				}
-				if err != nil {
-					t.Error(err)
-				}
-				if _, err := d.Users(ctx); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if a, err := dbs[0].Attempts(ctx, "k"); err != nil || a.Failures != 80 {
-		t.Errorf("counted %d of 80, %v", a.Failures, err)
-	}
-}
-
-// TestUpdatesTakeTurns: one that waits for its turn ends with its context.
-func TestUpdatesTakeTurns(t *testing.T) {
-	t.Parallel()
-	d := open(t, filepath.Join(t.TempDir(), "hufu.db"))
-	ctx, cancel := context.WithCancel(t.Context())
-	second := make(chan error, 1)
-	must(t, d.Update(t.Context(), func(Queries) error {
-		go func() { second <- d.Update(ctx, func(Queries) error { return nil }) }()
-		cancel()
-		if err := <-second; hufu.KindOf(err) != hufu.KindCanceled {
-			t.Errorf("a waiting update was told %v", err)
-		}
-		return nil
-	}))
-	must(t, d.Update(t.Context(), func(Queries) error { return nil }))
-}
-
-func TestOpenTogether(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "hufu.db")
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			d, err := Open(t.Context(), path)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if err := d.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 func TestOpenKeepsStrangersOut(t *testing.T) {
@@ -295,7 +102,7 @@ func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "text"), []byte(strings.Repeat("this is no database ", 400)), 0o600))
 	newer := filepath.Join(dir, "newer")
-	d, err := Open(t.Context(), newer)
+	d, err := Open(t.Context(), File(newer))
 	must(t, err)
 	_, err = d.exec(t.Context(), "test", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)")
 	must(t, errors.Join(err, d.Close()))
@@ -304,63 +111,20 @@ func TestOpenRefuses(t *testing.T) {
 		newer:                              "database_newer",
 		filepath.Join(dir, "no", "folder"): "database_open",
 	} {
-		if _, err := Open(t.Context(), path); hufu.CodeOf(err) != code {
+		if _, err := Open(t.Context(), File(path)); hufu.CodeOf(err) != code {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 }
 
-const injection = `' OR '1'='1' -- `
-
-// What looks like SQL is data: it is stored as it is, finds nothing else, and
-// changes nothing else.
-func TestHT13ValuesAreNeverSQL(t *testing.T) {
-	t.Parallel()
-	ctx, d := t.Context(), newDB(t)
-	must(t, d.PutUser(ctx, User{Name: "alice", Password: "secret", Created: moment}))
-	must(t, d.AddCertificate(ctx, sampleCertificate("0a")))
-	must(t, d.PutAttempts(ctx, Attempts{Key: "login/alice/x", Failures: 1}))
-	for _, bad := range []string{injection, `"; DROP TABLE users; --`, `\' OR 1=1#`, "a\x00b", "%", "_", "\xff"} {
-		if _, err := d.User(ctx, bad); hufu.KindOf(err) != hufu.KindNotFound {
-			t.Errorf("user %q: %v", bad, err)
-		}
-		if _, err := d.Certificate(ctx, bad); hufu.KindOf(err) != hufu.KindNotFound {
-			t.Errorf("certificate %q: %v", bad, err)
-		}
-		if c, err := d.DeviceCertificates(ctx, bad, bad); err != nil || len(c) != 0 {
-			t.Errorf("device %q: %v, %v", bad, c, err)
-		}
-		if done, err := d.Revoke(ctx, bad, bad, moment); err != nil || done {
-			t.Errorf("revoke %q: %v, %v", bad, done, err)
-		}
-		for _, f := range []func(context.Context, string) error{d.DropLogins, d.DropInvitations, d.DropAttempts, d.DropAttemptsBelow, d.DropDevices} {
-			must(t, f(ctx, bad))
-		}
-		must(t, d.PutUser(ctx, User{Name: bad, Password: bad, Created: moment}))
-		if u, err := d.User(ctx, bad); err != nil || u.Password != bad {
-			t.Errorf("user %q came back as %+v, %v", bad, u, err)
-		}
-	}
-	if u, err := d.User(ctx, "alice"); err != nil || u.Password != "secret" {
-		t.Errorf("alice is %+v, %v", u, err)
-	}
-	if c, err := d.Certificate(ctx, "0a"); err != nil || !c.Revoked.IsZero() {
-		t.Errorf("certificate is %+v, %v", c, err)
-	}
-	if a, err := d.Attempts(ctx, "login/alice/x"); err != nil || a.Failures != 1 {
-		t.Errorf("attempts are %+v, %v", a, err)
-	}
-}
-
-// The statement of each query is one string literal: nothing is ever put
-// together.
+// The statement of each query is a constant: nothing is ever put together.
 func TestHT13StatementsAreConstants(t *testing.T) {
 	t.Parallel()
 	set, found := token.NewFileSet(), 0
 	names, err := filepath.Glob("*.go")
 	must(t, err)
 	// where each function takes its statement
-	at := map[string]int{"exec": 2, "all": 4, "one": 4, "ExecContext": 1, "QueryContext": 1, "QueryRowContext": 1}
+	at := map[string]int{"exec": 2, "change": 2, "put": 2, "all": 4, "one": 4, "upsert": 0, "ExecContext": 1, "QueryContext": 1, "QueryRowContext": 1}
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -370,10 +134,15 @@ func TestHT13StatementsAreConstants(t *testing.T) {
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			// these hand the statement on, as they were given it
-			if !ok || f.Name.Name == "exec" || f.Name.Name == "all" || f.Name.Name == "one" {
+			if !ok || slices.Contains([]string{"exec", "change", "put", "all", "one"}, f.Name.Name) {
 				continue
 			}
 			ast.Inspect(f, func(n ast.Node) bool {
+				if field, ok := n.(*ast.KeyValueExpr); ok {
+					if key, ok := field.Key.(*ast.Ident); ok && key.Name == "turn" && !literal(field.Value) {
+						t.Errorf("%s: the statement is not a literal", set.Position(n.Pos()))
+					}
+				}
 				call, ok := n.(*ast.CallExpr)
 				if !ok {
 					return true
@@ -390,7 +159,7 @@ func TestHT13StatementsAreConstants(t *testing.T) {
 					return true
 				}
 				found++
-				if lit, ok := call.Args[i].(*ast.BasicLit); !ok || lit.Kind != token.STRING {
+				if !literal(call.Args[i]) {
 					t.Errorf("%s: the statement is not a literal", set.Position(call.Pos()))
 				}
 				return true
@@ -402,22 +171,65 @@ func TestHT13StatementsAreConstants(t *testing.T) {
 	}
 }
 
-func TestMigrationsAreEmbedded(t *testing.T) {
+// literal reports whether e is a literal, a sum of such, the literals of an
+// upsert, or a choice between those.
+func literal(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return e.Kind == token.STRING
+	case *ast.BinaryExpr:
+		return literal(e.X) && literal(e.Y)
+	case *ast.CompositeLit:
+		return !slices.ContainsFunc(e.Elts, func(e ast.Expr) bool { return !literal(e.(*ast.KeyValueExpr).Value) })
+	case *ast.CallExpr: // d.upsert(…)
+		f, ok := e.Fun.(*ast.SelectorExpr)
+		return ok && f.Sel.Name == "upsert" && literal(e.Args[0])
+	case *ast.SelectorExpr: // a field of a dialect, checked where it is set
+		return e.Sel.Name == "turn"
+	}
+	return false
+}
+
+// A statement with a question mark in a literal would be misspelled for
+// PostgreSQL.
+func TestSpell(t *testing.T) {
 	t.Parallel()
-	names, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil || len(names) == 0 {
-		t.Errorf("%v, %v", names, err)
+	d := &dialect{numbered: true}
+	if got := d.spell("UPDATE t SET a = ?, b = ? WHERE c = ?"); got != "UPDATE t SET a = $1, b = $2 WHERE c = $3" {
+		t.Error(got)
+	}
+	names, err := filepath.Glob("*.go")
+	must(t, err)
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		must(t, err)
+		ast.Inspect(file, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && !strings.HasSuffix(name, "_test.go") && strings.Contains(lit.Value, " = ?") && regexp.MustCompile(`'[^']*\?[^']*'`).MatchString(lit.Value) {
+				t.Errorf("%s: %s", name, lit.Value)
+			}
+			return true
+		})
 	}
 }
 
-func BenchmarkDataVersion(b *testing.B) {
-	d, err := Open(b.Context(), filepath.Join(b.TempDir(), "hufu.db"))
+func TestMigrationsAreEmbedded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"sqlite", "postgres", "mysql"} {
+		names, err := fs.Glob(migrations, "migrations/"+name+"/*.sql")
+		if err != nil || len(names) == 0 {
+			t.Errorf("%v, %v", names, err)
+		}
+	}
+}
+
+func BenchmarkVersion(b *testing.B) {
+	d, err := Open(b.Context(), File(filepath.Join(b.TempDir(), "hufu.db")))
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = d.Close() }()
 	for b.Loop() {
-		if _, err := d.DataVersion(b.Context()); err != nil {
+		if _, err := d.Version(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

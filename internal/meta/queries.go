@@ -15,7 +15,12 @@ var errSum = errors.New("not a digest of 32 bytes")
 // made, on the database or within one transaction. Each statement is a constant
 // and each value a bound parameter: no text that came from outside ever becomes
 // part of a statement.
-type Queries struct{ q runner }
+type Queries struct {
+	run   runner
+	d     *dialect
+	db    *DB   // of a change outside a transaction
+	raise *bool // within a transaction: set when the epoch is to be raised
+}
 
 type runner interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -24,9 +29,11 @@ type runner interface {
 
 // exec runs a change and says how many rows it touched.
 func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
-	r, err := q.q.ExecContext(ctx, query, args...)
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
+	r, err := q.run.ExecContext(ctx, q.d.spell(query), q.d.bind(args)...)
 	if err != nil {
-		return 0, failed(op, err)
+		return 0, failed(op, cause(ctx, err))
 	}
 	n, err := r.RowsAffected()
 	if err != nil {
@@ -35,11 +42,53 @@ func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64
 	return n, nil
 }
 
+// change is exec for what servers keep in memory: in the same transaction it
+// raises the epoch of a shared database. SQLite counts changes by itself.
+func (q Queries) change(ctx context.Context, op, query string, args ...any) (n int64, err error) {
+	if q.raise == nil && q.d.shared {
+		err = q.db.Update(ctx, func(q Queries) error {
+			n, err = q.change(ctx, op, query, args...)
+			return err
+		})
+		return n, err
+	}
+	n, err = q.exec(ctx, op, query, args...)
+	if n > 0 && q.raise != nil {
+		*q.raise = true
+	}
+	return n, err
+}
+
+// put is change for a row that is new or not.
+func (q Queries) put(ctx context.Context, op string, u upsert, args ...any) error {
+	_, err := q.change(ctx, op, q.d.upsert(u), args...)
+	return err
+}
+
+// bounded limits one statement, also where the server is gone and answers
+// nothing.
+func (q Queries) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !q.d.shared {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, statementLimit)
+}
+
+// cause returns the reason why a transaction had ended before a statement.
+func cause(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // all reads every row of a question; scan names where the columns go.
 func all[T any](ctx context.Context, q Queries, op string, columns func(*T) []any, query string, args ...any) ([]T, error) {
-	rows, err := q.q.QueryContext(ctx, query, args...)
+	ctx, cancel := q.bounded(ctx)
+	defer cancel()
+	rows, err := q.run.QueryContext(ctx, q.d.spell(query), q.d.bind(args)...)
 	if err != nil {
-		return nil, failed(op, err)
+		return nil, failed(op, cause(ctx, err))
 	}
 	defer func() { _ = rows.Close() }() // Err returns the error that Close would
 	var out []T
@@ -86,11 +135,14 @@ func (q Queries) User(ctx context.Context, name string) (User, error) {
 
 // PutUser writes the whole user, new or not.
 func (q Queries) PutUser(ctx context.Context, u User) error {
-	_, err := q.exec(ctx, "store user", `INSERT INTO users (name, admin, password, created_at, locked_at, removed_at)
-		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET admin = excluded.admin, password = excluded.password,
-		created_at = excluded.created_at, locked_at = excluded.locked_at, removed_at = excluded.removed_at`,
-		u.Name, u.Admin, u.Password, millis(u.Created), millis(u.Locked), millis(u.Removed))
-	return err
+	return q.put(ctx, "store user", upsert{
+		standard: `INSERT INTO users (name, admin, password, created_at, locked_at, removed_at)
+			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET admin = excluded.admin, password = excluded.password,
+			created_at = excluded.created_at, locked_at = excluded.locked_at, removed_at = excluded.removed_at`,
+		mysql: `INSERT INTO users (name, admin, password, created_at, locked_at, removed_at)
+			VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE admin = VALUES(admin), password = VALUES(password),
+			created_at = VALUES(created_at), locked_at = VALUES(locked_at), removed_at = VALUES(removed_at)`,
+	}, u.Name, u.Admin, u.Password, millis(u.Created), millis(u.Locked), millis(u.Removed))
 }
 
 // Devices lists the devices that are locked, or were.
@@ -101,14 +153,17 @@ func (q Queries) Devices(ctx context.Context) ([]Device, error) {
 
 // PutDevice writes the whole device, new or not.
 func (q Queries) PutDevice(ctx context.Context, d Device) error {
-	_, err := q.exec(ctx, "store device", `INSERT INTO devices (user_name, name, locked_at) VALUES (?, ?, ?)
-		ON CONFLICT (user_name, name) DO UPDATE SET locked_at = excluded.locked_at`, d.User, d.Name, millis(d.Locked))
-	return err
+	return q.put(ctx, "store device", upsert{
+		standard: `INSERT INTO devices (user_name, name, locked_at) VALUES (?, ?, ?)
+			ON CONFLICT (user_name, name) DO UPDATE SET locked_at = excluded.locked_at`,
+		mysql: `INSERT INTO devices (user_name, name, locked_at) VALUES (?, ?, ?)
+			ON DUPLICATE KEY UPDATE locked_at = VALUES(locked_at)`,
+	}, d.User, d.Name, millis(d.Locked))
 }
 
 // DropDevices forgets the locks on a user's devices.
 func (q Queries) DropDevices(ctx context.Context, user string) error {
-	_, err := q.exec(ctx, "drop devices", "DELETE FROM devices WHERE user_name = ?", user)
+	_, err := q.change(ctx, "drop devices", "DELETE FROM devices WHERE user_name = ?", user)
 	return err
 }
 
@@ -157,7 +212,7 @@ func (q Queries) CertificateDER(ctx context.Context, serial string) ([]byte, err
 // AddCertificate writes a new certificate; a serial that is there already is an
 // error.
 func (q Queries) AddCertificate(ctx context.Context, c Certificate) error {
-	_, err := q.exec(ctx, "store certificate", `INSERT INTO certificates (serial, fingerprint, lineage, spki, cert_use,
+	_, err := q.change(ctx, "store certificate", `INSERT INTO certificates (serial, fingerprint, lineage, spki, cert_use,
 		user_name, device, not_before, not_after, issued_at, revoked_at, reason, der)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Serial, c.Fingerprint[:], c.Lineage, c.SPKI[:], c.Use, c.User, c.Device, millis(c.NotBefore), millis(c.NotAfter),
@@ -168,20 +223,20 @@ func (q Queries) AddCertificate(ctx context.Context, c Certificate) error {
 // Revoke marks a certificate that is not yet revoked, and reports whether it
 // did.
 func (q Queries) Revoke(ctx context.Context, serial, reason string, when time.Time) (bool, error) {
-	n, err := q.exec(ctx, "revoke certificate",
+	n, err := q.change(ctx, "revoke certificate",
 		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE serial = ? AND revoked_at = 0", millis(when), reason, serial)
 	return n > 0, err
 }
 
 // RevokeUser marks all of a user's certificates and says how many.
 func (q Queries) RevokeUser(ctx context.Context, user, reason string, when time.Time) (int64, error) {
-	return q.exec(ctx, "revoke certificates",
+	return q.change(ctx, "revoke certificates",
 		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE user_name = ? AND revoked_at = 0", millis(when), reason, user)
 }
 
 // RevokeDevice marks all certificates of one device and says how many.
 func (q Queries) RevokeDevice(ctx context.Context, user, device, reason string, when time.Time) (int64, error) {
-	return q.exec(ctx, "revoke certificates",
+	return q.change(ctx, "revoke certificates",
 		"UPDATE certificates SET revoked_at = ?, reason = ? WHERE user_name = ? AND device = ? AND revoked_at = 0",
 		millis(when), reason, user, device)
 }

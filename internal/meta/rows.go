@@ -113,3 +113,16 @@ func (s sum) Scan(v any) error {
 	copy(s.b[:], b)
 	return nil
 }
+
+// random scans the random value of a version, which is empty at first.
+type random struct{ b *[16]byte }
+
+func (r random) Scan(v any) error {
+	b, ok := v.([]byte)
+	if !ok || len(b) > len(r.b) {
+		return errSum
+	}
+	*r.b = [16]byte{}
+	copy(r.b[:], b)
+	return nil
+}

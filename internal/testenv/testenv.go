@@ -93,7 +93,7 @@ func (e *Env) Start(o Options) {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := server.NewLog(e.Log)
 	var err error
-	e.DB, err = meta.Open(ctx, filepath.Join(e.Data, ca.Database))
+	e.DB, err = meta.Open(ctx, meta.File(filepath.Join(e.Data, ca.Database)))
 	check(t, err)
 	e.Account, err = account.Open(ctx, e.DB, account.Options{Log: log.Logger})
 	check(t, err)

@@ -98,7 +98,7 @@ func (u *user) old(device string) {
 	ctx := u.Context()
 	var ago time.Duration
 	now := func() time.Time { return time.Now().Add(-ago) }
-	db, err := meta.Open(ctx, filepath.Join(u.server.Data, ca.Database))
+	db, err := meta.Open(ctx, meta.File(filepath.Join(u.server.Data, ca.Database)))
 	must(u.T, err)
 	defer func() { must(u.T, db.Close()) }()
 	accounts, err := account.Open(ctx, db, account.Options{})

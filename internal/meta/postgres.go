@@ -1,0 +1,100 @@
+package meta
+
+import (
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// openPostgres opens a database of PostgreSQL. Nothing is asked of it yet.
+func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
+	full := *u
+	q := full.Query()
+	q.Set("sslmode", mode(u)) // said always: the environment may say another
+	full.RawQuery = q.Encode()
+	if full.Host == "" && !q.Has("host") {
+		full.Host = "127.0.0.1"
+	}
+	c, err := pgx.ParseConfig(full.String())
+	if err != nil {
+		return nil, nil, badOption(scrub(u, err), nil)
+	}
+	c.ConnectTimeout = connectLimit
+	for name, value := range map[string]string{
+		"application_name":                    "hufud",
+		"statement_timeout":                   milliseconds(statementLimit),
+		"lock_timeout":                        milliseconds(lockLimit),
+		"idle_in_transaction_session_timeout": milliseconds(idleLimit),
+	} {
+		c.RuntimeParams[name] = value
+	}
+	return stdlib.OpenDB(*c), &dialect{
+		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, numbered: true,
+		// It takes no snapshot, so the transaction sees what the one before it
+		// has written; reading goes on beside it.
+		turn: "LOCK TABLE epoch IN EXCLUSIVE MODE",
+		locker: func() (lock.SessionLocker, error) {
+			return lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
+		},
+	}, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func postgresClass(err error) class {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return connectClass(err)
+	}
+	switch e.Code {
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return classAgain
+	case "55P03", "57014", "25P03": // lock_not_available, query_canceled, idle_in_transaction_session_timeout
+		return classBusy
+	case "53100":
+		return classFull
+	case "25006": // read_only_sql_transaction
+		return classAway
+	case "3D000":
+		return classMissing
+	case "42501":
+		return classDenied
+	case "XX001", "XX002":
+		return classCorrupt
+	}
+	switch e.Code[:min(2, len(e.Code))] {
+	case "08", "57": // connection exception, operator intervention
+		return classAway
+	case "28":
+		return classLogin
+	case "53": // insufficient resources
+		return classBusy
+	}
+	return classOther
+}
+
+// connectClass judges what kept pgx from connecting, or ended the connection.
+func connectClass(err error) class {
+	_, proof := errors.AsType[*tls.CertificateVerificationError](err)
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case proof, connecting && strings.Contains(err.Error(), "TLS"):
+		return classTLS
+	case connecting, errors.Is(err, pgconn.ErrConnClosed):
+		return classAway
+	}
+	return classOther
+}
+
+// rolledBack reports whether a server has answered COMMIT with ROLLBACK.
+func rolledBack(err error) bool { return errors.Is(err, pgx.ErrTxCommitRollback) }

@@ -1,0 +1,118 @@
+package meta
+
+import (
+	"cmp"
+	"database/sql"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"hufu"
+)
+
+// Source names a database.
+type Source struct {
+	file string   // of SQLite
+	url  *url.URL // of a shared database
+}
+
+// File is the database in a file of SQLite.
+func File(path string) Source { return Source{file: path} }
+
+// Parse reads the URL of a database:
+//
+//	sqlite:FILE                              relative to dir
+//	postgres://USER:PASSWORD@HOST:PORT/NAME
+//	mysql://USER:PASSWORD@HOST:PORT/NAME     MariaDB, too
+//
+// A shared database takes the options sslmode (disable, prefer, require,
+// verify-full) and sslrootcert, the file of a CA. Without sslmode the server has
+// to prove its name by a certificate, unless it is on this machine.
+func Parse(raw, dir string) (Source, error) {
+	if file, ok := strings.CutPrefix(raw, "sqlite:"); ok && file != "" {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
+		}
+		return File(file), nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil { // which repeats the URL, and so the password
+		return Source{}, badURL()
+	}
+	switch u.Scheme {
+	case "postgresql":
+		u.Scheme = "postgres"
+	case "mariadb":
+		u.Scheme = "mysql"
+	case "postgres", "mysql":
+	default:
+		return Source{}, badURL()
+	}
+	if strings.Trim(u.Path, "/") == "" || u.Opaque != "" || u.Fragment != "" {
+		return Source{}, badURL()
+	}
+	s := Source{url: u}
+	for name := range u.Query() {
+		if strings.Contains(strings.ToLower(name), "pass") {
+			return Source{}, badOption(name, nil)
+		}
+	}
+	return s, nil
+}
+
+func badURL() error {
+	return &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url"}
+}
+
+func badOption(name string, err error) error {
+	return &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_option", Args: map[string]string{"option": name}, Err: err}
+}
+
+// Shared reports whether processes on many machines may use the database.
+func (s Source) Shared() bool { return s.url != nil }
+
+// Path returns the file of SQLite, "" for a shared database.
+func (s Source) Path() string { return s.file }
+
+// String returns the URL without its password.
+func (s Source) String() string {
+	if s.url == nil {
+		return "sqlite:" + s.file
+	}
+	return s.url.Redacted()
+}
+
+func (s Source) open(readOnly bool) (*sql.DB, *dialect, error) {
+	if s.url == nil {
+		return openSQLite(s.file, readOnly)
+	}
+	if s.url.Scheme == "postgres" {
+		return openPostgres(s.url)
+	}
+	return openMySQL(s.url)
+}
+
+// mode returns the option sslmode of a URL, or what it is without. A database on
+// this machine may do without a certificate.
+func mode(u *url.URL) string {
+	if m := u.Query().Get("sslmode"); m != "" {
+		return m
+	}
+	host := cmp.Or(u.Hostname(), u.Query().Get("host"))
+	if ip := net.ParseIP(host); host == "" || host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback() {
+		return "prefer"
+	}
+	return "verify-full"
+}
+
+// scrub returns the text of err, which a driver has put together, without the
+// password of u.
+func scrub(u *url.URL, err error) string {
+	text := err.Error()
+	if secret, ok := u.User.Password(); ok && secret != "" {
+		text = strings.NewReplacer(secret, "xxxxx", url.PathEscape(secret), "xxxxx", url.QueryEscape(secret), "xxxxx",
+			url.UserPassword("", secret).String()[1:], "xxxxx").Replace(text)
+	}
+	return text
+}

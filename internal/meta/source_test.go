@@ -1,0 +1,134 @@
+package meta
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"hufu"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for raw, want := range map[string]string{
+		"sqlite:hufu.db":                         "sqlite:" + filepath.Join(dir, "hufu.db"),
+		"sqlite:" + filepath.Join(dir, "x"):      "sqlite:" + filepath.Join(dir, "x"),
+		"postgres://u:secret@db.example:1/n":     "postgres://u:xxxxx@db.example:1/n",
+		"postgresql://u:secret@db.example/n?a=b": "postgres://u:xxxxx@db.example/n?a=b",
+		"mysql://u:secret@db.example/n":          "mysql://u:xxxxx@db.example/n",
+		"mariadb://u@[::1]:3306/n":               "mysql://u@[::1]:3306/n",
+	} {
+		s, err := Parse(raw, dir)
+		if err != nil || s.String() != want || s.Shared() == strings.HasPrefix(raw, "sqlite:") {
+			t.Errorf("%s: %s, %v", raw, s, err)
+		}
+		if shown := fmt.Sprintf("%v %+v %s", s, s, s); strings.Contains(shown, "secret") {
+			t.Errorf("the password is shown: %s", shown)
+		}
+	}
+	for _, raw := range []string{
+		"", "sqlite:", "hufu.db", "oracle://u:secret@h/n", "postgres://u:secret@h", "postgres://u:secret@h/", "postgres:secret", "mysql://u:secret@h:port/n",
+		"postgres://u:secret@h/n#f", "mysql://u:sec%ret@h/n", "postgres://u:secret\x00@h/n",
+	} {
+		if s, err := Parse(raw, dir); hufu.CodeOf(err) != "database_url" || strings.Contains(fmt.Sprintf("%v%+v%#v", err, err, err), "secret") {
+			t.Errorf("%q: %s, %v", raw, s, err)
+		}
+	}
+}
+
+// TLS and its proof are on unless the database is on this machine, or the user
+// says otherwise. The environment, which PostgreSQL's programs listen to, does
+// not switch them off.
+func TestTLSIsOnByDefault(t *testing.T) {
+	t.Setenv("PGSSLMODE", "disable")
+	for _, c := range []struct{ host, query, want string }{
+		{"db.example", "", "verify-full"},
+		{"192.0.2.1:5432", "", "verify-full"},
+		{"localhost.example", "", "verify-full"},
+		{"", "?host=db.example", "verify-full"},
+		{"127.0.0.1", "", "prefer"},
+		{"[::1]:1", "", "prefer"},
+		{"localhost", "", "prefer"},
+		{"", "", "prefer"},
+		{"", "?host=/run/postgresql", "prefer"},
+		{"db.example", "?sslmode=require", "require"},
+		{"127.0.0.1", "?sslmode=verify-full", "verify-full"},
+	} {
+		u, err := url.Parse("postgres://u:p@" + c.host + "/n" + c.query)
+		must(t, err)
+		if got := mode(u); got != c.want {
+			t.Errorf("%s: %s, want %s", u, got, c.want)
+		}
+	}
+	u, err := url.Parse("mysql://u:p@db.example/n")
+	must(t, err)
+	c := mysql.NewConfig()
+	if must(t, mysqlTLS(c, u)); c.TLS == nil || c.TLS.InsecureSkipVerify || c.TLS.ServerName != "db.example" || c.AllowFallbackToPlaintext {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What a driver says in its own words shows no password either.
+func TestScrub(t *testing.T) {
+	t.Parallel()
+	u := &url.URL{Scheme: "postgres", User: url.UserPassword("u", "a/b c"), Host: "h", Path: "/n"}
+	for _, said := range []string{u.String(), "a/b c", url.QueryEscape("a/b c"), url.PathEscape("a/b c")} {
+		if got := scrub(u, errors.New("cannot parse "+said)); strings.Contains(got, "a/b") || strings.Contains(got, "b c") || strings.Contains(got, "b%20c") || strings.Contains(got, "b+c") {
+			t.Errorf("%s: %s", said, got)
+		}
+	}
+}
+
+// Each error of each database has the advice that fits.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	pg := func(code string) error { return &pgconn.PgError{Code: code} }
+	my := func(number uint16) error { return &mysql.MySQLError{Number: number} }
+	for code, errs := range map[string][]error{
+		"database_busy":        {pg("40001"), pg("40P01"), pg("55P03"), pg("57014"), pg("53300"), my(1213), my(1205), my(1040), my(1969), my(3024), context.DeadlineExceeded},
+		"database_full":        {pg("53100"), my(1021), my(1114)},
+		"database_unreachable": {pg("57P01"), pg("08006"), pg("25006"), my(1290), my(1053), my(4031), mysql.ErrInvalidConn, io.ErrUnexpectedEOF, &net.OpError{Op: "read", Err: syscall.ECONNRESET}},
+		"database_login":       {pg("28P01"), pg("28000"), my(1045), my(1698)},
+		"database_missing":     {pg("3D000"), my(1049)},
+		"database_denied":      {pg("42501"), my(1142), my(1044)},
+		"database_corrupt":     {pg("XX001"), my(1194)},
+		"database_tls":         {mysql.ErrNoTLS, &tls.CertificateVerificationError{Err: errors.New("unknown authority")}},
+		"database":             {pg("23505"), pg(""), my(1062), errors.New("something")},
+	} {
+		for _, err := range errs {
+			if got := failed("test", fmt.Errorf("statement: %w", err)); hufu.CodeOf(got) != code {
+				t.Errorf("%v: %s, want %s", err, hufu.CodeOf(got), code)
+			}
+		}
+	}
+	shared, own := &dialect{shared: true}, &dialect{}
+	for _, c := range []struct {
+		d    *dialect
+		err  error
+		code string
+	}{
+		{shared, io.ErrUnexpectedEOF, "database_unsure"},
+		{shared, pg("57P01"), "database_unsure"}, // it may have been shutting down after it
+		{shared, context.DeadlineExceeded, "database_unsure"},
+		{shared, pg("40001"), "database_busy"}, // rolled back, to be run again
+		{shared, my(1213), "database_busy"},
+		{own, io.ErrUnexpectedEOF, "database_unreachable"},
+	} {
+		err := notCommitted(c.d, c.err)
+		if hufu.CodeOf(err) != c.code || passing(err) != (c.code == "database_busy") {
+			t.Errorf("commit, %v: %v, to be run again %v", c.err, err, passing(err))
+		}
+	}
+}
