@@ -4,7 +4,8 @@
 // is judged from memory, without a wait, on a state at most a few hundred
 // milliseconds behind the database, even if another process wrote there, and
 // that it answers "try again" rather than decide on a state older than
-// StateLimit. Making certificates is left to ca, verifying signatures to
+// StateLimit. Nobody new is refused by an old state: AdmitOrLook and
+// ResumeOrLook look in the database before. Making certificates is left to ca, verifying signatures to
 // identity.
 package account
 
@@ -24,7 +25,7 @@ import (
 
 const (
 	// PollInterval is how often Run checks whether the database has changed.
-	PollInterval = 250 * time.Millisecond
+	PollInterval = 200 * time.Millisecond
 	// StateLimit is the greatest age of the state in memory for a decision.
 	StateLimit = 10 * time.Second
 )
@@ -44,9 +45,10 @@ type Service struct {
 	state   atomic.Pointer[state]     // never nil
 	checked atomic.Pointer[time.Time] // when state was last known to be the database's
 
-	loading sync.Mutex // one reload at a time; guards version and away
+	loading sync.Mutex // one reload at a time; guards what follows
 	version meta.Version
-	away    bool // the database did not answer the last time
+	looked  time.Time // when it was last asked for, and found
+	away    bool      // the database did not answer the last time
 
 	mu       sync.Mutex // guards what follows
 	onChange []func()
@@ -126,25 +128,35 @@ func (s *Service) Run(ctx context.Context) error {
 			s.flush(context.WithoutCancel(ctx))
 			return nil
 		case <-tick.C:
-			s.poll(ctx)
+			_ = s.look(ctx) // logged and remembered there: it makes the state old, which every decision reports
 			s.flush(ctx)
 		}
 	}
 }
 
-// poll reloads if the database has changed. Its errors are not returned: they
-// make the state old, which Fresh and every decision report.
-func (s *Service) poll(ctx context.Context) {
+// look reloads if the database has changed. Of many who ask at the same time,
+// one looks for all.
+func (s *Service) look(ctx context.Context) error {
+	asked := time.Now()
 	s.loading.Lock()
+	if s.looked.After(asked) {
+		s.loading.Unlock()
+		return nil
+	}
+	now := time.Now()
 	v, err := s.db.Version(ctx)
 	same := err == nil && v == s.version
 	if same {
-		s.mark(nil)
+		s.looked = now
+	}
+	if same || err != nil {
+		s.mark(err)
 	}
 	s.loading.Unlock()
-	if !same {
-		_ = s.Reload(ctx) // logged and remembered there
+	if same || err != nil {
+		return err
 	}
+	return s.Reload(ctx)
 }
 
 // Reload reads the state from the database now.
@@ -167,6 +179,7 @@ func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 	defer s.loading.Unlock()
 	// The version is read first: a change between it and the rows is read
 	// twice, never missed.
+	now := time.Now()
 	v, err := s.db.Version(ctx)
 	if err != nil {
 		s.mark(err)
@@ -178,7 +191,7 @@ func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 		s.mark(err)
 		return false, err
 	}
-	s.version = v
+	s.version, s.looked = v, now
 	s.state.Store(next)
 	s.mark(nil)
 	return !next.equal(old), nil

@@ -36,6 +36,31 @@ func (s *Service) Admit(serial string, fingerprint [32]byte) (Subject, error) {
 	return Subject{User: c.user, Device: c.device, Serial: serial, Admin: st.users[c.user].Admin}, nil
 }
 
+// AdmitOrLook is Admit for a client that has just arrived. What admits it may
+// have been changed by another process a moment ago, so the state is brought up
+// to date before a refusal. If that is impossible the answer is "try again".
+func (s *Service) AdmitOrLook(ctx context.Context, serial string, fingerprint [32]byte) (Subject, error) {
+	sub, err := s.Admit(serial, fingerprint)
+	if !worthLook(err) {
+		return sub, err
+	}
+	if err := s.look(ctx); err != nil {
+		return Subject{}, unsure("admit certificate", err)
+	}
+	return s.Admit(serial, fingerprint)
+}
+
+// worthLook reports whether a newer state may decide otherwise.
+func worthLook(err error) bool {
+	k := hufu.KindOf(err)
+	return err != nil && (k == hufu.KindRefused || k == hufu.KindCredentials || hufu.CodeOf(err) == "state_stale")
+}
+
+// unsure is the answer where the database had to be asked and was not there.
+func unsure(op string, err error) error {
+	return &hufu.Error{Op: op, Kind: hufu.KindUnavailable, Code: "state_stale", Err: err}
+}
+
 // again judges a subject that was admitted some time ago.
 func (s *Service) again(op string, sub Subject) (*state, cert, error) {
 	if err := s.fresh(op); err != nil {

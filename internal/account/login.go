@@ -88,9 +88,33 @@ func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
 	return nil
 }
 
+// ResumeOrLook is Resume for a client that has just arrived. As AdmitOrLook, it
+// looks in the database before it refuses.
+func (s *Service) ResumeOrLook(ctx context.Context, sub Subject, token string) error {
+	const op = "resume login"
+	err := s.Resume(ctx, sub, token)
+	if !worthLook(err) {
+		return err
+	}
+	if err := s.look(ctx); err != nil {
+		return unsure(op, err)
+	}
+	err = s.Resume(ctx, sub, token)
+	old := s.state.Load().logins[sha256.Sum256([]byte(token))]
+	if hufu.CodeOf(err) != "login_ended" || old == nil || old.user != sub.User || old.device != sub.Device {
+		return err
+	}
+	// It may have been in use at another server all the time, whose note of that
+	// is no change to be noticed.
+	if err := s.Reload(ctx); err != nil {
+		return unsure(op, err)
+	}
+	return s.Resume(ctx, sub, token)
+}
+
 // Logout ends the login of the token, if it belongs to this subject.
 func (s *Service) Logout(ctx context.Context, sub Subject, token string) error {
-	if err := s.Resume(ctx, sub, token); err != nil {
+	if err := s.ResumeOrLook(ctx, sub, token); err != nil {
 		return err
 	}
 	if err := s.db.DropLogin(ctx, sha256.Sum256([]byte(token))); err != nil {

@@ -75,7 +75,7 @@ func (a *Authority) Renew(ctx context.Context, serial string, fingerprint [32]by
 // Why returns the reason that a refused client is told on the enrollment protocol, nil if there
 // is none. peer and presented are the results of identity.Server.EnrollPeer: nothing is looked up
 // for a certificate that is not ours.
-func (a *Authority) Why(_ context.Context, peer identity.Peer, presented error) *hufu.Error {
+func (a *Authority) Why(ctx context.Context, peer identity.Peer, presented error) *hufu.Error {
 	var told *hufu.Error
 	if presented != nil {
 		e, ok := errors.AsType[*hufu.Error](presented)
@@ -87,7 +87,7 @@ func (a *Authority) Why(_ context.Context, peer identity.Peer, presented error) 
 		}
 		told = e
 	}
-	_, err := a.acc.Admit(peer.Serial, peer.Fingerprint)
+	_, err := a.acc.AdmitOrLook(ctx, peer.Serial, peer.Fingerprint)
 	e, ok := errors.AsType[*hufu.Error](err)
 	// That a certificate has ended the verification says better: it knows both
 	// clocks.

@@ -313,7 +313,7 @@ func (c *conn) resume(ctx context.Context, token string) error {
 		}
 		return err
 	}
-	if err := c.s.o.Account.Resume(ctx, c.sub, token); err != nil {
+	if err := c.s.o.Account.ResumeOrLook(ctx, c.sub, token); err != nil {
 		return err
 	}
 	c.enter(token)

@@ -37,6 +37,7 @@ const (
 	maxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
 	handshakeTime  = 10 * time.Second // for the peer to be verified
 	helloTime      = 10 * time.Second // to say hello after that
+	lookTime       = 2 * time.Second  // to look in the database before a certificate is refused
 	enrollTime     = time.Minute      // for a whole enrollment
 	judgeAllEvery  = time.Minute      // how often a certificate's end is looked for on open connections
 	// StopTime is the longest time that a server takes to stop after its time
@@ -101,7 +102,9 @@ func New(o Options) (*Server, error) {
 	s.tls = identity.Server{
 		Certificate: o.Authority.ServerCertificate, Trust: o.Authority.Trust,
 		Admit: func(p identity.Peer) error {
-			_, err := o.Account.Admit(p.Serial, p.Fingerprint)
+			ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+			defer cancel()
+			_, err := o.Account.AdmitOrLook(ctx, p.Serial, p.Fingerprint)
 			return err
 		},
 		CommonName: o.CommonName, Now: o.Now,

@@ -3,10 +3,87 @@
 package databases
 
 import (
+	"context"
+	"crypto/sha256"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"hufu"
 	"hufu/internal/account"
+	"hufu/internal/meta"
 )
+
+// TestTwoServers: the accounts of two servers on one database. What one makes,
+// the other knows before it refuses; what one takes away, the other notices.
+func TestTwoServers(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, at := t.Context(), e.fresh(t)
+		db := open(t, at)
+		a, err := account.Open(ctx, db, account.Options{})
+		must(t, err)
+		var shift atomic.Int64
+		b, err := account.Open(ctx, open(t, at), account.Options{Now: func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }})
+		must(t, err)
+		const password = "correct horse"
+		fp := sha256.Sum256([]byte("a1"))
+		must(t, a.AddUser(ctx, "alice", false), a.SetPassword(ctx, "alice", password))
+		must(t, db.AddCertificate(ctx, meta.Certificate{
+			Serial: "a1", Fingerprint: fp, Lineage: "a1", Use: meta.UseClient, User: "alice", Device: "laptop",
+			NotBefore: moment, NotAfter: time.Now().Add(2 * account.LoginLife), Issued: moment,
+		}))
+		sub, err := b.AdmitOrLook(ctx, "a1", fp)
+		must(t, err, a.Reload(ctx))
+		if _, err := b.AdmitOrLook(ctx, "nosuch", fp); hufu.CodeOf(err) != "cert_unknown" {
+			t.Error(err)
+		}
+		token, err := a.Login(ctx, sub, password)
+		must(t, err, b.ResumeOrLook(ctx, sub, token))
+
+		// In use at the other one, which is no change that is noticed.
+		must(t, db.TouchLogin(ctx, sha256.Sum256([]byte(token)), time.Now().Add(account.LoginLife/2)))
+		shift.Store(int64(account.LoginLife + time.Hour))
+		must(t, b.ResumeOrLook(ctx, sub, token))
+		shift.Store(0)
+
+		run, stop := context.WithCancel(ctx)
+		over, noticed := make(chan error), make(chan struct{}, 100)
+		b.OnChange(func() { noticed <- struct{}{} })
+		go func() { over <- b.Run(run) }()
+		must(t, a.Revoke(ctx, "a1", "lost"))
+		select {
+		case <-noticed:
+		case <-time.After(patience):
+			t.Fatal("not noticed")
+		}
+		if _, err := b.Admit("a1", fp); hufu.CodeOf(err) != "cert_revoked_reason" {
+			t.Error(err)
+		}
+		stop()
+		must(t, <-over)
+
+		// Guesses are counted for both.
+		for i := range 10 {
+			err = []*account.Service{a, b}[i%2].Prove(ctx, "alice", "laptop", "wrong")
+			must(t, db.Update(ctx, func(q meta.Queries) error { // no waiting
+				tries, err := q.Attempts(ctx, "login/alice/laptop")
+				if i < 9 {
+					tries.Until = time.Time{}
+				}
+				if err != nil || tries.Failures != i+1 {
+					t.Errorf("%d guesses: %+v, %v", i+1, tries, err)
+				}
+				return q.PutAttempts(ctx, tries)
+			}))
+			if hufu.CodeOf(err) != "wrong_password" {
+				t.Error(err)
+			}
+		}
+		if err := a.Prove(ctx, "alice", "laptop", password); hufu.CodeOf(err) != "login_locked_out" {
+			t.Error(err)
+		}
+	})
+}
 
 // TestCallersRunAgain: an update that is run again reports what its last run
 // did.

@@ -1,0 +1,89 @@
+package account
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+// two are the accounts of two servers on one database. Neither polls.
+func two(t *testing.T) (a, b *world) {
+	t.Helper()
+	path, clock := filepath.Join(t.TempDir(), "hufu.db"), newClock()
+	worlds := make([]*world, 2)
+	for i := range worlds {
+		w := &world{t: t, clock: clock, db: openDB(t, path)}
+		var err error
+		w.Service, err = Open(t.Context(), w.db, Options{Now: clock.now})
+		w.must(err)
+		worlds[i] = w
+	}
+	return worlds[0], worlds[1]
+}
+
+// What another server has made a moment ago is known here before anybody is
+// refused, and what nobody has made is refused.
+func TestLookBeforeRefusing(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	a, b := two(t)
+	a.must(a.AddUser(ctx, "alice", false))
+	fp := a.cert("alice", "laptop", "a1")
+	a.password("alice")
+	if _, err := b.Admit("a1", fp); hufu.CodeOf(err) != "cert_unknown" {
+		t.Fatalf("it was known before it was looked for: %v", err)
+	}
+	sub, err := b.AdmitOrLook(ctx, "a1", fp)
+	b.must(err)
+	_, err = b.AdmitOrLook(ctx, "nosuch", fp)
+	b.code(err, "cert_unknown")
+	_, err = b.AdmitOrLook(ctx, "a1", [32]byte{1})
+	b.code(err, "cert_unknown")
+
+	token, err := a.Login(ctx, sub, password)
+	a.must(err)
+	b.code(b.Resume(ctx, sub, token), "login_ended")
+	b.must(b.ResumeOrLook(ctx, sub, token))
+	b.code(b.ResumeOrLook(ctx, sub, token+"x"), "login_ended")
+
+	// Unlocked and given again count as well.
+	a.must(a.LockUser(ctx, "alice"))
+	_, err = b.AdmitOrLook(ctx, "a1", fp)
+	b.must(err) // a revocation is for the poll to notice
+	b.must(b.Reload(ctx))
+	_, err = b.AdmitOrLook(ctx, "a1", fp)
+	b.code(err, "user_locked")
+	a.must(a.UnlockUser(ctx, "alice"))
+	_, err = b.AdmitOrLook(ctx, "a1", fp)
+	b.must(err)
+
+	// Logged in at one, locked out at the other.
+	for i := range lockAfter {
+		at := []*world{a, b}[i%2]
+		a.code(at.Prove(ctx, "alice", "laptop", "wrong"), "wrong_password")
+		a.clock.add(longestDelay)
+	}
+	a.code(a.Prove(ctx, "alice", "laptop", password), "login_locked_out")
+	a.code(b.Prove(ctx, "alice", "laptop", password), "login_locked_out")
+}
+
+// Without its database a server refuses nobody whom it does not know.
+func TestLookWithoutDatabase(t *testing.T) {
+	t.Parallel()
+	_, b := two(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.AdmitOrLook(ctx, "nosuch", [32]byte{})
+	b.code(err, "state_stale")
+	b.must(b.db.Update(t.Context(), func(q meta.Queries) error {
+		return q.PutUser(t.Context(), meta.User{Name: "alice", Created: time.UnixMilli(1)})
+	}))
+	err = b.ResumeOrLook(ctx, Subject{User: "alice"}, "x")
+	if b.code(err, "state_stale"); hufu.KindOf(err) != hufu.KindUnavailable {
+		t.Errorf("%v is not \"try again\"", err)
+	}
+}
