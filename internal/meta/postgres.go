@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"database/sql"
 	"errors"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,14 +31,12 @@ func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 		return nil, nil, badOption(scrub(u, err), nil)
 	}
 	c.ConnectTimeout = connectLimit
-	for name, value := range map[string]string{
+	maps.Copy(c.RuntimeParams, map[string]string{
 		"application_name":                    "hufud",
 		"statement_timeout":                   milliseconds(statementLimit),
 		"lock_timeout":                        milliseconds(lockLimit),
 		"idle_in_transaction_session_timeout": milliseconds(idleLimit),
-	} {
-		c.RuntimeParams[name] = value
-	}
+	})
 	return stdlib.OpenDB(*c), &dialect{
 		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, numbered: true,
 		// It takes no snapshot, so the transaction sees what the one before it
