@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"hufu"
@@ -26,6 +27,10 @@ func (s Side) Join(name string) (Side, error) {
 	p, err := s.Path.Join(name)
 	return Side{s.Store, p, filepath.Join(s.Local, name)}, err
 }
+
+// inside returns what comes before the name of each entry of the folder s, so that Join
+// need not look at the whole path for each of them.
+func (s Side) inside() string { return strings.TrimSuffix(filepath.Join(s.Local, "x"), "x") }
 
 // pair is one name on both sides.
 type pair struct {
@@ -167,7 +172,7 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 	}
 	switch {
 	case s.Contents:
-		return folderJob{p, s.Fresh}, true
+		return folderJob{pair: p, fresh: s.Fresh}, true
 	case err != nil:
 		pl.e.fail(p, err)
 	case p.source.Kind == hufu.Folder:
@@ -198,7 +203,7 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 		pl.folders = append(pl.folders, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, fresh})
 		pl.mu.Unlock()
 	}
-	return folderJob{p, fresh}, true
+	return folderJob{pair: p, fresh: fresh}, true
 }
 
 // compare compares one folder with its target, and pushes the folders in it. Both
@@ -206,6 +211,7 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 // names.
 func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	e := pl.e
+	j.inside = j.near.inside()
 	listing, cancel := context.WithCancel(ctx)
 	alone := false
 	admit := func(ctx context.Context) error {
@@ -321,7 +327,8 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 	e.found(t)
 	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
-	if p.near, err = j.near.Join(t.Name); err == nil {
+	p.near = Side{Store: j.near.Store, Local: j.inside + t.Name}
+	if p.near.Path, err = j.near.Path.Join(t.Name); err == nil {
 		p.far, err = j.far.Join(t.Name)
 	}
 	if err != nil {

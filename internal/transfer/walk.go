@@ -25,7 +25,8 @@ func Together(n int, do func(i int)) {
 // folderJob compares one folder of the source with its target.
 type folderJob struct {
 	pair
-	fresh bool // the target folder was just made: it is empty
+	fresh  bool   // the target folder was just made: it is empty
+	inside string // see Side.inside; set by compare
 }
 
 // stack is the folders still to compare, last in first out so that it stays
