@@ -43,6 +43,9 @@ func ReservedChunks(u blob.Upload) int64 { return u.(*Upload).p.reserve.chunks }
 // MaxFolders is how many folders a batch holds open.
 const MaxFolders = maxFolders
 
+// WithNewNumbers makes it expect another number for a file after each mount.
+func (s *Store) WithNewNumbers() { s.has.Renumbers = true }
+
 // Fresh is how many folders it remembers as not durable.
 func (s *Store) Fresh() int { return len(s.fresh.of) }
 

@@ -234,8 +234,7 @@ func (p *pending) resume(ctx context.Context) error {
 	if err := p.openStaging(&h); err != nil {
 		return err
 	}
-	p.ino = h.Ino
-	believed := h.Boot == p.boot() && h.Boot != ""
+	believed := h.Boot == p.boot() && h.Boot != "" && p.ino == h.Ino
 	p.first = records
 	p.end, err = readRecords(p.journal, p.raw, records, func(record, index int64, as chunkState) error {
 		there := index < p.chunks.n && p.chunks.state(index) != chunkMissing
@@ -283,13 +282,14 @@ func (p *pending) openStaging(h *header) error {
 	if err != nil {
 		return staleIfMissing(err)
 	}
-	if n.Kind != hufu.File || n.Ino != h.Ino || n.Links != 1 {
+	if n.Kind != hufu.File || !p.isStaging(&n, h.Ino) || n.Links != 1 {
 		return errStale
 	}
+	p.ino = n.Ino
 	if p.staging, err = d.OpenWrite(name); err != nil {
 		return staleIfMissing(err)
 	}
-	if n, err = p.staging.Stat(); err != nil || n.Kind != hufu.File || n.Ino != h.Ino {
+	if n, err = p.staging.Stat(); err != nil || n.Kind != hufu.File || n.Ino != p.ino {
 		return errStale
 	}
 	if n.Size != p.key.Size { // the truncation did not survive
@@ -464,31 +464,4 @@ func (p *pending) alone(do func()) {
 	if err == nil || errors.Is(err, syscall.ENOENT) {
 		do()
 	}
-}
-
-// discard removes an upload that this process does not have open, unless
-// another process has.
-func (p *pending) discard() { p.alone(p.remove) }
-
-// remove removes the staging file and then the journal: after a crash in
-// between, the journal still says where to look. If the staging file cannot be
-// looked for now, the journal stays as well.
-func (p *pending) remove() {
-	d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.PassFlags)
-	if err == nil {
-		// A file that was exchanged with it and could not be put back is not
-		// ours.
-		if n, err := d.Stat(stagingName(p.id)); err == nil && (p.ino == 0 || n.Ino == p.ino) {
-			_ = d.Unlink(stagingName(p.id))
-		}
-		d.Close()
-	}
-	if err == nil || errors.Is(staleIfMissing(err), errStale) {
-		p.unlinkJournal()
-	}
-}
-
-func (p *pending) unlinkJournal() {
-	_ = p.s.reg.dir.Unlink(p.id + newJournalSuffix) // left by a process killed in rewrite
-	_ = p.s.reg.dir.Unlink(p.id)
 }

@@ -111,6 +111,7 @@ type Traits struct {
 	FineTime    bool // two writes never leave the same times
 	Preallocate bool // reserving space keeps a file in one piece
 	Memory      bool // nothing to write back
+	Renumbers   bool // a file has another number when the file system is mounted again
 }
 
 // xattrName is the extended attribute in which the server stores what a plain

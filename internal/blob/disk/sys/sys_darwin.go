@@ -154,7 +154,14 @@ func (d Dir) Names(_ []byte, yield func(name string) error) error {
 }
 
 // TraitsOf returns the guarantees of the file system under d.
-func TraitsOf(Dir) Traits { return Traits{} }
+func TraitsOf(d Dir) Traits {
+	var st unix.Statfs_t
+	if retry(func() error { return unix.Fstatfs(d.fd, &st) }) != nil {
+		return Traits{}
+	}
+	kind := unix.ByteSliceToString(st.Fstypename[:])
+	return Traits{Renumbers: kind == "msdos" || kind == "exfat"}
+}
 
 // BootID identifies the run of the machine, "" if the system does not say.
 func BootID() string {

@@ -15,10 +15,11 @@ import (
 
 // PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
 const (
-	PassFlags = unix.O_PATH
-	ReadFlags = unix.O_RDONLY
-	seekData  = unix.SEEK_DATA
-	beneath   = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+	PassFlags  = unix.O_PATH
+	ReadFlags  = unix.O_RDONLY
+	seekData   = unix.SEEK_DATA
+	beneath    = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+	exfatMagic = 0x2011bab0
 	// maxOpenPath keeps a path within the kernel's PATH_MAX, NUL included.
 	maxOpenPath = 4000
 )
@@ -313,6 +314,8 @@ func TraitsOf(d Dir) Traits {
 		t = Traits{Syncfs: after(5, 8), FineTime: after(6, 13), Preallocate: true}
 	case unix.F2FS_SUPER_MAGIC:
 		t = Traits{Syncfs: after(5, 8), Preallocate: true}
+	case unix.MSDOS_SUPER_MAGIC, exfatMagic, unix.FUSE_SUPER_MAGIC:
+		t = Traits{Renumbers: true}
 	case unix.TMPFS_MAGIC:
 		t = Traits{Syncfs: after(5, 8), FineTime: after(6, 13), Memory: true}
 	}
