@@ -51,11 +51,10 @@ type Tree interface {
 	// Batch returns an empty batch. Each of its changes asks g.
 	Batch(g Guard) Batch
 
-	// OpenUpload begins the upload k, or resumes the unfinished one of the same
-	// key. Nothing is created before the first chunk; then an unfinished upload
-	// of the same owner to the same path with another key is discarded, unless
-	// it is open. The returned handle asks g, at Finish and when it creates a
-	// missing folder above the file.
+	// OpenUpload begins the upload k, or resumes the unfinished one of the same key. Nothing is
+	// created before the first chunk, which discards an unfinished upload of the same owner to the
+	// same path with another key, unless it is open. The returned handle asks g, at Finish and when
+	// it creates a missing folder above the file.
 	OpenUpload(ctx context.Context, k UploadKey, g Guard) (Upload, error)
 
 	// FindUpload opens an unfinished upload by its id; the handle asks g. The error is
@@ -79,18 +78,19 @@ type Tree interface {
 // Page selects the entries of a folder that List yields. The zero Page selects
 // all of them, in any order.
 type Page struct {
-	// After and Limit ask for the entries whose names follow After, in the order
-	// of the names' bytes, Limit of them at most and names and targets of PageBytes
-	// together at most. A Limit of 0 asks for all.
+	// After and Limit ask for the entries whose names follow After, in the order of the names'
+	// bytes, Limit of them at most and names and targets of PageBytes together
+	// at most. With a Limit of 0 After must be "", and all entries come, in any order.
 	After string
 	Limit int
-	// Brief allows the store to leave out mode, digest and uploader of all entries
-	// but folders, which saves it a read for each.
+	// Brief allows the store to leave out mode, digest, uploader and upload of entries other than
+	// folders, which saves it a read for each.
 	Brief bool
 }
 
-// PageBytes is the limit for all names of a page and all targets of its links, in
-// bytes. A page holds one entry in any case.
+// PageBytes is the limit for all names of a page and all targets of its links, in bytes. The first
+// entry of a page may be longer. A page may be empty if its entries have vanished: only next tells
+// whether more follow.
 const PageBytes = 1 << 20
 
 // Lister lists one folder page by page. It may remember the names that follow a
@@ -130,15 +130,15 @@ type File interface {
 	// Is reports whether version names the bytes that were opened.
 	Is(version string) bool
 
-	// Whole reads a file of at most one chunk into buf, which holds a chunk.
-	// Check must follow.
+	// Whole reads a file of at most one chunk into buf, which has space for a chunk. Check must
+	// follow.
 	Whole(ctx context.Context, buf []byte) ([]byte, error)
 	// ReadAt reads until b is full or the file ends; at the end it returns the
 	// bytes read and no error. Check must follow.
 	ReadAt(ctx context.Context, b []byte, off int64) (int, error)
-	// ReadChunk reads chunk index into buf, which holds a chunk, and computes
-	// its chaining value. A hole has no data. The error is KindChanged if the
-	// file is no longer the version that was opened.
+	// ReadChunk reads chunk index into buf, which has space for a chunk, and computes its chaining
+	// value. A hole has no data. The error is KindChanged if the file is no longer the version that
+	// was opened.
 	ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error)
 	// NextData returns the first offset at or after off that may hold something
 	// other than zeros, or the size.
@@ -213,8 +213,9 @@ type Upload interface {
 	// ends.
 	Await(ctx context.Context)
 
-	// Prepare makes the bytes durable if all chunks have arrived and their
-	// digest is want. After that no chunk can change until Finish has failed.
+	// Prepare makes the bytes durable if all chunks have arrived and their digest is want. After
+	// that no chunk can change, unless Finish fails in a way that certainly gave the file no name,
+	// such as a condition that is not met.
 	Prepare(ctx context.Context, want hufu.Digest, m Meta) error
 	// Finish gives the file its name if c and the guard allow it, and returns when that is
 	// durable. Prepare must have come before. After success both may be repeated: Finish returns
@@ -233,8 +234,8 @@ type Upload interface {
 type UploadKey struct {
 	Path   hufu.Path
 	Size   int64  // in bytes, more than a chunk
-	Source string // the sender's name of the version
-	Owner  string // user and device
+	Source string // the version of the source, as the sender names it
+	Owner  string // "user/device"; the user is what precedes the first slash
 }
 
 // UploadInfo describes an unfinished upload.
@@ -260,7 +261,7 @@ type Meta struct {
 // Result is the outcome of one change of a batch.
 type Result struct {
 	Created bool   // there was no entry before
-	Version string // of a file that was put, changed or moved, on a server
+	Version string // of a file that was put, changed or moved, or of a link that was moved, on a server
 	Err     error
 }
 
@@ -289,8 +290,8 @@ type Change struct {
 	// Path is the name, below the root of the tree. For an entry too deep for a
 	// Path it is the path of the nearest folder that is not.
 	Path hufu.Path
-	Old  hufu.EntryKind // of the existing entry, 0 for none
-	New  hufu.EntryKind // of the entry after the change, 0 for none; Old if only mode and time change
+	Old  hufu.EntryKind // of the existing entry; 0 for none, and for Mkdir, which asks before it looks
+	New  hufu.EntryKind // of the entry after the change, 0 for none; equal to Old if only mode and time change
 	// Owners looks up the users who created the entry and its folder. It may
 	// cost a read, so it is called only where it matters.
 	Owners Owners
@@ -301,7 +302,8 @@ type Owners interface {
 	// Owner returns the user who created the existing entry. A link has the
 	// owner of its folder.
 	Owner() string
-	// FolderOwner returns the user who created the folder that holds the name.
+	// FolderOwner returns the user who created the folder that holds the name. It is unknown when
+	// only mode and time of a file or folder change.
 	FolderOwner() string
 }
 

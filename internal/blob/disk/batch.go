@@ -11,9 +11,9 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// Batch gathers small changes and makes them durable together. It is for one
-// goroutine. A file becomes visible only in Finish.
-type Batch struct {
+// batch gathers small changes and makes them durable together. It is for one goroutine. A file
+// becomes visible only in Finish.
+type batch struct {
 	s     *Store
 	slots []slot
 	dirs  []batchDir
@@ -87,10 +87,10 @@ const maxFolders = 128
 
 // Batch returns an empty batch. Guard g is asked before each change.
 func (s *Store) Batch(g blob.Guard) blob.Batch {
-	return &Batch{s: s, guard: g, index: make(map[string]int), last: -1, trail: s.newTrail()}
+	return &batch{s: s, guard: g, index: make(map[string]int), last: -1, trail: s.newTrail()}
 }
 
-func (b *Batch) add(sl slot) int {
+func (b *batch) add(sl slot) int {
 	if len(b.slots) == 0 {
 		b.since = b.s.sync.failures()
 	}
@@ -102,7 +102,7 @@ func (b *Batch) add(sl slot) int {
 // Put stages a whole file: it is written before Put returns, and data may be
 // reused. The file gets its name in Finish if cond holds. Missing parents are
 // created.
-func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) int {
+func (b *batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotPut, path: p, meta: m, cond: cond, tmp: sys.NoFile})
 	sl := &b.slots[i]
 	if err := b.stage(ctx, sl, data); err != nil {
@@ -118,7 +118,7 @@ func (sl *slot) fail(op string, p hufu.Path, err error) {
 }
 
 // stage writes the bytes of a slot, and its mode, time and record.
-func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
+func (b *batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	if err := checkTarget("put", sl.path); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 	if sl.node, err = b.s.setFileMeta(sl.tmp, mode, &sl.meta, &b.enc); err != nil {
 		return err
 	}
-	if sl.name != "" && !sl.counted { // found again by its name
+	if sl.name != "" && !sl.counted { // no descriptor to spare: it is closed now, and opened again by its name
 		if !b.s.has.Syncfs { // while the file is open, a failed writeback is still reported
 			err = b.s.syncFile(sl.tmp)
 		}
@@ -150,7 +150,7 @@ func (b *Batch) stage(ctx context.Context, sl *slot, data []byte) error {
 
 // newFile creates the staged file, if possible one without a name: a crash
 // leaves nothing of it.
-func (b *Batch) newFile(sl *slot, mode uint32) error {
+func (b *batch) newFile(sl *slot, mode uint32) error {
 	d, err := b.handle(sl.dir)
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (b *Batch) newFile(sl *slot, mode uint32) error {
 }
 
 // uncount returns the descriptor of a staged file to the pool.
-func (b *Batch) uncount(sl *slot) {
+func (b *batch) uncount(sl *slot) {
 	if sl.counted {
 		b.s.o.Descriptors.give()
 		sl.counted = false
@@ -187,7 +187,7 @@ func (b *Batch) uncount(sl *slot) {
 }
 
 // shutTmp closes a staged file.
-func (b *Batch) shutTmp(sl *slot) {
+func (b *batch) shutTmp(sl *slot) {
 	if !sl.tmp.Ok() {
 		return
 	}
@@ -226,7 +226,7 @@ func (s *Store) setFileMeta(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) 
 }
 
 // drop discards what a slot has staged.
-func (b *Batch) drop(sl *slot) {
+func (b *batch) drop(sl *slot) {
 	b.shutTmp(sl)
 	if sl.name != "" {
 		if d, err := b.handle(sl.dir); err == nil {
@@ -239,7 +239,7 @@ func (b *Batch) drop(sl *slot) {
 
 // openOrMakeFolder returns the index of the folder at path, which it opens, or creates
 // for the user by.
-func (b *Batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string) (int, error) {
+func (b *batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string) (int, error) {
 	if b.last >= 0 && b.dirs[b.last].path == path {
 		return b.last, nil
 	}
@@ -267,7 +267,7 @@ func (b *Batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string)
 
 // makeRoom closes all folders unless n more can be open. Their handles are valid no longer; handle
 // opens a folder again.
-func (b *Batch) makeRoom(n int) {
+func (b *batch) makeRoom(n int) {
 	if b.open+n > maxFolders {
 		for i := range b.dirs {
 			b.shut(&b.dirs[i])
@@ -275,7 +275,7 @@ func (b *Batch) makeRoom(n int) {
 	}
 }
 
-func (b *Batch) keep(d batchDir) int {
+func (b *batch) keep(d batchDir) int {
 	b.makeRoom(1)
 	b.open++
 	b.dirs = append(b.dirs, d)
@@ -284,7 +284,7 @@ func (b *Batch) keep(d batchDir) int {
 	return b.last
 }
 
-func (b *Batch) shut(d *batchDir) {
+func (b *batch) shut(d *batchDir) {
 	if d.h.Ok() {
 		d.h.Close()
 		d.h = sys.NoDir
@@ -294,7 +294,7 @@ func (b *Batch) shut(d *batchDir) {
 
 // handle returns the handle of folder i, which it opens again if it was closed. The handle is valid
 // until the next call of handle, or for the whole portion after makeRoom.
-func (b *Batch) handle(i int) (sys.Dir, error) {
+func (b *batch) handle(i int) (sys.Dir, error) {
 	d := &b.dirs[i]
 	if d.h.Ok() {
 		return d.h, nil
@@ -316,7 +316,7 @@ func (b *Batch) handle(i int) (sys.Dir, error) {
 }
 
 // makeDir creates the folder at path and any missing folders above it.
-func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
+func (b *batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
 	up, err := b.openOrMakeFolder(ctx, path.Parent(), by)
 	if err != nil {
 		return err
@@ -331,7 +331,7 @@ func (b *Batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
 
 // newFolder creates the folder at path, in the folder up with the handle d,
 // unless the name is taken.
-func (b *Batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path, m *blob.Meta) (created bool, err error) {
+func (b *batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path, m *blob.Meta) (created bool, err error) {
 	lock := b.dirs[up].lock
 	lock.RLock()
 	defer lock.RUnlock()
@@ -364,10 +364,10 @@ func (b *Batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path
 	return true, nil
 }
 
-// Mkdir creates a folder immediately; it is durable after Finish. An existing
-// folder is left unchanged, and Created reports that. In a user's own tree the
-// owner keeps all rights to it until SetMeta sets its final mode.
-func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
+// Mkdir creates a folder immediately; it is durable after Finish. An existing folder is left
+// unchanged; then Created is false. In a user's own tree the owner keeps all rights to it until
+// SetMeta sets its final mode.
+func (b *batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
 	i := b.add(slot{kind: slotDone, path: p, meta: m, tmp: sys.NoFile})
 	res, err := b.mkdir(ctx, p, &m, parents)
 	if err != nil {
@@ -377,7 +377,7 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents boo
 	return i
 }
 
-func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bool) (blob.Result, error) {
+func (b *batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bool) (blob.Result, error) {
 	if err := checkTarget("make folder", p); err != nil {
 		return blob.Result{}, err
 	}
@@ -414,7 +414,7 @@ func (b *Batch) mkdir(ctx context.Context, p hufu.Path, m *blob.Meta, parents bo
 
 // Symlink stages a symbolic link: target is data and never resolved. Missing
 // parents are created.
-func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) int {
+func (b *batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) int {
 	i := b.add(slot{kind: slotLink, path: p, target: target, meta: m, cond: cond, tmp: sys.NoFile})
 	sl := &b.slots[i]
 	err := checkTarget("make link", p)
@@ -430,19 +430,19 @@ func (b *Batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.
 // SetMeta sets the mode and time of a file, folder or link to those of m in
 // Finish, after all earlier changes of the batch. Digest, user and upload are
 // not changed.
-func (b *Batch) SetMeta(_ context.Context, p hufu.Path, m blob.Meta, version string) int {
+func (b *batch) SetMeta(_ context.Context, p hufu.Path, m blob.Meta, version string) int {
 	return b.later("set meta", slot{kind: slotMeta, path: p, meta: m, want: version, tmp: sys.NoFile}, check("set meta", p))
 }
 
 // Remove removes a name in Finish. A folder that is not empty is removed only
 // if recursive. The first refusal of the guard stops the removal: entries
 // before it may be gone; the refused entry and the folder remain.
-func (b *Batch) Remove(_ context.Context, p hufu.Path, recursive bool, version string) int {
+func (b *batch) Remove(_ context.Context, p hufu.Path, recursive bool, version string) int {
 	return b.later("remove", slot{kind: slotRemove, path: p, recursive: recursive, want: version, tmp: sys.NoFile}, checkTarget("remove", p))
 }
 
 // Rename moves from to to in Finish, if cond holds at to.
-func (b *Batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Condition, version string) int {
+func (b *batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Condition, version string) int {
 	err := checkTarget("rename", from)
 	if err == nil {
 		err = checkTarget("rename", to)
@@ -453,7 +453,7 @@ func (b *Batch) Rename(_ context.Context, from, to hufu.Path, cond hufu.Conditio
 	return b.later("rename", slot{kind: slotRename, path: from, to: to, cond: cond, want: version, tmp: sys.NoFile}, err)
 }
 
-func (b *Batch) later(op string, sl slot, err error) int {
+func (b *batch) later(op string, sl slot, err error) int {
 	i := b.add(sl)
 	if err != nil {
 		b.slots[i].fail(op, sl.path, err)

@@ -16,7 +16,7 @@ import (
 //
 // The order on disk is: bytes durable, names taken, names durable. So a name that a crash leaves
 // has all its bytes, and everything that was acknowledged exists.
-func (b *Batch) Prepare(ctx context.Context) {
+func (b *batch) Prepare(ctx context.Context) {
 	b.prepared = true
 	if err := canceled(ctx, "commit", hufu.Path{}); err != nil {
 		b.giveUpAll(err)
@@ -30,7 +30,7 @@ func (b *Batch) Prepare(ctx context.Context) {
 // with one result for each slot, in order. Staged files and links come first,
 // then the other changes in the order of the calls. The results are valid until
 // the batch is used again.
-func (b *Batch) Finish(ctx context.Context) []blob.Result {
+func (b *batch) Finish(ctx context.Context) []blob.Result {
 	defer b.reset()
 	if !b.prepared {
 		b.Prepare(ctx)
@@ -63,9 +63,10 @@ func (b *Batch) Finish(ctx context.Context) []blob.Result {
 	return b.results()
 }
 
-// takeBack undoes each change whose name could not be made durable: a second
-// fsync would report success, and a reader of the name would trust it.
-func (b *Batch) takeBack(ctx context.Context) {
+// takeBack undoes the puts, links and new folders whose names could not be made durable: a second
+// fsync would report success, and a reader of the name would trust it. Removals, renames and
+// attributes stay as they are, and fail.
+func (b *batch) takeBack(ctx context.Context) {
 	for i := range b.slots {
 		sl := &b.slots[i]
 		if !sl.named {
@@ -88,7 +89,7 @@ func (b *Batch) takeBack(ctx context.Context) {
 }
 
 // removeReplaced removes the replaced files.
-func (b *Batch) removeReplaced() {
+func (b *batch) removeReplaced() {
 	for i := range b.slots {
 		sl := &b.slots[i]
 		if !sl.named || sl.done.old == "" {
@@ -101,7 +102,7 @@ func (b *Batch) removeReplaced() {
 	}
 }
 
-func (b *Batch) results() []blob.Result {
+func (b *batch) results() []blob.Result {
 	b.res = b.res[:0]
 	for i := range b.slots {
 		b.res = append(b.res, b.slots[i].res)
@@ -110,7 +111,7 @@ func (b *Batch) results() []blob.Result {
 }
 
 // weight returns the number of fsyncs that the batch would take.
-func (b *Batch) weight() int {
+func (b *batch) weight() int {
 	n := len(b.dirs)
 	for i := range b.slots {
 		if k := b.slots[i].kind; k == slotPut || k == slotMeta {
@@ -120,7 +121,7 @@ func (b *Batch) weight() int {
 	return n
 }
 
-func (b *Batch) giveUpAll(err error) {
+func (b *batch) giveUpAll(err error) {
 	for i := range b.slots {
 		b.giveUp(&b.slots[i], err)
 	}
@@ -128,7 +129,7 @@ func (b *Batch) giveUpAll(err error) {
 
 // giveUp fails a slot that has no name yet, or a created folder whose name is
 // not durable.
-func (b *Batch) giveUp(sl *slot, err error) {
+func (b *batch) giveUp(sl *slot, err error) {
 	if sl.kind == slotDone && sl.res.Err != nil {
 		return
 	}
@@ -139,7 +140,7 @@ func (b *Batch) giveUp(sl *slot, err error) {
 // failNamed fails each slot that has its name but may not be durable. After a
 // failed sync, a slot that found an entry at its name fails as well. That entry
 // may come from an earlier try and may not be durable.
-func (b *Batch) failNamed(err error) {
+func (b *batch) failNamed(err error) {
 	for i := range b.slots {
 		sl := &b.slots[i]
 		found := hufu.KindOf(sl.res.Err) == hufu.KindExists || hufu.KindOf(sl.res.Err) == hufu.KindChanged
@@ -150,7 +151,7 @@ func (b *Batch) failNamed(err error) {
 }
 
 // syncData makes the staged bytes durable.
-func (b *Batch) syncData(whole bool) {
+func (b *batch) syncData(whole bool) {
 	err := b.s.hook("batch-staged")
 	var alone []*slot // to be synced one by one
 	wait := false
@@ -187,7 +188,7 @@ func (b *Batch) syncData(whole bool) {
 }
 
 // syncSlots makes the bytes of these slots durable, one by one.
-func (b *Batch) syncSlots(slots []*slot) {
+func (b *batch) syncSlots(slots []*slot) {
 	var open, closed []*slot
 	for _, sl := range slots {
 		switch {
@@ -213,7 +214,7 @@ func (b *Batch) syncSlots(slots []*slot) {
 	}
 }
 
-func (b *Batch) giveUpFailed(slots []*slot, errs []error) {
+func (b *batch) giveUpFailed(slots []*slot, errs []error) {
 	for i, err := range errs {
 		if err != nil {
 			b.giveUp(slots[i], err)
@@ -232,7 +233,7 @@ func (s *Store) syncNamedFile(d sys.Dir, name string) error {
 }
 
 // name gives a staged file or link its final name.
-func (b *Batch) name(ctx context.Context, sl *slot) {
+func (b *batch) name(ctx context.Context, sl *slot) {
 	if sl.kind != slotPut && sl.kind != slotLink {
 		return
 	}
@@ -253,7 +254,7 @@ func (b *Batch) name(ctx context.Context, sl *slot) {
 	sl.kind = slotDone
 }
 
-func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
+func (b *batch) place(ctx context.Context, sl *slot) (placed, error) {
 	d, err := b.handle(sl.dir)
 	if err != nil {
 		return placed{}, err
@@ -289,7 +290,7 @@ func (b *Batch) place(ctx context.Context, sl *slot) (placed, error) {
 
 // makeLink makes a link with the time of the slot. After an error there is no link: this name may
 // be the final one.
-func (b *Batch) makeLink(d sys.Dir, name string, sl *slot) error {
+func (b *batch) makeLink(d sys.Dir, name string, sl *slot) error {
 	if err := d.Symlink(sl.target, name); err != nil {
 		return err
 	}
@@ -307,7 +308,7 @@ func (b *Batch) makeLink(d sys.Dir, name string, sl *slot) error {
 }
 
 // newLink makes a link under a name that must be free.
-func (b *Batch) newLink(ctx context.Context, sl *slot, d sys.Dir, lock *sync.RWMutex) error {
+func (b *batch) newLink(ctx context.Context, sl *slot, d sys.Dir, lock *sync.RWMutex) error {
 	lock.RLock()
 	defer lock.RUnlock()
 	name := sl.path.Base()
@@ -323,7 +324,7 @@ func (b *Batch) newLink(ctx context.Context, sl *slot, d sys.Dir, lock *sync.RWM
 
 // version returns the version of the file that was put, or "" if its name is
 // already gone. Naming changed the time of the inode, so it is read again.
-func (b *Batch) version(sl *slot) string {
+func (b *batch) version(sl *slot) string {
 	var n sys.Node
 	var err error
 	if sl.tmp.Ok() {
@@ -338,7 +339,7 @@ func (b *Batch) version(sl *slot) string {
 }
 
 // syncNames makes the names durable, and those of the folders above them.
-func (b *Batch) syncNames(t *touched) error {
+func (b *batch) syncNames(t *touched) error {
 	for i := range b.dirs {
 		if b.dirs[i].dirty {
 			if err := t.above(b.dirs[i].path); err != nil {
@@ -383,7 +384,7 @@ func (b *Batch) syncNames(t *touched) error {
 }
 
 // syncFolders makes the names in these folders durable, at most maxFolders of them.
-func (b *Batch) syncFolders(indexes []int) error {
+func (b *batch) syncFolders(indexes []int) error {
 	b.makeRoom(len(indexes))
 	var dirs []sys.Dir
 	for _, i := range indexes {
@@ -400,7 +401,7 @@ func (b *Batch) syncFolders(indexes []int) error {
 }
 
 // Discard drops everything that is staged. Created folders stay.
-func (b *Batch) Discard() {
+func (b *batch) Discard() {
 	for i := range b.slots {
 		b.drop(&b.slots[i])
 	}
@@ -410,7 +411,7 @@ func (b *Batch) Discard() {
 
 // keepMade makes the folders durable that were created for a discarded batch:
 // others may have found them. If that fails, the store remembers it.
-func (b *Batch) keepMade() {
+func (b *batch) keepMade() {
 	if len(b.made) == 0 {
 		return
 	}
@@ -419,7 +420,7 @@ func (b *Batch) keepMade() {
 	_ = b.syncNames(t)
 }
 
-func (b *Batch) reset() {
+func (b *batch) reset() {
 	b.trail.finish()
 	b.prepared = false
 	for i := range b.dirs {

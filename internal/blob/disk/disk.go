@@ -1,14 +1,13 @@
 // Package disk keeps files in a plain tree on a disk: the server's served trees
 // and a user's own folders.
 //
-// It promises that a name never shows a part of a file; that what Finish has
-// acknowledged survives a power cut; that a condition on the target holds at
-// the very moment of the commit; that no symbolic link below the root is ever
-// followed, not even one created during the call; and that FIFOs, sockets and
-// devices are never opened. On Linux a path is resolved by openat2, on macOS
-// segment by segment without following links. On other systems it rests on
-// os.Root and a check of each segment before it, so that a local user could win
-// a race there.
+// It promises that a name never shows a part of a file; that what Finish has acknowledged survives
+// a power cut; that a condition on the target holds at the very moment of the commit; that no
+// symbolic link below the root is ever followed, not even one created during the call; and that
+// FIFOs, sockets and devices are never read, and opened only if one has just taken the place of a
+// file. On Linux a path is resolved by openat2, on macOS segment by segment without following
+// links. On other systems it rests on os.Root and a check of each segment before it, so that a
+// local user could win a race there.
 //
 // Rights and the choice of the tree are the caller's business.
 package disk
@@ -63,22 +62,22 @@ type Store struct {
 	dev      uint64
 	// unsettled is the reason why entries from before the start may not be
 	// durable.
-	unsettled   error
-	o           Options
-	log         *slog.Logger
-	k           sys.Kernel
-	has         sys.Traits
-	codec       *codec
-	sync        *syncer
-	ownVersions moves
-	reg         registry
-	staged      stagedNames
-	replaced    replacedFiles
-	locks       folderLocks
-	records     recordLocks
-	fresh       freshFolders
-	chunks      sync.Pool // *[]byte of hufu.ChunkSize
-	dirents     sync.Pool // *scratch
+	unsettled error
+	o         Options
+	log       *slog.Logger
+	k         sys.Kernel
+	has       sys.Traits
+	codec     *codec
+	sync      *syncer
+	ownWrites ownWrites
+	reg       registry
+	staged    stagedNames
+	replaced  replacedFiles
+	locks     folderLocks
+	records   recordLocks
+	fresh     freshFolders
+	chunks    sync.Pool // *[]byte of hufu.ChunkSize
+	dirents   sync.Pool // *scratch
 }
 
 // scratch holds the buffers of a listing.
@@ -206,9 +205,9 @@ func (s *Store) fileMode(mode uint32) uint32 {
 	return mode & 0o777
 }
 
-// waitForTick waits until the clock tick of the last change of the file is over, on
-// file systems where two writes within one tick leave the same times. After
-// that every write changes the version.
+// waitForTick waits until 12 ms have passed since the last change of the file, on file systems
+// where two writes within one tick of the kernel's clock leave the same times. After that every
+// write changes the version, unless the file system has coarser times: FAT has 2 s, for one.
 func (s *Store) waitForTick(n *sys.Node) bool {
 	if s.has.FineTime {
 		return false
@@ -222,17 +221,16 @@ func (s *Store) waitForTick(n *sys.Node) bool {
 	return true
 }
 
-// moves maps an old version to the version after our own attribute write. The
-// bytes are the same; only the inode's time changed. A forgotten version counts
-// as changed, which is safe.
-type moves struct {
+// ownWrites maps an old version to the version after our own attribute write. The bytes are the
+// same; only the inode's time changed. A forgotten version counts as changed, which is safe.
+type ownWrites struct {
 	mu   sync.Mutex
 	next map[sys.Version]sys.Version
 	ring [256]sys.Version
 	at   int
 }
 
-func (m *moves) note(from, to sys.Version) {
+func (m *ownWrites) note(from, to sys.Version) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.next == nil {
@@ -245,7 +243,7 @@ func (m *moves) note(from, to sys.Version) {
 }
 
 // same reports whether now is old, or a version that we ourselves made of it.
-func (m *moves) same(old, now sys.Version) bool {
+func (m *ownWrites) same(old, now sys.Version) bool {
 	if old == now {
 		return true
 	}

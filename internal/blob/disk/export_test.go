@@ -38,7 +38,7 @@ func (s *Store) Replaced() int { return len(s.replaced.of) }
 func (s *Store) WithPreallocate() { s.has.Preallocate = true }
 
 // ReservedChunks is how many chunks of u have space and no bytes.
-func ReservedChunks(u blob.Upload) int64 { return u.(*Upload).p.reserve.chunks }
+func ReservedChunks(u blob.Upload) int64 { return u.(*upload).p.reserve.chunks }
 
 // MaxFolders is how many folders a batch holds open.
 const MaxFolders = maxFolders

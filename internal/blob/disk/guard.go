@@ -34,7 +34,7 @@ func (o *owners) Owner() string {
 // FolderOwner returns the user who created the folder that holds the name.
 func (o *owners) FolderOwner() string { return o.s.ownerOf(o.d, ".", hufu.Folder) }
 
-// change returns the change of a name in the folder d, which has the path p.
+// change returns the change of the entry at p, which is name in the folder d.
 func (s *Store) change(p hufu.Path, d sys.Dir, name string, was, will hufu.EntryKind) blob.Change {
 	return blob.Change{Path: p, Old: was, New: will, Owners: &owners{s: s, d: d, name: name, kind: was}}
 }
@@ -147,7 +147,7 @@ func (s *Store) placeLocked(ctx context.Context, op string, p hufu.Path, src sou
 		return placed{}, err
 	}
 	if src.kind == hufu.Folder && was != 0 && (cond.Kind == hufu.IfVersion || cond.Kind == hufu.Always) { // an exchange would replace the file
-		if v, ok := sys.ParseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.ownVersions.same(v, n.Version)) {
+		if v, ok := sys.ParseVersion(cond.Version); cond.Kind == hufu.IfVersion && (!ok || !s.ownWrites.same(v, n.Version)) {
 			return placed{}, changed(op, p, "target_changed")
 		}
 		return placed{}, fail(op, p, writing, syscall.ENOTDIR)
@@ -175,7 +175,7 @@ func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name strin
 		}
 	}
 	for after, more := "", true; more; {
-		folders := nameHeap{room: max(leastNames>>depth, 1<<16)}
+		folders := smallestNames{room: max(leastNames>>depth, 1<<16)}
 		if err := s.askInside(ctx, sub, p, g, after, &folders); err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name strin
 
 // askInside asks g about every name in the folder d that follows after, and adds
 // those of folders to folders.
-func (s *Store) askInside(ctx context.Context, d sys.Dir, p hufu.Path, g *blob.Guard, after string, folders *nameHeap) error {
+func (s *Store) askInside(ctx context.Context, d sys.Dir, p hufu.Path, g *blob.Guard, after string, folders *smallestNames) error {
 	again, err := s.k.OpenDir(d, "", sys.ReadFlags)
 	if err != nil {
 		return err

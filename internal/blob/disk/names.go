@@ -60,15 +60,15 @@ func (l *nameList) sort() {
 // size returns about how many bytes the list takes.
 func (l *nameList) size() int { return cap(l.text) + 4*cap(l.at) }
 
-// nameHeap finds the smallest of many names, as many as its room holds.
-type nameHeap struct {
+// smallestNames finds the smallest of many names, as many as its room holds.
+type smallestNames struct {
 	names   nameList
 	room    int    // in bytes
 	bounded bool   // names that follow last are left out
 	last    string // the largest name that is kept, if bounded
 }
 
-func (h *nameHeap) add(name string) {
+func (h *smallestNames) add(name string) {
 	if h.bounded && name > h.last {
 		return
 	}
@@ -82,7 +82,7 @@ func (h *nameHeap) add(name string) {
 }
 
 // halve leaves out the larger half, in place.
-func (h *nameHeap) halve() {
+func (h *smallestNames) halve() {
 	l := &h.names
 	l.sort()
 	l.at = l.at[:(l.len()+1)/2]
@@ -97,7 +97,7 @@ func (h *nameHeap) halve() {
 	l.text = l.text[:end]
 }
 
-func (h *nameHeap) sorted() nameList {
+func (h *smallestNames) sorted() nameList {
 	h.names.sort()
 	return h.names
 }
@@ -109,11 +109,11 @@ type KeptNames struct {
 	mu      sync.Mutex // guards what follows, and rest of the Listers
 	room    int        // in bytes
 	used    int
-	listers []*Lister // those that keep names, longest unused first
+	listers []*lister // those that keep names, longest unused first
 	large   int       // listings that read with mostNames
 }
 
-// NewKeptNames returns a bound of so many bytes.
+// NewKeptNames returns a bound of this many bytes.
 func NewKeptNames(bytes int) *KeptNames { return &KeptNames{room: bytes} }
 
 // reading returns how many bytes of names a listing may read. done must follow.
@@ -132,7 +132,7 @@ func (k *KeptNames) reading() (room int, done func()) {
 }
 
 // keep keeps the rest for the next page, if there is room.
-func (l *Lister) keep(r rest) {
+func (l *lister) keep(r rest) {
 	k, n := l.s.o.Names, r.names.size()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -148,7 +148,7 @@ func (l *Lister) keep(r rest) {
 }
 
 // take returns the rest that was kept, empty if it was not.
-func (l *Lister) take() rest {
+func (l *lister) take() rest {
 	k := l.s.o.Names
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -160,8 +160,8 @@ func (l *Lister) take() rest {
 }
 
 // forget takes the names from a Lister that keeps some. The caller holds mu.
-func (k *KeptNames) forget(l *Lister) {
+func (k *KeptNames) forget(l *lister) {
 	k.used -= l.rest.names.size()
-	k.listers = slices.DeleteFunc(k.listers, func(x *Lister) bool { return x == l })
+	k.listers = slices.DeleteFunc(k.listers, func(x *lister) bool { return x == l })
 	l.rest, l.kept = rest{}, nil
 }

@@ -26,7 +26,7 @@ func TestNamesInLittleMemory(t *testing.T) {
 		}
 		shuffled := slices.Clone(all)
 		rand.New(rand.NewPCG(1, 2)).Shuffle(len(all), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		h := nameHeap{room: leastNames}
+		h := smallestNames{room: leastNames}
 		for _, n := range shuffled {
 			h.add(n)
 		}

@@ -95,7 +95,7 @@ func (t *touched) close() {
 
 // perform does the operations that follow the naming. Folders are looked up
 // again for each operation: an earlier one may have moved them.
-func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
+func (b *batch) perform(ctx context.Context, sl *slot, t *touched) {
 	var err error
 	var op string
 	switch sl.kind {
@@ -114,7 +114,7 @@ func (b *Batch) perform(ctx context.Context, sl *slot, t *touched) {
 	}
 }
 
-func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
+func (b *batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 	p := sl.path
 	if p.IsRoot() {
 		f, err := b.s.root.OpenPlain(".")
@@ -141,8 +141,8 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 		if b.s.o.Server && !sys.Here.Windows || !errors.Is(err, syscall.EACCES) {
 			return err
 		}
-		// The owner may change the mode of a file without permission to read
-		// it.
+		// An owner who may not read a file, or on Windows open a folder for writing, may still
+		// change its mode.
 		return b.setNamed(ctx, sl, d, n.Kind, t)
 	case hufu.Link:
 		return b.setNamed(ctx, sl, d, n.Kind, t)
@@ -152,7 +152,7 @@ func (b *Batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 
 // setNamed sets time and mode of an entry of that kind which cannot be opened;
 // a link has no mode of its own.
-func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.EntryKind, t *touched) error {
+func (b *batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.EntryKind, t *touched) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (b *Batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.Ent
 }
 
 // setOpen sets the attributes of f, which it closes.
-func (b *Batch) setOpen(ctx context.Context, f sys.File, sl *slot, t *touched) error {
+func (b *batch) setOpen(ctx context.Context, f sys.File, sl *slot, t *touched) error {
 	defer f.Close()
 	n, err := f.Stat()
 	if err != nil {
@@ -207,9 +207,9 @@ func (b *Batch) setOpen(ctx context.Context, f sys.File, sl *slot, t *touched) e
 	return nil
 }
 
-// setAttributes judges the change and sets mode and time of f, which at
-// identifies. It returns the new node of f.
-func (b *Batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys.Node) (n sys.Node, err error) {
+// setAttributes judges the change, sets mode and time of f, and returns the new node of f. at is a
+// node of f, in any version.
+func (b *batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys.Node) (n sys.Node, err error) {
 	if err := b.s.hook("record-wait"); err != nil {
 		return n, err
 	}
@@ -254,7 +254,7 @@ func (b *Batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys
 	return n, b.s.setRecord(f, &r, &b.enc)
 }
 
-func (b *Batch) remove(ctx context.Context, sl *slot, t *touched) error {
+func (b *batch) remove(ctx context.Context, sl *slot, t *touched) error {
 	p := sl.path
 	d, err := b.s.k.OpenDir(b.s.root, p.Parent().String(), sys.PassFlags)
 	if err != nil {
@@ -291,7 +291,7 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *sys.Node) error
 	if n.Kind == hufu.Folder {
 		return folderInTheWay(op, p)
 	}
-	if v, ok := sys.ParseVersion(want); !ok || !s.ownVersions.same(v, n.Version) {
+	if v, ok := sys.ParseVersion(want); !ok || !s.ownWrites.same(v, n.Version) {
 		return changed(op, p, "target_changed")
 	}
 	return nil
@@ -372,7 +372,7 @@ func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
 	return nil
 }
 
-func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
+func (b *batch) rename(ctx context.Context, sl *slot, t *touched) error {
 	from, err := b.s.k.OpenDir(b.s.root, sl.path.Parent().String(), sys.PassFlags)
 	if err != nil {
 		return err
@@ -391,7 +391,7 @@ func (b *Batch) rename(ctx context.Context, sl *slot, t *touched) error {
 }
 
 // move renames an entry once both folders are open.
-func (b *Batch) move(ctx context.Context, sl *slot, from, to sys.Dir, t *touched) error {
+func (b *batch) move(ctx context.Context, sl *slot, from, to sys.Dir, t *touched) error {
 	s, name := b.s, sl.path.Base()
 	held := s.locks.hold()
 	defer held.release()
@@ -442,7 +442,7 @@ func (s *Store) ontoItself(sl *slot, d sys.Dir, n *sys.Node) error {
 	switch v, ok := sys.ParseVersion(sl.cond.Version); {
 	case n.Kind == hufu.Folder || sl.cond.Kind == hufu.IfAbsent:
 		return s.occupied("rename", sl.to, d)
-	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.ownVersions.same(v, n.Version)):
+	case sl.cond.Kind == hufu.IfVersion && (!ok || !s.ownWrites.same(v, n.Version)):
 		return changed("rename", sl.to, "target_changed")
 	}
 	return nil

@@ -10,9 +10,9 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// Lister lists one folder page by page. It keeps the names that follow the last
-// page, as far as there is memory for them. It is not for concurrent use.
-type Lister struct {
+// lister lists one folder page by page. It keeps the names that follow the last page, as far as
+// there is memory for them. It is not for concurrent use.
+type lister struct {
 	s     *Store
 	p     hufu.Path
 	rest  rest       // guarded by kept.mu while kept holds the Lister
@@ -28,14 +28,14 @@ type rest struct {
 }
 
 // Lister returns a new Lister of the folder p.
-func (s *Store) Lister(p hufu.Path) blob.Lister { return &Lister{s: s, p: p} }
+func (s *Store) Lister(p hufu.Path) blob.Lister { return &lister{s: s, p: p} }
 
 // Close forgets the names.
-func (l *Lister) Close() { l.take() }
+func (l *lister) Close() { l.take() }
 
 // List calls yield for the entries of the page r, in the order of their names.
 // next is the name before the next page, "" if this is the last one.
-func (l *Lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
+func (l *lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	s := l.s
 	if err := first(canceled(ctx, "list", l.p), check("list", l.p)); err != nil {
 		return "", err
@@ -88,13 +88,13 @@ func (l *Lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) e
 }
 
 // read reads the names of the folder d that follow after, or the first of them.
-func (l *Lister) read(ctx context.Context, d sys.Dir, after string) (rest, error) {
+func (l *lister) read(ctx context.Context, d sys.Dir, after string) (rest, error) {
 	s := l.s
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
 	room, done := s.o.Names.reading()
 	defer done()
-	names := nameHeap{room: room}
+	names := smallestNames{room: room}
 	err := d.Names(sc.dirents, func(name string) error {
 		if s.hidden(name) {
 			s.sweep(d, name)

@@ -80,9 +80,9 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	return p.error("write chunk", hufu.KindNotFound, uploadGone)
 }
 
-// create makes the journal before the staging file, so that a reserved name is
-// always accounted for, even after a power cut. A header without the
-// staging file's number is enough to remove the staging file.
+// create makes the journal before the staging file, so that after a kill each reserved name has a
+// journal; of a file of journalSyncSize or more also after a power cut, once create has returned. A
+// header without the staging file's number is enough to remove the staging file.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)
@@ -156,13 +156,13 @@ func (s *Store) makeJournal(name string) (sys.File, error) {
 	}
 }
 
-// journalSyncSize is the size from which the header of a journal is made
-// durable at once. Of smaller files a power cut in the first seconds may leave
-// bytes without a journal; a listing removes them later.
+// journalSyncSize is the size from which the header of a journal is made durable at once. Of a
+// smaller file a power cut in the first seconds may leave bytes without a journal. In a server's
+// tree a listing removes them later; in a user's own tree they stay.
 const journalSyncSize = 64 << 20
 
-// makeFolder opens the folder above the upload for syncing. A missing folder is created and made
-// durable, if g allows it.
+// makeFolder opens the folder above the upload. A missing folder is created, if g allows it, and
+// made durable.
 func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (sys.Dir, error) {
 	s, path := p.s, p.key.Path.Parent()
 	d, err := s.k.OpenDir(s.root, path.String(), sys.ReadFlags)

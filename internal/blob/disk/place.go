@@ -34,8 +34,8 @@ func (s *Store) hidden(name string) bool {
 // stagingName returns the name of unfinished bytes in their target's folder.
 func stagingName(id string) string { return hufu.ReservedPrefix + id }
 
-// stagedNames holds the reserved names of this store's batches, and names that
-// are kept. An upload's reserved name is in the registry.
+// stagedNames holds the reserved names of this store's batches, and reserved names that hold
+// somebody else's file, which must not be removed. An upload's reserved name is in the registry.
 type stagedNames struct {
 	mu    sync.Mutex
 	names map[string]bool // whether it is kept
@@ -80,13 +80,13 @@ func (u *stagedNames) has(name string) bool {
 // A source is about to get a name: a file without a name, or an entry with a
 // name in some folder.
 type source struct {
-	tmp  sys.File // if ok
-	dir  sys.Dir  // else dir and name
+	tmp  sys.File // a file without a name; sys.NoFile if it has one
+	dir  sys.Dir  // the folder and the name that it has
 	name string
 	kind hufu.EntryKind
-	node sys.Node // place finds out
+	node sys.Node // set by Store.named; zero before
 
-	trail *trail // of a reserved name that may be left
+	trail *trail // records the reserved names that a kill would leave; nil for none
 }
 
 // placed describes the result of taking a name.
@@ -95,12 +95,11 @@ type placed struct {
 	old     string // the reserved name of the replaced file, "" if it is gone; see Store.replaced
 }
 
-// place gives src the name base in d, if cond holds at that very moment. The
-// caller has d locked, see takeName; old is the existing entry, which is no folder.
-// On success src has lost its old name. A reserved old name may now hold the
-// replaced file. That file stays until the new name is durable, see
-// removeReplaced and undoPlace. On failure src still has its name. The trail of
-// src records what a kill in between would leave.
+// place gives src the name base in d, if cond holds at that very moment. The caller has d locked,
+// see takeName; old is the kind of the existing entry, 0 for none, never Folder. On success src has
+// lost its old name. A reserved old name may now hold the replaced file. That file stays until the
+// new name is durable, see removeReplaced and undoPlace. On failure src still has its name. The
+// trail of src records what a kill in between would leave.
 func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
@@ -156,8 +155,8 @@ func renameNew(from sys.Dir, name string, to sys.Dir, base string) error {
 	if !errors.Is(err, syscall.EOPNOTSUPP) {
 		return err
 	}
-	// A hard link, too, takes a name only if it is free. For a folder, or on a
-	// system without links, a check and a rename is the best possible way.
+	// A hard link takes a name only if it is free, too. For a folder, or on a system without links,
+	// a check and a rename is the best possible way.
 	err = from.Link(name, to, base)
 	if err == nil {
 		if err = from.Unlink(name); err != nil {

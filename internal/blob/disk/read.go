@@ -130,8 +130,8 @@ func (s *Store) listAll(ctx context.Context, p hufu.Path, brief bool, yield func
 	return fail("list", p, reading, err)
 }
 
-// File is one version of a file, open for reading.
-type File struct {
+// file is one version of a file, open for reading.
+type file struct {
 	s     *Store
 	path  hufu.Path
 	mu    sync.RWMutex // guards h against Close: a closed number soon belongs to another file
@@ -141,9 +141,9 @@ type File struct {
 	entry hufu.Entry // nothing before once
 }
 
-// Opener opens files one after the other and looks up their folder again only
-// when it changes. It is not for concurrent use.
-type Opener struct {
+// opener opens files one after the other and looks up their folder again only when it changes. It
+// is not for concurrent use.
+type opener struct {
 	s    *Store
 	path hufu.Path // of the folder
 	d    sys.Dir
@@ -151,10 +151,10 @@ type Opener struct {
 }
 
 // Opener returns a new Opener.
-func (s *Store) Opener() blob.Opener { return &Opener{s: s} }
+func (s *Store) Opener() blob.Opener { return &opener{s: s} }
 
 // Close releases the folder; the Opener may be used again.
-func (o *Opener) Close() {
+func (o *opener) Close() {
 	if o.held {
 		o.s.release(o.d)
 		o.held = false
@@ -162,11 +162,11 @@ func (o *Opener) Close() {
 }
 
 // Open opens the regular file p; see blob.Opener.
-func (o *Opener) Open(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
+func (o *opener) Open(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
 	return o.open(ctx, p, version)
 }
 
-func (o *Opener) open(ctx context.Context, p hufu.Path, version string) (*File, error) {
+func (o *opener) open(ctx context.Context, p hufu.Path, version string) (*file, error) {
 	s := o.s
 	if err := first(canceled(ctx, "open", p), check("open", p)); err != nil {
 		return nil, err
@@ -196,11 +196,11 @@ func (o *Opener) open(ctx context.Context, p hufu.Path, version string) (*File, 
 			return nil, fail("open", p, reading, err)
 		}
 	}
-	return &File{s: s, path: p, h: h, n: n}, nil
+	return &file{s: s, path: p, h: h, n: n}, nil
 }
 
-// openKnown opens the regular file name if it is still the version that the caller
-// knows. Of anything else it has closed what it opened, and read nothing.
+// openKnown opens the regular file name if it is still the version that the caller knows. Otherwise
+// it returns false, and nothing stays open.
 func openKnown(d sys.Dir, name, version string) (sys.File, sys.Node, bool) {
 	if version == "" {
 		return sys.NoFile, sys.Node{}, false
@@ -242,14 +242,14 @@ func openChecked(d sys.Dir, name string) (sys.File, sys.Node, error) {
 }
 
 // Size returns the size in bytes of the version that was opened.
-func (f *File) Size() int64 { return f.n.Size }
+func (f *file) Size() int64 { return f.n.Size }
 
 // Meta returns the permissions on disk and the modification time.
-func (f *File) Meta() blob.Meta { return blob.Meta{Mode: f.n.Perm, MTime: f.n.Mtime.Time()} }
+func (f *file) Meta() blob.Meta { return blob.Meta{Mode: f.n.Perm, MTime: f.n.Mtime.Time()} }
 
 // Entry describes the version that was opened. The first call reads the record,
 // and must come before Close.
-func (f *File) Entry() hufu.Entry {
+func (f *file) Entry() hufu.Entry {
 	f.once.Do(func() {
 		f.mu.RLock()
 		defer f.mu.RUnlock()
@@ -267,7 +267,7 @@ func (f *File) Entry() hufu.Entry {
 // bytes read and no error. A file that is shorter than when it was opened has
 // changed. A file that has not changed but does not end at its size gets an
 // error with the code size_untrue: files of /proc and /sys are such.
-func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
+func (f *file) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 	if err := canceled(ctx, "read", f.path); err != nil {
 		return 0, err
 	}
@@ -298,8 +298,8 @@ func (f *File) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 
 // endsElsewhere returns the error for a file that does not end at its size; the
 // caller holds mu.
-func (f *File) endsElsewhere() error {
-	if n, err := f.h.Stat(); err != nil || !f.s.ownVersions.same(f.n.Version, n.Version) {
+func (f *file) endsElsewhere() error {
+	if n, err := f.h.Stat(); err != nil || !f.s.ownWrites.same(f.n.Version, n.Version) {
 		return changed("read", f.path, "file_changed")
 	}
 	return &hufu.Error{
@@ -315,7 +315,7 @@ const sizeUntrue = "size_untrue"
 // Whole reads a small file into buf, which has space for a chunk. A file that
 // holds more than its size is read to its end, if that fits too; one that holds
 // less may be damaged and is refused. Check must follow.
-func (f *File) Whole(ctx context.Context, buf []byte) ([]byte, error) {
+func (f *file) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	if f.n.Size > hufu.ChunkSize {
 		return nil, changed("read", f.path, "file_changed")
 	}
@@ -345,7 +345,7 @@ const pieceSize = 64 << 10
 
 // ReadChunk reads chunk index of the version that was opened into buf, which
 // has space for a whole chunk, and hashes it meanwhile. A hole has no data.
-func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
+func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
 	if index < 0 || index >= digest.Chunks(f.n.Size) {
 		return nil, false, cv, &hufu.Error{Op: "read", Path: f.path.String(), Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
@@ -378,17 +378,17 @@ func (f *File) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 
 // Is reports whether the file, as it was opened, is the named version: the
 // same, or the one that storing its digest has made of it.
-func (f *File) Is(name string) bool {
+func (f *file) Is(name string) bool {
 	if f.n.Is(name) {
 		return true
 	}
 	v, ok := sys.ParseVersion(name)
-	return ok && f.s.ownVersions.same(v, f.n.Version)
+	return ok && f.s.ownWrites.same(v, f.n.Version)
 }
 
 // Check returns KindChanged if the file is no longer the version that was
 // opened: written, truncated, replaced or removed.
-func (f *File) Check() error {
+func (f *file) Check() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if !f.h.Ok() {
@@ -398,7 +398,7 @@ func (f *File) Check() error {
 	if err != nil {
 		return fail("check", f.path, reading, err)
 	}
-	if !f.s.ownVersions.same(f.n.Version, n.Version) {
+	if !f.s.ownWrites.same(f.n.Version, n.Version) {
 		return changed("check", f.path, "file_changed")
 	}
 	return nil
@@ -407,7 +407,7 @@ func (f *File) Check() error {
 // NextData returns the first offset at or after off that may hold anything but
 // zeros, or the size if there is none. If holes cannot be detected it returns
 // off.
-func (f *File) NextData(off int64) int64 {
+func (f *file) NextData(off int64) int64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if !f.h.Ok() || off >= f.n.Size {
@@ -424,7 +424,7 @@ func (f *File) NextData(off int64) int64 {
 }
 
 // Close closes the file. A second Close does nothing.
-func (f *File) Close() error {
+func (f *file) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.h.Close()
@@ -442,7 +442,7 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	if err := canceled(ctx, "digest", p); err != nil {
 		return hufu.Entry{}, err
 	}
-	o := &Opener{s: s}
+	o := &opener{s: s}
 	defer o.Close()
 	f, err := o.open(ctx, p, "")
 	if err != nil {
@@ -475,7 +475,7 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 }
 
 // digest hashes the whole file and returns the number of bytes.
-func (f *File) digest(ctx context.Context) (hufu.Digest, int64, error) {
+func (f *file) digest(ctx context.Context) (hufu.Digest, int64, error) {
 	buf := f.s.chunks.Get().(*[]byte)
 	defer f.s.chunks.Put(buf)
 	if f.n.Size <= hufu.ChunkSize {

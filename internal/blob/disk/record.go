@@ -96,7 +96,7 @@ func (s *Store) readRecord(h sys.File) (r record, found bool, err error) {
 
 // keepDigest stores d with the file and returns the version that this produces.
 // The digest only saves the next reading, so an error is only logged.
-func (f *File) keepDigest(d hufu.Digest) string {
+func (f *file) keepDigest(d hufu.Digest) string {
 	old := f.n.String()
 	if f.s.hook("record-wait") != nil {
 		return old
@@ -117,7 +117,7 @@ func (f *File) keepDigest(d hufu.Digest) string {
 	}
 	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.Size, f.n.Mtime.Sec, f.n.Mtime.Nsec
 	before, err := f.h.Stat()
-	if err != nil || !f.s.ownVersions.same(f.n.Version, before.Version) {
+	if err != nil || !f.s.ownWrites.same(f.n.Version, before.Version) {
 		return old
 	}
 	if f.s.hook("record-read") != nil {
@@ -131,7 +131,7 @@ func (f *File) keepDigest(d hufu.Digest) string {
 	if err != nil || !after.SameBytes(before.Version) {
 		return old
 	}
-	f.s.ownVersions.note(before.Version, after.Version)
+	f.s.ownWrites.note(before.Version, after.Version)
 	f.n.Version = after.Version
 	return after.String()
 }
@@ -160,7 +160,7 @@ func (s *Store) setRecord(f sys.File, r *record, enc *[]byte) error {
 
 // recordFolder writes the record of a folder that was just created. A mode that
 // was set meanwhile is kept.
-func (b *Batch) recordFolder(d sys.Dir, name string, m *blob.Meta) error {
+func (b *batch) recordFolder(d sys.Dir, name string, m *blob.Meta) error {
 	f, err := d.OpenPlain(name)
 	if err != nil {
 		return err

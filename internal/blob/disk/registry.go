@@ -88,8 +88,8 @@ func (r *registry) returnRoomLocked(p *pending) {
 	}
 }
 
-// Recover ends the uploads of files that had their name when a process was
-// killed. Every other use of uploads does the same.
+// Recover ends the uploads of files that had their name when a process was killed. The first use of
+// uploads does this anyway; later calls do nothing.
 func (s *Store) Recover() error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
@@ -134,8 +134,8 @@ func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	})
 }
 
-// dropTorn removes a journal without a header, unless a process is just writing
-// it: that process has it locked, and then checks whether it still exists.
+// dropTorn removes a journal without a header, unless a process is just writing it. That process,
+// in makeJournal, locks a new journal and only then checks that it still has its name.
 func (s *Store) dropTorn(name string) {
 	f, err := s.reg.dir.OpenWrite(name)
 	if err != nil {
@@ -184,11 +184,10 @@ func (s *Store) readHeader(name string) (header, error) {
 	return h, err
 }
 
-// OpenUpload begins the upload of a file of more than one chunk, or resumes the
-// unfinished one of the same key. Files are created with the first chunk; then
-// an unfinished upload of the same owner to the same path with other bytes is
-// discarded, unless it is open. If ctx ends while existing chunks are read
-// again, they stay for the next call.
+// OpenUpload begins the upload of a file of more than one chunk, or resumes the unfinished one of
+// the same key. The first chunk creates the files, and discards an unfinished upload of the same
+// owner to the same path with other bytes, unless it is open. If ctx ends while existing chunks are
+// read again, they stay for the next call.
 func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
 	if err := first(canceled(ctx, "open upload", k.Path), checkTarget("open upload", k.Path)); err != nil {
 		return nil, err
@@ -203,7 +202,7 @@ func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) 
 		}
 		err = p.ready(ctx)
 		if err == nil {
-			return &Upload{p: p, guard: g}, nil
+			return &upload{p: p, guard: g}, nil
 		}
 		if hufu.KindOf(err) == hufu.KindQuota { // it can wait until there is room
 			p.release()
@@ -294,7 +293,7 @@ func (s *Store) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.U
 		p.release()
 		return nil, fail("find upload", p.key.Path, writing, err)
 	}
-	return &Upload{p: p, guard: g}, nil
+	return &upload{p: p, guard: g}, nil
 }
 
 func unknownUpload() error {
@@ -329,8 +328,8 @@ func (s *Store) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Ent
 	return e, true
 }
 
-// Expire removes unfinished uploads that are not open and have received nothing
-// for so long, and returns their number.
+// Expire gives up the unfinished uploads that are not open and have received nothing for olderThan,
+// and returns how many. The bytes of one that another process has open stay.
 func (s *Store) Expire(olderThan time.Duration) (int, error) {
 	s.reg.mu.Lock()
 	if err := s.loadLocked(); err != nil {

@@ -58,9 +58,9 @@ func (s *Store) removeTree(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p
 	return s.removeFolder(ctx, d, lock, p, name, g, func() error { return d.Rmdir(name) })
 }
 
-// manyNames is how many names of a folder are removed before it is read again, which
-// finds the rest. Of folders in it, each level removes half as many: a client can
-// make 512 levels.
+// manyNames is how many names of a folder are removed before it is read again, which finds the
+// rest. At each level below, half as many are held in memory, but at least leastBatch: all levels
+// hold their names at the same time, and a removal goes down 2*hufu.MaxDepth levels.
 const (
 	manyNames  = 1 << 16
 	leastBatch = 1 << 9

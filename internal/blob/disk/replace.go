@@ -65,16 +65,16 @@ func (s *Store) replace(op string, p hufu.Path, src source, d sys.Dir) (old stri
 	return "", fail(op, p, writing, first(s.putBack(src, d, base, out), err))
 }
 
-// replaceVersion replaces exactly the version want, and returns the reserved
-// name that the old file has now, or "" if it is gone. Changes of this store to
-// one folder take turns. Against other programs the two files are exchanged
-// first and the old one is checked afterwards, so that nothing is lost unseen:
-// an unexpected file is put back.
+// replaceVersion replaces exactly the version want, and returns the reserved name that the old file
+// has now, or "" if it is gone. Changes of this store to one folder take turns. Against other
+// programs the two files are exchanged first and the old one is checked afterwards: an unexpected
+// file is put back. Where names cannot be exchanged, a save by another program after the check is
+// lost.
 func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, want string) (old string, err error) {
 	base := p.Base()
 	v, ok := sys.ParseVersion(want)
 	n, err := d.Stat(base)
-	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.Kind == hufu.Folder || !s.ownVersions.same(v, n.Version)) {
+	if errors.Is(err, syscall.ENOENT) || err == nil && (!ok || n.Kind == hufu.Folder || !s.ownWrites.same(v, n.Version)) {
 		return "", changed(op, p, "target_changed")
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 // moveOver gives src, which has a name of its own, the name base in place of exactly the version
 // want. Before that src gets a second, reserved name: it is this one that is exchanged, so that a
 // process that is killed in between leaves src under its old name, under base, or under both, and
-// never the replaced file under the name of src. Where there are no hard links it does.
+// never the replaced file under the name of src. Where there are no hard links, a kill can do that.
 func (s *Store) moveOver(op string, p hufu.Path, src source, d sys.Dir, want string) error {
 	second := source{tmp: sys.NoFile, dir: d, name: s.staged.add(), kind: src.kind, node: src.node, trail: src.trail}
 	second.trail.note(p.Parent(), step{Name: []byte(second.name), Base: []byte(p.Base()), Ino: src.node.Ino, Old: want})

@@ -7,9 +7,9 @@ import (
 	"hufu/internal/blob"
 )
 
-// Room bounds the memory of unfinished uploads, in all stores that share it. One owner may take
-// as much as it leaves for others: alone half of it, two owners a third each. So a new owner
-// always finds some.
+// Room bounds the memory of unfinished uploads, in all stores that share it. An owner may take at
+// most as much as then remains free: one owner alone takes at most half of the limit, two a third
+// each. So a new owner always finds some.
 type Room struct {
 	limit int64
 
@@ -18,7 +18,7 @@ type Room struct {
 	of   map[string]int64
 }
 
-// NewRoom returns a Room of so many bytes.
+// NewRoom returns a Room of this many bytes.
 func NewRoom(bytes int64) *Room { return &Room{limit: bytes, of: map[string]int64{}} }
 
 // take takes n more bytes for owner, and reports whether they were available.

@@ -57,8 +57,8 @@ func (y *syncer) preferWhole(n int) bool {
 	return whole
 }
 
-// errSync is in every error of making something durable. The system reports a
-// failure once: a second try would find nothing left to write and report
+// errSync is in every error of a sync itself; an error of opening what is to be synced is without
+// it. The system reports a failure once: a second try would find nothing left to write and report
 // success, so the write is given up.
 var errSync = errors.New("could not be made durable")
 
@@ -235,8 +235,7 @@ func (y *syncer) folders(dirs []sys.Dir) error {
 	return errors.Join(y.parallel(len(dirs), func(i int) error { return y.folder(dirs[i]) })...)
 }
 
-// folder syncs one folder. A handle that is only for passing through cannot be
-// synced, so the folder is opened again.
+// folder syncs one folder. A handle of PassFlags cannot be synced, so the folder is opened again.
 func (y *syncer) folder(d sys.Dir) error {
 	if err := y.s.hook("open-to-sync"); err != nil {
 		return err

@@ -43,7 +43,7 @@ type step struct {
 	Base []byte `cbor:"4,keyasint,omitempty"` // empty if there are only bytes
 	Ino  uint64 `cbor:"5,keyasint,omitempty"` // of the file that replaces Base
 	Old  string `cbor:"6,keyasint,omitempty"` // the version replaced, "" for any
-	Keep bool   `cbor:"7,keyasint,omitempty"` // an upload replaces it, whose journal knows
+	Keep bool   `cbor:"7,keyasint,omitempty"` // an upload's staging file: while Name holds it, the journal accounts for it
 }
 
 func (s *Store) newTrail() *trail { return &trail{s: s, f: sys.NoFile} }
@@ -188,6 +188,8 @@ func (s *Store) clearTrail(name string) {
 	}
 }
 
+var errTaken = errors.New("another file has the name")
+
 // clearStep removes the reserved name of a step. The name holds staged bytes or
 // a replaced file. A replaced file of an unexpected version is first put back
 // under Base. If that fails, the file stays and clearStep returns false.
@@ -213,7 +215,7 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 		case errors.Is(err, syscall.ENOENT):
 			err = nil // the name was removed meanwhile
 		case err == nil && at.Ino != st.Ino:
-			err = errRestless
+			err = errTaken
 		}
 		if err == nil {
 			err = s.exchangeBack(source{tmp: sys.NoFile, dir: d, name: name, node: at}, d, base, n)

@@ -104,9 +104,8 @@ func (t *Trees) SharedNames(context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Expire removes unfinished uploads that have received nothing for so long,
-// also those of users who have not connected since the start, and returns their
-// number.
+// Expire gives up the unfinished uploads that have received nothing for olderThan, also those of
+// users who have not connected since the start, and returns how many.
 func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error) {
 	removed := 0
 	var errs []error
@@ -122,7 +121,7 @@ func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error
 			}
 			st, err := t.store(ctx, parent, d.Name(), false)
 			if err != nil {
-				continue // the folder is gone, its uploads with it
+				continue // it cannot be opened now; its journals stay
 			}
 			n, err := st.Expire(olderThan)
 			t.release(filepath.Join(parent, d.Name()))

@@ -13,10 +13,9 @@ import (
 	"hufu/internal/digest"
 )
 
-// Upload is one holder's handle of an unfinished file; all holders of the same
-// upload share the chunks that have arrived. It may be used from several
-// goroutines.
-type Upload struct {
+// upload is one holder's handle of an unfinished file; all holders of the same upload share the
+// chunks that have arrived. It may be used from several goroutines.
+type upload struct {
 	p      *pending
 	closed atomic.Bool
 	guard  blob.Guard
@@ -74,7 +73,7 @@ var (
 )
 
 // Info describes the current state of the upload.
-func (u *Upload) Info() blob.UploadInfo {
+func (u *upload) Info() blob.UploadInfo {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
 	return blob.UploadInfo{ID: u.p.id, Key: u.p.key, Unit: hufu.ChunkSize, Have: u.p.chunks.have}
@@ -82,7 +81,7 @@ func (u *Upload) Info() blob.UploadInfo {
 
 // Missing returns the index of the first chunk from index on that has not
 // arrived, or the number of chunks.
-func (u *Upload) Missing(index int64) int64 {
+func (u *upload) Missing(index int64) int64 {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
 	return u.p.chunks.missing(max(0, index))
@@ -90,7 +89,7 @@ func (u *Upload) Missing(index int64) int64 {
 
 // There lists the chunks that have arrived and their chaining values, in order.
 // A chunk whose value cannot be read from the journal is left out.
-func (u *Upload) There() iter.Seq2[int64, digest.CV] {
+func (u *upload) There() iter.Seq2[int64, digest.CV] {
 	p := u.p
 	return func(yield func(int64, digest.CV) bool) {
 		p.files.RLock()
@@ -124,7 +123,7 @@ func (p *pending) records() *recordReader {
 }
 
 // Root returns the digest of the whole file, once all chunks have arrived.
-func (u *Upload) Root() (hufu.Digest, error) {
+func (u *upload) Root() (hufu.Digest, error) {
 	p := u.p
 	p.files.RLock()
 	defer p.files.RUnlock()
@@ -152,7 +151,7 @@ func (p *pending) rootLocked() (hufu.Digest, error) {
 // Write stores chunk index; a chunk without data is all zeros and takes no
 // space. A chunk that has arrived is left unchanged if it has the chaining
 // value cv, and is replaced if it has another.
-func (u *Upload) Write(ctx context.Context, index int64, data []byte, cv digest.CV) error {
+func (u *upload) Write(ctx context.Context, index int64, data []byte, cv digest.CV) error {
 	p := u.p
 	if index < 0 || index >= digest.Chunks(p.key.Size) || len(data) > 0 && len(data) != digest.ChunkLen(p.key.Size, index) {
 		return p.error("write chunk", hufu.KindInvalid, "chunk_form")
@@ -194,7 +193,7 @@ func (p *pending) writeData(index int64, data []byte) error {
 // enter makes the caller the writer of the chunk, or reports that the chunk has
 // arrived. Two writers of the same chunk take turns, so that bytes of one never
 // go with the value of the other.
-func (p *pending) enter(u *Upload, index int64, cv *digest.CV) (have bool, err error) {
+func (p *pending) enter(u *upload, index int64, cv *digest.CV) (have bool, err error) {
 	if u.closed.Load() || !p.opened {
 		return false, p.error("write chunk", hufu.KindInternal, "")
 	}
@@ -303,7 +302,7 @@ func (p *pending) appendLocked(index int64, as chunkState, cv *digest.CV) (int64
 
 // Await waits until all chunks have arrived, the upload is given up, or ctx is
 // done.
-func (u *Upload) Await(ctx context.Context) {
+func (u *upload) Await(ctx context.Context) {
 	p := u.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -318,7 +317,7 @@ func (u *Upload) Await(ctx context.Context) {
 }
 
 // Abort gives the upload up and removes its chunks, for all holders.
-func (u *Upload) Abort() error {
+func (u *upload) Abort() error {
 	p := u.p
 	p.committing.Lock()
 	if p.committed == nil {
@@ -330,7 +329,7 @@ func (u *Upload) Abort() error {
 
 // Close releases the upload. Its chunks stay for a later OpenUpload, unless it
 // was committed or aborted. A second Close does nothing.
-func (u *Upload) Close() error {
+func (u *upload) Close() error {
 	if u.closed.CompareAndSwap(false, true) {
 		u.p.release()
 	}

@@ -9,10 +9,10 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// Prepare makes the bytes durable, if all chunks have arrived and their root is
-// want: mode, time and record on the open file, then fsync. After that no chunk
-// changes any more, until Finish finds its condition not met.
-func (u *Upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) error {
+// Prepare makes the bytes durable, if all chunks have arrived and their root is want: mode, time
+// and record on the open file, then fsync. After that no chunk changes any more, until a Finish
+// fails that certainly gave the file no name, see finishUpload.
+func (u *upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) error {
 	p := u.p
 	p.committing.Lock()
 	defer p.committing.Unlock()
@@ -25,7 +25,7 @@ func (u *Upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) err
 
 // Finish gives the file its name, if cond holds and the guard allows it, and returns when the
 // name is durable: it takes the name, syncs the folder, and removes the journal last.
-func (u *Upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, error) {
+func (u *upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, error) {
 	p := u.p
 	p.committing.Lock()
 	defer p.committing.Unlock()
@@ -41,7 +41,7 @@ func (u *Upload) Finish(ctx context.Context, cond hufu.Condition) (hufu.Entry, e
 
 // same returns an error unless the committed file is the one that this holder
 // has prepared.
-func (u *Upload) same() error {
+func (u *upload) same() error {
 	if u.p.committed.Digest != u.want {
 		return u.p.error("commit", hufu.KindIntegrity, "digest_differs")
 	}
@@ -58,7 +58,7 @@ func (p *pending) giveUpIfLost(err error) error {
 }
 
 // prepareUpload is Prepare for a caller that holds committing.
-func (p *pending) prepareUpload(ctx context.Context, u *Upload) error {
+func (p *pending) prepareUpload(ctx context.Context, u *upload) error {
 	p.files.RLock()
 	defer p.files.RUnlock()
 	if err := canceled(ctx, "commit", p.key.Path); err != nil {
@@ -91,7 +91,7 @@ func (p *pending) prepareUpload(ctx context.Context, u *Upload) error {
 }
 
 // finishUpload is Finish for a caller that holds committing.
-func (p *pending) finishUpload(ctx context.Context, u *Upload, cond hufu.Condition) error {
+func (p *pending) finishUpload(ctx context.Context, u *upload, cond hufu.Condition) error {
 	if p.prepared == nil { // another holder's Finish has failed since
 		if err := p.prepareUpload(ctx, u); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (p *pending) giveUp() {
 	p.remove()
 }
 
-func (p *pending) complete(u *Upload, want hufu.Digest) error {
+func (p *pending) complete(u *upload, want hufu.Digest) error {
 	if err := p.usable(u); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (p *pending) complete(u *Upload, want hufu.Digest) error {
 
 // usable refuses a handle that was closed and an upload that was given up. The
 // caller holds files.
-func (p *pending) usable(u *Upload) error {
+func (p *pending) usable(u *upload) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -171,7 +171,7 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 	s, n, m := p.s, p.prepared, &p.meta
 	// The folder is opened again by path: it may have moved since the upload began.
 	d, err := s.k.OpenDir(s.root, p.key.Path.Parent().String(), sys.ReadFlags)
-	if errors.Is(staleIfMissing(err), errStale) { // the folder is gone, and the arrived bytes with it
+	if errors.Is(staleIfMissing(err), errStale) { // no folder has this path now; bytes in a moved folder are out of reach
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
@@ -278,9 +278,9 @@ func (p *pending) waitWithName(d sys.Dir, done placed, t *trail) bool {
 	return true
 }
 
-// finishNamed ends an upload whose file, number ino, has its name: the name is made durable before
-// the journal is removed. If that fails, nobody is told that the file is committed; it stays,
-// because it may have replaced another file.
+// finishNamed ends an upload whose file already had its name when a process was killed: the name is
+// made durable before the journal is removed. If that fails, nobody is told that the file is
+// committed; it stays, because it may have replaced another file.
 func (p *pending) finishNamed() {
 	p.alone(func() {
 		d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.ReadFlags)

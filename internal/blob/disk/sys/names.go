@@ -9,7 +9,7 @@ import (
 
 // Naming describes how a system treats names.
 type Naming struct {
-	Windows bool // a name may be a path, a device, a stream, or another name
+	Windows bool // only a WindowsName is safe: others may mean a path, a device, a stream or another file
 	Folds   bool // case does not count
 }
 

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
+// PassFlags open a folder in which names are looked up and changed, ReadFlags one that is listed or
+// synced, too.
 const (
 	PassFlags = unix.O_RDONLY
 	ReadFlags = unix.O_RDONLY
@@ -20,7 +21,7 @@ const (
 // Here describes names on this system.
 var Here = Naming{Folds: true} // a constant in all but syntax
 
-// Kernel has nothing to remember on this system.
+// Kernel holds what tests of other systems set; it has no effect here.
 type Kernel struct {
 	NoOpenat2, NoTmpfile atomic.Bool
 }
@@ -62,10 +63,10 @@ func (d Dir) ChmodNamed(name string, mode uint32) error {
 	return unix.Fchmodat(d.fd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// Tmpfile creates a file without a name in d.
+// Tmpfile is not available on this system.
 func (k *Kernel) Tmpfile(Dir, uint32) (File, error) { return NoFile, unix.EOPNOTSUPP }
 
-// LinkTmp gives a file of Tmpfile a name, which must be free.
+// LinkTmp is not available on this system.
 func (k *Kernel) LinkTmp(File, Dir, string) error { return unix.EOPNOTSUPP }
 
 // RenameNew moves an entry; the target must be free at that moment.
@@ -116,16 +117,16 @@ func (f File) Sync() error {
 // Sync makes the names in d durable.
 func (d Dir) Sync() error { return File(d).Sync() }
 
-// Syncfs makes everything on the file system of d durable.
+// Syncfs is not available on this system.
 func (d Dir) Syncfs() error { return unix.EOPNOTSUPP }
 
-// StartWriteback has the system begin to write n bytes at off to the disk.
+// StartWriteback does nothing on this system.
 func (f File) StartWriteback(int64, int64) {}
 
-// Preallocate reserves space for n bytes at off without changing the size.
+// Preallocate is not available on this system.
 func (f File) Preallocate(int64, int64) error { return unix.EOPNOTSUPP }
 
-// Punch makes a hole of n bytes at off.
+// Punch is not available on this system.
 func (f File) Punch(int64, int64) error { return unix.EOPNOTSUPP }
 
 // Names calls yield with the name of every entry of the folder except the two
@@ -172,5 +173,5 @@ func BootID() string {
 	return strconv.FormatInt(tv.Sec, 10)
 }
 
-// MountID names the mount that f stands on, "" if the system does not say.
+// MountID returns "": the mount is unknown on this system.
 func (f File) MountID() string { return "" }

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
+// PassFlags open a folder in which names are looked up and changed, ReadFlags one that is listed or
+// synced, too.
 const (
 	PassFlags  = unix.O_PATH
 	ReadFlags  = unix.O_RDONLY
@@ -33,7 +34,7 @@ type Kernel struct {
 	NoOpenat2    atomic.Bool
 	NoEmptyLink  atomic.Bool
 	NoGetxattrat atomic.Bool
-	NoTmpfile    atomic.Bool // for tests: O_TMPFILE is asked of each folder
+	NoTmpfile    atomic.Bool // set only by tests; each folder is tried anew
 }
 
 // OpenDir opens the folder at path below d. No link is followed, wherever in
@@ -117,7 +118,7 @@ func (f File) Touch(t Stamp) error {
 // ChmodNamed sets the permission bits of the entry name, which is no link.
 func (d Dir) ChmodNamed(name string, mode uint32) error {
 	err := unix.Fchmodat(d.fd, name, mode, unix.AT_SYMLINK_NOFOLLOW)
-	if err == unix.EOPNOTSUPP {
+	if err == unix.EOPNOTSUPP { //nolint:errorlint // a bare errno
 		err = d.chmodByProc(name, mode)
 	}
 	return err

@@ -189,9 +189,8 @@ func (d Dir) Link(from string, to Dir, name string) error {
 	return unix.Linkat(d.fd, from, to.fd, name, 0)
 }
 
-// OpenPlain opens name for reading. The caller has checked that it is a regular
-// file or a folder; O_NONBLOCK covers the moment in between, in which it might
-// have been exchanged for a FIFO.
+// OpenPlain opens name for reading. The caller checks that it is a regular file or a folder. If it
+// is a FIFO by now, O_NONBLOCK keeps the call from waiting for a writer.
 func (d Dir) OpenPlain(name string) (File, error) {
 	fd, err := openIntr(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	return File{fd}, err

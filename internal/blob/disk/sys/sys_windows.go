@@ -29,7 +29,8 @@ var (
 	NoFile = File{} // a constant in all but syntax
 )
 
-// PassFlags open a folder that is only passed through, ReadFlags one that is listed or synced.
+// PassFlags open a folder in which names are looked up and changed, ReadFlags one that is listed or
+// synced, too.
 const (
 	PassFlags = 0
 	ReadFlags = 0
@@ -38,7 +39,7 @@ const (
 // Here describes names on this system.
 var Here = Naming{Windows: true, Folds: true} // a constant in all but syntax
 
-// Kernel has nothing to remember on this system.
+// Kernel holds what tests of other systems set; it has no effect here.
 type Kernel struct {
 	NoOpenat2, NoTmpfile atomic.Bool
 }
@@ -257,10 +258,10 @@ func (d Dir) RenameNew(from string, to Dir, name string) error {
 	return errno(windows.MoveFileEx(a, b, windows.MOVEFILE_WRITE_THROUGH))
 }
 
-// Exchange swaps two entries in one step.
+// Exchange is not available on this system.
 func (d Dir) Exchange(string, Dir, string) error { return syscall.EOPNOTSUPP }
 
-// OpenPlain opens a regular file for reading. Anything else is an error, and a FIFO does not block.
+// OpenPlain opens name for reading. The caller checks that it is a regular file or a folder.
 func (d Dir) OpenPlain(name string) (File, error) {
 	if name != "." { // the folder itself, which the store asks for
 		if err := single(name); err != nil {
@@ -283,7 +284,7 @@ func (d Dir) OpenMeta(name string) (File, error) {
 	return d.OpenWrite(name)
 }
 
-// OpenWrite opens an existing file for reading and writing, not through a link.
+// OpenWrite opens an existing file for reading and writing. A link to a file below d is followed.
 func (d Dir) OpenWrite(name string) (File, error) {
 	if err := single(name); err != nil {
 		return NoFile, err
@@ -350,13 +351,13 @@ func (f File) ReadUntil(b []byte, off, _ int64) (n int, ended bool, err error) {
 	return n, err == nil && n < len(b), err
 }
 
-// Getxattr reads the attribute user.hufu into buf and returns its length.
+// Getxattr is not available on this system.
 func (f File) Getxattr([]byte) (int, error) { return 0, syscall.ENOTSUP }
 
 // NoAttribute returns true: there are no attributes on this system.
 func NoAttribute(error) bool { return true }
 
-// Setxattr writes the attribute user.hufu.
+// Setxattr is not available on this system.
 func (f File) Setxattr([]byte) error { return syscall.ENOTSUP }
 
 // Lock locks a byte that is never written: locks are mandatory here.
@@ -366,40 +367,40 @@ func (f File) Lock() error {
 		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at))
 }
 
-// Unlock gives the lock back.
-func (f File) Unlock() {} // with the handle
+// Unlock does nothing: Close releases the lock.
+func (f File) Unlock() {}
 
-// SeekData returns where the next data begins at or after off.
+// SeekData is not available on this system.
 func (f File) SeekData(int64) (int64, error) { return 0, syscall.ENOTSUP }
 
 // Sync makes the bytes and attributes of f durable.
 func (f File) Sync() error { return errno(f.f.Sync()) }
 
-// Sync makes the names in d durable.
-func (d Dir) Sync() error { return nil } // folders cannot be synced here
+// Sync does nothing: folders cannot be synced on this system.
+func (d Dir) Sync() error { return nil }
 
-// Syncfs makes everything on the file system of d durable.
+// Syncfs is not available on this system.
 func (d Dir) Syncfs() error { return syscall.EOPNOTSUPP }
 
-// StartWriteback has the system begin to write n bytes at off to the disk.
+// StartWriteback does nothing on this system.
 func (f File) StartWriteback(int64, int64) {}
 
-// Preallocate reserves space for n bytes at off without changing the size.
+// Preallocate is not available on this system.
 func (f File) Preallocate(int64, int64) error { return syscall.EOPNOTSUPP }
 
-// Punch makes a hole of n bytes at off.
+// Punch is not available on this system.
 func (f File) Punch(int64, int64) error { return syscall.EOPNOTSUPP }
 
-// MountID names the mount that f stands on, "" if the system does not say.
+// MountID returns "": the mount is unknown on this system.
 func (f File) MountID() string { return "" }
 
-// Tmpfile creates a file without a name in d.
+// Tmpfile is not available on this system.
 func (k *Kernel) Tmpfile(Dir, uint32) (File, error) { return NoFile, syscall.EOPNOTSUPP }
 
-// LinkTmp gives a file of Tmpfile a name, which must be free.
+// LinkTmp is not available on this system.
 func (k *Kernel) LinkTmp(File, Dir, string) error { return syscall.EOPNOTSUPP }
 
-// Getxattr reads the attribute user.hufu of the entry name into buf and returns its length.
+// Getxattr is not available on this system.
 func (k *Kernel) Getxattr(Dir, string, []byte) (int, error) { return 0, syscall.ENOTSUP }
 
 // Names passes each name in d to yield, in any order, until yield returns an error.
