@@ -10,6 +10,7 @@ import (
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/identity"
+	"hufu/internal/meta"
 )
 
 func newInit(a *app) *cobra.Command {
@@ -19,9 +20,12 @@ func newInit(a *app) *cobra.Command {
 	var (
 		names                        []string
 		subject, keyType, passphrase string
+		file, database               string
 		noPassphrase, noCommon       bool
 	)
 	cmd.Flags().StringSliceVar(&names, "name", nil, a.Cat.T("hufud.init.flag.name"))
+	cmd.Flags().StringVar(&file, "config", "", a.Cat.T("hufud.init.flag.config"))
+	cmd.Flags().StringVar(&database, "database", "", a.Cat.T("hufud.init.flag.database"))
 	cmd.Flags().StringVar(&subject, "subject", "", a.Cat.T("hufud.init.flag.subject"))
 	cmd.Flags().StringVar(&keyType, "key-type", string(identity.ECDSA), a.Cat.T("hufud.init.flag.key_type"))
 	cmd.Flags().StringVar(&passphrase, "passphrase-file", "", a.Cat.T("hufud.init.flag.passphrase_file"))
@@ -32,8 +36,16 @@ func newInit(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if len(names) == 0 {
+		p, err := a.plan(file, database, names)
+		if err != nil {
+			return err
+		}
+		if len(p.names) == 0 {
 			return cli.Usage("admin_init_without_name")
+		}
+		src, err := meta.Parse(p.database, a.data)
+		if err != nil {
+			return err
 		}
 		if err := checkSocketPath(a.data); err != nil {
 			return err
@@ -43,7 +55,8 @@ func newInit(a *app) *cobra.Command {
 			return err
 		}
 		err = ca.Init(cmd.Context(), a.data, ca.InitOptions{
-			Names: names, Subject: subject, KeyType: kind, Passphrase: []byte(secret), Common: !noCommon,
+			Names: p.names, Subject: subject, KeyType: kind, Passphrase: []byte(secret), Common: !noCommon,
+			Config: p.text, Database: src,
 		})
 		if err != nil {
 			return err
@@ -94,7 +107,11 @@ func (a *app) made(cmd *cobra.Command, unprotected bool) error {
 	}
 	sum := identity.Fingerprint(s.ca.Root())
 	next := a.Cat.T("hufud.init.next")
-	if reachable(names) != "" {
+	_, from, err := a.config()
+	if err != nil {
+		return err
+	}
+	if reachable(names) != "" && from["listen"] == "default" {
 		next = a.Cat.T("hufud.init.next_listen", "listen", everywhere)
 	}
 	for _, line := range []string{

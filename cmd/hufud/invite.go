@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	// listenFile holds the address that the server listens on, in one line.
+	// listenFile holds the address that the server listens on, and in a second
+	// line the one that clients are told, if serve was given that.
 	listenFile     = "listen"
 	defaultAddress = "127.0.0.1:9999"
 	everywhere     = "0.0.0.0:9999"
@@ -234,7 +235,13 @@ func newInviteRevoke(a *app) *cobra.Command {
 func (a *app) invitationTo(authority *ca.Authority, address string) (hufu.Invitation, error) {
 	given := address != ""
 	if !given {
-		address = a.listening()
+		var err error
+		if address, err = a.advertised(); err != nil {
+			return hufu.Invitation{}, err
+		}
+		if given = address != ""; !given {
+			address = a.listening()
+		}
 	}
 	host, digits, err := net.SplitHostPort(address)
 	port, bad := strconv.ParseUint(digits, 10, 16)
@@ -273,12 +280,25 @@ func (a *app) invitationTo(authority *ca.Authority, address string) (hufu.Invita
 // listening returns the address at which this data folder's server listens, or did
 // the last time.
 func (a *app) listening() string {
-	data, err := os.ReadFile(filepath.Join(a.data, listenFile))
-	if err != nil {
+	line, _ := a.listenLines()
+	if line == "" {
+		if c, _, err := a.config(); err == nil {
+			return c.Listen
+		}
 		return defaultAddress
 	}
-	line, _, _ := strings.Cut(string(data), "\n")
-	return strings.TrimSpace(line)
+	return line
+}
+
+// listenLines returns what the server has noted of its addresses.
+func (a *app) listenLines() (listening, advertised string) {
+	data, err := os.ReadFile(filepath.Join(a.data, listenFile))
+	if err != nil {
+		return "", ""
+	}
+	listening, rest, _ := strings.Cut(string(data), "\n")
+	advertised, _, _ = strings.Cut(rest, "\n")
+	return strings.TrimSpace(listening), strings.TrimSpace(advertised)
 }
 
 // printQR draws the code with half blocks, or with colored spaces where there

@@ -51,7 +51,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.data, "data", "", a.Cat.T("hufud.flag.data"))
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
-	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newVersion(a))
+	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newVersion(a))
 	a.Dress(root)
 	return root
 }
@@ -183,14 +183,14 @@ func (a *app) look(ctx context.Context, authority bool) (*site, error) {
 }
 
 func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, open func(context.Context, meta.Source) (*meta.DB, error)) (*site, error) {
-	path := filepath.Join(a.data, ca.Database)
-	if _, err := os.Stat(path); err != nil {
-		return nil, a.noData(err)
-	}
-	if err := a.private(); err != nil {
+	if err := a.ready(); err != nil {
 		return nil, err
 	}
-	db, err := open(ctx, meta.File(path))
+	src, err := a.database()
+	if err != nil {
+		return nil, err
+	}
+	db, err := open(ctx, src)
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +202,18 @@ func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, op
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+// ready refuses a data folder that is not there or not private.
+func (a *app) ready() error {
+	sign, err := a.sign()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(sign); err != nil {
+		return a.noData(err)
+	}
+	return a.private()
 }
 
 // noData returns the reason why the data folder cannot be used: that of another

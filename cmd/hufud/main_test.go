@@ -171,7 +171,7 @@ func TestNothingEmptyIsTaken(t *testing.T) {
 func TestControlSocket(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a := &app{data: dir}
+	a := &app{App: &cli.App{Getenv: os.Getenv}, data: dir}
 	if _, err := a.askServer(t.Context(), "status"); !errors.Is(err, errNoServer) {
 		t.Errorf("without a server: %v", err)
 	}
@@ -235,7 +235,7 @@ func TestRunRefusesBeforeItChangesAnything(t *testing.T) {
 	if status, said := hufud("init", "--name", "localhost", "--no-passphrase"); status != 0 {
 		t.Fatal(said)
 	}
-	a := &app{data: dir}
+	a := &app{App: &cli.App{Getenv: os.Getenv}, data: dir}
 	unlock, err := a.lock(t.Context())
 	if err != nil {
 		t.Fatal(err)

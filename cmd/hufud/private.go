@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"hufu"
@@ -16,10 +17,10 @@ import (
 
 // secrets are the entries that only the owner of a data folder may read or
 // write, besides the keys, which package ca checks: the folder itself and
-// everything in it that holds password hashes, a password or the CA. A restored
+// everything in it that holds password hashes, passwords or the CA. A restored
 // copy often has wider modes.
 var secrets = [...]string{
-	".", ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
+	".", ca.ConfigFile, ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
 }
 
 // private refuses a data folder that others on this machine can read or write.
@@ -30,8 +31,14 @@ func (a *app) private() error {
 	}
 	var open []string
 	first := ""
+	paths := make([]string, 0, len(secrets)+1)
 	for _, name := range secrets {
-		path := filepath.Join(a.data, name)
+		paths = append(paths, filepath.Join(a.data, name))
+	}
+	if src, err := a.database(); err == nil && src.Path() != "" && !slices.Contains(paths, src.Path()) {
+		paths = append(paths, src.Path())
+	}
+	for _, path := range paths {
 		i, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

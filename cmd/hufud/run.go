@@ -21,6 +21,7 @@ import (
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/identity"
+	"hufu/internal/meta"
 	"hufu/internal/profile"
 	"hufu/internal/text"
 )
@@ -43,6 +44,9 @@ func newRun(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&open, "open", true, a.Cat.T("hufud.run.flag.open"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
+		if err := a.configured(cmd, &o); err != nil {
+			return err
+		}
 		if _, port, err := net.SplitHostPort(o.listen); err == nil && port == strconv.Itoa(o.teach) && !cmd.Flags().Changed("teach-plaintext") {
 			o.teach-- // the user has not requested this one
 		}
@@ -108,7 +112,10 @@ func newRun(a *app) *cobra.Command {
 // hasData reports whether there is a data folder, or something that cannot be
 // looked at.
 func (a *app) hasData() bool {
-	_, err := os.Stat(filepath.Join(a.data, ca.Database))
+	sign, err := a.sign()
+	if err == nil {
+		_, err = os.Stat(sign)
+	}
 	return !errors.Is(err, os.ErrNotExist)
 }
 
@@ -120,7 +127,15 @@ func (a *app) makeData(ctx context.Context, dirs profile.Dirs) error {
 	if err := checkSocketPath(a.data); err != nil {
 		return err
 	}
-	return ca.Init(ctx, a.data, ca.InitOptions{Names: []string{"localhost", "127.0.0.1"}, Common: true})
+	p, err := a.plan("", "", []string{"localhost", "127.0.0.1"})
+	if err != nil {
+		return err
+	}
+	src, err := meta.Parse(p.database, a.data)
+	if err != nil {
+		return err
+	}
+	return ca.Init(ctx, a.data, ca.InitOptions{Names: p.names, Common: true, Config: p.text, Database: src})
 }
 
 // prepare makes the first user, or finds it there; fresh says that the password

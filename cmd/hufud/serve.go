@@ -19,7 +19,6 @@ import (
 	"hufu/internal/atomicfile"
 	"hufu/internal/blob/disk"
 	"hufu/internal/blob/mem"
-	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/files"
 	"hufu/internal/server"
@@ -40,6 +39,7 @@ const expireEvery = time.Hour
 // serving holds the settings of a server.
 type serving struct {
 	listen     string
+	advertise  string // what clients are told, if it is another
 	logFile    string
 	drain      time.Duration
 	teach      int // port of the teaching listener, 0: none
@@ -59,7 +59,11 @@ func newServe(a *app) *cobra.Command {
 	cmd.Flags().DurationVar(&o.drain, "drain", 5*time.Second, a.Cat.T("hufud.serve.flag.drain"))
 	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufud.serve.flag.common_name"))
 	a.teachFlag(cmd, &o.teach, 0)
+	cmd.Flags().StringVar(&o.advertise, "advertise", "", a.Cat.T("hufud.serve.flag.advertise"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := a.configured(cmd, &o); err != nil {
+			return err
+		}
 		if err := o.check(); err != nil {
 			return err
 		}
@@ -79,6 +83,21 @@ func newServe(a *app) *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// configured sets the address that the configuration names, unless a flag does.
+func (a *app) configured(cmd *cobra.Command, o *serving) error {
+	c, _, err := a.config()
+	if err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("listen") {
+		o.listen = c.Listen
+	}
+	if _, _, err := net.SplitHostPort(o.advertise); o.advertise != "" && err != nil {
+		return cli.Usage("admin_address_form", "address", o.advertise)
+	}
+	return nil
 }
 
 func (a *app) teachFlag(cmd *cobra.Command, port *int, preset int) {
@@ -114,10 +133,7 @@ func (o serving) check() error {
 
 // lock takes the lock of the data folder, which one server holds.
 func (a *app) lock(ctx context.Context) (unlock func(), err error) {
-	if _, err := os.Stat(filepath.Join(a.data, ca.Database)); err != nil {
-		return nil, a.noData(err)
-	}
-	if err := a.private(); err != nil {
+	if err := a.ready(); err != nil {
 		return nil, err
 	}
 	lock := flock.New(filepath.Join(a.data, lockFile), flock.SetPermissions(0o600))
@@ -223,7 +239,11 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		return err
 	}
 	address := ln.Addr().String()
-	if err := atomicfile.Write(filepath.Join(a.data, listenFile), []byte(address+"\n"), 0o600); err != nil {
+	lines := address + "\n"
+	if o.advertise != "" {
+		lines += o.advertise + "\n"
+	}
+	if err := atomicfile.Write(filepath.Join(a.data, listenFile), []byte(lines), 0o600); err != nil {
 		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, control.Close())
 	}
 

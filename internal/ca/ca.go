@@ -49,6 +49,7 @@ const (
 // The files of a data folder.
 const (
 	Database   = "hufu.db"
+	ConfigFile = "hufud.toml"
 	Folder     = "ca"
 	rootCert   = "ca/root.crt"
 	rootKey    = "ca/root.key"

@@ -26,8 +26,10 @@ type InitOptions struct {
 	Names      []string // names and addresses of the server, the first one first in invitations
 	Subject    string   // of the root CA, in openssl's form; a plain one if empty
 	KeyType    identity.KeyType
-	Passphrase []byte // of the root key; none if empty
-	Common     bool   // make the folder that all users share
+	Passphrase []byte      // of the root key; none if empty
+	Common     bool        // make the folder that all users share
+	Config     []byte      // of the file hufud.toml; no such file if nil
+	Database   meta.Source // empty; a file in the folder if it is the zero value
 	Now        func() time.Time
 }
 
@@ -65,16 +67,21 @@ func Init(ctx context.Context, dir string, o InitOptions) (err error) {
 			m.clear(existed)
 		}
 	}()
+	if o.Config != nil {
+		if err := m.write(ConfigFile, o.Config, 0o600); err != nil {
+			return err
+		}
+	}
 	if err := m.authority(o.Passphrase); err != nil {
 		return err
 	}
 	if err := m.server(o.Names[0], serverTemplate("", dns, ips)); err != nil {
 		return err
 	}
-	if err := m.database(ctx, o.Now); err != nil {
+	if err := m.folders(o.Common); err != nil {
 		return err
 	}
-	return m.folders(o.Common)
+	return m.database(ctx, o) // last: what is in a shared database stays there
 }
 
 // maker holds what Init has made so far.
@@ -152,7 +159,7 @@ func (m *maker) claim() (existed bool, err error) {
 
 // clear removes everything that was made, so that the command can be run again.
 func (m *maker) clear(existed bool) {
-	for _, name := range []string{hufu.DataTag, "ca", "files", "uploads", serverCert, serverKey, Database, Database + "-wal", Database + "-shm"} {
+	for _, name := range []string{hufu.DataTag, ConfigFile, "ca", "files", "uploads", serverCert, serverKey, Database, Database + "-wal", Database + "-shm"} {
 		_ = os.RemoveAll(filepath.Join(m.dir, name)) // the earlier error is the one to report
 	}
 	if !existed {
@@ -224,13 +231,21 @@ func (m *maker) server(first string, template *x509.Certificate) error {
 	return m.write(serverCert, identity.MarshalCerts(m.leaf, m.authorityMade.Issuing()), 0o644)
 }
 
-func (m *maker) database(ctx context.Context, now func() time.Time) (err error) {
-	db, err := meta.Open(ctx, meta.File(filepath.Join(m.dir, Database)))
+func (m *maker) database(ctx context.Context, o InitOptions) (err error) {
+	if o.Database == (meta.Source{}) {
+		o.Database = meta.File(filepath.Join(m.dir, Database))
+	}
+	db, err := meta.Open(ctx, o.Database)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m.authorityMade.now = now
+	if used, err := db.Used(ctx); err != nil {
+		return err
+	} else if used {
+		return &hufu.Error{Op: "init", Kind: hufu.KindUsage, Code: "database_used", Args: map[string]string{"database": o.Database.String()}}
+	}
+	m.authorityMade.now = o.Now
 	row, err := m.authorityMade.row(m.leaf, meta.UseServer, "", "")
 	if err != nil {
 		return err

@@ -117,6 +117,13 @@ func one[T any](ctx context.Context, q Queries, op string, columns func(*T) []an
 	return rows[0], nil
 }
 
+// Used reports whether the database has a user or a certificate.
+func (q Queries) Used(ctx context.Context) (bool, error) {
+	found, err := all(ctx, q, "look at database", func(n *int64) []any { return []any{n} },
+		"SELECT 1 FROM users UNION ALL SELECT 1 FROM certificates LIMIT 1")
+	return len(found) > 0, err
+}
+
 func userColumns(u *User) []any {
 	return []any{&u.Name, &u.Admin, &u.Password, at{&u.Created}, at{&u.Locked}, at{&u.Removed}}
 }

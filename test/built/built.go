@@ -159,12 +159,17 @@ type Server struct {
 
 // NewServer makes a data folder.
 func NewServer(bin, data string, flags ...string) (*Server, error) {
+	return NewServerWith(nil, bin, data, flags...)
+}
+
+// NewServerWith is NewServer with more flags of "hufud init".
+func NewServerWith(init []string, bin, data string, flags ...string) (*Server, error) {
 	address, _, err := port.Hold() // given back when the test's process ends
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{Data: data, Address: address, bin: bin, flags: flags, LogFile: data + ".log"}
-	r, err := s.Admin("init", "--name", "localhost,127.0.0.1,::1", "--no-passphrase")
+	r, err := s.Admin(append([]string{"init", "--name", "localhost,127.0.0.1,::1", "--no-passphrase"}, init...)...)
 	if err == nil && r.Code != 0 {
 		err = fmt.Errorf("hufud init: %s", r)
 	}

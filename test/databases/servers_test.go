@@ -36,6 +36,7 @@ import (
 
 	"hufu/internal/meta/metatest"
 	"hufu/internal/testenv/port"
+	"hufu/test/built"
 )
 
 const patience = 2 * time.Minute
@@ -45,8 +46,20 @@ func TestMain(m *testing.M) {
 	for _, s := range started {
 		s.stop()
 	}
+	if remove != nil {
+		remove()
+	}
 	os.Exit(code)
 }
+
+// bin is the folder of the programs, built once.
+var (
+	remove func()
+	bin    = sync.OnceValues(func() (dir string, err error) {
+		dir, remove, err = built.Build()
+		return dir, err
+	})
+)
 
 // engine is one server of databases.
 type engine struct {

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/ca"
+	"hufu/internal/cli"
+	"hufu/internal/meta"
+)
+
+// configuration is the file hufud.toml of a data folder, with what the
+// environment says instead. A data folder needs none.
+type configuration struct {
+	Listen    string   `toml:"listen"`    // where the server listens
+	Advertise string   `toml:"advertise"` // what clients and invitations are told
+	Names     []string `toml:"names"`     // of the server's certificate
+	Database  struct {
+		URL string `toml:"url"`
+	} `toml:"database"`
+	Store struct {
+		URL           string `toml:"url"`
+		Endpoint      string `toml:"endpoint"`
+		Region        string `toml:"region"`
+		PathStyle     bool   `toml:"path_style"`
+		AccessKey     string `toml:"access_key"`
+		AccessKeyFile string `toml:"access_key_file"`
+		SecretKey     string `toml:"secret_key"`
+		SecretKeyFile string `toml:"secret_key_file"`
+	} `toml:"store"`
+}
+
+// The values of a data folder without a configuration.
+const (
+	defaultDatabase = "sqlite:" + ca.Database
+	defaultStore    = "disk:files"
+)
+
+// setting is one value of a configuration that can be shown and overridden.
+type setting struct {
+	key      string
+	value    *string
+	variable string // of the environment
+	preset   string
+	show     func(string) string // without secrets; as it is if nil
+}
+
+func (c *configuration) settings() []setting {
+	hidden := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		return "xxxxx"
+	}
+	return []setting{
+		{key: "listen", value: &c.Listen, variable: "HUFU_LISTEN", preset: defaultAddress},
+		{key: "advertise", value: &c.Advertise, variable: "HUFU_ADVERTISE"},
+		{key: "database.url", value: &c.Database.URL, variable: "HUFU_DATABASE_URL", preset: defaultDatabase, show: withoutPassword},
+		{key: "store.url", value: &c.Store.URL, variable: "HUFU_STORE_URL", preset: defaultStore},
+		{key: "store.endpoint", value: &c.Store.Endpoint, variable: "HUFU_STORE_ENDPOINT"},
+		{key: "store.region", value: &c.Store.Region},
+		{key: "store.access_key", value: &c.Store.AccessKey, variable: "HUFU_STORE_ACCESS_KEY", show: hidden},
+		{key: "store.access_key_file", value: &c.Store.AccessKeyFile},
+		{key: "store.secret_key", value: &c.Store.SecretKey, variable: "HUFU_STORE_SECRET_KEY", show: hidden},
+		{key: "store.secret_key_file", value: &c.Store.SecretKeyFile},
+	}
+}
+
+// withoutPassword returns the URL of a database to be shown.
+func withoutPassword(raw string) string {
+	if strings.HasPrefix(raw, "sqlite:") {
+		return raw
+	}
+	src, err := meta.Parse(raw, "")
+	if err != nil {
+		return "xxxxx"
+	}
+	return src.String()
+}
+
+// parseConfig reads the text of a configuration. A key that is not known is an
+// error with its line.
+func parseConfig(path string, text []byte) (*configuration, error) {
+	c := &configuration{}
+	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	err := d.Decode(c)
+	if err == nil {
+		return c, nil
+	}
+	if unknown, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(unknown.Errors) > 0 {
+		row, _ := unknown.Errors[0].Position()
+		return nil, cli.Usage("config_key", "file", path, "line", strconv.Itoa(row), "key", strings.Join(unknown.Errors[0].Key(), "."))
+	}
+	row, what := 0, err.Error()
+	if wrong, ok := errors.AsType[*toml.DecodeError](err); ok {
+		row, _ = wrong.Position()
+		what = strings.TrimPrefix(wrong.Error(), "toml: ")
+	}
+	return nil, cli.Usage("config_syntax", "file", path, "line", strconv.Itoa(row), "what", what)
+}
+
+// config reads the configuration of the data folder and returns where each value
+// comes from, by key.
+func (a *app) config() (*configuration, map[string]string, error) {
+	path := filepath.Join(a.data, ca.ConfigFile)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nil, a.noData(err)
+	case err != nil:
+		return nil, nil, &hufu.Error{Op: "read configuration", Path: path, Kind: hufu.KindUnreadable, Err: err}
+	}
+	c, err := parseConfig(path, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	from := a.complete(c)
+	return c, from, c.check()
+}
+
+// complete sets what the environment says, and what nobody does.
+func (a *app) complete(c *configuration) (from map[string]string) {
+	from = map[string]string{"names": "default"}
+	if len(c.Names) > 0 {
+		from["names"] = ca.ConfigFile
+	}
+	for _, s := range c.settings() {
+		from[s.key] = ca.ConfigFile
+		if v := a.Getenv(s.variable); s.variable != "" && v != "" {
+			*s.value, from[s.key] = v, s.variable
+		}
+		if *s.value == "" {
+			*s.value, from[s.key] = s.preset, "default"
+		}
+	}
+	return from
+}
+
+// check refuses what this version cannot do.
+func (c *configuration) check() error {
+	if c.Store.URL != defaultStore {
+		return cli.Usage("config_store", "url", c.Store.URL)
+	}
+	for _, n := range c.Names {
+		if !hufu.ValidHost(n) {
+			return &hufu.Error{Op: "read configuration", Kind: hufu.KindUsage, Code: "server_name", Args: map[string]string{"name": n}}
+		}
+	}
+	return nil
+}
+
+// database returns the database of the data folder.
+func (a *app) database() (meta.Source, error) {
+	c, _, err := a.config()
+	if err != nil {
+		return meta.Source{}, err
+	}
+	return meta.Parse(c.Database.URL, a.data)
+}
+
+// sign is the file that shows that there is a data folder: its database, or its
+// CA if the database is elsewhere.
+func (a *app) sign() (string, error) {
+	src, err := a.database()
+	if err != nil {
+		return "", err
+	}
+	if src.Shared() {
+		return filepath.Join(a.data, ca.Folder), nil
+	}
+	return src.Path(), nil
+}
+
+// advertised returns the address that clients are told: the one that was
+// configured, by a flag of the running server first; else, with names in the configuration, the first of them and the
+// port that the server listens on; else none.
+func (a *app) advertised() (string, error) {
+	if _, told := a.listenLines(); told != "" {
+		return told, nil
+	}
+	c, _, err := a.config()
+	if err != nil || c.Advertise != "" || len(c.Names) == 0 {
+		return c.advertise(), err
+	}
+	_, port, err := net.SplitHostPort(a.listening())
+	if err != nil {
+		return "", cli.Usage("admin_address_form", "address", a.listening())
+	}
+	return net.JoinHostPort(c.Names[0], port), nil
+}
+
+func (c *configuration) advertise() string {
+	if c == nil {
+		return ""
+	}
+	return c.Advertise
+}
+
+// settingLine is a setting in --json.
+type settingLine struct {
+	Key   string `json:"key"`
+	Value any    `json:"value"`
+	From  string `json:"from"` // "default", the name of the file, or of the variable
+}
+
+func newConfig(a *app) *cobra.Command {
+	cmd := a.Command("config", "hufud.config", "hufud config", "HUFU_LISTEN=0.0.0.0:9999 hufud config --json")
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if _, err := os.Stat(a.data); err != nil {
+			return a.noData(err)
+		}
+		if err := a.private(); err != nil {
+			return err
+		}
+		c, from, err := a.config()
+		if err != nil {
+			return err
+		}
+		lines := []settingLine{{"names", c.Names, from["names"]}}
+		for _, s := range c.settings() {
+			shown := *s.value
+			if s.show != nil {
+				shown = s.show(shown)
+			}
+			lines = append(lines, settingLine{s.key, shown, from[s.key]})
+		}
+		return a.printSettings(lines)
+	}
+	return cmd
+}
+
+func (a *app) printSettings(lines []settingLine) error {
+	rows := [][]string{{a.Cat.T("hufud.column.setting"), a.Cat.T("hufud.column.value"), a.Cat.T("hufud.column.from")}}
+	for _, l := range lines {
+		if a.json {
+			if l.Key == "names" {
+				l.Value = append([]string{}, l.Value.([]string)...)
+			}
+			if err := a.JSON(l); err != nil {
+				return err
+			}
+			continue
+		}
+		value, ok := l.Value.(string)
+		if names, many := l.Value.([]string); !ok && many {
+			value = strings.Join(names, ", ")
+		}
+		if l.From == "default" {
+			l.From = a.Cat.T("hufud.config.default")
+		}
+		rows = append(rows, []string{l.Key, orDash(value), l.From})
+	}
+	if a.json {
+		return nil
+	}
+	return a.Table(rows)
+}
+
+// planned is what init is asked for: by its flags, a file and the environment.
+type planned struct {
+	names    []string
+	database string // URL
+	text     []byte // of hufud.toml, nil if the folder needs none
+}
+
+// plan puts together the configuration of a new data folder. What a flag says is
+// added to the file, and refused where the file says something else.
+func (a *app) plan(file, database string, names []string) (planned, error) {
+	p := planned{names: names}
+	c := &configuration{}
+	if file != "" {
+		var err error
+		if p.text, err = os.ReadFile(file); err != nil {
+			return p, &hufu.Error{Op: "read configuration", Path: file, Kind: hufu.KindUsage, Code: "config_unreadable", Err: err}
+		}
+		if c, err = parseConfig(file, p.text); err != nil {
+			return p, err
+		}
+	}
+	switch {
+	case len(c.Names) == 0:
+	case len(names) == 0:
+		p.names = c.Names
+	case !slices.Equal(names, c.Names):
+		return p, cli.Usage("init_differs", "flag", "--name", "key", "names", "file", file)
+	}
+	if database != "" && c.Database.URL != "" && database != c.Database.URL {
+		return p, cli.Usage("init_differs", "flag", "--database", "key", "database.url", "file", file)
+	}
+	given := database
+	if given == "" {
+		given = a.Getenv("HUFU_DATABASE_URL")
+	}
+	if p.text != nil || given != "" {
+		if len(c.Names) == 0 && len(names) > 0 {
+			p.text = slices.Concat(tomlOf(map[string]any{"names": names}), p.text)
+		}
+		if c.Database.URL == "" && given != "" {
+			p.text = slices.Concat(p.text, []byte("\n"), tomlOf(map[string]any{"database": map[string]any{"url": given}}))
+		}
+		if _, err := parseConfig(ca.ConfigFile, p.text); err != nil { // the file has an empty table for it
+			return p, err
+		}
+	}
+	a.complete(c)
+	p.database = c.Database.URL
+	if database != "" {
+		p.database = database
+	}
+	return p, c.check()
+}
+
+func tomlOf(v map[string]any) []byte {
+	text, _ := toml.Marshal(v) // of strings and lists of them
+	return text
+}
