@@ -58,10 +58,10 @@ func ownFolder(path string) error {
 	return &hufu.Error{Op: "put", Path: path, Kind: hufu.KindUnsupported, Code: "own_folder"}
 }
 
-// notOwn returns an error if a source that the user has named lies in one of the client's
-// own folders. The spools there may be sent: they hold what a browser has handed over.
+// notOwn returns an error if a source that the user has named lies in one of these folders,
+// the client's own. The spools there may be sent: they hold what a browser has handed over.
 // The folders themselves are for Leave.
-func (own folders) notOwn(s transfer.Source, links bool) error {
+func (f folders) notOwn(s transfer.Source, links bool) error {
 	path := canonical(s.Local)
 	if links && !s.Contents { // a link is sent as a link, wherever it points
 		path = filepath.Join(canonical(filepath.Dir(s.Local)), filepath.Base(s.Local))
@@ -69,9 +69,9 @@ func (own folders) notOwn(s transfer.Source, links bool) error {
 	for at := path; ; at = filepath.Dir(at) {
 		in := filepath.Dir(at)
 		switch {
-		case in == at, own.have(in) && strings.HasPrefix(filepath.Base(at), profile.Spools):
+		case in == at, f.have(in) && strings.HasPrefix(filepath.Base(at), profile.Spools):
 			return nil
-		case own.have(in):
+		case f.have(in):
 			return ownFolder(s.Local)
 		}
 	}
