@@ -32,8 +32,6 @@ func open(t *testing.T, path string) *DB {
 	return d
 }
 
-func newDB(t *testing.T) *DB { return open(t, filepath.Join(t.TempDir(), "hufu.db")) }
-
 // What was written last can be read without writing anything, whether it is in
 // the database file or in the log beside it.
 func TestOpenReadOnly(t *testing.T) {

@@ -613,7 +613,7 @@ func TestLargeGetIsCountedOnce(t *testing.T) {
 	write(t, filepath.Join(env.Data, "files/users/alice/large"), bytesOf(3*hufu.ChunkSize))
 	for i := range 3 {
 		w := asPerson(t, env, p)
-		version := string(w.entry("large").Version)
+		version := w.entry("large").Version
 		for _, index := range [][]int64{{1}, {0, 2}, {2}}[i] {
 			w.say(&frame.Read{Path: frame.Path("large"), Version: version, Index: index})
 			w.hear()

@@ -55,7 +55,7 @@ func WithoutAttributes(t *testing.T) bool {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Setxattr(file, "user.hufu", []byte("x"), 0); err != unix.EOPNOTSUPP { //nolint:errorlint // a bare errno
+	if err := unix.Setxattr(file, "user.hufu", []byte("x"), 0); err != unix.EOPNOTSUPP {
 		t.Fatalf("extended attributes are not denied: %v", err)
 	}
 	return true
