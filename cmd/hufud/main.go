@@ -195,7 +195,7 @@ func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, op
 		return nil, err
 	}
 	s := &site{db: db}
-	if s.acc, err = account.Open(ctx, db, account.Options{Log: log}); err == nil && authority {
+	if s.acc, err = account.Open(ctx, db, account.Options{Judges: log != nil, Log: log}); err == nil && authority {
 		s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{Log: log})
 	}
 	if err != nil {

@@ -34,6 +34,9 @@ const (
 type Options struct {
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // none if nil
+	// Judges says that connections are judged: the accounts are then kept in memory.
+	// Without it, neither Admit nor Resume nor Run may be called.
+	Judges bool
 }
 
 // Service is the accounts of one database. It may be used by many goroutines.
@@ -42,6 +45,7 @@ type Service struct {
 	now func() time.Time
 	log *slog.Logger
 
+	judges  bool
 	state   atomic.Pointer[state]     // never nil
 	checked atomic.Pointer[time.Time] // when state was last known to be the database's
 
@@ -89,7 +93,7 @@ type login struct {
 // Open reads the accounts of db. The caller closes db, after Run has ended.
 func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 	s := &Service{
-		db: db, now: o.Now, log: o.Log,
+		db: db, now: o.Now, log: o.Log, judges: o.Judges,
 		touched: make(map[[32]byte]time.Time),
 		hashing: make(chan struct{}, hashesAtOnce),
 		seed:    maphash.MakeSeed(),
@@ -102,6 +106,9 @@ func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 	}
 	s.codes.now = s.now
 	s.state.Store(&state{})
+	if !s.judges {
+		return s, nil
+	}
 	if err := s.Reload(ctx); err != nil {
 		return nil, err
 	}
@@ -296,6 +303,9 @@ func (a *state) equal(b *state) bool {
 // changed makes a change of our own visible at once. The change itself is
 // already durable, so an error here is left to the next poll.
 func (s *Service) changed(ctx context.Context) {
+	if !s.judges {
+		return
+	}
 	_ = s.Reload(context.WithoutCancel(ctx)) // logged and remembered by mark
 }
 

@@ -64,7 +64,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: newClock(), db: openDB(t, filepath.Join(t.TempDir(), "hufu.db"))}
 	var err error
-	if w.Service, err = Open(t.Context(), w.db, Options{Now: w.clock.now}); err != nil {
+	if w.Service, err = Open(t.Context(), w.db, Options{Judges: true, Now: w.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 	for user, device := range map[string]string{"alice": "laptop", "bob": "desktop"} {
@@ -278,12 +278,12 @@ func TestRunSeesOthersChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		server, err := Open(ctx, openDB(t, path), Options{})
+		server, err := Open(ctx, openDB(t, path), Options{Judges: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		other := &world{t: t, db: openDB(t, path), clock: &clock{t: time.Now()}}
-		if other.Service, err = Open(ctx, other.db, Options{}); err != nil {
+		if other.Service, err = Open(ctx, other.db, Options{Judges: true}); err != nil {
 			t.Fatal(err)
 		}
 		var calls atomic.Int32
@@ -446,7 +446,7 @@ func BenchmarkAdmit(b *testing.B) {
 	if err := db.AddCertificate(b.Context(), meta.Certificate{Serial: "a1", Use: meta.UseClient, User: "alice", NotAfter: time.Now().Add(time.Hour), DER: []byte{1}}); err != nil {
 		b.Fatal(err)
 	}
-	s, err := Open(b.Context(), db, Options{})
+	s, err := Open(b.Context(), db, Options{Judges: true})
 	if err != nil {
 		b.Fatal(err)
 	}

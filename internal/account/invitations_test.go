@@ -195,3 +195,19 @@ func TestRevokeInvitation(t *testing.T) {
 	_, err = w.Invite(ctx, "list", 0)
 	w.must(err)
 }
+
+// TestNothingIsKeptByACommand: what an invitation costs does not grow with the users.
+func TestNothingIsKeptByACommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := Open(t.Context(), w.db, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Invite(t.Context(), "alice", 0); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.state.Load(); len(st.users)+len(st.certs) != 0 {
+		t.Errorf("%d users are kept", len(st.users))
+	}
+}

@@ -65,7 +65,7 @@ func TestLoginEndsAfterLastUse(t *testing.T) {
 	w.must(w.Resume(ctx, alice, token))
 	w.flush(ctx)
 	// Another process, after a restart say, knows of the last use.
-	again, err := Open(ctx, w.db, Options{Now: w.clock.now})
+	again, err := Open(ctx, w.db, Options{Judges: true, Now: w.clock.now})
 	w.must(err)
 	w.clock.add(29 * 24 * time.Hour)
 	w.must(again.Reload(ctx))
@@ -141,7 +141,7 @@ func TestHT24LockOut(t *testing.T) {
 		t.Error(err)
 	}
 	// The count outlives a restart.
-	again, err := Open(ctx, w.db, Options{Now: w.clock.now})
+	again, err := Open(ctx, w.db, Options{Judges: true, Now: w.clock.now})
 	w.must(err)
 	_, err = again.Login(ctx, alice, password)
 	w.code(err, "login_locked_out")

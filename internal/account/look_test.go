@@ -18,7 +18,7 @@ func two(t *testing.T) (a, b *world) {
 	for i := range worlds {
 		w := &world{t: t, clock: clock, db: openDB(t, path)}
 		var err error
-		w.Service, err = Open(t.Context(), w.db, Options{Now: clock.now})
+		w.Service, err = Open(t.Context(), w.db, Options{Judges: true, Now: clock.now})
 		w.must(err)
 		worlds[i] = w
 	}

@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	db, err := meta.Open(t.Context(), meta.File(filepath.Join(w.dir, Database)))
 	w.must(err)
 	t.Cleanup(func() { w.must(db.Close()) })
-	w.acc, err = account.Open(t.Context(), db, account.Options{Now: w.clock.now})
+	w.acc, err = account.Open(t.Context(), db, account.Options{Judges: true, Now: w.clock.now})
 	w.must(err)
 	w.Authority, err = Open(t.Context(), w.dir, db, w.acc, Options{Now: w.clock.now})
 	w.must(err)

@@ -237,7 +237,7 @@ func TestRenewIssuingRootKey(t *testing.T) {
 	db, err := meta.Open(t.Context(), meta.File(filepath.Join(dir, Database)))
 	w.must(err)
 	t.Cleanup(func() { w.must(db.Close()) })
-	acc, err := account.Open(t.Context(), db, account.Options{})
+	acc, err := account.Open(t.Context(), db, account.Options{Judges: true})
 	w.must(err)
 	_, err = Open(t.Context(), dir, db, acc, Options{})
 	w.must(err)

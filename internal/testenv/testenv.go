@@ -95,7 +95,7 @@ func (e *Env) Start(o Options) {
 	var err error
 	e.DB, err = meta.Open(ctx, meta.File(filepath.Join(e.Data, ca.Database)))
 	check(t, err)
-	e.Account, err = account.Open(ctx, e.DB, account.Options{Log: log.Logger})
+	e.Account, err = account.Open(ctx, e.DB, account.Options{Judges: true, Log: log.Logger})
 	check(t, err)
 	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log.Logger})
 	check(t, err)

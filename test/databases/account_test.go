@@ -20,10 +20,10 @@ func TestTwoServers(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
 		ctx, at := t.Context(), e.fresh(t)
 		db := open(t, at)
-		a, err := account.Open(ctx, db, account.Options{})
+		a, err := account.Open(ctx, db, account.Options{Judges: true})
 		must(t, err)
 		var shift atomic.Int64
-		b, err := account.Open(ctx, open(t, at), account.Options{Now: func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }})
+		b, err := account.Open(ctx, open(t, at), account.Options{Judges: true, Now: func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }})
 		must(t, err)
 		const password = "correct horse"
 		fp := sha256.Sum256([]byte("a1"))
@@ -92,7 +92,7 @@ func TestCallersRunAgain(t *testing.T) {
 	e, err := postgres()
 	must(t, err)
 	ctx, l, name := t.Context(), e.link(t), e.create(t)
-	acc, err := account.Open(ctx, open(t, e.at(l.address, name)+"?sslmode=disable"), account.Options{})
+	acc, err := account.Open(ctx, open(t, e.at(l.address, name)+"?sslmode=disable"), account.Options{Judges: true})
 	must(t, err)
 	raw := e.in(t, name)
 	crossed := 0

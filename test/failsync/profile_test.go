@@ -101,7 +101,7 @@ func (u *user) old(device string) {
 	db, err := meta.Open(ctx, meta.File(filepath.Join(u.server.Data, ca.Database)))
 	must(u.T, err)
 	defer func() { must(u.T, db.Close()) }()
-	accounts, err := account.Open(ctx, db, account.Options{})
+	accounts, err := account.Open(ctx, db, account.Options{Judges: true})
 	must(u.T, err)
 	authority, err := ca.Open(ctx, u.server.Data, db, accounts, ca.Options{Now: now})
 	must(u.T, err)
