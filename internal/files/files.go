@@ -76,7 +76,7 @@ type View struct {
 
 // For returns the view of a user. The name must be a valid user name. mayAct
 // returns why the user may no longer act at all, or nil; it is asked about every
-// change at the moment of the change. log gets a line for each get and each change,
+// change at the moment of the change. log gets a line for each LogGet and each change,
 // except modes and times that were set, folders that were there already, and folders
 // that were made on the way to a name below them.
 func (s *Service) For(user, device string, mayAct func() error, log slog.Handler) *View {

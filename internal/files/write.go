@@ -38,11 +38,11 @@ func (v *View) Batch() *Batch { return &Batch{v: v, batches: map[blob.Tree]*part
 // Len returns the number of changes, refused ones included.
 func (b *Batch) Len() int { return len(b.slots) }
 
-// Bytes returns how much file data is staged.
+// Bytes returns how many bytes were given to Put, also where it was refused.
 func (b *Batch) Bytes() int64 { return b.bytes }
 
-// stage adds one change, unless it is known already that the user may not make it: the
-// guard decides when it is made.
+// stage adds one change. If it is clear already that the user may not make it, its slot
+// holds the refusal; otherwise the guard decides when it is made.
 func (b *Batch) stage(ctx context.Context, c event, a access.Action, op func(blob.Batch, hufu.Path) int) {
 	at, err := b.v.at(ctx, c.path, a)
 	if err != nil {

@@ -147,8 +147,8 @@ func (c *conn) letGoOfFolder() {
 	}
 }
 
-// Idle finishes the pending group, and writes the lines of the log that were kept before
-// the answers that are still in buffers are sent.
+// Idle finishes the pending group and then writes the kept lines of the log. Both happen
+// before the answers that are still in buffers are sent.
 func (c *conn) Idle(ctx context.Context) error {
 	c.letGoOfFolder()
 	c.giveBack()
@@ -170,8 +170,13 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	if watch := c.s.watch.Load(); watch != nil {
 		ctx = (*watch)(ctx)
 	}
-	if _, get := r.Message.(*frame.Get); !get {
+	switch r.Message.(type) {
+	case *frame.Get:
+	case *frame.Read:
 		c.letGoOfFolder()
+	default: // which may take long, and needs neither
+		c.letGoOfFolder()
+		c.giveBack()
 	}
 	if hello, ok := r.Message.(*frame.Hello); ok {
 		return c.hello(ctx, hello)

@@ -11,8 +11,8 @@ import (
 
 // crowd holds the connections whose peers are not verified yet, up to a limit.
 // No connection waits for a place: when all are taken, the origin with the most
-// places loses its oldest connection; a connection that the server is working
-// for is chosen last. An honest peer is through in a few round trips, even
+// places loses its oldest connection, and one that the server is working for only
+// if it has no other. An honest peer is through in a few round trips, even
 // behind the address of clients that stay silent to keep others out.
 type crowd struct {
 	limit int
@@ -76,6 +76,13 @@ func (s *stranger) leave() {
 	if i := slices.Index(c.in, s); i >= 0 {
 		c.in = slices.Delete(c.in, i, i+1)
 	}
+}
+
+// working reports whether something is being done for one of the connections.
+func (c *crowd) working() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.in, func(s *stranger) bool { return s.busy != nil && s.busy() })
 }
 
 // end closes all connections, including later ones.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +164,24 @@ func TestWhoMakesRoom(t *testing.T) {
 		}
 		if len(s.conns.ofUser)+len(s.conns.ofDevice) != 0 {
 			t.Errorf("%v %v", s.conns.ofUser, s.conns.ofDevice)
+		}
+	})
+}
+
+// TestDrainAwaitsAnEnrollment: one that is being carried out may end, others are closed
+// when nothing is being done.
+func TestDrainAwaitsAnEnrollment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := bare()
+		s.silent.limit, s.handshakes.limit, s.enrolling.limit = 8, 8, 8
+		var busy atomic.Bool
+		busy.Store(true)
+		start, cut := time.Now(), time.Duration(0)
+		s.enrolling.enter(&net.TCPAddr{}, func() { cut = time.Since(start) }, busy.Load)
+		time.AfterFunc(3*time.Second, func() { busy.Store(false) })
+		if err := s.drain(time.Minute, &sync.WaitGroup{}); err != nil || cut < 3*time.Second || cut > 4*time.Second {
+			t.Errorf("%v, cut after %v", err, cut)
 		}
 	})
 }

@@ -18,11 +18,11 @@ const maxHeld = 256
 // does not release its own.
 const heldWait = time.Second
 
-// held counts the chunks that connections hold while their answers are written.
-// A client that reads slowly keeps one for long. When all are taken, the next
-// one goes to the user who has the fewest, and after heldWait the longest
-// silent connection of the user who has the most is closed: its client
-// reconnects and resumes.
+// held counts the chunks that connections hold from a get or read until they have other
+// things to do, or nothing. A client that reads slowly keeps one for long. When all are
+// taken, the next one goes to the user who has the fewest. Of the connections whose client
+// has taken nothing for heldWait, one of the user who holds the most chunks is closed, the
+// one that has waited longest: its client reconnects and resumes.
 type held struct {
 	limit int
 
@@ -94,16 +94,17 @@ func (h *held) count() map[string]int {
 	return count
 }
 
-// slowest returns the connection that is to lose its chunk, nil if all make progress.
+// slowest returns the connection that is to lose its chunk, nil if none of them
+// waits for its client.
 func (h *held) slowest(now time.Time) (out *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	count := h.count()
 	for c := range h.holders {
-		if !c.stream.Sending() || now.Sub(c.stream.Moved()) < heldWait {
+		if c.stream.Blocked(now) < heldWait {
 			continue
 		}
-		if out == nil || cmp.Or(count[c.sub.User]-count[out.sub.User], out.stream.Moved().Compare(c.stream.Moved())) > 0 {
+		if out == nil || cmp.Or(count[c.sub.User]-count[out.sub.User], cmp.Compare(c.stream.Blocked(now), out.stream.Blocked(now))) > 0 {
 			out = c
 		}
 	}

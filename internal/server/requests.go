@@ -71,7 +71,7 @@ func (c *conn) finish(ctx context.Context) error {
 	defer c.committing.Store(false)
 	results := c.batch.Commit(ctx)
 	if err := c.judge(); err != nil {
-		return err // changes since then were refused by the guard; the error ends the connection, so nothing is answered
+		return err // the guard has refused what came after the loss of the right; the error ends the connection, so nothing is answered
 	}
 	for i, p := range c.group {
 		res := results[i]

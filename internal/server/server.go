@@ -118,8 +118,9 @@ func New(o Options) (*Server, error) {
 
 // Serve accepts connections from ln until ctx ends, then drains: a connection whose
 // requests are all answered is told to try again later, and so is every other one when
-// the time drain is over. When Serve returns, every connection is closed, unless the
-// error is serve_stuck.
+// the time drain is over. Handshakes are closed at once, and enrollments as soon as
+// nothing is being done, without a word. When Serve returns, every connection is closed,
+// unless the error is serve_stuck.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	config, err := s.tls.Config()
 	if err != nil {
@@ -338,14 +339,18 @@ func asError(err error) *hufu.Error {
 
 // drain waits for running transfers, tells the rest to come back later, and
 // waits until all are gone. Connections that do not end within StopTime after
-// limit are abandoned and reported in the log and the error: the process is
-// about to end.
+// limit are abandoned, since the process is about to end: the error says so, and
+// those that were admitted are counted in it and logged.
 func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 	s.draining.Store(true)
 	s.silent.end()
 	s.handshakes.end()
 	deadline := time.Now().Add(limit)
-	for s.conns.partIdle(time.Now().Before(deadline)) > 0 {
+	for {
+		more := time.Now().Before(deadline)
+		if s.conns.partIdle(more) == 0 && !(more && s.enrolling.working()) {
+			break
+		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	s.enrolling.end()

@@ -605,6 +605,44 @@ func TestLogOfABrokenConnection(t *testing.T) {
 	}
 }
 
+// TestNoChunkIsHeldDuringADigest: a get behind which a long request waits gives its chunk
+// back before that is begun.
+func TestNoChunkIsHeldDuringADigest(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	w := asPerson(t, env, env.Person("alice"))
+	w.put("small", "x", ifFree)
+	holed(t, filepath.Join(env.Data, "files/users/alice/big"), 100)
+	held := make(chan int, 2)
+	requests := 0
+	env.Server.Watch(func(ctx context.Context) context.Context {
+		if requests++; requests == 2 {
+			return asked{ctx, sync.OnceFunc(func() { held <- env.Server.Held() })}
+		}
+		return ctx
+	})
+	var both []byte
+	for _, m := range []frame.Message{&frame.Get{Path: frame.Path("small")}, &frame.Digest{Path: frame.Path("big")}} {
+		b, err := w.codec.Append(nil, m, false, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, b...)
+	}
+	w.send(both)
+	if n := <-held; n != 0 {
+		t.Errorf("%d chunks are held", n)
+	}
+}
+
+// asked is a context that calls f when it is asked whether it has ended.
+type asked struct {
+	context.Context
+	f func()
+}
+
+func (a asked) Err() error { a.f(); return a.Context.Err() }
+
 // TestLargeGetIsCountedOnce: however many connections its chunks are fetched over.
 func TestLargeGetIsCountedOnce(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,6 +141,31 @@ func TestCancelByHand(t *testing.T) {
 }
 
 func first(m frame.Message, _ []byte) frame.Message { return m }
+
+// TestCancelWithoutRoom: a cancel does not wait behind a request that waits for room.
+func TestCancelWithoutRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := newLink(roomy)
+		c := dial(near)
+		c.Allow(1, MaxAsked)
+		p := byHand(t, far)
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = c.Do(ctx, &frame.Digest{Path: path(t, "f")}) })
+		synctest.Wait()
+		all.Go(func() { _, _ = c.Do(t.Context(), &frame.Stat{Path: path(t, "f")}) })
+		synctest.Wait()
+		stop()
+		p.read() // the digest
+		_ = far.SetReadDeadline(time.Now().Add(time.Minute))
+		if m, ok := first(p.read()).(*frame.Cancel); !ok || m.Request != 0 {
+			t.Errorf("the cancel does not come, but %+v", m)
+		}
+		_ = c.Close()
+		all.Wait()
+	})
+}
 
 // TestClientRefusesCancel: it is the client's word.
 func TestClientRefusesCancel(t *testing.T) {

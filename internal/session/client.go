@@ -30,6 +30,7 @@ type Client struct {
 	*wire
 	judge func(error) error // turns a read error into its reason
 
+	turn  sync.Mutex // of Send: held while it waits for room, when wmu is free for a cancel
 	qmu   sync.Mutex
 	cond  *sync.Cond // on qmu: room in the bounds, or the end
 	queue []pending  // sent or about to be, unanswered, in order
@@ -161,19 +162,13 @@ func (c *Client) Send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 
 // send is Send and returns the request's number.
 func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answer)) (uint64, error) {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	head, err := c.encode(m, false, len(raw))
-	if err != nil {
-		return 0, err
-	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	c.qmu.Lock()
 	for c.err == nil && c.full(answerBytes) {
 		// What was gathered must be under way before waiting for its answer.
 		c.qmu.Unlock()
-		if err := c.flush(); err != nil {
-			c.writeFailed(err)
-		}
+		_ = c.Flush() // writeFailed has seen its error
 		c.qmu.Lock()
 		for c.err == nil && c.crowded(answerBytes) {
 			c.cond.Wait()
@@ -182,6 +177,19 @@ func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 	for c.err == nil && c.failing != nil { // nothing leaves any more; the reader is about to say why
 		c.cond.Wait()
 	}
+	ended := c.err
+	c.qmu.Unlock()
+	if ended != nil {
+		return 0, ended
+	}
+	// There is still room: only the one whose turn it is takes some.
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	head, err := c.encode(m, false, len(raw))
+	if err != nil {
+		return 0, err
+	}
+	c.qmu.Lock()
 	if c.err != nil {
 		defer c.qmu.Unlock()
 		return 0, c.err
@@ -205,7 +213,7 @@ func (c *Client) send(m frame.Message, raw []byte, answerBytes int, fn func(Answ
 }
 
 // cancel tells the server that the answer to a request is no longer needed. It waits while
-// another goroutine is writing.
+// another goroutine is writing, but not for room.
 func (c *Client) cancel(number uint64) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()

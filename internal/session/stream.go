@@ -37,7 +37,7 @@ type Stream struct {
 	wbuf    *[coalesce]byte // nil while empty
 	wlen    int
 	gather  atomic.Bool
-	sending atomic.Bool  // the network is being waited for
+	sending atomic.Int64 // when the write began for which the network is being waited, in nanoseconds; 0 if none
 	moved   atomic.Int64 // time of the last byte, in nanoseconds
 	sent    atomic.Int64 // time of the last byte written
 	in      atomic.Int64
@@ -73,7 +73,16 @@ func (s *Stream) Sent() time.Time { return time.Unix(0, s.sent.Load()) }
 
 // Sending reports whether bytes are being written, or wait for the other end to
 // take some.
-func (s *Stream) Sending() bool { return s.sending.Load() }
+func (s *Stream) Sending() bool { return s.sending.Load() != 0 }
+
+// Blocked returns how long the other end has not taken what is being written, 0 if nothing is.
+func (s *Stream) Blocked(now time.Time) time.Duration {
+	began := s.sending.Load()
+	if began == 0 {
+		return 0
+	}
+	return now.Sub(time.Unix(0, began))
+}
 
 // touch counts as a byte that has moved: this end was busy and did not read.
 func (s *Stream) touch() { s.moved.Store(time.Now().UnixNano()) }
@@ -174,8 +183,8 @@ func (s *Stream) received(n int) {
 
 // send gives bytes to the network; the caller holds wmu.
 func (s *Stream) send(p []byte) (int, error) {
-	s.sending.Store(true)
-	defer s.sending.Store(false)
+	s.sending.Store(time.Now().UnixNano())
+	defer s.sending.Store(0)
 	n, err := s.Conn.Write(p)
 	s.wrote(n)
 	return n, err
