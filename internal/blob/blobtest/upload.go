@@ -18,6 +18,7 @@ func uploadTests() []test {
 		{"ChunksHaveTheirForm", chunksHaveTheirForm, nil},
 		{"AChunkIsLeftAloneOrReplaced", aChunkIsLeftAloneOrReplaced, nil},
 		{"NoChunkChangesAfterPrepare", noChunkChangesAfterPrepare, nil},
+		{"AFailedPrepareUnsealsNothing", aFailedPrepareUnsealsNothing, nil},
 		{"TheDigestIsJudgedInPrepare", theDigestIsJudgedInPrepare, nil},
 		{"FinishMayBeRepeated", finishMayBeRepeated, nil},
 		{"ACommittedUploadIsKnown", aCommittedUploadIsKnown, records},
@@ -177,6 +178,22 @@ func noChunkChangesAfterPrepare(s *suite) {
 	_, err = s.commit(u, data, always())
 	s.must(err)
 	s.wantErr(s.send(u, other, 0), hufu.KindChanged, "file_changed")
+	s.holds("f", string(data))
+}
+
+// aFailedPrepareUnsealsNothing: what one holder has prepared stays as it is when the Prepare of
+// another fails.
+func aFailedPrepareUnsealsNothing(s *suite) {
+	data, other := s.large(15), s.large(16)
+	u, v := s.upload(s.key("f", data)), s.upload(s.key("f", data))
+	s.sendUnits(u, data, 0, 1, 2)
+	s.must(u.Prepare(s.Context(), digest.Sum(data), meta()))
+	s.wantErr(v.Prepare(s.Context(), digest.Sum(other), meta()), hufu.KindIntegrity, "digest_differs")
+	for _, h := range []blob.Upload{u, v} {
+		s.wantErr(s.send(h, other, 0), hufu.KindChanged, "file_changed")
+	}
+	_, err := u.Finish(s.Context(), ifAbsent())
+	s.must(err)
 	s.holds("f", string(data))
 }
 

@@ -126,6 +126,8 @@ func (p *pending) giveUp() {
 	p.remove()
 }
 
+// complete seals the upload if all its chunks have arrived and their digest is want. The caller
+// holds committing and files.
 func (p *pending) complete(u *upload, want hufu.Digest) error {
 	if err := p.usable(u); err != nil {
 		return err
@@ -139,7 +141,7 @@ func (p *pending) complete(u *upload, want hufu.Digest) error {
 	if err == nil && root != want {
 		err = p.error("commit", hufu.KindIntegrity, "digest_differs")
 	}
-	p.sealed = err == nil
+	p.sealed = err == nil || p.prepared != nil // another holder may have prepared it with its own digest
 	return err
 }
 
