@@ -3,6 +3,7 @@
 package disk_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -122,5 +123,48 @@ func TestCommittedWithoutADescriptor(t *testing.T) {
 	on.Store(false)
 	if _, ok := tr.Committed(t.Context(), u.Info().ID, path(t, "d/big")); !ok {
 		t.Error("not told as committed")
+	}
+}
+
+// A file that kept its name after a failed Finish is visible: no chunk of it changes, whatever the
+// next Finish returns.
+func TestVisibleUploadStaysSealed(t *testing.T) {
+	t.Parallel()
+	var on atomic.Bool
+	tr := newTree(t, disk.Options{Server: true, Hook: func(at string) error {
+		switch {
+		case on.Load() && at == "look-above":
+			return syscall.EMFILE
+		case on.Load() && at == "put-back":
+			return syscall.EIO
+		}
+		return nil
+	}})
+	tr.WithFsync()
+	other := tr.Batch(blob.Guard{}) // makes the folder, not durably yet
+	defer other.Discard()
+	other.Mkdir(t.Context(), path(t, "d"), meta, true)
+	must(t, os.WriteFile(filepath.Join(tr.root, "d/big"), []byte("old content"), 0o600))
+	big, stale := random(2*mib+3, 76), random(2*mib+3, 77)
+	u := tr.open(key(t, "d/big", big))
+	defer u.Close()
+	write(t, u, big, 0, 1, 2)
+	on.Store(true)
+	_, err := blob.CommitUpload(t.Context(), u, digest.Sum(big), meta, always())
+	wantErr(t, err, hufu.KindUnavailable, "too_many_open_files")
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, ctx := range []context.Context{canceled, t.Context()} {
+		if _, err := u.Finish(ctx, always()); err == nil {
+			t.Error("committed")
+		}
+		if tr.content("d/big") != string(big) {
+			t.Fatal("the file lost its name: nothing is tested")
+		}
+		c := chunk(stale, 1)
+		wantErr(t, u.Write(t.Context(), 1, c, digest.Chunk(c, 1)), hufu.KindChanged, "file_changed")
+		if tr.content("d/big") != string(big) {
+			t.Error("a visible file was changed")
+		}
 	}
 }

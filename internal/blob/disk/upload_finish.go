@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"syscall"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -107,10 +108,28 @@ func (p *pending) finishUpload(ctx context.Context, u *upload, cond hufu.Conditi
 		err = p.name(ctx, cond, &u.guard)
 	}
 	switch hufu.KindOf(err) {
-	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind, hufu.KindPermission, hufu.KindCanceled: // the file certainly has no name
-		p.unseal()
+	case hufu.KindExists, hufu.KindChanged, hufu.KindWrongKind, hufu.KindPermission, hufu.KindCanceled:
+		if p.certainlyUnnamed() {
+			p.unseal()
+		}
 	}
 	return err
+}
+
+// certainlyUnnamed reports whether the file has its reserved name and not its final one. An earlier
+// Finish may have left it under its final name.
+func (p *pending) certainlyUnnamed() bool {
+	d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.PassFlags)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	staged, err := d.Stat(stagingName(p.id))
+	if err != nil || !staged.SameFile(p.prepared) {
+		return false
+	}
+	at, err := d.Stat(p.key.Path.Base())
+	return errors.Is(err, syscall.ENOENT) || err == nil && !at.SameFile(p.prepared)
 }
 
 // giveUp discards the upload, journal included, for all holders. After a failed
@@ -126,8 +145,6 @@ func (p *pending) giveUp() {
 	p.remove()
 }
 
-// complete seals the upload if all its chunks have arrived and their digest is want. The caller
-// holds committing and files.
 func (p *pending) complete(u *upload, want hufu.Digest) error {
 	if err := p.usable(u); err != nil {
 		return err
