@@ -72,6 +72,8 @@ type batchDir struct {
 	lock  *sync.RWMutex
 	noTmp bool // O_TMPFILE does not work here
 	dirty bool // a name in it is new or gone
+
+	synced bool // its names were made durable before the changes that may move it
 }
 
 // madeFolder is a folder that the batch has created, in dirs[in].
@@ -305,6 +307,9 @@ func (b *batch) handle(i int) (sys.Dir, error) {
 		return sys.NoDir, err
 	}
 	n, err := h.Self() // this may be another folder by now
+	if err == nil && d.dirty && (n.Dev != d.dev || n.Ino != d.ino) {
+		err = syscall.ENOENT // the names that the batch has changed are in a folder that was moved or removed
+	}
 	if err != nil {
 		h.Close()
 		return sys.NoDir, err

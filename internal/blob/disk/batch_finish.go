@@ -45,15 +45,20 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 	}
 	t := &touched{s: b.s, whole: b.whole}
 	defer t.close()
-	for i := range b.slots {
-		b.perform(ctx, &b.slots[i], t)
-	}
-	err := b.s.hook("batch-named")
-	if err == nil {
-		if err = b.syncNames(t); err != nil {
-			b.takeBack(ctx)
-		} else {
-			err = b.s.hook("batch-durable")
+	err := b.syncClosed(t)
+	if err != nil {
+		b.takeBack(ctx)
+	} else {
+		for i := range b.slots {
+			b.perform(ctx, &b.slots[i], t)
+		}
+		err = b.s.hook("batch-named")
+		if err == nil {
+			if err = b.syncNames(t); err != nil {
+				b.takeBack(ctx)
+			} else {
+				err = b.s.hook("batch-durable")
+			}
 		}
 	}
 	if err != nil {
@@ -338,6 +343,32 @@ func (b *batch) version(sl *slot) string {
 	return n.String()
 }
 
+// syncClosed makes the names durable before the other changes, unless all their folders are open:
+// a closed folder is opened again by its path, and is not found if one of these changes moves it.
+func (b *batch) syncClosed(t *touched) error {
+	var alone []int
+	closed := false
+	for i := range b.dirs {
+		d := &b.dirs[i]
+		if d.dirty && !(t.whole && d.dev == b.s.dev) {
+			alone = append(alone, i)
+			closed = closed || !d.h.Ok()
+		}
+	}
+	if !closed {
+		return nil
+	}
+	for some := range slices.Chunk(alone, maxFolders) {
+		if err := b.syncFolders(some); err != nil {
+			return err
+		}
+		for _, i := range some {
+			b.dirs[i].synced = true
+		}
+	}
+	return nil
+}
+
 // syncNames makes the names durable, and those of the folders above them.
 func (b *batch) syncNames(t *touched) error {
 	for i := range b.dirs {
@@ -352,7 +383,7 @@ func (b *batch) syncNames(t *touched) error {
 	for i := range b.dirs {
 		d := &b.dirs[i]
 		switch {
-		case !d.dirty || t.seen[[2]uint64{d.dev, d.ino}]:
+		case !d.dirty || d.synced || t.seen[[2]uint64{d.dev, d.ino}]:
 		case t.whole && d.dev == b.s.dev:
 			wait = true
 		default:
@@ -389,10 +420,7 @@ func (b *batch) syncFolders(indexes []int) error {
 	var dirs []sys.Dir
 	for _, i := range indexes {
 		h, err := b.handle(i)
-		if errors.Is(err, syscall.ENOENT) {
-			continue // removed by this very batch
-		}
-		if err != nil {
+		if err != nil { // ENOENT: no folder has this path now, it was removed or moved
 			return err
 		}
 		dirs = append(dirs, h)

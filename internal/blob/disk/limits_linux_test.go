@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"hufu"
@@ -56,6 +57,50 @@ func TestFinishOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts t
 		b.Remove(t.Context(), path(t, strconv.Itoa(i)+"/g"), false, "")
 	}
 	finish("remove")
+}
+
+// A batch with more folders than it may hold open makes the names in each of them durable, also in
+// one that it renames. If somebody else has moved one, nothing is acknowledged.
+func TestManyFoldersAreAllSynced(t *testing.T) {
+	t.Parallel()
+	const folders = disk.MaxFolders + 10
+	for _, elsewhere := range []bool{false, true} {
+		var synced atomic.Int64
+		named := 0
+		var tr *tree
+		tr = newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+			switch step {
+			case "sync-folder":
+				synced.Add(1)
+			case "batch-name":
+				if named++; elsewhere && named == 2*folders {
+					must(t, os.Rename(filepath.Join(tr.root, "0"), filepath.Join(tr.root, "moved")))
+				}
+			}
+			return nil
+		}})
+		tr.WithFsync()
+		b := tr.Batch(blob.Guard{})
+		for _, name := range []string{"f", "g"} { // the first time makes the folders
+			synced.Store(0)
+			for i := range folders {
+				b.Put(t.Context(), path(t, strconv.Itoa(i)+"/"+name), []byte("x"), meta, ifAbsent())
+			}
+			if name == "g" && !elsewhere {
+				b.Rename(t.Context(), path(t, "0"), path(t, "moved"), ifAbsent(), "")
+			}
+			for _, r := range b.Finish(t.Context()) {
+				if name == "g" && elsewhere {
+					wantErr(t, r.Err, hufu.KindNotFound, "not_found")
+				} else {
+					must(t, r.Err)
+				}
+			}
+			if n := synced.Load(); !elsewhere && n <= folders {
+				t.Errorf("%s: %d folders were synced, want more than %d", name, n, folders)
+			}
+		}
+	}
 }
 
 // The same where each staged file is opened again to be synced.
