@@ -124,7 +124,11 @@ func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.C
 	}
 	switch {
 	case created || cond.Kind == hufu.Always && !reserved(named.name):
-		done, err = placed{created: created}, fail(op, p, writing, named.dir.Rename(named.name, d, base))
+		err = named.dir.Rename(named.name, d, base)
+		if err == nil && !created {
+			err = s.removeSecondLink(named)
+		}
+		done, err = placed{created: created}, fail(op, p, writing, err)
 	case cond.Kind == hufu.Always:
 		done.old, err = s.replace(op, p, named, d)
 	case !reserved(named.name):
@@ -139,6 +143,30 @@ func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.C
 		s.staged.remove(named.name)
 	}
 	return done, err
+}
+
+// removeSecondLink removes the name of src if it is still there after a rename: the system does
+// nothing if both names are hard links of one file. The folder is listed, because a file system
+// that ignores case finds the file by its old name too.
+func (s *Store) removeSecondLink(src source) error {
+	n, err := src.dir.Stat(src.name)
+	if err != nil || !n.SameFile(&src.node) || n.Links < 2 {
+		return nil
+	}
+	d, err := s.k.OpenDir(src.dir, "", sys.ReadFlags)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	there := false
+	err = s.eachName(d, func(name string) error {
+		there = there || name == src.name
+		return nil
+	})
+	if err != nil || !there {
+		return err
+	}
+	return src.dir.Unlink(src.name)
 }
 
 // placeNew takes a name that must be free.

@@ -76,6 +76,29 @@ func TestRenameOverAVersionMixesNoNames(t *testing.T) {
 	})
 }
 
+// A rename over another hard link of the same file removes the old name, which rename(2) does not.
+func TestRenameOverAHardLink(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		for _, to := range []string{"b", "d/b"} {
+			tr.mustPut("a", "content")
+			must(t, os.MkdirAll(filepath.Join(tr.root, "d"), 0o700))
+			must(t, os.Link(filepath.Join(tr.root, "a"), filepath.Join(tr.root, to)))
+			b := tr.Batch(blob.Guard{})
+			b.Rename(t.Context(), path(t, "a"), path(t, to), always(), "")
+			r := b.Finish(t.Context())[0]
+			must(t, r.Err)
+			if _, err := os.Lstat(filepath.Join(tr.root, "a")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s: the old name is there: %v", to, err)
+			}
+			if tr.content(to) != "content" || r.Created {
+				t.Errorf("%s: %q, %+v", to, tr.content(to), r)
+			}
+			must(t, os.Remove(filepath.Join(tr.root, to)))
+		}
+	})
+}
+
 // A process that is killed during a rename over a file leaves the moved file under one of the two
 // names or both, and nothing else after the next one has cleared up.
 func TestKilledDuringARename(t *testing.T) {
