@@ -18,6 +18,7 @@ import (
 func guardTests() []test {
 	return []test{
 		{"AGuardSeesTheChange", aGuardSeesTheChange, nil},
+		{"AGuardMayAllowOnlyReplacing", aGuardMayAllowOnlyReplacing, nil},
 		{"WhatAGuardRefusesIsNotMade", whatAGuardRefusesIsNotMade, nil},
 		{"AGuardIsAskedAtTheChange", aGuardIsAskedAtTheChange, records},
 		{"AGuardIsAskedAgain", aGuardIsAskedAgain, records},
@@ -56,6 +57,27 @@ func (s *suite) shared() {
 			b.Symlink(ctx, s.path("d/l"), "x", bob, ifAbsent())
 		}
 	})
+}
+
+// aGuardMayAllowOnlyReplacing: a guard that refuses new entries does not stop a change of one that
+// exists.
+func aGuardMayAllowOnlyReplacing(s *suite) {
+	g := blob.Guard{May: func(_ context.Context, c blob.Change) error {
+		if c.Old == 0 {
+			return errNo
+		}
+		return nil
+	}}
+	put := func() error {
+		return s.one(g, func(ctx context.Context, b blob.Batch) {
+			b.Put(ctx, s.path("f"), []byte("new"), of("bob", "new"), always())
+		}).Err
+	}
+	s.wantErr(put(), hufu.KindPermission, "not_yours")
+	s.absent("f")
+	s.mustPut("f", "old")
+	s.must(put())
+	s.holds("f", "new")
 }
 
 // guarded is a change, and the questions that its guard is asked.

@@ -106,8 +106,13 @@ func (s *Store) takeName(ctx context.Context, op string, p hufu.Path, src source
 	if src.tmp.Ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
 		// The name is nearly always free, which saves the slow path.
 		err := s.takeFree(ctx, p, src, d, lock, g)
+		taken := errors.Is(err, syscall.EEXIST)
+		if err != nil && cond.Kind == hufu.Always { // the guard may refuse a new entry and allow a replaced one
+			_, absent := d.Stat(p.Base())
+			taken = taken || absent == nil
+		}
 		switch {
-		case !errors.Is(err, syscall.EEXIST):
+		case !taken:
 			return placed{created: err == nil}, fail(op, p, writing, err)
 		case cond.Kind == hufu.IfAbsent:
 			return placed{}, s.occupied(op, p, d)
