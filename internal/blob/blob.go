@@ -155,8 +155,8 @@ type File interface {
 // concurrent use. Each change takes the next slot, whose number is returned.
 // Data given to a method may be reused when it returns.
 //
-// Files and links come first, in the order of the calls, then the other
-// changes. Folders are created immediately.
+// Finish makes files and links first, in the order of the calls, then the other changes. Folders are
+// created immediately.
 type Batch interface {
 	// Put stages a whole file of at most one chunk. It becomes visible in
 	// Finish. Missing folders above it are created.

@@ -83,8 +83,7 @@ type madeFolder struct {
 	fresh freshName
 }
 
-// maxFolders bounds the folders that a batch holds open, and again those whose names it has changed
-// without the help of dirs, see touched.
+// maxFolders bounds the open folders of a batch: so many in dirs, and as many again in touched.
 const maxFolders = 128
 
 // Batch returns an empty batch. Guard g is asked before each change.
@@ -294,8 +293,9 @@ func (b *batch) shut(d *batchDir) {
 	}
 }
 
-// handle returns the handle of folder i, which it opens again if it was closed. The handle is valid
-// until the next call of handle, or for the whole portion after makeRoom.
+// handle returns the handle of folder i, which it opens again if it was closed. A handle is valid
+// until handle or openOrMakeFolder is called; after makeRoom(n) the next n calls of handle close none.
+// The error is ENOENT if another folder has the path of one in which the batch has changed names.
 func (b *batch) handle(i int) (sys.Dir, error) {
 	d := &b.dirs[i]
 	if d.h.Ok() {

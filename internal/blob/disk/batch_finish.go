@@ -86,8 +86,8 @@ func (b *batch) takeBack(ctx context.Context) {
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
-			// Unless others have put something into the folder, or have
-			// replaced it.
+			// Unless something is in it by now, or the name is no folder's; another empty folder of
+			// that name goes too.
 			_ = b.s.removeFolder(ctx, d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.Rmdir(m.name) })
 		}
 	}
@@ -420,7 +420,7 @@ func (b *batch) syncFolders(indexes []int) error {
 	var dirs []sys.Dir
 	for _, i := range indexes {
 		h, err := b.handle(i)
-		if err != nil { // ENOENT: no folder has this path now, it was removed or moved
+		if err != nil { // with ENOENT no folder has this path now: removed or moved
 			return err
 		}
 		dirs = append(dirs, h)

@@ -10,8 +10,8 @@ import (
 )
 
 // chunkTable holds the state of each chunk of an upload and the position of its
-// chaining value in the journal. It takes 4 bytes for each chunk that has
-// arrived, and nothing for chunks that were only announced.
+// chaining value in the journal. It takes 4 bytes for each chunk of every segment in which one has
+// arrived or was tried.
 type chunkTable struct {
 	n    int64
 	have int64

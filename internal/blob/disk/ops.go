@@ -84,7 +84,7 @@ func (t *touched) syncNamed(d sys.Dir) error {
 	return t.add(h)
 }
 
-// syncFolders makes the names in all folders durable that were added, unless syncfs does it.
+// syncFolders syncs the folders in dirs; add leaves out those that syncfs covers.
 func (t *touched) syncFolders() error { return first(t.failed, t.s.sync.folders(t.dirs)) }
 
 func (t *touched) close() {

@@ -81,8 +81,9 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 }
 
 // create makes the journal before the staging file, so that after a kill each reserved name has a
-// journal; of a file of journalSyncSize or more also after a power cut, once create has returned. A
-// header without the staging file's number is enough to remove the staging file.
+// journal. For a file of journalSyncSize or more this also holds after a power cut, from create's
+// return until rewrite replaces the journal unsynced. A header without the staging file's number is
+// enough to remove the staging file.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)
@@ -394,7 +395,7 @@ func (p *pending) copyRecord(r *recordReader, index int64, st chunkState) error 
 }
 
 // release drops one reference; the last one closes the files, and removes the
-// upload from the registry if it has none.
+// upload from the registry if its files were never created.
 func (p *pending) release() {
 	p.opening.Lock()
 	defer p.opening.Unlock()

@@ -25,8 +25,8 @@ func newID() string {
 func reserved(name string) bool { return strings.HasPrefix(name, hufu.ReservedPrefix) }
 
 // hidden reports whether a listing skips name. In a user's own tree it skips
-// only names in the form of our unfinished files; another name with that prefix
-// is listed, and refused by targets that cannot store it.
+// only reserved names of the length of ours; another name with that prefix is listed, and refused by
+// targets that cannot store it.
 func (s *Store) hidden(name string) bool {
 	return reserved(name) && (s.o.Server || len(name) == len(hufu.ReservedPrefix)+2*idSize)
 }

@@ -19,7 +19,7 @@ type registry struct {
 	mu     sync.Mutex
 	loaded bool
 	dir    sys.Dir             // Options.Uploads
-	byID   map[string]*pending // journals on disk and uploads begun
+	byID   map[string]*pending // uploads with a journal, and open ones without files yet
 }
 
 // loadLocked reads the headers of all journals of this tree. Journals of files

@@ -55,12 +55,12 @@ type pending struct {
 	ino          uint64
 	dirty        bool // the staging file may hold bytes where no chunk counts
 	reserve      reservation
-	gone         bool // aborted
+	gone         bool // given up: aborted, not syncable, or its folder is gone
 	sealed       bool // being committed, or perhaps under its name: no chunk changes any more
 
 	committing sync.Mutex // guards what follows
 	prepared   *sys.Node  // the staging file after Prepare, nil before
-	meta       blob.Meta  // version that Prepare gave it
+	meta       blob.Meta  // what Prepare set and recorded, digest and upload included
 	committed  *hufu.Entry
 }
 

@@ -93,7 +93,7 @@ func (p *pending) prepareUpload(ctx context.Context, u *upload) error {
 
 // finishUpload is Finish for a caller that holds committing.
 func (p *pending) finishUpload(ctx context.Context, u *upload, cond hufu.Condition) error {
-	if p.prepared == nil { // another holder's Finish has failed since
+	if p.prepared == nil { // a Finish has failed since, of any holder
 		if err := p.prepareUpload(ctx, u); err != nil {
 			return err
 		}
@@ -268,8 +268,9 @@ func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.C
 
 // waitWithName is for an error that says nothing about the disk, such as too many open files:
 // another Finish may succeed. It gives the file its reserved name again, and the replaced file its
-// old place. If that is not possible, the file keeps the name until the next Finish. waitWithName
-// returns false if another change has the name by now.
+// old place. If that is not possible, the file keeps the name: the next Finish makes it durable, but
+// after a failed exchange back it says target_changed. waitWithName returns false if another change
+// has the name by now.
 func (p *pending) waitWithName(d sys.Dir, done placed, t *trail) bool {
 	s, n, base, name := p.s, p.prepared, p.key.Path.Base(), stagingName(p.id)
 	lock, err := s.lockOf(d)
