@@ -49,6 +49,11 @@ func Parse(raw, dir string) (Source, error) {
 	default:
 		return Source{}, badURL()
 	}
+	// A "/" or "?" that the password holds ends the name of the host, and what
+	// follows up to the "@" would be printed.
+	if strings.Contains(u.EscapedPath()+u.RawQuery, "@") {
+		return Source{}, &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_at"}
+	}
 	if strings.Trim(u.Path, "/") == "" || u.Opaque != "" || u.Fragment != "" {
 		return Source{}, badURL()
 	}

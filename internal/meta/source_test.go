@@ -29,6 +29,7 @@ func TestParse(t *testing.T) {
 		"postgresql://u:secret@db.example/n?a=b": "postgres://u:xxxxx@db.example/n?a=b",
 		"mysql://u:secret@db.example/n":          "mysql://u:xxxxx@db.example/n",
 		"mariadb://u@[::1]:3306/n":               "mysql://u@[::1]:3306/n",
+		"mysql://u:secret%2F%40@h/a%40b":         "mysql://u:xxxxx@h/a%40b",
 	} {
 		s, err := Parse(raw, dir)
 		if err != nil || s.String() != want || s.Shared() == strings.HasPrefix(raw, "sqlite:") {
@@ -43,6 +44,20 @@ func TestParse(t *testing.T) {
 		"postgres://u:secret@h/n#f", "mysql://u:sec%ret@h/n", "postgres://u:secret\x00@h/n",
 	} {
 		if s, err := Parse(raw, dir); hufu.CodeOf(err) != "database_url" || strings.Contains(fmt.Sprintf("%v%+v%#v", err, err, err), "secret") {
+			t.Errorf("%q: %s, %v", raw, s, err)
+		}
+	}
+}
+
+// A password with special characters that are not encoded is not taken for the
+// name of the database, which is printed.
+func TestParseRefusesPasswordInPath(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{
+		"postgres://u:12/secret@h/db", "mysql://u:12/secret@h/db", "postgres://u:p@1/secret@h/db",
+		"postgres://u:1/2?secret@h/db", "postgres://u:1/2?pass=secret@h/db",
+	} {
+		if s, err := Parse(raw, ""); hufu.CodeOf(err) != "database_url_at" || strings.Contains(fmt.Sprintf("%v%+v%#v", err, err, err), "secret") {
 			t.Errorf("%q: %s, %v", raw, s, err)
 		}
 	}
