@@ -55,23 +55,24 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	}, nil
 }
 
-// mysqlTLS sets what PostgreSQL calls sslmode and sslrootcert.
+// mysqlTLS sets what PostgreSQL calls sslmode and sslrootcert. As there, require
+// with a CA verifies the certificate by it, but not the name in it.
 func mysqlTLS(c *mysql.Config, u *url.URL) error {
-	switch mode(u) {
-	case "disable":
+	file := u.Query().Get("sslrootcert")
+	m := mode(u)
+	switch {
+	case m == "disable":
 		return nil
-	case "prefer":
+	case m == "prefer":
 		c.TLSConfig = "preferred"
 		return nil
-	case "require":
+	case m == "require" && file == "":
 		c.TLSConfig = "skip-verify"
 		return nil
-	case "verify-full":
-	default:
+	case m != "require" && m != "verify-full":
 		return badOption("sslmode", nil)
 	}
 	c.TLS = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	file := u.Query().Get("sslrootcert")
 	if file == "" {
 		return nil
 	}
@@ -83,7 +84,26 @@ func mysqlTLS(c *mysql.Config, u *url.URL) error {
 	if !c.TLS.RootCAs.AppendCertsFromPEM(data) {
 		return badOption("sslrootcert", nil)
 	}
+	if m == "require" {
+		c.TLS.InsecureSkipVerify = true // verifyCA does it, without the name
+		c.TLS.VerifyConnection = verifyCA(c.TLS.RootCAs)
+	}
 	return nil
+}
+
+// verifyCA returns a check that the certificate of the server is issued by one of
+// roots, under any name.
+func verifyCA(roots *x509.CertPool) func(tls.ConnectionState) error {
+	return func(s tls.ConnectionState) error {
+		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+		for _, c := range s.PeerCertificates[1:] {
+			o.Intermediates.AddCert(c)
+		}
+		if _, err := s.PeerCertificates[0].Verify(o); err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
+		}
+		return nil
+	}
 }
 
 // bounded makes connections that do not depend on the settings of the server.

@@ -2,16 +2,25 @@ package meta
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -92,6 +101,69 @@ func TestTLSIsOnByDefault(t *testing.T) {
 	c := mysql.NewConfig()
 	if must(t, mysqlTLS(c, u)); c.TLS == nil || c.TLS.InsecureSkipVerify || c.TLS.ServerName != "db.example" || c.AllowFallbackToPlaintext {
 		t.Errorf("%+v", c)
+	}
+}
+
+// The CA that a URL names is never ignored: require verifies by it, as libpq does,
+// but not the name of the server.
+func TestMySQLRequireVerifiesCA(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	issue := func(name string) (tls.Certificate, string) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(t, err)
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"db.example"}, NotAfter: time.Now().Add(time.Hour),
+			IsCA: true, BasicConstraintsValid: true,
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		must(t, err)
+		file := filepath.Join(dir, name)
+		must(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+	}
+	server, right := issue("right")
+	_, wrong := issue("wrong")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{server}}).HandshakeContext(t.Context()) //nolint:gosec // of a test
+			_ = conn.Close()
+		}
+	}()
+	for _, c := range []struct {
+		host, query string
+		ok          bool
+	}{
+		{"db.example", "sslmode=require&sslrootcert=" + right, true},
+		{"other.example", "sslmode=require&sslrootcert=" + right, true},
+		{"db.example", "sslmode=require&sslrootcert=" + wrong, false},
+		{"db.example", "sslmode=verify-full&sslrootcert=" + right, true},
+		{"other.example", "sslmode=verify-full&sslrootcert=" + right, false},
+		{"db.example", "sslmode=verify-full&sslrootcert=" + wrong, false},
+	} {
+		u, err := url.Parse("mysql://u:p@" + c.host + "/n?" + c.query)
+		must(t, err)
+		config := mysql.NewConfig()
+		must(t, mysqlTLS(config, u))
+		if config.TLS == nil {
+			t.Errorf("%s: the CA is ignored", u)
+			continue
+		}
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+		must(t, err)
+		err = tls.Client(conn, config.TLS).HandshakeContext(t.Context())
+		_ = conn.Close()
+		if (err == nil) != c.ok || err != nil && hufu.CodeOf(failed("test", err)) != "database_tls" {
+			t.Errorf("%s: %v", u, err)
+		}
 	}
 }
 
