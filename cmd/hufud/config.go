@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,9 +67,9 @@ func (c *configuration) settings() []setting {
 	return []setting{
 		{key: "listen", value: &c.Listen, variable: "HUFU_LISTEN", preset: defaultAddress},
 		{key: "advertise", value: &c.Advertise, variable: "HUFU_ADVERTISE"},
-		{key: "database.url", value: &c.Database.URL, variable: "HUFU_DATABASE_URL", preset: defaultDatabase, show: withoutPassword},
-		{key: "store.url", value: &c.Store.URL, variable: "HUFU_STORE_URL", preset: defaultStore},
-		{key: "store.endpoint", value: &c.Store.Endpoint, variable: "HUFU_STORE_ENDPOINT"},
+		{key: "database.url", value: &c.Database.URL, variable: "HUFU_DATABASE_URL", preset: defaultDatabase, show: redacted},
+		{key: "store.url", value: &c.Store.URL, variable: "HUFU_STORE_URL", preset: defaultStore, show: redacted},
+		{key: "store.endpoint", value: &c.Store.Endpoint, variable: "HUFU_STORE_ENDPOINT", show: redacted},
 		{key: "store.region", value: &c.Store.Region},
 		{key: "store.access_key", value: &c.Store.AccessKey, variable: "HUFU_STORE_ACCESS_KEY", show: hidden},
 		{key: "store.access_key_file", value: &c.Store.AccessKeyFile},
@@ -77,16 +78,38 @@ func (c *configuration) settings() []setting {
 	}
 }
 
-// withoutPassword returns the URL of a database to be shown.
-func withoutPassword(raw string) string {
+// redacted returns a URL of the configuration to be shown: without the password
+// of a database and without anything else that may be a secret.
+func redacted(raw string) string {
+	const hidden = "xxxxx"
 	if strings.HasPrefix(raw, "sqlite:") {
 		return raw
 	}
-	src, err := meta.Parse(raw, "")
-	if err != nil {
-		return "xxxxx"
+	if src, err := meta.Parse(raw, ""); err == nil {
+		return src.String()
 	}
-	return src.String()
+	u, err := url.Parse(raw)
+	switch {
+	case err == nil && u.Host != "" && !strings.Contains(u.EscapedPath(), "@"):
+		if u.User != nil {
+			u.User = url.User(hidden)
+		}
+		if u.RawQuery != "" {
+			u.RawQuery = hidden
+		}
+		if u.Fragment != "" {
+			u.Fragment, u.RawFragment = hidden, ""
+		}
+		return u.String()
+	case raw == "" || raw == defaultStore || hufu.ValidHost(raw):
+		return raw
+	}
+	if host, port, err := net.SplitHostPort(raw); err == nil && hufu.ValidHost(host) {
+		if _, err := strconv.ParseUint(port, 10, 16); err == nil {
+			return raw
+		}
+	}
+	return hidden
 }
 
 // parseConfig reads the text of a configuration. A key that is not known is an
@@ -151,7 +174,7 @@ func (a *app) complete(c *configuration) (from map[string]string) {
 // check refuses what this version cannot do.
 func (c *configuration) check() error {
 	if c.Store.URL != defaultStore {
-		return cli.Usage("config_store", "url", c.Store.URL)
+		return cli.Usage("config_store", "url", redacted(c.Store.URL))
 	}
 	for _, n := range c.Names {
 		if !hufu.ValidHost(n) {
