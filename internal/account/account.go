@@ -150,14 +150,14 @@ func (s *Service) look(ctx context.Context) error {
 		s.loading.Unlock()
 		return nil
 	}
-	now := time.Now()
+	now, at := time.Now(), s.now()
 	v, err := s.db.Version(ctx)
 	same := err == nil && v == s.version
 	if same {
 		s.looked = now
 	}
 	if same || err != nil {
-		s.mark(err)
+		s.mark(at, err)
 	}
 	s.loading.Unlock()
 	if same || err != nil {
@@ -186,26 +186,27 @@ func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 	defer s.loading.Unlock()
 	// The version is read first: a change between it and the rows is read
 	// twice, never missed.
-	now := time.Now()
+	now, at := time.Now(), s.now()
 	v, err := s.db.Version(ctx)
 	if err != nil {
-		s.mark(err)
+		s.mark(at, err)
 		return false, err
 	}
 	old := s.state.Load()
 	next, err := s.load(ctx, old)
 	if err != nil {
-		s.mark(err)
+		s.mark(at, err)
 		return false, err
 	}
 	s.version, s.looked = v, now
 	s.state.Store(next)
-	s.mark(nil)
+	s.mark(at, nil)
 	return !next.equal(old), nil
 }
 
-// mark notes the outcome of a check, and logs when it differs from the last.
-func (s *Service) mark(err error) {
+// mark notes the outcome of a check that began at the given time, before the
+// database was asked, and logs when it differs from the last.
+func (s *Service) mark(at time.Time, err error) {
 	if err != nil {
 		if !s.away {
 			s.log.Warn("accounts cannot be read", "error", err)
@@ -217,8 +218,7 @@ func (s *Service) mark(err error) {
 		s.log.Info("accounts can be read again")
 	}
 	s.away = false
-	now := s.now()
-	s.checked.Store(&now)
+	s.checked.Store(&at)
 }
 
 // Fresh reports whether the state in memory is young enough to decide on.

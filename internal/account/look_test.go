@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,5 +86,51 @@ func TestLookWithoutDatabase(t *testing.T) {
 	err = b.ResumeOrLook(ctx, Subject{User: "alice"}, "x")
 	if b.code(err, "state_stale"); hufu.KindOf(err) != hufu.KindUnavailable {
 		t.Errorf("%v is not \"try again\"", err)
+	}
+}
+
+// The age of the state counts from the moment of its snapshot, however long it
+// takes to load.
+func TestAgeCountsFromSnapshot(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	clock, asked := newClock(), make(chan struct{}, 100)
+	w := &world{t: t, clock: clock, db: openDB(t, filepath.Join(t.TempDir(), "hufu.db"))}
+	var err error
+	w.Service, err = Open(ctx, w.db, Options{Judges: true, Now: func() time.Time {
+		defer func() { asked <- struct{}{} }()
+		return clock.now()
+	}})
+	w.must(err)
+	for len(asked) > 0 {
+		<-asked
+	}
+
+	// Every connection is taken, so the load waits.
+	release := make(chan struct{})
+	var views sync.WaitGroup
+	for range 7 { // of 8; the last one is Version's
+		ready := make(chan struct{})
+		views.Go(func() {
+			if err := w.db.View(ctx, func(meta.Queries) error { close(ready); <-release; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-ready
+	}
+	loaded := make(chan error, 1)
+	go func() { loaded <- w.Reload(ctx) }()
+	select {
+	case <-asked:
+	case err := <-loaded:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(2 * time.Second):
+	}
+	clock.add(StateLimit)
+	close(release)
+	w.must(<-loaded)
+	views.Wait()
+	if w.Fresh() {
+		t.Error("a state of StateLimit ago is fresh")
 	}
 }
