@@ -87,7 +87,7 @@ type cert struct {
 type login struct {
 	lineage, user, device string
 	used                  atomic.Int64 // milliseconds since 1970, as last seen by this process
-	written               int64        // the same in the database
+	written               atomic.Int64 // the same in the database
 }
 
 // Open reads the accounts of db. The caller closes db, after Run has ended.
@@ -282,14 +282,17 @@ func certOf(c meta.Certificate) cert {
 	}
 }
 
-// newLogin keeps the last use that this process has seen and not yet written.
+// newLogin keeps the last use that this process has seen, and the one that it has
+// written since the rows were read.
 func newLogin(l meta.Login, old *login) *login {
-	n := &login{lineage: l.Lineage, user: l.User, device: l.Device, written: l.LastUsed.UnixMilli()}
-	used := n.written
+	n := &login{lineage: l.Lineage, user: l.User, device: l.Device}
+	used := l.LastUsed.UnixMilli()
+	written := used
 	if old != nil {
-		used = max(used, old.used.Load())
+		used, written = max(used, old.used.Load()), max(written, old.written.Load())
 	}
 	n.used.Store(used)
+	n.written.Store(written)
 	return n
 }
 
@@ -330,5 +333,13 @@ func (s *Service) flush(ctx context.Context) {
 	})
 	if err != nil {
 		s.log.Warn("last use of logins was not written", "error", err)
+		return
+	}
+	// On a shared database this is no change that would be noticed and read again.
+	logins := s.state.Load().logins
+	for hash, when := range touched {
+		if l := logins[hash]; l != nil {
+			l.written.Store(max(when.UnixMilli(), l.written.Load()))
+		}
 	}
 }

@@ -80,7 +80,7 @@ func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
 		return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "login_ended"}
 	}
 	l.used.Store(max(now.UnixMilli(), l.used.Load()))
-	if now.Sub(time.UnixMilli(l.written)) >= touchEvery {
+	if now.Sub(time.UnixMilli(l.written.Load())) >= touchEvery {
 		s.mu.Lock()
 		s.touched[hash] = now
 		s.mu.Unlock()

@@ -349,3 +349,27 @@ func TestStoredPasswordForms(t *testing.T) {
 		}
 	}
 }
+
+// The last use is written once in touchEvery, though the state is not read again.
+func TestLastUseIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.password("alice")
+	sub := w.subject("alice1")
+	token, err := w.Login(ctx, sub, password)
+	w.must(err)
+	for _, c := range []struct {
+		later time.Duration
+		want  int
+	}{{touchEvery - time.Minute, 0}, {time.Minute, 1}, {time.Minute, 0}, {touchEvery, 1}, {0, 0}} {
+		w.clock.add(c.later)
+		past := w.clock.now()
+		w.checked.Store(&past) // as by a poll that finds no change
+		w.must(w.Resume(ctx, sub, token))
+		if got := len(w.touched); got != c.want {
+			t.Errorf("%v later: %d to write, want %d", c.later, got, c.want)
+		}
+		w.flush(ctx)
+	}
+}
