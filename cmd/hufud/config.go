@@ -323,9 +323,15 @@ func (a *app) plan(file, database string, names []string) (planned, error) {
 	if database != "" && c.Database.URL != "" && database != c.Database.URL {
 		return p, cli.Usage("init_differs", "flag", "--database", "key", "database.url", "file", file)
 	}
-	given := database
-	if given == "" {
-		given = a.Getenv("HUFU_DATABASE_URL")
+	const variable = "HUFU_DATABASE_URL"
+	given := a.Getenv(variable) // every later command is going to heed it
+	switch {
+	case given == "":
+		given = database
+	case database != "" && database != given:
+		return p, cli.Usage("init_database_differs", "one", "--database", "other", variable)
+	case c.Database.URL != "" && c.Database.URL != given:
+		return p, cli.Usage("init_database_differs", "one", file, "other", variable)
 	}
 	if p.text != nil || given != "" {
 		if len(c.Names) == 0 && len(names) > 0 {
