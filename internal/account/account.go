@@ -157,7 +157,7 @@ func (s *Service) look(ctx context.Context) error {
 		s.looked = now
 	}
 	if same || err != nil {
-		s.mark(at, err)
+		s.mark(ctx, at, err)
 	}
 	s.loading.Unlock()
 	if same || err != nil {
@@ -189,24 +189,28 @@ func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 	now, at := time.Now(), s.now()
 	v, err := s.db.Version(ctx)
 	if err != nil {
-		s.mark(at, err)
+		s.mark(ctx, at, err)
 		return false, err
 	}
 	old := s.state.Load()
 	next, err := s.load(ctx, old)
 	if err != nil {
-		s.mark(at, err)
+		s.mark(ctx, at, err)
 		return false, err
 	}
 	s.version, s.looked = v, now
 	s.state.Store(next)
-	s.mark(at, nil)
+	s.mark(ctx, at, nil)
 	return !next.equal(old), nil
 }
 
 // mark notes the outcome of a check that began at the given time, before the
-// database was asked, and logs when it differs from the last.
-func (s *Service) mark(at time.Time, err error) {
+// database was asked, and logs when it differs from the last. A check whose
+// caller has given it up by the end of ctx says nothing about the database.
+func (s *Service) mark(ctx context.Context, at time.Time, err error) {
+	if err != nil && ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		if !s.away {
 			s.log.Warn("accounts cannot be read", "error", err)

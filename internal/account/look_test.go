@@ -1,7 +1,10 @@
 package account
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -132,5 +135,28 @@ func TestAgeCountsFromSnapshot(t *testing.T) {
 	views.Wait()
 	if w.Fresh() {
 		t.Error("a state of StateLimit ago is fresh")
+	}
+}
+
+// A client that goes away while the database is asked is no failure of the
+// database.
+func TestGivenUpIsNotAway(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	w := &world{t: t, clock: newClock(), db: openDB(t, filepath.Join(t.TempDir(), "hufu.db"))}
+	var err error
+	w.Service, err = Open(t.Context(), w.db, Options{Judges: true, Now: w.clock.now, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	w.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if w.look(ctx) == nil || w.Reload(ctx) == nil {
+		t.Error("no error without an answer")
+	}
+	if w.away || said.Len() > 0 {
+		t.Errorf("away %v, logged: %s", w.away, said.String())
+	}
+	w.mark(t.Context(), w.clock.now(), errors.New("gone"))
+	if !w.away || said.Len() == 0 {
+		t.Errorf("without a database: away %v, logged: %s", w.away, said.String())
 	}
 }
