@@ -144,7 +144,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 		case err == nil:
 			contents = contents || source.Contents
 			c.Sources = append(c.Sources, source)
-		case len(sources) == 1:
+		case len(sources) == 1 || transfer.Stops(err):
 			return fail(err)
 		default:
 			c.Failures = append(c.Failures, transfer.Report{Local: path, Remote: to, Kind: hufu.File, Outcome: transfer.Failed, Err: err})
