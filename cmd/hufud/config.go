@@ -153,7 +153,8 @@ func (a *app) config() (*configuration, map[string]string, error) {
 	return c, from, c.check()
 }
 
-// complete sets what the environment says, and what nobody does.
+// complete puts in the values of the environment, then the defaults of what is
+// still empty, and returns where each value comes from.
 func (a *app) complete(c *configuration) (from map[string]string) {
 	from = map[string]string{"names": "default"}
 	if len(c.Names) > 0 {
@@ -206,9 +207,9 @@ func (a *app) sign() (string, error) {
 	return src.Path(), nil
 }
 
-// advertised returns the address that clients are told: the one that was
-// configured, by a flag of the running server first; else, with names in the configuration, the first of them and the
-// port that the server listens on; else none.
+// advertised returns the address that clients are told. In this order: what the
+// running server tells; the configured advertise; the first configured name with
+// the port that the server listens on; else none.
 func (a *app) advertised() (string, error) {
 	if _, told := a.listenLines(); told != "" {
 		return told, nil
@@ -300,7 +301,8 @@ type planned struct {
 }
 
 // plan puts together the configuration of a new data folder. What a flag says is
-// added to the file, and refused where the file says something else.
+// added to the file, and refused where the file says something else. The URL in
+// HUFU_DATABASE_URL is added too, if neither flag nor file has one.
 func (a *app) plan(file, database string, names []string) (planned, error) {
 	p := planned{names: names}
 	c := &configuration{}

@@ -1,12 +1,12 @@
 // Package account owns users: their names and passwords, the owners of
 // certificates, locks and revocations, logins and their tokens, invitations,
 // and the counting of wrong guesses. It promises that a certificate or a token
-// is judged from memory, without a wait, on a state at most a few hundred
-// milliseconds behind the database, even if another process wrote there, and
-// that it answers "try again" rather than decide on a state older than
-// StateLimit. Nobody new is refused by an old state: AdmitOrLook and
-// ResumeOrLook look in the database before. Making certificates is left to ca, verifying signatures to
-// identity.
+// is judged from memory, without a wait. The state there is normally a few hundred
+// milliseconds behind the database, even if another process wrote there. If the
+// database cannot be read, decisions rest on the last state until that is
+// StateLimit old, and are then answered with "try again". Nobody new is refused by
+// an old state: AdmitOrLook and ResumeOrLook look in the database before. Making
+// certificates is left to ca, verifying signatures to identity.
 package account
 
 import (
@@ -135,7 +135,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.flush(context.WithoutCancel(ctx))
 			return nil
 		case <-tick.C:
-			_ = s.look(ctx) // logged and remembered there: it makes the state old, which every decision reports
+			_ = s.look(ctx) // logged there: the state is not renewed; once it is older than StateLimit every decision says so
 			s.flush(ctx)
 		}
 	}

@@ -79,8 +79,8 @@ func (st *state) judge(op string, c cert, now time.Time) error {
 }
 
 // Judge is Admit from the database, within the transaction that is going to
-// renew the certificate: exactly this one, judged at the time at. It returns
-// the certificate even if it is refused.
+// renew the certificate: exactly this one, judged as of at. A known certificate is
+// returned even if it is refused; an unknown one (cert_unknown) is not.
 func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]byte, at time.Time) (meta.Certificate, error) {
 	const op = "judge certificate"
 	c, err := q.Certificate(ctx, serial)

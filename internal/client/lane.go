@@ -192,8 +192,8 @@ func (w *warming) close() {
 	}
 }
 
-// Lane opens one more connection. From here on the transfer changes the server, so
-// answers that were foreseen are dropped.
+// Lane opens one more connection. From here on a put may change the server, so
+// foreseen answers are dropped.
 func (r *Remote) Lane(ctx context.Context) (transfer.Lane, error) {
 	r.mu.Lock()
 	r.ahead = nil

@@ -33,7 +33,8 @@ const (
 	maxConnections = 8
 )
 
-// An Update is run again at most maxTries times and for retryFor.
+// An Update is run at most maxTries times, and not again once retryFor has
+// passed.
 const (
 	maxTries = 20
 	retryFor = 5 * time.Second
@@ -50,9 +51,9 @@ type DB struct {
 }
 
 // Open opens a database and brings its tables up to date, one process at a time.
-// A file of SQLite is made with mode 0600 if there is none. A database that a
-// newer hufud has written is refused, and with the code data_folder_read_only a
-// file on a file system that is read-only.
+// A file of SQLite is made with mode 0600 if there is none. A database written by
+// a newer hufud is refused. So is a file on a read-only file system, with the code
+// data_folder_read_only.
 func Open(ctx context.Context, src Source) (*DB, error) {
 	if !src.Shared() {
 		if err := touch(src.file); err != nil {

@@ -110,8 +110,8 @@ func verifyCA(roots *x509.CertPool) func(tls.ConnectionState) error {
 type bounded struct{ driver.Connector }
 
 // Connect sets strict values, so that none is cut, and the bounds. MariaDB and
-// MySQL name the limit of a statement differently and read each their own
-// comment.
+// MySQL name the limit of a statement differently; each executes only the
+// `/*!…*/` comment that is meant for it.
 func (b bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := b.Connector.Connect(ctx)
 	if err != nil {
@@ -129,8 +129,9 @@ func (b bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-// mysqlLocker is held while one process migrates. Other than PostgreSQL's, its
-// name is the same in all databases of a server.
+// mysqlLocker is held while one process migrates. Unlike PostgreSQL's, names of
+// locks are common to all databases of a server, so the name holds that of the
+// database.
 type mysqlLocker struct{}
 
 var errLocked = errors.New("another process is migrating the database")

@@ -12,7 +12,7 @@ import (
 var ErrDiscard = errors.New("transfer given up")
 
 // abandonTime is how long a transfer that is given up waits for the server to
-// forget an upload; it forgets by itself later.
+// forget an upload; after that the server forgets it by itself.
 const abandonTime = 5 * time.Second
 
 func discarded(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrDiscard) }

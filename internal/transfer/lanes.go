@@ -60,9 +60,9 @@ func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one fu
 }
 
 // A lost lane is replaced by a new one. If no lane has received an answer
-// meanwhile, the new lane is opened after a pause. This many such losses in a row
-// are a defect that trying does not cure: a request, perhaps, that the server
-// cannot survive.
+// meanwhile, the new lane is opened after a pause. After maxFruitless losses in a
+// row without an answer the transfer ends with the error: that is a defect which
+// trying does not cure, perhaps a request that the server cannot survive.
 const (
 	maxFruitless = 8
 	firstPause   = 50 * time.Millisecond

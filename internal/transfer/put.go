@@ -24,7 +24,7 @@ type Source struct {
 	// Contents means what is in the folder, not the folder itself.
 	Contents bool
 	// Fresh says that the far folder that receives the source was just made, so it is
-	// empty. That is Far with Contents, else the folder of Far.
+	// empty. The folder is Far itself with Contents, else the parent of Far.
 	Fresh bool
 	// Entry is what stands at the far side, for a get, if it is known already.
 	Entry *hufu.Entry
