@@ -134,7 +134,7 @@ func TestMySQLRequireVerifiesCA(t *testing.T) {
 				return
 			}
 			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-			_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{server}}).HandshakeContext(t.Context()) //nolint:gosec // of a test
+			_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{server}}).HandshakeContext(t.Context())
 			_ = conn.Close()
 		}
 	}()

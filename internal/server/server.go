@@ -348,7 +348,7 @@ func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 	deadline := time.Now().Add(limit)
 	for {
 		more := time.Now().Before(deadline)
-		if s.conns.partIdle(more) == 0 && !(more && s.enrolling.working()) {
+		if s.conns.partIdle(more) == 0 && (!more || !s.enrolling.working()) {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -350,7 +350,7 @@ func (b *batch) syncClosed(t *touched) error {
 	closed := false
 	for i := range b.dirs {
 		d := &b.dirs[i]
-		if d.dirty && !(t.whole && d.dev == b.s.dev) {
+		if d.dirty && (!t.whole || d.dev != b.s.dev) {
 			alone = append(alone, i)
 			closed = closed || !d.h.Ok()
 		}
