@@ -55,8 +55,8 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	}, nil
 }
 
-// mysqlTLS sets what PostgreSQL calls sslmode and sslrootcert. As there, require
-// with a CA verifies the certificate by it, but not the name in it.
+// mysqlTLS sets what PostgreSQL calls sslmode and sslrootcert. Where a CA is named,
+// require verifies as verify-full does: by the CA and the name.
 func mysqlTLS(c *mysql.Config, u *url.URL) error {
 	file := u.Query().Get("sslrootcert")
 	m := mode(u)
@@ -84,26 +84,7 @@ func mysqlTLS(c *mysql.Config, u *url.URL) error {
 	if !c.TLS.RootCAs.AppendCertsFromPEM(data) {
 		return badOption("sslrootcert", nil)
 	}
-	if m == "require" {
-		c.TLS.InsecureSkipVerify = true // verifyCA does it, without the name
-		c.TLS.VerifyConnection = verifyCA(c.TLS.RootCAs)
-	}
 	return nil
-}
-
-// verifyCA returns a check that the certificate of the server is issued by one of
-// roots, under any name.
-func verifyCA(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		for _, c := range s.PeerCertificates[1:] {
-			o.Intermediates.AddCert(c)
-		}
-		if _, err := s.PeerCertificates[0].Verify(o); err != nil {
-			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
-		}
-		return nil
-	}
 }
 
 // bounded makes connections that do not depend on the settings of the server.

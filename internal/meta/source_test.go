@@ -104,8 +104,7 @@ func TestTLSIsOnByDefault(t *testing.T) {
 	}
 }
 
-// The CA that a URL names is never ignored: require verifies by it, as libpq does,
-// but not the name of the server.
+// The CA that a URL names is not ignored: require verifies by it.
 func TestMySQLRequireVerifiesCA(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -143,7 +142,7 @@ func TestMySQLRequireVerifiesCA(t *testing.T) {
 		ok          bool
 	}{
 		{"db.example", "sslmode=require&sslrootcert=" + right, true},
-		{"other.example", "sslmode=require&sslrootcert=" + right, true},
+		{"other.example", "sslmode=require&sslrootcert=" + right, false},
 		{"db.example", "sslmode=require&sslrootcert=" + wrong, false},
 		{"db.example", "sslmode=verify-full&sslrootcert=" + right, true},
 		{"other.example", "sslmode=verify-full&sslrootcert=" + right, false},
