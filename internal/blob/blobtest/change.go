@@ -33,17 +33,17 @@ func renamesMove(s *suite) {
 		return s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path(from), s.path(to), c, "") })
 	}
 	if r := rename("a", "c", ifAbsent()); r.Err != nil || !r.Created {
-		s.Errorf("%+v", r)
+		s.Errorf("rename to a free name: %+v, want it created", r)
 	}
 	s.absent("a/b/f")
 	s.holds("c/b/f", "x")
 	if r := rename("g", "c/b/f", always()); r.Err != nil || r.Created || s.Records && r.Version != s.stat("c/b/f").Version {
-		s.Errorf("%+v", r)
+		s.Errorf("rename over a file: %+v, want the version of its entry and nothing created", r)
 	}
 	s.absent("g")
 	s.holds("c/b/f", "y")
 	if e := s.stat("c/b/f"); e.Name != "f" || e.Mode != s.mode(0o640) || s.Records && (e.By != "alice" || e.Digest != digest.Sum([]byte("y"))) {
-		s.Errorf("%+v", e)
+		s.Errorf("it was renamed to c/b/f, and is %+v now", e)
 	}
 	before := s.everything()
 	e := s.stat("c/b/f")
@@ -69,7 +69,7 @@ func renamesMove(s *suite) {
 	s.same(before)
 	for _, c := range []hufu.Condition{always(), ifVersion(e.Version)} { // onto itself, which changes nothing
 		if r := rename("c/b/f", "c/b/f", c); r.Err != nil || r.Created {
-			s.Errorf("%+v", r)
+			s.Errorf("rename onto itself: %+v, want no change", r)
 		}
 	}
 	s.same(before)
@@ -82,7 +82,7 @@ func foldersStayAsTheyAre(s *suite) {
 	s.mustPut("d/e/f", "x")
 	before := s.everything()
 	if r := s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Mkdir(ctx, s.path("d/e"), meta(), true) }); r.Err != nil || r.Created {
-		s.Errorf("%+v", r)
+		s.Errorf("mkdir of an existing folder: %+v, want nothing created", r)
 	}
 	for _, p := range []string{"d", "d/e"} {
 		r := s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path(p), false, "") })
@@ -90,7 +90,7 @@ func foldersStayAsTheyAre(s *suite) {
 	}
 	s.same(before)
 	if r := s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Mkdir(ctx, s.path("d/n"), meta(), false) }); r.Err != nil || !r.Created {
-		s.Errorf("%+v", r)
+		s.Errorf("mkdir: %+v, want it created", r)
 	}
 	s.made(func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("d/n"), false, "") })
 	s.same(before)

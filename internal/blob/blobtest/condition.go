@@ -116,7 +116,7 @@ func aReplacedFileIsOldOrNew(s *suite) {
 				}
 				e, err := s.Tree.Stat(s.Context(), s.path("f"))
 				if err != nil || e.Size < 5000 {
-					s.Errorf("%+v %v", e, err)
+					s.Errorf("while it is replaced it is %+v %v, want a file of 5,000 bytes or more", e, err)
 					return
 				}
 			}
@@ -217,7 +217,7 @@ func conditionsHold(s *suite) {
 	}
 	for r, want := range map[blob.Result]bool{s.put("c", "x", ifAbsent()): true, s.put("c", "x", always()): false, s.put("d", "x", always()): true} {
 		if r.Err != nil || r.Created != want {
-			s.Errorf("%+v", r)
+			s.Errorf("%+v, want created: %v", r, want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func durableTests() []test {
 		{"AFailedSyncLeavesNothingElseInDoubt", aFailedSyncLeavesNothingElseInDoubt, fails},
 		{"WhatIsAcknowledgedSurvivesAKill", func(s *suite) { whatIsAcknowledgedSurvives(s, s.Reopen) }, reopens},
 		{"WhatIsAcknowledgedSurvivesAReboot", func(s *suite) { whatIsAcknowledgedSurvives(s, s.Reboot) }, reboots},
-		{"WhatIsStagedDoesNot", whatIsStagedDoesNot, reopens},
+		{"StagedChangesAreLostAtAKill", stagedChangesAreLostAtAKill, reopens},
 		{"AnUploadGoesOnAfterAKill", anUploadGoesOnAfterAKill, reopens},
 		{"LostChunksAreMissing", lostChunksAreMissing, func(s *Store) bool { return s.Reboot != nil && s.Lose != nil }},
 	}
@@ -210,7 +210,7 @@ func whatIsAcknowledgedSurvives(s *suite, again func() blob.Tree) {
 	}
 }
 
-func whatIsStagedDoesNot(s *suite) {
+func stagedChangesAreLostAtAKill(s *suite) {
 	s.mustPut("old", "old")
 	before := s.everything()
 	b := s.Tree.Batch(anyone)

@@ -417,6 +417,6 @@ func parentsBelongToTheirMaker(s *suite) {
 		}
 	}
 	if e := s.stat("alices"); e.By != "alice" {
-		s.Errorf("%+v", e)
+		s.Errorf("alice's folder is %+v now", e)
 	}
 }

@@ -88,7 +88,7 @@ func reservedNamesAreRefused(s *suite) {
 		_, err = s.Tree.OpenUpload(ctx, blob.UploadKey{Path: p, Size: 2 << 20}, anyone)
 		s.wantErr(err, hufu.KindInvalidPath, "name_reserved")
 		if _, ok := s.Tree.Committed(ctx, "x", p); ok {
-			s.Error("committed")
+			s.Errorf("an upload is committed at the reserved name %q", p)
 		}
 		for _, r := range s.change(anyone, func(ctx context.Context, b blob.Batch) {
 			b.Put(ctx, p, nil, meta(), always())
@@ -109,7 +109,7 @@ func theRootIsNobodysToReplace(s *suite) {
 	s.mustPut("x", "x")
 	before, root := s.everything(), hufu.Path{}
 	if e, err := s.Tree.Stat(s.Context(), root); err != nil || e.Kind != hufu.Folder || e.Name != "" {
-		s.Errorf("%+v %v", e, err)
+		s.Errorf("the root is %+v %v, want a folder without a name", e, err)
 	}
 	for _, r := range s.change(anyone, func(ctx context.Context, b blob.Batch) {
 		b.Put(ctx, root, nil, meta(), always())
@@ -212,7 +212,7 @@ func aFolderIsNoFile(s *suite) {
 		s.wantErr(err, hufu.KindWrongKind, "is_a_folder")
 	}
 	if e := s.stat("d"); e.Version != "" || e.Size != 0 {
-		s.Errorf("%+v", e)
+		s.Errorf("the folder is %+v, want no version and no size", e)
 	}
 }
 
@@ -236,7 +236,7 @@ func linksAreData(s *suite) {
 		b.SetMeta(ctx, s.path("y"), blob.Meta{Mode: 0o777, MTime: time.Unix(99, 0)}, "")
 	})
 	if e := s.stat("y"); e.Target != "x" || !e.MTime.Equal(time.Unix(99, 0)) {
-		s.Errorf("%+v", e)
+		s.Errorf("the link is %+v, want its target x and the time that was set", e)
 	}
 	s.made(func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path("y"), true, "") })
 	s.holds("x", "untouched")
@@ -312,10 +312,10 @@ func timesAreKept(s *suite) {
 		b.SetMeta(ctx, s.path("file0"), blob.Meta{Mode: 0o600}, "")
 	})
 	if e := s.stat("now"); e.MTime.IsZero() || e.MTime.Year() < 2000 {
-		s.Errorf("%v", e.MTime)
+		s.Errorf("put without a time it has %v, want that of writing", e.MTime)
 	}
 	if e := s.stat("file0"); !e.MTime.Equal(time.Unix(1_700_000_000, 123456789)) || e.Mode != 0o600 {
-		s.Errorf("%+v", e)
+		s.Errorf("set without a time it is %+v, want the time that it had and the mode 0600", e)
 	}
 }
 

@@ -18,16 +18,16 @@ import (
 func readTests() []test {
 	return []test{
 		{"PagesAreTheListing", pagesAreTheListing, nil},
-		{"ABriefPageTellsTheRest", aBriefPageTellsTheRest, nil},
+		{"ABriefPageLeavesOutOnlyWhatItMay", aBriefPageLeavesOutOnlyWhatItMay, nil},
 		{"PagesOfLongNamesAreShorter", pagesOfLongNamesAreShorter, nil},
-		{"AListingMissesNoConstantName", aListingMissesNoConstantName, nil},
+		{"AListingMissesNoUntouchedName", aListingMissesNoUntouchedName, nil},
 		{"AListingStopsAtAnError", aListingStopsAtAnError, nil},
 		{"AListingEndsWithItsContext", aListingEndsWithItsContext, nil},
 		{"ADigestEndsWithItsContext", aDigestEndsWithItsContext, nil},
 		{"ADigestIsThatOfTheBytes", aDigestIsThatOfTheBytes, nil},
 		{"DamageIsToldByTheDigest", damageIsToldByTheDigest, records},
 		{"AChangedFileIsNoticed", aChangedFileIsNoticed, nil},
-		{"AnUnchangedFileIsNot", anUnchangedFileIsNot, nil},
+		{"AnUnchangedFilePassesCheck", anUnchangedFilePassesCheck, nil},
 		{"AFileIsReadInParts", aFileIsReadInParts, nil},
 		{"AnOpenerForgetsAtClose", anOpenerForgetsAtClose, nil},
 		{"AKnownVersionIsNoCondition", aKnownVersionIsNoCondition, nil},
@@ -117,11 +117,11 @@ func pagesAreTheListing(s *suite) {
 		return nil
 	})
 	if next != "b" || err != nil {
-		s.Error(next, err)
+		s.Errorf("the next page begins after %q (%v), want b", next, err)
 	}
 }
 
-func aBriefPageTellsTheRest(s *suite) {
+func aBriefPageLeavesOutOnlyWhatItMay(s *suite) {
 	s.mkdir("folder")
 	s.mustPut("file", "some bytes")
 	s.made(func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, s.path("link"), "file", meta(), ifAbsent()) })
@@ -165,7 +165,7 @@ func pagesOfLongNamesAreShorter(s *suite) {
 	}
 }
 
-func aListingMissesNoConstantName(s *suite) {
+func aListingMissesNoUntouchedName(s *suite) {
 	var want []string
 	for i := range 60 {
 		want = append(want, "constant"+strconv.Itoa(100+i))
@@ -214,7 +214,7 @@ func aListingStopsAtAnError(s *suite) {
 			return nil
 		})
 		if !errors.Is(err, stop) || seen != 2 {
-			s.Errorf("%d entries, %v", seen, err)
+			s.Errorf("%d entries and %v, want the error of the second", seen, err)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func aListingEndsWithItsContext(s *suite) {
 			return nil
 		})
 		if hufu.KindOf(err) != hufu.KindCanceled || seen == 300 {
-			s.Errorf("%d entries, %v", seen, err)
+			s.Errorf("%d entries and %v, want the listing canceled before its end", seen, err)
 		}
 		_, err = s.Tree.List(ctx, hufu.Path{}, blob.Page{Limit: limit}, func(hufu.Entry) error { return nil })
 		s.wantErr(err, hufu.KindCanceled, "")
@@ -280,7 +280,7 @@ func aDigestEndsWithItsContext(s *suite) {
 	_, err = s.Tree.Digest(s.ending(1), s.path("f"))
 	s.wantErr(err, hufu.KindCanceled, "")
 	if e, err := s.Tree.Digest(s.Context(), s.path("f")); err != nil || e.Digest != digest.Sum(data) {
-		s.Errorf("%+v %v", e, err)
+		s.Errorf("the digest is %+v %v, want that of the bytes", e, err)
 	}
 }
 
@@ -290,7 +290,7 @@ func aDigestIsThatOfTheBytes(s *suite) {
 		if size <= hufu.ChunkSize { // without a digest to record
 			s.made(func(ctx context.Context, b blob.Batch) { b.Put(ctx, s.path(p), data, meta(), ifAbsent()) })
 			if e := s.stat(p); !e.Digest.IsZero() {
-				s.Errorf("%+v", e)
+				s.Errorf("%s is %+v, want no digest", p, e)
 			}
 		} else {
 			_, err := s.uploaded(p, data, ifAbsent(), anyone)
@@ -355,7 +355,7 @@ func aChangedFileIsNoticed(s *suite) {
 	s.wantErr(f.Check(), hufu.KindChanged, "file_changed")
 }
 
-func anUnchangedFileIsNot(s *suite) {
+func anUnchangedFilePassesCheck(s *suite) {
 	s.mustPut("d/f", "0123456789")
 	f, err := s.open("d/f")
 	s.must(err)
@@ -368,7 +368,7 @@ func anUnchangedFileIsNot(s *suite) {
 	s.must(f.Check())
 	data, err := f.Whole(s.Context(), make([]byte, hufu.ChunkSize))
 	if err != nil || string(data) != "0123456789" {
-		s.Errorf("%q %v", data, err)
+		s.Errorf("the whole file is %q %v, want 0123456789", data, err)
 	}
 }
 
@@ -473,6 +473,6 @@ func anOpenerForgetsAtClose(s *suite) {
 func spaceIsTold(s *suite) {
 	free, total, err := s.Tree.Space(s.Context())
 	if err != nil || free <= 0 || total < free {
-		s.Error(free, total, err)
+		s.Errorf("%d of %d bytes are free: %v", free, total, err)
 	}
 }

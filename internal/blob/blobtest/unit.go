@@ -33,7 +33,7 @@ func holesAreZeros(s *suite) {
 	e, err := s.commit(u, data, ifAbsent())
 	s.must(err)
 	if e.Size != int64(len(data)) {
-		s.Errorf("%+v", e)
+		s.Errorf("the file is %+v, want %d bytes", e, len(data))
 	}
 	s.holds("f", string(data))
 	f, err := s.open("f")
@@ -54,7 +54,7 @@ func holesAreZeros(s *suite) {
 		}
 	}
 	if e, err := s.Tree.Digest(s.Context(), s.path("f")); err != nil || e.Digest != digest.Sum(data) {
-		s.Errorf("%+v %v", e, err)
+		s.Errorf("the digest is %+v %v, want that of the bytes", e, err)
 	}
 }
 

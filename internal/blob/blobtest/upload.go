@@ -13,9 +13,9 @@ import (
 func uploadTests() []test {
 	return []test{
 		{"AnUploadGoesOn", anUploadGoesOn, nil},
-		{"OpeningBeginsNothing", openingBeginsNothing, nil},
-		{"UploadsHaveTheirForm", uploadsHaveTheirForm, nil},
-		{"ChunksHaveTheirForm", chunksHaveTheirForm, nil},
+		{"OpeningAnUploadCreatesNothing", openingAnUploadCreatesNothing, nil},
+		{"InvalidUploadSizesAreRefused", invalidUploadSizesAreRefused, nil},
+		{"InvalidChunksAreRefused", invalidChunksAreRefused, nil},
 		{"AChunkIsLeftAloneOrReplaced", aChunkIsLeftAloneOrReplaced, nil},
 		{"NoChunkChangesAfterPrepare", noChunkChangesAfterPrepare, nil},
 		{"AFailedPrepareUnsealsNothing", aFailedPrepareUnsealsNothing, nil},
@@ -59,7 +59,7 @@ func anUploadGoesOn(s *suite) {
 	u = s.upload(s.key("a/f", data))
 	s.sendUnits(u, data, 1)
 	if root, err := u.Root(); err != nil || root != digest.Sum(data) {
-		s.Errorf("%v %v", root, err)
+		s.Errorf("the root is %v (%v), want the digest of the bytes", root, err)
 	}
 	_, err := s.commit(u, data, ifAbsent())
 	s.must(err)
@@ -77,7 +77,7 @@ func (s *suite) unknown(id string) {
 	s.wantErr(err, hufu.KindNotFound, "upload_unknown")
 }
 
-func openingBeginsNothing(s *suite) {
+func openingAnUploadCreatesNothing(s *suite) {
 	data := s.large(11)
 	older := s.upload(s.key("d/f", data))
 	s.sendUnits(older, data, 0)
@@ -106,18 +106,18 @@ func openingBeginsNothing(s *suite) {
 	s.unknown("")
 }
 
-func uploadsHaveTheirForm(s *suite) {
+func invalidUploadSizesAreRefused(s *suite) {
 	for _, size := range []int64{-1, 0, 1, hufu.ChunkSize, hufu.MaxFileSize + 1} {
 		_, err := s.Tree.OpenUpload(s.Context(), blob.UploadKey{Path: s.path("f"), Size: size, Source: "v", Owner: "o"}, anyone)
 		s.wantErr(err, hufu.KindInvalid, "upload_size")
 	}
 	u := s.upload(blob.UploadKey{Path: s.path("f"), Size: hufu.MaxFileSize, Source: "v", Owner: "o"})
 	if n := u.Missing(1000); n != 1000 {
-		s.Errorf("%d", n)
+		s.Errorf("%d chunks are missing, want the 1,000 asked for", n)
 	}
 }
 
-func chunksHaveTheirForm(s *suite) {
+func invalidChunksAreRefused(s *suite) {
 	data := s.large(12)
 	u := s.upload(s.key("f", data))
 	n := digest.Chunks(int64(len(data)))
@@ -126,7 +126,7 @@ func chunksHaveTheirForm(s *suite) {
 	}
 	s.wantErr(u.Write(s.Context(), n, nil, digest.CV{}), hufu.KindInvalid, "chunk_form")
 	if u.Info().Have != 0 {
-		s.Errorf("%+v", u.Info())
+		s.Errorf("a refused chunk counts: %+v", u.Info())
 	}
 	if _, err := u.Root(); hufu.CodeOf(err) != "upload_incomplete" {
 		s.Error(err)
@@ -220,7 +220,7 @@ func finishMayBeRepeated(s *suite) {
 	s.must(err)
 	for _, h := range []blob.Upload{u, v} {
 		if again, err := s.commit(h, data, ifAbsent()); err != nil || again != e {
-			s.Errorf("%+v %v", again, err)
+			s.Errorf("committed again: %+v %v, want %+v", again, err, e)
 		}
 	}
 	s.wantErr(u.Prepare(s.Context(), digest.Sum(data[1:]), meta()), hufu.KindIntegrity, "digest_differs")
@@ -275,7 +275,7 @@ func abortIsForAllHolders(s *suite) {
 	s.same(nil)
 	w := s.upload(s.key("f", data))
 	if w.Info().ID == u.Info().ID || w.Info().Have != 0 {
-		s.Errorf("%+v", w.Info())
+		s.Errorf("begun again it is %+v, want another upload without chunks", w.Info())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -15,6 +16,30 @@ import (
 	"hufu/internal/digest"
 )
 
+// peak is the largest number that was seen, by any goroutine: files are synced by several.
+type peak struct {
+	mu   sync.Mutex
+	most int
+}
+
+func (p *peak) see(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = max(p.most, n)
+}
+
+func (p *peak) value() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
+func (p *peak) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = 0
+}
+
 // Finish holds no more folders open than its limit, in however many folders it has work.
 func TestFinishOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts the descriptors of the process
 	const folders = 3 * disk.MaxFolders
@@ -23,10 +48,11 @@ func TestFinishOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts t
 		must(t, err)
 		return len(list)
 	}
-	most, before := 0, 0
+	var most peak
+	before := 0
 	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
 		if strings.HasPrefix(step, "batch-") || step == "sync-folder" || step == "removing" {
-			most = max(most, open()-before)
+			most.see(open() - before)
 		}
 		return nil
 	}})
@@ -36,12 +62,12 @@ func TestFinishOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts t
 	b := tr.Batch(blob.Guard{})
 	finish := func(what string) {
 		t.Helper()
-		most = 0
+		most.forget()
 		for _, r := range b.Finish(t.Context()) {
 			must(t, r.Err)
 		}
-		if limit := 2*disk.MaxFolders + 64; most > limit {
-			t.Errorf("%s: %d descriptors at a time, want %d at most", what, most, limit)
+		if limit := 2*disk.MaxFolders + 64; most.value() > limit {
+			t.Errorf("%s: %d descriptors at a time, want %d at most", what, most.value(), limit)
 		}
 	}
 	before = open()
@@ -105,7 +131,8 @@ func TestManyFoldersAreAllSynced(t *testing.T) {
 
 // The same where each staged file is opened again to be synced.
 func TestPrepareOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts the descriptors of the process
-	most, before := 0, 0
+	var most peak
+	before := 0
 	open := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
 		must(t, err)
@@ -113,7 +140,7 @@ func TestPrepareOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts 
 	}
 	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
 		if step == "sync-file" {
-			most = max(most, open()-before)
+			most.see(open() - before)
 		}
 		return nil
 	}})
@@ -128,8 +155,8 @@ func TestPrepareOpensFewFolders(t *testing.T) { //nolint:paralleltest // counts 
 	for _, r := range b.Finish(t.Context()) {
 		must(t, r.Err)
 	}
-	if limit := disk.MaxFolders + 64; most > limit || most == 0 {
-		t.Errorf("%d descriptors at a time, want %d at most", most, limit)
+	if limit := disk.MaxFolders + 64; most.value() > limit || most.value() == 0 {
+		t.Errorf("%d descriptors at a time, want %d at most", most.value(), limit)
 	}
 }
 
