@@ -36,7 +36,7 @@ type Folder interface {
 func Discard(d Disk, journals, dir string, sources []hufu.Path) error {
 	f, err := d.Open(canonical(dir), journals) // the name that the downloads were recorded with
 	if err != nil {
-		return nil //nolint:nilerr // the folder is gone, and with it what was in it
+		return nil //nolint:nilerr // the folder does not exist, so nothing is left to be removed
 	}
 	var errs []error
 	for _, source := range sources {

@@ -11,7 +11,7 @@ import (
 	"hufu/internal/digest"
 )
 
-// TestEvents: what was carried out is counted and has a line, and nothing else.
+// TestEvents: each change that was carried out is counted and logged, and no other.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

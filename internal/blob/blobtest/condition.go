@@ -85,7 +85,7 @@ func anUploadIsInvisibleBeforeFinish(s *suite) {
 	}
 	got := s.stat("d/f")
 	got.Digest = digest.Sum(data)
-	if !s.Modes { // the answer says what was given
+	if !s.Modes { // Finish answers with the mode that was given, though the store keeps none
 		got.Mode, got.By, got.Upload = e.Mode, e.By, e.Upload
 	}
 	if got != e || e.MTime != got.MTime || e.Mode != 0o640 || s.Records && (e.Upload != u.Info().ID || e.By != "alice") {

@@ -95,11 +95,12 @@ type placed struct {
 	old     string // the reserved name of the replaced file, "" if it is gone; see Store.replaced
 }
 
-// place gives src the name base in d, if cond holds at that very moment. The caller has d locked,
-// see takeName; old is the kind of the existing entry, 0 for none, never Folder. On success src has
-// lost its old name. A reserved old name may now hold the replaced file. That file stays until the
-// new name is durable, see removeReplaced and undoPlace. On failure src still has its name. The
-// trail of src records what a kill in between would leave.
+// place renames src to base in d, under the condition cond, which is judged at the call that
+// changes the name. The caller has d locked, see takeName; old is the kind of the existing entry, 0
+// for none, never Folder. On success src has lost its old name. A reserved old name may now hold
+// the replaced file. That file stays until the new name is durable, see removeReplaced and
+// undoPlace. On failure src still has its name. The trail of src records what a kill in between
+// would leave.
 func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {
