@@ -121,7 +121,7 @@ func (r *Remote) Open(ctx context.Context, p hufu.Path, size int64, source strin
 		up = transfer.Upload{}
 		return r.each(ctx, c, openRequest(p, size, source), func(m frame.Message) error {
 			a, ok := m.(*frame.OpenAnswer)
-			if !ok || up.ID != "" && (up.ID != a.Upload || up.Unit != int64(a.Unit) || len(a.Runs) == 0) { // a frame that follows tells something
+			if !ok || up.ID != "" && (up.ID != a.Upload || up.Unit != int64(a.Unit) || len(a.Runs) == 0) { // a later frame repeats id and unit and holds runs
 				return &hufu.Error{Op: "open", Kind: hufu.KindProtocol}
 			}
 			up.ID, up.Unit = a.Upload, int64(a.Unit)

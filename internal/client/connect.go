@@ -68,7 +68,7 @@ func (r *Remote) connectOnce(ctx context.Context) error {
 		r.coolDown()
 		return err
 	}
-	r.way = c.Way() // by several samples now
+	r.way = c.Way() // now measured from several samples
 	a, err := r.greet(ctx, c)
 	if err != nil {
 		_ = c.Close()

@@ -103,11 +103,11 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	if how.Exact {
 		how.Folder = false
 	}
-	if len(sources) == 1 && how.Exact && to.IsRoot() { // which has no name to give
+	if len(sources) == 1 && how.Exact && to.IsRoot() { // the root has no name that a source could take
 		sources = []string{sources[0] + "/"}
 	}
 	inside, exists := how.Folder, false
-	if !how.Folder { // else Mkdir returns an error if it is no folder
+	if !how.Folder { // if how.Folder, Mkdir below fails when "to" is not a folder
 		there, err := r.Stat(ctx, to)
 		if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
 			return fail(err)
@@ -178,10 +178,10 @@ func nothingChosen(op string) error {
 	return &hufu.Error{Op: op, Kind: hufu.KindInvalid, Code: "nothing_chosen"}
 }
 
-// mayStand returns an error if the server would refuse s because of its place, before any
-// byte is sent. In /@shared nothing can be created: a folder may only be merged into a
-// shared folder that exists. The entries of a source that goes to / or to /@shared are
-// checked too; if one is refused, the whole source is.
+// Before any byte is sent, mayStand returns an error if the server would refuse s because of its
+// place. In /@shared nothing can be created: a folder may only be merged into a shared folder
+// that exists. So the entries of a source that goes to /@shared are checked too, and the entry
+// @shared of one that goes to /; if one is refused, the whole source is.
 func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
 	if !s.Contents {
 		if !s.Far.Signpost() {
@@ -210,7 +210,7 @@ func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
 		return refused
 	}
 	switch s.Far.String() {
-	case "": // only one name in it leads on
+	case "": // of the names in /, only @shared needs a further look
 		if side, err := s.Join(hufu.SharedName); err == nil {
 			if e, err := s.Store.Stat(ctx, side.Path); err == nil {
 				return judge(e)
@@ -275,7 +275,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	}
 	i, err := os.Stat(to)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		code := "not_a_folder" // something on the way
+		code := "not_a_folder" // a parent in the path is not a folder
 		if _, taken := os.Lstat(filepath.Clean(to)); taken == nil {
 			code = "target_not_folder"
 		}

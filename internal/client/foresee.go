@@ -142,8 +142,8 @@ func (r *Remote) each(ctx context.Context, c *session.Client, m frame.Message, f
 	return err
 }
 
-// eachBy is each. It returns the connection that carried the request. The first page
-// of a listing may go over another one than c.
+// eachBy is like each and also returns the connection that carried the request, which for the
+// first page of a listing may not be c.
 func (r *Remote) eachBy(ctx context.Context, c *session.Client, m frame.Message, fn func(frame.Message) error) (by *session.Client, err error) {
 	if f := r.asked(c, m); f != nil {
 		return c, f.wait(ctx, fn)

@@ -13,10 +13,10 @@ import (
 // maxMatches is how many paths a pattern may match.
 const maxMatches = 100_000
 
-// Glob returns the paths of the server that the pattern p matches, in order. '*',
-// '?' and […] match within a name, as in a shell, but not a dot at its beginning.
-// If there is an entry with the name p, or nothing matches, it returns p itself; in
-// the second case the next call reports that it is not found.
+// Glob returns the paths of the server that the pattern p matches, those of one folder in order.
+// '*', '?' and […] match within a name, as in a shell, but not a dot at its beginning. If there
+// is an entry with the name p, or nothing matches, it returns p itself; in the second case the
+// next call reports that it is not found.
 func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
 	if !strings.ContainsAny(p.String(), "*?[") {
 		return []hufu.Path{p}, nil

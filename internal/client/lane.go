@@ -52,12 +52,11 @@ type warming struct {
 	err   error
 }
 
-// WarmUp begins to open the lanes that a transfer over a far link will need, so that
-// their round trips pass while the caller still logs in and looks around. It opens
-// lanes of them, or as many as are worth it if lanes is 0. If there is no connection
-// yet, they are opened as soon as it is known that the server is far, or together
-// with the first connection if the way was long and wide the last time. Near, WarmUp
-// does nothing. Close closes the lanes that were not taken.
+// WarmUp begins to open the lanes that a transfer over a far link will need, so that their round
+// trips pass while the caller still logs in and looks around. Their number is lanes, or manyLanes
+// if that is 0. If there is no connection yet, they are opened as soon as it is known that the
+// server is far, or together with the first connection if the way was long and wide the last
+// time. Near, WarmUp does nothing. Close closes the lanes that were not taken.
 func (r *Remote) WarmUp(flow Flow, lanes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,8 +82,8 @@ func (r *Remote) reached(w session.Way) {
 	r.hurry = false // near, or begun
 }
 
-// warmUp dials the lanes. early means that there is nothing to send for a round trip
-// after they are ready. The caller holds mu.
+// warmUp dials the lanes. early means that the lanes will be idle for a round trip; they send
+// padding meanwhile. The caller holds mu.
 func (r *Remote) warmUp(early bool) {
 	r.warm = slices.DeleteFunc(r.warm, (*warming).over)
 	if r.closed || len(r.warm) > 0 {
@@ -130,11 +129,10 @@ func (r *Remote) warmed(ctx context.Context) *lane {
 	}
 }
 
-// idle returns one of the lanes that are not taken yet, in turn, or c if there is
-// none. A new connection starts slowly. Long answers arrive sooner if requests are
-// spread over all idle lanes. The lanes are ready when the
-// first folder is known, or a moment later: waiting for one costs less than a round
-// trip.
+// idle returns one of the lanes that were opened ahead and are not taken yet, each in turn, or c
+// if there is none. A new connection starts slowly, so long answers arrive sooner if requests are
+// spread over all idle lanes. A lane that is still being opened is waited for, because that takes
+// less than a round trip.
 func (r *Remote) idle(ctx context.Context, c *session.Client) *session.Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -58,9 +58,9 @@ func ownFolder(path string) error {
 	return &hufu.Error{Op: "put", Path: path, Kind: hufu.KindUnsupported, Code: "own_folder"}
 }
 
-// notOwn returns an error if a source that the user has named lies in one of these folders,
-// the client's own. The spools there may be sent: they hold what a browser has handed over.
-// The folders themselves are for Leave.
+// notOwn returns an error if a source that the user has named lies in one of these folders, the
+// client's own. The spools there may be sent: they hold what a browser has handed over. A source
+// that is such a folder itself is refused by Leave.
 func (f folders) notOwn(s transfer.Source, links bool) error {
 	path := canonical(s.Local)
 	if links && !s.Contents { // a link is sent as a link, wherever it points
@@ -134,8 +134,8 @@ func (r *Remote) isRoot(fingerprint [32]byte) bool {
 	return err == nil && slices.ContainsFunc(roots, func(c *identity.Certificate) bool { return identity.Fingerprint(c) == fingerprint })
 }
 
-// notInside returns an error if a transfer would copy a folder into itself: the
-// server runs on this machine and serves the folder that is named here.
+// notInside returns an error if a transfer would copy a folder into itself. That can happen if
+// the server runs on this machine and serves the folder that the user has named.
 func (r *Remote) notInside(op string, s transfer.Source) error {
 	if r.o.Teach {
 		return nil

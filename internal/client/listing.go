@@ -52,12 +52,12 @@ type lister struct {
 // Lister returns a new Lister of the folder p.
 func (r *Remote) Lister(p hufu.Path) blob.Lister { return &lister{r: r, p: p} }
 
-// Close does nothing: the server forgets what it remembers by itself.
+// Close does nothing: the server drops by itself what it keeps for a listing.
 func (l *lister) Close() {}
 
-// List calls yield for the entries of a page when all of it has come. It believes the
-// server only if the names are in order and the page is within its limits: so nothing
-// is collected for ever.
+// List calls yield for the entries of a page when all of it has come. It checks that the names
+// are in order and the page is within its limits, so a hostile server cannot make it collect
+// entries without end.
 func (l *lister) List(ctx context.Context, q blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	entries := l.room[:0]
 	l.room = nil

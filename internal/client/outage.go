@@ -62,8 +62,8 @@ func brokenOff(err error) bool {
 	return Transient(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
 
-// Jitter returns wait, longer or shorter by up to a half. Clients that lost the
-// same server so do not come back at the same moment.
+// Jitter returns wait, longer or shorter by up to a half. This way clients that lost the same
+// server do not come back at the same moment.
 func Jitter(wait time.Duration) time.Duration {
 	return wait/2 + rand.N(wait) //nolint:gosec // no secret
 }
@@ -75,7 +75,7 @@ func (r *Remote) persist(ctx context.Context, try func() error) error {
 }
 
 func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func() error) (err error) {
-	wait := firstTry
+	wait := firstPause
 	var since time.Time // of the loss
 	defer func() {
 		if !since.IsZero() {
@@ -98,6 +98,6 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 		case <-ctx.Done():
 			return &hufu.Error{Op: "reconnect", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 		}
-		wait = min(2*wait, lastTry)
+		wait = min(2*wait, lastPause)
 	}
 }

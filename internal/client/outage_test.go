@@ -73,7 +73,7 @@ func TestNotInStep(t *testing.T) {
 			if n > clients/10 {
 				t.Errorf("%d of %d clients come within 10 ms after %v", n, clients, when*10*time.Millisecond)
 			}
-			if sum := (1<<(tries-1) - 1) * firstTry; when*10*time.Millisecond < sum/2-10*time.Millisecond || when*10*time.Millisecond > sum*3/2 {
+			if sum := (1<<(tries-1) - 1) * firstPause; when*10*time.Millisecond < sum/2-10*time.Millisecond || when*10*time.Millisecond > sum*3/2 {
 				t.Errorf("the try after %v", when*10*time.Millisecond)
 			}
 		}

@@ -22,8 +22,8 @@ const (
 	// first connection.
 	restartTime = 30 * time.Second
 
-	firstTry = 100 * time.Millisecond
-	lastTry  = 5 * time.Second
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
 )
 
 // Options change how a server is reached.
@@ -79,7 +79,7 @@ type Remote struct {
 
 	outage outage // has its own lock
 
-	maxForeseenBytes int64 // the constant, but in tests
+	maxForeseenBytes int64 // equals the constant of this name, except in tests
 }
 
 // New prepares a Remote; it reads the profile's certificates and does not
@@ -139,7 +139,8 @@ func (r *Remote) State() *tls.ConnectionState {
 	return r.state
 }
 
-// Close ends the control connection, or the attempt to make one.
+// Close ends the control connection, or the attempt to make one, and the lanes that were opened
+// ahead.
 func (r *Remote) Close() error {
 	r.end()
 	r.mu.Lock()

@@ -89,9 +89,9 @@ func dangling(path string, err error) error {
 	return e
 }
 
-// Missing returns the error of a path on this machine that cannot be used as op
-// needs it. code is used if the path, or a name on the way to it, is not a folder (err is
-// nil or ENOTDIR). It is "" if that does not matter.
+// Missing returns the error of a path on this machine that cannot be used as op needs it. code is
+// used if the path, or a name on the way to it, is not a folder (err is nil or ENOTDIR). Pass ""
+// if ENOTDIR needs no code of its own.
 func Missing(op, path string, err error, code string) *hufu.Error {
 	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Args: map[string]string{"target": path}, Err: err}
 	switch {

@@ -92,13 +92,13 @@ func (c *Copy) Ended(s *transfer.Stats, err error) {
 	if c.unfinished == nil || err != nil || s.Failed.Load() > 0 && s.Transferred.Load()+s.Made.Load() > 0 {
 		return
 	}
-	_ = os.Remove(c.unfinished.path()) // if it stays, the next command only continues too
+	_ = os.Remove(c.unfinished.path()) // if this fails, the same command continues the copy the next time, which does no harm
 }
 
 // oneName returns the error of several sources that would all get one name.
 func oneName(op, target string, exact bool) error {
 	e := &hufu.Error{Op: op, Path: target, Kind: hufu.KindUsage, Code: "one_source", Args: map[string]string{"target": target}}
-	if exact { // a slash makes it no folder
+	if exact { // with --no-target-directory a slash at the end does not make it a folder
 		e.Code = "one_source_exact"
 	}
 	return e

@@ -136,7 +136,7 @@ func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near tr
 			return verified{Verified{p, far.Digest, at(p, err)}, true}
 		})
 	case hufu.Folder:
-		if unlike != nil { // all below it would be told again
+		if unlike != nil { // otherwise everything below would be reported too
 			if listed != nil {
 				go v.take(listed)
 			}

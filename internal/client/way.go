@@ -31,7 +31,7 @@ const (
 	telling = 16 << 20
 )
 
-// pastWay is kept of the way to the server.
+// pastWay is what is remembered of the network path to the server.
 type pastWay struct {
 	RoundTrip time.Duration `json:"round_trip_ns"`
 	Rate      int64         `json:"bytes_per_second"`

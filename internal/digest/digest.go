@@ -30,12 +30,12 @@ func ChunkLen(size, index int64) int {
 }
 
 // smallSum is the size in bytes up to which a single file that does not go through sumRows is
-// hashed by another library: the one that gives us the tree always compresses a whole group, much
-// more than most small files have.
+// hashed by another library: guts always compresses a whole group of 16 KiB, much more than most
+// small files have.
 const smallSum = 8 << 10
 
-// rows is the number of BLAKE3 chunks that are compressed at once in a file
-// that has no more, where the processor can do it.
+// Where the processor can do it, sumRows hashes files of at most this many BLAKE3 chunks, all of
+// them at once.
 const rows = 4
 
 // Sum returns the digest of a whole file held in memory.
@@ -64,9 +64,8 @@ func Chunk(data []byte, index int64) CV {
 	return CV(bytes(guts.ChainingValue(chunkNode(data, index))))
 }
 
-// Root combines the chaining values of all chunks of a file, in order, to its
-// digest. It needs at least two: a file of one chunk has no chaining value
-// above it, use Sum.
+// Root combines the chaining values of all chunks of a file, in order, to its digest. It needs at
+// least two; for a file of one chunk use Sum.
 func Root(cvs []CV) hufu.Digest {
 	if len(cvs) < 2 {
 		panic("digest: Root of fewer than two chunks")
@@ -83,7 +82,7 @@ func Root(cvs []CV) hufu.Digest {
 // stack[i] is in use. The zero value is ready.
 type Tree struct {
 	stack [50][8]uint32
-	last  [8]uint32 // held back: it may be the last, whose merging is the root's
+	last  [8]uint32 // not merged yet: if it is the last chunk, its merge is the root
 	count uint64    // pushed before last
 	any   bool
 }
@@ -105,8 +104,8 @@ func (t *Tree) merge() {
 	t.count++
 }
 
-// Root returns the digest of a file of the chunks that were pushed, at least two: one
-// of one chunk has no chaining value above it, use Sum.
+// Root returns the digest of a file of the chunks that were pushed. It needs at least two; for a
+// file of one chunk use Sum.
 func (t *Tree) Root() hufu.Digest {
 	var n guts.Node
 	cv := t.last

@@ -17,18 +17,18 @@ const (
 	groupSize = lanes * guts.ChunkSize
 )
 
-// levels of the tree above a group, in a chunk: 64 groups, 32 pairs, … 1.
+// levels of the tree in a chunk: 64 groups, 32 pairs, …, 1 node.
 const levels = 7
 
 // Filling is Chunk for a buffer that is filled in pieces: each group is hashed
 // as soon as it is complete, while the processor's cache still holds it.
 // Hashing a whole chunk after it has left the cache takes twice as long.
 //
-// Groups are counted as in a binary counter. Where bit l of n is set, level l
-// holds the chaining values of 2^l groups in its first half; those of the next
-// 2^l go into the second half, and both become the first or second half of the
-// level above. With lanes a half holds 16 chaining values, else one: level by
-// level the sixteen lanes are full until the last four.
+// Groups are counted as in a binary counter. Where bit l of n is set, level l holds the chaining
+// values of 2^l groups in its first half; those of the next 2^l go into the second half, and both
+// become the first or second half of the level above. With lanes a half holds 16 chaining values,
+// else one. So all sixteen lanes are busy on every level; only the last four merges, in top, use
+// fewer.
 type Filling struct {
 	at      [levels][2 * lanes][8]uint32
 	half    int // chaining values: lanes, or 1 where the processor has none
@@ -45,8 +45,8 @@ func (f *Filling) Start(index int64) {
 	f.n, f.counter = 0, uint64(index)*(hufu.ChunkSize/guts.ChunkSize)
 }
 
-// To hashes the complete groups of data, the contents of the buffer so far,
-// from its beginning.
+// To hashes the complete groups of data, the contents of the buffer so far, from its beginning.
+// It leaves the last one, even if that is complete.
 func (f *Filling) To(data []byte) {
 	for len(data)-f.n*groupSize > groupSize { // the last group may be the root
 		f.add(data)
@@ -83,7 +83,7 @@ func (f *Filling) parent(l int) guts.Node {
 	return guts.ParentNode(f.at[l][0], f.at[l][1], &guts.IV, 0)
 }
 
-// top returns the node above the first half of level l, which is lost.
+// top returns the node above the first half of level l. It overwrites that half.
 func (f *Filling) top(l int) guts.Node {
 	for n := lanes; n > 2; n /= 2 {
 		parents16((*[lanes][8]uint32)(f.at[l][:]), &f.at[l])
@@ -111,8 +111,8 @@ func (f *Filling) node(data []byte) guts.Node {
 	} else {
 		node = tailNode(rest, f.next())
 	}
-	// What is left of it are complete subtrees, ever larger ones: the tree is
-	// left-balanced.
+	// To the left of this node stand complete subtrees, each larger than the one before: the tree
+	// is left-balanced.
 	for ; f.n>>l > 0; l++ {
 		if f.n>>l&1 == 0 {
 			continue

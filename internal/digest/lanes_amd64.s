@@ -80,8 +80,8 @@ GLOBL seq<>(SB), RODATA|NOPTR, $64
 	PARTS(Z18, Z22, Z26, Z30, Z8, Z9, Z10, Z11, Z18, Z22, Z26, Z30); \
 	PARTS(Z19, Z23, Z27, Z31, Z12, Z13, Z14, Z15, Z19, Z23, Z27, Z31)
 
-// HALF is half a round: four times the function G, whose steps stand side by
-// side, for none waits for another's.
+// HALF is half a round: four times the function G, with their steps interleaved, because they are
+// independent.
 #define HALF(a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, x0, x1, x2, x3, y0, y1, y2, y3) \
 	VPADDD x0, a0, a0; \
 	VPADDD x1, a1, a1; \
@@ -124,9 +124,8 @@ GLOBL seq<>(SB), RODATA|NOPTR, $64
 	HALF(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15, m0, m2, m4, m6, m1, m3, m5, m7); \
 	HALF(Z0, Z1, Z2, Z3, Z5, Z6, Z7, Z4, Z10, Z11, Z8, Z9, Z15, Z12, Z13, Z14, m8, m10, m12, m14, m9, m11, m13, m15)
 
-// COMPRESS is the compression function, the state's second half but its first
-// four words being set: seven rounds, each with the words permuted once more,
-// and then the chaining values.
+// COMPRESS is the compression function: seven rounds, each with the words permuted once more, and
+// then the chaining values. The caller has set Z12–Z15; COMPRESS sets Z8–Z11.
 #define COMPRESS \
 	VPBROADCASTD iv<>+0(SB), Z8; \
 	VPBROADCASTD iv<>+4(SB), Z9; \
@@ -216,18 +215,18 @@ TEXT ·parents16(SB), NOSPLIT, $0-16
 	VZEROUPPER
 	RET
 
-// Four blocks at once, for what is too short to fill sixteen lanes: of four
-// states each register holds one row of four words, a state in each 128-bit part.
+// Four blocks at once, for what is too short to fill sixteen lanes: a register holds the same row
+// of four states, one state in each 128-bit part.
 //
 //	Z0–Z3    v0–v3, v4–v7, v8–v11 and v12–v15; between blocks Z0 and Z1 are
 //	         the chaining values
 //	Z4–Z7    the message words of a half round, as its functions G take them
-//	Z16–Z19  the words of each block, in that order
+//	Z16–Z19  the words of each block, in the order of first<> or next<>
 //	Z20, Z21 first<> and next<>
 //	Z30, Z31 v8–v11 and v12–v15 at the beginning of a block
 
-// first<> is the order in which the first round takes the words of a message.
-// The diagonals are turned so that v4–v7, which are ready last, stay.
+// first<> is the order in which the first round takes the words of a message. To form the
+// diagonals the other rows are rotated, and v4–v7, which are ready last, stay.
 DATA first<>+0(SB)/8, $0x0000000200000000
 DATA first<>+8(SB)/8, $0x0000000600000004
 DATA first<>+16(SB)/8, $0x0000000300000001
@@ -238,7 +237,7 @@ DATA first<>+48(SB)/8, $0x000000090000000F
 DATA first<>+56(SB)/8, $0x0000000D0000000B
 GLOBL first<>(SB), RODATA|NOPTR, $64
 
-// next<> brings them from the order of one round to that of the next.
+// next<> permutes the words of a message from the order of one round to that of the next.
 DATA next<>+0(SB)/8, $0x0000000500000001
 DATA next<>+8(SB)/8, $0x0000000200000007
 DATA next<>+16(SB)/8, $0x0000000A00000003
@@ -327,9 +326,9 @@ row:
 	VZEROUPPER
 	RET
 
-// The same for processors with AVX2 alone: of two states each register holds one
-// row, so two registers make one of above. The words of a message are brought into
-// the orders of all seven rounds first, on the stack.
+// The same for processors with AVX2 without AVX-512: a register holds one row of two states, and
+// two of them replace one register above. The words of a message are brought into the orders of
+// all seven rounds first, on the stack.
 //
 //	Y0–Y3, Y4–Y7  the rows of the first two states and of the others
 //	Y8, Y9        in between
@@ -358,7 +357,7 @@ GLOBL bytes8<>(SB), RODATA|NOPTR, $32
 	VMOVDQU c, to+64(SP); \
 	VMOVDQU d, to+96(SP)
 
-// ORDERFIRST makes of a message m, n, o, p the order of the first round.
+// ORDERFIRST puts the words of a message m, n, o, p into the order of the first round.
 #define ORDERFIRST(m, n, o, p, a, b, c, d, to) \
 	VSHUFPS $0x88, n, m, a; \
 	VSHUFPS $0xDD, n, m, b; \
@@ -368,7 +367,7 @@ GLOBL bytes8<>(SB), RODATA|NOPTR, $32
 	VPSHUFD $0x93, d, d; \
 	KEEP(to, a, b, c, d)
 
-// ORDERNEXT makes of the order of one round that of the next.
+// ORDERNEXT puts them from the order of one round into that of the next.
 #define ORDERNEXT(m, n, o, p, a, b, c, d, to) \
 	VSHUFPS $0xD6, n, m, a; \
 	VPSHUFD $0x39, a, a; \
@@ -397,7 +396,7 @@ GLOBL bytes8<>(SB), RODATA|NOPTR, $32
 	ORDERNEXT(Y2, Y3, Y6, Y7, Y12, Y13, Y14, Y15, to+640); \
 	ORDERNEXT(Y12, Y13, Y14, Y15, Y2, Y3, Y6, Y7, to+768)
 
-// HALVES is half of the function G on every column of both.
+// HALVES is half of the function G on every column of both sets of registers.
 #define HALVES(words, bytes, right, left) \
 	VPADDD words+0(SP), Y0, Y0; \
 	VPADDD words+896(SP), Y4, Y4; \

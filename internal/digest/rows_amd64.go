@@ -39,13 +39,13 @@ func (q *quad) put(b []byte, lane int) {
 	}
 }
 
-// compress4 compresses n blocks into each of the chaining values, one after the
-// other; those of the first begin at blocks, of the next stride bytes on.
+// compress4 compresses n blocks into each of the chaining values, one after the other. Value i
+// takes its blocks from blocks + i*stride.
 //
 //go:noescape
 func compress4(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
 
-// compress2x2 is compress4 for processors that have AVX2 alone.
+// compress2x2 is compress4 for processors that have AVX2 without AVX-512.
 //
 //go:noescape
 func compress2x2(cvs *quad, blocks *byte, stride, n uintptr, rest *rest)
@@ -62,9 +62,8 @@ func compress(cvs *quad, blocks *byte, stride, n uintptr, rest *rest) {
 	}
 }
 
-// sumRows returns the digest of more than one BLAKE3 chunk and at most rows. Four take the time
-// of one: data too short to fill all lanes has a register for each row of the state instead of
-// for each word.
+// sumRows returns the digest of 2 to rows BLAKE3 chunks. Each register holds the same row of four
+// states, so four chunks take the time of one.
 func sumRows(data []byte) hufu.Digest {
 	const blocks = guts.ChunkSize / guts.BlockSize
 	var at *[rows * guts.ChunkSize]byte

@@ -109,8 +109,8 @@ func (d *Dialer) why(ctx context.Context) (*hufu.Error, error) {
 	return a.Error.Err("connect"), nil
 }
 
-// dialEnroll connects with the enrollment protocol, which also serves clients
-// without a certificate that the server accepts.
+// dialEnroll connects with the enrollment protocol, which also serves clients that have no
+// certificate, or one that the server refuses.
 func dialEnroll(ctx context.Context, address string, config *tls.Config) (*session.Client, error) {
 	raw, err := session.Dial(ctx, address)
 	if err != nil {

@@ -53,8 +53,8 @@ func xdg(name, below string) (string, error) {
 // Journals is the folder for journals of unfinished downloads.
 func (d Dirs) Journals() string { return filepath.Join(d.State, "journals") }
 
-// Spools is the folder below State for the files that a browser has handed over. It has
-// another ending if it was put aside.
+// Spools is the folder below State for the files that a browser has handed over. A folder that
+// was put aside has an ending, as in spool.broken.
 const Spools = "spool"
 
 // Profile is the folder with the certificates of a profile.
@@ -208,7 +208,7 @@ func writeFiles(dir string, files ...atomicfile.File) error {
 // removeFile removes a file durably. A file that is not there is no error.
 func removeFile(op, path string) error {
 	err := os.Remove(path)
-	if err == nil || errors.Is(err, fs.ErrNotExist) { // the name may come back that is gone for now
+	if err == nil || errors.Is(err, fs.ErrNotExist) { // until the folder is synced, a power cut may bring a removed name back
 		err = atomicfile.SyncFolder(filepath.Dir(path))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

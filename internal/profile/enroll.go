@@ -80,14 +80,14 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	// The root is what the invitation's fingerprint has proven, not what the
 	// answer holds.
 	p.User, p.Device, p.Invitation = a.User, a.Device, invitationSum(inv)
-	if err := p.SetToken(nil); err != nil { // of the profile that is replaced
+	if err := p.SetToken(nil); err != nil { // forget the login of the replaced profile
 		return nil, err
 	}
 	if err := p.save(keyPEM, withoutRoot(chain), []*identity.Certificate{root}); err != nil {
 		return nil, err
 	}
 	if dead {
-		_ = os.Remove(keyFile) // its copy is in use: the next enrollment would make another
+		_ = os.Remove(keyFile) // client.key holds the key now, and a later enrollment must make a new one
 	}
 	return p, p.logIn(ctx, password)
 }

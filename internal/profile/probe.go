@@ -36,7 +36,7 @@ func Probe(ctx context.Context, p *Profile, address string) (identity.Explanatio
 		in.Client = shown
 	}
 	if in.Refused != nil && p != nil {
-		other := *p // the certificates are its, the server may be another
+		other := *p // the certificates are those of p, the server may be another
 		other.Address, other.Host = address, c.Host
 		if why, err := (&Dialer{p: &other, address: address}).why(ctx); err == nil && why != nil {
 			in.Refused = why

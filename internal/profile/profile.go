@@ -95,10 +95,9 @@ func (p *Profile) stateFile(name string) string {
 	return filepath.Join(p.dirs.profileState(p.Name), name)
 }
 
-// save writes key, certificates and profile. An empty argument leaves its file
-// as it is. An error leaves the old profile or the new one. A crash may leave the
-// first files new and the others old: profile.json is the last, and enrolling
-// again mends it.
+// save writes key, certificates and profile. An empty argument leaves its file as it is. An error
+// or a crash may leave the first files new and the others old: profile.json is the last, and
+// enrolling again mends it.
 func (p *Profile) save(keyPEM []byte, chain, root []*identity.Certificate) error {
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -144,7 +143,7 @@ func (p *Profile) MoveTo(address string) error {
 		return &hufu.Error{Op: "move profile", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
 	}
 	p.Address = address
-	if !p.Own { // its server may prove a name that is no address
+	if !p.Own { // with files of one's own the name in the server's certificate may differ from the address
 		p.Host = host
 	}
 	return p.save(nil, nil, nil)

@@ -11,10 +11,10 @@ import (
 	"hufu/internal/session"
 )
 
-// Renewing calls connect, which connects to the server of d. If the certificate
-// is due it is renewed before. If the server says that the certificate is not
-// valid now, it is renewed and connect is called once more. A certificate that
-// was made elsewhere is never renewed.
+// Renewing calls connect, which connects to the server of d. Before that it renews the
+// certificate if renewal is due. If the server says that the certificate is not valid now, it is
+// renewed and connect is called once more. A certificate that was made elsewhere is never
+// renewed.
 func (d *Dialer) Renewing(ctx context.Context, connect func() error) error {
 	if err := d.renewIfDue(ctx); err != nil {
 		return err

@@ -30,7 +30,7 @@ func (p *Profile) SetToken(token []byte) error {
 	}
 	err := p.Keep("token", token)
 	if err != nil {
-		_ = removeFile("forget login", p.stateFile("token")) // the name may hold it
+		_ = removeFile("forget login", p.stateFile("token")) // the failed write may already have put the login in place
 	}
 	return err
 }

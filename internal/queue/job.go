@@ -212,8 +212,8 @@ func (k jobRecord) job() *job {
 	return j
 }
 
-// loadJobs reads the journal. A journal that cannot be parsed is put aside, and with it
-// the files of the spools that it names.
+// loadJobs reads the journal. A journal that cannot be parsed is put aside, and with it the whole
+// folder of the spools.
 func (q *Queue) loadJobs() ([]jobRecord, error) {
 	path := filepath.Join(q.o.Dirs.State, journal)
 	data, err := os.ReadFile(path)

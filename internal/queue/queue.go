@@ -158,7 +158,7 @@ func (q *Queue) begin(j *job) error {
 	err := q.saved()
 	if err != nil {
 		q.jobs = slices.DeleteFunc(q.jobs, func(other *job) bool { return other == j })
-		_ = q.saved() // the name may hold the journal that has it
+		_ = q.saved() // the failed write may already have replaced the journal: write it again without the job
 	}
 	return err
 }
@@ -261,7 +261,7 @@ func (q *Queue) Cancel(id string) error {
 	})
 }
 
-// discard ends a job that does not run as canceled, and removes what has arrived of its
+// discard marks a job that is not running as canceled, and removes what has arrived of its
 // unfinished files. The job keeps the error. The mutex is held.
 func (q *Queue) discard(j *job) {
 	q.finish(j, Canceled, asError(q.removeUnfinished(j)))
@@ -298,8 +298,7 @@ func (q *Queue) Dismiss(id string) error {
 	return q.saved()
 }
 
-// Answer settles a conflict, and with all also the conflicts of the same job that
-// follow.
+// Answer settles a conflict. If all is true, it also settles the later conflicts of the same job.
 func (q *Queue) Answer(id string, question int, p transfer.Policy, all bool) error {
 	switch p {
 	case transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
@@ -373,8 +372,8 @@ func (q *Queue) touchLocked() {
 	q.changed = make(chan struct{})
 }
 
-// saved writes the journal after a change. Once the journal is written, it removes
-// the spools that are no longer needed. The mutex is held.
+// saved writes the journal after a change, and then removes the spools that are no longer needed.
+// On a full disk it removes them first, and writes the journal again. The mutex is held.
 func (q *Queue) saved() error {
 	over := 0
 	for i, j := range slices.Backward(q.jobs) {
@@ -394,7 +393,7 @@ func (q *Queue) saved() error {
 		_ = os.RemoveAll(dir)
 	}
 	q.unneeded = nil
-	if err != nil { // they have made room
+	if err != nil { // removing the spools may have made room
 		err = q.save()
 	}
 	return err

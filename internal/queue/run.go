@@ -114,8 +114,8 @@ func (j *job) verdict() *hufu.Error {
 	return &hufu.Error{Op: "transfer", Kind: hufu.KindExists, Code: "some_failed"}
 }
 
-// attempt runs a job once. If it panics, the job fails: the program and the other jobs go
-// on, and the next start does not run it again.
+// attempt runs a job once. If it panics on this goroutine, the job fails: the program and the
+// other jobs go on, and the next start does not run it again.
 func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

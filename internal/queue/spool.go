@@ -41,8 +41,8 @@ type spool struct {
 	files atomic.Int64
 	fed   atomic.Int64 // unix nanoseconds of the last bytes
 	busy  atomic.Int64 // files being written now
-	// taking is held for reading while a file is received, and for writing by SpoolDone,
-	// which so waits for them.
+	// taking is held for reading while a file is received, and for writing by SpoolDone, which
+	// thereby waits for those files.
 	taking sync.RWMutex
 }
 
@@ -282,8 +282,8 @@ func (q *Queue) SpoolDone(id string) error {
 	return nil
 }
 
-// removeSpoolLater marks a job's spool to be removed by the next saved. Until then the
-// journal on the disk may say that the job is still to be done. The mutex is held.
+// removeSpoolLater marks a job's spool to be removed by the next saved. Until then the journal on
+// the disk may say that the job is still to be done. The mutex is held.
 func (q *Queue) removeSpoolLater(j *job) {
 	if j.spool == nil {
 		return

@@ -39,7 +39,7 @@ func (t *nearEnd) leave(context.Context, Side) error { return nil }
 func (t *nearEnd) check(Side) error                  { return nil }
 
 func (t *nearEnd) taken(ctx context.Context, p pair, name string, _ *listed) (*hufu.Entry, bool) {
-	return nearTaken(ctx, p, name) // the file system may take two names for one
+	return nearTaken(ctx, p, name) // two spellings may be one name on this file system
 }
 
 func (t *nearEnd) sourceHas(ctx context.Context, p pair, name string) bool {

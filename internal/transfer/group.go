@@ -126,7 +126,7 @@ type staged struct {
 	then  []func(blob.Result)
 }
 
-// add stages one operation; then gets its result at the latest with commit.
+// add stages one operation. The callback then gets its result, at the latest in commit.
 func (s *staged) add(ctx context.Context, at blob.Tree, op func(blob.Batch), then func(blob.Result)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

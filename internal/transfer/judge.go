@@ -42,7 +42,7 @@ func (e *Engine) judge(ctx context.Context, p *pair, same func(context.Context, 
 			return verdict{outcome: Same}
 		}
 	}
-	s, t := p.source, *p.target // as same left them
+	s, t := p.source, *p.target // same may have replaced them
 	if t.Kind == hufu.Folder || t.Kind == hufu.Other {
 		return verdict{outcome: Failed, err: wrongKind(*p)}
 	}

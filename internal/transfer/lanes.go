@@ -69,10 +69,10 @@ const (
 	lastPause    = 2 * time.Second
 )
 
-// onLanes runs do for tasks as they come. The first lane takes small files
-// before chunks and the others chunks before small files, so that neither kind
-// waits for the other. An error of do is the lane's, and the task returns to the
-// queue, at the latest when the lane is closed.
+// onLanes runs do for tasks as they come. The first lane takes small files before chunks and the
+// others chunks before small files, so that neither kind waits for the other. An error of do
+// means that the lane failed; the task then returns to the queue, at the latest when the lane is
+// closed.
 func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
 	fruitless, pause := 0, firstPause
 	for {

@@ -9,9 +9,9 @@ import (
 	"hufu/internal/blob"
 )
 
-// PageNames is how many names of a folder are requested at a time. Most folders have
-// no more. Of those that have, only one is compared at a time, so memory does not grow
-// with their number.
+// PageNames is how many names of a folder are requested at a time. Most folders have no more.
+// Only one folder with more names is compared at a time, so memory does not grow with the number
+// of such folders.
 const PageNames = 4096
 
 // listed is one side of a folder, read page by page in the order of the names. The
@@ -22,7 +22,7 @@ type listed struct {
 	admit func(context.Context) error // waits until more than one page may be listed
 	brief func() bool                 // whether the next page is requested in brief; nil: never
 	keep  bool                        // the page before is kept
-	ahead chan page                   // of the next one; nil if it is not requested
+	ahead chan page                   // delivers the next page; nil if none was requested
 
 	before page // the page before, if it is kept
 	page        // the current one

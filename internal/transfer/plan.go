@@ -22,14 +22,14 @@ type Side struct {
 	Local string    // the same as people write it
 }
 
-// Join is a name in the folder that s is.
+// Join returns the entry called name in the folder s.
 func (s Side) Join(name string) (Side, error) {
 	p, err := s.Path.Join(name)
 	return Side{s.Store, p, filepath.Join(s.Local, name)}, err
 }
 
-// inside returns what comes before the name of each entry of the folder s, so that Join
-// need not look at the whole path for each of them.
+// inside returns what comes before the name of each entry of the folder s, so that a planner need
+// not put the whole path together for each of them.
 func (s Side) inside() string { return strings.TrimSuffix(filepath.Join(s.Local, "x"), "x") }
 
 // pair is one name on both sides.
@@ -92,13 +92,13 @@ type targetEnd interface {
 	// taken returns the entry called name in the folder of p's target, and whether there
 	// is one. there is the listing of that folder, nil if it was not listed.
 	taken(ctx context.Context, p pair, name string, there *listed) (*hufu.Entry, bool)
-	// sourceHas reports whether the folder of p's source has an entry called name. It is
-	// called if the pages that are kept of its listing do not tell.
+	// sourceHas reports whether the folder of p's source has an entry called name. It is called
+	// only if the listing pages that are still in memory cannot answer.
 	sourceHas(ctx context.Context, p pair, name string) bool
 	// mode returns the mode that p gets.
 	mode(p pair) uint32
-	// mkdir makes the folder p and reports it. Nothing waits for it: an entry below
-	// the folder makes it as well.
+	// mkdir makes the folder p and reports it. Nobody waits for it: an entry below the folder
+	// also creates the folder if it is missing.
 	mkdir(ctx context.Context, p pair)
 	// link makes the link p and calls done.
 	link(ctx context.Context, p pair, c hufu.Condition, done func(error))
@@ -129,12 +129,12 @@ type folderMeta struct {
 
 // neighbours are the names in the folder of one entry.
 type neighbours struct {
-	source *listed // will be at the target too; nil if it was not listed
+	source *listed // its names will exist at the target too; nil if it was not listed
 	target *listed // nil if it was not listed
 }
 
-// plan compares the sources with their targets at the end to. after must be called
-// when everything queued is at its place, with false if the transfer was given up.
+// plan compares the sources with their targets on the side that "to" stands for. after must be
+// called when everything queued is at its place, with false if the transfer was given up.
 func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, larges chan<- *item) (after func(whole bool)) {
 	if len(sources) > 1 {
 		e.claimed = newNameSet()
@@ -279,12 +279,12 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	}
 }
 
-// briefAfter is how many files in a row need not be fetched before the next page of the
-// far side is requested in brief.
+// After briefAfter unchanged files in a row, the next page of the far side is requested in brief.
 const briefAfter = 1000
 
-// inBrief reports whether the far side is asked for the next page of a folder in brief:
-// without what is needed only for a file that is fetched, or compared by its digest.
+// inBrief reports whether the next page of a folder of the far side is requested in brief:
+// without mode, digest and user, which only a file that is fetched, or compared by its digest,
+// needs.
 func (e *Engine) inBrief() bool {
 	switch {
 	case e.o.Ask != nil:
@@ -295,9 +295,9 @@ func (e *Engine) inBrief() bool {
 	return true
 }
 
-// needsAll reports whether more must be known of a name at the far side than a page in
-// brief tells. For a get it counts the files that need not be fetched since the last one
-// that must be: then the next ones are probably there as well.
+// needsAll reports whether more must be known of a name at the far side than a page in brief
+// tells. For a get it also counts unchanged files in a row (see inBrief): after many of them the
+// next ones are probably unchanged too.
 func (e *Engine) needsAll(source, target *hufu.Entry) bool {
 	if !e.gets {
 		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // the digest saves a request for each
@@ -339,7 +339,7 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		e.fail(p, err)
 		return
 	}
-	if x != nil && t.Kind != hufu.File { // p may be kept, and its page must not be
+	if x != nil && t.Kind != hufu.File { // p may outlive the page: with a copy it does not keep the whole page in memory
 		there := *x
 		p.target = &there
 	}
@@ -467,7 +467,7 @@ func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
 	c.Path = local
 	missing := c.Kind == hufu.KindNotFound && c.Code == ""
 	switch {
-	case missing && e.gets: // not the file that was asked for: its place
+	case missing && e.gets: // the local folder for the target is missing, not the requested file
 		c.Kind, c.Code = hufu.KindUnreadable, "target_unwritable"
 	case missing:
 		c.Code = "no_such_file"

@@ -23,8 +23,8 @@ type Source struct {
 	Far hufu.Path
 	// Contents means what is in the folder, not the folder itself.
 	Contents bool
-	// Fresh says that the far folder that receives the source was just made, so it is
-	// empty. The folder is Far itself with Contents, else the parent of Far.
+	// Fresh says that the far folder that receives the source was just made, so it is empty. With
+	// Contents that folder is Far itself, otherwise it is Far's parent.
 	Fresh bool
 	// Entry is what stands at the far side, for a get, if it is known already.
 	Entry *hufu.Entry

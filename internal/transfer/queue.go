@@ -224,7 +224,7 @@ func (l *large) unitSent(first bool) {
 	}
 }
 
-// putBroken notes a unit whose first try a lane has broken off.
+// putBroken notes a unit whose first sending ended early because the lane was lost.
 func (l *large) putBroken(unit int64) {
 	l.brokenMu.Lock()
 	defer l.brokenMu.Unlock()

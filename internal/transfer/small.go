@@ -83,7 +83,7 @@ func (e *Engine) confirmSmall(ctx context.Context, t task, d hufu.Digest, size i
 func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err error) {
 	switch {
 	case err == nil:
-		e.Stats.Bytes.Add(size - t.it.from.Size) // whose size may not be true
+		e.Stats.Bytes.Add(size - t.it.from.Size) // the listed size may be wrong, as in /proc
 		e.Stats.BytesDone.Add(size)
 		r := t.it.rep(o, nil)
 		r.Digest, r.Size = d, size

@@ -17,8 +17,8 @@ type thereChunk struct {
 	part  [8]byte // of its chaining value
 }
 
-// Add adds a run of chunks, by their chaining values one after the other. It
-// reports whether they follow what was added before and are among the file's.
+// Add adds a run of chunks, by their chaining values one after the other. It reports whether they
+// follow what was added before and are within the chunks of the file.
 func (t *There) Add(first int64, cvs []byte, chunks int64) bool {
 	n := int64(len(cvs) / len(digest.CV{}))
 	if first < 0 || first+n > chunks || len(t.chunks) > 0 && first <= int64(t.chunks[len(t.chunks)-1].index) {

@@ -1,12 +1,11 @@
-// Package transfer copies files and folders between this machine and a server:
-// it plans, spreads the work over lanes, resumes, verifies and reports. It
-// promises that a file appears under its final name only whole and with the
-// digest its sender computed, that what is there already is not sent again, and that
-// memory hardly grows with the number and size of files: by a record for each folder
-// whose mode or time is to be set, a hash for each name if there are several sources,
-// and 12 bytes for each chunk that the far side has of an unfinished upload. It speaks
-// to the far side through Far and Lane, which the caller supplies, and to this side
-// through a blob.Tree.
+// Package transfer copies files and folders between this machine and a server: it plans, spreads
+// the work over lanes, resumes, verifies and reports. It promises that a file appears under its
+// final name only whole and with the digest its sender computed, that what is there already is
+// not sent again, and that memory hardly grows with the number and size of files. What grows: a
+// record for each folder whose mode or time is to be set, one for each folder that could not be
+// made, a hash for each name if there are several sources, and 12 bytes for each chunk that the
+// far side has of an unfinished upload. It speaks to the far side through Far and Lane, which the
+// caller supplies, and to this side through a blob.Tree.
 package transfer
 
 import (
@@ -25,7 +24,7 @@ import (
 // concurrent use.
 type Far interface {
 	Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error)
-	// Lister returns a new Lister of the folder p, whose names come in order.
+	// Lister returns a new Lister of the folder p. It yields the names in order.
 	Lister(p hufu.Path) blob.Lister
 	Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (created bool, err error)
 	Link(ctx context.Context, p hufu.Path, target string, mtime time.Time, c hufu.Condition) error
@@ -35,7 +34,7 @@ type Far interface {
 	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
 	Abandon(ctx context.Context, upload string) error
 	Lane(ctx context.Context) (Lane, error)
-	// Lanes is how many lanes are worth their cost on the way there.
+	// Lanes returns how many lanes pay off on the network path to the server.
 	Lanes(ctx context.Context) int
 }
 
@@ -245,7 +244,8 @@ func (e *Engine) Tell(reports []Report) {
 	}
 }
 
-// found counts an entry of a source if it is a file. Each one gets a report.
+// found counts an entry of a source if it is a file. Every file that is counted here gets exactly
+// one report later.
 func (e *Engine) found(s hufu.Entry) {
 	if s.Kind == hufu.File {
 		e.Stats.Files.Add(1)
@@ -295,7 +295,7 @@ type item struct {
 	lost   bool           // a lane was lost after it was sent: it may be there already
 	done   atomic.Int64   // bytes at their place
 	large  *large
-	// renamed says that remote, or path for a get, is a name that was free.
+	// renamed: the target (remote for a put, path for a get) got a free name instead of its own.
 	renamed bool
 }
 

@@ -9,9 +9,9 @@ import (
 	"hufu/internal/digest"
 )
 
-// maxDisorder is how many times the far side may say that the chunks of a unit
-// of one file came out of order. It can happen when a lane that was lost is
-// still being read while the next one begins the unit again.
+// maxDisorder is how many times the far side may say that the chunks of a unit of one file came
+// out of order. It can happen while the server still reads a lost lane and the next lane already
+// begins the unit again.
 const maxDisorder = 64
 
 // unitTask carries the chunks of one unit over one lane, in order. It ends when each has
@@ -95,8 +95,8 @@ func (u *unitTask) settle(n int, err error) {
 	u.e.endTask(u.t, err)
 }
 
-// sendUnit sends the chunks of a unit, unless all of them are there. Its error
-// is the lane's.
+// sendUnit sends the chunks of a unit, unless all of them are there. An error means that the lane
+// failed; the task then returns to the queue.
 func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) error {
 	l, size := t.it.large, t.it.from.Size
 	u := e.newUnitTask(t)
@@ -148,7 +148,8 @@ func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) er
 	return nil
 }
 
-// fetchUnit asks for the chunks of a unit. Its error is the lane's.
+// fetchUnit asks for the chunks of a unit. An error means that the lane failed; the task then
+// returns to the queue.
 func (g *group) fetchUnit(t task) error {
 	e, l := g.e, t.it.large
 	u := e.newUnitTask(t)

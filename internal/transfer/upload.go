@@ -154,8 +154,8 @@ func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context
 	return entry, err
 }
 
-// lastOne reports whether only one large file is left once all is planned. Then no
-// other file's request waits behind its commit.
+// lastOne reports whether only one large file is left once all is planned. Then its commit can be
+// sent early: no other request waits behind it on the control connection.
 func (e *Engine) lastOne() bool {
 	e.activeMu.Lock()
 	defer e.activeMu.Unlock()
