@@ -31,10 +31,9 @@ type Tree interface {
 	// set only if the store knows it for the current size and time.
 	Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error)
 
-	// List calls yield for the entries of the folder p that r asks for, and
-	// stops at the first error of yield, which it returns. Entries that are
-	// removed meanwhile may be left out. next is where the next page begins, ""
-	// after the last one. yield must not call the store.
+	// List calls yield for the entries of the folder p that r asks for, and stops at the first
+	// error of yield, which it returns. Entries that are removed meanwhile may be left out. next
+	// is the After of the next page, "" if there is none. yield must not call the store.
 	List(ctx context.Context, p hufu.Path, r Page, yield func(hufu.Entry) error) (next string, err error)
 
 	// Lister returns a new Lister of the folder p.
@@ -52,9 +51,9 @@ type Tree interface {
 	Batch(g Guard) Batch
 
 	// OpenUpload begins the upload k, or resumes the unfinished one of the same key. Nothing is
-	// created before the first chunk, which discards an unfinished upload of the same owner to the
-	// same path with another key, unless it is open. The returned handle asks g, at Finish and when
-	// it creates a missing folder above the file.
+	// created before the first chunk. The first chunk also discards an older unfinished upload of
+	// the same owner to the same path with another key, unless that one is open. The returned
+	// handle asks g, at Finish and when it creates a missing folder above the file.
 	OpenUpload(ctx context.Context, k UploadKey, g Guard) (Upload, error)
 
 	// FindUpload opens an unfinished upload by its id; the handle asks g. The error is
@@ -122,7 +121,8 @@ type Opener interface {
 type File interface {
 	// Size returns the size in bytes of the version that was opened.
 	Size() int64
-	// Meta returns the mode and time of the version that was opened.
+	// Meta returns the mode and time of the file that was opened, as its store keeps them; on a
+	// server's disk the mode is 0600, and that of the sender is in Entry.
 	Meta() Meta
 	// Entry describes the version that was opened. The first call may read what
 	// the store has recorded, so it must come before Close.
@@ -200,12 +200,11 @@ type Upload interface {
 	// There yields the chunks that have arrived, in order, with their chaining
 	// values.
 	There() iter.Seq2[int64, digest.CV]
-	// Write stores chunk index; cv is its chaining value, which the caller has
-	// computed over these same bytes. A chunk without data is all zeros and
-	// takes no space. A chunk that has arrived is left unchanged if it has this
-	// value and replaced otherwise. The chunks of one unit must come in order
-	// from one holder; until the last of them has come, none of them counts as
-	// arrived.
+	// Write stores chunk index; cv is its chaining value, which the caller has computed over
+	// these same bytes. A chunk without data is all zeros and takes no space. A chunk that has
+	// arrived is left unchanged if it has this value and replaced otherwise. The chunks of one
+	// unit (see UploadInfo.Unit) must come in order from one holder; until the last of them has
+	// come, none of them counts as arrived.
 	Write(ctx context.Context, index int64, data []byte, cv digest.CV) error
 	// Root returns the digest of the whole file, once all chunks have arrived.
 	Root() (hufu.Digest, error)
@@ -214,8 +213,8 @@ type Upload interface {
 	Await(ctx context.Context)
 
 	// Prepare makes the bytes durable if all chunks have arrived and their digest is want. After
-	// that no chunk can change, unless Finish fails in a way that certainly gave the file no name,
-	// such as a condition that is not met.
+	// that no chunk can change. Only when Finish fails and the file certainly did not get its
+	// name, as when c does not hold, can chunks change again.
 	Prepare(ctx context.Context, want hufu.Digest, m Meta) error
 	// Finish gives the file its name if c and the guard allow it, and returns when that is
 	// durable. Prepare must have come before. After success both may be repeated: Finish returns
@@ -261,7 +260,7 @@ type Meta struct {
 // Result is the outcome of one change of a batch.
 type Result struct {
 	Created bool   // there was no entry before
-	Version string // of a file that was put, changed or moved, or of a link that was moved, on a server
+	Version string // set by a server's tree only: the new version of a file that was put, changed or moved, or of a link that was moved
 	Err     error
 }
 

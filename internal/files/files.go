@@ -140,7 +140,7 @@ func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, erro
 		owner = v.sub.User
 	}
 	if err := access.May(v.sub, a, p, owner); err != nil {
-		if a != access.Read && !own && !rest.IsRoot() { // a shared folder that is not there is not found
+		if a != access.Read && !own && !rest.IsRoot() { // if the shared folder does not exist, the answer is not_found instead of permission
 			if _, missing := v.at(ctx, p, access.Read); hufu.KindOf(missing) == hufu.KindNotFound {
 				err = missing
 			}

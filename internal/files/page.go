@@ -56,8 +56,8 @@ func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, goesOn bool, 
 	return "", nil
 }
 
-// listing returns the Lister of the folder that at names. Unless the listing goes on, the Lister has
-// read nothing yet, so each name that was made before is in it.
+// listing returns the Lister for the folder of at. Unless goesOn it starts empty, so names made
+// before this call are listed.
 func (v *View) listing(at spot, goesOn bool) blob.Lister {
 	i := v.listed(at)
 	if i < 0 {

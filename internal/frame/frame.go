@@ -1,6 +1,6 @@
-// Package frame is what travels on a hufu connection: a fixed header, one CBOR
-// message, raw bytes. It owns the layout, the limits and the strict reading of
-// both; when a frame is written, and what it means, is for others.
+// Package frame is what travels on a hufu connection: a fixed header, one CBOR message, raw
+// bytes. It owns the layout, the limits and the strict reading of header and message; when a
+// frame is written, and what it means, is for others.
 //
 // The layout (docs/protocol.md, "Frames"), big endian:
 //
@@ -24,8 +24,8 @@ import (
 	"hufu"
 )
 
-// Limits of a frame, in bytes. Those for a client's frames are tighter: they
-// are read before the peer is verified.
+// Limits of a frame, in bytes. Those for a client's frames are tighter: on hufu-enroll/1 they are
+// read from a peer that is not verified.
 const (
 	HeaderSize     = 12
 	MaxBody        = 256 << 10
@@ -179,8 +179,8 @@ func checked(t Type, m Message) (Message, error) {
 	return m, nil
 }
 
-// Check reports whether the values of m keep their limits. A peer ends the
-// connection over a message that does not; its sender should hear of it sooner.
+// Check reports whether the values of m keep their limits. A peer ends the connection over a
+// message that does not; Check lets a sender find that out before it sends.
 func Check(m Message) error {
 	if err := m.check(); err != nil {
 		return &hufu.Error{Op: "check " + m.Type().String(), Kind: hufu.KindInvalid, Err: err}

@@ -16,8 +16,8 @@ const (
 	LaterTo   = 127
 )
 
-// version refuses a hello of another version by that alone: the rest of it may be
-// anything.
+// version refuses a hello for its version before anything else in it is judged: the rest of it
+// may be anything.
 func (c *Codec) version(t Type, body []byte) error {
 	if t != TypeHello && t != TypeHello.Answer() {
 		return nil
@@ -36,9 +36,9 @@ func (c *Codec) version(t Type, body []byte) error {
 	}
 }
 
-// withoutLater is body without the keys that a later program has added, and
-// whether there were any. Everything is in the one encoding, the ignored values
-// included.
+// withoutLater is body without the keys that a later program has added, and whether there were
+// any. It returns false unless everything, the ignored values included, is in deterministic
+// encoding.
 func (c *Codec) withoutLater(t Type, body []byte) ([]byte, bool) {
 	switch t {
 	case TypeHello, TypeHello.Answer():
@@ -63,13 +63,13 @@ func (c *Codec) withoutLater(t Type, body []byte) ([]byte, bool) {
 	return nil, false
 }
 
-// inside replaces the value of key 1 of a message by the result of by.
-func (c *Codec) inside(body []byte, by func([]byte) ([]byte, bool)) ([]byte, bool) {
+// inside replaces the value of key 1 of a message by the result of change.
+func (c *Codec) inside(body []byte, change func([]byte) ([]byte, bool)) ([]byte, bool) {
 	var m map[uint64]cbor.RawMessage
 	if !c.exact(body, &m) {
 		return nil, false
 	}
-	less, ok := by(m[1])
+	less, ok := change(m[1])
 	m[1] = less
 	return c.bytes(m), ok
 }

@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// The messages of small files and of listings come by the ten thousand. They are
-// written and read here, without reflection and without being encoded again to be
-// compared. All other messages, and all bytes that are not exactly as expected, are
-// left to the library: it says what is wrong, and it knows the keys of a later program.
+// The messages of small files and of listings come by the ten thousand. They are written and read
+// here, without reflection and without being encoded again to be compared. All other messages,
+// and all bytes that are not exactly as expected, are left to the library and to withoutLater:
+// the one finds what is wrong, the other drops the keys of later programs.
 
-// quick is a message, or a part of one, that names its fields in the order of their
-// keys, to be counted, written or read.
+// quick is a message, or a part of one, whose method fields visits each field in the order of the
+// keys. The visitor counts, writes or reads them.
 type quick interface{ fields(f *fields) }
 
 func (m *Put) fields(f *fields) {
@@ -37,6 +37,7 @@ func (m *Get) fields(f *fields) {
 	f.bytes(3, &m.Digest, optional)
 }
 
+// Entry is optional: when reading, it is there if the map has any pair.
 func (m *GetAnswer) fields(f *fields) {
 	if f.doing == reading && f.left > 0 {
 		m.Entry = new(Entry)
@@ -101,14 +102,16 @@ func appendQuick(b []byte, m quick) []byte {
 	return f.b
 }
 
-// readQuick reads m and reports whether body is its one encoding. It copies what m keeps.
+// readQuick reads m and reports whether body is the deterministic encoding of m. No part of body
+// is kept: it is cloned first.
 func readQuick(m quick, body []byte) bool {
 	f := fields{doing: reading, b: bytes.Clone(body)}
 	f.group(m)
 	return !f.bad && len(f.b) == 0
 }
 
-// group writes or reads a whole map.
+// group writes or reads a whole map. A map begins with its number of pairs, so writing counts
+// them first. The number is put aside meanwhile, because maps nest.
 func (f *fields) group(m quick) {
 	outer := f.left
 	if f.doing == writing {

@@ -8,18 +8,19 @@ import (
 	"hufu"
 )
 
-// Hello is the first frame of a connection: what the client speaks and, on all
-// but the first connection, the token of its login.
+// Hello is the first frame of a connection: what the client speaks and, if it has one, the token
+// of its login.
 type Hello struct {
 	Version  uint     `cbor:"1,keyasint"`
 	Features []string `cbor:"2,keyasint"`
 	Token    []byte   `cbor:"3,keyasint,omitempty"`
 	Program  string   `cbor:"4,keyasint,omitempty"` // name and version, for the log
-	Padding  []byte   `cbor:"5,keyasint,omitempty"` // nothing: opens the window of the connection
-	Pad      uint16   `cbor:"6,keyasint,omitempty"` // how much of it the answer is to have
+	Padding  []byte   `cbor:"5,keyasint,omitempty"` // ignored; only enlarges the congestion window
+	Pad      uint16   `cbor:"6,keyasint,omitempty"` // bytes of padding wanted in the answer
 }
 
-// HelloAnswer says what both ends speak from now on and whom the server sees.
+// HelloAnswer says what both ends speak from now on, and which user and device the certificate
+// names.
 type HelloAnswer struct {
 	Version  uint     `cbor:"1,keyasint"`
 	Features []string `cbor:"2,keyasint"`
@@ -66,14 +67,14 @@ type (
 		Path  Path   `cbor:"1,keyasint"`
 		Limit uint32 `cbor:"2,keyasint,omitempty"` // entries in a page, 0 for all
 		After []byte `cbor:"3,keyasint,omitempty"` // the name before the page's first
-		Brief bool   `cbor:"4,keyasint,omitempty"` // without mode, digest and uploader, but of folders
+		Brief bool   `cbor:"4,keyasint,omitempty"` // without mode, digest and uploader, except for folders
 		On    bool   `cbor:"5,keyasint,omitempty"` // the page before this one came over this connection
 	}
 	// ListAnswer holds some of them; frames with more follow. The last frame of a
 	// page says where the next begins.
 	ListAnswer struct {
 		Entries []Entry `cbor:"1,keyasint"`
-		Next    []byte  `cbor:"2,keyasint,omitempty"` // to ask for as After, if there are more
+		Next    []byte  `cbor:"2,keyasint,omitempty"` // the After of the next request; empty on the last page
 	}
 	// Mkdir makes a folder, with its parents if asked.
 	Mkdir struct {
@@ -99,7 +100,7 @@ type (
 		Path    Path   `cbor:"1,keyasint"`
 		Mode    uint32 `cbor:"2,keyasint"`
 		MTime   int64  `cbor:"3,keyasint"`
-		Version string `cbor:"4,keyasint,omitempty"` // that is to be there; empty for any
+		Version string `cbor:"4,keyasint,omitempty"` // the version that must be there; empty for any
 	}
 	// SetMetaAnswer says that they are durable. They make a new version of a file.
 	SetMetaAnswer struct {
@@ -109,7 +110,7 @@ type (
 	Remove struct {
 		Path      Path   `cbor:"1,keyasint"`
 		Recursive bool   `cbor:"2,keyasint,omitempty"`
-		Version   string `cbor:"3,keyasint,omitempty"` // that is to be there; empty for any
+		Version   string `cbor:"3,keyasint,omitempty"` // the version that must be there; empty for any
 	}
 	// RemoveAnswer says that it is durably gone.
 	RemoveAnswer struct{}
@@ -118,7 +119,7 @@ type (
 		From      Path      `cbor:"1,keyasint"`
 		To        Path      `cbor:"2,keyasint"`
 		Condition Condition `cbor:"3,keyasint"`
-		Version   string    `cbor:"4,keyasint,omitempty"` // that is to be at From; empty for any
+		Version   string    `cbor:"4,keyasint,omitempty"` // the version that must be at From; empty for any
 	}
 	// RenameAnswer says that it has durably moved. That makes a new version of a
 	// file.
@@ -145,8 +146,8 @@ type (
 	PutAnswer struct {
 		Version string `cbor:"1,keyasint,omitempty"`
 	}
-	// Get asks for a whole file of at most 1 MiB. Who knows the digest of a
-	// version names both, and is told nothing but the bytes.
+	// Get asks for a whole file of at most 1 MiB. A client that names a version and its digest
+	// gets only the bytes, without an Entry.
 	Get struct {
 		Path    Path   `cbor:"1,keyasint"`
 		Version string `cbor:"2,keyasint,omitempty"` // as listed; empty for any
@@ -162,8 +163,8 @@ type (
 		Size   int64  `cbor:"2,keyasint"`
 		Source string `cbor:"3,keyasint"` // the sender's version of the file
 	}
-	// OpenAnswer names the upload and what of it is there, in ascending order.
-	// Nothing is said of chunks that are missing.
+	// OpenAnswer names the upload and its chunks that have arrived, in ascending order. Nothing
+	// is said of chunks that are missing.
 	OpenAnswer struct {
 		Upload string `cbor:"1,keyasint"`
 		Unit   uint32 `cbor:"2,keyasint"` // bytes of a range

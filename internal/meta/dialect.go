@@ -61,8 +61,8 @@ func (d *dialect) spell(query string) string {
 	return b.String()
 }
 
-// bind returns values as the database takes them: text as bytes, where it is
-// kept as bytes, and no bytes as empty, not as NULL.
+// bind returns values as the database takes them: text as bytes, where it is kept as bytes, and a
+// nil slice as an empty value, not as NULL.
 func (d *dialect) bind(args []any) []any {
 	for i, v := range args {
 		switch v := v.(type) {
@@ -115,11 +115,11 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) (err error) {
 		if err != nil {
 			return failed("open database", err)
 		}
-		defer func() { _ = conn.Close() }() // back to the others
+		defer func() { _ = conn.Close() }() // back to the pool
 		if err := l.SessionLock(ctx, conn); err != nil {
 			return failed(op, err)
 		}
-		defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }() // it ends with the connection at the latest
+		defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }() // at the latest when the pool closes the connection
 	}
 	have, err := p.GetDBVersion(ctx)
 	if err == nil && have > newest {
@@ -178,7 +178,7 @@ func passing(err error) bool {
 	return hufu.CodeOf(err) != "database_unsure" && (c == classAgain || c == classBusy)
 }
 
-// failed classifies an error of the database by the advice for its reader.
+// failed turns err into the hufu.Error whose code has the right advice for its reader.
 func failed(op string, err error) error {
 	out := &hufu.Error{Op: op, Kind: hufu.KindInternal, Code: "database", Err: err}
 	if errors.Is(err, context.Canceled) {

@@ -1,12 +1,10 @@
-// Package meta owns the SQL database: users, certificates, invitations, logins
-// and failed attempts, never a row for a file. The database is a file of SQLite,
-// or one of PostgreSQL, MySQL or MariaDB that many servers share. It promises
-// that every value reaches the database as a bound parameter, that a transaction
-// that returned is durable, that the same calls mean the same on each database,
-// and that a change made by another process is noticed by Version. The meaning
-// of the rows, and who may change them and when, is left to its callers. It is
-// the only package that uses database/sql; package metatest is its meaning as
-// tests.
+// Package meta owns the SQL database: users, certificates, invitations, logins and failed
+// attempts, never a row for a file. The database is a file of SQLite, or one of PostgreSQL, MySQL
+// or MariaDB that many servers share. It promises that every value reaches the database as a
+// bound parameter, that a transaction that returned is durable, that the same calls mean the same
+// on each database, and that a change made by another process is noticed by Version. The meaning
+// of the rows, and who may change them and when, is left to its callers. It is the only package
+// that uses database/sql; package metatest tests these promises.
 package meta
 
 import (
@@ -128,9 +126,9 @@ type Version struct {
 	random  [16]byte // a restored backup repeats counters
 }
 
-// Version returns the current version. It changes with every change of a user,
-// device, certificate or login by anybody, in this process or another; on SQLite
-// with every other change, too. It costs microseconds on SQLite and a round trip
+// Version returns the current version. It changes with every change of a user, device,
+// certificate or login by anybody, in this process or another, except the time of a login's last
+// use; on SQLite with every other change, too. It costs microseconds on SQLite and a round trip
 // on a shared database, and fails there after 300 ms.
 func (d *DB) Version(ctx context.Context) (v Version, err error) {
 	const op = "ask for the database's version"
@@ -165,9 +163,9 @@ func (d *DB) Version(ctx context.Context) (v Version, err error) {
 // something that nobody can use (an invitation or a login whose secret was not
 // told) or by erring on the safe side (a guess at a password that counts twice).
 func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
-	// SQLite only polls for its lock, so that on a slow disk one of many waiters
-	// would find it taken until busyTimeout; a shared database would give each
-	// waiter a connection.
+	// SQLite only polls for its lock, so that on a slow disk one of many waiters would find it
+	// taken until busyTimeout; and on a shared database each waiter would occupy a connection of
+	// the pool.
 	select {
 	case d.writing <- struct{}{}:
 		defer func() { <-d.writing }()
@@ -227,7 +225,7 @@ func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) e
 		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) && !d.d.shared {
 			return errors.Join(err, failed("roll back transaction", back))
 		}
-		return err // a shared database rolls back when the connection is gone
+		return err // a failed rollback is not reported: the database rolls back when the connection ends
 	}
 	if err := tx.Commit(); err != nil {
 		return notCommitted(d.d, err)
@@ -235,7 +233,7 @@ func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) e
 	return nil
 }
 
-// notCommitted tells a transaction that was refused from one that may be in.
+// notCommitted distinguishes a COMMIT that certainly failed from one that may have succeeded.
 func notCommitted(d *dialect, err error) error {
 	const op = "commit transaction"
 	refused := classify(err) == classAgain || errors.Is(err, sql.ErrTxDone) || rolledBack(err)

@@ -27,13 +27,14 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	c.Passwd, _ = u.User.Password()
 	c.DBName = strings.Trim(u.Path, "/")
 	c.Timeout = connectLimit
-	c.Collation = "binary" // text is bytes, the server changes nothing in it
+	c.ReadTimeout, c.WriteTimeout = updateLimit, updateLimit // COMMIT has no other limit
+	c.Collation = "binary"                                   // text is bytes, the server changes nothing in it
 	c.ClientFoundRows = true
 	c.Logger = &mysql.NopLogger{}
 	for name, values := range u.Query() {
 		switch name {
 		case "sslmode", "sslrootcert":
-		case "host": // as for PostgreSQL, the folder of a socket; here the socket itself
+		case "host": // unlike for PostgreSQL: the socket, not its folder
 			c.Net, c.Addr = "unix", values[0]
 		default:
 			return nil, nil, badOption(name, nil)
@@ -90,9 +91,9 @@ func mysqlTLS(c *mysql.Config, u *url.URL) error {
 // bounded makes connections that do not depend on the settings of the server.
 type bounded struct{ driver.Connector }
 
-// Connect sets strict values, so that none is cut, and the bounds. MariaDB and
-// MySQL name the limit of a statement differently; each executes only the
-// `/*!…*/` comment that is meant for it.
+// Connect makes the server refuse values that do not fit, and sets the time limits. MariaDB and
+// MySQL name the limit of a statement differently; each executes only the `/*!…*/` comment that
+// is meant for it.
 func (b bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := b.Connector.Connect(ctx)
 	if err != nil {
@@ -123,7 +124,7 @@ func (mysqlLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, "SET SESSION wait_timeout = 3600"); err != nil {
 		return fmt.Errorf("keep connection: %w", err)
 	}
-	// Less than the limit of a statement at a time.
+	// Each try waits for 5 s, less than statementLimit.
 	for range 12 {
 		var got sql.NullInt64
 		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(CONCAT('hufu ', MD5(DATABASE())), 5)").Scan(&got)

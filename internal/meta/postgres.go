@@ -21,7 +21,7 @@ import (
 func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 	full := *u
 	q := full.Query()
-	q.Set("sslmode", mode(u)) // said always: the environment may say another
+	q.Set("sslmode", mode(u)) // always set, or PGSSLMODE would decide
 	full.RawQuery = q.Encode()
 	if full.Host == "" && !q.Has("host") {
 		full.Host = "127.0.0.1"
@@ -39,8 +39,8 @@ func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 	})
 	return stdlib.OpenDB(*c), &dialect{
 		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, numbered: true,
-		// It takes no snapshot, so the transaction sees what the one before it
-		// has written; reading goes on beside it.
+		// It takes no snapshot, so the transaction sees what the one before it has written;
+		// others can still read the table.
 		turn: "LOCK TABLE epoch IN EXCLUSIVE MODE",
 		locker: func() (lock.SessionLocker, error) {
 			return lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
@@ -87,7 +87,7 @@ func connectClass(err error) class {
 	_, proof := errors.AsType[*tls.CertificateVerificationError](err)
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	switch {
-	case proof, connecting && strings.Contains(err.Error(), "TLS"):
+	case proof, connecting && strings.Contains(err.Error(), "server refused TLS connection"):
 		return classTLS
 	case connecting, errors.Is(err, pgconn.ErrConnClosed):
 		return classAway

@@ -18,7 +18,7 @@ var errSum = errors.New("not a digest of 32 bytes")
 type Queries struct {
 	run   runner
 	d     *dialect
-	db    *DB   // of a change outside a transaction
+	db    *DB   // for a change outside a transaction, which needs an Update
 	raise *bool // within a transaction: set when the epoch is to be raised
 }
 
@@ -74,7 +74,7 @@ func (q Queries) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, statementLimit)
 }
 
-// cause returns the reason why a transaction had ended before a statement.
+// cause returns the error of ctx if a transaction had ended because ctx did.
 func cause(ctx context.Context, err error) error {
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
 		return ctx.Err()
@@ -82,7 +82,7 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// all reads every row of a question; scan names where the columns go.
+// all reads every row of a question; columns returns where its columns go.
 func all[T any](ctx context.Context, q Queries, op string, columns func(*T) []any, query string, args ...any) ([]T, error) {
 	ctx, cancel := q.bounded(ctx)
 	defer cancel()

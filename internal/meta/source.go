@@ -1,11 +1,11 @@
 package meta
 
 import (
-	"cmp"
 	"database/sql"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hufu"
@@ -37,7 +37,7 @@ func Parse(raw, dir string) (Source, error) {
 		return File(file), nil
 	}
 	u, err := url.Parse(raw)
-	if err != nil { // which repeats the URL, and so the password
+	if err != nil { // err repeats the URL, and so the password
 		return Source{}, badURL()
 	}
 	switch u.Scheme {
@@ -49,8 +49,8 @@ func Parse(raw, dir string) (Source, error) {
 	default:
 		return Source{}, badURL()
 	}
-	// A "/" or "?" that the password holds ends the name of the host, and what
-	// follows up to the "@" would be printed.
+	// After a "/" or "?" in the password, url.Parse takes its rest up to the "@" for a path or a
+	// query, which would be printed.
 	if strings.Contains(u.EscapedPath()+u.RawQuery, "@") {
 		return Source{}, &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_at"}
 	}
@@ -98,17 +98,24 @@ func (s Source) open(readOnly bool) (*sql.DB, *dialect, error) {
 	return openMySQL(s.url)
 }
 
-// mode returns the option sslmode of a URL, or what it is without. A database on
-// this machine may do without a certificate.
+// mode returns the option sslmode of a URL, or its default. A database on this machine may do
+// without a certificate.
 func mode(u *url.URL) string {
 	if m := u.Query().Get("sslmode"); m != "" {
 		return m
 	}
-	host := cmp.Or(u.Hostname(), u.Query().Get("host"))
-	if ip := net.ParseIP(host); host == "" || host == "localhost" || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback() {
+	// A driver may take the host from the options instead, and from a list.
+	hosts := append(u.Query()["host"], u.Hostname())
+	if !slices.ContainsFunc(strings.Split(strings.Join(hosts, ","), ","), remote) {
 		return "prefer"
 	}
 	return "verify-full"
+}
+
+// remote reports whether a host, as a driver takes it, may be another machine.
+func remote(host string) bool {
+	ip := net.ParseIP(host)
+	return host != "" && host != "localhost" && !strings.HasPrefix(host, "/") && (ip == nil || !ip.IsLoopback())
 }
 
 // scrub returns the text of err, which a driver has put together, without the

@@ -43,8 +43,8 @@ func openSQLite(path string, readOnly bool) (*sql.DB, *dialect, error) {
 	}}
 	if readOnly {
 		q = url.Values{"mode": {"ro"}}
-		// A log with changes that are not in the file yet has its index next to it.
-		// Without such a log SQLite would have to create both files.
+		// If the -wal file holds changes, its -shm is there too. Otherwise SQLite would have to
+		// create both, which it cannot here: the file is opened as immutable.
 		if i, err := os.Stat(path + "-wal"); err != nil || i.Size() == 0 {
 			q.Set("immutable", "1")
 		}

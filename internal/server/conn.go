@@ -59,7 +59,7 @@ type conn struct {
 	hasOther   bool          // the group has other changes than puts, mkdirs and links
 	uploads    []blob.Upload // most recent first, like readers
 	readers    []*reader
-	buf        *session.Chunk // room for answers, kept until Idle
+	buf        *session.Chunk // room for answers, kept from one get or read to the next
 	committing atomic.Bool
 	judged     time.Time
 	cutting    atomic.Bool
@@ -174,7 +174,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	case *frame.Get:
 	case *frame.Read:
 		c.letGoOfFolder()
-	default: // which may take long, and needs neither
+	default: // may take long; needs neither the open folder nor the chunk
 		c.letGoOfFolder()
 		c.giveBack()
 	}
@@ -361,7 +361,11 @@ func (c *conn) login(ctx context.Context, m *frame.Login) error {
 		}
 	}
 	if err != nil {
-		c.log.Warn("login", "ok", false, "why", hufu.CodeOf(err))
+		if attrs := []any{"ok", false, "why", hufu.CodeOf(err)}; hufu.KindOf(err) == hufu.KindInternal {
+			c.log.Error("login", append(attrs, "err", err)...)
+		} else {
+			c.log.Warn("login", attrs...)
+		}
 		return c.session.Fail(err)
 	}
 	c.log.Info("login", "ok", true)

@@ -96,7 +96,7 @@ func (c *crowd) end() {
 	c.in = nil
 }
 
-// originOf returns the unit that one peer can be expected to have: an address, or the /64 of an
+// originOf returns the address range that one peer usually controls: an address, or the /64 of an
 // IPv6 address.
 func originOf(remote net.Addr) netip.Prefix {
 	a, ok := remote.(*net.TCPAddr)

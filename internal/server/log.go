@@ -13,9 +13,9 @@ import (
 	"hufu"
 )
 
-// Log is the server's log, a line for each event. A line is written at once; only lines of single
-// transfers may be kept until flush: there are tens of thousands in a second, and a system call
-// costs as much as the line.
+// Log is the server's log, a line for each event. A line is written at once; only the line of
+// each transfer may be kept until flush: there are tens of thousands in a second, and a system
+// call costs as much as the line.
 type Log struct {
 	*slog.Logger
 	transfers slog.Handler
@@ -43,8 +43,9 @@ type output struct {
 	kept []byte
 }
 
-// printable returns line with everything escaped that hufu.Printable escapes. It is
-// the last to see a line, so no handler and no caller can forget it.
+// printable returns line with everything escaped that hufu.Printable escapes. Every line passes
+// it except those of lines.Handle, which are plain ASCII. So no handler and no caller can forget
+// it.
 func printable(line []byte) []byte {
 	text, ended := bytes.CutSuffix(line, []byte("\n"))
 	if !bytes.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
@@ -84,7 +85,7 @@ func (o keeping) Write(line []byte) (int, error) {
 	return len(line), o.keep(printable(line))
 }
 
-// keep keeps a line that is printable.
+// keep keeps a line. The caller has made it printable.
 func (o keeping) keep(line []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,17 +96,17 @@ func (o keeping) keep(line []byte) error {
 	return nil
 }
 
-// lines writes the lines of slow in a quarter of the time, if they hold nothing that
-// must be quoted, and leaves others to it.
+// lines is a slog.Handler with the output of slow. It writes lines without anything to quote
+// itself, in a quarter of the time, and passes the others to slow.
 type lines struct {
 	out   keeping
-	attrs []byte // of each line
-	plain bool   // attrs holds all of them
+	attrs []byte // from WithAttrs, ready to append
+	plain bool   // every attribute so far is plain, so attrs is complete
 	slow  slog.Handler
 }
 
 func newLines(out keeping) *lines {
-	return &lines{out: out, plain: true, slow: slog.NewTextHandler(out, nil)}
+	return &lines{out: out, plain: true, slow: slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})}
 }
 
 func (l *lines) Enabled(ctx context.Context, level slog.Level) bool {
@@ -131,7 +132,8 @@ func (l *lines) Handle(ctx context.Context, r slog.Record) error {
 	}
 	var room [512]byte
 	b := append(room[:0], "time="...)
-	// The fourth digit of the fraction keeps its zeros from being left out.
+	// RFC3339Nano drops zeros at the end. A tenth of a millisecond is added so that there are
+	// four digits; the fourth is cut out.
 	b = r.Time.Truncate(time.Millisecond).Add(time.Millisecond/10).AppendFormat(b, time.RFC3339Nano)
 	const digits = len("time=2006-01-02T15:04:05.000")
 	b = append(b[:digits], b[digits+1:]...)

@@ -84,6 +84,9 @@ func TestLogIsPrintable(t *testing.T) {
 			if hufu.Printable(line) != line {
 				t.Errorf("%q is logged as %q", odd, line)
 			}
+			if path := " path=" + hufu.Printable(odd) + " "; !strings.Contains(line, path) {
+				t.Errorf("a search for %q misses %q", path, line)
+			}
 		}
 	}
 }
@@ -115,7 +118,7 @@ func TestLinesAreThoseOfSlog(t *testing.T) {
 		}
 		var got, want bytes.Buffer
 		l, slow := NewLog(&got), &output{w: &want}
-		for _, h := range []slog.Handler{l.transfers, slog.NewTextHandler(keeping{slow}, nil)} {
+		for _, h := range []slog.Handler{l.transfers, slog.NewTextHandler(keeping{slow}, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})} {
 			if err := h.WithAttrs(about).Handle(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}

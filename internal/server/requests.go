@@ -71,7 +71,7 @@ func (c *conn) finish(ctx context.Context) error {
 	defer c.committing.Store(false)
 	results := c.batch.Commit(ctx)
 	if err := c.judge(); err != nil {
-		return err // the guard has refused what came after the loss of the right; the error ends the connection, so nothing is answered
+		return err // the guard has already refused the changes after the right was lost; the error ends the connection, so none is answered
 	}
 	for i, p := range c.group {
 		res := results[i]
@@ -257,7 +257,7 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	if err != nil {
 		return err
 	}
-	n, err := f.ReadAt(ctx, data[:min(int64(len(data)), f.Size()+1)], 0) // one more: then one read shows the end
+	n, err := f.ReadAt(ctx, data[:min(int64(len(data)), f.Size()+1)], 0) // one byte more than the size: a file that has grown shows in the same read
 	if err != nil {
 		return err
 	}

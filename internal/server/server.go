@@ -116,11 +116,10 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections from ln until ctx ends, then drains: a connection whose
-// requests are all answered is told to try again later, and so is every other one when
-// the time drain is over. Handshakes are closed at once, and enrollments as soon as
-// nothing is being done, without a word. When Serve returns, every connection is closed,
-// unless the error is serve_stuck.
+// Serve accepts connections from ln until ctx ends, then drains: a connection whose requests are
+// all answered is told to try again later, and so is every other one when drain has passed.
+// Handshakes are closed at once, and enrollments as soon as nothing is being done, without a
+// word. When Serve returns, every connection is closed, unless the error is serve_stuck.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	config, err := s.tls.Config()
 	if err != nil {
@@ -307,7 +306,7 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 	})
 	defer hello.Stop()
 	err = h.session.Serve(ctx, h)
-	h.close() // its last lines in the log come before the one that it has gone
+	h.close() // its last lines in the log come before the line "gone"
 	in, out := h.stream.Bytes()
 	attrs := []any{"bytes_in", in, "bytes_out", out, "seconds", s.o.Now().Sub(h.opened).Seconds()}
 	if err != nil && !errors.Is(err, io.EOF) {

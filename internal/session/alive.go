@@ -52,7 +52,7 @@ func (k *keeper) tick() {
 	}
 }
 
-// check does everything but telling. It reports whether the client may need to be
+// check does everything except sending Working. It reports whether the client may need to be
 // told; then the caller does so and calls running.Done.
 func (k *keeper) check(now time.Time) bool {
 	k.mu.Lock()

@@ -30,7 +30,7 @@ type Client struct {
 	*wire
 	judge func(error) error // turns a read error into its reason
 
-	turn  sync.Mutex // of Send: held while it waits for room, when wmu is free for a cancel
+	turn  sync.Mutex // of Send, one at a time: held while it waits for room, so that wmu stays free for a cancel
 	qmu   sync.Mutex
 	cond  *sync.Cond // on qmu: room in the bounds, or the end
 	queue []pending  // sent or about to be, unanswered, in order
@@ -40,7 +40,7 @@ type Client struct {
 	askedSmall int
 	maxReq     int
 	maxAsk     int
-	window     int   // limit for asked: maxAsk, or less from AskLess on until widen has raised it
+	window     int   // limit for asked: maxAsk; AskLess lowers it, widen raises it again
 	err        error // why the connection ended, set once
 	failing    error // what writing met first; the reader finds out why
 	waiting    int   // goroutines about to write: the last one flushes
@@ -54,7 +54,7 @@ type Client struct {
 type pending struct {
 	want  frame.Type
 	bytes int
-	chunk int64 // requested, -1 if none
+	chunk int64 // requested or sent, -1 if none
 	sent  time.Time
 	fn    func(Answer)
 }
@@ -104,8 +104,9 @@ func (c *Client) widen(p pending) {
 	}
 }
 
-// Over a far link, at most 1/smallShare of the bytes requested ahead may be small files: one connection of twelve would take a thousand of them
-// before the next one starts, and fetch them all by itself.
+// Over a far link, at most 1/smallShare of the bytes requested ahead may be small files.
+// Otherwise the first of several connections would request a thousand of them before the second
+// has started.
 const smallShare = 16
 
 func (c *Client) small(answerBytes int) bool {
@@ -232,9 +233,9 @@ func (c *Client) full(answerBytes int) bool {
 		c.askedSmall > 0 && c.small(answerBytes) && c.askedSmall+answerBytes > c.window/smallShare
 }
 
-// crowded is full for a request that waits. Near, it waits until an eighth of what the
-// bounds allow is free: if a small request went out as soon as there was room for it, each
-// answer would cost a system call and a wake-up at both ends. The caller holds qmu.
+// crowded is full for a request that waits. On a near link it waits until an eighth of what the
+// bounds allow is free: if a small request went out as soon as there was room for it, each answer
+// would cost a system call and a wake-up at both ends. The caller holds qmu.
 func (c *Client) crowded(answerBytes int) bool {
 	if c.stream.Way().far() {
 		return c.full(answerBytes)
@@ -257,8 +258,8 @@ func (c *Client) Flush() error {
 	return nil
 }
 
-// writeFailed gives the reader a second to read the reason to its end: the
-// server says why it cuts before it does. Once, however many writes fail.
+// After the first failed write, writeFailed gives the reader one second more: the server says why
+// before it cuts, and its goodbye may still be unread.
 func (c *Client) writeFailed(err error) {
 	c.qmu.Lock()
 	first := c.failing == nil
@@ -449,7 +450,7 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 	}
 	a.Raw, a.CV = raw.data, raw.cv
 	c.answers.Add(1)
-	if !h.More { // out of the queue before fn: fn sees room, and never twice
+	if !h.More { // out of the queue before fn: so fn finds room in the bounds, and the end of reader does not call it again
 		c.qmu.Lock()
 		c.queue[0] = pending{} // drops fn
 		c.queue = c.queue[1:]
@@ -463,7 +464,7 @@ func (c *Client) answer(h frame.Header, m frame.Message) error {
 	}
 	c.calling.Store(true)
 	p.fn(a)
-	c.stream.touch() // what fn took is not the server's silence
+	c.stream.touch() // the time spent in fn is not the server's silence
 	c.calling.Store(false)
 	raw.free()
 	return nil

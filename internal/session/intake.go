@@ -3,8 +3,8 @@ package session
 import "sync"
 
 // Intake bounds the memory of requests that have arrived and were not carried out yet, on all
-// connections that share it. One user may take as much as is left for others: alone half of it,
-// two users a third each. A connection that finds no space is not read until there is some.
+// connections that share it. One user never holds more than is still free: alone half of it, two
+// users a third each. A connection that finds no space is not read until there is some.
 type Intake struct {
 	limit int
 

@@ -93,8 +93,9 @@ func NewServer(conn net.Conn, stream *Stream, codec *frame.Codec) *Server {
 // called before Serve.
 func (s *Server) Only(types ...frame.Type) { s.only = types }
 
-// UseIntake counts requests in in, for the user who. It is called before Serve.
-func (s *Server) UseIntake(in *Intake, who string) { s.intake, s.who = in, who }
+// UseIntake counts the requests of this connection in an Intake, as those of a user. It is called
+// before Serve.
+func (s *Server) UseIntake(intake *Intake, user string) { s.intake, s.who = intake, user }
 
 // Serve reads requests and gives them to h until the client leaves, breaks the
 // protocol, or Part is called; it returns why, nil when the client just left.
@@ -261,8 +262,8 @@ func (s *Server) begin(ctx context.Context, r *Request) (context.Context, contex
 	return ctx, stop
 }
 
-// takeBack stops a request that is being handled, or keeps it from being begun.
-// There are never more waiting than MaxRequests.
+// takeBack stops a request that is being handled, or keeps it from being begun. So canceled never
+// holds more than MaxRequests.
 func (s *Server) takeBack(number uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -364,8 +365,8 @@ func clientStalled() *hufu.Error {
 	return &hufu.Error{Op: "connection", Kind: hufu.KindUnavailable, Code: "client_stalled"}
 }
 
-// Drop ends the connection at once, without a goodbye, which the client has no space for, and
-// releases the buffers that the kernel holds for it.
+// Drop ends the connection at once, without a goodbye: the client takes nothing, so it could not
+// be sent, and releases the buffers that the kernel holds for it.
 func (s *Server) Drop(reason *hufu.Error) {
 	s.reason.CompareAndSwap(nil, reason)
 	if c, ok := s.stream.Conn.(interface{ SetLinger(int) error }); ok {

@@ -44,8 +44,8 @@ const (
 	// flushEvery bounds how long an answer stays in a buffer while requests
 	// keep coming.
 	flushEvery = 100 * time.Millisecond
-	// flushBytes bounds how many raw bytes are handled while an answer stays in
-	// a buffer: a client that has not got it sends those bytes again if the server dies.
+	// flushBytes bounds how many raw bytes are handled while an answer stays in a buffer: a
+	// client that has not received the answer sends those bytes again if the server dies.
 	flushBytes = 4 << 20
 )
 
@@ -72,8 +72,7 @@ func TakeChunk() *Chunk { return chunkPool.Get().(*Chunk) }
 // Give puts the chunk back into the pool.
 func (c *Chunk) Give() { chunkPool.Put(c) }
 
-// wire holds what both ends share: a stream, TLS or nothing above it, and
-// framing above that.
+// wire holds what both ends share: a stream, on it TLS or nothing, and on that framing.
 type wire struct {
 	codec   *frame.Codec
 	stream  *Stream
@@ -184,8 +183,8 @@ func (w *wire) read(refuse func(frame.Type) error) (frame.Header, frame.Message,
 	return h, m, err
 }
 
-// raw is a buffer with the raw bytes of one frame. One of the arrays holds
-// them, from its pool.
+// raw is a buffer with the raw bytes of one frame. They are part of one of the arrays, which goes
+// back to its pool.
 type raw struct {
 	data  []byte
 	cv    digest.CV // of a chunk
@@ -279,8 +278,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// closeWrite ends the sending side, of TLS with its close_notify and then of the socket.
-// TLS waits until by for the client to take what is unsent.
+// closeWrite ends the sending side, of TLS with its close_notify and then of the socket. What is
+// unsent may be written until by.
 func (w *wire) closeWrite(by time.Time) {
 	if c, ok := w.conn.(interface{ CloseWrite() error }); ok && w.conn != net.Conn(w.stream) {
 		_ = c.CloseWrite()                // the peer may be gone already

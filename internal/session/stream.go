@@ -37,7 +37,7 @@ type Stream struct {
 	wbuf    *[coalesce]byte // nil while empty
 	wlen    int
 	gather  atomic.Bool
-	sending atomic.Int64 // when the write began for which the network is being waited, in nanoseconds; 0 if none
+	sending atomic.Int64 // when the write that is going on began, in ns; 0 if none, in nanoseconds; 0 if none
 	moved   atomic.Int64 // time of the last byte, in nanoseconds
 	sent    atomic.Int64 // time of the last byte written
 	in      atomic.Int64
@@ -75,7 +75,7 @@ func (s *Stream) Sent() time.Time { return time.Unix(0, s.sent.Load()) }
 // take some.
 func (s *Stream) Sending() bool { return s.sending.Load() != 0 }
 
-// Blocked returns how long the other end has not taken what is being written, 0 if nothing is.
+// Blocked returns how long the write that is going on has taken, 0 if nothing is.
 func (s *Stream) Blocked(now time.Time) time.Duration {
 	began := s.sending.Load()
 	if began == 0 {

@@ -110,7 +110,7 @@ func loopback(a net.Addr) bool {
 	return ok && t.IP.IsLoopback()
 }
 
-// String returns the way in a log.
+// String returns w as it is logged.
 func (w Way) String() string {
 	return strings.TrimSpace(w.Congestion + " " + w.RTT.Round(10*time.Microsecond).String())
 }

@@ -19,8 +19,8 @@ type Panic struct {
 
 func (p *Panic) Error() string { return fmt.Sprint(p.Value) }
 
-// work carries out requests until none has come for a while. It has a goroutine only for
-// as long: a connection that waits for its client keeps the stack of its reader alone.
+// work carries out requests until none has come for a while. Its goroutine ends then, so an idle
+// connection has only that of its reader.
 func (s *Server) work(ctx context.Context, h Handler) {
 	over := true
 	defer func() {
@@ -47,7 +47,8 @@ func (s *Server) work(ctx context.Context, h Handler) {
 	s.Part(e)
 }
 
-// handleAll carries out requests until rest ends that, or the connection is over.
+// handleAll carries out requests until none comes for a while, see rest, or the connection is
+// over.
 func (s *Server) handleAll(ctx context.Context, h Handler) (over bool, err error) {
 	flushed, handled := time.Now(), 0
 	for {
@@ -114,8 +115,8 @@ func (s *Server) take() (r *Request, open bool) {
 	return s.pop()
 }
 
-// awaitRequest is take, but waits for a request until rest is called. Without a request, work
-// must end unless the queue has ended.
+// awaitRequest is take, but waits until a request comes, the queue ends or rest is called. If it
+// returns (nil, true), work must end, and the next push begins it again.
 func (s *Server) awaitRequest() (r *Request, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,7 +130,7 @@ func (s *Server) awaitRequest() (r *Request, open bool) {
 	return r, open
 }
 
-// rest ends the goroutine of work if it has waited for so long.
+// rest ends the goroutine of work for at least after.
 func (s *Server) rest(now time.Time, after time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

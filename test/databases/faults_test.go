@@ -164,6 +164,30 @@ func TestUnsure(t *testing.T) {
 	})
 }
 
+// TestHungCommit: a COMMIT that the database never answers ends by itself, and with
+// it what the next Update waits for.
+func TestHungCommit(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, l, name := t.Context(), e.link(t), e.create(t)
+		d, sure := open(t, e.at(l.address, name)+"?sslmode=disable"), open(t, e.at(e.address, name))
+		mend := make(chan struct{})
+		defer close(mend)
+		l.hangAt("COMMIT", mend)
+		start, over := time.Now(), make(chan error, 1)
+		go func() {
+			over <- d.Update(ctx, func(q meta.Queries) error { return q.PutUser(ctx, meta.User{Name: "alice", Created: moment}) })
+		}()
+		select {
+		case err := <-over:
+			unavailable(t, "commit", err, "database_unsure")
+			t.Logf("it was given up after %v", time.Since(start))
+		case <-time.After(5 * 30 * time.Second):
+			t.Fatal("it waits for ever")
+		}
+		must(t, sure.PutUser(ctx, meta.User{Name: "bob", Created: moment}))
+	})
+}
+
 // TestRunAgain: what another transaction has crossed is run again, whole.
 func TestRunAgain(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {

@@ -25,6 +25,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -331,6 +332,7 @@ type link struct {
 	lose  bool
 	when  string // call before at the first request with this word
 	call  func()
+	over  <-chan struct{} // the connection hangs until it is closed
 }
 
 func (e *engine) link(t *testing.T) *link {
@@ -361,7 +363,7 @@ func (e *engine) link(t *testing.T) *link {
 			}
 			l.conns = append(l.conns, c, s)
 			l.mu.Unlock()
-			wg.Go(func() { _, _ = io.Copy(c, s); _ = c.Close() })
+			wg.Go(func() { _, _ = io.Copy(c, s); l.await(); _ = c.Close() })
 			wg.Go(func() { l.pass(s, c); _ = s.Close() })
 		}
 	})
@@ -381,7 +383,7 @@ func (l *link) pass(to, from net.Conn) {
 		cut := l.at != "" && bytes.Contains(bytes.ToUpper(buf[:n]), []byte(l.at))
 		lose := cut && l.lose
 		var call func()
-		if l.when != "" && bytes.Contains(buf[:n], []byte(l.when)) {
+		if l.when != "" && bytes.Contains(bytes.ToUpper(buf[:n]), []byte(strings.ToUpper(l.when))) {
 			call, l.when = l.call, ""
 		}
 		l.mu.Unlock()
@@ -409,6 +411,26 @@ func (l *link) breakAt(word string, lose bool) {
 }
 
 // before calls f once, before a request with this word reaches the server.
+// hangAt makes nothing arrive any more, in either direction, from a word of the client on,
+// until over is closed. Neither end hears that the connection is gone.
+func (l *link) hangAt(word string, over <-chan struct{}) {
+	l.before(word, func() {
+		l.mu.Lock()
+		l.over = over
+		l.mu.Unlock()
+		<-over
+	})
+}
+
+func (l *link) await() {
+	l.mu.Lock()
+	over := l.over
+	l.mu.Unlock()
+	if over != nil {
+		<-over
+	}
+}
+
 func (l *link) before(word string, f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

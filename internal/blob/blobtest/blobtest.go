@@ -33,15 +33,14 @@ type Store struct {
 	// Another opens the tree once more, as another process does. nil if only one may
 	// have it open.
 	Another func() blob.Tree
-	// Reopen opens the tree as the process after a killed one. Handles of the
-	// old tree were closed; its staged files were not discarded. nil if nothing
-	// survives the process.
+	// Reopen opens the tree as the process after a killed one. The test has closed its handles,
+	// but not discarded batches. nil if nothing survives the process.
 	Reopen func() blob.Tree
 	// Reboot is Reopen after the machine was restarted: changes that were not
 	// durable may be lost.
 	Reboot func() blob.Tree
-	// FailSync makes the n-th step of making something durable from now on
-	// fail, once; 0 undoes that. nil if there are no such steps.
+	// FailSync: counting from now, the n-th step of making something durable fails, once; 0
+	// cancels that. nil if there are no such steps.
 	FailSync func(n int)
 	// Lose replaces the bytes of an unfinished upload by zeros, as a power cut may.
 	Lose func(id string)
@@ -145,7 +144,7 @@ func (s *suite) change(g blob.Guard, stage func(context.Context, blob.Batch)) []
 	return slices.Clone(committed(s.Context(), b))
 }
 
-// one is change for a single one.
+// one commits a single change.
 func (s *suite) one(g blob.Guard, stage func(context.Context, blob.Batch)) blob.Result {
 	s.Helper()
 	all := s.change(g, stage)

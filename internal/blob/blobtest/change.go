@@ -252,7 +252,7 @@ func concurrentUsersLeaveAWholeTree(s *suite) {
 	s.same(nil)
 }
 
-// expected reports what users who get in each other's way are not told.
+// expected fails the test on any error that concurrent users may not cause each other.
 func (s *suite) expected(err error) {
 	s.Helper()
 	switch hufu.KindOf(err) {

@@ -286,7 +286,7 @@ func aConditionIsJudgedAtFinish(s *suite) {
 	_, err := u.Finish(s.Context(), ifAbsent())
 	s.wantErr(err, hufu.KindExists, "target_exists")
 	s.same(before)
-	// Refused is not lost.
+	// A refused upload can be committed again.
 	_, err = s.commit(u, data, always())
 	s.must(err)
 	s.holds("absent", string(data))
@@ -321,8 +321,8 @@ func oneOfManyWins(s *suite) {
 	}
 }
 
-// oneOfTwoProcessesWins: two processes that have the tree open do not see one another's
-// locks, so what decides must be where both of them look.
+// oneOfTwoProcessesWins: two processes that have the tree open do not see one another's locks, so
+// the store itself must decide.
 func oneOfTwoProcessesWins(s *suite) {
 	trees := []blob.Tree{s.Tree, s.Another()}
 	kinds := map[string]func(ctx context.Context, b blob.Batch, own string){
@@ -348,7 +348,7 @@ func oneOfTwoProcessesWins(s *suite) {
 			s.mustPut("own"+own, own)
 			s.mustPut("folder"+own+"/of", own)
 		}
-		// Each waits a little in its guard, behind the check, for the other one.
+		// Both guards wait for each other, after the store's own check.
 		meet := make(chan struct{})
 		g := blob.Guard{May: func(context.Context, blob.Change) error {
 			select {

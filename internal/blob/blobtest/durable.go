@@ -28,9 +28,8 @@ func durableTests() []test {
 	}
 }
 
-// aFailedSyncIsNotAcknowledged: whichever step of making it durable fails, the
-// change is not acknowledged, also not if it is asked for again while the disk
-// fails, and each name is old or new.
+// aFailedSyncIsNotAcknowledged: whichever step of making it durable fails, the change is not
+// acknowledged; a repetition afterwards may succeed, and each name is old or new.
 func aFailedSyncIsNotAcknowledged(s *suite) {
 	type change struct {
 		steps int // of making it durable, at least

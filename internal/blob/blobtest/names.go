@@ -126,8 +126,7 @@ func theRootIsNobodysToReplace(s *suite) {
 	s.same(before)
 }
 
-// refusals are the errors of everything that can be tried at p, which are not
-// about a free name.
+// refusals tries every operation that needs an existing entry at p, and returns their errors.
 func (s *suite) refusals(p string) map[string]error {
 	ctx, q := s.Context(), s.path(p)
 	all := map[string]error{}
@@ -144,8 +143,8 @@ func (s *suite) refusals(p string) map[string]error {
 	return all
 }
 
-// makings are the errors of everything that makes something at p; there is a file
-// "source".
+// makings tries every operation that creates an entry at p, and returns their errors; there is a
+// file "source".
 func (s *suite) makings(p string) map[string]error {
 	q := s.path(p)
 	all := map[string]error{}
@@ -306,7 +305,7 @@ func timesAreKept(s *suite) {
 			}
 		}
 	}
-	// No time is the time of writing, or leaves what there is.
+	// A zero time means the time of writing for Put, and no change for SetMeta.
 	s.made(func(ctx context.Context, b blob.Batch) {
 		b.Put(ctx, s.path("now"), nil, blob.Meta{Mode: 0o644}, ifAbsent())
 		b.SetMeta(ctx, s.path("file0"), blob.Meta{Mode: 0o600}, "")

@@ -92,7 +92,7 @@ func pagesAreTheListing(s *suite) {
 			s.Errorf("pages of %d without a Lister: %q", limit, got)
 		}
 	}
-	// A Lister goes where it is sent, and does not tell what is gone.
+	// A Lister may jump to any After, and leaves out removed names.
 	l := s.Tree.Lister(hufu.Path{})
 	defer l.Close()
 	ask := func(after string) (names []string) {
@@ -242,7 +242,7 @@ func aListingEndsWithItsContext(s *suite) {
 	}
 }
 
-// ending is a context that ends when it has been looked at so often.
+// ending is a context that ends at the given number of calls of Err and Done.
 type ending struct {
 	context.Context
 	left   atomic.Int64
@@ -305,7 +305,7 @@ func aDigestIsThatOfTheBytes(s *suite) {
 		if s.Records && after.Digest != e.Digest && !after.Digest.IsZero() || after.Version != e.Version {
 			s.Errorf("afterwards %+v", after)
 		}
-		// Keeping it is no change.
+		// Storing the digest does not count as a change of the version.
 		s.must(s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Remove(ctx, s.path(p), false, before.Version) }).Err)
 	}
 }

@@ -93,7 +93,7 @@ func aUnitHasOneHolder(s *suite) {
 	s.must(s.send(v, data, 0)) // takes it over
 	s.wantErr(s.send(u, data, 1), hufu.KindInvalid, "unit_order")
 	s.must(s.send(v, data, 1))
-	s.must(v.Close()) // what is half goes with its holder
+	s.must(v.Close()) // an incomplete unit is dropped when its holder closes
 	s.missingAre(u, data, 0, 1, 2)
 	w := s.upload(s.key("f", data))
 	s.wantErr(s.send(w, data, 2), hufu.KindInvalid, "unit_order")
@@ -107,7 +107,7 @@ func aUnitIsReplacedAsAWhole(s *suite) {
 	other[3*hufu.ChunkSize] ^= 1
 	u := s.upload(s.key("f", data))
 	s.sendUnits(u, other, 0, 1, 2)
-	// In the middle another chunk than what is there: the unit must come again.
+	// A different chunk in the middle of an arrived unit voids the whole unit.
 	s.wantErr(s.send(u, data, 3), hufu.KindInvalid, "unit_order")
 	s.missingAre(u, data, 0)
 	s.sendUnits(u, data, 0)

@@ -305,7 +305,7 @@ func anotherKeySupersedes(s *suite) {
 	k.Source = "v3"
 	third := s.upload(k)
 	found, err := s.Tree.FindUpload(s.Context(), first.Info().ID, anyone)
-	s.must(err) // nothing has come of the third
+	s.must(err) // the third has no chunk yet, so it supersedes nothing
 	s.must(found.Close())
 	s.sendUnits(third, data, 0)
 	s.unknown(first.Info().ID)
@@ -341,7 +341,7 @@ func holdersShareAnUpload(s *suite) {
 	}
 	wg.Wait()
 	u := s.upload(s.key("d/f", data))
-	for k := range int64(7) { // what two have begun at once may not have come at all
+	for k := range int64(7) { // a unit that two holders have begun at once may be incomplete
 		s.sendUnits(u, data, k)
 	}
 	s.missingAre(u, data)

@@ -48,7 +48,7 @@ type slot struct {
 	recursive bool
 	dir       int      // where the staged file or link is
 	tmp       sys.File // a put, while its file is open
-	name      string   // of a put with a reserved name
+	name      string   // of a put or a link with a reserved name
 	counted   bool     // tmp is one of the descriptors
 	path, to  hufu.Path
 	meta      blob.Meta
@@ -266,8 +266,8 @@ func (b *batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string)
 	return b.keep(batchDir{path: path, h: h, dev: n.Dev, ino: n.Ino, lock: b.s.locks.forNode(&n)}), nil
 }
 
-// makeRoom closes all folders unless n more can be open. Their handles are valid no longer; handle
-// opens a folder again.
+// If opening n more folders would exceed maxFolders, makeRoom closes all of them. Handles that
+// were got before are invalid then; handle opens a folder again.
 func (b *batch) makeRoom(n int) {
 	if b.open+n > maxFolders {
 		for i := range b.dirs {
@@ -293,9 +293,10 @@ func (b *batch) shut(d *batchDir) {
 	}
 }
 
-// handle returns the handle of folder i, which it opens again if it was closed. A handle is valid
-// until handle or openOrMakeFolder is called; after makeRoom(n) the next n calls of handle close none.
-// The error is ENOENT if another folder has the path of one in which the batch has changed names.
+// handle returns the handle of folder i, which it opens again if it was closed. Each later call
+// of handle or openOrMakeFolder may close it. To hold n handles at once, call makeRoom(n) first.
+// If the batch has changed names in the folder and its path now leads to another one, the error
+// is ENOENT.
 func (b *batch) handle(i int) (sys.Dir, error) {
 	d := &b.dirs[i]
 	if d.h.Ok() {
@@ -363,7 +364,7 @@ func (b *batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path
 		err = b.recordFolder(d, path.Base(), m)
 	}
 	if err != nil {
-		_ = d.Rmdir(path.Base()) // it would be nobody's; it stays if others have put something into it
+		_ = d.Rmdir(path.Base()) // without a record nobody owns it; Rmdir fails, and it stays, if something is in it already
 		return false, err
 	}
 	return true, nil

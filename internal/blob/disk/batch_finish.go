@@ -86,8 +86,8 @@ func (b *batch) takeBack(ctx context.Context) {
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
-			// Unless something is in it by now, or the name is no folder's; another empty folder of
-			// that name goes too.
+			// Fails, harmlessly, if something is in it by now or the name is no folder's. Another
+			// empty folder that has the name by now is removed.
 			_ = b.s.removeFolder(ctx, d, b.dirs[m.in].lock, under(b.dirs[m.in].path, m.name), m.name, &b.guard, func() error { return d.Rmdir(m.name) })
 		}
 	}
@@ -142,9 +142,9 @@ func (b *batch) giveUp(sl *slot, err error) {
 	sl.fail("commit", sl.path, err)
 }
 
-// failNamed fails each slot that has its name but may not be durable. After a
-// failed sync, a slot that found an entry at its name fails as well. That entry
-// may come from an earlier try and may not be durable.
+// failNamed fails each slot that has its name but may not be durable. After a failed sync, a slot
+// that found an entry at its name gets this error instead. That entry may come from an earlier
+// try and not be durable, so the answer must not confirm that it exists.
 func (b *batch) failNamed(err error) {
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -343,8 +343,9 @@ func (b *batch) version(sl *slot) string {
 	return n.String()
 }
 
-// syncClosed makes the names durable before the other changes, unless all their folders are open:
-// a closed folder is opened again by its path, and is not found if one of these changes moves it.
+// If any folder with new names was closed, syncClosed makes the names durable now: a later rename
+// of this batch may move the folder, and then its path no longer leads to it. If all are open,
+// they are synced at the end.
 func (b *batch) syncClosed(t *touched) error {
 	var alone []int
 	closed := false

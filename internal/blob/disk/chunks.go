@@ -25,11 +25,12 @@ const (
 	segmentCost = 4*segmentChunks + 64
 )
 
-// chunkSegment holds the chunks of one segment: 0 for a missing chunk, 1 for
-// one that is being written, and 2 or more for one that has arrived, see there.
+// chunkSegment holds the chunks of one segment: 0 for a missing chunk, 1 for one that is being
+// written, and 2 or more for one that has arrived, see func there.
 type chunkSegment [segmentChunks]uint32
 
-// maxRecords is how many records of a journal a segment can tell apart.
+// maxRecords is the number of records of a journal that fit into the 31 bits of an entry of a
+// segment.
 const maxRecords = 1<<31 - 2
 
 type chunkState uint8

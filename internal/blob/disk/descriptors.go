@@ -7,8 +7,8 @@ import (
 )
 
 // Descriptors bounds the number of staged files that are open at a time, in all stores that share
-// it. Files beyond the bound are closed again and staged under reserved names, which a crash
-// leaves behind.
+// it. Files beyond the bound are staged under reserved names, which a crash leaves behind, and
+// are closed after they were written.
 type Descriptors struct{ left atomic.Int64 }
 
 // mostDescriptors is a bound that no useful load reaches.

@@ -1,13 +1,13 @@
 // Package disk keeps files in a plain tree on a disk: the server's served trees
 // and a user's own folders.
 //
-// It promises that a name never shows a part of a file; that what Finish has acknowledged survives
-// a power cut; that a condition on the target holds at the very moment of the commit; that no
-// symbolic link below the root is ever followed, not even one created during the call; and that
-// FIFOs, sockets and devices are never read, and opened only if one has just taken the place of a
-// file. On Linux a path is resolved by openat2, on macOS segment by segment without following
-// links. On other systems it rests on os.Root and a check of each segment before it, so that a
-// local user could win a race there.
+// It promises that a name never shows a part of a file; that what Finish has acknowledged
+// survives a power cut; that a condition on the target holds at the very moment of the commit;
+// that no symbolic link below the root is ever followed, not even one created during the call;
+// and that FIFOs, sockets and devices are never read. One is opened only if it has taken the
+// place of a file between the check and the open. On Linux a path is resolved by openat2, on
+// macOS segment by segment without following links. On other systems each segment is checked and
+// then opened through os.Root; a local user could win that race.
 //
 // Rights and the choice of the tree are the caller's business.
 package disk
@@ -42,15 +42,15 @@ type Options struct {
 	// Names bounds the memory of listings; nil means a bound for this store alone.
 	// Stores of one process should share one.
 	Names *KeptNames
-	// Settled makes the first store on each file system sync it. Stores of one
-	// process should share one; nil syncs none.
+	// With Settled, the first store that is opened on a file system syncs that file system.
+	// Stores of one process should share one; nil syncs none.
 	Settled *Settled
 	// Boot identifies the boot for which page caches are trusted; "" asks the
 	// system.
 	Boot string
 	Log  *slog.Logger
-	// Hook is called at named steps; an error ends the operation, as a fault
-	// there would. It is for tests and normally nil.
+	// Hook is called at named steps; an error that it returns ends the operation as a fault at
+	// that step would. It is for tests and normally nil.
 	Hook func(step string) error
 }
 

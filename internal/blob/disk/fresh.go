@@ -21,8 +21,8 @@ type freshFolders struct {
 	odd    int    // names that a sync of the store's whole file system does not make durable
 }
 
-// folderName is the name of a folder in the folder that holds it. The holder is
-// identified by number, so that it may be moved.
+// folderName is the name of a folder in the folder that holds it. The holder is identified by
+// device and inode, so the key stays right when it is moved.
 type folderName struct {
 	dev, ino uint64 // of the holder
 	name     string
@@ -62,9 +62,8 @@ func (f *freshFolders) changeLocked(k folderName, change func(*freshFolder)) fre
 	return e
 }
 
-// begin is called before a folder gets the name k, and end after it, with the
-// value that begin returned. So a folder that can be seen is always listed
-// here.
+// Call begin before giving a folder the name k, and end afterwards with the value that begin
+// returned. So a fresh folder that can be seen is always listed here.
 func (f *freshFolders) begin(k folderName) (losses int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -49,10 +49,9 @@ func (s *Store) ownerOf(d sys.Dir, name string, kind hufu.EntryKind) string {
 	return e.By
 }
 
-// folderLocks separate changes of one folder while an entry is checked and
-// changed, but never while something is made durable. Taking a free name needs
-// the shared lock: the system itself decides who is first. Changing an existing
-// entry needs the exclusive lock.
+// With folderLocks, two changes in one folder do not overlap between check and change. No lock is
+// held while something is made durable. Taking a free name needs the shared lock: the system
+// itself decides who is first. Changing an existing entry needs the exclusive lock.
 type folderLocks struct {
 	several sync.Mutex // held by a goroutine that waits for a second lock while it holds a first
 	of      [256]sync.RWMutex
@@ -67,9 +66,8 @@ func (s *Store) lockOf(d sys.Dir) (*sync.RWMutex, error) {
 	return s.locks.forNode(&n), err
 }
 
-// heldLocks are the locks of several folders. Only one goroutine holds several
-// locks. Every other goroutine holds at most one, and waits for no second one.
-// So the order does not matter.
+// heldLocks are the locks of several folders. At any time at most one goroutine, the holder of
+// several, waits for a lock while it holds another one. So no order can lead to a deadlock.
 type heldLocks struct {
 	l     *folderLocks
 	taken [256]bool

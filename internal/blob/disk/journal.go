@@ -18,9 +18,9 @@ import (
 //	magic 8 · length of header 4 · CRC-32C of header 4 · header, CBOR
 //	records of 44: index 8 · chaining value 32 · CRC-32C 4
 //
-// All numbers are little-endian. The checksum of a record also covers the
-// upload's id, so that old contents of a reused block are never taken for a
-// record. The first record that does not check ends the journal.
+// All numbers are little-endian. The checksum of a record also covers the upload's id, so that
+// old contents of a reused block are never taken for a record. The first record with a wrong
+// checksum ends the journal.
 const (
 	journalMagic  = "hufujnl1"
 	journalPrefix = 16
@@ -100,8 +100,8 @@ func recordSum(b *[recordSize]byte, id []byte) uint32 {
 	return crc32.Update(crc32.Checksum(id, castagnoli()), castagnoli(), b[:40])
 }
 
-// readRecords calls yield for each valid record with its number, and returns
-// the offset at which they end. An error of yield ends it.
+// readRecords calls yield for each valid record with its number, and returns the offset at which
+// they end. An error of yield ends the reading and is returned.
 func readRecords(f sys.File, id []byte, off int64, yield func(record, index int64, as chunkState) error) (int64, error) {
 	buf := make([]byte, recordSize*1024)
 	for record := int64(0); ; {

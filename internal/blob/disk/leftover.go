@@ -33,9 +33,9 @@ func (p *pending) unlinkJournal() {
 	_ = p.s.reg.dir.Unlink(p.id)
 }
 
-// isStaging reports whether n, which has the reserved name of the upload, is its staging file with
-// the number ino. A file that was exchanged with it and could not be put back is not. Where numbers
-// change with each mount, the size must do.
+// isStaging reports whether n, which has the reserved name of the upload, is its staging file
+// with the number ino. A file of others that a failed putBack left there is not. Where inode
+// numbers change with each mount, the size is compared instead.
 func (p *pending) isStaging(n *sys.Node, ino uint64) bool {
 	return n.Ino == ino || p.s.has.Renumbers && n.Size == p.key.Size && !p.s.staged.has(stagingName(p.id))
 }
@@ -53,9 +53,10 @@ func (p *pending) unlinkStaging(d sys.Dir) error {
 // mostSiblings bounds the names of a folder that removeMoved looks at.
 const mostSiblings = 4096
 
-// removeMoved looks for the staging file where it is if the user has renamed a folder above it, and
-// removes it there: no listing shows it, and nothing else would ever remove it. A server has sweep
-// for that. A folder that was moved somewhere else is not found.
+// If the user has renamed one folder above the staging file, removeMoved finds and removes the
+// file by trying every sibling of each folder on the path: no listing shows the file, and nothing
+// else would ever remove it. On a server sweep does that. A folder that was moved somewhere else
+// is not found.
 func (p *pending) removeMoved() {
 	if p.s.o.Server || p.fresh || p.ino == 0 {
 		return

@@ -21,7 +21,7 @@ type touched struct {
 	seen       map[[2]uint64]bool
 	failed     error // of folders that were synced to hold no more than maxFolders open
 
-	fresh  []freshName // durable once this is
+	fresh  []freshName // to be marked durable once this is synced
 	passed map[hufu.Path]bool
 }
 
@@ -207,8 +207,8 @@ func (b *batch) setOpen(ctx context.Context, f sys.File, sl *slot, t *touched) e
 	return nil
 }
 
-// setAttributes judges the change, sets mode and time of f, and returns the new node of f. at is a
-// node of f, in any version.
+// setAttributes judges the change, sets mode and time of f, and returns the new node of f. at
+// identifies f; only its device and inode are used.
 func (b *batch) setAttributes(ctx context.Context, f sys.File, sl *slot, at *sys.Node) (n sys.Node, err error) {
 	if err := b.s.hook("record-wait"); err != nil {
 		return n, err
@@ -297,7 +297,7 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *sys.Node) error
 	return nil
 }
 
-// removeName removes the entry name of d, which has this lock, if it is the wanted version. It
+// removeName removes name from the folder d, whose lock is lock, if it has the wanted version. It
 // reports whether the entry is a folder, which it does not remove.
 func (s *Store) removeName(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
 	lock.Lock()

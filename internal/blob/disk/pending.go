@@ -157,9 +157,9 @@ func (s *Store) makeJournal(name string) (sys.File, error) {
 	}
 }
 
-// journalSyncSize is the size from which the header of a journal is made durable at once. Of a
-// smaller file a power cut in the first seconds may leave bytes without a journal. In a server's
-// tree a listing removes them later; in a user's own tree they stay.
+// journalSyncSize is the size from which the header of a journal is made durable at once. For a
+// smaller file, a power cut in the first seconds may leave a staging file without its journal. In
+// a server's tree a listing removes them later; in a user's own tree they stay.
 const journalSyncSize = 64 << 20
 
 // makeFolder opens the folder above the upload. A missing folder is created, if g allows it, and

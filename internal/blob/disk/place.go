@@ -24,9 +24,9 @@ func newID() string {
 
 func reserved(name string) bool { return strings.HasPrefix(name, hufu.ReservedPrefix) }
 
-// hidden reports whether a listing skips name. In a user's own tree it skips
-// only reserved names of the length of ours; another name with that prefix is listed, and refused by
-// targets that cannot store it.
+// hidden reports whether a listing skips name. In a user's own tree it skips only reserved names
+// of the length of ours. Other names with that prefix are the user's: they are listed, and a
+// server refuses them.
 func (s *Store) hidden(name string) bool {
 	return reserved(name) && (s.o.Server || len(name) == len(hufu.ReservedPrefix)+2*idSize)
 }
@@ -95,12 +95,12 @@ type placed struct {
 	old     string // the reserved name of the replaced file, "" if it is gone; see Store.replaced
 }
 
-// place renames src to base in d, under the condition cond, which is judged at the call that
-// changes the name. The caller has d locked, see takeName; old is the kind of the existing entry, 0
-// for none, never Folder. On success src has lost its old name. A reserved old name may now hold
-// the replaced file. That file stays until the new name is durable, see removeReplaced and
-// undoPlace. On failure src still has its name. The trail of src records what a kill in between
-// would leave.
+// place renames src to the base name of p in d, under the condition cond, which is judged at the
+// call that changes the name. The caller has d locked, see takeName; old is the kind of the
+// existing entry, 0 for none, never Folder. On success src is no longer under its old name; if
+// that name is reserved, the replaced file may be there now, see placed.old. That file stays
+// until the new name is durable, see removeReplaced and undoPlace. On failure src still has its
+// name. The trail of src records what a kill in between would leave.
 func (s *Store) place(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, old hufu.EntryKind) (done placed, err error) {
 	base := p.Base()
 	switch cond.Kind {

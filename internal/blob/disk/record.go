@@ -94,8 +94,8 @@ func (s *Store) readRecord(h sys.File) (r record, found bool, err error) {
 	return record{}, false, err
 }
 
-// keepDigest stores d with the file and returns the version that this produces.
-// The digest only saves the next reading, so an error is only logged.
+// keepDigest stores d with the file and returns the version of the file afterwards. The digest
+// only saves the next reading, so an error is only logged.
 func (f *file) keepDigest(d hufu.Digest) string {
 	old := f.n.String()
 	if f.s.hook("record-wait") != nil {

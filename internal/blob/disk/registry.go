@@ -22,9 +22,8 @@ type registry struct {
 	byID   map[string]*pending // uploads with a journal, and open ones without files yet
 }
 
-// loadLocked reads the headers of all journals of this tree. Journals of files
-// that already have their name are removed: the process that named them was
-// killed before it could do that.
+// loadLocked reads the headers of all journals of this tree. If the file of an upload already has
+// its final name, the process was killed before it could remove the journal; that is done now.
 func (s *Store) loadLocked() error {
 	r := &s.reg
 	if r.loaded {

@@ -111,7 +111,8 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 // moveOver gives src, which has a name of its own, the name base in place of exactly the version
 // want. Before that src gets a second, reserved name: it is this one that is exchanged, so that a
 // process that is killed in between leaves src under its old name, under base, or under both, and
-// never the replaced file under the name of src. Where there are no hard links, a kill can do that.
+// never the replaced file under the name of src. Without hard links the name of src itself is
+// exchanged, and a kill can leave the replaced file under it.
 func (s *Store) moveOver(op string, p hufu.Path, src source, d sys.Dir, want string) error {
 	second := source{tmp: sys.NoFile, dir: d, name: s.staged.add(), kind: src.kind, node: src.node, trail: src.trail}
 	second.trail.note(p.Parent(), step{Name: []byte(second.name), Base: []byte(p.Base()), Ino: src.node.Ino, Old: want})
@@ -144,9 +145,9 @@ func (s *Store) removeSource(src source) error {
 	return src.dir.Unlink(src.name)
 }
 
-// putBack exchanges src back with held, the file that had the name base before.
-// A file that another program saves there meanwhile is newer and stays. After
-// an error the reserved name of src holds a file that is not ours; it is kept.
+// putBack restores held, which is under the name of src now, to base. A file that another program
+// saves there meanwhile is newer and stays. After an error the reserved name of src holds a file
+// that is not ours; it is kept.
 func (s *Store) putBack(src source, d sys.Dir, base string, held sys.Node) error {
 	err := s.exchangeBack(src, d, base, held)
 	if err != nil && reserved(src.name) {
@@ -206,9 +207,10 @@ func (s *Store) removeReplaced(d sys.Dir, done placed) {
 	s.replaced.remove(done.old)
 }
 
-// undoPlace undoes place for the file n, if n still has the name: it could not be made durable,
-// so nobody may rely on it. The replaced file gets its name back. A later change may have replaced
-// n already. That change may fail too, so it inherits the file that n replaced.
+// undoPlace undoes place for the file n, whose name could not be made durable: if n still has the
+// name, it is taken away and the replaced file restored. The replaced file gets its name back. A
+// later change may have replaced n already. That change may fail too, so it inherits the file
+// that n replaced.
 func (s *Store) undoPlace(d sys.Dir, base string, n *sys.Node, done placed, t *trail) {
 	if lock, err := s.lockOf(d); err == nil {
 		lock.Lock()
@@ -272,8 +274,8 @@ func (s *Store) handDown(d sys.Dir, n *sys.Node, done placed, old sys.Node) bool
 	return false
 }
 
-// drop removes a reserved name if it holds n; any other file is not ours and stays. The zero node
-// stands for a file that never had another name.
+// drop removes a reserved name if it holds n; any other file is not ours and stays. With the zero
+// node the name is removed without a check.
 func (s *Store) drop(d sys.Dir, name string, n *sys.Node) {
 	at, err := d.Stat(name)
 	if err == nil && n.Ino != 0 && !at.SameFile(n) {

@@ -23,14 +23,14 @@ const (
 	reserveFrom  = 64 << 20 // smaller files are in one piece anyway
 )
 
-// arrived returns the part of its region that a chunk used, or freed as a hole.
+// arrived lowers the count of reserved chunks: this one is used now, or was freed as a hole.
 func (r *reservation) arrived(index int64) {
 	if r.regions[index/regionChunks] {
 		r.chunks--
 	}
 }
 
-// replaced takes back arrived, for a chunk that is about to arrive again.
+// replaced undoes arrived before a chunk is overwritten.
 func (r *reservation) replaced(index int64) {
 	if r.regions[index/regionChunks] {
 		r.chunks++

@@ -7,9 +7,9 @@ import (
 	"hufu/internal/blob"
 )
 
-// Room bounds the memory of unfinished uploads, in all stores that share it. An owner may take at
-// most as much as then remains free: one owner alone takes at most half of the limit, two a third
-// each. So a new owner always finds some.
+// Room bounds the memory of unfinished uploads, in all stores that share it. What an owner holds
+// may not exceed what is free after that: one owner alone takes at most half of the limit, two a
+// third each. So a new owner always finds some.
 type Room struct {
 	limit int64
 

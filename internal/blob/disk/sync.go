@@ -57,9 +57,9 @@ func (y *syncer) preferWhole(n int) bool {
 	return whole
 }
 
-// errSync is in every error of a sync itself; an error of opening what is to be synced is without
-// it. The system reports a failure once: a second try would find nothing left to write and report
-// success, so the write is given up.
+// errSync marks errors of a sync itself. A failed open before it is not marked: nothing is lost
+// then, and it may be tried again. The system reports a failure once: a second try would find
+// nothing left to write and report success, so the write is given up.
 var errSync = errors.New("could not be made durable")
 
 type syncError struct{ err error }

@@ -18,7 +18,7 @@ import (
 //
 //	length 4 · CRC-32C of what follows 4 · record, CBOR
 //
-// All numbers are little-endian. The first record that does not check ends it.
+// All numbers are little-endian. The first record with a wrong checksum ends it.
 type trail struct {
 	s      *Store
 	name   string
@@ -89,7 +89,7 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 	return nil
 }
 
-// finish removes the trail: the names in it are gone.
+// finish removes the trail, unless keep was called. The reserved names in it must be gone.
 func (t *trail) finish() {
 	if t != nil && t.f.Ok() && !t.kept {
 		_ = t.s.reg.dir.Unlink(t.name)
@@ -229,7 +229,7 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 	if ours && st.Keep {
 		return true
 	}
-	if !ours { // the taken name must not be lost together with the replaced file
+	if !ours { // the new name is made durable before the old file is removed, or a power cut could lose both
 		if err := s.syncDir(d); err != nil {
 			s.log.Warn("left-over file kept", "name", name, "error", err)
 			return false

@@ -53,7 +53,7 @@ type pending struct {
 	end          int64 // of the journal
 	record       [recordSize]byte
 	ino          uint64
-	dirty        bool // the staging file may hold bytes where no chunk counts
+	dirty        bool // the staging file may hold data in ranges whose chunk is missing, so a hole there must be punched
 	reserve      reservation
 	gone         bool // given up: aborted, not syncable, or its folder is gone
 	sealed       bool // being committed, or perhaps under its name: no chunk changes any more
@@ -68,7 +68,7 @@ type pending struct {
 const uploadGone = "upload_gone"
 
 var (
-	errStale     = errors.New("what the journal speaks of is gone")
+	errStale     = errors.New("the upload's staging file or journal is gone")
 	errElsewhere = errors.New("another process has it open")
 )
 

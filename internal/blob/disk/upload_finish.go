@@ -190,7 +190,7 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 	s, n, m := p.s, p.prepared, &p.meta
 	// The folder is opened again by path: it may have moved since the upload began.
 	d, err := s.k.OpenDir(s.root, p.key.Path.Parent().String(), sys.ReadFlags)
-	if errors.Is(staleIfMissing(err), errStale) { // no folder has this path now; bytes in a moved folder are out of reach
+	if errors.Is(staleIfMissing(err), errStale) { // the folder was moved or removed; the staging file went with it and is given up
 		err = p.error("commit", hufu.KindNotFound, uploadGone)
 	}
 	if err != nil {
@@ -267,10 +267,10 @@ func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.C
 }
 
 // waitWithName is for an error that says nothing about the disk, such as too many open files:
-// another Finish may succeed. It gives the file its reserved name again, and the replaced file its
-// old place. If that is not possible, the file keeps the name: the next Finish makes it durable, but
-// after a failed exchange back it says target_changed. waitWithName returns false if another change
-// has the name by now.
+// another Finish may succeed. It gives the file its reserved name again, and the replaced file
+// its old place. If that fails, the file keeps its final name. The next Finish then makes it
+// durable, or returns target_changed if a file of others is left under the reserved name.
+// waitWithName returns false if another change has the name by now.
 func (p *pending) waitWithName(d sys.Dir, done placed, t *trail) bool {
 	s, n, base, name := p.s, p.prepared, p.key.Path.Base(), stagingName(p.id)
 	lock, err := s.lockOf(d)

@@ -2,8 +2,8 @@
 // world. Nothing in it survives the process; all other promises of package blob
 // hold.
 //
-// One lock guards a tree. It is held while a guard is asked, but not while a
-// file is read or the entries of a listing are taken.
+// One lock guards a tree. It is held while a guard is asked, but not while the bytes of a file
+// are copied out or yield is called.
 package mem
 
 import (
@@ -313,7 +313,7 @@ func (f *file) digest(ctx context.Context) (hufu.Digest, error) {
 	return whole.Root(), nil
 }
 
-// Space returns how much of Options.Bytes is free, and Options.Bytes.
+// Space returns how much of Options.Room is free, and its limit.
 func (t *Tree) Space(ctx context.Context) (free, total int64, err error) {
 	if err := canceled(ctx, "space", hufu.Path{}); err != nil {
 		return 0, 0, err

@@ -21,7 +21,7 @@ type upload struct {
 	holders int
 	cost    int64
 	chunks  map[int64]chunk // those that have arrived, by index
-	half    map[int64]*unit // those of which more must come, by number
+	half    map[int64]*unit // incomplete units, by unit number
 	arrived sync.Cond       // closed when the last chunk has arrived or the upload is over
 	sealed  int             // how many holders have prepared it
 	gone    bool

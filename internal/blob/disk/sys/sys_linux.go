@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PassFlags open a folder in which names are looked up and changed, ReadFlags one that is listed or
-// synced, too.
+// PassFlags are enough to look up and change names; ReadFlags also allow listing and syncing.
 const (
 	PassFlags  = unix.O_PATH
 	ReadFlags  = unix.O_RDONLY

@@ -300,8 +300,8 @@ func (f File) Lock() error {
 	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
-// Unlock unlocks the file. Closing it does so too, but not while a program that is just being
-// started still has the descriptor.
+// Unlock unlocks the file. Closing it might leave the lock held for a moment: a child between
+// fork and exec has the descriptor too.
 func (f File) Unlock() { _ = unix.Flock(f.fd, unix.LOCK_UN) }
 
 // SeekData returns where the next data begins at or after off.

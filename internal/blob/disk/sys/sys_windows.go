@@ -29,8 +29,7 @@ var (
 	NoFile = File{} // a constant in all but syntax
 )
 
-// PassFlags open a folder in which names are looked up and changed, ReadFlags one that is listed or
-// synced, too.
+// PassFlags are enough to look up and change names; ReadFlags also allow listing and syncing.
 const (
 	PassFlags = 0
 	ReadFlags = 0
