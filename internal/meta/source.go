@@ -28,7 +28,8 @@ func File(path string) Source { return Source{file: path} }
 //
 // A shared database takes the options sslmode (disable, prefer, require,
 // verify-full) and sslrootcert, the file of a CA. Without sslmode the server has
-// to prove its name by a certificate, unless it is on this machine.
+// to prove its name by a certificate, unless it is on this machine and no CA is
+// named. A CA that sslmode would ignore is an error.
 func Parse(raw, dir string) (Source, error) {
 	if file, ok := strings.CutPrefix(raw, "sqlite:"); ok && file != "" {
 		if !filepath.IsAbs(file) {
@@ -56,6 +57,9 @@ func Parse(raw, dir string) (Source, error) {
 	}
 	if strings.Trim(u.Path, "/") == "" || u.Opaque != "" || u.Fragment != "" {
 		return Source{}, badURL()
+	}
+	if m := mode(u); u.Query().Has("sslrootcert") && (m == "disable" || m == "prefer") { // neither of them verifies anything
+		return Source{}, &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_ca", Args: map[string]string{"mode": m}}
 	}
 	s := Source{url: u}
 	for name := range u.Query() {
@@ -99,10 +103,13 @@ func (s Source) open(readOnly bool) (*sql.DB, *dialect, error) {
 }
 
 // mode returns the option sslmode of a URL, or its default. A database on this machine may do
-// without a certificate.
+// without a certificate, unless the URL names a CA.
 func mode(u *url.URL) string {
 	if m := u.Query().Get("sslmode"); m != "" {
 		return m
+	}
+	if u.Query().Has("sslrootcert") {
+		return "verify-full"
 	}
 	// A driver may take the host from the options instead, and from a list.
 	hosts := append(u.Query()["host"], u.Hostname())

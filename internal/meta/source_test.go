@@ -72,6 +72,30 @@ func TestParseRefusesPasswordInPath(t *testing.T) {
 	}
 }
 
+// A CA that is named is used, or the URL is refused.
+func TestNamedCAIsNotIgnored(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"postgres", "mysql"} {
+		for _, c := range []struct{ query, code string }{
+			{"sslmode=disable&sslrootcert=ca.crt", "database_url_ca"},
+			{"sslmode=prefer&sslrootcert=ca.crt", "database_url_ca"},
+			{"sslmode=require&sslrootcert=ca.crt", ""},
+			{"sslmode=verify-full&sslrootcert=ca.crt", ""},
+			{"sslrootcert=ca.crt", ""},
+			{"sslmode=disable", ""},
+			{"sslmode=prefer", ""},
+		} {
+			s, err := Parse(scheme+"://u:p@127.0.0.1/n?"+c.query, "")
+			if (err != nil) != (c.code != "") || err != nil && hufu.CodeOf(err) != c.code {
+				t.Errorf("%s, %s: %v, want %s", scheme, c.query, err, c.code)
+			}
+			if c.query == "sslrootcert=ca.crt" && err == nil && mode(s.url) != "verify-full" {
+				t.Errorf("%s: with a CA and no sslmode: %s", scheme, mode(s.url))
+			}
+		}
+	}
+}
+
 // TLS and its proof are on unless the database is on this machine, or the user
 // says otherwise. The environment, which PostgreSQL's programs listen to, does
 // not switch them off.
