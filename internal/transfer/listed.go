@@ -134,16 +134,20 @@ func (l *listed) whole(ctx context.Context, name string) (*hufu.Entry, error) {
 		l.brief = nil
 		from := l.open()
 		defer from.Close()
-		p := readPage(ctx, from, blob.Page{After: l.after, Limit: max(len(l.entries), 1)})
+		r := blob.Page{After: l.after, Limit: max(len(l.entries), 1)}
+		p := readPage(ctx, from, r)
+		last := l.next
+		if last == "" && len(l.entries) > 0 {
+			last = l.entries[len(l.entries)-1].Name
+		}
+		for p.err == nil && p.next != "" && p.next < last { // new names have pushed others out of the page
+			r.After = p.next
+			more := readPage(ctx, from, r)
+			p.entries = append(p.entries, more.entries...)
+			p.next, p.err = more.next, more.err
+		}
 		if p.err != nil {
 			return nil, p.err
-		}
-		if p.next != "" { // new names have pushed others out of the page
-			i, found := l.find(p.next)
-			if found {
-				i++
-			}
-			p.entries = append(p.entries, l.entries[i:]...)
 		}
 		if l.next != "" { // what follows is in the next page
 			i, found := p.find(l.next)

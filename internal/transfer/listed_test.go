@@ -320,3 +320,38 @@ func TestWholePageEndsWhereItDid(t *testing.T) {
 		t.Errorf("the names are %q", names)
 	}
 }
+
+// TestWholePageHasNothingBrief: new names that push others out of a page that is requested
+// again leave none of them in brief.
+func TestWholePageHasNothingBrief(t *testing.T) {
+	t.Parallel()
+	for _, last := range []string{"b", "f"} { // the page is the last one, or not
+		w := newWorld()
+		for _, name := range []string{"a", "b", last} {
+			w.set(name, []byte(name), someTime, "alice")
+		}
+		w.pageOf = 2
+		l := &listed{open: func() blob.Lister { return w.Lister(hufu.Path{}) }, admit: func(context.Context) error { return nil }, brief: func() bool { return true }}
+		l.begin(t.Context())
+		defer l.close()
+		if x, err := l.peek(t.Context()); err != nil || x.Name != "a" {
+			t.Fatal(x, err)
+		}
+		for _, name := range []string{"a1", "a2", "a3"} {
+			w.set(name, []byte(name), someTime, "alice")
+		}
+		if x, err := l.whole(t.Context(), "a"); err != nil || x == nil {
+			t.Fatal(x, err)
+		}
+		var names []string
+		for _, x := range l.entries {
+			names = append(names, x.Name)
+			if x.Digest.IsZero() || x.Mode == 0 {
+				t.Errorf("%s is in brief", x.Name)
+			}
+		}
+		if !slices.Equal(names, []string{"a", "a1", "a2", "a3", "b"}) {
+			t.Errorf("the names are %q", names)
+		}
+	}
+}
