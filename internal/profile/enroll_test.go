@@ -154,6 +154,19 @@ func TestCertificateFromTheFuture(t *testing.T) {
 		return r.LoggedIn(t.Context())
 	}
 	fromTheFuture(key)
+	elsewhere := env.Invite("alice") // names the same server by another address
+	if elsewhere.Host = "localhost"; alice.Profile.Host == elsewhere.Host {
+		elsewhere.Host = "127.0.0.1"
+	}
+	if _, err := profile.Replaces(t.Context(), alice.Dirs, profile.Default, elsewhere); hufu.CodeOf(err) != "profile_exists" {
+		t.Errorf("an invitation for a profile that is renewed: %v", err)
+	}
+	kept, err := profile.Load(alice.Dirs, profile.Default)
+	check(err)
+	if kept.Address != alice.Profile.Address || kept.Host != alice.Profile.Host {
+		t.Errorf("an invitation that was refused has moved the profile to %s, %s", kept.Address, kept.Host)
+	}
+	fromTheFuture(key)
 	check(connect())
 	pair, err = alice.Profile.Certificate()
 	check(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/frame"
 	"hufu/internal/identity"
 	"hufu/internal/session"
@@ -61,7 +62,7 @@ func (d *Dialer) renewIfDue(ctx context.Context) error {
 	return err
 }
 
-// renew gets a new certificate for the same key and saves it.
+// renew gets a new certificate for the same key and saves it, and nothing else of the profile.
 func (d *Dialer) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
 	defer cancel()
@@ -98,5 +99,6 @@ func (d *Dialer) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.p.save(nil, withoutRoot(chain), nil)
+	// Only the certificate: d may dial another address than the profile that is kept (see replaces).
+	return writeFiles(d.p.dirs.Profile(d.p.Name), atomicfile.File{Name: "client.crt", Data: identity.MarshalCerts(withoutRoot(chain)...)})
 }
