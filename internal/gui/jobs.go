@@ -84,7 +84,7 @@ func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 		ID: j.ID, Op: "get", State: string(j.State), Plain: j.Teach, Profile: j.Profile, To: hufu.Printable(j.To), More: max(len(j.Sources)-1, 0),
 		Created: j.Created.UnixMilli(), Files: j.Files, FilesDone: j.FilesDone, Bytes: j.Bytes, BytesDone: j.BytesDone, Planned: j.Planned,
 		Transferred: j.Transferred, Resumed: j.Resumed, Same: j.Same, Skipped: j.Skipped, Failed: j.Failed, Rate: j.Rate, Lanes: j.Lanes,
-		Failures: []jsonFailure{}, Active: []jsonProgress{}, Again: len(j.Sources) > 0,
+		Failures: []jsonFailure{}, Active: []jsonProgress{}, Again: j.Again,
 	}
 	if j.Err != nil {
 		v.Error = problemOf(c, j.Err)

@@ -80,6 +80,7 @@ type Job struct {
 	Lanes          int64
 	Active         []transfer.Progress
 	Question       *Question
+	Again          bool // the sources are there, so that Resume can run it again
 }
 
 // maxFailures is how many failed names a job remembers.

@@ -151,9 +151,21 @@ func (q *Queue) Add(spec Spec) (string, error) {
 	return j.ID, nil
 }
 
+// open returns an error once the queue is being closed: another process may soon hold the
+// journal. The mutex is held.
+func (q *Queue) open() error {
+	if q.closed {
+		return &hufu.Error{Op: "change transfers", Kind: hufu.KindCanceled, Err: errClosed}
+	}
+	return nil
+}
+
 // begin puts a new job into the queue and the journal, or into neither. The mutex
 // is held.
 func (q *Queue) begin(j *job) error {
+	if err := q.open(); err != nil {
+		return err
+	}
 	q.jobs = append(q.jobs, j)
 	err := q.saved()
 	if err != nil {
@@ -178,6 +190,9 @@ func (q *Queue) find(id string) *job {
 func (q *Queue) with(id string, do func(*job) error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.open(); err != nil {
+		return err
+	}
 	j := q.find(id)
 	if j == nil {
 		return &hufu.Error{Op: "find transfer", Kind: hufu.KindNotFound, Code: "no_such_job"}
@@ -218,8 +233,14 @@ func (q *Queue) Resume(id string) error {
 	})
 }
 
+// resumable reports whether the sources of j are there: those in a spool are removed with it.
+// The mutex is held.
+func (q *Queue) resumable(j *job) bool {
+	return len(j.Sources) > 0 && (j.spool != nil || !j.Put || filepath.Dir(j.Sources[0]) != q.spoolDir(j.ID))
+}
+
 func (q *Queue) again(j *job) error {
-	if len(j.Sources) == 0 {
+	if !q.resumable(j) {
 		return &hufu.Error{Op: "resume", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}
 	j.State, j.Err, j.Ended = Waiting, nil, time.Time{}
@@ -231,9 +252,12 @@ func (q *Queue) again(j *job) error {
 func (q *Queue) RetryFailed(profile string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.open(); err != nil {
+		return err
+	}
 	for _, j := range q.jobs {
 		mine := profile == "" || j.Profile == profile && j.Err != nil && j.Err.Kind == hufu.KindCredentials
-		if j.State == Failed && mine && len(j.Sources) > 0 {
+		if j.State == Failed && mine && q.resumable(j) {
 			if err := q.again(j); err != nil {
 				return err
 			}
@@ -288,6 +312,9 @@ func (q *Queue) removeUnfinished(j *job) error {
 func (q *Queue) Dismiss(id string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.open(); err != nil {
+		return err
+	}
 	q.jobs = slices.DeleteFunc(q.jobs, func(j *job) bool {
 		gone := j.State.Over() && j.cancel == nil && (j.ID == id || id == "" && j.State != Failed)
 		if gone {
@@ -349,7 +376,7 @@ func (q *Queue) Jobs() (all []Job, changed <-chan struct{}) {
 	defer q.mu.Unlock()
 	for _, j := range slices.Backward(q.jobs) {
 		v := j.Job
-		v.Sources, v.Failures = slices.Clone(j.Sources), slices.Clone(j.Failures)
+		v.Sources, v.Failures, v.Again = slices.Clone(j.Sources), slices.Clone(j.Failures), q.resumable(j)
 		if s := j.spool; s != nil && j.State == Spooling {
 			v.BytesDone, v.FilesDone = s.got.Load(), s.files.Load()
 		}

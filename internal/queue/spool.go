@@ -36,7 +36,8 @@ const syncLanes = 16
 type spool struct {
 	dir   string
 	root  *os.Root
-	size  int64 // announced
+	size  int64        // announced
+	taken atomic.Int64 // of size: for files that have arrived, or are arriving
 	got   atomic.Int64
 	files atomic.Int64
 	fed   atomic.Int64 // unix nanoseconds of the last bytes
@@ -106,6 +107,9 @@ func (q *Queue) space(ctx context.Context, dir string) (int64, error) {
 func (q *Queue) spooling(id string) (*job, *spool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.open(); err != nil {
+		return nil, nil, err
+	}
 	j := q.find(id)
 	if j == nil || j.State != Spooling {
 		return nil, nil, &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
@@ -124,16 +128,30 @@ func (q *Queue) SpoolFile(id string, p hufu.Path, size int64, mtime time.Time, f
 	if p.IsRoot() || p.Reserved() {
 		return &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindInvalidPath, Code: "name_reserved"}
 	}
-	if size > s.size-s.got.Load() {
+	if !s.reserve(size) {
 		return &hufu.Error{Op: "spool", Path: p.Virtual(), Kind: hufu.KindInvalid, Code: "spool_more_than_announced"}
 	}
 	s.taking.RLock()
 	defer s.taking.RUnlock()
 	if err := s.take(p, size, mtime, from); err != nil {
+		s.taken.Add(-max(size, 0))
 		return spoolError(p, err)
 	}
 	q.touch()
 	return nil
+}
+
+// reserve takes size from what is left of the announced bytes. It reports false if less is left.
+func (s *spool) reserve(size int64) bool {
+	for {
+		taken := s.taken.Load()
+		if size > s.size-taken {
+			return false
+		}
+		if s.taken.CompareAndSwap(taken, taken+max(size, 0)) {
+			return true
+		}
+	}
 }
 
 func spoolError(p hufu.Path, err error) error {
@@ -256,6 +274,9 @@ func (q *Queue) SpoolDone(id string) error {
 	list, readErr := os.ReadDir(s.dir)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err := q.open(); err != nil { // Close removes the spool
+		return err
+	}
 	if j.State != Spooling {
 		return &hufu.Error{Op: "spool", Kind: hufu.KindNotFound, Code: "spool_gone"}
 	}

@@ -179,3 +179,98 @@ func TestBrokenQueueKeepsSpools(t *testing.T) {
 		}
 	}
 }
+
+// TestSpoolRetriedWithoutItsFiles: the files of a canceled job are removed, so it cannot run again.
+func TestSpoolRetriedWithoutItsFiles(t *testing.T) {
+	t.Parallel()
+	dirs := queueDirs(t)
+	q := openQueue(t, dirs)
+	id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(q.SpoolFile(id, spoolName(t, "file"), 6, time.Time{}, strings.NewReader("abcdef")), q.SpoolDone(id)); err != nil {
+		t.Fatal(err)
+	}
+	<-q.asked
+	if err := q.Cancel(id); err != nil {
+		t.Fatal(err)
+	}
+	q.release <- errGone
+	gone := func(j queue.Job) bool { return j.State == queue.Canceled && !j.Ended.IsZero() }
+	for range 2 { // the second time after a restart
+		if j := q.until(id, gone); j.Again || len(j.Sources) != 1 {
+			t.Errorf("again %t, sources %q", j.Again, j.Sources)
+		}
+		if err := q.Resume(id); hufu.CodeOf(err) != "spool_gone" {
+			t.Fatalf("resumed: %v", err)
+		}
+		q.close(t)
+		q = openQueue(t, dirs)
+	}
+	q.close(t)
+}
+
+// TestSpoolTakesNoMoreThanAnnounced: files that come at the same time share the bytes that were
+// announced.
+func TestSpoolTakesNoMoreThanAnnounced(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, queueDirs(t))
+	defer q.close(t)
+	id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 2, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := io.Pipe()
+	taken := make(chan error, 1)
+	go func() { taken <- q.SpoolFile(id, spoolName(t, "one"), 6, time.Time{}, r) }()
+	if _, err := io.WriteString(w, "a"); err != nil { // returns when it has been read
+		t.Fatal(err)
+	}
+	two := func() error {
+		return q.SpoolFile(id, spoolName(t, "two"), 5, time.Time{}, strings.NewReader("abcde"))
+	}
+	if err := two(); hufu.CodeOf(err) != "spool_more_than_announced" {
+		t.Errorf("two files of 6 and 5 bytes of 6: %v", err)
+	}
+	_ = w.Close()
+	if err := <-taken; hufu.CodeOf(err) != "spool_cut" {
+		t.Error(err)
+	}
+	if err := two(); err != nil {
+		t.Errorf("the bytes of a file that was cut are not free again: %v", err)
+	}
+}
+
+// TestClosedQueueTakesNothing: after Close another process may hold the journal.
+func TestClosedQueueTakesNothing(t *testing.T) {
+	t.Parallel()
+	dirs := queueDirs(t)
+	q := openQueue(t, dirs)
+	id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.close(t)
+	journal := filepath.Join(dirs.State, "transfers.json")
+	const other = "[ ]"
+	if err := os.WriteFile(journal, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, spoolErr := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
+	_, addErr := q.Add(queue.Spec{Profile: "p", Sources: []string{"/a"}, To: "/"})
+	for name, err := range map[string]error{
+		"add": addErr, "spool": spoolErr, "spool done": q.SpoolDone(id), "pause": q.Pause(id), "dismiss": q.Dismiss(""), "retry": q.RetryFailed(""),
+		"spool file": q.SpoolFile(id, spoolName(t, "file"), 6, time.Time{}, strings.NewReader("abcdef")),
+	} {
+		if hufu.KindOf(err) != hufu.KindCanceled {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if kept, err := os.ReadFile(journal); string(kept) != other {
+		t.Errorf("the journal of the other process: %q, %v", kept, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dirs.State, profile.Spools)); len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
