@@ -58,7 +58,7 @@ type test struct {
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	able := open(t)
-	for _, c := range slices.Concat(nameTests(), readTests(), conditionTests(), changeTests(), guardTests(), uploadTests(), unitTests(), durableTests()) {
+	for _, c := range slices.Concat(nameTests(), readTests(), conditionTests(), changeTests(), guardTests(), uploadTests(), resumeTests(), unitTests(), durableTests()) {
 		if c.needs != nil && !c.needs(&able) {
 			continue
 		}

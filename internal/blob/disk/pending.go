@@ -287,6 +287,11 @@ func (p *pending) openStaging(h *header) error {
 		return errStale
 	}
 	p.ino = n.Ino
+	if n.Perm&0o600 != 0o600 { // an earlier Prepare gave it its final mode, which may be read-only; the next one does so again
+		if err = d.ChmodNamed(name, n.Perm|0o600); err != nil {
+			return staleIfMissing(err)
+		}
+	}
 	if p.staging, err = d.OpenWrite(name); err != nil {
 		return staleIfMissing(err)
 	}

@@ -1,0 +1,55 @@
+package blobtest
+
+import (
+	"context"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/digest"
+)
+
+func resumeTests() []test {
+	return []test{
+		{"APreparedUploadGoesOnWithAnyMode", aPreparedUploadGoesOnWithAnyMode, nil},
+	}
+}
+
+// aPreparedUploadGoesOnWithAnyMode: Prepare may give the bytes a mode that keeps their owner from
+// writing. The upload still goes on after its last holder has closed it, and after a kill.
+func aPreparedUploadGoesOnWithAnyMode(s *suite) {
+	data := s.large(27)
+	for name, mode := range map[string]uint32{"read-only": 0o444, "write-only": 0o222, "without rights": 0} {
+		m := meta()
+		m.Mode = mode
+		u := s.upload(s.key(name, data))
+		id := u.Info().ID
+		s.sendUnits(u, data, 0, 1, 2)
+		s.must(u.Prepare(s.Context(), digest.Sum(data), m))
+		s.must(u.Close())
+		u, err := s.Tree.FindUpload(s.Context(), id, anyone)
+		s.must(err)
+		s.must(u.Prepare(s.Context(), digest.Sum(data), m))
+		_, err = u.Finish(s.Context(), ifVersion("another"))
+		s.wantErr(err, hufu.KindChanged, "")
+		s.must(u.Close())
+		if s.Reopen != nil {
+			s.Tree = s.Reopen()
+		}
+		u = s.upload(s.key(name, data))
+		if u.Info().ID != id {
+			s.Fatalf("%s: it was begun anew", name)
+		}
+		s.sendUnits(u, s.large(28), 1)
+		s.sendUnits(u, data, 1)
+		_, err = blob.CommitUpload(s.Context(), u, digest.Sum(data), m, ifAbsent())
+		s.must(err)
+		s.must(u.Close())
+		s.must(s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Put(ctx, s.path("small"), nil, m, always()) }).Err)
+		if got, want := s.stat(name).Mode, s.stat("small").Mode; got != want {
+			s.Errorf("%s: the mode is %o, want %o", name, got, want)
+		}
+		if mode == 0o444 {
+			s.holds(name, string(data))
+		}
+	}
+}
