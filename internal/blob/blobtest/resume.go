@@ -11,6 +11,7 @@ import (
 func resumeTests() []test {
 	return []test{
 		{"APreparedUploadGoesOnWithAnyMode", aPreparedUploadGoesOnWithAnyMode, nil},
+		{"AMovedUploadStartsOverBesideItsHolders", aMovedUploadStartsOverBesideItsHolders, nil},
 	}
 }
 
@@ -51,5 +52,33 @@ func aPreparedUploadGoesOnWithAnyMode(s *suite) {
 		if mode == 0o444 {
 			s.holds(name, string(data))
 		}
+	}
+}
+
+// aMovedUploadStartsOverBesideItsHolders: an upload whose Finish has found that its folder was moved
+// is given up for all its holders. Otherwise the next OpenUpload would return it again.
+func aMovedUploadStartsOverBesideItsHolders(s *suite) {
+	data := s.large(29)
+	for _, again := range []bool{true, false} {
+		u, other := s.upload(s.key("d/f", data)), s.upload(s.key("d/f", data))
+		s.sendUnits(u, data, 0, 1, 2)
+		s.made(func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("d"), s.path("e"), ifAbsent(), "") })
+		if again {
+			s.mkdir("d")
+		}
+		_, err := s.commit(u, data, always())
+		s.wantErr(err, hufu.KindNotFound, "upload_gone")
+		s.must(u.Close())
+		s.wantErr(s.send(other, data, 0), hufu.KindNotFound, "upload_gone")
+		v := s.upload(s.key("d/f", data))
+		if v.Info().ID == u.Info().ID || v.Info().Have != 0 {
+			s.Fatalf("begun again it is %+v, want another upload without chunks", v.Info())
+		}
+		s.sendUnits(v, data, 0, 1, 2)
+		_, err = s.commit(v, data, always())
+		s.must(err)
+		s.holds("d/f", string(data))
+		s.must(other.Close())
+		s.clear()
 	}
 }

@@ -362,8 +362,11 @@ func (h *holder) Finish(ctx context.Context, c hufu.Condition) (hufu.Entry, erro
 	if err == nil {
 		dir, err = t.folder(op, u.key.Path, u.key.Path.Parent())
 	}
-	if err == nil && dir != u.into { // it was moved away, and another is in its place
+	if hufu.KindOf(err) == hufu.KindNotFound || err == nil && dir != u.into { // it was moved away, or removed
 		err = u.fail(op, hufu.KindNotFound, "upload_gone")
+	}
+	if hufu.CodeOf(err) == "upload_gone" && !u.gone {
+		t.discard(u)
 	}
 	var n *node
 	if err == nil {
