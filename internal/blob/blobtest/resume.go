@@ -12,6 +12,7 @@ func resumeTests() []test {
 	return []test{
 		{"APreparedUploadGoesOnWithAnyMode", aPreparedUploadGoesOnWithAnyMode, nil},
 		{"AMovedUploadStartsOverBesideItsHolders", aMovedUploadStartsOverBesideItsHolders, nil},
+		{"ARefusedUploadSupersedesNothing", aRefusedUploadSupersedesNothing, nil},
 	}
 }
 
@@ -81,4 +82,28 @@ func aMovedUploadStartsOverBesideItsHolders(s *suite) {
 		s.must(other.Close())
 		s.clear()
 	}
+}
+
+// aRefusedUploadSupersedesNothing: an older upload to the same path stays until the first chunk of
+// the newer one is accepted.
+func aRefusedUploadSupersedesNothing(s *suite) {
+	data := s.large(30)
+	older := s.upload(s.key("d/f", data))
+	s.sendUnits(older, data, 0)
+	s.must(older.Close())
+	s.made(func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("d"), s.path("e"), ifAbsent(), "") })
+	k := s.key("d/f", data)
+	k.Source = "v2"
+	no := blob.Guard{May: func(context.Context, blob.Change) error { return errNo }}
+	u, err := s.Tree.OpenUpload(s.Context(), k, no)
+	s.must(err)
+	s.wantErr(s.send(u, data, 0), hufu.KindPermission, "not_yours")
+	s.must(u.Close())
+	s.made(func(ctx context.Context, b blob.Batch) { b.Rename(ctx, s.path("e"), s.path("d"), ifAbsent(), "") })
+	found, err := s.Tree.FindUpload(s.Context(), older.Info().ID, anyone)
+	s.must(err)
+	s.missingAre(found, data, 1, 2)
+	s.must(found.Close())
+	s.sendUnits(s.upload(k), data, 0)
+	s.unknown(older.Info().ID)
 }

@@ -63,17 +63,20 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	if gone {
 		return p.error("write chunk", hufu.KindNotFound, uploadGone)
 	}
-	p.discardSuperseded()
-	var err error
-	for range 3 { // the folder may be removed again
-		if err = fail("open upload", p.key.Path, writing, p.create(ctx, g)); err == nil {
+	for range 3 {
+		err := fail("open upload", p.key.Path, writing, p.create(ctx, g))
+		if err == nil {
 			p.fresh = false
+			p.discardSuperseded()
 			return nil
 		}
 		p.staging.Close()
 		p.journal.Close()
 		p.staging, p.journal = sys.NoFile, sys.NoFile
-		if hufu.KindOf(err) != hufu.KindNotFound {
+		switch {
+		case hufu.KindOf(err) == hufu.KindNotFound: // the folder was just removed
+		case hufu.CodeOf(err) == "disk_full" && p.discardSuperseded(): // there may be room now
+		default:
 			return err
 		}
 	}

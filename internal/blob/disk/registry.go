@@ -246,8 +246,9 @@ func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 	return found, nil
 }
 
-// discardSuperseded removes the uploads that p replaces, unless they are open.
-func (p *pending) discardSuperseded() {
+// discardSuperseded removes the uploads that p replaces, unless they are open. It reports whether
+// there were any.
+func (p *pending) discardSuperseded() bool {
 	r := &p.s.reg
 	r.mu.Lock()
 	var stale []*pending
@@ -261,6 +262,7 @@ func (p *pending) discardSuperseded() {
 	for _, old := range stale {
 		old.discard()
 	}
+	return len(stale) > 0
 }
 
 // FindUpload opens an unfinished upload by its id.

@@ -798,3 +798,30 @@ func TestVerifyingEnds(t *testing.T) {
 		t.Errorf("%d chunks are left", again.Info().Have)
 	}
 }
+
+// Where the disk is full, the uploads that a new one supersedes make room for it.
+func TestASupersededUploadMakesRoom(t *testing.T) {
+	t.Parallel()
+	full := false
+	var dir string
+	tr := newTree(t, disk.Options{Hook: func(step string) error {
+		left, _ := os.ReadDir(dir)
+		if full && step == "upload-staged" && len(left) > 1 { // journals
+			return syscall.ENOSPC
+		}
+		return nil
+	}})
+	dir = filepath.Join(tr.dir, "uploads")
+	data := random(2*mib, 76)
+	older, others := tr.open(key(t, "f", data)), tr.open(key(t, "g", data))
+	write(t, older, data, 0)
+	must(t, older.Close())
+	full = true
+	k := key(t, "f", data)
+	k.Source = "v2"
+	u := tr.open(k)
+	write(t, u, data, 0)
+	wantErr(t, others.Write(t.Context(), 0, data[:mib], digest.Chunk(data[:mib], 0)), hufu.KindQuota, "disk_full")
+	must(t, others.Close())
+	must(t, u.Abort())
+}

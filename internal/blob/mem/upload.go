@@ -249,8 +249,9 @@ func (t *Tree) begin(ctx context.Context, h *holder) (err error) {
 	u := h.u
 	if u.into == nil {
 		user, _, _ := strings.Cut(u.key.Owner, "/")
-		t.discardSuperseded(u)
-		u.into, err = t.makeFolders(ctx, "open upload", u.key.Path.Parent(), user, &h.guard)
+		if u.into, err = t.makeFolders(ctx, "open upload", u.key.Path.Parent(), user, &h.guard); err == nil {
+			t.discardSuperseded(u)
+		}
 	}
 	return err
 }
