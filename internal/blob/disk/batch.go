@@ -276,6 +276,17 @@ func (b *batch) makeRoom(n int) {
 	}
 }
 
+// makeRoomFor is makeRoom for those of n folders that are closed; at returns the index of each.
+func (b *batch) makeRoomFor(n int, at func(i int) int) {
+	closed := 0
+	for i := range n {
+		if !b.dirs[at(i)].h.Ok() {
+			closed++
+		}
+	}
+	b.makeRoom(closed)
+}
+
 func (b *batch) keep(d batchDir) int {
 	b.makeRoom(1)
 	b.open++
@@ -294,7 +305,7 @@ func (b *batch) shut(d *batchDir) {
 }
 
 // handle returns the handle of folder i, which it opens again if it was closed. Each later call
-// of handle or openOrMakeFolder may close it. To hold n handles at once, call makeRoom(n) first.
+// of handle or openOrMakeFolder may close it. To hold several at once, call makeRoomFor first.
 // If the batch has changed names in the folder and its path now leads to another one, the error
 // is ENOENT.
 func (b *batch) handle(i int) (sys.Dir, error) {

@@ -205,7 +205,7 @@ func (b *batch) syncSlots(slots []*slot) {
 	}
 	b.giveUpFailed(open, b.s.sync.parallel(len(open), func(i int) error { return b.s.syncFile(open[i].tmp) }))
 	for some := range slices.Chunk(closed, maxFolders) {
-		b.makeRoom(len(some))
+		b.makeRoomFor(len(some), func(i int) int { return some[i].dir })
 		dirs, errs := make([]sys.Dir, len(some)), make([]error, len(some))
 		for i, sl := range some {
 			dirs[i], errs[i] = b.handle(sl.dir)
@@ -417,7 +417,7 @@ func (b *batch) syncNames(t *touched) error {
 
 // syncFolders makes the names in these folders durable, at most maxFolders of them.
 func (b *batch) syncFolders(indexes []int) error {
-	b.makeRoom(len(indexes))
+	b.makeRoomFor(len(indexes), func(i int) int { return indexes[i] })
 	var dirs []sys.Dir
 	for _, i := range indexes {
 		h, err := b.handle(i)
