@@ -305,31 +305,26 @@ func (b *batch) shut(d *batchDir) {
 }
 
 // handle returns the handle of folder i, which it opens again if it was closed. Each later call
-// of handle or openOrMakeFolder may close it. To hold several at once, call makeRoomFor first.
-// If the batch has changed names in the folder and its path now leads to another one, the error
-// is ENOENT.
+// of handle or openOrMakeFolder may close it. To hold several at once, call makeRoomFor first. If a
+// folder in which the batch has changed names is neither at its path nor where the batch has moved
+// it, the error is ENOENT.
 func (b *batch) handle(i int) (sys.Dir, error) {
 	d := &b.dirs[i]
 	if d.h.Ok() {
 		return d.h, nil
 	}
 	b.makeRoom(1)
-	h, err := b.s.k.OpenDir(b.s.root, d.path.String(), sys.PassFlags)
+	path := d.path.String()
+	err := b.reopen(d, path)
+	if d.dirty && errors.Is(staleIfMissing(err), errStale) {
+		if now := b.moved(path); now != path {
+			err = b.reopen(d, now)
+		}
+	}
 	if err != nil {
 		return sys.NoDir, err
 	}
-	n, err := h.Self() // this may be another folder by now
-	if err == nil && d.dirty && (n.Dev != d.dev || n.Ino != d.ino) {
-		err = syscall.ENOENT // the names that the batch has changed are in a folder that was moved or removed
-	}
-	if err != nil {
-		h.Close()
-		return sys.NoDir, err
-	}
-	d.dev, d.ino, d.lock = n.Dev, n.Ino, b.s.locks.forNode(&n)
-	d.h = h
-	b.open++
-	return h, nil
+	return d.h, nil
 }
 
 // makeDir creates the folder at path and any missing folders above it.

@@ -102,6 +102,9 @@ func (b *batch) removeReplaced() {
 		}
 		if d, err := b.handle(sl.dir); err == nil {
 			b.s.removeReplaced(d, sl.done)
+		} else { // removed, or moved by another: a server's next listing removes the file
+			b.s.staged.remove(sl.done.old)
+			b.s.replaced.remove(sl.done.old)
 		}
 		sl.done.old = ""
 	}

@@ -5,6 +5,7 @@ package disk_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -46,5 +47,44 @@ func TestABatchSyncsAFolderThatItMoves(t *testing.T) {
 		if got := tr.content("e/f"); got != "new" {
 			t.Errorf("%d folders: e/f holds %q, want new", n, got)
 		}
+	}
+}
+
+// A batch removes the files that it replaced, also from a folder that it has closed and moved.
+func TestABatchRemovesReplacedFilesFromAFolderThatItMoves(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, tr *tree, _ bool) {
+		tr.WithSyncfs()
+		b := tr.folders(disk.MaxFolders + 2)
+		b.Rename(t.Context(), path(t, "d"), path(t, "e"), ifAbsent(), "")
+		b.Rename(t.Context(), path(t, "e"), path(t, "g"), ifAbsent(), "")
+		for i, r := range b.Finish(t.Context()) {
+			if r.Err != nil {
+				t.Fatalf("change %d: %v", i, r.Err)
+			}
+		}
+		if got := names(t, filepath.Join(tr.root, "g")); !slices.Equal(got, []string{"f"}) || tr.content("g/f") != "new" {
+			t.Errorf("left in the moved folder: %q", got)
+		}
+		if tr.Replaced() != 0 || tr.Staged() != 0 {
+			t.Errorf("%d replaced files and %d reserved names are remembered", tr.Replaced(), tr.Staged())
+		}
+	})
+}
+
+// A replaced file is not remembered after its folder was removed.
+func TestABatchForgetsReplacedFilesOfAFolderThatItRemoves(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, server())
+	tr.WithSyncfs()
+	b := tr.folders(disk.MaxFolders + 2)
+	b.Remove(t.Context(), path(t, "d"), true, "")
+	for i, r := range b.Finish(t.Context()) {
+		if r.Err != nil {
+			t.Fatalf("change %d: %v", i, r.Err)
+		}
+	}
+	if tr.Replaced() != 0 || tr.Staged() != 0 {
+		t.Errorf("%d replaced files and %d reserved names are remembered", tr.Replaced(), tr.Staged())
 	}
 }
