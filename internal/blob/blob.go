@@ -289,7 +289,7 @@ type Change struct {
 	// Path is the name, below the root of the tree. For an entry too deep for a
 	// Path it is the path of the nearest folder that is not.
 	Path hufu.Path
-	Old  hufu.EntryKind // of the existing entry; 0 for none, and for Mkdir, which asks before it looks
+	Old  hufu.EntryKind // of the existing entry; 0 for none, and where a store asks before it looks, as for Mkdir
 	New  hufu.EntryKind // of the entry after the change, 0 for none; equal to Old if only mode and time change
 	// Owners looks up the users who created the entry and its folder. It may
 	// cost a read, so it is called only where it matters.

@@ -187,7 +187,7 @@ func aCanceledBatchChangesNothing(s *suite) {
 	}
 	s.same(before)
 	ctx, cancel = context.WithCancel(s.Context())
-	b.Mkdir(ctx, s.path("made"), meta(), false) // is there at once, and not acknowledged
+	b.Mkdir(ctx, s.path("made"), meta(), false) // the folder is made at once, but Finish reports the cancellation
 	cancel()
 	s.wantErr(committed(ctx, b)[0].Err, hufu.KindCanceled, "")
 	s.must(s.one(anyone, func(ctx context.Context, b blob.Batch) { b.Mkdir(ctx, s.path("made"), meta(), false) }).Err)

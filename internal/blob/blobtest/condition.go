@@ -222,8 +222,8 @@ func conditionsHold(s *suite) {
 	}
 }
 
-// aFolderReplacesNothing: a folder takes a free name only, whatever the condition
-// allows; a condition that does not hold is told as one.
+// aFolderReplacesNothing: a folder takes a free name only, whatever the condition allows; a
+// condition that does not hold is reported as that, before the kind.
 func aFolderReplacesNothing(s *suite) {
 	s.mustPut("d/inner", "x")
 	s.mkdir("other")

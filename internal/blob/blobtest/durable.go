@@ -85,7 +85,7 @@ func aFailedSyncIsNotAcknowledged(s *suite) {
 			if c.back && !slices.Equal(after, before) {
 				s.Errorf("%s, step %d: left %q", name, n, after)
 			}
-			if r := s.one(anyone, c.stage); c.back && r.Err != nil { // and then it may be done
+			if r := s.one(anyone, c.stage); c.back && r.Err != nil { // a retry must succeed
 				s.Errorf("%s, step %d, once more: %v", name, n, r.Err)
 			}
 		}

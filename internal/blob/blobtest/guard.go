@@ -125,7 +125,7 @@ func (s *suite) guardeds() map[string]guarded {
 		"upload over":     {upload("d/f"), map[string]string{"d/f": "file,file,bob,alice"}},
 		"mkdir":           {batch(func(ctx context.Context, b blob.Batch) { b.Mkdir(ctx, s.path("d/n"), carol, false) }), map[string]string{"d/n": ",folder,,alice"}},
 		"mkdir, parents":  {batch(func(ctx context.Context, b blob.Batch) { b.Mkdir(ctx, s.path("d/p/n"), carol, true) }), map[string]string{"d/p": ",folder,,alice", "d/p/n": ",folder,,carol"}},
-		"set":             {set("d/f"), map[string]string{"d/f": "file,file,bob"}}, // of what is open, the folder need not be known
+		"set":             {set("d/f"), map[string]string{"d/f": "file,file,bob"}}, // it works on the open file, whose folder need not be known
 		"set folder":      {set("d/e"), map[string]string{"d/e": "folder,folder,bob"}},
 		"remove":          {remove("d/f", false), map[string]string{"d/f": "file,,bob,alice"}},
 		"remove folder":   {remove("d/e", false), map[string]string{"d/e": "folder,,bob,alice"}},
@@ -185,7 +185,7 @@ func aGuardSeesTheChange(s *suite) {
 				s.Errorf("%s: of %s it saw %q, want %q", name, p, got, want)
 			}
 		}
-		// Where modes are not kept, a folder has nothing that could be set: no time is kept.
+		// Only the mode of a folder shows in everything(), which leaves out its time.
 		if slices.Equal(s.everything(), before) && (s.Modes || name != "set folder") {
 			s.Errorf("%s: nothing has changed", name)
 		}

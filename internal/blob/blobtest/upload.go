@@ -238,11 +238,11 @@ func aCommittedUploadIsKnown(s *suite) {
 		return ok
 	}
 	if known(id, "f") {
-		s.Error("told before it is true")
+		s.Error("Committed says yes before Finish")
 	}
 	s.must(u.Prepare(s.Context(), digest.Sum(data), meta()))
 	if known(id, "f") {
-		s.Error("told before it is true")
+		s.Error("Committed says yes before Finish")
 	}
 	e, err := u.Finish(s.Context(), ifAbsent())
 	s.must(err)
@@ -251,7 +251,7 @@ func aCommittedUploadIsKnown(s *suite) {
 		s.Errorf("%+v %v, want %+v", got, ok, e)
 	}
 	if known(strings.Repeat("0", 32), "f") || known("", "f") || known(id, "g") || known(id, "") {
-		s.Error("another is known as committed")
+		s.Error("Committed says yes for another id or path")
 	}
 	s.made(func(ctx context.Context, b blob.Batch) { b.SetMeta(ctx, s.path("f"), blob.Meta{Mode: 0o600}, "") })
 	if !known(id, "f") {
@@ -448,8 +448,8 @@ func aCanceledUploadChangesNothing(s *suite) {
 	s.must(err)
 }
 
-// nothingIsOpenedForAnEndedContext: whose client is gone gets nothing that would
-// have to be closed, whether it is there or would be made.
+// nothingIsOpenedForAnEndedContext: with a context that has ended, nothing is opened that would
+// have to be closed, whether it exists or would be made.
 func nothingIsOpenedForAnEndedContext(s *suite) {
 	s.mustPut("f", "content")
 	data := s.large(61)

@@ -83,7 +83,8 @@ type madeFolder struct {
 	fresh freshName
 }
 
-// maxFolders bounds the open folders of a batch: so many in dirs, and as many again in touched.
+// maxFolders bounds the open folders of a batch: at most so many in dirs, and as many more in
+// touched.
 const maxFolders = 128
 
 // Batch returns an empty batch. Guard g is asked before each change.
@@ -197,8 +198,8 @@ func (b *batch) shutTmp(sl *slot) {
 	b.uncount(sl)
 }
 
-// setFileMeta sets mode, time and record of a file that is written, in this order:
-// the record holds the time as the disk really keeps it.
+// setFileMeta sets time, mode and record of a file that was written. The record comes last: it
+// holds the time as the disk really keeps it.
 func (s *Store) setFileMeta(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) (sys.Node, error) {
 	if !m.MTime.IsZero() {
 		if err := f.Touch(sys.ToStamp(m.MTime)); err != nil {

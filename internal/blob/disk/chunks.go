@@ -123,8 +123,8 @@ type recordReader struct {
 	from    int64 // the number of the first record in buf
 }
 
-// window is the number of records read at a time, of which windowBefore precede
-// the wanted one: lanes overtake each other.
+// window is the number of records read at a time, of which windowBefore precede the wanted one.
+// Lanes finish out of order, so those are likely to be needed next.
 const (
 	window       = 1024
 	windowBefore = 128

@@ -75,7 +75,8 @@ func (p *pending) removeMoved() {
 	}
 }
 
-// removeBelow removes the staging file in the folder rest of any folder in d, if it is there.
+// removeBelow looks for the staging file at name/rest for the name of every folder in d, and
+// removes it.
 func (p *pending) removeBelow(d sys.Dir, rest string) (found bool) {
 	looked := 0
 	_ = p.s.eachName(d, func(name string) error {

@@ -9,8 +9,8 @@ import (
 
 // The memory for names of folders that are being listed, in bytes.
 const (
-	// leastNames holds a page: names of blob.PageBytes, and as many again while the
-	// smallest are looked for.
+	// leastNames is enough for a page: names of blob.PageBytes, as many again while the smallest
+	// are looked for, and their indexes.
 	leastNames = 3 << 20
 	// mostNames is what one listing may take while there is room.
 	mostNames = 6 << 20

@@ -19,7 +19,7 @@ type touched struct {
 	needSyncfs bool // whole, and something waits for it
 	dirs       []sys.Dir
 	seen       map[[2]uint64]bool
-	failed     error // of folders that were synced to hold no more than maxFolders open
+	failed     error // of syncing a part of dirs early, when maxFolders were open
 
 	fresh  []freshName // to be marked durable once this is synced
 	passed map[hufu.Path]bool

@@ -85,8 +85,8 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 
 // create makes the journal before the staging file, so that after a kill each reserved name has a
 // journal. For a file of journalSyncSize or more this also holds after a power cut, from create's
-// return until rewrite replaces the journal unsynced. A header without the staging file's number is
-// enough to remove the staging file.
+// return until rewrite replaces the journal unsynced. Until then the header has Ino 0, which is
+// enough to find the staging file and remove it.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)

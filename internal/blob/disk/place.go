@@ -38,7 +38,7 @@ func stagingName(id string) string { return hufu.ReservedPrefix + id }
 // somebody else's file, which must not be removed. An upload's reserved name is in the registry.
 type stagedNames struct {
 	mu    sync.Mutex
-	names map[string]bool // whether it is kept
+	names map[string]bool // true: it holds a file of others and is never removed
 }
 
 // add returns a new name, before any file has it.
@@ -61,7 +61,7 @@ func (u *stagedNames) set(name string, kept bool) {
 	u.names[name] = kept
 }
 
-// remove forgets a name that no file has any more.
+// remove forgets a name that no file has any more, unless it is kept.
 func (u *stagedNames) remove(name string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -84,7 +84,7 @@ type source struct {
 	dir  sys.Dir  // the folder and the name that it has
 	name string
 	kind hufu.EntryKind
-	node sys.Node // set by Store.named; zero before
+	node sys.Node // zero until the file has a name
 
 	trail *trail // records the reserved names that a kill would leave; nil for none
 }

@@ -109,9 +109,9 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 }
 
 // moveOver gives src, which has a name of its own, the name base in place of exactly the version
-// want. Before that src gets a second, reserved name: it is this one that is exchanged, so that a
-// process that is killed in between leaves src under its old name, under base, or under both, and
-// never the replaced file under the name of src. Without hard links the name of src itself is
+// want. Before that src gets a second, reserved name, and this one is exchanged. So a process
+// that is killed in between leaves src under its old name, under base, or under both, but never
+// the replaced file under the name of src. Without hard links the name of src itself is
 // exchanged, and a kill can leave the replaced file under it.
 func (s *Store) moveOver(op string, p hufu.Path, src source, d sys.Dir, want string) error {
 	second := source{tmp: sys.NoFile, dir: d, name: s.staged.add(), kind: src.kind, node: src.node, trail: src.trail}
@@ -241,8 +241,9 @@ func (s *Store) undoPlace(d sys.Dir, base string, n *sys.Node, done placed, t *t
 }
 
 // handDown is undoPlace for a file n that a later change has replaced. That change keeps n under
-// its reserved name. handDown removes n and puts old, the file that n replaced, under that name.
-// It returns false if no later change keeps n, or after an error.
+// a reserved name. handDown removes n and puts old, the file that n replaced, under this reserved
+// name instead: if the later change is undone too, old comes back. It returns false if no later
+// change keeps n, or after an error.
 func (s *Store) handDown(d sys.Dir, n *sys.Node, done placed, old sys.Node) bool {
 	r := &s.replaced
 	r.mu.Lock()

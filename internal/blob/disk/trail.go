@@ -43,7 +43,7 @@ type step struct {
 	Base []byte `cbor:"4,keyasint,omitempty"` // empty if there are only bytes
 	Ino  uint64 `cbor:"5,keyasint,omitempty"` // of the file that replaces Base
 	Old  string `cbor:"6,keyasint,omitempty"` // the version replaced, "" for any
-	Keep bool   `cbor:"7,keyasint,omitempty"` // an upload's staging file: while Name holds it, the journal accounts for it
+	Keep bool   `cbor:"7,keyasint,omitempty"` // Name is the staging file of an upload; while Name still holds it, it is left to the journal
 }
 
 func (s *Store) newTrail() *trail { return &trail{s: s, f: sys.NoFile} }
@@ -159,7 +159,7 @@ func (s *Store) clearTrail(name string) {
 		return
 	}
 	var steps []step
-	last := make(map[string]int) // a name that got bytes may have been exchanged later
+	last := make(map[string]int) // only the last step of each name counts
 	for len(b) >= 8 {
 		size := binary.LittleEndian.Uint32(b)
 		if int64(size) > int64(len(b)-8) || crc32.Checksum(b[8:8+size], castagnoli()) != binary.LittleEndian.Uint32(b[4:]) {

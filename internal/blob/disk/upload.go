@@ -117,7 +117,7 @@ func (u *upload) There() iter.Seq2[int64, digest.CV] {
 	}
 }
 
-// records returns a reader of chaining values; the caller holds files and mu.
+// records returns a reader of chaining values; the caller holds files and mu, or opening.
 func (p *pending) records() *recordReader {
 	return &recordReader{journal: p.journal, id: p.raw, first: p.first}
 }

@@ -48,7 +48,7 @@ func (t *Trees) Shared(context.Context, string) (blob.Tree, error) {
 // SharedNames returns nothing.
 func (t *Trees) SharedNames(context.Context) ([]string, error) { return nil, nil }
 
-// Expire removes nothing: nothing survives the process.
+// Expire removes nothing: uploads in memory have no age.
 func (t *Trees) Expire(context.Context, time.Duration) (int, error) { return 0, nil }
 
 // Close drops all trees.

@@ -22,7 +22,7 @@ type upload struct {
 	cost    int64
 	chunks  map[int64]chunk // those that have arrived, by index
 	half    map[int64]*unit // incomplete units, by unit number
-	arrived sync.Cond       // closed when the last chunk has arrived or the upload is over
+	arrived sync.Cond       // broadcast when a unit has arrived or the upload is over
 	sealed  int             // how many holders have prepared it
 	gone    bool
 	done    *hufu.Entry // the file that it has become

@@ -33,7 +33,7 @@ type Kernel struct {
 	NoOpenat2    atomic.Bool
 	NoEmptyLink  atomic.Bool
 	NoGetxattrat atomic.Bool
-	NoTmpfile    atomic.Bool // set only by tests; each folder is tried each time
+	NoTmpfile    atomic.Bool // only for tests; a file system may lack it, so each folder is tried each time
 }
 
 // OpenDir opens the folder at path below d. No link is followed, wherever in

@@ -203,7 +203,7 @@ func (d Dir) Mkdir(name string, mode uint32) error {
 	return errno(d.r.Mkdir(name, fs.FileMode(mode)))
 }
 
-// Unlink removes an entry that is not a folder.
+// Unlink removes an entry that is not a folder. It would also remove an empty folder.
 func (d Dir) Unlink(name string) error {
 	if err := single(name); err != nil {
 		return err
