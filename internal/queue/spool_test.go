@@ -54,6 +54,19 @@ func TestSpoolDoneWaitsForAFile(t *testing.T) {
 	}
 }
 
+// spooled hands the queue a job with one file, and returns its id.
+func spooled(t *testing.T, q *stuck) string {
+	t.Helper()
+	id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(q.SpoolFile(id, spoolName(t, "file"), 6, time.Time{}, strings.NewReader("abcdef")), q.SpoolDone(id)); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 func spoolName(t *testing.T, s string) hufu.Path {
 	t.Helper()
 	p, err := hufu.ParsePath(s)
@@ -155,13 +168,7 @@ func TestBrokenQueueKeepsSpools(t *testing.T) {
 	dirs := queueDirs(t)
 	for i, ending := range []string{".broken", ".broken2"} {
 		q := openQueue(t, dirs)
-		id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(q.SpoolFile(id, spoolName(t, "file"), 6, time.Time{}, strings.NewReader("abcdef")), q.SpoolDone(id)); err != nil {
-			t.Fatal(err)
-		}
+		id := spooled(t, q)
 		<-q.asked
 		q.close(t)
 		broken := []byte("{" + strconv.Itoa(i))
@@ -185,13 +192,7 @@ func TestSpoolRetriedWithoutItsFiles(t *testing.T) {
 	t.Parallel()
 	dirs := queueDirs(t)
 	q := openQueue(t, dirs)
-	id, err := q.Spool(t.Context(), queue.Spec{Profile: "p", To: "/"}, 1, 6)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(q.SpoolFile(id, spoolName(t, "file"), 6, time.Time{}, strings.NewReader("abcdef")), q.SpoolDone(id)); err != nil {
-		t.Fatal(err)
-	}
+	id := spooled(t, q)
 	<-q.asked
 	if err := q.Cancel(id); err != nil {
 		t.Fatal(err)

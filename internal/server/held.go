@@ -20,9 +20,9 @@ const heldWait = time.Second
 
 // held counts the chunks that connections hold from a get or read until their next request is
 // something else or they become idle. A client that reads slowly keeps one for long. When all are
-// taken, the next one goes to the user who has the fewest. Of the connections whose client has
-// taken nothing for heldWait, one of the user who holds the most chunks is closed, the one that
-// has waited longest: its client reconnects and resumes.
+// taken, the next one goes to the user who has the fewest. Of the connections whose current write
+// has taken heldWait or longer, one of the user who holds the most chunks is closed, the one
+// whose write began first: its client reconnects and resumes.
 type held struct {
 	limit int
 

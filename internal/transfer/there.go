@@ -18,7 +18,7 @@ type thereChunk struct {
 }
 
 // Add adds a run of chunks, by their chaining values one after the other. It reports whether they
-// follow what was added before and are within the chunks of the file.
+// come after all chunks that were added before, and the file has chunks of these numbers.
 func (t *There) Add(first int64, cvs []byte, chunks int64) bool {
 	n := int64(len(cvs) / len(digest.CV{}))
 	if first < 0 || first+n > chunks || len(t.chunks) > 0 && first <= int64(t.chunks[len(t.chunks)-1].index) {

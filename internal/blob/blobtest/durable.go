@@ -135,8 +135,8 @@ func aFailedSyncOfAnUploadEndsIt(s *suite) {
 	}
 }
 
-// aFailedSyncLeavesNothingElseInDoubt: of many changes in a batch each is told for
-// itself.
+// aFailedSyncLeavesNothingElseInDoubt: the result of each change in a batch says truthfully
+// whether its own file is new.
 func aFailedSyncLeavesNothingElseInDoubt(s *suite) {
 	files := []string{"old", "m/1", "m/2", "n/1", "n/2"}
 	for n := 1; ; n++ {
