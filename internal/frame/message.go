@@ -83,12 +83,6 @@ const (
 	TypeCancel  Type = 0xff04
 )
 
-// IsAnswer reports whether a frame of this type answers a request.
-func (t Type) IsAnswer() bool { return t == TypeError || t&answerBit != 0 && t < TypeError }
-
-// IsNotice reports whether a frame of this type answers nothing.
-func (t Type) IsNotice() bool { return t > TypeError }
-
 // IsRequest reports whether a frame of this type wants an answer.
 func (t Type) IsRequest() bool { return t&answerBit == 0 }
 
