@@ -45,6 +45,19 @@ func (d *dialect) upsert(u upsert) string {
 	return u.standard
 }
 
+// spelled is a statement that each database spells in its own way.
+type spelled struct{ sqlite, postgres, mysql string }
+
+func (d *dialect) pick(s spelled) string {
+	switch {
+	case d.numbered:
+		return s.postgres
+	case d.mysql:
+		return s.mysql
+	}
+	return s.sqlite
+}
+
 // spell writes the parameters of a statement as the database has them. None of
 // the statements has a question mark in a literal.
 func (d *dialect) spell(query string) string {
@@ -74,6 +87,8 @@ func (d *dialect) bind(args []any) []any {
 			if v == nil {
 				args[i] = []byte{}
 			}
+		case ID:
+			args[i] = v.value()
 		}
 	}
 	return args

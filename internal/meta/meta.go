@@ -1,10 +1,11 @@
 // Package meta owns the SQL database: users, certificates, invitations, logins and failed
-// attempts, never a row for a file. The database is a file of SQLite, or one of PostgreSQL, MySQL
-// or MariaDB that many servers share. It promises that every value reaches the database as a
-// bound parameter, that a transaction that returned is durable, that the same calls mean the same
-// on each database, and that a change made by another process is noticed by Version. The meaning
-// of the rows, and who may change them and when, is left to its callers. It is the only package
-// that uses database/sql; package metatest tests these promises.
+// attempts, and the names of a store whose bytes are objects; the files of a disk have no row. The
+// database is a file of SQLite, or one of PostgreSQL, MySQL or MariaDB that many servers share. It
+// promises that every value reaches the database as a bound parameter, that a transaction that
+// returned is durable, that the same calls mean the same on each database, and that a change of
+// people or certificates by another process is noticed by Version. The meaning of the rows, and who
+// may change them and when, is left to its callers. It is the only package that uses database/sql;
+// package metatest tests these promises.
 package meta
 
 import (
@@ -12,7 +13,6 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
-	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -41,6 +41,7 @@ const (
 // DB is one open database. It may be used by many goroutines.
 type DB struct {
 	Queries
+	src     Source
 	sql     *sql.DB
 	writing chan struct{} // holds one while an Update of this process runs
 
@@ -95,7 +96,7 @@ func connect(ctx context.Context, src Source, readOnly bool, prepare func(contex
 	if err := prepare(ctx, db, d); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	out := &DB{sql: db, writing: make(chan struct{}, 1)}
+	out := &DB{src: src, sql: db, writing: make(chan struct{}, 1)}
 	out.Queries = Queries{run: db, d: d, db: out}
 	if !d.shared {
 		if out.watch, err = db.Conn(ctx); err != nil {
@@ -172,17 +173,7 @@ func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
 	case <-ctx.Done():
 		return failed("begin transaction", ctx.Err())
 	}
-	for start, try := time.Now(), 1; ; try++ {
-		err := d.update(ctx, fn)
-		if try == maxTries || time.Since(start) > retryFor || !passing(err) {
-			return err
-		}
-		select {
-		case <-time.After(mathrand.N(min(10*time.Millisecond<<try, 500*time.Millisecond))): //nolint:gosec // not a secret
-		case <-ctx.Done():
-			return err
-		}
-	}
+	return again(ctx, func() error { return d.update(ctx, fn) })
 }
 
 func (d *DB) update(ctx context.Context, fn func(Queries) error) error {

@@ -1,0 +1,215 @@
+package metatest
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+func content(t *testing.T, n *meta.Names, state int) meta.ID {
+	t.Helper()
+	id := meta.NewID()
+	must(t, n.AddContent(t.Context(), meta.Content{ID: id, Size: 5, Layout: meta.LayoutSingle, State: state, Bytes: []byte("x\x00\xff")}))
+	return id
+}
+
+func testContents(t *testing.T, n *meta.Names) {
+	ctx := t.Context()
+	id := content(t, n, meta.StateOpen)
+	state := func(want int) {
+		t.Helper()
+		c, err := n.Content(ctx, id)
+		if err != nil || c.State != want {
+			t.Errorf("%+v %v, want state %d", c, err, want)
+		}
+	}
+	step := func(f func(context.Context, meta.ID) (bool, error), want bool) {
+		t.Helper()
+		if ok, err := f(ctx, id); err != nil || ok != want {
+			t.Errorf("%v %v, want %v", ok, err, want)
+		}
+	}
+	must(t, n.Release(ctx, id)) // it has no name
+	state(meta.StateOpen)
+	step(n.Enliven, true)
+	step(n.Enliven, false)
+	step(n.Abandon, false)
+	must(t, n.Remove(ctx, id))
+	state(meta.StateLive)
+	must(t, n.Release(ctx, id))
+	state(meta.StateDead)
+	step(n.Enliven, false)
+	must(t, n.Release(ctx, id), n.ForgetContent(ctx, id))
+	state(meta.StateDead)
+	must(t, n.Remove(ctx, id))
+	state(meta.StateRemoved)
+	must(t, n.ForgetContent(ctx, id))
+	state(0)
+	id = content(t, n, meta.StateOpen)
+	if c, err := n.Content(ctx, id); err != nil || string(c.Bytes) != "x\x00\xff" || c.Size != 5 || c.Layout != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+	step(n.Abandon, true)
+	step(n.Enliven, false)
+	state(meta.StateDead)
+}
+
+func testDropThrough(t *testing.T, n *meta.Names) {
+	ctx, top := t.Context(), root(t, n, "users/alice")
+	one, two, other := content(t, n, meta.StateLive), content(t, n, meta.StateLive), content(t, n, meta.StateLive)
+	for name, id := range map[string]meta.ID{"a": one, "b": two, "c": other, "d": one} { // one has a second name, and counts one only
+		must(t, n.PutEntry(ctx, top, meta.Entry{Name: name, Kind: hufu.File, Child: id, Version: meta.NewID()}))
+	}
+	must(t, n.DropThrough(ctx, top, "b"))
+	left, err := n.Entries(ctx, top, "", 10)
+	must(t, err)
+	states := func(want ...int) {
+		t.Helper()
+		for i, id := range []meta.ID{one, two, other} {
+			if c, err := n.Content(ctx, id); err != nil || c.State != want[i] {
+				t.Errorf("content %d: %+v %v, want %d", i, c, err, want[i])
+			}
+		}
+	}
+	if len(left) != 2 || left[0].Name != "c" {
+		t.Errorf("left are %+v", left)
+	}
+	states(meta.StateDead, meta.StateDead, meta.StateLive)
+	must(t, n.DropThrough(ctx, top, ""))
+	states(meta.StateDead, meta.StateDead, meta.StateDead)
+	if left, err := n.Entries(ctx, top, "", 10); err != nil || len(left) != 0 {
+		t.Errorf("left are %+v %v", left, err)
+	}
+}
+
+func testUploads(t *testing.T, n *meta.Names) {
+	ctx, top := t.Context(), root(t, n, "users/alice")
+	u := meta.Upload{ID: meta.NewID(), Tree: top, Key: [32]byte{1}, Place: [32]byte{2}, Path: "a/\xff", Size: 1 << 50, Source: "s", Owner: "alice/x"}
+	second := u
+	second.ID = meta.NewID()
+	for i, up := range []meta.Upload{u, second} {
+		if ok, err := n.AddUpload(ctx, up); err != nil || ok != (i == 0) {
+			t.Errorf("upload %d: %v %v", i, ok, err)
+		}
+	}
+	must(t, n.AddContent(ctx, meta.Content{ID: u.ID, State: meta.StateOpen}))
+	into := meta.NewID()
+	for _, find := range []func() ([]meta.Upload, error){
+		func() ([]meta.Upload, error) { return n.UploadsByKey(ctx, top, u.Key) },
+		func() ([]meta.Upload, error) { return n.UploadsByID(ctx, top, u.ID) },
+		func() ([]meta.Upload, error) { return n.UploadsAt(ctx, top, u.Place) },
+		func() ([]meta.Upload, error) { return n.IdleUploads(ctx, time.Now().Add(time.Hour), 5) },
+		func() ([]meta.Upload, error) {
+			if ok, err := n.SetInto(ctx, u.ID, into); err != nil || !ok {
+				t.Errorf("%v %v", ok, err)
+			}
+			u.Into = into
+			return n.UploadsInto(ctx, into)
+		},
+	} {
+		if got, err := find(); err != nil || len(got) != 1 || got[0] != u {
+			t.Errorf("found %+v %v", got, err)
+		}
+	}
+	if got, err := n.UploadsByID(ctx, meta.NewID(), u.ID); err != nil || len(got) != 0 {
+		t.Errorf("in another tree: %+v %v", got, err)
+	}
+	if ok, err := n.DropUnbegun(ctx, u.ID); err != nil || ok {
+		t.Errorf("%v %v", ok, err)
+	}
+	for _, want := range []bool{true, false} {
+		if ok, err := n.DropUpload(ctx, u.ID); err != nil || ok != want {
+			t.Errorf("%v %v, want %v", ok, err, want)
+		}
+	}
+	if ok, err := n.SetInto(ctx, u.ID, into); err != nil || ok {
+		t.Errorf("%v %v", ok, err)
+	}
+	if ok, err := n.AddUpload(ctx, second); err != nil || !ok {
+		t.Errorf("%v %v", ok, err)
+	}
+	if ok, err := n.DropUnbegun(ctx, second.ID); err != nil || !ok {
+		t.Errorf("%v %v", ok, err)
+	}
+}
+
+func testUnits(t *testing.T, n *meta.Names) {
+	ctx, id := t.Context(), content(t, n, meta.StateOpen)
+	cvs := []byte(strings.Repeat("\x00\xff", 32*32))
+	add := func(number int64, object string, want bool) {
+		t.Helper()
+		if ok, err := n.AddUnit(ctx, id, meta.Unit{Number: number, Object: object, CVs: cvs}); err != nil || ok != want {
+			t.Errorf("unit %d: %v %v, want %v", number, ok, err, want)
+		}
+	}
+	for _, i := range []int64{5, 0, 2, 3} {
+		object := "g/0.1"
+		if i == 2 || i == 3 {
+			object = ""
+		}
+		add(i, object, true)
+		add(i, "another", false)
+	}
+	units, err := n.Units(ctx, id, 1, 2)
+	if err != nil || len(units) != 2 || units[0].Number != 2 || units[1].Number != 3 || string(units[0].CVs) != string(cvs) || units[0].Object != "" {
+		t.Errorf("%d units, %v", len(units), err)
+	}
+	if units, err := n.Objects(ctx, id, 0, 9); err != nil || len(units) != 4 || units[0].Object != "g/0.1" {
+		t.Errorf("%+v %v", units, err)
+	}
+	for from, want := range map[int64]int64{0: 0, 1: 5, 5: 5, 6: -1} {
+		if next, err := n.NextUnit(ctx, id, from); err != nil || next != want {
+			t.Errorf("after %d comes %d %v, want %d", from, next, err, want)
+		}
+	}
+	must(t, n.Change(ctx, func(q meta.NameQueries) error {
+		c, err := q.LockContent(ctx, id)
+		if err != nil || c.Voided != 0 || c.State != meta.StateOpen {
+			t.Errorf("%+v %v", c, err)
+		}
+		return q.VoidUnit(ctx, id, 2)
+	}))
+	if c, err := n.Content(ctx, id); err != nil || c.Voided != 1 {
+		t.Errorf("%+v %v", c, err)
+	}
+	if count, err := n.CountUnits(ctx, id); err != nil || count != 3 {
+		t.Errorf("%d units, %v", count, err)
+	}
+	_, err = n.Enliven(ctx, id)
+	must(t, err)
+	add(2, "late", false) // it is not open any more
+}
+
+func testClean(t *testing.T, n *meta.Names) {
+	ctx, top := t.Context(), root(t, n, "users/alice")
+	f := folder(t, n, top, "f")
+	must(t, n.Detach(ctx, f))
+	if gone, err := n.GoneFolders(ctx, 5); err != nil || len(gone) != 1 || gone[0] != f {
+		t.Errorf("gone are %v %v", gone, err)
+	}
+	must(t, n.ForgetFolder(ctx, top), n.ForgetFolder(ctx, f))
+	if f, err := n.Folder(ctx, top); err != nil || f.Gone {
+		t.Errorf("the root: %+v %v", f, err)
+	}
+	if gone, err := n.GoneFolders(ctx, 5); err != nil || len(gone) != 0 {
+		t.Errorf("gone are %v %v", gone, err)
+	}
+	later := time.Now().Add(time.Hour)
+	staged, dead, uploaded := content(t, n, meta.StateOpen), content(t, n, meta.StateDead), content(t, n, meta.StateOpen)
+	_, err := n.AddUpload(ctx, meta.Upload{ID: uploaded, Tree: top})
+	must(t, err)
+	if ids, err := n.Staged(ctx, later, 5); err != nil || len(ids) != 1 || ids[0] != staged {
+		t.Errorf("staged are %v %v", ids, err)
+	}
+	if all, err := n.Contents(ctx, meta.StateDead, later, 5); err != nil || len(all) != 1 || all[0].ID != dead || all[0].Layout != 1 {
+		t.Errorf("dead are %v %v", all, err)
+	}
+	if all, err := n.Contents(ctx, meta.StateDead, time.Now().Add(-time.Hour), 5); err != nil || len(all) != 0 {
+		t.Errorf("dead for an hour are %v %v", all, err)
+	}
+	must(t, n.ForgetStamps(ctx, later))
+}

@@ -1,0 +1,165 @@
+package meta
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	mathrand "math/rand/v2"
+	"time"
+
+	"hufu"
+)
+
+// The bounds of what keeps names. Many lanes change names at once, so they have connections of
+// their own.
+const (
+	namesConnections = 32
+	settleLimit      = 15 * time.Second // longer than a frozen transaction can last: see idleLimit
+)
+
+// Names is the part of a database that holds the names, uploads and units of a store whose bytes
+// are objects. It has connections of its own. It may be used by many goroutines.
+type Names struct {
+	NameQueries
+	sql     *sql.DB
+	writing chan struct{} // of SQLite: shared with the DB
+}
+
+// Names opens the names of the database. Close them before the DB.
+func (d *DB) Names() (*Names, error) {
+	db, di, err := d.src.open(false)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(namesConnections)
+	db.SetMaxIdleConns(namesConnections)
+	return &Names{NameQueries: NameQueries{Queries{run: db, d: di}}, sql: db, writing: d.writing}, nil
+}
+
+// Close gives the connections back.
+func (n *Names) Close() error {
+	if err := n.sql.Close(); err != nil {
+		return failed("close names", err)
+	}
+	return nil
+}
+
+// Shared reports whether other processes may change the names, too.
+func (n *Names) Shared() bool { return n.q.d.shared }
+
+// NameQueries is every question about names and every change of them, on the database or within
+// one transaction.
+type NameQueries struct{ q Queries }
+
+// Change runs fn in one writing transaction, which is durable when Change returns nil and without
+// effect otherwise, with one exception below. The transaction is READ COMMITTED: each statement
+// sees what is committed when it begins. So fn must lock what its answer depends on, folders in the
+// order of their ids and before it reads what is in them:
+//
+//   - LockTree, if a folder moves
+//   - LockFolder, in the order of ids
+//   - LockContent, of an upload
+//
+// fn may be run more than once, as that of DB.Update. It passes its own context to the statements;
+// the transaction goes on when that ends, within bounds, so that fn can commit what it has done.
+//
+// If the answer to COMMIT is lost, Change asks the database whether the transaction is in. Only if
+// that cannot be found out either, the error has the code database_unsure, and nothing may be
+// concluded from it.
+func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
+	if !n.Shared() { // as in DB.Update: SQLite only polls for its lock
+		select {
+		case n.writing <- struct{}{}:
+			defer func() { <-n.writing }()
+		case <-ctx.Done():
+			return failed("begin transaction", ctx.Err())
+		}
+	}
+	return again(ctx, func() error { return n.try(ctx, fn) })
+}
+
+// again runs a transaction until it does not fail for a reason that passes, within bounds.
+func again(ctx context.Context, run func() error) error {
+	for start, try := time.Now(), 1; ; try++ {
+		err := run()
+		if try == maxTries || time.Since(start) > retryFor || !passing(err) && !errors.Is(err, errNotIn) {
+			return err
+		}
+		select {
+		case <-time.After(mathrand.N(min(10*time.Millisecond<<try, 500*time.Millisecond))): //nolint:gosec // not a secret
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (n *Names) try(ctx context.Context, fn func(NameQueries) error) error {
+	conn, err := n.sql.Conn(ctx)
+	if err != nil {
+		return failed("begin transaction", err)
+	}
+	defer func() { _ = conn.Close() }() // back to the pool
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), updateLimit)
+	defer cancel()
+	var o *sql.TxOptions
+	if n.Shared() {
+		o = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	tx, err := conn.BeginTx(limit, o)
+	if err != nil {
+		return failed("begin transaction", err)
+	}
+	q, stamp := NameQueries{Queries{run: tx, d: n.q.d}}, NewID()
+	err = fn(q)
+	if err == nil && n.Shared() {
+		_, err = q.stamp(limit, stamp)
+	}
+	if err != nil {
+		_ = tx.Rollback() // the database rolls back when the connection ends, at the latest
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		err = notCommitted(n.q.d, err)
+		if hufu.CodeOf(err) == "database_unsure" {
+			return n.settle(ctx, stamp, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// stamp leaves the id of a transaction, unless it is there.
+func (q NameQueries) stamp(ctx context.Context, id ID) (bool, error) {
+	n, err := q.q.exec(ctx, "stamp transaction", q.q.d.upsert(upsert{
+		standard: "INSERT INTO stamps (id, made_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, ?)",
+	}), id, now())
+	return n == 1, err
+}
+
+// settle finds out whether the transaction of stamp is in, and returns nil if it is. It leaves the
+// same stamp. If the transaction is still open somewhere, that waits for its end; if it is not in,
+// it can never get in afterwards.
+func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
+	defer cancel()
+	for {
+		fresh, err := n.stamp(ctx, stamp)
+		switch {
+		case err == nil && fresh:
+			return &hufu.Error{Op: "commit transaction", Kind: hufu.KindUnavailable, Code: "database_busy", Err: errors.Join(errNotIn, unsure)}
+		case err == nil:
+			return nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return unsure
+		}
+	}
+}
+
+var errNotIn = errors.New("the transaction is not in")
+
+// now is the time of a change, in milliseconds.
+func now() int64 { return time.Now().UnixMilli() }

@@ -1,0 +1,250 @@
+package meta
+
+import (
+	"context"
+	"time"
+)
+
+// AddContent writes a new content.
+func (q NameQueries) AddContent(ctx context.Context, c Content) error {
+	refs := 0
+	if c.State == StateLive {
+		refs = 1
+	}
+	_, err := q.q.exec(ctx, "store content", "INSERT INTO contents (id, size, layout, refs, state, changed_at, voided, bytes) VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+		c.ID, c.Size, c.Layout, refs, c.State, now(), c.Bytes)
+	return err
+}
+
+// Enliven gives an open content its first name, and reports whether it was open.
+func (q NameQueries) Enliven(ctx context.Context, id ID) (bool, error) {
+	n, err := q.q.exec(ctx, "give content its name", "UPDATE contents SET state = 2, refs = 1, changed_at = ? WHERE id = ? AND state = 1", now(), id)
+	return n == 1, err
+}
+
+// Abandon ends a content that has got no name, and reports whether it was open.
+func (q NameQueries) Abandon(ctx context.Context, id ID) (bool, error) {
+	n, err := q.q.exec(ctx, "give content up", "UPDATE contents SET state = 3, changed_at = ? WHERE id = ? AND state = 1", now(), id)
+	return n == 1, err
+}
+
+// Release takes a name from a content. The last one leaves it dead. The order matters: MySQL sees
+// in each assignment the outcome of those before it.
+func (q NameQueries) Release(ctx context.Context, id ID) error {
+	_, err := q.q.exec(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN ? ELSE changed_at END,
+		state = CASE WHEN refs = 1 THEN 3 ELSE state END, refs = refs - 1 WHERE id = ? AND state = 2`, now(), id)
+	return err
+}
+
+// DropThrough removes the names in a folder up to last, all of them if last is "", and takes them
+// from their contents. Folders among them are for the caller to detach.
+func (q NameQueries) DropThrough(ctx context.Context, folder ID, last string) error {
+	const op = "remove entries"
+	all := len(last)
+	_, err := q.q.exec(ctx, op, q.q.d.upsert(upsert{
+		standard: `UPDATE contents SET refs = refs - e.names, changed_at = ?
+			FROM (SELECT child, COUNT(*) AS names FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e
+			WHERE contents.id = e.child AND contents.state = 2`,
+		mysql: `UPDATE contents JOIN (SELECT ? AS at, child, COUNT(*) AS names FROM entries
+			WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e ON contents.id = e.child
+			SET contents.refs = contents.refs - e.names, contents.changed_at = e.at WHERE contents.state = 2`,
+	}), now(), folder, []byte(last), all)
+	if err == nil {
+		_, err = q.q.exec(ctx, op, q.q.d.upsert(upsert{
+			standard: `UPDATE contents SET state = 3 FROM (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
+				WHERE contents.id = e.child AND contents.state = 2 AND contents.refs = 0`,
+			mysql: `UPDATE contents JOIN (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
+				ON contents.id = e.child SET contents.state = 3 WHERE contents.state = 2 AND contents.refs = 0`,
+		}), folder, []byte(last), all)
+	}
+	if err == nil {
+		_, err = q.q.exec(ctx, op, "DELETE FROM entries WHERE folder = ? AND (name <= ? OR ? = 0)", folder, []byte(last), all)
+	}
+	return err
+}
+
+// LockContent keeps others from changing a content, and returns it without its bytes. Its state is
+// 0 if there is none.
+func (q NameQueries) LockContent(ctx context.Context, id ID) (Content, error) {
+	return q.content(ctx, "lock content", id, q.q.d.pick(spelled{
+		sqlite:   "SELECT id, size, layout, state, voided, '' FROM contents WHERE id = ?",
+		postgres: "SELECT id, size, layout, state, voided, '' FROM contents WHERE id = ? FOR UPDATE",
+		mysql:    "SELECT id, size, layout, state, voided, '' FROM contents WHERE id = ? FOR UPDATE",
+	}))
+}
+
+// Content returns a content. Its state is 0 if there is none.
+func (q NameQueries) Content(ctx context.Context, id ID) (Content, error) {
+	return q.content(ctx, "look up content", id, "SELECT id, size, layout, state, voided, bytes FROM contents WHERE id = ?")
+}
+
+func (q NameQueries) content(ctx context.Context, op string, id ID, query string) (Content, error) {
+	found, err := all(ctx, q.q, op, func(c *Content) []any {
+		return []any{idAt{&c.ID}, &c.Size, &c.Layout, &c.State, &c.Voided, &c.Bytes}
+	}, query, id)
+	if err != nil || len(found) == 0 {
+		return Content{}, err
+	}
+	return found[0], nil
+}
+
+func uploadColumns(u *Upload) []any {
+	return []any{idAt{&u.ID}, idAt{&u.Tree}, sum{&u.Key}, sum{&u.Place}, &u.Path, &u.Size, &u.Source, &u.Owner, idAt{&u.Into}}
+}
+
+// AddUpload writes a new upload, unless there is one of this key, and reports whether it did.
+func (q NameQueries) AddUpload(ctx context.Context, u Upload) (bool, error) {
+	n, err := q.q.exec(ctx, "store upload", q.q.d.upsert(upsert{
+		standard: `INSERT INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		mysql: `INSERT IGNORE INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	}), u.ID, u.Tree, u.Key[:], u.Place[:], []byte(u.Path), u.Size, []byte(u.Source), []byte(u.Owner), u.Into, now())
+	return n == 1, err
+}
+
+// Uploads by what they are found by. At most one has a key or an id.
+
+// UploadsByKey returns the upload of this key.
+func (q NameQueries) UploadsByKey(ctx context.Context, tree ID, key [32]byte) ([]Upload, error) {
+	return all(ctx, q.q, "look up upload", uploadColumns,
+		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE tree = ? AND key_hash = ?", tree, key[:])
+}
+
+// UploadsByID returns the upload of this id.
+func (q NameQueries) UploadsByID(ctx context.Context, tree, id ID) ([]Upload, error) {
+	return all(ctx, q.q, "look up upload", uploadColumns,
+		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE tree = ? AND id = ?", tree, id)
+}
+
+// UploadsAt returns the uploads to this place.
+func (q NameQueries) UploadsAt(ctx context.Context, tree ID, place [32]byte) ([]Upload, error) {
+	return all(ctx, q.q, "look up uploads", uploadColumns,
+		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE tree = ? AND place_hash = ?", tree, place[:])
+}
+
+// SetInto notes the folder of an upload, and reports whether the upload is there.
+func (q NameQueries) SetInto(ctx context.Context, id, folder ID) (bool, error) {
+	n, err := q.q.exec(ctx, "begin upload", "UPDATE uploads SET into_folder = ? WHERE id = ?", folder, id)
+	return n == 1, err
+}
+
+// DropUpload forgets an upload, and reports whether it was there.
+func (q NameQueries) DropUpload(ctx context.Context, id ID) (bool, error) {
+	n, err := q.q.exec(ctx, "drop upload", "DELETE FROM uploads WHERE id = ?", id)
+	return n == 1, err
+}
+
+// DropUnbegun forgets an upload of which nothing has arrived, and reports whether it was there.
+func (q NameQueries) DropUnbegun(ctx context.Context, id ID) (bool, error) {
+	n, err := q.q.exec(ctx, "drop upload", "DELETE FROM uploads WHERE id = ? AND into_folder = ?", id, ID{})
+	return n == 1, err
+}
+
+// AddUnit writes a unit that has arrived, unless one of this number is there or the content is not
+// open, and reports whether it did.
+func (q NameQueries) AddUnit(ctx context.Context, content ID, u Unit) (bool, error) {
+	n, err := q.q.exec(ctx, "store unit", q.q.d.pick(spelled{
+		sqlite: `INSERT INTO units (content, number, object, cvs, added_at)
+			SELECT id, ?, ?, ?, ? FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
+		postgres: `INSERT INTO units (content, number, object, cvs, added_at)
+			SELECT id, CAST(? AS BIGINT), CAST(? AS BYTEA), CAST(? AS BYTEA), CAST(? AS BIGINT) FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
+		mysql: `INSERT IGNORE INTO units (content, number, object, cvs, added_at)
+			SELECT id, ?, ?, ?, ? FROM contents WHERE id = ? AND state = 1`,
+	}), u.Number, []byte(u.Object), u.CVs, now(), content)
+	return n == 1, err
+}
+
+// Units returns limit units of a content at most, from a number on.
+func (q NameQueries) Units(ctx context.Context, content ID, from int64, limit int) ([]Unit, error) {
+	return all(ctx, q.q, "look up units", func(u *Unit) []any { return []any{&u.Number, &u.Object, &u.CVs} },
+		"SELECT number, object, cvs FROM units WHERE content = ? AND number >= ? ORDER BY number LIMIT ?", content, from, limit)
+}
+
+// Objects is Units without the chaining values.
+func (q NameQueries) Objects(ctx context.Context, content ID, from int64, limit int) ([]Unit, error) {
+	return all(ctx, q.q, "look up units", func(u *Unit) []any { return []any{&u.Number, &u.Object} },
+		"SELECT number, object FROM units WHERE content = ? AND number >= ? ORDER BY number LIMIT ?", content, from, limit)
+}
+
+// CountUnits returns how many units of a content have arrived.
+func (q NameQueries) CountUnits(ctx context.Context, content ID) (int64, error) {
+	return one(ctx, q.q, "count units", func(n *int64) []any { return []any{n} }, "SELECT COUNT(*) FROM units WHERE content = ?", content)
+}
+
+// NextUnit returns the number of the first unit from a number on that is not zeros, -1 if there is
+// none.
+func (q NameQueries) NextUnit(ctx context.Context, content ID, from int64) (int64, error) {
+	return one(ctx, q.q, "look up unit", func(n *int64) []any { return []any{n} },
+		"SELECT COALESCE(MIN(number), -1) FROM units WHERE content = ? AND number >= ? AND object <> ?", content, from, []byte{})
+}
+
+// VoidUnit gives up a unit of a locked content.
+func (q NameQueries) VoidUnit(ctx context.Context, content ID, number int64) error {
+	_, err := q.q.exec(ctx, "give unit up", "DELETE FROM units WHERE content = ? AND number = ?", content, number)
+	if err == nil {
+		_, err = q.q.exec(ctx, "give unit up", "UPDATE contents SET voided = voided + 1 WHERE id = ?", content)
+	}
+	return err
+}
+
+// What follows is for the clean-up. Each question returns limit answers at most.
+
+func idColumn(id *ID) []any { return []any{idAt{id}} }
+
+// GoneFolders returns removed folders.
+func (q NameQueries) GoneFolders(ctx context.Context, limit int) ([]ID, error) {
+	return all(ctx, q.q, "look up removed folders", idColumn, "SELECT id FROM folders WHERE gone_at > 0 ORDER BY gone_at LIMIT ?", limit)
+}
+
+// ForgetFolder removes a folder that is gone. Its entries must have been removed before.
+func (q NameQueries) ForgetFolder(ctx context.Context, id ID) error {
+	_, err := q.q.exec(ctx, "forget folder", "DELETE FROM folders WHERE id = ? AND gone_at > 0", id)
+	return err
+}
+
+// UploadsInto returns the uploads into a folder.
+func (q NameQueries) UploadsInto(ctx context.Context, folder ID) ([]Upload, error) {
+	return all(ctx, q.q, "look up uploads", uploadColumns,
+		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE into_folder = ?", folder)
+}
+
+// IdleUploads returns the uploads to which nothing was added since before.
+func (q NameQueries) IdleUploads(ctx context.Context, before time.Time, limit int) ([]Upload, error) {
+	return all(ctx, q.q, "look up uploads", uploadColumns,
+		`SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads u WHERE opened_at < ?
+		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = u.id AND t.added_at >= ?) LIMIT ?`, before.UnixMilli(), before.UnixMilli(), limit)
+}
+
+// Staged returns contents that have been open since before and belong to no upload.
+func (q NameQueries) Staged(ctx context.Context, before time.Time, limit int) ([]ID, error) {
+	return all(ctx, q.q, "look up contents", idColumn,
+		"SELECT c.id FROM contents c LEFT JOIN uploads u ON u.id = c.id WHERE c.state = 1 AND c.changed_at < ? AND u.id IS NULL LIMIT ?", before.UnixMilli(), limit)
+}
+
+// Contents returns contents that have been in a state since before, without bytes.
+func (q NameQueries) Contents(ctx context.Context, state int, before time.Time, limit int) ([]Content, error) {
+	return all(ctx, q.q, "look up contents", func(c *Content) []any { return []any{idAt{&c.ID}, &c.Size, &c.Layout, &c.State} },
+		"SELECT id, size, layout, state FROM contents WHERE state = ? AND changed_at < ? ORDER BY changed_at LIMIT ?", state, before.UnixMilli(), limit)
+}
+
+// Remove notes that the objects of a dead content were deleted.
+func (q NameQueries) Remove(ctx context.Context, id ID) error {
+	_, err := q.q.exec(ctx, "remove content", "UPDATE contents SET state = 4, changed_at = ? WHERE id = ? AND state = 3", now(), id)
+	return err
+}
+
+// ForgetContent removes the rows of a content that is removed, or whose bytes are in its row.
+func (q NameQueries) ForgetContent(ctx context.Context, id ID) error {
+	_, err := q.q.exec(ctx, "forget content", "DELETE FROM units WHERE content = ?", id)
+	if err == nil {
+		_, err = q.q.exec(ctx, "forget content", "DELETE FROM contents WHERE id = ? AND (state = 4 OR state = 3 AND layout = 0)", id)
+	}
+	return err
+}
+
+// ForgetStamps removes the stamps of transactions from before a time.
+func (q NameQueries) ForgetStamps(ctx context.Context, before time.Time) error {
+	_, err := q.q.exec(ctx, "forget stamps", "DELETE FROM stamps WHERE made_at < ?", before.UnixMilli())
+	return err
+}

@@ -1,0 +1,241 @@
+package meta
+
+import (
+	"context"
+
+	"hufu"
+)
+
+// Installation returns the name of the installation, which is fresh if it had none.
+func (q NameQueries) Installation(ctx context.Context, fresh string) (name string, err error) {
+	const op = "look up installation"
+	_, err = q.q.exec(ctx, op, q.q.d.upsert(upsert{
+		standard: "INSERT INTO installation (id, name) VALUES (1, ?) ON CONFLICT DO NOTHING",
+		mysql:    "INSERT IGNORE INTO installation (id, name) VALUES (1, ?)",
+	}), []byte(fresh))
+	if err != nil {
+		return "", err
+	}
+	return one(ctx, q.q, op, func(s *string) []any { return []any{s} }, "SELECT name FROM installation WHERE id = 1")
+}
+
+// Root returns the folder at the top of a tree, none if there is no such tree.
+func (q NameQueries) Root(ctx context.Context, tree string) (ID, error) {
+	return q.first(ctx, "look up tree", "SELECT root FROM trees WHERE name = ?", []byte(tree))
+}
+
+// first returns the ID that a question finds, or none.
+func (q NameQueries) first(ctx context.Context, op, query string, args ...any) (ID, error) {
+	ids, err := all(ctx, q.q, op, func(id *ID) []any { return []any{idAt{id}} }, query, args...)
+	if err != nil || len(ids) == 0 {
+		return ID{}, err
+	}
+	return ids[0], nil
+}
+
+// AddTree makes a tree, unless there is one of this name, and its root folder. The caller looks up
+// which root it has got.
+func (q NameQueries) AddTree(ctx context.Context, tree string, root Folder) error {
+	n, err := q.q.exec(ctx, "make tree", q.q.d.upsert(upsert{
+		standard: "INSERT INTO trees (root, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
+		mysql:    "INSERT IGNORE INTO trees (root, name) VALUES (?, ?)",
+	}), root.ID, []byte(tree))
+	if err != nil || n == 0 {
+		return err
+	}
+	return q.AddFolder(ctx, root)
+}
+
+// Trees lists the names of the trees from first on to before end.
+func (q NameQueries) Trees(ctx context.Context, first, end string) ([]string, error) {
+	return all(ctx, q.q, "list trees", func(s *string) []any { return []any{s} },
+		"SELECT name FROM trees WHERE name >= ? AND name < ? ORDER BY name", []byte(first), []byte(end))
+}
+
+// LockTree makes the folders of a tree move one at a time.
+func (q NameQueries) LockTree(ctx context.Context, root ID) error {
+	_, err := q.first(ctx, "lock tree", q.q.d.pick(spelled{
+		sqlite:   "SELECT root FROM trees WHERE root = ?",
+		postgres: "SELECT root FROM trees WHERE root = ? FOR UPDATE",
+		mysql:    "SELECT root FROM trees WHERE root = ? FOR UPDATE",
+	}), root)
+	return err
+}
+
+func folderColumns(f *Folder) []any {
+	return []any{idAt{&f.ID}, idAt{&f.Parent}, &f.Mode, &f.MTime, &f.By, &f.Gone}
+}
+
+// LockFolder keeps others from changing names in a folder, and returns the folder. It is gone if
+// there is none.
+func (q NameQueries) LockFolder(ctx context.Context, id ID) (Folder, error) {
+	return q.folder(ctx, "lock folder", id, q.q.d.pick(spelled{
+		sqlite:   "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id = ?",
+		postgres: "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id = ? FOR UPDATE",
+		mysql:    "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id = ? FOR UPDATE",
+	}))
+}
+
+// Folder returns a folder. It is gone if there is none.
+func (q NameQueries) Folder(ctx context.Context, id ID) (Folder, error) {
+	return q.folder(ctx, "look up folder", id, "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id = ?")
+}
+
+func (q NameQueries) folder(ctx context.Context, op string, id ID, query string) (Folder, error) {
+	found, err := all(ctx, q.q, op, folderColumns, query, id)
+	if err != nil || len(found) == 0 {
+		return Folder{Gone: true}, err
+	}
+	return found[0], nil
+}
+
+// AddFolder writes a new folder. An entry has to lead to it.
+func (q NameQueries) AddFolder(ctx context.Context, f Folder) error {
+	_, err := q.q.exec(ctx, "make folder", "INSERT INTO folders (id, parent, mode, mtime, by_user, gone_at) VALUES (?, ?, ?, ?, ?, 0)",
+		f.ID, f.Parent, f.Mode, f.MTime, []byte(f.By))
+	return err
+}
+
+// SetFolder sets mode and time of a folder.
+func (q NameQueries) SetFolder(ctx context.Context, id ID, mode uint32, mtime int64) error {
+	_, err := q.q.exec(ctx, "set folder", "UPDATE folders SET mode = ?, mtime = ? WHERE id = ?", mode, mtime, id)
+	return err
+}
+
+// Touch sets the time of a folder.
+func (q NameQueries) Touch(ctx context.Context, id ID, mtime int64) error {
+	_, err := q.q.exec(ctx, "set folder", "UPDATE folders SET mtime = ? WHERE id = ?", mtime, id)
+	return err
+}
+
+// MoveFolder notes the new parent of a folder.
+func (q NameQueries) MoveFolder(ctx context.Context, id, parent ID) error {
+	_, err := q.q.exec(ctx, "move folder", "UPDATE folders SET parent = ? WHERE id = ?", parent, id)
+	return err
+}
+
+// Detach marks a folder that no entry leads to any more. What is in it is left to the clean-up.
+func (q NameQueries) Detach(ctx context.Context, id ID) error {
+	_, err := q.q.exec(ctx, "remove folder", "UPDATE folders SET gone_at = ? WHERE id = ?", now(), id)
+	return err
+}
+
+// Subfolders returns the folder id and all folders below it.
+func (q NameQueries) Subfolders(ctx context.Context, id ID) ([]ID, error) {
+	return all(ctx, q.q, "look up folders", func(id *ID) []any { return []any{idAt{id}} }, q.q.d.pick(spelled{
+		sqlite: `WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id = ?
+			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`,
+		postgres: `WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id = ?
+			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`,
+		mysql: `WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id = ?
+			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`,
+	}), id)
+}
+
+func entryColumns(e *Entry) []any {
+	return []any{
+		textAt{&e.Name},
+		numberAt[hufu.EntryKind]{&e.Kind},
+		idAt{&e.Child},
+		numberAt[int64]{&e.Size},
+		numberAt[int64]{&e.Layout},
+		numberAt[uint32]{&e.Mode},
+		numberAt[int64]{&e.MTime},
+		digestAt{&e.Digest},
+		textAt{&e.Target},
+		textAt{&e.By},
+		textAt{&e.Upload},
+		idAt{&e.Version},
+	}
+}
+
+// Look follows the folders of path from root on, and looks up name in the last of them. Each of the
+// segments of path is followed by a slash.
+func (q NameQueries) Look(ctx context.Context, root ID, path, name string) (Place, error) {
+	return one(ctx, q.q, "look up path", func(p *Place) []any {
+		return append([]any{&p.Depth, &p.Kind, idAt{&p.Folder}}, entryColumns(&p.Entry)...)
+	}, q.q.d.pick(spelled{
+		sqlite: `WITH RECURSIVE given (path) AS (SELECT ?), walk (id, kind, pos, depth) AS (SELECT ?, 2, 1, 0
+			UNION ALL SELECT e.child, e.kind, w.pos + length(e.name) + 1, w.depth + 1 FROM walk w CROSS JOIN given g
+			JOIN entries e ON e.folder = w.id AND e.name = substr(g.path, w.pos, instr(substr(g.path, w.pos), x'2f') - 1)
+			WHERE w.kind = 2 AND w.pos < length(g.path))
+			SELECT w.depth, w.kind, w.id, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+			FROM (SELECT id, kind, depth FROM walk ORDER BY depth DESC LIMIT 1) w
+			LEFT JOIN entries e ON e.folder = w.id AND e.name = ? LEFT JOIN folders f ON f.id = e.child AND e.kind = 2`,
+		postgres: `WITH RECURSIVE given (path) AS (SELECT CAST(? AS BYTEA)), walk (id, kind, pos, depth) AS (
+			SELECT CAST(? AS BYTEA), CAST(2 AS SMALLINT), 1, 0
+			UNION ALL SELECT e.child, e.kind, w.pos + length(e.name) + 1, w.depth + 1 FROM walk w CROSS JOIN given g
+			JOIN entries e ON e.folder = w.id
+			AND e.name = substring(g.path FROM w.pos FOR position(CAST('/' AS BYTEA) IN substring(g.path FROM w.pos)) - 1)
+			WHERE w.kind = 2 AND w.pos < length(g.path))
+			SELECT w.depth, w.kind, w.id, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+			FROM (SELECT id, kind, depth FROM walk ORDER BY depth DESC LIMIT 1) w
+			LEFT JOIN entries e ON e.folder = w.id AND e.name = ? LEFT JOIN folders f ON f.id = e.child AND e.kind = 2`,
+		mysql: `WITH RECURSIVE given (path) AS (SELECT CAST(? AS BINARY)), walk (id, kind, pos, depth) AS (
+			SELECT CAST(? AS BINARY(16)), CAST(2 AS SIGNED), CAST(1 AS SIGNED), CAST(0 AS SIGNED)
+			UNION ALL SELECT e.child, e.kind, w.pos + LENGTH(e.name) + 1, w.depth + 1 FROM walk w CROSS JOIN given g
+			JOIN entries e ON e.folder = w.id AND e.name = SUBSTRING(g.path, w.pos, LOCATE('/', g.path, w.pos) - w.pos)
+			WHERE w.kind = 2 AND w.pos < LENGTH(g.path))
+			SELECT w.depth, w.kind, w.id, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+			FROM (SELECT id, kind, depth FROM walk ORDER BY depth DESC LIMIT 1) w
+			LEFT JOIN entries e ON e.folder = w.id AND e.name = ? LEFT JOIN folders f ON f.id = e.child AND e.kind = 2`,
+	}), []byte(path), root, []byte(name))
+}
+
+// Entry returns the entry of this name in a folder, without a kind if there is none.
+func (q NameQueries) Entry(ctx context.Context, folder ID, name string) (Entry, error) {
+	found, err := all(ctx, q.q, "look up entry", entryColumns,
+		`SELECT e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+		e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+		FROM entries e LEFT JOIN folders f ON f.id = e.child AND e.kind = 2 WHERE e.folder = ? AND e.name = ?`, folder, []byte(name))
+	if err != nil || len(found) == 0 {
+		return Entry{}, err
+	}
+	return found[0], nil
+}
+
+// Entries lists limit entries of a folder at most, whose names follow after, in the order of names.
+func (q NameQueries) Entries(ctx context.Context, folder ID, after string, limit int) ([]Entry, error) {
+	return all(ctx, q.q, "list entries", entryColumns,
+		`SELECT e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+		e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+		FROM entries e LEFT JOIN folders f ON f.id = e.child AND e.kind = 2 WHERE e.folder = ? AND e.name > ? ORDER BY e.name LIMIT ?`,
+		folder, []byte(after), limit)
+}
+
+// PutEntry writes a whole entry, new or not.
+func (q NameQueries) PutEntry(ctx context.Context, folder ID, e Entry) error {
+	_, err := q.q.exec(ctx, "store entry", q.q.d.upsert(upsert{
+		standard: `INSERT INTO entries (folder, name, kind, child, size, layout, mode, mtime, digest, target, by_user, upload, version)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, name) DO UPDATE SET kind = excluded.kind, child = excluded.child,
+			size = excluded.size, layout = excluded.layout, mode = excluded.mode, mtime = excluded.mtime, digest = excluded.digest,
+			target = excluded.target, by_user = excluded.by_user, upload = excluded.upload, version = excluded.version`,
+		mysql: `INSERT INTO entries (folder, name, kind, child, size, layout, mode, mtime, digest, target, by_user, upload, version)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE kind = VALUES(kind), child = VALUES(child),
+			size = VALUES(size), layout = VALUES(layout), mode = VALUES(mode), mtime = VALUES(mtime), digest = VALUES(digest),
+			target = VALUES(target), by_user = VALUES(by_user), upload = VALUES(upload), version = VALUES(version)`,
+	}), folder, []byte(e.Name), e.Kind, e.Child, e.Size, e.Layout, e.Mode, e.MTime, digestValue(e.Digest), []byte(e.Target), []byte(e.By), []byte(e.Upload), e.Version)
+	return err
+}
+
+// DropEntry removes a name. What it led to is for the caller to release.
+func (q NameQueries) DropEntry(ctx context.Context, folder ID, name string) error {
+	_, err := q.q.exec(ctx, "remove entry", "DELETE FROM entries WHERE folder = ? AND name = ?", folder, []byte(name))
+	return err
+}
+
+// Current reports whether a file that is in its tree has this version.
+func (q NameQueries) Current(ctx context.Context, version ID) (bool, error) {
+	id, err := q.first(ctx, "look up version",
+		"SELECT e.version FROM entries e JOIN folders f ON f.id = e.folder WHERE e.version = ? AND f.gone_at = 0", version)
+	return !id.IsZero(), err
+}
+
+// SetDigest notes the digest of a version, and reports whether the file still has it.
+func (q NameQueries) SetDigest(ctx context.Context, version ID, d hufu.Digest) (bool, error) {
+	n, err := q.q.exec(ctx, "store digest", "UPDATE entries SET digest = ? WHERE version = ?", d[:], version)
+	return n > 0, err
+}
