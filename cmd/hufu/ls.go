@@ -5,16 +5,259 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/transfer"
 )
 
-// jsonEntry is one line of ls --json.
+// maxSorted is how many entries of a folder are sorted. Their names come sorted from the server,
+// so another order needs all of them in memory.
+const maxSorted = 1 << 18
+
+// lsFlags are the flags of ls.
+type lsFlags struct {
+	long, names, recursive, reverse bool
+	sort                            string
+	sizeFlags
+}
+
+// sizeFlags say how sizes are written.
+type sizeFlags struct{ human, bytes bool }
+
+// sizes adds -h and --bytes. In the commands that show sizes -h means what it means in ls and du;
+// help is at --help.
+func (a *app) sizes(cmd *cobra.Command, f *sizeFlags) {
+	cmd.Flags().Bool("help", false, "") // without the letter
+	cmd.Flags().BoolVarP(&f.human, "human-readable", "h", false, a.Cat.T("hufu.flag.human_readable"))
+	cmd.Flags().BoolVarP(&f.bytes, "bytes", "b", false, a.Cat.T("hufu.flag.bytes"))
+}
+
+func (f sizeFlags) check() error {
+	if f.human && f.bytes {
+		return cli.Usage("flags_contradict", "one", "-h", "other", "-b")
+	}
+	return nil
+}
+
+// size writes a number of bytes.
+func (a *app) size(n int64, f sizeFlags) string {
+	if f.bytes {
+		return fmt.Sprint(n)
+	}
+	return a.Cat.Size(n)
+}
+
+func newLs(a *app) *cobra.Command {
+	cmd := a.Command("ls [:/PATH…]", "hufu.ls",
+		"hufu ls",
+		"hufu ls -R --sort size :/2026",
+		"hufu ls -1 ':/photos/*.jpg'",
+		"hufu ls --json :/2026",
+		"hufu ls :/@shared/common")
+	cli.Between(cmd, 0, -1)
+	var f lsFlags
+	a.sizes(cmd, &f.sizeFlags)
+	cmd.Flags().BoolVarP(&f.long, "long", "l", false, a.Cat.T("hufu.ls.flag.long"))
+	cmd.Flags().BoolVarP(&f.names, "names", "1", false, a.Cat.T("hufu.ls.flag.names"))
+	cmd.Flags().BoolVarP(&f.recursive, "recursive", "R", false, a.Cat.T("hufu.ls.flag.recursive"))
+	cmd.Flags().BoolVarP(&f.reverse, "reverse", "r", false, a.Cat.T("hufu.ls.flag.reverse"))
+	cmd.Flags().StringVar(&f.sort, "sort", "name", a.Cat.T("hufu.ls.flag.sort"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !slices.Contains([]string{"name", "size", "time"}, f.sort) {
+			return cli.Usage("sort_unknown", "sort", f.sort)
+		}
+		if f.long && f.names {
+			return cli.Usage("flags_contradict", "one", "-l", "other", "-1")
+		}
+		if err := f.check(); err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			args = []string{":/"}
+		}
+		locs, err := a.remoteOnly(args)
+		if err != nil {
+			return err
+		}
+		foresee := func(*client.Remote) {}
+		if !f.recursive {
+			paths := make([]hufu.Path, len(locs))
+			for i, l := range locs {
+				paths[i] = l.path
+			}
+			foresee = func(r *client.Remote) { r.ForeseeList(paths) }
+		}
+		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
+			locs, err := expand(cmd.Context(), r, locs)
+			if err != nil {
+				return err
+			}
+			l := &lister{a: a, r: r, f: f}
+			if f.recursive {
+				return a.eachOf(locs, func(p hufu.Path) error { return l.tree(cmd.Context(), p) }, "")
+			}
+			return a.eachOf(locs, func(p hufu.Path) error { return l.list(cmd.Context(), p) }, "")
+		})
+	}
+	return cmd
+}
+
+// lister lists folders for ls.
+type lister struct {
+	a     *app
+	r     *client.Remote
+	f     lsFlags
+	later bool // a folder was listed before
+}
+
+// tree lists a folder and all folders below it.
+func (l *lister) tree(ctx context.Context, p hufu.Path) error {
+	failed, bad := false, hufu.Path{}
+	err := l.r.Walk(ctx, p, client.WalkOptions{Brief: true, Folders: true}, func(f client.Found) error {
+		err := f.Err
+		if err == nil {
+			err = l.head(f)
+		}
+		if err == nil && f.Err == nil {
+			err = l.list(ctx, f.Path)
+		}
+		switch {
+		case err == nil, lost(err), transfer.Stops(err), f.Depth == 0 && f.Err == nil:
+			return err
+		case failed && f.Path == bad: // told when it was listed
+			return nil
+		}
+		failed, bad = true, f.Path
+		return l.a.failed(f.Path, err)
+	})
+	if err == nil && failed {
+		return cli.Reported(hufu.KindExists)
+	}
+	return err
+}
+
+// head begins the listing of a folder among others.
+func (l *lister) head(f client.Found) error {
+	if l.a.json {
+		return nil
+	}
+	if l.later {
+		if err := l.a.Printf(""); err != nil {
+			return err
+		}
+	}
+	if l.later = true; f.Entry.Kind != hufu.Folder {
+		return nil
+	}
+	return l.a.Printf("%s:", hufu.Printable(f.Path.Remote()))
+}
+
+// list lists one folder, or the entry p if it is none.
+func (l *lister) list(ctx context.Context, p hufu.Path) error {
+	top, err := l.r.Stat(ctx, p)
+	if err != nil {
+		return err
+	}
+	var table cli.Table // memory stays flat
+	show := func(q hufu.Path, e hufu.Entry) error {
+		switch {
+		case l.a.json:
+			return l.a.printEntry(q, e)
+		case l.f.names:
+			return l.a.Printf("%s", hufu.Printable(e.Name))
+		}
+		return l.row(&table, p, e)
+	}
+	switch {
+	case top.Kind != hufu.Folder:
+		err = show(p, top)
+	case l.f.sort == "name" && !l.f.reverse:
+		err = l.r.List(ctx, p, func(e hufu.Entry) error {
+			q, err := p.Join(e.Name)
+			if err != nil {
+				return err
+			}
+			return show(q, e)
+		})
+	default:
+		err = l.sorted(ctx, p, show)
+	}
+	if err != nil {
+		return err
+	}
+	return l.a.EndTable(&table)
+}
+
+// sorted lists a folder in another order than that of the names.
+func (l *lister) sorted(ctx context.Context, p hufu.Path, show func(hufu.Path, hufu.Entry) error) error {
+	var all []hufu.Entry
+	err := l.r.List(ctx, p, func(e hufu.Entry) error {
+		if len(all) == maxSorted {
+			return &hufu.Error{Op: "sort", Path: p.Remote(), Kind: hufu.KindUsage, Code: "sort_too_many"}
+		}
+		e.Version, e.Upload = "", ""
+		all = append(all, e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(all, func(x, y hufu.Entry) int {
+		order := 0
+		switch l.f.sort { // the largest and the newest first, as in ls
+		case "size":
+			order = cmp.Compare(y.Size, x.Size)
+		case "time":
+			order = y.MTime.Compare(x.MTime)
+		}
+		return cmp.Or(order, strings.Compare(x.Name, y.Name))
+	})
+	if l.f.reverse {
+		slices.Reverse(all)
+	}
+	for _, e := range all {
+		q, err := p.Join(e.Name)
+		if err == nil {
+			err = show(q, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharedPlace is where the shared folders are listed.
+const sharedPlace = "@shared"
+
+func (l *lister) row(table *cli.Table, folder hufu.Path, e hufu.Entry) error {
+	name, size := e.Name, l.a.size(e.Size, l.f.sizeFlags)
+	switch e.Kind {
+	case hufu.Folder:
+		name, size = name+"/", ""
+	case hufu.Link:
+		name, size = name+" -> "+e.Target, ""
+	}
+	mode := modeText(e)
+	if folder.String() == sharedPlace { // nobody uploaded it: the mode is between the server and its disk
+		mode = "-"
+	}
+	return l.a.Row(table, mode, size, l.a.Cat.Time(e.MTime), cmp.Or(e.By, "-"), name)
+}
+
+// modeText returns a mode as ls writes it.
+func modeText(e hufu.Entry) string {
+	kind := map[hufu.EntryKind]string{hufu.File: "-", hufu.Folder: "d", hufu.Link: "l", hufu.Other: "?"}[e.Kind]
+	return kind + os.FileMode(e.Mode).Perm().String()[1:]
+}
+
+// jsonEntry is one line of ls, stat and find with --json.
 type jsonEntry struct {
 	Path   string  `json:"path"`
 	Kind   string  `json:"kind"`
@@ -35,144 +278,4 @@ func (a *app) printEntry(p hufu.Path, e hufu.Entry) error {
 		j.Digest = &d
 	}
 	return a.JSON(j)
-}
-
-// sharedPlace is where the shared folders are listed.
-const sharedPlace = "@shared"
-
-func (a *app) ls(ctx context.Context, r *client.Remote, p hufu.Path) error {
-	top, err := r.Stat(ctx, p)
-	if err != nil {
-		return err
-	}
-	var table cli.Table // memory stays flat
-	row := func(e hufu.Entry) error {
-		name, size := e.Name, a.Cat.Size(e.Size)
-		switch e.Kind {
-		case hufu.Folder:
-			name, size = name+"/", ""
-		case hufu.Link:
-			name, size = name+" -> "+e.Target, ""
-		}
-		mode := modeText(e)
-		if p.String() == sharedPlace { // nobody uploaded it: the mode is between the server and its disk
-			mode = "-"
-		}
-		return a.Row(&table, mode, size, a.Cat.Time(e.MTime), cmp.Or(e.By, "-"), name)
-	}
-	each, one := row, row
-	if a.json {
-		one = func(e hufu.Entry) error { return a.printEntry(p, e) }
-		each = func(e hufu.Entry) error {
-			q, err := p.Join(e.Name)
-			if err != nil {
-				return err
-			}
-			return a.printEntry(q, e)
-		}
-	}
-	if top.Kind == hufu.Folder {
-		err = r.List(ctx, p, each)
-	} else {
-		err = one(top)
-	}
-	if err != nil || a.json {
-		return err
-	}
-	return a.EndTable(&table)
-}
-
-// modeText returns a mode as ls writes it.
-func modeText(e hufu.Entry) string {
-	kind := map[hufu.EntryKind]string{hufu.File: "-", hufu.Folder: "d", hufu.Link: "l", hufu.Other: "?"}[e.Kind]
-	return kind + os.FileMode(e.Mode).Perm().String()[1:]
-}
-
-func newVerify(a *app) *cobra.Command {
-	cmd := a.Command("verify [SRC] :/PATH", "hufu.verify", "hufu verify :/2026", "hufu verify photos :/2026/photos")
-	cli.Between(cmd, 1, 2)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		locs, err := a.remoteOnly(args[len(args)-1:])
-		if err != nil {
-			return err
-		}
-		local := ""
-		if len(args) == 2 {
-			if err := noInput(args[0]); err != nil {
-				return err
-			}
-			l, err := a.parseLocation(args[0])
-			if err != nil {
-				return err
-			}
-			if l.remote {
-				return cli.Usage("put_source_remote", "source", args[0])
-			}
-			local = l.local
-		}
-		return a.with(cmd.Context(), locs[0], nil, func(r *client.Remote) error {
-			locs, err := expand(cmd.Context(), r, locs)
-			if err != nil {
-				return err
-			}
-			if local != "" && len(locs) > 1 {
-				return cli.Usage("verify_one")
-			}
-			n, bad, damaged, began := 0, 0, false, time.Now()
-			for _, l := range locs {
-				files, err := r.Verify(cmd.Context(), l.path, local, func(v client.Verified) {
-					if v.Err != nil {
-						bad++
-						damaged = damaged || hufu.KindOf(v.Err) == hufu.KindIntegrity
-					}
-					a.verified(v, bad)
-				})
-				if n += files; err != nil {
-					return err
-				}
-			}
-			if !a.json {
-				a.Hint(a.Cat.N("hufu.verify.summary", n, "bad", bad, "time", time.Since(began)))
-			}
-			switch {
-			case damaged:
-				return cli.Reported(hufu.KindIntegrity)
-			case bad > 0:
-				return cli.Reported(hufu.KindExists) // something is on one side only, or of another kind
-			}
-			return nil
-		})
-	}
-	return cmd
-}
-
-// jsonVerified is one line of verify --json.
-type jsonVerified struct {
-	Path   string `json:"path"`
-	OK     bool   `json:"ok"`
-	Digest string `json:"digest,omitempty"` // bytes that the server has read
-	*cli.Failure
-}
-
-func (a *app) verified(v client.Verified, bad int) {
-	if a.json {
-		j := jsonVerified{Path: v.Path.Virtual(), OK: v.Err == nil}
-		if !v.Digest.IsZero() {
-			j.Digest = v.Digest.String()
-		}
-		if v.Err != nil {
-			j.Failure = a.Failure(v.Err)
-		}
-		_ = a.JSON(j)
-		return
-	}
-	if v.Err != nil {
-		what, fix := a.Cat.Error(v.Err)
-		a.Hint(a.Cat.T("hufu.verify.bad", "path", v.Path.Remote(), "what", what))
-		if fix != "" && bad <= fixes {
-			a.Hint("  " + fix)
-		}
-		return
-	}
-	_ = a.Printf("%s  %s", v.Digest, hufu.Printable(v.Path.Remote()))
 }

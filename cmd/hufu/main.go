@@ -68,8 +68,8 @@ func newRoot(a *app) *cobra.Command {
 		}
 		return a.CheckLang()
 	}
-	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newLs(a), newRm(a), newMkdir(a),
-		newVerify(a), choose, newWire(a), newExplain(a), newGui(a), newVersion(a))
+	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
+		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newGui(a), newVersion(a))
 	a.Dress(root)
 	return root
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -132,7 +131,7 @@ func newGet(a *app) *cobra.Command {
 			return err
 		}
 		if dst == "-" {
-			return a.cat(cmd.Context(), locs, f)
+			return a.getOutput(cmd.Context(), locs, f)
 		}
 		fetches := func(locs []location) []client.Fetch {
 			fetch := make([]client.Fetch, len(locs))
@@ -160,24 +159,6 @@ func newGet(a *app) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-// cat writes one file to standard output.
-func (a *app) cat(ctx context.Context, locs []location, f copyFlags) error {
-	if len(locs) > 1 || f.exact || a.json {
-		return cli.Usage("get_output_one")
-	}
-	foresee := func(r *client.Remote) { r.ForeseeGet([]client.Fetch{{Path: locs[0].path}}) }
-	return a.with(ctx, locs[0], foresee, func(r *client.Remote) error {
-		locs, err := expand(ctx, r, locs)
-		if err != nil {
-			return err
-		}
-		if len(locs) > 1 {
-			return cli.Usage("get_output_one")
-		}
-		return r.Cat(ctx, locs[0].path, a.Out)
-	})
 }
 
 // copy runs a transfer and reports on it. Its error carries the exit status.
@@ -211,146 +192,3 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copy
 	}
 	return nil
 }
-
-func newLs(a *app) *cobra.Command {
-	cmd := a.Command("ls [:/PATH…]", "hufu.ls", "hufu ls", "hufu ls --json :/2026", "hufu ls :/@shared/common")
-	cli.Between(cmd, 0, -1)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			args = []string{":/"}
-		}
-		locs, err := a.remoteOnly(args)
-		if err != nil {
-			return err
-		}
-		paths := make([]hufu.Path, len(locs))
-		for i, l := range locs {
-			paths[i] = l.path
-		}
-		foresee := func(r *client.Remote) { r.ForeseeList(paths) }
-		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			locs, err := expand(cmd.Context(), r, locs)
-			if err != nil {
-				return err
-			}
-			return a.eachOf(locs, func(p hufu.Path) error { return a.ls(cmd.Context(), r, p) }, "")
-		})
-	}
-	return cmd
-}
-
-func newRm(a *app) *cobra.Command {
-	cmd := a.Command("rm :/PATH…", "hufu.rm", "hufu rm :/old.txt", "hufu rm -r :/2019")
-	cli.Between(cmd, 1, -1)
-	var recursive, force bool
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, a.Cat.T("hufu.flag.recursive"))
-	cmd.Flags().BoolVarP(&force, "force", "f", false, a.Cat.T("hufu.flag.force"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.each(cmd.Context(), args, expand, func(r *client.Remote, p hufu.Path) error {
-			err := r.Remove(cmd.Context(), p, recursive)
-			if force && hufu.KindOf(err) == hufu.KindNotFound {
-				return nil
-			}
-			return err
-		}, "removed")
-	}
-	return cmd
-}
-
-// notMade reports the first missing folder above one that could not be created.
-func notMade(ctx context.Context, r *client.Remote, p hufu.Path, err error) error {
-	if hufu.CodeOf(err) == "shared_missing" {
-		return err
-	}
-	way := p.Segments()
-	for n := 1; n < len(way); n++ {
-		above, parseErr := hufu.ParsePath(strings.Join(way[:n], "/"))
-		if _, statErr := r.Stat(ctx, above); parseErr != nil || hufu.KindOf(statErr) != hufu.KindNotFound {
-			continue
-		}
-		args := map[string]string{"folder": above.Remote()}
-		return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindNotFound, Code: "parent_missing", Args: args, Err: err}
-	}
-	return err
-}
-
-func newMkdir(a *app) *cobra.Command {
-	cmd := a.Command("mkdir :/FOLDER…", "hufu.mkdir", "hufu mkdir :/2026", "hufu mkdir -p :/2026/10/31")
-	cli.Between(cmd, 1, -1)
-	var parents bool
-	cmd.Flags().BoolVarP(&parents, "parents", "p", false, a.Cat.T("hufu.flag.parents"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.each(cmd.Context(), args, nil, func(r *client.Remote, p hufu.Path) error {
-			made, err := r.Mkdir(cmd.Context(), p, 0o755, parents)
-			switch {
-			case err == nil && !made && !parents:
-				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists, Code: "mkdir_exists"}
-			case hufu.KindOf(err) == hufu.KindExists:
-				return &hufu.Error{Op: "mkdir", Path: p.Remote(), Kind: hufu.KindExists, Code: "mkdir_taken", Err: err}
-			case hufu.KindOf(err) == hufu.KindNotFound:
-				return notMade(cmd.Context(), r, p, err)
-			}
-			return err
-		}, "made")
-	}
-	return cmd
-}
-
-// jsonDone is one line of rm --json and mkdir --json.
-type jsonDone struct {
-	Path    string `json:"path"`
-	Outcome string `json:"outcome"`
-	*cli.Failure
-}
-
-// expander replaces patterns by the paths that match them.
-type expander func(context.Context, *client.Remote, []location) ([]location, error)
-
-// each does one thing to every path; a failure is reported, and the rest
-// continues.
-func (a *app) each(ctx context.Context, args []string, meant expander, do func(*client.Remote, hufu.Path) error, done string) error {
-	locs, err := a.remoteOnly(args)
-	if err != nil {
-		return err
-	}
-	return a.with(ctx, locs[0], nil, func(r *client.Remote) error {
-		if meant != nil {
-			if locs, err = meant(ctx, r, locs); err != nil {
-				return err
-			}
-		}
-		return a.eachOf(locs, func(p hufu.Path) error { return do(r, p) }, done)
-	})
-}
-
-// eachOf is each for paths that are known. If done is empty, do reports its own success.
-func (a *app) eachOf(locs []location, do func(hufu.Path) error, done string) error {
-	failed := false
-	for _, l := range locs {
-		err := do(l.path)
-		if err != nil {
-			if lost := hufu.CodeOf(err) == "output_lost"; len(locs) == 1 || lost || hufu.KindOf(err).Exit() >= 5 {
-				return err
-			}
-			failed = true
-			a.told(err)
-		}
-		if !a.json || err == nil && done == "" {
-			continue
-		}
-		line := jsonDone{l.path.Virtual(), done, nil}
-		if err != nil {
-			line = jsonDone{l.path.Virtual(), "failed", a.Failure(err)}
-		}
-		if err := a.JSON(line); err != nil {
-			return err
-		}
-	}
-	if failed {
-		return cli.Reported(hufu.KindExists)
-	}
-	return nil
-}
-
-// told shows an error that does not end the program.
-func (a *app) told(err error) { a.Cat.Report(a.Err, program, err) }

@@ -80,7 +80,10 @@ func noneEmpty(judge cobra.PositionalArgs) cobra.PositionalArgs {
 // user in the place of one.
 type filled struct{ pflag.Value }
 
-var errEmpty = errors.New("empty value")
+var (
+	errEmpty = errors.New("empty value")
+	errValue = errors.New("invalid value") // flagValue says what is expected
+)
 
 func (v filled) Set(s string) error {
 	if s == "" {
@@ -233,6 +236,8 @@ func flagValue(f *pflag.Flag, value string) error {
 		code, example = "admin_flag_number", cmp.Or(f.NoOptDefVal, "4")
 	case "bool":
 		code, example = "admin_flag_switch", "false"
+	case "moment":
+		code, example = "admin_flag_moment", "2026-10-31"
 	}
 	return Usage(code, "flag", "--"+f.Name, "value", value, "example", example)
 }

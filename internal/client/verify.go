@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"sync/atomic"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -21,15 +20,11 @@ type Verified struct {
 }
 
 // filesAhead is how many files are requested before the answer to the first has
-// come, and foldersAhead how many folders of one folder are listed before their
-// turn: over a far link each would take a round trip. While namesAhead names wait
-// for their turn no more folders are listed ahead. verifyPage is how many names of a
-// folder are listed at a time.
+// come: over a far link each would take a round trip. verifyPage is how many names of
+// a folder are listed at a time.
 const (
-	filesAhead   = 256
-	foldersAhead = 8
-	namesAhead   = 20_000
-	verifyPage   = 1024
+	filesAhead = 256
+	verifyPage = 1024
 )
 
 // Verify has the server read the file p, or every file below the folder p, and
@@ -57,7 +52,7 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	v := &verifier{r: r, results: make(chan (<-chan verified), filesAhead), reading: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	v := &verifier{ahead: ahead{r: r, limit: verifyPage}, results: make(chan (<-chan verified), filesAhead), reading: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	var walked error
 	go func() {
 		defer close(v.results)
@@ -89,10 +84,9 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 // verifier walks through the names. The result of each comes over a channel of its
 // own, and results holds these channels in order.
 type verifier struct {
-	r       *Remote
+	ahead
 	results chan (<-chan verified)
 	reading chan struct{} // taken while a file of this machine is read
-	names   atomic.Int64  // in listings that wait for their turn
 }
 
 type verified struct {
@@ -155,39 +149,6 @@ func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near tr
 	return nil
 }
 
-// listing is a page of a folder.
-type listing struct {
-	from    blob.Lister
-	entries []hufu.Entry
-	next    string // the After of the next page, "" after the last one
-	err     error
-}
-
-// list lists the first page of a folder.
-func (v *verifier) list(ctx context.Context, p hufu.Path) <-chan listing {
-	c := make(chan listing, 1)
-	go func() {
-		l := listing{from: v.r.Lister(p)}
-		l.page(ctx)
-		v.names.Add(int64(len(l.entries)))
-		c <- l
-	}()
-	return c
-}
-
-// page lists the next page.
-func (l *listing) page(ctx context.Context) {
-	q := blob.Page{After: l.next, Limit: verifyPage}
-	l.entries = nil
-	l.next, l.err = l.from.List(ctx, q, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
-}
-
-func (v *verifier) take(listed <-chan listing) listing {
-	l := <-listed
-	v.names.Add(-int64(len(l.entries)))
-	return l
-}
-
 // folder verifies what is in a folder, page by page. listed is its first page.
 func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, listed listing) error {
 	defer listed.from.Close()
@@ -212,33 +173,20 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 // entries verifies the entries of a page.
 func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entry, here *nearNames) error {
 	near := here.side
-	var asked []<-chan listing // of the next folders, in order
-	defer func() {
-		for _, listed := range asked {
-			go v.take(listed)
-		}
-	}()
-	next := 0 // index of the first entry not yet checked for being a folder to list ahead
-	for _, e := range entries {
+	turn := v.turns(p, entries, true)
+	defer turn.close()
+	for i, e := range entries {
 		if err := here.passTo(ctx, e.Name, func(name string) { v.notThere(ctx, p, near, name) }); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
 			return nil // the reason is known
 		}
-		for ; next < len(entries) && len(asked) < foldersAhead && (len(asked) == 0 || v.names.Load() < namesAhead); next++ {
-			if q, err := p.Join(entries[next].Name); err == nil && entries[next].Kind == hufu.Folder {
-				asked = append(asked, v.list(ctx, q))
-			}
-		}
+		listed := turn.next(ctx, i)
 		q, err := p.Join(e.Name)
 		if err != nil {
 			v.tell(ctx, p, err)
 			continue
-		}
-		var listed <-chan listing
-		if e.Kind == hufu.Folder {
-			listed, asked = asked[0], asked[1:]
 		}
 		var below transfer.Side
 		if near.Store != nil {

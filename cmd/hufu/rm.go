@@ -1,0 +1,27 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+func newRm(a *app) *cobra.Command {
+	cmd := a.Command("rm :/PATH…", "hufu.rm", "hufu rm :/old.txt", "hufu rm -r :/2019")
+	cli.Between(cmd, 1, -1)
+	var recursive, force bool
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, a.Cat.T("hufu.flag.recursive"))
+	cmd.Flags().BoolVarP(&force, "force", "f", false, a.Cat.T("hufu.flag.force"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.each(cmd.Context(), args, expand, func(r *client.Remote, p hufu.Path) error {
+			err := r.Remove(cmd.Context(), p, recursive)
+			if force && hufu.KindOf(err) == hufu.KindNotFound {
+				return nil
+			}
+			return err
+		}, "removed")
+	}
+	return cmd
+}

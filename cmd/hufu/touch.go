@@ -1,0 +1,45 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+)
+
+func newTouch(a *app) *cobra.Command {
+	cmd := a.Command("touch :/PATH…", "hufu.touch", "hufu touch :/done", "hufu touch -c --time '2026-10-31 14:00' :/report.pdf")
+	cli.Between(cmd, 1, -1)
+	var keep bool
+	var when cli.Moment
+	cmd.Flags().BoolVarP(&keep, "no-create", "c", false, a.Cat.T("hufu.touch.flag.no_create"))
+	cmd.Flags().VarP(&when, "time", "d", a.Cat.T("hufu.touch.flag.time"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		mtime := when.Time
+		if mtime.IsZero() {
+			mtime = time.Now()
+		}
+		return a.each(cmd.Context(), args, expand, func(r *client.Remote, p hufu.Path) error {
+			made, err := r.Touch(cmd.Context(), p, mtime, !keep)
+			outcome := "touched"
+			switch {
+			case keep && hufu.KindOf(err) == hufu.KindNotFound:
+				outcome = "skipped"
+			case hufu.KindOf(err) == hufu.KindNotFound:
+				return noFolder(cmd.Context(), r, p, "touch", "folder_above_missing", err)
+			case err != nil:
+				return err
+			case made:
+				outcome = "made"
+			}
+			if a.json {
+				return a.JSON(jsonDone{p.Virtual(), outcome, nil})
+			}
+			return nil
+		}, "")
+	}
+	return cmd
+}
