@@ -122,7 +122,7 @@ func TestEveryCodeIsInTheProtocol(t *testing.T) {
 	local := strings.Fields(`
 		bad_address cannot_listen teach_not_loopback serve_stuck
 		invitation_life invitation_no_id invitation_spent invite_locked invite_not_admin reason_unprintable sign_use
-		cert_unreadable key_other_cert database_newer database_open database_url database_url_at database_url_ca database_url_option data_folder_read_only
+		cert_unreadable key_other_cert database_differs database_newer database_open database_url database_url_at database_url_ca database_url_option data_folder_read_only
 		chunk_form condition_form no_uploads_folder upload_key upload_size
 		connection_lost connection_stalled
 		digest_form name_too_long path_segment path_too_long`)

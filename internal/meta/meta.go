@@ -164,6 +164,11 @@ func (d *DB) Version(ctx context.Context) (v Version, err error) {
 // something that nobody can use (an invitation or a login whose secret was not
 // told) or by erring on the safe side (a guess at a password that counts twice).
 func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
+	return d.updateIn(ctx, updateLimit, fn)
+}
+
+// updateIn is Update; one run on a shared database may take until limit.
+func (d *DB) updateIn(ctx context.Context, limit time.Duration, fn func(Queries) error) error {
 	// SQLite only polls for its lock, so that on a slow disk one of many waiters would find it
 	// taken until busyTimeout; and on a shared database each waiter would occupy a connection of
 	// the pool.
@@ -173,14 +178,14 @@ func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
 	case <-ctx.Done():
 		return failed("begin transaction", ctx.Err())
 	}
-	return again(ctx, func() error { return d.update(ctx, fn) })
+	return again(ctx, func() error { return d.update(ctx, limit, fn) })
 }
 
-func (d *DB) update(ctx context.Context, fn func(Queries) error) error {
+func (d *DB) update(ctx context.Context, limit time.Duration, fn func(Queries) error) error {
 	if !d.d.shared {
 		return d.tx(ctx, nil, fn)
 	}
-	ctx, cancel := context.WithTimeout(ctx, updateLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return d.tx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable}, func(q Queries) error {
 		// Without this, two Updates that read and then write the same would

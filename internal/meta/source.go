@@ -84,6 +84,15 @@ func (s Source) Shared() bool { return s.url != nil }
 // Path returns the file of SQLite, "" for a shared database.
 func (s Source) Path() string { return s.file }
 
+// HasPassword reports whether the URL holds a password.
+func (s Source) HasPassword() bool {
+	if s.url == nil {
+		return false
+	}
+	_, ok := s.url.User.Password()
+	return ok
+}
+
 // String returns the URL without its password.
 func (s Source) String() string {
 	if s.url == nil {

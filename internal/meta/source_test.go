@@ -44,6 +44,9 @@ func TestParse(t *testing.T) {
 		if err != nil || s.String() != want || s.Shared() == strings.HasPrefix(raw, "sqlite:") {
 			t.Errorf("%s: %s, %v", raw, s, err)
 		}
+		if s.HasPassword() != strings.Contains(raw, ":secret") {
+			t.Errorf("%s: has a password: %v", raw, s.HasPassword())
+		}
 		if shown := fmt.Sprintf("%v %+v %s", s, s, s); strings.Contains(shown, "secret") {
 			t.Errorf("the password is shown: %s", shown)
 		}

@@ -333,6 +333,7 @@ type link struct {
 	when  string // call before at the first request with this word
 	call  func()
 	over  <-chan struct{} // the connection hangs until it is closed
+	slow  time.Duration   // of each request
 }
 
 func (e *engine) link(t *testing.T) *link {
@@ -386,10 +387,12 @@ func (l *link) pass(to, from net.Conn) {
 		if l.when != "" && bytes.Contains(bytes.ToUpper(buf[:n]), []byte(strings.ToUpper(l.when))) {
 			call, l.when = l.call, ""
 		}
+		slow := l.slow
 		l.mu.Unlock()
 		if call != nil {
 			call()
 		}
+		time.Sleep(slow)
 		if cut {
 			_ = from.Close()
 		}
@@ -410,7 +413,6 @@ func (l *link) breakAt(word string, lose bool) {
 	l.at, l.lose = word, lose
 }
 
-// before calls f once, before a request with this word reaches the server.
 // hangAt makes nothing arrive any more, in either direction, from a word of the client on,
 // until over is closed. Neither end hears that the connection is gone.
 func (l *link) hangAt(word string, over <-chan struct{}) {
@@ -422,6 +424,13 @@ func (l *link) hangAt(word string, over <-chan struct{}) {
 	})
 }
 
+// delay makes each request take this much longer.
+func (l *link) delay(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slow = d
+}
+
 func (l *link) await() {
 	l.mu.Lock()
 	over := l.over
@@ -431,6 +440,7 @@ func (l *link) await() {
 	}
 }
 
+// before calls f once, before a request with this word reaches the server.
 func (l *link) before(word string, f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

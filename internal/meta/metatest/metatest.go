@@ -34,6 +34,8 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 		"turns":         testTurns,
 		"canceled":      testCanceled,
 		"open_together": testOpenTogether,
+		"fill":          testFill,
+		"fill_refused":  testFillRefused,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
