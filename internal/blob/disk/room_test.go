@@ -156,12 +156,14 @@ func TestManyChunks(t *testing.T) {
 	k := blob.UploadKey{Path: path(t, "f"), Size: n*mib - 7, Source: "v", Owner: "alice/pc"}
 	u := tr.open(k)
 	var tree digest.Tree
+	cvs := make([]digest.CV, n)
 	for i := range int64(n) {
-		tree.Push(digest.Zeros(digest.ChunkLen(k.Size, i), i))
+		cvs[i] = digest.Zeros(digest.ChunkLen(k.Size, i), i)
+		tree.Push(cvs[i])
 	}
 	for i := range int64(n) {
 		i = i * 7 % n
-		must(t, u.Write(t.Context(), i, nil, digest.Zeros(digest.ChunkLen(k.Size, i), i)))
+		must(t, u.Write(t.Context(), i, nil, cvs[i]))
 	}
 	u.Close()
 	u = tr.open(k)
