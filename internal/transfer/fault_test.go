@@ -116,6 +116,41 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestUnknownWhetherItIsThere: another entry has got the name meanwhile, and whether it is this very
+// file cannot be found out. The report says why not, instead of a conflict that may not exist.
+func TestUnknownWhetherItIsThere(t *testing.T) {
+	t.Parallel()
+	taken, denied := failed(hufu.KindExists, "exists"), failed(hufu.KindPermission, "device_locked")
+	src := newNear(t)
+	src.write("put/f", []byte{1})
+	src.write("commit/f", noise(2*hufu.ChunkSize, 1))
+	src.write("link/to", nil)
+	ops := []string{"put", "commit"}
+	if runtime.GOOS != "windows" {
+		if err := os.Symlink("to", filepath.Join(src.dir, "link", "l")); err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, "link")
+	}
+	for _, op := range ops {
+		w := newWorld()
+		var asked atomic.Bool
+		w.fault = func(o string, _ hufu.Path, after bool) error {
+			switch {
+			case o == op && !after:
+				asked.Store(true)
+				return taken
+			case o == "stat" && asked.Load():
+				return denied
+			}
+			return nil
+		}
+		if told, err := put(t.Context(), w, Options{}, []Source{src.one(op, "/"+op)}); err != nil || told.codes() != "device_locked" {
+			t.Errorf("%s: %v, %s", op, err, told.codes())
+		}
+	}
+}
+
 // TestCommitBehindTheLastChunk: the last file is committed before its chunks
 // are answered, whatever becomes of the answers.
 func TestCommitBehindTheLastChunk(t *testing.T) {

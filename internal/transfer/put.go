@@ -96,8 +96,9 @@ func (t *farEnd) mkdir(ctx context.Context, p pair) {
 func (t *farEnd) link(ctx context.Context, p pair, c hufu.Condition, done func(error)) {
 	err := t.e.far.Link(ctx, p.far, p.source.Target, p.source.MTime, c)
 	if overtaken(err) {
-		if x, statErr := t.e.farStat(ctx, p.far); statErr == nil && x != nil && x.Kind == hufu.Link && x.Target == p.source.Target {
-			err = nil
+		x, unknown := t.e.farStat(ctx, p.far)
+		if unknown != nil || x != nil && x.Kind == hufu.Link && x.Target == p.source.Target {
+			err = unknown
 		}
 	}
 	done(err)

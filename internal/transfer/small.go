@@ -56,14 +56,17 @@ func overtaken(err error) bool {
 	return hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged
 }
 
-// alike reports whether the file at p on the far side has this digest, and
-// describes it.
-func (e *Engine) alike(ctx context.Context, p hufu.Path, d hufu.Digest) (hufu.Entry, bool) {
-	t, err := e.far.Stat(ctx, p)
+// alike reports whether the file at p on the far side has this digest, and describes it. It
+// returns an error if that cannot be found out.
+func (e *Engine) alike(ctx context.Context, p hufu.Path, d hufu.Digest) (t hufu.Entry, same bool, err error) {
+	t, err = e.far.Stat(ctx, p)
 	if err == nil && t.Kind == hufu.File && t.Digest.IsZero() {
 		t, err = e.far.Digest(ctx, p)
 	}
-	return t, err == nil && t.Digest == d
+	if hufu.KindOf(err) == hufu.KindNotFound {
+		return hufu.Entry{}, false, nil
+	}
+	return t, err == nil && t.Digest == d, err
 }
 
 // confirmSmall ends a small file whose name was taken when it came: if its bytes are
@@ -73,8 +76,9 @@ func (e *Engine) confirmSmall(ctx context.Context, t task, d hufu.Digest, size i
 	if t.it.lost {
 		outcome = Transferred
 	}
-	if _, there := e.alike(ctx, t.it.remote, d); there {
-		err = nil
+	_, same, unknown := e.alike(ctx, t.it.remote, d)
+	if same || unknown != nil {
+		err = unknown
 	}
 	e.smallDone(t, outcome, d, size, err)
 }

@@ -82,11 +82,14 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		}
 		if overtaken(err) || forgotten(err) {
 			// An upload that is forgotten may be one that an earlier try has committed.
-			if there, same := e.alike(ctx, it.remote, root); same {
+			there, same, unknown := e.alike(ctx, it.remote, root)
+			switch {
+			case same:
 				e.abandon(ctx, up.ID)
 				return there, l.resumed.Load(), nil
-			}
-			if forgotten(err) {
+			case unknown != nil:
+				err = unknown
+			case forgotten(err):
 				continue
 			}
 		}
