@@ -35,8 +35,8 @@ func newCat(a *app) *cobra.Command {
 }
 
 // getOutput writes one file to standard output, for get.
-func (a *app) getOutput(ctx context.Context, locs []location, f copyFlags) error {
-	if len(locs) > 1 || f.exact || a.json {
+func (a *app) getOutput(ctx context.Context, locs []location, f *copyFlags) error {
+	if len(locs) > 1 || f.exact || f.dry || !f.filter.Empty() || a.json {
 		return cli.Usage("get_output_one")
 	}
 	foresee := func(r *client.Remote) { r.ForeseeGet([]client.Fetch{{Path: locs[0].path}}) }

@@ -104,10 +104,15 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 		}
 		a.Hint(a.red(a.Cat.T("hufu.plaintext.banner", "address", p.Address)))
 	} else if p, err = profile.Load(dirs, name); err != nil {
-		if hufu.CodeOf(err) == "not_enrolled" && name != a.profile && strings.Contains(name, ".") {
-			return nil, cli.Usage("location_host", "profile", name)
+		if hufu.CodeOf(err) != "not_enrolled" {
+			return nil, a.forProfile(name, err)
 		}
-		return nil, a.forProfile(name, err)
+		names, _ := profile.List(dirs) // none can be suggested if they cannot be listed
+		meant := cli.Meant(name, names)
+		if name != a.profile && strings.Contains(name, ".") {
+			return nil, cli.Usage("location_host", "profile", name, "meant", meant)
+		}
+		return nil, withArg(a.forProfile(name, err), "meant", meant)
 	}
 	o.Disk = localDisk{}
 	o.Notify = func(err error) {
@@ -140,12 +145,20 @@ func (a *app) open(ctx context.Context, name string, foresee func(*client.Remote
 
 // forProfile adds the profile to an error, so that its advice names it.
 func (a *app) forProfile(name string, err error) error {
+	if name == cmp.Or(a.standard, profile.Default) {
+		return err
+	}
+	return withArg(err, "other", name)
+}
+
+// withArg adds an argument to an error, for its advice.
+func withArg(err error, key, value string) error {
 	e, ok := errors.AsType[*hufu.Error](err)
-	if !ok || name == cmp.Or(a.standard, profile.Default) {
+	if !ok {
 		return err
 	}
 	c := *e
-	c.Args = map[string]string{"other": name}
+	c.Args = map[string]string{key: value}
 	maps.Copy(c.Args, e.Args)
 	return &c
 }

@@ -26,6 +26,9 @@ type copyFlags struct {
 	executable bool
 	links      bool
 	exact      bool
+	verbose    bool
+	dry        bool
+	filter     transfer.Filter
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -35,19 +38,57 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
 	cmd.Flags().BoolVarP(&f.exact, "no-target-directory", "T", false, a.Cat.T("hufu.flag.no_target_directory"))
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, a.Cat.T("hufu.flag.verbose"))
+	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.flag.dry_run"))
+	cmd.Flags().Var(rules{&f.filter, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
+	cmd.Flags().Var(rules{&f.filter, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
+	cmd.Flags().Var(rules{&f.filter, addRulesOf}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
 }
 
-func (f copyFlags) options() (transfer.Options, error) {
-	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs}
+func (f *copyFlags) options() (transfer.Options, error) {
+	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry}
 	switch o.Conflict {
 	case "", transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
 	default:
 		return o, cli.Usage("conflict_unknown", "conflict", f.conflict)
 	}
+	if f.quiet && f.verbose {
+		return o, cli.Usage("flags_contradict", "one", "-q", "other", "-v")
+	}
 	if f.jobs < 0 || f.jobs > maxLanes {
 		return o, cli.FlagRange("jobs", f.jobs, 0, maxLanes, "4")
 	}
 	return o, nil
+}
+
+// rules is the value of a flag that adds to a filter. All such flags of a command share one
+// filter, so that their order on the command line counts.
+type rules struct {
+	filter *transfer.Filter
+	add    func(*transfer.Filter, string) error
+}
+
+func (rules) String() string { return "" }
+
+// Type names the kind of value for the error of a wrong one.
+func (rules) Type() string { return "pattern" }
+
+// Set adds the rule, or those of the file, that s names.
+func (r rules) Set(s string) error { return r.add(r.filter, s) }
+
+func addRule(include bool) func(*transfer.Filter, string) error {
+	return func(f *transfer.Filter, pattern string) error { return f.Add(include, pattern) }
+}
+
+// maxRules bounds a file with patterns, in bytes.
+const maxRules = 1 << 20
+
+func addRulesOf(f *transfer.Filter, file string) error {
+	text, err := cli.ReadLimited(file, maxRules)
+	if err != nil {
+		return err
+	}
+	return cli.InFile(file, f.AddLines(string(text)))
 }
 
 func newPut(a *app) *cobra.Command {
@@ -83,8 +124,11 @@ func newPut(a *app) *cobra.Command {
 				return cli.Usage("put_source_remote", "source", s)
 			}
 		}
-		how := client.How{Folder: to.slash && !f.exact, Exact: f.exact, Links: f.links}
+		how := client.How{Folder: to.slash && !f.exact, Exact: f.exact, Links: f.links, DryRun: f.dry}
 		foresee := func(r *client.Remote) {
+			if f.dry { // what is foreseen includes the making of a folder
+				return
+			}
 			r.WarmUp(client.Up, f.jobs)
 			r.ForeseePut(cmd.Context(), sources, to.path, how)
 		}
@@ -94,7 +138,7 @@ func newPut(a *app) *cobra.Command {
 				return err
 			}
 			defer func() { _ = c.Close() }()
-			return a.copy(cmd.Context(), r, c, f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
+			return a.copy(cmd.Context(), r, c, &f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
 		})
 	}
 	return cmd
@@ -131,7 +175,7 @@ func newGet(a *app) *cobra.Command {
 			return err
 		}
 		if dst == "-" {
-			return a.getOutput(cmd.Context(), locs, f)
+			return a.getOutput(cmd.Context(), locs, &f)
 		}
 		fetches := func(locs []location) []client.Fetch {
 			fetch := make([]client.Fetch, len(locs))
@@ -141,7 +185,9 @@ func newGet(a *app) *cobra.Command {
 			return fetch
 		}
 		foresee := func(r *client.Remote) {
-			r.WarmUp(client.Down, f.jobs)
+			if !f.dry {
+				r.WarmUp(client.Down, f.jobs)
+			}
 			r.ForeseeGet(fetches(locs))
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
@@ -149,24 +195,24 @@ func newGet(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, err := r.PrepareGet(cmd.Context(), fetches(locs), dst, client.How{Exact: f.exact})
+			c, err := r.PrepareGet(cmd.Context(), fetches(locs), dst, client.How{Exact: f.exact, DryRun: f.dry})
 			if err != nil {
 				return err
 			}
 			defer func() { _ = c.Close() }()
 			o.Strip, o.Me = !f.executable, r.Profile().User
-			return a.copy(cmd.Context(), r, c, f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
+			return a.copy(cmd.Context(), r, c, &f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
 		})
 	}
 	return cmd
 }
 
 // copy runs a transfer and reports on it. Its error carries the exit status.
-func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
+func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *copyFlags, o transfer.Options, op string, run func(context.Context, *transfer.Engine) error) error {
 	o.Leave = r.Leave()
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
-	v := newView(a, op, f.quiet)
-	if o.Conflict == "" && a.Interactive() && !a.json {
+	v := newView(a, op, f)
+	if o.Conflict == "" && a.Interactive() && !a.json && !f.dry {
 		o.Ask = v.ask
 	}
 	o.Report = v.report
@@ -175,7 +221,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copy
 	v.start(e)
 	began := time.Now()
 	err := run(ctx, e)
-	if err == nil {
+	if err == nil && !f.dry {
 		r.Remember(e.Stats.Sent.Load(), time.Since(began))
 	}
 	c.Ended(&e.Stats, err)
@@ -187,7 +233,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f copy
 	if k := v.verdict(); k != 0 {
 		return cli.Reported(k)
 	}
-	if f.nothing && e.Stats.Transferred.Load() == 0 {
+	if f.nothing && e.Stats.Transferred.Load() == 0 && v.would == 0 {
 		return &hufu.Error{Op: op, Kind: hufu.KindNothingToDo}
 	}
 	return nil

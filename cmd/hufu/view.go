@@ -22,6 +22,8 @@ type view struct {
 	a     *app
 	op    string
 	quiet bool
+	loud  bool // also names that the filter left out
+	dry   bool
 	tty   bool
 	began time.Time
 
@@ -30,6 +32,9 @@ type view struct {
 	failed   int
 	same     int
 	skipped  int
+	excluded int
+	would    int       // be transferred, in a dry run
+	bytes    int64     // of these
 	first    hufu.Kind // of the first failure
 	whole    hufu.Kind // of the first failure that is more than one file's
 	policy   transfer.Policy
@@ -38,10 +43,10 @@ type view struct {
 	done     sync.WaitGroup
 }
 
-func newView(a *app, op string, quiet bool) *view {
+func newView(a *app, op string, f *copyFlags) *view {
 	return &view{
-		a: a, op: op, quiet: quiet, began: time.Now(),
-		tty: a.ErrTerminal() != nil && !a.json && !quiet,
+		a: a, op: op, quiet: f.quiet, loud: f.verbose, dry: f.dry, began: time.Now(),
+		tty: a.ErrTerminal() != nil && !a.json && !f.quiet && !f.dry,
 	}
 }
 
@@ -143,8 +148,17 @@ type jsonReport struct {
 func (v *view) report(r transfer.Report) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.names++
+	if r.Outcome == transfer.Excluded {
+		if v.excluded++; !v.loud {
+			return
+		}
+	} else {
+		v.names++
+	}
 	switch r.Outcome {
+	case transfer.Would:
+		v.would++
+		v.bytes += r.Size
 	case transfer.Failed:
 		v.fails(r.Err)
 	case transfer.Same:
@@ -177,6 +191,8 @@ func (v *view) report(r transfer.Report) {
 		if fix != "" && v.failed <= fixes && r.Outcome == transfer.Failed {
 			v.line(v.a.Err, "  "+fix)
 		}
+	case r.Outcome == transfer.Excluded:
+		v.line(v.a.Out, cat.T("hufu.report.excluded", "name", name))
 	case v.quiet || r.Kind == hufu.Folder:
 	case r.Outcome == transfer.Transferred && r.Renamed:
 		v.line(v.a.Out, cat.T("hufu.report.renamed", "name", name, "size", cat.Size(r.Size), "as", as))
@@ -228,6 +244,12 @@ func (v *view) summary(e *transfer.Engine) {
 			"summary": v.op, "transferred": e.Stats.Transferred.Load(), "same": v.same, "skipped": v.skipped, "failed": v.failed,
 			"bytes_sent": sent, "bytes_resumed": e.Stats.Resumed.Load(), "seconds": elapsed.Seconds(),
 		}
+		if v.excluded > 0 {
+			sum["excluded"] = v.excluded
+		}
+		if v.dry {
+			sum["dry_run"], sum["would_transfer"], sum["bytes"] = true, v.would, v.bytes
+		}
 		if times > 0 {
 			sum["times_changed"] = times
 		}
@@ -238,6 +260,13 @@ func (v *view) summary(e *transfer.Engine) {
 		return
 	}
 	cat := v.a.Cat
+	if v.excluded > 0 && v.names == 0 {
+		v.a.Hint(cat.N("hufu.excluded.all", v.excluded))
+	}
+	if v.dry {
+		v.a.Hint(cat.T("hufu.summary.dry", "would", v.would, "bytes", cat.Size(v.bytes), "same", v.same, "skipped", v.skipped, "failed", v.failed))
+		return
+	}
 	v.a.Hint(cat.T("hufu.summary", "transferred", e.Stats.Transferred.Load(), "same", v.same, "skipped", v.skipped, "failed", v.failed,
 		"bytes", cat.Size(sent), "time", elapsed, "rate", cat.Rate(float64(sent)/max(elapsed.Seconds(), 0.001))))
 }

@@ -55,7 +55,13 @@ func Between(cmd *cobra.Command, least, most int) {
 		case most < 0 || len(args) <= most:
 			return nil
 		case cmd.HasSubCommands():
-			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help")
+			var names []string
+			for _, sub := range cmd.Commands() {
+				if sub.IsAvailableCommand() {
+					names = append(names, sub.Name())
+				}
+			}
+			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help", "meant", Meant(args[0], names))
 		}
 		if f := optional(cmd); f != nil {
 			return Usage("admin_argument_flag_value", "argument", args[most], "flag", "--"+f.Name)
@@ -125,7 +131,7 @@ func (a *App) Dress(root *cobra.Command) {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _, _ = fmt.Fprint(cmd.OutOrStdout(), a.Help(cmd)) })
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
 		_, err := fmt.Fprint(cmd.OutOrStderr(), a.Help(cmd))
@@ -243,18 +249,27 @@ func flagValue(f *pflag.Flag, value string) error {
 }
 
 // flagError says in our words what pflag found wrong.
-func flagError(err error) error {
+func flagError(cmd *cobra.Command, err error) error {
 	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		name := e.GetSpecifiedName()
 		if len(e.GetSpecifiedShortnames()) > 0 {
 			return Usage("admin_flag_unknown", "flag", "-"+name)
 		}
-		return Usage("admin_flag_unknown", "flag", "--"+name)
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		meant := Meant(name, names)
+		if meant != "" {
+			meant = "--" + meant
+		}
+		return Usage("admin_flag_unknown", "flag", "--"+name, "meant", meant)
 	}
 	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
 		return Usage("admin_flag_without_value", "flag", "--"+e.GetFlag().Name)
 	}
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		if ours, ok := errors.AsType[*hufu.Error](err); ok { // it says what is wrong
+			return ours
+		}
 		if errors.Is(err, errEmpty) {
 			return Usage("admin_flag_empty", "flag", "--"+e.GetFlag().Name)
 		}

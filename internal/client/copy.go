@@ -89,6 +89,7 @@ type How struct {
 	Folder bool // the target is written as a folder: sources go inside, and it is made if need be
 	Exact  bool // the target is the name itself, even if a folder stands there
 	Links  bool // a symbolic link that is named as a source stays one, instead of what it points to
+	DryRun bool // nothing is made, and nothing remembered
 }
 
 // PreparePut settles where each source goes, and makes the target folder if it is missing,
@@ -155,7 +156,7 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 	}
 	switch {
 	case how.Folder, contents && !inside:
-		fresh, err := r.makeFolder(ctx, to)
+		fresh, err := r.targetFolder(ctx, to, how)
 		if err != nil {
 			return fail(err)
 		}
@@ -163,14 +164,23 @@ func (r *Remote) PreparePut(ctx context.Context, sources []string, to hufu.Path,
 			c.Sources[i].Fresh = fresh
 		}
 	case !exists:
-		if _, err := r.makeFolder(ctx, to.Parent()); err != nil {
+		if _, err := r.targetFolder(ctx, to.Parent(), how); err != nil {
 			return fail(err)
 		}
 	}
-	if err := c.unfinished.begin(); err != nil { // before the folder appears under its new name
+	if err := c.begin(how); err != nil {
 		return fail(err)
 	}
 	return c, nil
+}
+
+// begin keeps the decision of a copy, before its folder appears under its new name. In a dry run
+// it forgets it.
+func (c *Copy) begin(how How) error {
+	if how.DryRun {
+		c.unfinished = nil
+	}
+	return c.unfinished.begin()
 }
 
 // nothingChosen is the error of a put or a get without a source.
@@ -222,10 +232,21 @@ func (r *Remote) mayStand(ctx context.Context, s transfer.Source) error {
 	return refused
 }
 
-// makeFolder makes a folder with its parents. made reports whether it was missing.
-func (r *Remote) makeFolder(ctx context.Context, p hufu.Path) (made bool, err error) {
+// targetFolder makes a folder with its parents. made reports whether it was missing. In a dry run
+// it is not made.
+func (r *Remote) targetFolder(ctx context.Context, p hufu.Path, how How) (made bool, err error) {
 	if p.IsRoot() {
 		return false, nil
+	}
+	if how.DryRun {
+		e, err := r.Stat(ctx, p)
+		switch {
+		case hufu.KindOf(err) == hufu.KindNotFound:
+			return true, nil
+		case err == nil && e.Kind != hufu.Folder:
+			err = &hufu.Error{Op: "put", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": p.Remote()}}
+		}
+		return false, err
 	}
 	made, err = r.Mkdir(ctx, p, 0o755, true)
 	if hufu.KindOf(err) == hufu.KindExists {
@@ -306,18 +327,13 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	if !inside && !contents {
 		dir = filepath.Dir(to)
 	}
-	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
-		return fail(&hufu.Error{Op: "get", Path: dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err})
-	}
-	root, err := c.inside(dir)
+	root, fresh, err := c.localFolder(dir, how)
 	if err != nil {
 		return fail(err)
 	}
-	for _, s := range c.stores {
-		_ = s.Recover() // a download that needs the journals reports the error
-	}
 	for _, s := range found {
 		s.Side = root
+		s.Fresh = fresh
 		if !s.Contents {
 			name := s.Far.Base()
 			if !inside {
@@ -335,8 +351,48 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 		}
 		c.Sources = append(c.Sources, s)
 	}
-	if err := c.unfinished.begin(); err != nil { // before the folder appears under its new name
+	if err := c.begin(how); err != nil {
 		return fail(err)
 	}
 	return c, nil
+}
+
+// localFolder makes the folder of this machine that sources go to, with its parents, and opens
+// it. In a dry run it is not made; fresh says that it is missing.
+func (c *Copy) localFolder(dir string, how How) (root transfer.Side, fresh bool, err error) {
+	if how.DryRun {
+		return c.localFolderAbove(dir)
+	}
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
+		return root, false, &hufu.Error{Op: "get", Path: dir, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	}
+	root, err = c.inside(dir)
+	for _, s := range c.stores {
+		_ = s.Recover() // a download that needs the journals reports the error
+	}
+	return root, false, err
+}
+
+// localFolderAbove opens dir, or the next folder above it that is there, and returns the place of
+// dir in it.
+func (c *Copy) localFolderAbove(dir string) (root transfer.Side, missing bool, err error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return root, false, &hufu.Error{Op: "find folder", Path: dir, Kind: hufu.KindUsage, Err: err}
+	}
+	at, names := abs, []string(nil)
+	for !isFolder(at) && at != filepath.Dir(at) {
+		names = append([]string{filepath.Base(at)}, names...)
+		at = filepath.Dir(at)
+	}
+	if root, err = c.inside(at); err != nil {
+		return root, false, err
+	}
+	root.Local = dir
+	for _, name := range names {
+		if root.Path, err = root.Path.Join(name); err != nil {
+			return root, true, err
+		}
+	}
+	return root, len(names) > 0, nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -14,7 +15,8 @@ import (
 const maxMatches = 100_000
 
 // Glob returns the paths of the server that the pattern p matches, those of one folder in order.
-// '*', '?' and […] match within a name, as in a shell, but not a dot at its beginning. If there
+// '*', '?' and […] match within a name, as in a shell, but not a dot at its beginning; a name "**"
+// matches any number of folders, and at the end of the pattern everything below. If there
 // is an entry with the name p, or nothing matches, it returns p itself; in the second case the
 // next call reports that it is not found.
 func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
@@ -35,7 +37,13 @@ func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
 		pattern, rest = rest.Cut()
 		var next []hufu.Path
 		for _, dir := range found {
-			more, err := r.match(ctx, dir, pattern, !rest.IsRoot())
+			var more []hufu.Path
+			var err error
+			if pattern == "**" {
+				more, err = r.below(ctx, dir, !rest.IsRoot(), maxMatches-len(next))
+			} else {
+				more, err = r.match(ctx, dir, pattern, !rest.IsRoot())
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -43,7 +51,10 @@ func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
 				return nil, &hufu.Error{Op: "match", Path: p.Remote(), Kind: hufu.KindUsage, Code: "pattern_too_wide"}
 			}
 		}
-		found = next
+		if found = next; pattern == "**" { // a second one finds some again
+			slices.SortFunc(found, func(a, b hufu.Path) int { return strings.Compare(a.String(), b.String()) })
+			found = slices.Compact(found)
+		}
 	}
 	if len(found) == 0 {
 		return []hufu.Path{p}, nil
@@ -85,3 +96,29 @@ func (r *Remote) match(ctx context.Context, dir hufu.Path, pattern string, folde
 	slices.SortFunc(found, func(a, b hufu.Path) int { return strings.Compare(a.String(), b.String()) })
 	return found, nil
 }
+
+// below returns the folder dir and all folders below it, or everything below dir; most+1 at most.
+// Names that begin with a dot are passed over, with everything in them.
+func (r *Remote) below(ctx context.Context, dir hufu.Path, folders bool, most int) (found []hufu.Path, err error) {
+	hidden, inHidden := hufu.Path{}, false
+	err = r.Walk(ctx, dir, WalkOptions{Brief: true, Folders: folders}, func(f Found) error {
+		switch {
+		case f.Err != nil, inHidden && f.Path.Below(hidden), f.Depth == 0 && !folders:
+			return nil
+		case f.Depth > 0 && strings.HasPrefix(f.Entry.Name, "."):
+			hidden, inHidden = f.Path, true
+			return nil
+		}
+		if found = append(found, f.Path); len(found) > most {
+			return errEnough
+		}
+		return nil
+	})
+	if transfer.Stops(err) {
+		return nil, err
+	}
+	return found, nil // a folder that is not there has none
+}
+
+// errEnough ends a walk that has found too much.
+var errEnough = errors.New("enough")

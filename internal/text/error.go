@@ -20,6 +20,7 @@ import (
 // A text may have variants. "error.<code>.cause" is chosen when the error under it came from this
 // machine and {cause} can name it; "error.<code>.bare" when the text would need a {path} and
 // there is none. "error.<code>.fix.profile" is for users of another profile than the default.
+// "error.<code>.fix.meant" is for a word that is close to one that there is, {meant}.
 // "error.<code>.fix.far" is for an error that the server has met.
 // "error.<code>.one" is for a {count} of 1, where the language makes a difference.
 func (c *Catalogue) Error(err error) (what, fix string) {
@@ -123,7 +124,7 @@ func (c *Catalogue) variant(key string, args map[string]string) string {
 }
 
 func (c *Catalogue) fixOf(name string, kind hufu.Kind, args map[string]string) string {
-	for _, k := range []string{"error." + name + ".fix.profile", "error." + name + ".fix", "error." + kind.String() + ".fix"} {
+	for _, k := range []string{"error." + name + ".fix.meant", "error." + name + ".fix.profile", "error." + name + ".fix", "error." + kind.String() + ".fix"} {
 		if t, ok := c.texts[k]; ok && canFill(t, args) {
 			return c.fillArgs(t, args)
 		}

@@ -161,6 +161,17 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, large
 // named plans a source that the user has named. It returns a job if the source is a
 // folder to be walked.
 func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (folderJob, bool) {
+	var below string
+	if err == nil && !s.Contents && !pl.e.o.Filter.Empty() {
+		below = filepath.Base(s.Local)
+		if pl.e.gets {
+			below = s.Far.Base()
+		}
+		if pl.excludes(p, below) {
+			return folderJob{}, false
+		}
+		below += "/"
+	}
 	if p.source.Kind == hufu.Folder || s.Contents {
 		if err := pl.to.leave(ctx, p.near); err != nil {
 			pl.e.fail(p, err)
@@ -176,7 +187,9 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 	case err != nil:
 		pl.e.fail(p, err)
 	case p.source.Kind == hufu.Folder:
-		return pl.folder(ctx, p)
+		j, ok := pl.folder(ctx, p)
+		j.below = below
+		return j, ok
 	case p.source.Kind == hufu.Other:
 		pl.e.fail(p, special(pl.to.op(), p.from()))
 	default:
@@ -194,6 +207,9 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 		return folderJob{}, false
 	}
 	p.source.Mode = pl.to.mode(p)
+	if pl.e.o.DryRun {
+		return folderJob{pair: p, fresh: fresh}, true
+	}
 	if fresh {
 		pl.to.mkdir(ctx, p)
 	}
@@ -324,7 +340,6 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 // nothing does.
 func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) {
 	e := pl.e
-	e.found(t)
 	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
 	p.near = Side{Store: j.near.Store, Local: j.inside + t.Name}
@@ -332,9 +347,17 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		p.far, err = j.far.Join(t.Name)
 	}
 	if err != nil {
+		e.found(t)
 		e.fail(pair{near: j.near, far: j.far, source: t}, err)
 		return
 	}
+	var below string
+	if !e.o.Filter.Empty() {
+		if below = j.below + t.Name; pl.excludes(p, below) {
+			return
+		}
+	}
+	e.found(t)
 	if err := pl.to.check(p.near); err != nil {
 		e.fail(p, err)
 		return
@@ -352,6 +375,9 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		return
 	}
 	if f, ok := pl.folder(ctx, p); ok {
+		if below != "" {
+			f.below = below + "/"
+		}
 		s.push(f)
 	}
 }
@@ -388,6 +414,12 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 		return
 	default:
 		r.Outcome, r.Err = v.outcome, v.err
+		e.Stats.BytesDone.Add(p.source.Size)
+		e.report(r)
+		return
+	}
+	if e.o.DryRun {
+		r.Outcome = Would
 		e.Stats.BytesDone.Add(p.source.Size)
 		e.report(r)
 		return
@@ -447,32 +479,4 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 		}
 		// Another source has claimed it just now.
 	}
-}
-
-// within sets the path of an error: the remote path for a server error, otherwise
-// the local path. It also makes some kinds and codes of local errors more exact.
-func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
-	if err == nil {
-		return nil
-	}
-	met, ok := errors.AsType[*hufu.Error](err)
-	if !ok {
-		return &hufu.Error{Op: op, Path: local, Kind: hufu.KindInternal, Err: err}
-	}
-	c := *met
-	if c.Far {
-		c.Path = remote.Remote()
-		return &c
-	}
-	c.Path = local
-	missing := c.Kind == hufu.KindNotFound && c.Code == ""
-	switch {
-	case missing && e.gets: // the local folder for the target is missing, not the requested file
-		c.Kind, c.Code = hufu.KindUnreadable, "target_unwritable"
-	case missing:
-		c.Code = "no_such_file"
-	case e.gets && c.Kind == hufu.KindPermission: // this system's, not the server's
-		c.Kind = hufu.KindUnreadable
-	}
-	return &c
 }

@@ -10,6 +10,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,9 @@ const (
 	Same        Outcome = "same"    // it was there already
 	Skipped     Outcome = "skipped" // not transferred, and no failure: Err says why
 	Failed      Outcome = "failed"
-	Made        Outcome = "made" // a folder
+	Made        Outcome = "made"           // a folder
+	Would       Outcome = "would_transfer" // with Options.DryRun, instead of Transferred
+	Excluded    Outcome = "excluded"       // by Options.Filter; a folder with everything in it
 )
 
 // Report tells what became of one name.
@@ -130,6 +133,10 @@ type Options struct {
 	// anybody but their owner (HT-33).
 	Strip bool
 	Me    string // the user's name, for Strip
+	// Filter leaves out names that it excludes.
+	Filter *Filter
+	// DryRun only finds out what would be transferred. Neither side is changed.
+	DryRun bool
 	// Leave returns an error that says why a folder of this machine is left out of a
 	// put, nil if it is copied. Without Leave all are copied.
 	Leave func(context.Context, Side) error
@@ -257,7 +264,7 @@ func (e *Engine) report(r Report) {
 	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.failedFolders.claim(r.Local+"\x00"+r.Remote.String()) {
 		return // reported already: if making it failed, setting its mode and time fails too
 	}
-	if r.Kind == hufu.File {
+	if r.Kind == hufu.File && r.Outcome != Excluded {
 		e.Stats.FilesDone.Add(1)
 	}
 	switch r.Outcome {
@@ -340,4 +347,32 @@ func (s *nameSet) claim(target string) bool {
 	}
 	s.names[k] = struct{}{}
 	return true
+}
+
+// within sets the path of an error: the remote path for a server error, otherwise
+// the local path. It also makes some kinds and codes of local errors more exact.
+func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
+	if err == nil {
+		return nil
+	}
+	met, ok := errors.AsType[*hufu.Error](err)
+	if !ok {
+		return &hufu.Error{Op: op, Path: local, Kind: hufu.KindInternal, Err: err}
+	}
+	c := *met
+	if c.Far {
+		c.Path = remote.Remote()
+		return &c
+	}
+	c.Path = local
+	missing := c.Kind == hufu.KindNotFound && c.Code == ""
+	switch {
+	case missing && e.gets: // the local folder for the target is missing, not the requested file
+		c.Kind, c.Code = hufu.KindUnreadable, "target_unwritable"
+	case missing:
+		c.Code = "no_such_file"
+	case e.gets && c.Kind == hufu.KindPermission: // this system's, not the server's
+		c.Kind = hufu.KindUnreadable
+	}
+	return &c
 }

@@ -27,6 +27,9 @@ type folderJob struct {
 	pair
 	fresh  bool   // the target folder was just made: it is empty
 	inside string // see Side.inside; set by compare
+	// below is the path of the folder for Options.Filter, with a slash at its end; "" if the
+	// contents of the folder are the source, and without a filter.
+	below string
 }
 
 // stack is the folders still to compare, last in first out so that it stays

@@ -1,0 +1,44 @@
+package cli
+
+import "strings"
+
+// Meant returns the candidate that a word with a slip was probably meant to be, "" if none is
+// close: one that differs in few letters, or begins with the word.
+func Meant(word string, candidates []string) string {
+	best, found := 1+(len(word)+1)/4, "" // one slip in short words, two from seven letters on
+	for _, c := range candidates {
+		d := distance(strings.ToLower(word), strings.ToLower(c))
+		if len(word) >= 3 && strings.HasPrefix(c, word) {
+			d = min(d, 1)
+		}
+		if d < best || d == best && found == "" && len(word) > 1 {
+			best, found = d, c
+		}
+	}
+	return found
+}
+
+// distance is how many letters must be added, dropped, changed or swapped with their neighbor to
+// make a into b.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		row[0] = i
+		for j := 1; j <= len(y); j++ {
+			change := 1
+			if x[i-1] == y[j-1] {
+				change = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+change)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(y)]
+}

@@ -1,0 +1,224 @@
+package transfer
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"hufu"
+)
+
+// Filter leaves names out of a transfer by rsync's rules: the first pattern that matches a name
+// decides whether it is included, and a name that none matches is. A folder that is left out is
+// left out with everything in it. The zero value leaves nothing out.
+//
+// A pattern is matched with the path below the folder that the source lies in, so it begins with
+// the source's own name, or with the name of an entry if the contents of a folder are the source.
+// With a slash at its beginning it must match the whole path, with a slash or "**" elsewhere the
+// end of the path, otherwise the last name. A slash at its end restricts it to folders. '*', '?'
+// and […] match within a name, "**" also slashes, and DIR/*** a folder and everything in it.
+type Filter struct{ rules []rule }
+
+// rule is one pattern of a filter.
+type rule struct {
+	include bool
+	folders bool // only these
+	whole   bool // matched with the path instead of the last name
+	match   *regexp.Regexp
+}
+
+// Add adds a rule behind the others.
+func (f *Filter) Add(include bool, pattern string) error {
+	r := rule{include: include}
+	p := pattern
+	if dir, all := strings.CutSuffix(p, "/***"); all {
+		if err := f.Add(include, dir+"/"); err != nil {
+			return err
+		}
+		p = dir + "/**"
+	}
+	if t := strings.TrimSuffix(p, "/"); t != p {
+		p, r.folders = t, true
+	}
+	anchored := strings.HasPrefix(p, "/")
+	p = strings.TrimPrefix(p, "/")
+	r.whole = anchored || strings.Contains(p, "/") || strings.Contains(p, "**")
+	expr, ok := expression(p)
+	if !ok || p == "" {
+		return &hufu.Error{Op: "filter", Kind: hufu.KindUsage, Code: "pattern_form", Args: map[string]string{"pattern": pattern}}
+	}
+	if r.whole && !anchored {
+		expr = `(?:.*/)?` + expr
+	}
+	var err error
+	if r.match, err = regexp.Compile(`(?s)\A(?:` + expr + `)\z`); err != nil {
+		return &hufu.Error{Op: "filter", Kind: hufu.KindUsage, Code: "pattern_form", Args: map[string]string{"pattern": pattern}, Err: err}
+	}
+	f.rules = append(f.rules, r)
+	return nil
+}
+
+// AddLines adds the rules of a file, one a line. A line excludes what its pattern matches, and
+// includes it if it begins with "+ "; "- " at the beginning is optional. A line that is empty, or
+// begins with '#' or ';', means nothing, and one with "!" alone drops all rules before it.
+func (f *Filter) AddLines(text string) error {
+	text = strings.TrimPrefix(text, "\ufeff")
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if line == "!" {
+			f.rules = nil
+			continue
+		}
+		pattern, include := strings.CutPrefix(line, "+ ")
+		if err := f.Add(include, strings.TrimPrefix(pattern, "- ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Empty reports whether f leaves nothing out.
+func (f *Filter) Empty() bool { return f == nil || len(f.rules) == 0 }
+
+// Excludes reports whether f leaves out the entry at path, without looking at the folders above
+// it.
+func (f *Filter) Excludes(path string, folder bool) bool {
+	if f.Empty() {
+		return false
+	}
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	for i := range f.rules {
+		r := &f.rules[i]
+		if r.folders && !folder {
+			continue
+		}
+		subject := name
+		if r.whole {
+			subject = path
+		}
+		if r.match.MatchString(subject) {
+			return !r.include
+		}
+	}
+	return false
+}
+
+// excludes reports whether the filter leaves out p, whose path for the filter is below, and
+// reports it then.
+func (pl *planner) excludes(p pair, below string) bool {
+	if !pl.e.o.Filter.Excludes(below, p.source.Kind == hufu.Folder) {
+		return false
+	}
+	pl.e.report(Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size, Outcome: Excluded})
+	return true
+}
+
+// expression translates a pattern to a regular expression, which takes linear time on any name
+// that a server may send. ok is false if a bracket is not closed or a backslash ends the pattern.
+func expression(pattern string) (expr string, ok bool) {
+	if !utf8.ValidString(pattern) {
+		return "", false
+	}
+	var b strings.Builder
+	for p := pattern; p != ""; {
+		r, n := utf8.DecodeRuneInString(p)
+		switch {
+		case strings.HasPrefix(p, "**"):
+			b.WriteString(`.*`)
+			p = strings.TrimLeft(p, "*")
+			continue
+		case r == '*':
+			b.WriteString(`[^/]*`)
+		case r == '?':
+			b.WriteString(`[^/]`)
+		case r == '[':
+			class, rest, ok := class(p[1:])
+			if !ok {
+				return "", false
+			}
+			b.WriteString(class)
+			p = rest
+			continue
+		case r == '\\':
+			if p = p[n:]; p == "" {
+				return "", false
+			}
+			r, n = utf8.DecodeRuneInString(p)
+			b.WriteString(regexp.QuoteMeta(string(r)))
+		default:
+			b.WriteString(regexp.QuoteMeta(string(r)))
+		}
+		p = p[n:]
+	}
+	return b.String(), true
+}
+
+// class translates what follows a '[' to a class of characters that never has the slash.
+func class(p string) (expr, rest string, ok bool) {
+	var b strings.Builder
+	negated := strings.HasPrefix(p, "!") || strings.HasPrefix(p, "^")
+	if negated {
+		p = p[1:]
+	}
+	for first := true; p != ""; first = false {
+		r, n := utf8.DecodeRuneInString(p)
+		if r == ']' && !first {
+			if negated {
+				return `[^/` + b.String() + `]`, p[n:], true
+			}
+			return `[` + b.String() + `]`, p[n:], b.Len() > 0
+		}
+		if end := strings.Index(p, ":]"); strings.HasPrefix(p, "[:") && end > 0 {
+			b.WriteString(p[:end+2]) // the names of these classes are the same there
+			p = p[end+2:]
+			continue
+		}
+		lo, rest, ok := classRune(p)
+		if !ok {
+			return "", "", false
+		}
+		p = rest
+		hi := lo
+		if strings.HasPrefix(p, "-") && !strings.HasPrefix(p, "-]") && len(p) > 1 {
+			if hi, p, ok = classRune(p[1:]); !ok || hi < lo {
+				return "", "", false
+			}
+		}
+		writeRange(&b, lo, hi)
+	}
+	return "", "", false
+}
+
+// classRune reads one character of a class.
+func classRune(p string) (r rune, rest string, ok bool) {
+	p = strings.TrimPrefix(p, `\`)
+	r, n := utf8.DecodeRuneInString(p)
+	return r, p[n:], p != ""
+}
+
+// writeRange writes the characters from lo to hi, without the slash.
+func writeRange(b *strings.Builder, lo, hi rune) {
+	if lo <= '/' && '/' <= hi {
+		if lo < '/' {
+			writeRange(b, lo, '/'-1)
+		}
+		if hi > '/' {
+			writeRange(b, '/'+1, hi)
+		}
+		return
+	}
+	quote := func(r rune) {
+		if strings.ContainsRune(`\]-^[`, r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	quote(lo)
+	if hi > lo {
+		b.WriteByte('-')
+		quote(hi)
+	}
+}
