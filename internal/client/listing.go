@@ -115,18 +115,21 @@ func (l *lister) List(ctx context.Context, q blob.Page, yield func(hufu.Entry) e
 }
 
 // List calls fn for the entries of a folder in the order of the bytes of their
-// names. It requests one page at a time, so memory does not grow with the number of
-// entries.
+// names. It requests one page while fn gets the entries of the page before, so memory
+// does not grow with the number of entries.
 func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) error) error {
-	l := r.Lister(p)
-	defer l.Close()
-	q := blob.Page{Limit: transfer.PageNames}
+	l := listing{from: r.Lister(p), limit: transfer.PageNames, eager: true}
+	defer l.close()
 	for {
-		next, err := l.List(ctx, q, fn)
-		if err != nil || next == "" {
-			return err
+		l.page(ctx)
+		for _, e := range l.entries {
+			if err := fn(e); err != nil {
+				return err
+			}
 		}
-		q.After = next
+		if l.err != nil || l.next == "" {
+			return l.err
+		}
 	}
 }
 

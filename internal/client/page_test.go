@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"hufu"
 	"hufu/internal/frame"
@@ -16,7 +17,8 @@ import (
 type pager struct {
 	s     *session.Server
 	pages []frame.ListAnswer
-	asked []string // what the pages were to follow
+	asked []string    // what the pages were to follow
+	heard chan string // gets the same, if it is not nil
 }
 
 func (p *pager) Handle(_ context.Context, r *session.Request) error {
@@ -25,6 +27,9 @@ func (p *pager) Handle(_ context.Context, r *session.Request) error {
 		return p.s.Fail(&hufu.Error{Kind: hufu.KindInvalid})
 	}
 	p.asked = append(p.asked, string(m.After))
+	if p.heard != nil {
+		p.heard <- string(m.After)
+	}
 	a := p.pages[0]
 	if len(p.pages) > 1 { // the last one for ever
 		p.pages = p.pages[1:]
@@ -62,20 +67,66 @@ func TestSortedListingIsBelievedInOrderOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			near, far := net.Pipe()
-			codec := frame.NewCodec()
-			below, above := session.NewStream(far), session.NewStream(near)
-			p := &pager{s: session.NewServer(below, below, codec), pages: c.pages}
-			over := make(chan error, 1)
-			go func() { over <- p.s.Serve(context.Background(), p) }()
-			r := &Remote{p: &profile.Profile{}, control: session.NewClient(above, above, codec, nil), hello: &frame.HelloAnswer{LoggedIn: true}}
+			r := pagesFrom(t, &pager{pages: c.pages})
 			var got strings.Builder
 			err := r.List(t.Context(), hufu.Path{}, func(e hufu.Entry) error { got.WriteString(e.Name); return nil })
 			if got.String() != c.got || (err != nil) != (c.code != "") || err != nil && hufu.CodeOf(err) != c.code {
 				t.Errorf("%q, %v", got.String(), err)
 			}
-			_ = r.control.Close()
-			<-over
 		})
+	}
+}
+
+// pagesFrom connects to the pager.
+func pagesFrom(t *testing.T, p *pager) *Remote {
+	t.Helper()
+	near, far := net.Pipe()
+	codec := frame.NewCodec()
+	below, above := session.NewStream(far), session.NewStream(near)
+	p.s = session.NewServer(below, below, codec)
+	over := make(chan error, 1)
+	go func() { over <- p.s.Serve(context.Background(), p) }()
+	r := &Remote{p: &profile.Profile{}, control: session.NewClient(above, above, codec, nil), hello: &frame.HelloAnswer{LoggedIn: true}}
+	t.Cleanup(func() {
+		_ = r.control.Close()
+		<-over
+	})
+	return r
+}
+
+// TestNextPageIsRequestedAhead: over a far link each page would take a round trip, so one is
+// requested while the one before is used.
+func TestNextPageIsRequestedAhead(t *testing.T) {
+	t.Parallel()
+	file := func(name string) []frame.Entry { return []frame.Entry{{Name: []byte(name), Kind: uint8(hufu.File)}} }
+	p := &pager{heard: make(chan string, 3), pages: []frame.ListAnswer{
+		{Entries: file("a"), Next: []byte("a")}, {Entries: file("b"), Next: []byte("b")}, {Entries: file("c")},
+	}}
+	r := pagesFrom(t, p)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	want := map[string]string{"a": "a", "b": "b"} // the request that is under way while this entry is used
+	first := true
+	err := r.List(ctx, hufu.Path{}, func(e hufu.Entry) error {
+		if first {
+			<-p.heard
+			first = false
+		}
+		after, more := want[e.Name]
+		if !more {
+			return nil
+		}
+		select {
+		case got := <-p.heard:
+			if got != after {
+				t.Errorf("at %s the page after %q is requested", e.Name, got)
+			}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

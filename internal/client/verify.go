@@ -151,10 +151,11 @@ func (v *verifier) visit(ctx context.Context, p hufu.Path, e hufu.Entry, near tr
 
 // folder verifies what is in a folder, page by page. listed is its first page.
 func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, listed listing) error {
-	defer listed.from.Close()
+	defer listed.close()
 	if listed.err != nil {
 		return listed.err
 	}
+	listed.listAhead(ctx)
 	here := nearNames{side: near}
 	defer here.close()
 	for l := &listed; ; l.page(ctx) {

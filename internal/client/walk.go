@@ -14,7 +14,7 @@ import (
 // more folders are listed ahead.
 //
 // walkPage is how many names of a folder a walk lists at a time. Below walkDeep levels it is
-// deepPage, because a walk holds two pages of each folder on its way down.
+// deepPage, because a walk holds three pages of each folder on its way down.
 const (
 	foldersAhead = 8
 	namesAhead   = 20_000
@@ -42,7 +42,7 @@ type WalkOptions struct {
 
 // Walk calls visit for the entry p and, if it is a folder, for everything below it: a folder
 // before its entries, and these in the order of the bytes of their names. No link is followed.
-// It holds two pages of each folder on the way down, so memory does not grow with the number of
+// It holds three pages of each folder on the way down, so memory does not grow with the number of
 // entries. A folder that cannot be listed is visited again with the error, and the walk
 // continues. An error of visit ends the walk.
 func (r *Remote) Walk(ctx context.Context, p hufu.Path, o WalkOptions, visit func(Found) error) error {
@@ -77,10 +77,11 @@ func (w *walker) listing(err error) bool {
 
 // folder visits the entries of a folder, which are depth levels below the first path.
 func (w *walker) folder(ctx context.Context, p hufu.Path, depth int, l listing) error {
-	defer l.from.Close()
+	defer l.close()
 	if depth >= walkDeep {
 		l.limit = deepPage
 	}
+	l.listAhead(ctx)
 	page := w.page(ctx, &l)
 	for len(page) > 0 {
 		var following []hufu.Entry // listed first: whether an entry is the last is known by it
@@ -150,7 +151,8 @@ func (w *walker) entries(ctx context.Context, p hufu.Path, depth int, entries []
 	return nil
 }
 
-// listing is a page of a folder.
+// listing is a page of a folder. The next page is requested while this one is used, once
+// listAhead was called.
 type listing struct {
 	from    blob.Lister
 	limit   int
@@ -158,13 +160,56 @@ type listing struct {
 	entries []hufu.Entry
 	next    string // the After of the next page, "" after the last one
 	err     error
+
+	eager  bool
+	coming chan listing // delivers the next page, nil if it was not requested
+	cancel context.CancelFunc
 }
 
-// page lists the next page.
-func (l *listing) page(ctx context.Context) {
+// listAhead requests the next page, and at each page the one after it. close must follow.
+func (l *listing) listAhead(ctx context.Context) {
+	l.eager = true
+	if l.err != nil || l.next == "" || l.coming != nil {
+		return
+	}
+	ctx, l.cancel = context.WithCancel(ctx)
+	c, next := make(chan listing, 1), *l
+	l.coming = c
+	go func() { c <- next.read(ctx) }()
+}
+
+// read returns the next page.
+func (l *listing) read(ctx context.Context) (p listing) {
 	q := blob.Page{After: l.next, Limit: l.limit, Brief: l.brief}
+	p.next, p.err = l.from.List(ctx, q, func(e hufu.Entry) error { p.entries = append(p.entries, e); return nil })
+	return p
+}
+
+// page goes on to the next page.
+func (l *listing) page(ctx context.Context) {
 	l.entries = nil
-	l.next, l.err = l.from.List(ctx, q, func(e hufu.Entry) error { l.entries = append(l.entries, e); return nil })
+	var p listing
+	if l.coming == nil {
+		p = l.read(ctx)
+	} else {
+		p = <-l.coming
+		l.cancel()
+		l.coming = nil
+	}
+	l.entries, l.next, l.err = p.entries, p.next, p.err
+	if l.eager {
+		l.listAhead(ctx)
+	}
+}
+
+// close gives up a page that was requested.
+func (l *listing) close() {
+	if l.coming != nil {
+		l.cancel()
+		<-l.coming
+		l.coming = nil
+	}
+	l.from.Close()
 }
 
 // ahead lists folders before their turn. Its zero value needs r and limit.
