@@ -37,7 +37,7 @@ func (f *Filter) Add(include bool, pattern string) error {
 		}
 		p = dir + "/**"
 	}
-	if t := strings.TrimSuffix(p, "/"); t != p {
+	if t, ok := strings.CutSuffix(p, "/"); ok {
 		p, r.folders = t, true
 	}
 	anchored := strings.HasPrefix(p, "/")

@@ -37,7 +37,7 @@ func Everything(n int) meta.Rows {
 	}
 	for i := range n {
 		c := certificate(fmt.Sprintf("%08x", i))
-		c.Fingerprint[5], c.DER = byte(i), []byte(fmt.Sprint("certificate ", i))
+		c.Fingerprint[5], c.DER = byte(i), fmt.Append(nil, "certificate ", i)
 		r.Certificates = append(r.Certificates, c)
 	}
 	server := certificate("server")
