@@ -47,6 +47,9 @@ func TestMain(m *testing.M) {
 	for _, s := range started {
 		s.stop()
 	}
+	if stopService != nil {
+		stopService()
+	}
 	if remove != nil {
 		remove()
 	}

@@ -7,7 +7,6 @@ package objects
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -15,99 +14,39 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"hufu"
 	"hufu/internal/blob/object"
-	"hufu/internal/testenv/port"
+	"hufu/test/s3"
 )
 
 const patience = 2 * time.Minute
 
-// store is one running S3 service.
-type store struct {
-	dir, address   string
-	access, secret string
-	buckets        atomic.Int64
-	stop           func()
-}
-
-var service *store
+var service *s3.Service
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		var err error
-		if service, err = start(); err != nil {
+		if service, err = s3.Start(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer service.stop()
+		defer service.Stop()
 		return m.Run()
 	}())
 }
 
-func start() (_ *store, err error) {
-	dir, err := os.MkdirTemp("", "hufu-objects")
-	if err != nil {
-		return nil, err
-	}
-	s := &store{dir: dir, access: "hufu", secret: rand.Text(), stop: func() { _ = os.RemoveAll(dir) }}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*patience) // the first time it is fetched
-	defer cancel()
-	program, data := filepath.Join(dir, "versitygw"), filepath.Join(dir, "data")
-	build := exec.CommandContext(ctx, "go", "build", "-modfile=tools/s3.mod", "-o", program, "github.com/versity/versitygw/cmd/versitygw")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build versitygw: %w: %s", err, out)
-	}
-	address, release, err := port.Hold()
-	if err := errors.Join(err, os.Mkdir(data, 0o700)); err != nil {
-		return nil, err
-	}
-	s.address = address
-	var log bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "posix", "--sidecar", filepath.Join(dir, "meta"), data)
-	cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + s.access, "ROOT_SECRET_ACCESS_KEY=" + s.secret, "HOME=" + dir}
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "meta"), 0o700), cmd.Start()); err != nil {
-		return nil, err
-	}
-	over := make(chan error, 1)
-	go func() { over <- cmd.Wait() }()
-	s.stop = func() {
-		_ = cmd.Process.Kill()
-		<-over
-		release()
-		_ = os.RemoveAll(dir)
-	}
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if c, err := net.Dial("tcp", address); err == nil {
-			return s, c.Close()
-		}
-		select {
-		case err := <-over:
-			return nil, fmt.Errorf("versitygw has ended: %w: %s", err, log.String())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return nil, errors.New("versitygw does not answer")
-}
-
 // source makes a bucket.
-func (s *store) source(t *testing.T) object.Source {
+func source(t *testing.T) object.Source {
 	t.Helper()
-	name := fmt.Sprintf("bucket%d", s.buckets.Add(1))
-	if err := os.Mkdir(filepath.Join(s.dir, "data", name), 0o700); err != nil {
+	src, err := service.Bucket()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return object.Source{URL: "s3://" + name + "/pre/fix", Endpoint: "http://" + s.address, PathStyle: true, AccessKey: s.access, SecretKey: s.secret}
+	return src
 }
 
 func open(t *testing.T, src object.Source) *object.Bucket {
@@ -136,7 +75,7 @@ func wantCode(t *testing.T, err error, code string) {
 
 func TestBytesComeBack(t *testing.T) {
 	t.Parallel()
-	b := open(t, service.source(t))
+	b := open(t, source(t))
 	var wg sync.WaitGroup
 	for i, size := range []int{0, 1, 8 << 10, 1 << 20, 17<<20 + 5} {
 		wg.Go(func() {
@@ -180,7 +119,7 @@ func TestBytesComeBack(t *testing.T) {
 
 func TestABucketHasOneInstallation(t *testing.T) {
 	t.Parallel()
-	src := service.source(t)
+	src := source(t)
 	b := open(t, src)
 	wantCode(t, b.Owned(t.Context(), "one"), "store_unclaimed")
 	must(t, b.Claim(t.Context(), "one"))
@@ -192,14 +131,14 @@ func TestABucketHasOneInstallation(t *testing.T) {
 	}
 	src.URL += "/another" // what is there is another's, but not below this prefix
 	must(t, open(t, src).Claim(t.Context(), "two"))
-	used := open(t, service.source(t))
+	used := open(t, source(t))
 	must(t, used.Put(t.Context(), "x", []byte("somebody's")))
 	wantCode(t, used.Claim(t.Context(), "one"), "store_not_empty")
 }
 
 func TestStoresThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	src := service.source(t)
+	src := source(t)
 	for name, c := range map[string]struct {
 		change func(*object.Source)
 		code   string
@@ -207,7 +146,7 @@ func TestStoresThatCannotBeUsed(t *testing.T) {
 		"no bucket":    {func(s *object.Source) { s.URL = "s3://nowhere" }, "store_bucket_missing"},
 		"wrong secret": {func(s *object.Source) { s.SecretKey = rand.Text() }, "store_denied"},
 		"unknown user": {func(s *object.Source) { s.AccessKey = "eve" }, "store_denied"},
-		"no TLS":       {func(s *object.Source) { s.Endpoint = "https://" + service.address }, "store_unreachable"},
+		"no TLS":       {func(s *object.Source) { s.Endpoint = "https://" + service.Address }, "store_unreachable"},
 	} {
 		bad := src
 		c.change(&bad)
@@ -222,7 +161,7 @@ func TestStoresThatCannotBeUsed(t *testing.T) {
 // was sent, and keeps nothing of it.
 func TestBytesThatChangeOnTheWay(t *testing.T) {
 	t.Parallel()
-	src := service.source(t)
+	src := source(t)
 	straight := open(t, src)
 	data := make([]byte, 1<<20)
 	_, _ = rand.Read(data)
@@ -262,7 +201,7 @@ func through(t *testing.T, damage func([]byte) []byte) string {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		c, err := net.Dial("tcp", service.address)
+		c, err := net.Dial("tcp", service.Address)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}

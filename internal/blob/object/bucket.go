@@ -1,7 +1,7 @@
-// Package object reaches the objects of an S3 store: it is the bytes' half of a
-// store that many servers share. A key is never written twice, and no object
-// consists of parts, so a store needs only PUT, ranged GET, HEAD, DELETE and
-// LIST. Names, and which object belongs to which file, are not known here.
+// Package object keeps trees of files that many servers share: names are rows of a database, bytes
+// are objects of an S3 store. A key is never written twice, and no object consists of parts, so a
+// store needs only PUT, ranged GET, HEAD, DELETE and LIST. What is acknowledged is as durable as
+// the database and the store make it.
 package object
 
 import (

@@ -1,0 +1,252 @@
+package object
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/digest"
+	"hufu/internal/meta"
+)
+
+// opener opens files. It remembers nothing.
+type opener struct{ t *Tree }
+
+// Opener returns a new Opener.
+func (t *Tree) Opener() blob.Opener { return opener{t} }
+
+func (o opener) Open(ctx context.Context, p hufu.Path, _ string) (blob.File, error) {
+	f, err := o.t.openFile(ctx, "open", p)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (opener) Close() {}
+
+// unitPage is the number of units whose objects an open file looks up at once.
+const unitPage = 256
+
+// file is an open file. Its bytes never change; whether its name still has them is asked.
+type file struct {
+	s      *Trees
+	p      hufu.Path
+	row    meta.Entry
+	closed atomic.Bool
+
+	mu     sync.Mutex // guards what follows
+	inline []byte
+	units  []meta.Unit // from number first on
+	first  int64
+}
+
+func (t *Tree) openFile(ctx context.Context, op string, p hufu.Path) (*file, error) {
+	e, err := t.find(ctx, op, p)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Kind == hufu.Folder:
+		return nil, fail(op, p, hufu.KindWrongKind, "is_a_folder")
+	case e.Kind == hufu.Link:
+		return nil, fail(op, p, hufu.KindWrongKind, "link_in_path")
+	}
+	return &file{s: t.s, p: p, row: e, first: -1}, nil
+}
+
+func (f *file) Size() int64            { return f.row.Size }
+func (f *file) Meta() blob.Meta        { e := f.Entry(); return blob.Meta{Mode: e.Mode, MTime: e.MTime} }
+func (f *file) Entry() hufu.Entry      { return describe(f.row) }
+func (f *file) Is(version string) bool { return version == f.row.Version.String() }
+
+// readable refuses a closed file and an ended context.
+func (f *file) readable(ctx context.Context) error {
+	if f.closed.Load() {
+		return fail("read", f.p, hufu.KindInternal, "")
+	}
+	return canceled(ctx, "read", f.p)
+}
+
+func (f *file) Whole(ctx context.Context, buf []byte) ([]byte, error) {
+	if f.Size() > hufu.ChunkSize {
+		return nil, fail("read", f.p, hufu.KindChanged, "file_changed")
+	}
+	n, err := f.ReadAt(ctx, buf[:f.Size()], 0)
+	return buf[:n], err
+}
+
+func (f *file) ReadAt(ctx context.Context, b []byte, off int64) (n int, err error) {
+	if err := f.readable(ctx); err != nil {
+		return 0, err
+	}
+	b = b[:max(0, min(int64(len(b)), f.Size()-off))]
+	for n < len(b) {
+		k, err := f.read(ctx, b[n:], off+int64(n))
+		if err != nil {
+			return n, f.unread(ctx, err)
+		}
+		n += k
+	}
+	return n, nil
+}
+
+// read reads up to the end of a unit.
+func (f *file) read(ctx context.Context, b []byte, off int64) (int, error) {
+	switch f.row.Layout {
+	case meta.LayoutInline:
+		all, err := f.bytes(ctx)
+		if err == nil && int64(len(all)) != f.Size() {
+			err = fail("read", f.p, hufu.KindIntegrity, "store_object_missing")
+		}
+		if err != nil {
+			return 0, err
+		}
+		return copy(b, all[off:]), nil
+	case meta.LayoutSingle:
+		return len(b), f.s.bucket.Get(ctx, f.s.key(f.row.Child, single), off, b)
+	}
+	number := off / f.row.Layout
+	u, err := f.unit(ctx, number)
+	if err != nil {
+		return 0, err
+	}
+	b = b[:min(int64(len(b)), (number+1)*f.row.Layout-off)]
+	if u.Object == "" {
+		clear(b)
+		return len(b), nil
+	}
+	return len(b), f.s.bucket.Get(ctx, f.s.key(f.row.Child, u.Object), off-number*f.row.Layout, b)
+}
+
+// unread returns the error of a read: a file that was replaced has lost its bytes for that reason.
+func (f *file) unread(ctx context.Context, err error) error {
+	if kind := hufu.KindOf(err); kind == hufu.KindNotFound || kind == hufu.KindIntegrity {
+		if err := f.check(ctx); err != nil {
+			return err
+		}
+		return &hufu.Error{Op: "read", Path: f.p.String(), Kind: hufu.KindIntegrity, Code: hufu.CodeOf(err), Err: err}
+	}
+	return broken(ctx, "read", f.p, err)
+}
+
+// bytes returns the bytes of a file that are in its row.
+func (f *file) bytes(ctx context.Context) ([]byte, error) {
+	f.mu.Lock()
+	all := f.inline
+	f.mu.Unlock()
+	if all != nil || f.Size() == 0 {
+		return all, nil
+	}
+	c, err := f.s.names.Content(ctx, f.row.Child)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // unread does
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inline = c.Bytes
+	return c.Bytes, nil
+}
+
+// unit returns the unit of this number.
+func (f *file) unit(ctx context.Context, number int64) (meta.Unit, error) {
+	f.mu.Lock()
+	at, units := f.first, f.units
+	f.mu.Unlock()
+	begin := number - number%unitPage
+	if at != begin {
+		var err error
+		if units, err = f.s.names.Objects(ctx, f.row.Child, begin, unitPage); err != nil {
+			return meta.Unit{}, err //nolint:wrapcheck // unread does
+		}
+		f.mu.Lock()
+		f.first, f.units = begin, units
+		f.mu.Unlock()
+	}
+	if i := number - begin; i < int64(len(units)) && units[i].Number == number {
+		return units[i], nil
+	}
+	return meta.Unit{}, fail("read", f.p, hufu.KindIntegrity, "store_object_missing")
+}
+
+func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
+	if index < 0 || index >= digest.Chunks(f.Size()) {
+		return nil, false, cv, fail("read", f.p, hufu.KindInvalid, "chunk_index")
+	}
+	if data, hole, cv, err = f.readChunk(ctx, index, buf); err == nil {
+		err = f.check(ctx)
+	}
+	if err != nil {
+		return nil, false, cv, err
+	}
+	return data, hole, cv, nil
+}
+
+// readChunk is ReadChunk without the last look at the name.
+func (f *file) readChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
+	if err := f.readable(ctx); err != nil {
+		return nil, false, cv, err
+	}
+	off, n := index*hufu.ChunkSize, digest.ChunkLen(f.Size(), index)
+	if f.row.Layout >= hufu.ChunkSize {
+		u, err := f.unit(ctx, off/f.row.Layout)
+		if err != nil {
+			return nil, false, cv, f.unread(ctx, err)
+		}
+		if u.Object == "" {
+			return nil, true, digest.Zeros(n, index), nil
+		}
+	}
+	data = buf[:n]
+	if _, err := f.ReadAt(ctx, data, off); err != nil {
+		return nil, false, cv, err
+	}
+	return data, false, digest.Chunk(data, index), nil
+}
+
+// NextData asks the database, unless the unit at off is known to have bytes.
+func (f *file) NextData(off int64) int64 {
+	if off >= f.Size() || f.row.Layout < hufu.ChunkSize || f.closed.Load() {
+		return off
+	}
+	ctx, cancel := afterwards()
+	defer cancel()
+	number := off / f.row.Layout
+	if u, err := f.unit(ctx, number); err != nil || u.Object != "" {
+		return off
+	}
+	switch next, err := f.s.names.NextUnit(ctx, f.row.Child, number+1); {
+	case err != nil:
+		return off
+	case next < 0:
+		return f.Size()
+	default:
+		return next * f.row.Layout
+	}
+}
+
+func (f *file) Check() error {
+	ctx, cancel := afterwards()
+	defer cancel()
+	if f.closed.Load() {
+		return fail("check", f.p, hufu.KindInternal, "")
+	}
+	return f.check(ctx)
+}
+
+func (f *file) check(ctx context.Context) error {
+	current, err := f.s.names.Current(ctx, f.row.Version)
+	if err != nil {
+		return broken(ctx, "check", f.p, err)
+	}
+	if !current {
+		return fail("check", f.p, hufu.KindChanged, "file_changed")
+	}
+	return nil
+}
+
+func (f *file) Close() error {
+	f.closed.Store(true)
+	return nil
+}

@@ -1,0 +1,190 @@
+package object
+
+import (
+	"context"
+
+	"hufu"
+	"hufu/internal/meta"
+)
+
+func (w *work) remove(ctx context.Context, p hufu.Path, recursive bool, version string) error {
+	const op = "remove"
+	dir, e, err := w.find(ctx, op, p)
+	if err != nil {
+		return err
+	}
+	if e.Kind == hufu.Folder && recursive && !w.alone {
+		return errAlone
+	}
+	err = expected(op, p, e, version)
+	if err == nil {
+		err = w.ask(ctx, p, dir.By, e, 0)
+	}
+	if err == nil && recursive && w.g.Deep && e.Kind == hufu.Folder {
+		err = w.askBelow(ctx, p, e)
+	}
+	switch {
+	case err != nil:
+		return err
+	case e.Kind != hufu.Folder:
+		err = w.DropEntry(ctx, dir.ID, e.Name)
+		if err == nil && e.Kind == hufu.File {
+			err = w.Release(ctx, e.Child)
+		}
+		w.touch[dir.ID] = true
+		return w.failed(ctx, op, p, err)
+	case recursive:
+		return w.removeAll(ctx, p, dir, e)
+	}
+	if _, ok := w.locked[e.Child]; !ok {
+		return errUnlocked
+	}
+	inside, err := w.Entries(ctx, e.Child, "", 1)
+	if err != nil {
+		return w.failed(ctx, op, p, err)
+	}
+	if len(inside) > 0 || w.t.s.uploading(e.Child) {
+		return fail(op, p, hufu.KindNotEmpty, "")
+	}
+	return w.detach(ctx, p, dir, e.Name, []meta.ID{e.Child})
+}
+
+// detach removes the name of a folder, and marks it and those below it. What is in them is left to
+// the clean-up.
+func (w *work) detach(ctx context.Context, p hufu.Path, dir meta.Folder, name string, below []meta.ID) error {
+	err := w.DropEntry(ctx, dir.ID, name)
+	for _, id := range below {
+		if err == nil {
+			err = w.Detach(ctx, id)
+		}
+	}
+	w.touch[dir.ID] = true
+	return w.failed(ctx, "remove", p, err)
+}
+
+// removeAll removes the folder e of dir and everything in it. If the guard refuses something, or
+// ctx ends, what comes before it in the order of names is removed: so the statements go on after
+// ctx.
+func (w *work) removeAll(ctx context.Context, p hufu.Path, dir meta.Folder, e meta.Entry) error {
+	below, err := w.below(ctx, "remove", p, e.Child)
+	if err != nil {
+		return err
+	}
+	later := context.WithoutCancel(ctx)
+	if w.g.May == nil {
+		return first(canceled(ctx, "remove", p), w.detach(later, p, dir, e.Name, below))
+	}
+	s := sweep{w: w, ctx: ctx, removes: true}
+	refused := s.folder(p, e.Child, e.By, 0)
+	if refused == nil {
+		refused = first(canceled(ctx, "remove", p), w.ask(ctx, p, dir.By, e, 0))
+	}
+	if w.err != nil || refused == nil {
+		return first(w.err, w.detach(later, p, dir, e.Name, below))
+	}
+	for _, cut := range s.cuts {
+		if err := w.cut(later, p, cut); err != nil {
+			return err
+		}
+	}
+	return refused
+}
+
+// cut removes the first entries of a folder.
+func (w *work) cut(ctx context.Context, p hufu.Path, c cut) error {
+	const op = "remove"
+	for after, more := "", true; more; {
+		page, err := w.Entries(ctx, c.folder, after, pageSize)
+		if err != nil {
+			return w.failed(ctx, op, p, err)
+		}
+		more = len(page) == pageSize
+		for _, e := range page {
+			if after = e.Name; after > c.last {
+				more = false
+				break
+			}
+			if e.Kind != hufu.Folder {
+				continue
+			}
+			below, err := w.below(ctx, op, p, e.Child)
+			if err != nil {
+				return err
+			}
+			for _, id := range below {
+				if err := w.Detach(ctx, id); err != nil {
+					return w.failed(ctx, op, p, err)
+				}
+			}
+		}
+	}
+	w.touch[c.folder] = true
+	return w.failed(ctx, op, p, w.DropThrough(ctx, c.folder, c.last))
+}
+
+// askBelow asks the guard about everything in the folder e, whose subfolders must be locked.
+func (w *work) askBelow(ctx context.Context, p hufu.Path, e meta.Entry) error {
+	if w.g.May == nil {
+		return nil
+	}
+	if _, err := w.below(ctx, "look", p, e.Child); err != nil {
+		return err
+	}
+	s := sweep{w: w, ctx: ctx}
+	return s.folder(p, e.Child, e.By, 0)
+}
+
+// sweep asks the guard about everything in a folder.
+type sweep struct {
+	w       *work
+	ctx     context.Context //nolint:containedctx // of this one call
+	removes bool            // each folder is asked about once more when all in it was
+	cuts    []cut           // how far it came, from the inside out
+}
+
+// cut is the last entry of a folder that may be removed.
+type cut struct {
+	folder meta.ID
+	last   string
+}
+
+// folder asks about the entries of the folder id at p, in order. An entry too deep for a path has
+// the path of the nearest folder that is not.
+func (s *sweep) folder(p hufu.Path, id meta.ID, by string, depth int) error {
+	if depth > 2*hufu.MaxDepth {
+		return fail("look", p, hufu.KindUnsupported, "folders_too_deep")
+	}
+	last := ""
+	for more := true; more; {
+		page, err := s.w.Entries(context.WithoutCancel(s.ctx), id, last, pageSize)
+		if err != nil {
+			return s.w.failed(s.ctx, "look", p, err)
+		}
+		more = len(page) == pageSize
+		for _, e := range page {
+			if err := s.entry(p, e, by, depth); err != nil {
+				if last != "" {
+					s.cuts = append(s.cuts, cut{id, last})
+				}
+				return err
+			}
+			last = e.Name
+		}
+	}
+	return nil
+}
+
+func (s *sweep) entry(p hufu.Path, e meta.Entry, by string, depth int) error {
+	q, err := p.Join(e.Name)
+	if err != nil {
+		q = p
+	}
+	err = first(canceled(s.ctx, "look", q), s.w.ask(s.ctx, q, by, e, 0))
+	if err == nil && e.Kind == hufu.Folder {
+		err = s.folder(q, e.Child, e.By, depth+1)
+		if err == nil && s.removes {
+			err = first(canceled(s.ctx, "look", q), s.w.ask(s.ctx, q, by, e, 0))
+		}
+	}
+	return err
+}

@@ -1,0 +1,471 @@
+package object
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/digest"
+	"hufu/internal/meta"
+)
+
+// pollEvery is how often a holder that waits for chunks looks for those that came to other
+// processes.
+const pollEvery = 500 * time.Millisecond
+
+// cvSize is the size of a chaining value in bytes.
+const cvSize = int64(len(digest.CV{}))
+
+// uploadKey names an upload among those that are open.
+type uploadKey struct {
+	tree meta.ID
+	key  [32]byte
+}
+
+// upload is an unfinished file that this process has open, shared by its holders. All that outlives
+// them is in the database.
+type upload struct {
+	t     *Tree
+	id    meta.ID
+	key   blob.UploadKey
+	row   meta.Upload
+	unit  int64
+	alone chan struct{} // holds one while the upload as a whole is changed
+
+	into    meta.ID // the folder, none before the first chunk; guarded by Trees.mu
+	holders int     // guarded by Trees.mu
+
+	mu      sync.Mutex // guards what follows
+	units   map[int64][]byte
+	have    int64           // chunks
+	half    map[int64]*half // units of which chunks are missing
+	sealed  int             // how many holders have prepared it
+	gone    bool
+	done    *hufu.Entry   // the file that it has become
+	changed chan struct{} // closed and made anew at each change
+}
+
+// half holds the chunks of a unit that one holder has written, from its first on.
+type half struct {
+	by    *holder
+	n     int64
+	data  []byte // nil if all of them are zeros
+	size  int64  // of the chunks
+	taken int64  // of the room
+	cvs   []byte
+}
+
+// holder is a blob.Upload.
+type holder struct {
+	u        *upload
+	guard    blob.Guard
+	closed   bool
+	prepared *prepared
+}
+
+// prepared is what a holder has prepared.
+type prepared struct {
+	meta   blob.Meta
+	voided int64 // of the content then
+}
+
+func (u *upload) fail(op string, kind hufu.Kind, code string) error {
+	return fail(op, u.key.Path, kind, code)
+}
+
+func (u *upload) broken(ctx context.Context, op string, err error) error {
+	return broken(ctx, op, u.key.Path, err)
+}
+
+// hash returns a digest of these texts.
+func hash(texts ...string) [32]byte {
+	var b []byte
+	for _, text := range texts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	return sha256.Sum256(b)
+}
+
+// row returns the row of a new upload.
+func (t *Tree) row(k blob.UploadKey) meta.Upload {
+	size := string(binary.BigEndian.AppendUint64(nil, uint64(k.Size)))
+	return meta.Upload{
+		ID: meta.RandomID(), Tree: t.root, Key: hash(k.Path.String(), size, k.Source, k.Owner), Place: hash(k.Path.String(), k.Owner),
+		Path: k.Path.String(), Size: k.Size, Source: k.Source, Owner: k.Owner,
+	}
+}
+
+// alone waits until nobody else opens an upload of the tree, or ctx ends.
+func (t *Tree) alone(ctx context.Context, op string, p hufu.Path) (release func(), err error) {
+	c := t.s.opening[t.root[len(t.root)-1]%byte(len(t.s.opening))]
+	select {
+	case c <- struct{}{}:
+		return func() { <-c }, nil
+	case <-ctx.Done():
+		return nil, canceled(ctx, op, p)
+	}
+}
+
+// OpenUpload begins the upload k, or resumes it.
+func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
+	const op = "open upload"
+	if err := first(canceled(ctx, op, k.Path), checkTarget(op, k.Path)); err != nil {
+		return nil, err
+	}
+	if k.Size <= hufu.ChunkSize || k.Size > hufu.MaxFileSize {
+		return nil, fail(op, k.Path, hufu.KindInvalid, "upload_size")
+	}
+	release, err := t.alone(ctx, op, k.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	fresh := t.row(k)
+	for range maxTries {
+		if h := t.hold(func() *upload { return t.s.keys[uploadKey{t.root, fresh.Key}] }, g); h != nil {
+			return h, nil
+		}
+		found, err := t.s.names.UploadsByKey(ctx, t.root, fresh.Key)
+		if err != nil {
+			return nil, broken(ctx, op, k.Path, err)
+		}
+		if len(found) > 0 {
+			h, err := t.load(ctx, op, found[0], g)
+			if h != nil || err != nil {
+				return h, err
+			}
+			continue // it has ended
+		}
+		added := false
+		err = t.s.names.Change(ctx, func(q meta.NameQueries) (err error) {
+			if added, err = q.AddUpload(ctx, fresh); err == nil && added {
+				err = q.AddContent(ctx, meta.Content{ID: fresh.ID, Size: k.Size, Layout: t.s.o.Unit, State: meta.StateOpen})
+			}
+			return err //nolint:wrapcheck // below
+		})
+		if err != nil {
+			return nil, broken(ctx, op, k.Path, err)
+		}
+		if added {
+			return t.register(fresh, k, t.s.o.Unit, nil, g), nil
+		}
+	}
+	return nil, fail(op, k.Path, hufu.KindUnavailable, "database_busy")
+}
+
+// FindUpload opens an unfinished upload by its id.
+func (t *Tree) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Upload, error) {
+	const op = "find upload"
+	unknown := fail(op, hufu.Path{}, hufu.KindNotFound, "upload_unknown")
+	if err := canceled(ctx, op, hufu.Path{}); err != nil {
+		return nil, err
+	}
+	want, ok := meta.ParseID(id)
+	if !ok {
+		return nil, unknown
+	}
+	release, err := t.alone(ctx, op, hufu.Path{})
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if h := t.hold(func() *upload { return t.s.uploads[want] }, g); h != nil {
+		return h, nil
+	}
+	found, err := t.s.names.UploadsByID(ctx, t.root, want)
+	if err != nil {
+		return nil, broken(ctx, op, hufu.Path{}, err)
+	}
+	if len(found) == 0 {
+		return nil, unknown
+	}
+	h, err := t.load(ctx, op, found[0], g)
+	if h == nil && err == nil {
+		err = unknown
+	}
+	return h, err
+}
+
+// hold returns a new holder of an upload of this tree that is open and not over, nil if find finds
+// none.
+func (t *Tree) hold(find func() *upload, g blob.Guard) blob.Upload {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	u := find()
+	if u == nil || u.t.root != t.root {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gone || u.done != nil {
+		return nil
+	}
+	u.holders++
+	return &holder{u: u, guard: g}
+}
+
+// load opens an upload that nobody here has open. It discards one whose folder was moved away, and
+// returns nil then.
+func (t *Tree) load(ctx context.Context, op string, row meta.Upload, g blob.Guard) (blob.Upload, error) {
+	p, err := hufu.ParsePath(row.Path)
+	if err != nil {
+		return nil, broken(ctx, op, hufu.Path{}, err)
+	}
+	if !row.Into.IsZero() {
+		at, err := t.folder(ctx, op, p, p.Parent())
+		switch hufu.KindOf(err) {
+		case 0, hufu.KindNotFound, hufu.KindWrongKind:
+		default:
+			return nil, err
+		}
+		if err != nil || at != row.Into {
+			return nil, broken(ctx, op, p, t.s.discard(ctx, row.ID))
+		}
+	}
+	c, units, err := t.s.arrived(ctx, row.ID)
+	if err != nil {
+		return nil, broken(ctx, op, p, err)
+	}
+	if c.State != meta.StateOpen {
+		return nil, broken(ctx, op, p, t.s.discard(ctx, row.ID))
+	}
+	k := blob.UploadKey{Path: p, Size: row.Size, Source: row.Source, Owner: row.Owner}
+	return t.register(row, k, c.Layout, units, g), nil
+}
+
+// register makes an upload one of those that are open.
+func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, g blob.Guard) blob.Upload {
+	u := &upload{
+		t: t, id: row.ID, key: k, row: row, unit: unit, alone: make(chan struct{}, 1), into: row.Into, holders: 1,
+		units: map[int64][]byte{}, half: map[int64]*half{}, changed: make(chan struct{}),
+	}
+	u.set(units)
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	t.s.uploads[u.id], t.s.keys[uploadKey{t.root, row.Key}] = u, u
+	return &holder{u: u, guard: g}
+}
+
+// unregister forgets an open upload.
+func (s *Trees) unregister(u *upload) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := (uploadKey{u.t.root, u.row.Key}); s.keys[k] == u {
+		delete(s.keys, k)
+	}
+	if s.uploads[u.id] == u {
+		delete(s.uploads, u.id)
+	}
+}
+
+// uploading reports whether an upload into a folder is open here.
+func (s *Trees) uploading(folder meta.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.uploads {
+		if u.into == folder && u.holders > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// held reports whether an upload is open here.
+func (s *Trees) held(id meta.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.uploads[id] != nil
+}
+
+// arrived reads what of an upload has arrived. The units may be newer than the content.
+func (s *Trees) arrived(ctx context.Context, id meta.ID) (c meta.Content, all map[int64][]byte, err error) {
+	if c, err = s.names.Content(ctx, id); err != nil {
+		return c, nil, err //nolint:wrapcheck // the caller does
+	}
+	all = map[int64][]byte{}
+	for from, more := int64(0), true; more; {
+		page, err := s.names.Units(ctx, id, from, pageSize)
+		if err != nil {
+			return c, nil, err //nolint:wrapcheck // the caller does
+		}
+		for _, u := range page {
+			all[u.Number], from = u.CVs, u.Number+1
+		}
+		more = len(page) == pageSize
+	}
+	return c, all, nil
+}
+
+// discard ends an upload that has not become a file. Its objects are left to the clean-up.
+func (s *Trees) discard(ctx context.Context, id meta.ID) error {
+	return s.names.Change(ctx, func(q meta.NameQueries) error { //nolint:wrapcheck // the caller does
+		_, err := q.DropUpload(ctx, id)
+		if err == nil {
+			_, err = q.Abandon(ctx, id)
+		}
+		return err //nolint:wrapcheck // the caller does
+	})
+}
+
+// Committed reports whether the upload id has become the file at p.
+func (t *Tree) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entry, bool) {
+	e, err := t.Stat(ctx, p)
+	if err != nil || id == "" || e.Kind != hufu.File || e.Upload != id {
+		return hufu.Entry{}, false
+	}
+	return e, true
+}
+
+// set takes over what has arrived.
+func (u *upload) set(units map[int64][]byte) {
+	if units != nil {
+		u.units, u.have = units, 0
+		for number := range units {
+			u.have += u.chunks(number)
+		}
+	}
+}
+
+// chunks returns the number of chunks of a unit.
+func (u *upload) chunks(number int64) int64 {
+	per := u.unit / hufu.ChunkSize
+	return min(per, digest.Chunks(u.key.Size)-number*per)
+}
+
+// cv returns the chaining value of a chunk that has arrived.
+func (u *upload) cv(index int64) (cv digest.CV, there bool) {
+	per := u.unit / hufu.ChunkSize
+	cvs := u.units[index/per]
+	if cvs == nil {
+		return cv, false
+	}
+	return digest.CV(cvs[index%per*cvSize:]), true
+}
+
+// notify wakes those that wait for a change.
+func (u *upload) notify() {
+	close(u.changed)
+	u.changed = make(chan struct{})
+}
+
+func (h *holder) Info() blob.UploadInfo {
+	h.u.mu.Lock()
+	defer h.u.mu.Unlock()
+	return blob.UploadInfo{ID: h.u.id.String(), Key: h.u.key, Unit: h.u.unit, Have: h.u.have}
+}
+
+func (h *holder) Missing(index int64) int64 {
+	h.u.mu.Lock()
+	defer h.u.mu.Unlock()
+	for n := digest.Chunks(h.u.key.Size); index < n; index++ {
+		if _, there := h.u.cv(index); !there {
+			break
+		}
+	}
+	return index
+}
+
+func (h *holder) There() iter.Seq2[int64, digest.CV] {
+	return func(yield func(int64, digest.CV) bool) {
+		h.u.mu.Lock()
+		units := maps.Clone(h.u.units)
+		h.u.mu.Unlock()
+		per := h.u.unit / hufu.ChunkSize
+		for _, number := range slices.Sorted(maps.Keys(units)) {
+			for i := range h.u.chunks(number) {
+				if !yield(number*per+i, digest.CV(units[number][i*cvSize:])) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (h *holder) Root() (hufu.Digest, error) {
+	h.u.mu.Lock()
+	defer h.u.mu.Unlock()
+	return h.u.root()
+}
+
+func (u *upload) root() (hufu.Digest, error) {
+	n := digest.Chunks(u.key.Size)
+	if u.have < n {
+		return hufu.Digest{}, u.fail("digest", hufu.KindInvalid, "upload_incomplete")
+	}
+	var whole digest.Tree
+	for i := range n {
+		cv, _ := u.cv(i)
+		whole.Push(cv)
+	}
+	return whole.Root(), nil
+}
+
+func (h *holder) Await(ctx context.Context) {
+	u := h.u
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		u.mu.Lock()
+		over := u.have == digest.Chunks(u.key.Size) || u.gone
+		changed := u.changed
+		u.mu.Unlock()
+		if over || ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-tick.C:
+			u.poll(ctx)
+		}
+	}
+}
+
+// poll looks for units that came to other processes, and whether the upload has ended.
+func (u *upload) poll(ctx context.Context) {
+	if !u.t.s.names.Shared() {
+		return
+	}
+	release, err := u.exclude(ctx, "look for chunks")
+	if err != nil {
+		return
+	}
+	defer release()
+	c, units, err := u.t.s.arrived(ctx, u.id)
+	if err != nil {
+		return // it is asked again
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.done == nil && c.State != meta.StateOpen {
+		u.gone = true
+	} else if u.done == nil {
+		u.set(units)
+	}
+	u.notify()
+}
+
+// exclude waits until nobody else changes the upload as a whole, or ctx ends.
+func (u *upload) exclude(ctx context.Context, op string) (release func(), err error) {
+	select {
+	case u.alone <- struct{}{}:
+		return func() { <-u.alone }, nil
+	case <-ctx.Done():
+		return nil, canceled(ctx, op, u.key.Path)
+	}
+}
+
+// user is the owner of the folders that an upload makes.
+func (u *upload) user() string {
+	user, _, _ := strings.Cut(u.key.Owner, "/")
+	return user
+}
