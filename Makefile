@@ -17,7 +17,7 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak check fuzz bench clean
+.PHONY: help run build test soak check fuzz bench man clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,11 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 
 bench: build ## measure hufu beside other tools on this machine
 	@bench/run.sh $(ARGS)
+
+man: build ## write the manual pages, English and Chinese, to bin/man
+	bin/hufu man bin/man/man1 && bin/hufud man bin/man/man1
+	bin/hufu --lang zh-CN man bin/man/zh_CN/man1 && bin/hufud --lang zh-CN man bin/man/zh_CN/man1
+	@for dir in bin/man bin/man/zh_CN; do mkdir -p $$dir/man7 && mv $$dir/man1/*.7 $$dir/man7/; done
 
 clean: ## remove what was built
 	rm -rf bin

@@ -70,7 +70,8 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
 		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newGui(a), newVersion(a))
-	a.Dress(root)
+	a.completes(root)
+	a.Dress(root, "paths", "filters", "units", "exit", "environment")
 	return root
 }
 

@@ -28,6 +28,14 @@ func TestHelpInBothLanguages(t *testing.T) {
 	})
 }
 
+func TestPagesAndCompletionAgreeWithFlags(t *testing.T) {
+	t.Parallel()
+	clitest.Agree(t, func(lang string, out io.Writer) (*cli.App, *cobra.Command) {
+		a := &app{App: cli.New(program, []string{"--lang", lang}, nil, out, io.Discard, func(string) string { return "" })}
+		return a.App, newRoot(a)
+	})
+}
+
 func TestNothingEmptyIsTaken(t *testing.T) {
 	t.Parallel()
 	clitest.Empty(t, func() *cobra.Command { return newRoot(newApp("en")) })

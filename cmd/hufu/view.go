@@ -46,7 +46,7 @@ type view struct {
 func newView(a *app, op string, f *copyFlags) *view {
 	return &view{
 		a: a, op: op, quiet: f.quiet, loud: f.verbose, dry: f.dry, began: time.Now(),
-		tty: a.ErrTerminal() != nil && !a.json && !f.quiet && !f.dry,
+		tty: a.Draws() != nil && !a.json && !f.quiet && !f.dry,
 	}
 }
 

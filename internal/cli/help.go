@@ -55,13 +55,7 @@ func Between(cmd *cobra.Command, least, most int) {
 		case most < 0 || len(args) <= most:
 			return nil
 		case cmd.HasSubCommands():
-			var names []string
-			for _, sub := range cmd.Commands() {
-				if sub.IsAvailableCommand() {
-					names = append(names, sub.Name())
-				}
-			}
-			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help", "meant", Meant(args[0], names))
+			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help", "meant", Meant(args[0], available(cmd)))
 		}
 		if f := optional(cmd); f != nil {
 			return Usage("admin_argument_flag_value", "argument", args[most], "flag", "--"+f.Name)
@@ -125,12 +119,15 @@ func Usage(code string, args ...string) error {
 	return &hufu.Error{Op: "read command line", Kind: hufu.KindUsage, Code: code, Args: m}
 }
 
-// Dress gives the tree below root our words where cobra has its own.
-func (a *App) Dress(root *cobra.Command) {
+// Dress gives the tree below root our words where cobra has its own, and adds the commands that
+// both programs have. topics are what "help" explains besides the commands.
+func (a *App) Dress(root *cobra.Command, topics ...string) {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	help := a.helpCommand(root, topics)
+	root.SetHelpCommand(help)
+	root.AddCommand(help, a.completion(root), a.manual(root, topics))
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _, _ = fmt.Fprint(cmd.OutOrStdout(), a.Help(cmd)) })
 	root.SetUsageFunc(func(cmd *cobra.Command) error {
@@ -151,6 +148,7 @@ func (a *App) Dress(root *cobra.Command) {
 			}
 		})
 		cmd.Args = noneEmpty(cmd.Args)
+		completed(cmd)
 		if cmd.RunE == nil && cmd.HasSubCommands() {
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 		}
@@ -171,14 +169,7 @@ func (a *App) Help(cmd *cobra.Command) string {
 	}
 	fmt.Fprintln(&b, about)
 	section(a.Cat.T("cli.help.usage"))
-	use := cmd.UseLine()
-	if cmd.HasAvailableSubCommands() {
-		if strings.Contains(cmd.Use, " ") { // it does something by itself, too
-			use += " |"
-		}
-		use += " COMMAND"
-	}
-	fmt.Fprintln(&b, "  "+use)
+	fmt.Fprintln(&b, "  "+useLine(cmd))
 	if cmd.Example != "" {
 		section(a.Cat.T("cli.help.examples"))
 		for line := range strings.SplitSeq(cmd.Example, "\n") {
@@ -188,7 +179,7 @@ func (a *App) Help(cmd *cobra.Command) string {
 	if cmd.HasAvailableSubCommands() {
 		section(a.Cat.T("cli.help.commands"))
 		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
+			if Listed(sub) {
 				fmt.Fprintf(&b, "  %-10s %s\n", sub.Name(), sub.Short)
 			}
 		}
@@ -204,22 +195,40 @@ func (a *App) Help(cmd *cobra.Command) string {
 	return b.String()
 }
 
+// useLine returns how a command is called.
+func useLine(cmd *cobra.Command) string {
+	use := cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		if strings.Contains(cmd.Use, " ") { // it does something by itself, too
+			use += " |"
+		}
+		use += " COMMAND"
+	}
+	return use
+}
+
 // flagHelp lists flags without the English words that pflag adds.
 func flagHelp(b *strings.Builder, flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) {
-		value, about := pflag.UnquoteUsage(f)
-		name := "--" + f.Name
-		if f.Shorthand != "" {
-			name = "-" + f.Shorthand + ", " + name
-		}
-		switch {
-		case value != "" && f.NoOptDefVal != "" && f.Value.Type() != "bool":
-			name += "[=" + value + "]"
-		case value != "":
-			name += " " + value
-		}
+		name, about := flagLine(f)
 		fmt.Fprintf(b, "  %s\n      %s\n", name, about)
 	})
+}
+
+// flagLine returns how a flag is written, and what it is for.
+func flagLine(f *pflag.Flag) (name, about string) {
+	value, about := pflag.UnquoteUsage(f)
+	name = "--" + f.Name
+	if f.Shorthand != "" {
+		name = "-" + f.Shorthand + ", " + name
+	}
+	switch {
+	case value != "" && f.NoOptDefVal != "" && f.Value.Type() != "bool":
+		name += "[=" + value + "]"
+	case value != "":
+		name += " " + value
+	}
+	return name, about
 }
 
 // FlagRange is the error of a number that a flag cannot have.

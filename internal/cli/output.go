@@ -82,6 +82,15 @@ func (e errout) Write(p []byte) (int, error) {
 	return e.w.Write(p)
 }
 
+// Draws returns standard error if bars can be drawn on it: a terminal that can move its cursor, and
+// not one that a build service pretends to be.
+func (a *App) Draws() *os.File {
+	if a.Getenv("TERM") == "dumb" || a.Getenv("CI") != "" {
+		return nil
+	}
+	return a.ErrTerminal()
+}
+
 // ErrTerminal is standard error if it is a terminal, nil otherwise: for what draws
 // on it.
 func (a *App) ErrTerminal() *os.File {

@@ -2,6 +2,8 @@
 package clitest
 
 import (
+	"bytes"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -108,6 +110,66 @@ func Empty(t *testing.T, root func() *cobra.Command) {
 	}
 	each(root(), nil)
 	if seen < 20 {
+		t.Errorf("%d flags were looked at: the scan is broken", seen)
+	}
+}
+
+// Agree checks that the manual page and the completion of every command name exactly what is
+// parsed: each flag and each command, in both languages.
+func Agree(t *testing.T, root func(lang string, out io.Writer) (*cli.App, *cobra.Command)) {
+	t.Helper()
+	seen := 0
+	for _, lang := range text.Languages() {
+		a, cmd := root(lang, io.Discard)
+		var each func(*cobra.Command, []string)
+		each = func(cmd *cobra.Command, path []string) {
+			page := a.Page(cmd)
+			var flags, subs []string
+			name := func(f *pflag.Flag) {
+				seen++
+				flags = append(flags, "--"+f.Name)
+				if !strings.Contains(page, `\-\-`+strings.ReplaceAll(f.Name, "-", `\-`)) {
+					t.Errorf("%s: the page of %s has no --%s", lang, cmd.CommandPath(), f.Name)
+				}
+			}
+			cmd.LocalFlags().VisitAll(name)
+			cmd.InheritedFlags().VisitAll(name)
+			for _, sub := range cmd.Commands() {
+				if cli.Listed(sub) {
+					subs = append(subs, sub.Name())
+					if !strings.Contains(page, "\n\\fB"+sub.Name()+"\\fR\n") {
+						t.Errorf("%s: the page of %s has no %s", lang, cmd.CommandPath(), sub.Name())
+					}
+					each(sub, slices.Concat(path, []string{sub.Name()}))
+				}
+			}
+			for begun, want := range map[string][]string{"--": flags, "": subs} {
+				if begun == "" && len(subs) == 0 {
+					continue
+				}
+				var out bytes.Buffer
+				_, fresh := root(lang, &out)
+				fresh.SetArgs(slices.Concat([]string{"__complete"}, path, []string{begun}))
+				if err := fresh.ExecuteContext(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for line := range strings.Lines(out.String()) {
+					word, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+					if !strings.HasPrefix(word, ":") && !strings.HasPrefix(word, "Completion ended") {
+						got = append(got, strings.TrimSuffix(word, "="))
+					}
+				}
+				slices.Sort(got)
+				slices.Sort(want)
+				if got, want = slices.Compact(got), slices.Compact(want); !slices.Equal(got, want) {
+					t.Errorf("%s: %q is completed to %q, not %q", lang, slices.Concat(path, []string{begun}), got, want)
+				}
+			}
+		}
+		each(cmd, nil)
+	}
+	if seen < 50 {
 		t.Errorf("%d flags were looked at: the scan is broken", seen)
 	}
 }
