@@ -50,7 +50,7 @@ type upload struct {
 	sealed  int             // how many holders have prepared it
 	gone    bool
 	done    *hufu.Entry   // the file that it has become
-	changed chan struct{} // closed and made anew at each change
+	changed chan struct{} // closed and replaced at each change
 }
 
 // half holds the chunks of a unit that one holder has written, from its first on.
