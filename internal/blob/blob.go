@@ -10,7 +10,7 @@
 //   - A condition and a guard are judged at the moment of the change: no other
 //     change through the same store comes between the answer and the change.
 //   - Links are data. Nothing here follows one.
-//   - A call ends soon after its context, and then changes nothing more.
+//   - A call ends soon after its context, and then changes nothing more. Only a Finish that has begun to give names goes on to its end.
 //
 // Errors are *hufu.Error. A path names an entry below the root of the tree.
 package blob
@@ -78,8 +78,8 @@ type Tree interface {
 // all of them, in any order.
 type Page struct {
 	// After and Limit ask for the entries whose names follow After, in the order of the names'
-	// bytes, Limit of them at most and names and targets of PageBytes together
-	// at most. With a Limit of 0 After must be "", and all entries come, in any order.
+	// bytes, at most Limit of them, whose names and targets of links together take at most
+	// PageBytes. With a Limit of 0 After must be "", and all entries come, in any order.
 	After string
 	Limit int
 	// Brief allows the store to leave out mode, digest, uploader and upload of entries other than

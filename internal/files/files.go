@@ -1,8 +1,8 @@
-// Package files is the served files as users see them: ":/" is the user's own
-// folder, ":/@shared/NAME" a folder shared by all. It turns a path into a place
-// in a store exactly once, asks access whether the user may, and leaves bytes,
-// names and durability to a blob.Tree. Everything a client sends is a claim
-// until a function of this package has checked it.
+// Package files is the served files as users see them: ":/" is the user's own folder,
+// ":/@shared/NAME" a folder shared by all. It turns a path into a place in a store exactly once,
+// asks access whether the user may, and leaves bytes, names and durability to a blob.Tree. A path
+// that a client sends is a claim until a function of this package has checked it; package server
+// checks digests and the form of chunks.
 package files
 
 import (
@@ -100,7 +100,7 @@ func (v *View) Close() {
 	clear(v.stores)
 }
 
-// store returns the tree at a place for as long as the view is open.
+// store returns the tree at a place. It opens the tree at the first use and keeps it until Close.
 func (v *View) store(ctx context.Context, place hufu.Path, open func(ctx context.Context, name string) (blob.Tree, error), name string) (blob.Tree, error) {
 	if t := v.stores[place]; t != nil {
 		return t, nil
@@ -120,9 +120,9 @@ type spot struct {
 	byOwner bool      // the owner of the entry matters
 }
 
-// at is the only way from a path to a store: it resolves p and checks that the
-// user may do a there. The owner of the entry may change before the change is
-// made, so here the user is taken to be the owner; guard checks the real owner when the change is made.
+// at is the only way from a path to a store: it resolves p and checks that the user may do a
+// there. Another entry may be there when the store makes the change, so here the user counts as
+// the owner; guard checks the real owner when the change is made.
 func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, error) {
 	if ctx.Err() != nil {
 		return spot{}, &hufu.Error{Op: "resolve", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}

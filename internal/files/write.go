@@ -41,8 +41,8 @@ func (b *Batch) Len() int { return len(b.slots) }
 // Bytes returns how many bytes were given to Put, also where it was refused.
 func (b *Batch) Bytes() int64 { return b.bytes }
 
-// stage adds one change. If it is clear already that the user may not make it, its slot
-// holds the refusal; otherwise the guard decides when it is made.
+// stage adds one change. If it is clear already that the user may not make it, its slot holds the
+// refusal; otherwise the guard decides, at the moment the store makes the change.
 func (b *Batch) stage(ctx context.Context, c event, a access.Action, op func(blob.Batch, hufu.Path) int) {
 	at, err := b.v.at(ctx, c.path, a)
 	if err != nil {

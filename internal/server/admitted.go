@@ -12,15 +12,15 @@ import (
 // device is the origin of connections.
 type device struct{ user, name string }
 
-// admitted is a connection past its handshake, of any protocol, or one of the teaching
-// listener. The server judges, cuts and counts it through this interface.
+// admitted is a connection past its handshake, or one of the teaching listener. Connections that
+// only enroll are not counted here. The server judges, cuts and counts it through this interface.
 type admitted interface {
 	// from returns the device that the connection comes from, always the same.
 	from() device
 	// judge returns why the connection may no longer go on, or nil.
 	judge() error
-	// cut tells the other end why and ends the connection, and returns at once. Only the
-	// first call counts.
+	// cut tells the other end why and ends the connection, and returns at once. The caller holds
+	// connections.mu and the connection has not left yet. Only the first call counts.
 	cut(why *hufu.Error)
 	// isCut reports whether cut was called.
 	isCut() bool

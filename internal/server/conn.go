@@ -18,9 +18,9 @@ import (
 	"hufu/internal/session"
 )
 
-// A group of small changes is made durable when this much is waiting, or when
-// the client has nothing more under way. It is below session.MaxRequests, so
-// that a client always has requests to send while a group is being synced.
+// A group of small changes is made durable when this much is waiting, or when the client has
+// nothing more under way. groupChanges is below session.MaxRequests, so that a client always has
+// requests to send while a group is being synced.
 const (
 	groupChanges = 512
 	groupBytes   = 8 << 20
@@ -103,8 +103,8 @@ func (c *conn) pending() []any {
 	return []any{"unanswered", c.session.Unanswered(), "writing", c.committing.Load()}
 }
 
-// cut says goodbye and ends the connection, once. The caller holds connections.mu and the
-// connection is still in it, so gone waits for every cut.
+// cut says goodbye and ends the connection, once. The caller holds connections.mu and c has not
+// left yet. So every cut begins before leave, and gone can wait for all of them.
 func (c *conn) cut(why *hufu.Error) {
 	if !c.cutting.Swap(true) {
 		c.cuts.Go(func() { c.session.Part(why) })
@@ -124,8 +124,8 @@ func (c *conn) close() {
 	c.letGo()
 }
 
-// letGo closes everything that is open for one user, before another user may
-// log in.
+// letGo closes everything that is open for the login: before a new login, at logout, and at the
+// end of the connection.
 func (c *conn) letGo() {
 	for _, u := range c.uploads {
 		_ = u.Close()
@@ -140,7 +140,7 @@ func (c *conn) letGo() {
 	c.uploads, c.readers, c.view, c.batch = nil, nil, nil, nil
 }
 
-// letGoOfFolder closes the folder that is open while one get follows another.
+// letGoOfFolder closes the folder that the view keeps open from one get to the next.
 func (c *conn) letGoOfFolder() {
 	if c.view != nil {
 		c.view.LetGo()
@@ -214,7 +214,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		}
 	}
 	if m, ok := r.Message.(*frame.Remove); ok && m.Recursive {
-		// By itself, since it may take long and be taken back.
+		// A group of its own: it may take long, and the client may cancel it.
 		if err := c.commit(ctx); err != nil {
 			return err
 		}
@@ -244,8 +244,8 @@ func (c *conn) refuse(ctx context.Context, why error) error {
 	return c.session.Fail(why)
 }
 
-// createsName reports whether m is a put, mkdir or link. A group carries these out before
-// its other changes, in whatever order they were sent.
+// createsName reports whether m is a put, mkdir or link. The store carries these out before the
+// other changes of a group, even those sent earlier.
 func createsName(m frame.Message) bool {
 	switch m.(type) {
 	case *frame.Put, *frame.Mkdir, *frame.Link:

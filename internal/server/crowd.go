@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 )
 
-// crowd holds the connections whose peers are not verified yet, up to a limit.
-// No connection waits for a place: when all are taken, the origin with the most
-// places loses its oldest connection, and one that the server is working for only
-// if it has no other. An honest peer is through in a few round trips, even
-// behind the address of clients that stay silent to keep others out.
+// crowd holds the connections whose peers are not verified yet, up to a limit. No connection
+// waits for a place: when all are taken, the origin with the most places loses a connection: its
+// oldest that the server is not working for, or its oldest of all if the server is working for
+// every one. An honest peer needs its place for a few round trips only, so it gets through even
+// if it shares its address with clients that stay silent to keep others out.
 type crowd struct {
 	limit int
 
@@ -53,8 +53,8 @@ func (s *stranger) evict() {
 	s.cut()
 }
 
-// victim returns the oldest of the origin with the most places; the caller holds
-// mu.
+// victim returns the index of the oldest one of the origin with the most places that the server
+// is not working for, or of its oldest; the caller holds mu.
 func (c *crowd) victim() int {
 	count := make(map[netip.Prefix]int, len(c.in))
 	most := 0

@@ -62,7 +62,7 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 		return e.session.Answer(&frame.EnrollAnswer{User: got.User, Device: got.Device, Chain: got.Chain}, false, nil)
 	case *frame.Renew:
 		peer, err := e.s.tls.EnrollPeer(e.state)
-		if err != nil && peer.Serial == "" { // otherwise it is ours and has ended: Renew decides
+		if err != nil && peer.Serial == "" { // with a serial the certificate is one of ours that is no longer valid: Authority.Renew decides
 			return e.session.Fail(err)
 		}
 		chain, err := e.s.o.Authority.Renew(ctx, peer.Serial, peer.Fingerprint, m.CSR)

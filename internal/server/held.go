@@ -14,15 +14,16 @@ import (
 // answers.
 const maxHeld = 256
 
-// heldWait is how long a connection waits for a chunk while another connection
-// does not release its own.
+// While a connection waits for a chunk, each heldWait one connection is dropped that has been
+// blocked in a write for at least that long.
 const heldWait = time.Second
 
-// held counts the chunks that connections hold from a get or read until their next request is
-// something else or they become idle. A client that reads slowly keeps one for long. When all are
-// taken, the next one goes to the user who has the fewest. Of the connections whose current write
-// has taken heldWait or longer, one of the user who holds the most chunks is closed, the one
-// whose write began first: its client reconnects and resumes.
+// held limits the chunk buffers of all connections together. A connection takes one for a get or
+// read, and gives it back at its next other request or when it becomes idle. A client that reads
+// slowly keeps one for long. When all are taken, the next one goes to the user who has the
+// fewest. While a connection waits, one that has been blocked in a write for heldWait or longer
+// is closed: of these, one of the user who holds the most chunks, and of that user's the one
+// blocked for longest: its client reconnects and resumes.
 type held struct {
 	limit int
 
@@ -94,8 +95,8 @@ func (h *held) count() map[string]int {
 	return count
 }
 
-// slowest returns the connection that is to lose its chunk, nil if none of them
-// waits for its client.
+// slowest returns the connection that is to lose its chunk, or nil if no holder has waited
+// heldWait for its client.
 func (h *held) slowest(now time.Time) (out *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -96,8 +96,8 @@ func (o keeping) keep(line []byte) error {
 	return nil
 }
 
-// lines is a slog.Handler with the output of slow. It writes lines without anything to quote
-// itself, in a quarter of the time, and passes the others to slow.
+// lines is a slog.Handler that writes what slow would write. It formats a line in which nothing
+// needs quotes itself, in a quarter of the time, and passes the others to slow.
 type lines struct {
 	out   keeping
 	attrs []byte // from WithAttrs, ready to append

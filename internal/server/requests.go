@@ -93,14 +93,14 @@ func (c *conn) finish(ctx context.Context) error {
 	return nil
 }
 
-// logFailure logs why a request failed: an error of the client briefly, an error of
-// the server in full.
+// logFailure logs why a request failed: briefly, or in full if the server, its disk, or bytes on
+// the way may be the reason. Two failures that are part of normal use are not logged.
 func (c *conn) logFailure(op string, p hufu.Path, err error) {
 	switch {
 	case op == "list" && hufu.KindOf(err) == hufu.KindWrongKind:
-		return // a get lists a path to learn whether it is a folder
+		return // the client's get command lists a path to learn whether it is a folder
 	case op == "commit" && hufu.CodeOf(err) == "upload_incomplete":
-		return // it was early, and is sent again
+		return // the commit came before its chunks; the client sends it again
 	}
 	attrs := []any{"op", op, "path", hufu.Printable(p.Virtual()), "why", hufu.CodeOf(err)}
 	switch hufu.KindOf(err) {
@@ -283,7 +283,7 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	return c.session.Answer(&a, false, data)
 }
 
-// openedFile finds or opens the file that a read names, in its version.
+// openedFile finds or opens the file that a read names, in the version that the read names.
 func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
 	for i, r := range c.readers {
 		if r.path == p && r.f.Is(version) {
@@ -334,7 +334,8 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, false, data)
 }
 
-// openUpload begins or resumes an upload and returns the chunks that have arrived.
+// openUpload begins or resumes an upload. It answers with the chaining values of the chunks that
+// have arrived and returns the last frame of the answer.
 func (c *conn) openUpload(ctx context.Context, m *frame.Open) (frame.Message, error) {
 	u, err := c.view.OpenUpload(ctx, m.Path.Path(), m.Size, m.Source)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package server is the one port: it accepts, lets TLS prove both ends, and
-// gives each connection to the protocol that ALPN chose. It owns the limits on
-// connections, the cutting of those whose certificate or login is no longer
-// good, and the manner of stopping. What a request may do is decided in
+// Package server is the one port: it accepts, lets TLS prove both ends, and gives each connection
+// to the protocol that ALPN chose. A second listener, on loopback and without TLS, serves the
+// teaching world only. It owns the limits on connections, the cutting of those whose certificate
+// or login is no longer good, and the manner of stopping. What a request may do is decided in
 // account and files.
 package server
 
@@ -29,9 +29,9 @@ import (
 
 // Limits on connections.
 const (
-	maxConnections = 8192             // verified, at the same time; see full
+	maxConnections = 8192             // past their handshake, at the same time; see full
 	maxOfOneUser   = 1024             // of these, of one user
-	MaxOfOneDevice = 512              // and of one device, with any certificate
+	MaxOfOneDevice = 512              // and of one device, all its certificates together
 	maxSilent      = 512              // that have not said a word yet, at the same time; see crowd
 	maxHandshakes  = 512              // that have sent a TLS ClientHello and are not verified yet; see crowd
 	maxEnrolling   = 64               // on the enrollment protocol, at the same time; see crowd
@@ -39,14 +39,14 @@ const (
 	helloTime      = 10 * time.Second // to say hello after that
 	lookTime       = 2 * time.Second  // to look in the database before a certificate is refused
 	enrollTime     = time.Minute      // for a whole enrollment
-	judgeAllEvery  = time.Minute      // how often a certificate's end is looked for on open connections
+	judgeAllEvery  = time.Minute      // how often the end of a certificate or login is looked for on open connections
 	// StopTime is the longest time that a server takes to stop after its time
 	// for draining.
 	StopTime = 3 * time.Second
 )
 
-// maxIntake is the limit in bytes for requests that were not carried out yet,
-// on all connections together; see session.Intake.
+// maxIntake is the limit in bytes for requests that were not carried out yet, on all native
+// connections together; see session.Intake. Those of the teaching listener have one of their own.
 const maxIntake = 128 << 20
 
 // Options configure a server.
@@ -57,7 +57,8 @@ type Options struct {
 	Teach     *Teach // nil: no teaching world
 	Log       *Log
 	Now       func() time.Time
-	// CommonName accepts an operator's own client certificates; see identity.
+	// CommonName also accepts certificates of an operator's CA, without usage and hufu name; see
+	// identity.
 	CommonName bool
 }
 
@@ -118,8 +119,9 @@ func New(o Options) (*Server, error) {
 
 // Serve accepts connections from ln until ctx ends, then drains: a connection whose requests are
 // all answered is told to try again later, and so is every other one when drain has passed.
-// Handshakes are closed at once, and enrollments as soon as nothing is being done, without a
-// word. When Serve returns, every connection is closed, unless the error is serve_stuck.
+// Handshakes are closed at once, and enrollments together, once no transfer and no enrollment is
+// under way or the time is over. Neither is told why. When Serve returns, every connection is
+// closed, unless the error is serve_stuck.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	config, err := s.tls.Config()
 	if err != nil {
@@ -336,10 +338,9 @@ func asError(err error) *hufu.Error {
 	return &hufu.Error{Op: "server", Kind: hufu.KindInternal, Err: err}
 }
 
-// drain waits for running transfers, tells the rest to come back later, and
-// waits until all are gone. Connections that do not end within StopTime after
-// limit are abandoned, since the process is about to end: the error says so, and
-// those that were admitted are counted in it and logged.
+// drain waits for running transfers, tells the rest to come back later, and waits until all are
+// gone. Connections that do not end within StopTime after that are abandoned, since the process
+// is about to end: the error says so, and those that were admitted are counted in it and logged.
 func (s *Server) drain(limit time.Duration, open *sync.WaitGroup) error {
 	s.draining.Store(true)
 	s.silent.end()

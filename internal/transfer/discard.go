@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// ErrDiscard is the cause of a context's end that gives the transfer up for
-// good: what has arrived of unfinished files is removed at both ends
-// instead of kept for resuming.
+// A context that is canceled with the cause ErrDiscard gives the transfer up for good: what this
+// transfer has brought of unfinished files is removed at the target instead of kept for resuming.
 var ErrDiscard = errors.New("transfer given up")
 
-// abandonTime is how long a transfer that is given up waits for the server to
-// forget an upload; after that the server forgets it by itself.
+// abandonTime is how long a transfer that is given up waits for the server to forget an upload;
+// otherwise the upload stays until the server expires it.
 const abandonTime = 5 * time.Second
 
 func discarded(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrDiscard) }

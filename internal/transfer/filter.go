@@ -12,11 +12,12 @@ import (
 // decides whether it is included, and a name that none matches is. A folder that is left out is
 // left out with everything in it. The zero value leaves nothing out.
 //
-// A pattern is matched with the path below the folder that the source lies in, so it begins with
-// the source's own name, or with the name of an entry if the contents of a folder are the source.
-// With a slash at its beginning it must match the whole path, with a slash or "**" elsewhere the
-// end of the path, otherwise the last name. A slash at its end restricts it to folders. '*', '?'
-// and […] match within a name, "**" also slashes, and DIR/*** a folder and everything in it.
+// A pattern is matched with the path below the folder that the source lies in. That path begins
+// with the source's own name, or with the name of an entry if the contents of a folder are the
+// source. With a slash at its beginning it must match the whole path, with a slash or "**"
+// elsewhere the end of the path, otherwise the last name. A slash at its end restricts it to
+// folders. '*', '?' and […] match within a name, "**" also slashes, and DIR/*** a folder and
+// everything in it.
 type Filter struct{ rules []rule }
 
 // rule is one pattern of a filter.
@@ -106,8 +107,8 @@ func (f *Filter) Excludes(path string, folder bool) bool {
 	return false
 }
 
-// excludes reports whether the filter leaves out p, whose path for the filter is below, and
-// reports it then.
+// excludes returns whether the filter leaves out p, and if so also emits the report. The path for
+// the filter is the argument below.
 func (pl *planner) excludes(p pair, below string) bool {
 	if !pl.e.o.Filter.Excludes(below, p.source.Kind == hufu.Folder) {
 		return false
@@ -117,7 +118,7 @@ func (pl *planner) excludes(p pair, below string) bool {
 }
 
 // expression translates a pattern to a regular expression, which takes linear time on any name
-// that a server may send. ok is false if a bracket is not closed or a backslash ends the pattern.
+// that a server may send. ok is false if a bracket is not closed or holds nothing that a name can have, a backslash ends the pattern, or it is not UTF-8.
 func expression(pattern string) (expr string, ok bool) {
 	if !utf8.ValidString(pattern) {
 		return "", false
@@ -171,9 +172,13 @@ func class(p string) (expr, rest string, ok bool) {
 			}
 			return `[` + b.String() + `]`, p[n:], b.Len() > 0
 		}
-		if end := strings.Index(p, ":]"); strings.HasPrefix(p, "[:") && end > 0 {
-			b.WriteString(p[:end+2]) // the names of these classes are the same there
-			p = p[end+2:]
+		if name, rest, named := strings.Cut(p, ":]"); named && strings.HasPrefix(name, "[:") {
+			members, known := classes[name[2:]]
+			if !known {
+				return "", "", false
+			}
+			b.WriteString(members)
+			p = rest
 			continue
 		}
 		lo, rest, ok := classRune(p)
@@ -190,6 +195,12 @@ func class(p string) (expr, rest string, ok bool) {
 		writeRange(&b, lo, hi)
 	}
 	return "", "", false
+}
+
+// classes are the POSIX classes of characters, without the slash.
+var classes = map[string]string{
+	"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": `\t `, "cntrl": `\x00-\x1f\x7f`, "digit": "0-9", "graph": `!-.0-~`, "lower": "a-z",
+	"print": ` -.0-~`, "punct": "!-.:-@\\[-`{-~", "space": `\t-\r `, "upper": "A-Z", "xdigit": "0-9A-Fa-f",
 }
 
 // classRune reads one character of a class.

@@ -1,8 +1,10 @@
 package transfer
 
 import (
+	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"hufu"
 )
@@ -72,6 +74,25 @@ func TestFilterIsThatOfRsync(t *testing.T) {
 	}
 	if (&Filter{}).Excludes("a", false) || (*Filter)(nil).Excludes("a", false) {
 		t.Error("no rule leaves out something")
+	}
+}
+
+// TestClassesHaveNoSlash: a POSIX class means what it means in Go, but never the slash, which
+// separates names.
+func TestClassesHaveNoSlash(t *testing.T) {
+	t.Parallel()
+	for name := range classes {
+		var f Filter
+		if err := f.Add(false, "/a[[:"+name+":]]b"); err != nil {
+			t.Error(err)
+		}
+		class := regexp.MustCompile("[[:" + name + ":]]")
+		for c := range rune(utf8.RuneSelf) {
+			want := c != '/' && class.MatchString(string(c))
+			if got := f.Excludes("a"+string(c)+"b", false); got != want {
+				t.Errorf("[:%s:] has %q: %v", name, c, got)
+			}
+		}
 	}
 }
 

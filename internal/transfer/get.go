@@ -39,7 +39,7 @@ func (t *nearEnd) leave(context.Context, Side) error { return nil }
 func (t *nearEnd) check(Side) error                  { return nil }
 
 func (t *nearEnd) taken(ctx context.Context, p pair, name string, _ *listed) (*hufu.Entry, bool) {
-	return nearTaken(ctx, p, name) // two spellings may be one name on this file system
+	return nearTaken(ctx, p, name) // ask the file system, not the listing: to it two spellings may be one name
 }
 
 func (t *nearEnd) sourceHas(ctx context.Context, p pair, name string) bool {
@@ -154,7 +154,7 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	<-l.end
 	if err := e.queue.failure(l); err != nil {
 		if hufu.KindOf(err) == hufu.KindChanged || discarded(ctx) {
-			_ = up.Abort() // nothing of another version can be used
+			_ = up.Abort() // chunks of another version are useless, and a discarded transfer keeps nothing
 		}
 		return entry, 0, err
 	}

@@ -11,15 +11,15 @@ import (
 	"hufu/internal/digest"
 )
 
-// A lane's files are made durable together when this many, or this many bytes,
-// are staged, or when no answer is awaited.
+// The files of a lane, or the new modes and times of files that it has not fetched, are made
+// durable together when this many, or this many bytes, are staged, or when no answer is awaited.
 const (
 	groupFiles = 1024
 	groupBytes = 16 << 20
 )
 
-// group stages the small files that come over one lane and makes them durable
-// together. It lives on the lane's reading goroutine.
+// group stages the small files that come over one lane and makes them durable together. Its batch
+// is used on the lane's reading goroutine only.
 type group struct {
 	e     *Engine
 	ctx   context.Context
@@ -126,7 +126,8 @@ type staged struct {
 	then  []func(blob.Result)
 }
 
-// add stages one operation. The callback then gets its result, at the latest in commit.
+// add stages one operation. The function then is called with its result, at the latest in commit;
+// after a discard it is not.
 func (s *staged) add(ctx context.Context, at blob.Tree, op func(blob.Batch), then func(blob.Result)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -71,8 +71,7 @@ func mustCompare(source, target *hufu.Entry, toNear bool) bool {
 	return source.Size == 0 && !toNear // a file of /proc holds more than its size says
 }
 
-// wrongKind returns the error of a target that something of the source's kind must
-// not replace.
+// wrongKind returns the error for a target whose kind the source must not replace.
 func wrongKind(p pair) error {
 	return &hufu.Error{
 		Op: "compare", Path: p.near.Local, Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
@@ -122,9 +121,9 @@ func sameTime(a, b time.Time) bool {
 	return d == 0
 }
 
-// freeNameFor finds a free name for p's source. same means that an earlier try already
-// copied the source to this name. at reports whether a name is taken, and returns its
-// entry. A nil entry is never the copy of an earlier try.
+// freeNameFor finds a free name for p's source. same means that an earlier try already copied the
+// source to this name. The function at looks a name up and returns its entry and whether it is
+// taken. For a taken name that cannot be an earlier copy the entry is nil.
 func (e *Engine) freeNameFor(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
 	free = freeName(name, func(n string) bool {
 		t, taken := at(n)

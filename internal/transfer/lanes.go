@@ -9,9 +9,9 @@ import (
 	"hufu"
 )
 
-// run starts the planner, the goroutines that carry large files, and the lanes. It
-// waits until all files are at their place, finishes the folders, and ends the
-// lanes. When it returns nothing of it runs any more.
+// run starts the planner, the goroutines that carry large files, and the lanes. It waits until
+// all files are at their place, finishes the folders, and ends the lanes. Nothing that it has
+// started still runs when it returns.
 func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one func(context.Context, *item), lane func(context.Context, int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -88,7 +88,7 @@ func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) 
 		e.Stats.Lanes.Add(1)
 		before := e.answered.Load()
 		err = e.onLane(ctx, lane, n, t, do)
-		_ = lane.Close() // waits until every answer is given or given up
+		_ = lane.Close() // waits until every done callback has run
 		e.Stats.Lanes.Add(-1)
 		if err == nil || ctx.Err() != nil {
 			return nil
@@ -139,7 +139,7 @@ var ErrLost = errors.New("lane lost")
 func (e *Engine) endTask(t task, err error) {
 	switch {
 	case errors.Is(err, ErrLost):
-		if t.it.large == nil { // one lane at a time has it
+		if t.it.large == nil { // a small file is with one lane at a time, so this needs no lock
 			t.it.lost = true
 		}
 		e.queue.finished(t, true, nil)
@@ -152,7 +152,7 @@ func (e *Engine) endTask(t task, err error) {
 // fail reports a name that did not make it, or ends the transfer if the reason
 // is not the name's alone.
 func (e *Engine) fail(p pair, err error) {
-	if Stops(err) { // no name is the reason
+	if Stops(err) { // the reason is not this name
 		e.fatal(err)
 		return
 	}
@@ -164,7 +164,7 @@ func (e *Engine) fail(p pair, err error) {
 
 func (e *Engine) failItem(it *item, err error) {
 	if errors.Is(err, errAborted) {
-		return // the transfer's own error says it
+		return // run returns why the transfer ended
 	}
 	if Stops(err) {
 		e.fatal(err)

@@ -30,7 +30,8 @@ func nearTaken(ctx context.Context, p pair, name string) (*hufu.Entry, bool) {
 	return x, err == nil && x != nil
 }
 
-// opener opens files of one tree after the other.
+// opener opens files one after the other. It keeps one blob.Opener and replaces it when the tree
+// changes.
 type opener struct {
 	tree blob.Tree
 	in   blob.Opener // of tree

@@ -11,8 +11,8 @@ import (
 	"hufu/internal/blob"
 )
 
-// errAborted stands for a file that was not finished because the whole
-// transfer ended; the reason is the transfer's.
+// errAborted stands for a file that was not finished because the whole transfer ended; run
+// returns the reason.
 var errAborted = errors.New("transfer ended")
 
 // Side is where a transfer reads or writes on this machine.
@@ -89,8 +89,8 @@ type targetEnd interface {
 	// same reports whether two files have the same contents. It returns p with what
 	// it has learnt of them.
 	same(ctx context.Context, p pair) (_ pair, same bool, err error)
-	// taken returns the entry called name in the folder of p's target, and whether there
-	// is one. there is the listing of that folder, nil if it was not listed.
+	// taken returns the entry called name in the folder of p's target, and whether there is one.
+	// The argument there is the listing of that folder, nil if it was not listed.
 	taken(ctx context.Context, p pair, name string, there *listed) (*hufu.Entry, bool)
 	// sourceHas reports whether the folder of p's source has an entry called name. It is called
 	// only if the listing pages that are still in memory cannot answer.
@@ -134,7 +134,7 @@ type neighbours struct {
 }
 
 // plan compares the sources with their targets on the side that "to" stands for. after must be
-// called when everything queued is at its place, with false if the transfer was given up.
+// called when everything queued is at its place, with false if the transfer has ended early.
 func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, larges chan<- *item) (after func(whole bool)) {
 	if len(sources) > 1 {
 		e.claimed = newNameSet()
@@ -144,7 +144,7 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, large
 	Together(len(sources), func(i int) {
 		s := sources[i]
 		pairs[i] = pair{near: s.Side, far: s.Far, toNear: e.gets}
-		if !s.Contents { // else only the names in it are compared, so it needs no Stat
+		if !s.Contents { // with Contents only the entries are compared, which needs no Stat
 			errs[i] = to.find(ctx, s, &pairs[i])
 		}
 	})
@@ -222,9 +222,8 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 	return folderJob{pair: p, fresh: fresh}, true
 }
 
-// compare compares one folder with its target, and pushes the folders in it. Both
-// are listed page by page and in order, so memory does not depend on the number of
-// names.
+// compare compares one folder with its target, and pushes the folders in it. Both are listed page
+// by page and in order, so memory does not depend on the number of files.
 func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	e := pl.e
 	j.inside = j.near.inside()
@@ -295,7 +294,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	}
 }
 
-// After briefAfter unchanged files in a row, the next page of the far side is requested in brief.
+// A get requests the next page in brief after briefAfter unchanged files in a row.
 const briefAfter = 1000
 
 // inBrief reports whether the next page of a folder of the far side is requested in brief:
@@ -316,7 +315,7 @@ func (e *Engine) inBrief() bool {
 // next ones are probably unchanged too.
 func (e *Engine) needsAll(source, target *hufu.Entry) bool {
 	if !e.gets {
-		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // the digest saves a request for each
+		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // a full page brings the digests, which saves a request for each file
 	}
 	if source.Kind != hufu.File {
 		return false
@@ -362,7 +361,7 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		e.fail(p, err)
 		return
 	}
-	if x != nil && t.Kind != hufu.File { // p may outlive the page: with a copy it does not keep the whole page in memory
+	if x != nil && t.Kind != hufu.File { // folders and links keep p: the copy lets the page go. A file does not keep its target
 		there := *x
 		p.target = &there
 	}
@@ -382,7 +381,8 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 	}
 }
 
-// one decides about one file or link and queues it.
+// one decides about one entry that is no folder: it queues a file, makes a link, and skips
+// anything else.
 func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
 	e := pl.e
 	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
@@ -453,8 +453,9 @@ func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report)
 	})
 }
 
-// rename gives the target of p a free name and claims it. same reports whether an earlier
-// try has done that already. The names beside the source are not free.
+// rename gives the target of p a free name and claims it. same reports whether an earlier try
+// already copied the source to that name. Names of the source's folder are not free: they will
+// exist at the target too.
 func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
 	base := p.far.Base()
 	if p.toNear {
@@ -462,7 +463,7 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 	}
 	at := func(n string) (*hufu.Entry, bool) {
 		if q := *p; q.rename(n) == nil && pl.e.claimed.has(q.key()) {
-			return nil, true // of another source, and perhaps not there yet
+			return nil, true // claimed by another source, whose file may not be there yet
 		}
 		if beside.source != nil {
 			t, known := beside.source.has(n)

@@ -17,8 +17,8 @@ type task struct {
 	index int64 // number of the unit of it.large
 }
 
-// queue hands out tasks to lanes. The first lane prefers small files; the other
-// lanes prefer units of large files. So neither waits for the other.
+// queue hands out tasks to lanes. The first lane prefers small files; the other lanes prefer
+// units of large files. So with several lanes neither waits for the other.
 type queue struct {
 	mu      sync.Mutex
 	cond    *sync.Cond
@@ -54,17 +54,17 @@ type large struct {
 	// there is an error, or the transfer is aborted.
 	end   chan struct{}
 	ended bool
-	whole bool // all units are at their place, whatever becomes of answers
+	whole bool // the commit has succeeded, so unanswered units no longer matter
 
 	source   blob.File     // of a put
-	unsent   atomic.Int64  // units of it that unitSent has not counted
+	unsent   atomic.Int64  // units that have not yet been read to the end and sent, or found at the target
 	sent     chan struct{} // closed when unsent is 0
 	target   blob.Upload   // of a get
 	resumed  atomic.Int64  // bytes that were at their place before
 	disorder atomic.Int32  // how many times its chunks came out of order
 
 	brokenMu sync.Mutex
-	broken   map[int64]struct{} // units that were read, some of whose chunks were never sent
+	broken   map[int64]struct{} // units whose first sending broke off
 }
 
 // addSmall waits for room and adds a small file, unless the transfer is over.
@@ -136,9 +136,9 @@ func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 	}
 }
 
-// take hands out a unit that is not at its place. The units still to do are counted, not
-// listed: a huge size that the server announces must not cost memory. The caller holds mu
-// of the queue.
+// take hands out a unit; a put may find it at the target. The units still to do are counted, not
+// listed: a huge size that the server announces must not cost memory. The caller holds mu of the
+// queue.
 func (l *large) take() (int64, bool) {
 	if l.err != nil {
 		return 0, false
@@ -149,7 +149,7 @@ func (l *large) take() (int64, bool) {
 		return index, true
 	}
 	if l.target != nil {
-		// The last unit may be shorter: its end is the number of chunks.
+		// It is rounded up: Missing returns the start of a unit, or the number of chunks.
 		l.next = (l.target.Missing(l.next*l.per) + l.per - 1) / l.per
 	}
 	if l.next >= l.units {

@@ -49,9 +49,9 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 	return nil
 }
 
-// overtaken reports whether something else has got the name since it was looked at.
-// It may be this very file: from a first try whose answer was lost, or from a
-// command that was killed and that the server then finished.
+// overtaken reports whether the target has changed or appeared since it was looked at. What is
+// there now may be this very file: from a first try whose answer was lost, or from a command that
+// was killed and that the server then finished.
 func overtaken(err error) bool {
 	return hufu.KindOf(err) == hufu.KindExists || hufu.KindOf(err) == hufu.KindChanged
 }

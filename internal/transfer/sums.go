@@ -22,8 +22,8 @@ type sum struct {
 	placed bool // it is at its place
 }
 
-// read tells of a chunk that was read, and reports whether it was for the first time,
-// and whether it is what it was before.
+// read records a chunk that was read. first reports that it was never read before, same that its
+// bytes equal those of an earlier read, which is true if first.
 func (s *sums) read(index int64, cv digest.CV) (first, same bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,10 +2,11 @@
 // the work over lanes, resumes, verifies and reports. It promises that a file appears under its
 // final name only whole and with the digest its sender computed, that what is there already is
 // not sent again, and that memory hardly grows with the number and size of files. What grows: a
-// record for each folder whose mode or time is to be set, one for each folder that could not be
-// made, a hash for each name if there are several sources, and 12 bytes for each chunk that the
-// far side has of an unfinished upload. It speaks to the far side through Far and Lane, which the
-// caller supplies, and to this side through a blob.Tree.
+// record for each folder whose mode or time is to be set, one for each folder that was reported
+// as failed, one for each folder that is still to be compared, a hash for each name if there are
+// several sources, and 12 bytes for each chunk that the far side has of an unfinished upload. It
+// speaks to the far side through Far and Lane, which the caller supplies, and to this side
+// through a blob.Tree.
 package transfer
 
 import (
@@ -54,11 +55,11 @@ type Meta struct {
 	MTime time.Time
 }
 
-// Lane is one connection that carries bytes. One goroutine sends on a lane. If a
-// method returns nil, its done callback runs exactly once: after the answer or
-// after the loss of the lane (ErrLost in the error's chain). If it returns an
-// error, done is not called. Callbacks run in order on one goroutine. A callback
-// must not use the lane. Data is valid only during the callback.
+// Lane is one connection that carries bytes. One goroutine sends on a lane. If a method returns
+// nil, its done callback runs exactly once: after the answer or after the loss of the lane
+// (ErrLost in the error's chain). If it returns an error, done is not called. Callbacks run in
+// order on one goroutine. A callback must not use the lane. Data given to a callback is valid
+// only during it. Data given to Put and Range may be reused when they return.
 type Lane interface {
 	Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error
 	Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error
@@ -68,7 +69,7 @@ type Lane interface {
 	Close() error
 }
 
-// Chunk is what came of one chunk of a large file.
+// Chunk is the answer to Read: one chunk of a large file.
 type Chunk struct {
 	Data []byte
 	Hole bool      // all zeros, and no data
@@ -135,7 +136,8 @@ type Options struct {
 	Me    string // the user's name, for Strip
 	// Filter leaves out names that it excludes.
 	Filter *Filter
-	// DryRun only finds out what would be transferred. Neither side is changed.
+	// DryRun only finds out what would be transferred. No name, file or folder of either side is
+	// changed.
 	DryRun bool
 	// Leave returns an error that says why a folder of this machine is left out of a
 	// put, nil if it is copied. Without Leave all are copied.
@@ -143,7 +145,8 @@ type Options struct {
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
 	// ask. Called on one goroutine at a time.
 	Ask func(context.Context, Conflict) (Policy, error)
-	// Report gets one report for each name, on one goroutine at a time.
+	// Report gets one report for each file and link, and one for each folder that was made or has
+	// failed, on one goroutine at a time.
 	Report func(Report)
 }
 
@@ -162,7 +165,7 @@ type Engine struct {
 	failedFolders *nameSet      // folders reported as failed
 	planned       chan struct{} // closed when all that is to be done is known
 	unchanged     atomic.Int64  // see needsAll
-	answered      atomic.Int64  // answers that lanes have brought
+	answered      atomic.Int64  // tasks of lanes that have ended without a lost lane
 	// asking counts goroutines that ask the far side whether a small file whose name
 	// was taken is already there with the same bytes.
 	asking sync.WaitGroup
@@ -180,7 +183,7 @@ type Engine struct {
 // Stats are counters that may be read at any time.
 type Stats struct {
 	Files, Bytes        atomic.Int64 // found so far
-	FilesDone           atomic.Int64 // files with a report, whatever the outcome
+	FilesDone           atomic.Int64 // files with a report of any outcome but Excluded
 	BytesDone           atomic.Int64 // bytes that need no more work: arrived, the same, or skipped
 	Sent                atomic.Int64 // bytes of files that crossed the network, in either direction
 	Resumed             atomic.Int64 // bytes that did not cross it because an earlier try had brought them
@@ -371,7 +374,7 @@ func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
 		c.Kind, c.Code = hufu.KindUnreadable, "target_unwritable"
 	case missing:
 		c.Code = "no_such_file"
-	case e.gets && c.Kind == hufu.KindPermission: // this system's, not the server's
+	case e.gets && c.Kind == hufu.KindPermission: // refused by this machine, not by the server
 		c.Kind = hufu.KindUnreadable
 	}
 	return &c

@@ -24,7 +24,7 @@ type unitTask struct {
 	mu   sync.Mutex
 	left int   // chunks without an answer
 	done int64 // bytes that were answered
-	err  error // the first that says more than that the lane is lost
+	err  error // the first error that is not ErrLost, or ErrLost
 }
 
 // unit returns the chunks of the unit with this number.
@@ -61,7 +61,7 @@ func (u *unitTask) answered(n int, err error) {
 	u.settle(1, err)
 }
 
-// stop says that the chunks from index on are not asked for, because of err.
+// stop says that no answer will come for the chunks from index on, because of err.
 func (u *unitTask) stop(index int64, err error) {
 	u.settle(int(u.end-index), err)
 }
@@ -164,7 +164,7 @@ func (g *group) fetchUnit(t task) error {
 				e.Stats.Sent.Add(int64(len(c.Data)))
 			}
 			u.answered(size, err)
-			g.commitIfDue() // small files may have come before it
+			g.commitIfDue() // small files that were staged before may be waiting for the last answer of the group
 		})
 		if err != nil {
 			u.stop(i, ErrLost)

@@ -40,8 +40,8 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		return entry, 0, &hufu.Error{Op: "put", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
 	chunks := digest.Chunks(size)
-	// An upload that the server has lost (its disk went back in time, or it
-	// expired) is opened again, a few times.
+	// An upload that the server has lost (its disk was restored to an earlier state, or the
+	// upload expired) is opened again, a few times.
 	for range 3 {
 		up, err := e.far.Open(ctx, it.remote, size, it.from.Version)
 		if err != nil {
@@ -70,7 +70,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 				continue
 			}
 			if discarded(ctx) || hufu.KindOf(err) == hufu.KindChanged {
-				e.abandon(ctx, up.ID) // nothing of another version can be used
+				e.abandon(ctx, up.ID) // chunks of another version are useless, and a discarded transfer keeps nothing
 			}
 			return entry, 0, err
 		}
@@ -114,10 +114,10 @@ func forgotten(err error) bool {
 // incomplete is the code of a commit that came before all chunks.
 const incomplete = "upload_incomplete"
 
-// commitBehind waits until l has ended. If l is the last file, it does not wait for the
-// answers before it sends the commit, which saves a round trip: the far side waits a while
-// for chunks that are still on their way. If no commit was sent, or it came before all
-// chunks, the error has the code incomplete.
+// commitBehind waits until l has ended. If no other large file is under way, it does not wait for
+// the answers before it sends the commit, which saves a round trip: the far side waits a while
+// for chunks that are still on their way. If no commit was sent, or it came before all chunks,
+// the error has the code incomplete.
 func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context.Context) (hufu.Entry, error)) (entry hufu.Entry, err error) {
 	err = &hufu.Error{Op: "commit", Kind: hufu.KindInvalid, Code: incomplete}
 	select {
@@ -158,7 +158,7 @@ func (e *Engine) commitBehind(ctx context.Context, l *large, commit func(context
 }
 
 // lastOne reports whether only one large file is left once all is planned. Then its commit can be
-// sent early: no other request waits behind it on the control connection.
+// sent early: it holds up no other large file.
 func (e *Engine) lastOne() bool {
 	e.activeMu.Lock()
 	defer e.activeMu.Unlock()

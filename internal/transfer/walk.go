@@ -28,12 +28,12 @@ type folderJob struct {
 	fresh  bool   // the target folder was just made: it is empty
 	inside string // see Side.inside; set by compare
 	// below is the path of the folder for Options.Filter, with a slash at its end; "" if the
-	// contents of the folder are the source, and without a filter.
+	// contents of the folder are the source, or there is no filter.
 	below string
 }
 
-// stack is the folders still to compare, last in first out so that it stays
-// short, for a fixed number of planners.
+// stack is the folders still to compare, last in first out which keeps it short unless folders
+// have many subfolders, for a fixed number of planners.
 type stack struct {
 	mu   sync.Mutex
 	cond *sync.Cond

@@ -46,10 +46,10 @@ const (
 type slot struct {
 	kind      slotKind
 	recursive bool
-	dir       int      // where the staged file or link is
-	tmp       sys.File // a put, while its file is open
-	name      string   // of a put or a link with a reserved name
-	counted   bool     // tmp is one of the descriptors
+	dir       int      // index in dirs of the folder of the staged file or link
+	tmp       sys.File // the staged file of a put, while it is open
+	name      string   // the reserved name of the staged file or link, if it has one
+	counted   bool     // tmp is counted in Options.Descriptors
 	path, to  hufu.Path
 	meta      blob.Meta
 	cond      hufu.Condition
@@ -142,7 +142,7 @@ func (b *batch) stage(ctx context.Context, sl *slot, data []byte) error {
 		return err
 	}
 	if sl.name != "" && !sl.counted { // no descriptor to spare: it is closed now, and opened again by its name
-		if !b.s.has.Syncfs { // while the file is open, a failed writeback is still reported
+		if !b.s.has.Syncfs { // an fsync after another open may not report an earlier failed writeback
 			err = b.s.syncFile(sl.tmp)
 		}
 		b.shutTmp(sl)
@@ -239,8 +239,8 @@ func (b *batch) drop(sl *slot) {
 	}
 }
 
-// openOrMakeFolder returns the index of the folder at path, which it opens, or creates
-// for the user by.
+// openOrMakeFolder returns the index of the folder at path, which it opens, or creates; by is
+// recorded as its creator.
 func (b *batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string) (int, error) {
 	if b.last >= 0 && b.dirs[b.last].path == path {
 		return b.last, nil
@@ -267,8 +267,8 @@ func (b *batch) openOrMakeFolder(ctx context.Context, path hufu.Path, by string)
 	return b.keep(batchDir{path: path, h: h, dev: n.Dev, ino: n.Ino, lock: b.s.locks.forNode(&n)}), nil
 }
 
-// If opening n more folders would exceed maxFolders, makeRoom closes all of them. Handles that
-// were got before are invalid then; handle opens a folder again.
+// If opening n more folders would exceed maxFolders, makeRoom first closes all folders that the
+// batch has open. Handles that were got before are invalid then; handle opens a folder again.
 func (b *batch) makeRoom(n int) {
 	if b.open+n > maxFolders {
 		for i := range b.dirs {

@@ -70,7 +70,7 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 
 // takeBack undoes the puts, links and new folders whose names could not be made durable: a second
 // fsync would report success, and a reader of the name would trust it. Removals, renames and
-// attributes stay as they are, and fail.
+// changes of attributes are not undone; their results are the error.
 func (b *batch) takeBack(ctx context.Context) {
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -346,9 +346,9 @@ func (b *batch) version(sl *slot) string {
 	return n.String()
 }
 
-// If any folder with new names was closed, syncClosed makes the names durable now: a later rename
-// of this batch may move the folder, and then its path no longer leads to it. If all are open,
-// they are synced at the end.
+// If any changed folder that must be synced by itself was closed, syncClosed syncs all such
+// folders now: a later rename of this batch may move the folder, and then its path no longer
+// leads to it. If all are open, they are synced at the end.
 func (b *batch) syncClosed(t *touched) error {
 	var alone []int
 	closed := false

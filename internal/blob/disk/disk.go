@@ -4,11 +4,11 @@
 // It promises that a name never shows a part of a file; that what Finish has acknowledged
 // survives a power cut; that a condition on the target holds at the very moment of the commit;
 // that no symbolic link below the root is ever followed, not even one created during the call;
-// and that FIFOs, sockets and devices are never read. One is opened only if it has taken the
-// place of a file between the check and the open. On Linux a path is resolved by openat2; on
-// macOS, and where openat2 is missing, segment by segment without following links. On other
-// systems each segment is checked and then opened through os.Root; a local user could win that
-// race.
+// and that FIFOs, sockets and devices are never read. Such an entry is opened, without being
+// read, only if it has taken the place of a file between the check and the open. On Linux a path
+// is resolved by openat2; on macOS, and where openat2 is missing, segment by segment without
+// following links. On other systems each segment is checked and then opened through os.Root; a
+// local user could win that race.
 //
 // Rights and the choice of the tree are the caller's business.
 package disk

@@ -54,8 +54,8 @@ func fail(op string, p hufu.Path, how access, err error) error {
 	return e
 }
 
-// noName marks an error of a call that got no name, or an existing name. Its EINVAL cannot mean
-// that the name is bad.
+// noName marks an error of a call that was given no name, or the name of an existing entry. Its
+// EINVAL cannot mean that the name is bad.
 type noName struct{ error }
 
 func (e noName) Unwrap() error { return e.error }

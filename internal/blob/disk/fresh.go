@@ -31,7 +31,7 @@ type folderName struct {
 // freshFolder is the state of a name.
 type freshFolder struct {
 	makers int    // changes that are about to give a folder the name
-	number uint64 // of the folder that has it and is not durable, 0 for none
+	number uint64 // number of the folder that has this name while the name is not durable, 0 for none
 	failed bool   // it could not be made durable, so nothing below it can be
 }
 

@@ -50,8 +50,9 @@ func (s *Store) ownerOf(d sys.Dir, name string, kind hufu.EntryKind) string {
 }
 
 // With folderLocks, two changes in one folder do not overlap between check and change. No lock is
-// held while something is made durable. Taking a free name needs the shared lock: the system
-// itself decides who is first. Changing an existing entry needs the exclusive lock.
+// held while something is made durable, except for an entry that cannot be opened: see setNamed.
+// Taking a free name needs the shared lock: the system itself decides who is first. Changing an
+// existing entry needs the exclusive lock.
 type folderLocks struct {
 	several sync.Mutex // held by a goroutine that waits for a second lock while it holds a first
 	of      [256]sync.RWMutex
@@ -66,8 +67,8 @@ func (s *Store) lockOf(d sys.Dir) (*sync.RWMutex, error) {
 	return s.locks.forNode(&n), err
 }
 
-// heldLocks are the locks of several folders. At any time at most one goroutine, the holder of
-// several, waits for a lock while it holds another one. So no order can lead to a deadlock.
+// heldLocks are the locks of several folders. Only the goroutine that holds folderLocks.several
+// waits for a folder lock while it holds another. So no order can lead to a deadlock.
 type heldLocks struct {
 	l     *folderLocks
 	taken [256]bool
@@ -193,8 +194,8 @@ func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name strin
 	return nil
 }
 
-// askInside asks g about every name in the folder d that follows after, and adds
-// those of folders to folders.
+// askInside asks g about every name in the folder d that is greater than after, and adds those of
+// folders to folders.
 func (s *Store) askInside(ctx context.Context, d sys.Dir, p hufu.Path, g *blob.Guard, after string, folders *smallestNames) error {
 	again, err := s.k.OpenDir(d, "", sys.ReadFlags)
 	if err != nil {

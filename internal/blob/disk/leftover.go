@@ -55,8 +55,8 @@ const mostSiblings = 4096
 
 // If the user has renamed one folder above the staging file, removeMoved finds and removes the
 // file by trying every sibling of each folder on the path: no listing shows the file, and nothing
-// else would ever remove it. On a server sweep does that. A folder that was moved somewhere else
-// is not found.
+// else would ever remove it. On a server sweep removes it at the next listing of its folder. A
+// folder that was moved somewhere else is not found.
 func (p *pending) removeMoved() {
 	if p.s.o.Server || p.fresh || p.ino == 0 {
 		return

@@ -64,10 +64,10 @@ func (t *touched) sync(f sys.File, n *sys.Node) error {
 	return t.s.syncFile(f)
 }
 
-// syncNamed makes a change to the attributes of a name in d durable, where the name
-// is a link. A link cannot be opened to be synced, and syncing the folder does not
-// reach it: only syncfs is sure. A system without syncfs gets a sync of the folder,
-// the best that it offers.
+// syncNamed makes a change to the attributes of a name in d durable, where the name is a link or
+// cannot be opened. A link cannot be opened to be synced, and syncing the folder does not reach
+// it: only syncfs is sure. A system without syncfs gets a sync of the folder, the best that it
+// offers.
 func (t *touched) syncNamed(d sys.Dir) error {
 	n, err := d.Self()
 	if err != nil {
@@ -150,8 +150,8 @@ func (b *batch) setMeta(ctx context.Context, sl *slot, t *touched) error {
 	return errNotFile
 }
 
-// setNamed sets time and mode of an entry of that kind which cannot be opened;
-// a link has no mode of its own.
+// setNamed sets time and mode of an entry that cannot be opened and must still be of this kind; a
+// link has no mode of its own.
 func (b *batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.EntryKind, t *touched) error {
 	lock, err := b.s.lockOf(d)
 	if err != nil {
@@ -320,7 +320,7 @@ func (s *Store) removeName(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p
 	return false, d.Unlink(name)
 }
 
-// removeFolder removes a folder by remove, if the guard allows it.
+// removeFolder removes a folder by calling remove, if the guard allows it.
 func (s *Store) removeFolder(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, remove func() error) error {
 	lock.Lock()
 	defer lock.Unlock()

@@ -87,7 +87,7 @@ func (l *lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) e
 	return next, nil
 }
 
-// read reads the names of the folder d that follow after, or the first of them.
+// read reads the names in the folder d that are greater than after, or the smallest of them.
 func (l *lister) read(ctx context.Context, d sys.Dir, after string) (rest, error) {
 	s := l.s
 	sc := s.dirents.Get().(*scratch)

@@ -85,8 +85,8 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 
 // create makes the journal before the staging file, so that after a kill each reserved name has a
 // journal. For a file of journalSyncSize or more this also holds after a power cut, from create's
-// return until rewrite replaces the journal unsynced. Until then the header has Ino 0, which is
-// enough to find the staging file and remove it.
+// return until rewrite replaces the journal unsynced. Until the staging file exists the header
+// has Ino 0, which is enough to find that file and remove it.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)
@@ -455,7 +455,7 @@ func (p *pending) current(journal sys.File) bool {
 	return err == nil && at.Ino == n.Ino
 }
 
-// alone calls do unless another process has the upload open.
+// alone calls do unless the journal is locked.
 func (p *pending) alone(do func()) {
 	p.opening.Lock()
 	defer p.opening.Unlock()

@@ -84,7 +84,7 @@ type source struct {
 	dir  sys.Dir  // the folder and the name that it has
 	name string
 	kind hufu.EntryKind
-	node sys.Node // zero until the file has a name
+	node sys.Node // zero until named has looked at it
 
 	trail *trail // records the reserved names that a kill would leave; nil for none
 }
@@ -219,8 +219,8 @@ func RenameNew(from, to string) error {
 	return renameNew(a, filepath.Base(from), b, filepath.Base(to))
 }
 
-// named gives a file without a name a reserved one, from which it can replace
-// another file.
+// named returns src with its node set. A file without a name first gets a reserved one, from
+// which it can replace another file.
 func (s *Store) named(op string, p hufu.Path, src source, d sys.Dir, cond hufu.Condition, t *trail) (source, error) {
 	named := src
 	if src.tmp.Ok() {

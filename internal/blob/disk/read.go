@@ -134,11 +134,11 @@ func (s *Store) listAll(ctx context.Context, p hufu.Path, brief bool, yield func
 type file struct {
 	s     *Store
 	path  hufu.Path
-	mu    sync.RWMutex // guards h against Close: a closed number soon belongs to another file
+	mu    sync.RWMutex // guards h against Close: the number of a closed descriptor is soon reused for another file
 	h     sys.File
 	n     sys.Node
 	once  sync.Once
-	entry hufu.Entry // nothing before once
+	entry hufu.Entry // zero until once has run
 }
 
 // opener opens files one after the other and looks up their folder again only when it changes. It

@@ -63,7 +63,7 @@ func (r *record) upload() string {
 	return r.Name
 }
 
-// recordLocks serialize reading a record in order to write it, file by file. A
+// A lock of recordLocks is held from reading the record of a file until it is written again. A
 // goroutine that holds one waits for no other lock of the store.
 type recordLocks [64]sync.Mutex
 
@@ -144,8 +144,8 @@ func (s *Store) writeRecord(h sys.File, r *record) error {
 	return h.Setxattr(b)
 }
 
-// setRecord writes the record. On a file system without attributes the digest
-// is computed when it is needed.
+// setRecord writes the record. On a file system without attributes nothing is recorded: mode,
+// user and upload are lost, and the digest is computed when it is needed.
 func (s *Store) setRecord(f sys.File, r *record, enc *[]byte) error {
 	b, err := s.codec.append((*enc)[:0], r)
 	if err != nil {

@@ -95,7 +95,7 @@ func (s *Store) Recover() error {
 	return s.loadLocked()
 }
 
-// isAt reports whether the file of this number has the name p.
+// isAt reports whether the file with this inode number has the name p.
 func (s *Store) isAt(p hufu.Path, ino uint64) bool {
 	d, err := s.k.OpenDir(s.root, p.Parent().String(), sys.PassFlags)
 	if err != nil {
@@ -106,9 +106,8 @@ func (s *Store) isAt(p hufu.Path, ino uint64) bool {
 	return err == nil && n.Kind == hufu.File && n.Ino == ino && ino != 0
 }
 
-// eachJournal reads the headers of this tree's journals. An unreadable
-// journal is removed. In a server's tree a later listing removes the upload's
-// bytes.
+// eachJournal reads the headers of this tree's journals. A journal without a valid header is
+// removed. In a server's tree a later listing removes the upload's bytes.
 func (s *Store) eachJournal(yield func(name string, h *header)) error {
 	fresh, err := s.k.OpenDir(s.reg.dir, "", sys.ReadFlags)
 	if err != nil {
@@ -203,7 +202,7 @@ func (s *Store) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) 
 		if err == nil {
 			return &upload{p: p, guard: g}, nil
 		}
-		if hufu.KindOf(err) == hufu.KindQuota { // it can wait until there is room
+		if hufu.KindOf(err) == hufu.KindQuota { // the upload stays; the caller can try again when there is room
 			p.release()
 			return nil, err
 		}

@@ -10,13 +10,13 @@ import (
 )
 
 // replacedFiles holds the files that were replaced. Each stays under a reserved name until the
-// new name is durable.
+// new name is durable; one that a move has replaced only until the move is made.
 type replacedFiles struct {
 	mu sync.Mutex // held while a name in it gets another file
 	of map[string]sys.Node
 }
 
-// nothing marks a change that replaced no file. Its undo removes the target name.
+// The node nothing stands for: no file was replaced. Its undo removes the target name.
 var nothing = sys.Node{} // a constant in all but syntax
 
 func (r *replacedFiles) set(name string, n sys.Node) {
@@ -56,7 +56,7 @@ func (s *Store) replace(op string, p hufu.Path, src source, d sys.Dir) (old stri
 	out, err := src.dir.Stat(src.name)
 	switch {
 	case err != nil:
-	case out.Kind == hufu.Folder: // just created
+	case out.Kind == hufu.Folder: // another program has just created a folder there
 		err = folderInTheWay(op, p)
 	default:
 		s.replaced.set(src.name, out)
@@ -96,7 +96,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 	_ = s.hook("replaced") // a place for tests to kill the process; it cannot fail
 	out, err := src.dir.Stat(src.name)
 	if err == nil && out.SameBytes(n.Version) {
-		if !reserved(src.name) { // of moveOver without hard links
+		if !reserved(src.name) { // src has its own name: moveOver could not give it a second one
 			if err = s.removeSource(src); err == nil {
 				return "", nil
 			}
@@ -180,7 +180,7 @@ func (s *Store) exchangeBack(src source, d sys.Dir, base string, held sys.Node) 
 		}
 		if out.SameFile(&at) {
 			if !at.SameFile(&src.node) && reserved(src.name) {
-				return src.dir.Unlink(src.name) // two were saved one over the other; this is the older one
+				return src.dir.Unlink(src.name) // another program has saved a newer file over the one that was put back; src.name holds the older one
 			}
 			return nil
 		}
@@ -189,9 +189,9 @@ func (s *Store) exchangeBack(src source, d sys.Dir, base string, held sys.Node) 
 	return errRestless
 }
 
-var errRestless = errors.New("others do not stop saving there")
+var errRestless = errors.New("other programs keep replacing the file")
 
-// removeReplaced removes the replaced file: the new name is durable.
+// removeReplaced removes the replaced file, once the new name is durable or was not kept.
 func (s *Store) removeReplaced(d sys.Dir, done placed) {
 	if done.old == "" {
 		return
@@ -208,9 +208,8 @@ func (s *Store) removeReplaced(d sys.Dir, done placed) {
 }
 
 // undoPlace undoes place for the file n, whose name could not be made durable: if n still has the
-// name, it is taken away and the replaced file restored. The replaced file gets its name back. A
-// later change may have replaced n already. That change may fail too, so it inherits the file
-// that n replaced.
+// name, n loses it and the replaced file gets it back. A later change may have replaced n
+// already. That change may fail too, so it inherits the file that n replaced.
 func (s *Store) undoPlace(d sys.Dir, base string, n *sys.Node, done placed, t *trail) {
 	if lock, err := s.lockOf(d); err == nil {
 		lock.Lock()

@@ -14,7 +14,7 @@ import (
 type reservation struct {
 	off     bool
 	regions map[int64]bool // reserved, by number
-	chunks  int64          // reserved and not yet used, at most
+	chunks  int64          // upper bound of the chunks that are reserved and not yet used
 }
 
 const (
@@ -72,8 +72,8 @@ func (p *pending) reserveAround(index int64) {
 	}
 }
 
-// makeHole makes the chunk read as zeros and take no space. The file began as
-// one hole.
+// makeHole makes the chunk read as zeros and take no space. As long as dirty is not set, every
+// missing chunk is a hole.
 func (p *pending) makeHole(index int64) error {
 	p.mu.Lock()
 	dirty := p.dirty

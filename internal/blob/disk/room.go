@@ -7,9 +7,9 @@ import (
 	"hufu/internal/blob"
 )
 
-// Room bounds the memory of unfinished uploads, in all stores that share it. What an owner holds
-// may not exceed what is free after that: one owner alone takes at most half of the limit, two a
-// third each. So a new owner always finds some.
+// Room bounds the memory of unfinished uploads, in all stores that share it. After a take, an
+// owner may not hold more than what is still free: one owner alone takes at most half of the
+// limit, two a third each. So a new owner always finds some.
 type Room struct {
 	limit int64
 
@@ -60,7 +60,7 @@ func (r *Room) Used() int64 {
 	return r.used
 }
 
-// userOf returns the user who shares: all devices of one user together.
+// userOf returns the owner to whom a Room charges the upload: all devices of one user together.
 func userOf(k *blob.UploadKey) string {
 	user, _, _ := strings.Cut(k.Owner, "/")
 	return user

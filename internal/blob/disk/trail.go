@@ -12,9 +12,9 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// A trail records the reserved names that a batch or a commit is about to use,
-// besides the journals. A process that is killed leaves it, and the next one
-// removes those names. It is a file of records, created for the first one:
+// Journals record the staging files of uploads. A trail records the other reserved names that a
+// batch or a commit is about to use. A process that is killed leaves it, and the next one removes
+// those names. It is a file of records, created for the first one:
 //
 //	length 4 · CRC-32C of what follows 4 · record, CBOR
 //
@@ -25,7 +25,7 @@ type trail struct {
 	f      sys.File
 	end    int64
 	failed bool
-	kept   bool // for the next process that looks
+	kept   bool // finish leaves the file for the next clearTrails
 }
 
 // trailSuffix is the suffix of a trail's name.
@@ -111,7 +111,7 @@ func (t *trail) leave() {
 	t.f, t.end, t.kept = sys.NoFile, 0, false
 }
 
-// keep makes finish leave the trail, because a name in it could not be removed.
+// keep makes finish leave the trail, because a reserved name in it holds a file of others.
 func (t *trail) keep() {
 	if t != nil {
 		t.kept = true

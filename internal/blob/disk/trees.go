@@ -132,7 +132,7 @@ func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error
 	return removed, errors.Join(errs...)
 }
 
-// lent is a store for one user, returned by Close.
+// lent is one caller's handle of a store. Close gives it back.
 type lent struct {
 	*Store
 	giveBack func()
@@ -152,9 +152,9 @@ func (t *Trees) lend(ctx context.Context, parent, name string, create bool) (blo
 	return &lent{s, sync.OnceFunc(func() { t.release(filepath.Join(parent, name)) })}, nil
 }
 
-// store opens a store once, for one more user, who must call release. Names
-// come from the account service or from a listing of the shared folder; both
-// are single safe segments.
+// store opens a store, or returns the open one, and counts one more holder, who must call
+// release. Names come from the account service or from a listing of the shared folder; both are
+// single safe segments.
 func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*Store, error) {
 	if err := canceled(ctx, "open store", hufu.Path{}); err != nil {
 		return nil, err
@@ -178,8 +178,8 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*S
 	} else if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindNotFound, Err: err}
 	}
-	// Each store has its own folder of uploads, so that one store's search for
-	// leftovers never meets another's.
+	// Each store has its own folder of uploads, so that the search for leftovers of one store
+	// never meets the journals of another.
 	journals := filepath.Join(t.uploads, filepath.Base(parent), name)
 	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}

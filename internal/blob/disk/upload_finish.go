@@ -11,8 +11,8 @@ import (
 )
 
 // Prepare makes the bytes durable, if all chunks have arrived and their root is want: mode, time
-// and record on the open file, then fsync. After that no chunk changes any more, until a Finish
-// fails that certainly gave the file no name, see finishUpload.
+// and record on the open file, then fsync. After that no chunk can change, unless a Finish fails
+// that certainly gave the file no name, see finishUpload.
 func (u *upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) error {
 	p := u.p
 	p.committing.Lock()
@@ -93,7 +93,7 @@ func (p *pending) prepareUpload(ctx context.Context, u *upload) error {
 
 // finishUpload is Finish for a caller that holds committing.
 func (p *pending) finishUpload(ctx context.Context, u *upload, cond hufu.Condition) error {
-	if p.prepared == nil { // a Finish has failed since, of any holder
+	if p.prepared == nil { // since Prepare, a Finish of some holder has failed
 		if err := p.prepareUpload(ctx, u); err != nil {
 			return err
 		}

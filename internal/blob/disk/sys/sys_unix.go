@@ -295,7 +295,8 @@ func (f File) Getxattr(buf []byte) (int, error) { return unix.Fgetxattr(f.fd, xa
 // Setxattr writes the attribute user.hufu.
 func (f File) Setxattr(value []byte) error { return unix.Fsetxattr(f.fd, xattrName, value, 0) }
 
-// Lock locks the file for this process, or returns an error if another has it.
+// Lock locks the file for this open handle, or returns an error if another handle, of any
+// process, has it.
 func (f File) Lock() error {
 	return retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
