@@ -8,13 +8,14 @@ ARGS        ?=
 
 # The version is what git calls this commit; without git it is "dev".
 VERSION := $(shell command -v git >/dev/null 2>&1 && git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell command -v git >/dev/null 2>&1 && git rev-parse --short=12 HEAD 2>/dev/null)
 
 # Nothing here needs git: not stamping spares a build in a copied tree, or in
 # one that another user owns, an error from it.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 TOOL  := $(GO) tool -modfile=tools/go.mod
-BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION)'
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION) -X hufu.Commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test soak check fuzz bench man clean

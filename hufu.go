@@ -3,8 +3,11 @@
 // does no input or output and imports the standard library only.
 package hufu
 
-// Version is printed by both programs; the build sets it with -ldflags -X.
-var Version = "dev"
+// Version and Commit are printed by both programs; the build sets them with -ldflags -X.
+var (
+	Version = "dev"
+	Commit  = "" // of the source, if it is known
+)
 
 // Sizes that both ends and the storage agree on.
 const (

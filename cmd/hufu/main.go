@@ -48,8 +48,6 @@ func newRoot(a *app) *cobra.Command {
 		"hufu put report.pdf photos :/2026/",
 		"hufu ls :/",
 		"hufu get :/2026 .")
-	root.Version = hufu.Version
-	root.SetVersionTemplate(a.Cat.T("cli.version", "program", program, "version", hufu.Version) + "\n")
 	root.PersistentFlags().StringVar(&a.profile, "profile", "", a.Cat.T("hufu.flag.profile"))
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentFlags().BoolVar(&a.json, "json", false, a.Cat.T("hufu.flag.json"))
@@ -69,21 +67,10 @@ func newRoot(a *app) *cobra.Command {
 		return a.CheckLang()
 	}
 	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
-		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newGui(a), newVersion(a))
+		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
 	a.completes(root)
 	a.Dress(root, "paths", "filters", "units", "exit", "environment")
 	return root
-}
-
-func newVersion(a *app) *cobra.Command {
-	cmd := a.Command("version", "hufu.version")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if a.json {
-			return a.JSON(map[string]string{"program": program, "version": hufu.Version})
-		}
-		return a.Printf("%s", a.Cat.T("cli.version", "program", program, "version", hufu.Version))
-	}
-	return cmd
 }
 
 // profileName returns the profile a location without a name means.

@@ -46,21 +46,17 @@ func newRoot(a *app) *cobra.Command {
 		"hufud init --name files.example.org --no-passphrase",
 		"hufud serve --listen 0.0.0.0:9999",
 		"hufud invite alice")
-	root.Version = hufu.Version
-	root.SetVersionTemplate(a.Cat.T("cli.version", "program", program, "version", hufu.Version) + "\n")
 	root.PersistentFlags().StringVar(&a.data, "data", "", a.Cat.T("hufud.flag.data"))
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
-	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newVersion(a))
+	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newVersion(a, root))
 	a.Dress(root)
 	return root
 }
 
-func newVersion(a *app) *cobra.Command {
-	cmd := a.Command("version", "hufud.version")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		return a.Printf("%s", a.Cat.T("cli.version", "program", program, "version", hufu.Version))
-	}
+func newVersion(a *app, root *cobra.Command) *cobra.Command {
+	cmd := a.SetVersion(root, "hufud.version", &a.json)
+	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
 	return cmd
 }
 
