@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// A context that is canceled with the cause ErrDiscard gives the transfer up for good: what this
-// transfer has brought of unfinished files is removed at the target instead of kept for resuming.
+// ErrDiscard is the cause with which a context is canceled to give the transfer up for good: what
+// this transfer has brought of unfinished files is removed at the target instead of kept for
+// resuming.
 var ErrDiscard = errors.New("transfer given up")
 
 // abandonTime is how long a transfer that is given up waits for the server to forget an upload;
