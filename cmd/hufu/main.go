@@ -67,7 +67,7 @@ func newRoot(a *app) *cobra.Command {
 		return a.CheckLang()
 	}
 	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
-		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
+		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
 	a.completes(root)
 	a.Dress(root, "paths", "filters", "units", "exit", "environment")
 	return root

@@ -14,7 +14,8 @@ type Who struct {
 	LoggedIn     error  // why there is no login; nil if there is one
 	Serial       string
 	NotAfter     time.Time
-	Teach        int // port of the teaching listener, 0 if there is none
+	Clock        time.Time // the server's, when the connection was made
+	Teach        int       // port of the teaching listener, 0 if there is none
 }
 
 // Whoami asks the server which user and device it sees.
@@ -25,7 +26,7 @@ func (r *Remote) Whoami(ctx context.Context) (Who, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := Who{User: a.User, Device: a.Device, Server: a.Program, LoggedIn: r.notLoggedIn(a), Teach: int(a.Teach)}
+	w := Who{User: a.User, Device: a.Device, Server: a.Program, LoggedIn: r.notLoggedIn(a), Teach: int(a.Teach), Clock: time.Unix(0, a.Time)}
 	if r.dialer == nil {
 		return w, nil
 	}
