@@ -156,9 +156,12 @@ func (a *app) config() (*configuration, map[string]string, error) {
 // complete puts in the values of the environment, then the defaults of what is
 // still empty, and returns where each value comes from.
 func (a *app) complete(c *configuration) (from map[string]string) {
-	from = map[string]string{"names": "default"}
+	from = map[string]string{"names": "default", "store.path_style": "default"}
 	if len(c.Names) > 0 {
 		from["names"] = ca.ConfigFile
+	}
+	if c.Store.PathStyle {
+		from["store.path_style"] = ca.ConfigFile
 	}
 	for _, s := range c.settings() {
 		from[s.key] = ca.ConfigFile
@@ -172,9 +175,9 @@ func (a *app) complete(c *configuration) (from map[string]string) {
 	return from
 }
 
-// check refuses what this version cannot do.
+// check refuses what cannot be.
 func (c *configuration) check() error {
-	if c.Store.URL != defaultStore {
+	if !c.onDisk() && !strings.HasPrefix(c.Store.URL, "s3://") {
 		return cli.Usage("config_store", "url", redacted(c.Store.URL))
 	}
 	for _, n := range c.Names {
@@ -260,6 +263,9 @@ func newConfig(a *app) *cobra.Command {
 				shown = s.show(shown)
 			}
 			lines = append(lines, settingLine{s.key, shown, from[s.key]})
+			if s.key == "store.region" {
+				lines = append(lines, settingLine{"store.path_style", c.Store.PathStyle, from["store.path_style"]})
+			}
 		}
 		return a.printSettings(lines)
 	}
@@ -278,9 +284,14 @@ func (a *app) printSettings(lines []settingLine) error {
 			}
 			continue
 		}
-		value, ok := l.Value.(string)
-		if names, many := l.Value.([]string); !ok && many {
-			value = strings.Join(names, ", ")
+		value := ""
+		switch v := l.Value.(type) {
+		case string:
+			value = v
+		case []string:
+			value = strings.Join(v, ", ")
+		case bool:
+			value = strconv.FormatBool(v)
 		}
 		if l.From == "default" {
 			l.From = a.Cat.T("hufud.config.default")
@@ -298,6 +309,7 @@ type planned struct {
 	names    []string
 	database string // URL
 	text     []byte // of hufud.toml, nil if the folder needs none
+	config   *configuration
 }
 
 // plan puts together the configuration of a new data folder. What a flag says is
@@ -347,7 +359,7 @@ func (a *app) plan(file, database string, names []string) (planned, error) {
 		}
 	}
 	a.complete(c)
-	p.database = c.Database.URL
+	p.config, p.database = c, c.Database.URL
 	if database != "" {
 		p.database = database
 	}

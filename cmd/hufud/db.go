@@ -39,6 +39,13 @@ func newDBCopy(a *app) *cobra.Command {
 			return err
 		}
 		defer unlock()
+		c, _, err := a.config()
+		if err != nil {
+			return err
+		}
+		if !c.onDisk() {
+			return cli.Usage("db_copy_store", "store", redacted(c.Store.URL))
+		}
 		source, err := a.database()
 		if err != nil {
 			return err

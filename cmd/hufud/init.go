@@ -55,8 +55,8 @@ func newInit(a *app) *cobra.Command {
 			return err
 		}
 		err = ca.Init(cmd.Context(), a.data, ca.InitOptions{
-			Names: p.names, Subject: subject, KeyType: kind, Passphrase: []byte(secret), Common: !noCommon,
-			Config: p.text, Database: src,
+			Names: p.names, Subject: subject, KeyType: kind, Passphrase: []byte(secret), Common: !noCommon && p.config.onDisk(),
+			Config: p.text, Database: src, Files: a.claim(p.config, !noCommon),
 		})
 		if err != nil {
 			return err

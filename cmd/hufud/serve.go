@@ -17,7 +17,6 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
-	"hufu/internal/blob/disk"
 	"hufu/internal/blob/mem"
 	"hufu/internal/cli"
 	"hufu/internal/files"
@@ -212,7 +211,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	trees, err := disk.OpenTrees(filepath.Join(a.data, "files"), filepath.Join(a.data, "uploads"), disk.UploadRoom, log.Logger)
+	trees, clean, err := a.trees(ctx, s.db, log.Logger)
 	if err != nil {
 		return err
 	}
@@ -259,6 +258,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		}
 	})
 	wg.Go(func() { expire(ctx, fs) })
+	wg.Go(func() { clean(ctx) })
 	wg.Go(func() {
 		for {
 			select {

@@ -30,7 +30,10 @@ type InitOptions struct {
 	Common     bool        // make the folder that all users share
 	Config     []byte      // of the file hufud.toml; no such file if nil
 	Database   meta.Source // empty; a file in the folder if it is the zero value
-	Now        func() time.Time
+	// Files makes what files need that are elsewhere; nil if they are in the folder. It may be
+	// called again for the same database after it has failed.
+	Files func(context.Context, *meta.DB) error
+	Now   func() time.Time
 }
 
 // loopback is added to the names, so that the certificate of a server on its
@@ -244,6 +247,11 @@ func (m *maker) database(ctx context.Context, o InitOptions) (err error) {
 		return err
 	} else if used {
 		return &hufu.Error{Op: "init", Kind: hufu.KindUsage, Code: "database_used", Args: map[string]string{"database": o.Database.String()}}
+	}
+	if o.Files != nil {
+		if err := o.Files(ctx, db); err != nil {
+			return err
+		}
 	}
 	m.authorityMade.now = o.Now
 	row, err := m.authorityMade.row(m.leaf, meta.UseServer, "", "")

@@ -131,8 +131,8 @@ func TestFoldersMovedAcrossEachOther(t *testing.T) {
 		}
 		for range 20 {
 			b := trees[0].Batch(blob.Guard{})
-			b.Mkdir(t.Context(), at("a/x"), blob.Meta{Mode: 0o755}, true)
-			b.Mkdir(t.Context(), at("b/y"), blob.Meta{Mode: 0o755}, true)
+			b.Mkdir(t.Context(), at("p/a/x"), blob.Meta{Mode: 0o755}, true)
+			b.Mkdir(t.Context(), at("q/b/y"), blob.Meta{Mode: 0o755}, true)
 			for _, r := range b.Finish(t.Context()) {
 				if r.Err != nil {
 					t.Fatal(r.Err)
@@ -140,7 +140,7 @@ func TestFoldersMovedAcrossEachOther(t *testing.T) {
 			}
 			var wg sync.WaitGroup
 			errs := make([]error, 2)
-			for i, move := range [][2]string{{"a", "b/y/a"}, {"b", "a/x/b"}} {
+			for i, move := range [][2]string{{"p/a", "q/b/y/a"}, {"q/b", "p/a/x/b"}} {
 				wg.Go(func() {
 					b := trees[i].Batch(blob.Guard{})
 					b.Rename(t.Context(), at(move[0]), at(move[1]), hufu.Condition{Kind: hufu.IfAbsent}, "")
@@ -151,14 +151,14 @@ func TestFoldersMovedAcrossEachOther(t *testing.T) {
 			if (errs[0] == nil) == (errs[1] == nil) {
 				t.Fatalf("both have the same outcome: %v, %v", errs[0], errs[1])
 			}
-			for _, p := range []string{"a", "b"} {
+			for _, p := range []string{"p", "q"} {
 				b := trees[0].Batch(blob.Guard{})
 				b.Remove(t.Context(), at(p), true, "")
 				if err := b.Finish(t.Context())[0].Err; err != nil && hufu.KindOf(err) != hufu.KindNotFound {
 					t.Fatal(err)
 				}
 			}
-			for _, p := range []string{"a", "b"} {
+			for _, p := range []string{"p", "q"} {
 				if _, err := trees[1].Stat(t.Context(), at(p)); hufu.KindOf(err) != hufu.KindNotFound {
 					t.Fatalf("%s is left: %v", p, err)
 				}
@@ -167,8 +167,57 @@ func TestFoldersMovedAcrossEachOther(t *testing.T) {
 	})
 }
 
+// TestAFolderThatMovesBeforeItIsLocked: between the look at a path and the lock of its folder, the
+// folder is moved and another one takes its name. The file goes where its path leads.
+func TestAFolderThatMovesBeforeItIsLocked(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		l := e.link(t)
+		name := e.create(t)
+		trees := processes(t, e.at(l.address, name)+"?sslmode=disable", e.at(e.address, name))
+		at := func(p string) hufu.Path {
+			q, err := hufu.ParsePath(p)
+			must(t, err)
+			return q
+		}
+		do := func(tree blob.Tree, stage func(b blob.Batch)) {
+			t.Helper()
+			b := tree.Batch(blob.Guard{})
+			stage(b)
+			for _, r := range b.Finish(t.Context()) {
+				must(t, r.Err)
+			}
+		}
+		do(trees[1], func(b blob.Batch) { b.Mkdir(t.Context(), at("a"), blob.Meta{Mode: 0o755}, false) })
+		moved := false
+		do(trees[0], func(b blob.Batch) {
+			b.Put(t.Context(), at("a/f"), []byte("x"), blob.Meta{}, hufu.Condition{Kind: hufu.IfAbsent})
+			l.before("for update", func() {
+				do(trees[1], func(b blob.Batch) { b.Rename(t.Context(), at("a"), at("b"), hufu.Condition{Kind: hufu.IfAbsent}, "") })
+				do(trees[1], func(b blob.Batch) { b.Mkdir(t.Context(), at("a"), blob.Meta{Mode: 0o755}, false) })
+				moved = true
+			})
+		})
+		if !moved {
+			t.Fatal("nothing was locked")
+		}
+		if _, err := trees[1].Stat(t.Context(), at("a/f")); err != nil {
+			t.Error(err)
+		}
+		if _, err := trees[1].Stat(t.Context(), at("b/f")); hufu.KindOf(err) != hufu.KindNotFound {
+			t.Error("the file is in the folder that was moved away:", err)
+		}
+	})
+}
+
 // twoProcesses opens the same tree as two servers do.
-func twoProcesses(t *testing.T, e *engine) (trees [2]blob.Tree) {
+func twoProcesses(t *testing.T, e *engine) [2]blob.Tree {
+	t.Helper()
+	at := e.fresh(t)
+	return processes(t, at, at)
+}
+
+// processes opens the same tree by two URLs.
+func processes(t *testing.T, urls ...string) (trees [2]blob.Tree) {
 	t.Helper()
 	s, err := service()
 	if err != nil {
@@ -178,11 +227,11 @@ func twoProcesses(t *testing.T, e *engine) (trees [2]blob.Tree) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src, err := meta.Parse(e.fresh(t), "")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range trees {
+		src, err := meta.Parse(urls[i], "")
+		if err != nil {
+			t.Fatal(err)
+		}
 		bucket, err := object.Open(where)
 		if err != nil {
 			t.Fatal(err)

@@ -88,6 +88,15 @@ func Open(src Source) (*Bucket, error) {
 	return b, nil
 }
 
+// SharedKeys returns the keys of a profile in a file of AWS credentials, none if they are not there.
+func SharedKeys(file, profile string) (access, secret string) {
+	v, err := credentials.NewFileAWSCredentials(file, profile).GetWithContext(nil)
+	if err != nil {
+		return "", "" // it is one of the places where they may be
+	}
+	return v.AccessKeyID, v.SecretAccessKey
+}
+
 func usage(code string) error {
 	return &hufu.Error{Op: "read store configuration", Kind: hufu.KindUsage, Code: code}
 }

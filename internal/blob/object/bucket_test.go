@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +187,21 @@ func TestSourcesThatCannotBe(t *testing.T) {
 			if _, err := Open(s); hufu.KindOf(err) != hufu.KindUsage || hufu.CodeOf(err) != code {
 				t.Errorf("%s %d: %v", code, i, err)
 			}
+		}
+	}
+}
+
+// TestSharedKeys: the keys of a profile in a file of AWS credentials.
+func TestSharedKeys(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "credentials")
+	text := "[default]\naws_access_key_id = a\naws_secret_access_key = b\n[other]\naws_access_key_id = c\naws_secret_access_key = d/+=\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range [][4]string{{file, "default", "a", "b"}, {file, "other", "c", "d/+="}, {file, "none"}, {file + "x", "default"}} {
+		if access, secret := SharedKeys(want[0], want[1]); access != want[2] || secret != want[3] {
+			t.Errorf("profile %s: %q %q", want[1], access, secret)
 		}
 	}
 }

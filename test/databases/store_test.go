@@ -1,0 +1,119 @@
+//go:build e2e && linux
+
+package databases
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hufu/test/built"
+)
+
+// TestServerOnObjects: servers whose files are objects, from init to files that were put at one and
+// fetched at the other. The keys of the store are in the file and nowhere else.
+func TestServerOnObjects(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		programs, err := bin()
+		must(t, err)
+		store, err := service()
+		must(t, err)
+		bucket, err := store.Bucket()
+		must(t, err)
+		dir, at := t.TempDir(), e.fresh(t)
+		text := fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
+			at, bucket.URL, bucket.Endpoint, bucket.AccessKey, bucket.SecretKey)
+		file := filepath.Join(dir, "hufud.toml")
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		one, err := built.NewServerWith([]string{"--config", file}, programs, filepath.Join(dir, "data"))
+		must(t, err)
+		ok := func(r built.Result, err error) string {
+			t.Helper()
+			if must(t, err); r.Code != 0 {
+				t.Fatal(r)
+			}
+			return r.Out
+		}
+
+		// A second server: the CA without its root key, and the same configuration.
+		two, err := built.NewServer(programs, filepath.Join(dir, "other"))
+		must(t, err)
+		must(t, os.RemoveAll(two.Data), os.CopyFS(two.Data, os.DirFS(one.Data)))
+		must(t, os.Remove(filepath.Join(two.Data, "ca", "root.key")), filepath.WalkDir(two.Data, func(path string, d os.DirEntry, err error) error {
+			if err == nil {
+				err = os.Chmod(path, map[bool]os.FileMode{true: 0o700, false: 0o600}[d.IsDir()])
+			}
+			return err
+		}), one.Start())
+		defer func() { must(t, one.Kill()) }()
+		must(t, two.Start())
+		defer func() { must(t, two.Kill()) }()
+
+		alice, err := one.Enroll(filepath.Join(dir, "alice"), "alice", one.Address)
+		must(t, err)
+		bob, err := two.Enroll(filepath.Join(dir, "bob"), "bob", two.Address)
+		must(t, err)
+		content := make([]byte, 5<<20)
+		_, _ = rand.Read(content)
+		must(t, os.MkdirAll(filepath.Join(alice.Home, "d", "e"), 0o700))
+		for name, n := range map[string]int{"empty": 0, "small": 100, "medium": 100_000, "e/large": len(content)} {
+			must(t, os.WriteFile(filepath.Join(alice.Home, "d", name), content[:n], 0o600))
+		}
+		ok(alice.Run("put", "d", ":/"))
+		ok(alice.Run("put", "d/e/large", ":/@shared/common/"))
+		ok(bob.Run("get", ":/@shared/common/large", "got"))
+		if got, err := os.ReadFile(filepath.Join(bob.Home, "got")); err != nil || !bytes.Equal(got, content) {
+			t.Error("another file came back", err)
+		}
+		if r, err := bob.Run("rm", ":/@shared/common/large"); err != nil || r.Code != 4 {
+			t.Error("bob may remove alice's file", r, err)
+		}
+		ok(bob.Run("put", "got", ":/@shared/common/bobs"))
+		if out := ok(alice.Run("ls", ":/@shared/common")); !strings.Contains(out, "bobs") || !strings.Contains(out, "large") {
+			t.Error(out)
+		}
+		must(t, one.Kill(), one.Start()) // as after a power cut
+		must(t, os.Mkdir(filepath.Join(alice.Home, "back"), 0o700))
+		ok(alice.Run("get", ":/d", "back/"))
+		for name, n := range map[string]int{"empty": 0, "small": 100, "medium": 100_000, "e/large": len(content)} {
+			if got, err := os.ReadFile(filepath.Join(alice.Home, "back", "d", name)); err != nil || !bytes.Equal(got, content[:n]) {
+				t.Errorf("%s: %d bytes came back: %v", name, len(got), err)
+			}
+		}
+		ok(alice.Run("rm", "-r", ":/d"))
+
+		out := ok(one.Admin("config"))
+		for _, secret := range []string{e.password, bucket.SecretKey} {
+			if strings.Contains(out, secret) || strings.Contains(one.Log()+two.Log(), secret) {
+				t.Error("a secret is shown")
+			}
+		}
+		if !strings.Contains(one.Log(), "files are objects") || !strings.Contains(one.Log(), bucket.URL) {
+			t.Error("nothing is said about the store:\n" + one.Log())
+		}
+		if left, err := filepath.Glob(filepath.Join(one.Data, "files", "*", "*")); err != nil || len(left) > 0 {
+			t.Error("files are in the data folder:", left, err)
+		}
+		// The bucket belongs to this installation, and so do the names in the database.
+		other := strings.Replace(text, at, e.fresh(t), 1)
+		must(t, os.WriteFile(file, []byte(other), 0o600))
+		_, err = built.NewServerWith([]string{"--config", file}, programs, filepath.Join(dir, "third"))
+		if err == nil || !strings.Contains(err.Error(), "belongs to another hufu installation") {
+			t.Error(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "third")); err == nil {
+			t.Error("a folder was left")
+		}
+		if r, err := one.Admin("db", "copy", "--to", "sqlite:x.db"); err != nil || r.Code != 2 {
+			t.Error(r, err)
+		}
+		must(t, one.Kill())
+		if r, err := one.Admin("db", "copy", "--to", "sqlite:x.db"); err != nil || r.Code != 2 || !strings.Contains(r.Err, "copy users and certificates only") {
+			t.Error(r, err)
+		}
+	})
+}
