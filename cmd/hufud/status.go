@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hufu"
 	"hufu/internal/account"
 	"hufu/internal/ca"
 	"hufu/internal/identity"
@@ -22,6 +24,7 @@ func hexOf(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
 // description of itself, null if there is none.
 type statusLine struct {
 	Data         string          `json:"data"`
+	Database     string          `json:"database"` // URL without its password
 	Running      bool            `json:"running"`
 	Address      string          `json:"address"`
 	Fingerprint  string          `json:"fingerprint"`
@@ -40,6 +43,9 @@ func newStatus(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := a.look(cmd.Context(), true)
+		if hufu.KindOf(err) == hufu.KindUnavailable && !a.json { // the server may run all the same
+			return errors.Join(err, a.printServer(cmd.Context()))
+		}
 		if err != nil {
 			return err
 		}
@@ -65,8 +71,12 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 	if err != nil {
 		return statusLine{}, err
 	}
+	src, err := a.database()
+	if err != nil {
+		return statusLine{}, err
+	}
 	l := statusLine{
-		Data: a.data, Address: a.listening(), Names: names, Fingerprint: identity.FingerprintHex(s.ca.Root()),
+		Data: a.data, Database: src.String(), Address: a.listening(), Names: names, Fingerprint: identity.FingerprintHex(s.ca.Root()),
 		RootUntil: s.ca.Root().NotAfter, IssuingUntil: s.ca.Issuing().NotAfter, ServerUntil: own.Leaf.NotAfter,
 	}
 	users, err := s.acc.Users(cmd.Context())
@@ -88,12 +98,28 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 			l.Certificates++
 		}
 	}
-	answer, err := a.askServer(cmd.Context(), "status")
+	a.ask(cmd.Context(), &l)
+	return l, nil
+}
+
+// ask puts in what the running server says of itself.
+func (a *app) ask(ctx context.Context, l *statusLine) {
+	answer, err := a.askServer(ctx, "status")
 	l.Running = !errors.Is(err, errNoServer)
 	if err == nil && json.Valid([]byte(answer)) {
 		l.Server = json.RawMessage(answer)
 	}
-	return l, nil
+}
+
+// printServer shows what can be known without the database.
+func (a *app) printServer(ctx context.Context) error {
+	src, err := a.database()
+	if err != nil {
+		return err
+	}
+	l := statusLine{Data: a.data, Database: src.String(), Address: a.listening()}
+	a.ask(ctx, &l)
+	return a.Table(a.serverRows(l))
 }
 
 // doing returns the running server's description of itself, or nil.
@@ -105,7 +131,8 @@ func (l statusLine) doing() *server.Status {
 	return &s
 }
 
-func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
+// serverRows are the rows of the status about the data folder and the running server.
+func (a *app) serverRows(l statusLine) [][]string {
 	running := a.Cat.T("hufud.status.stopped")
 	if l.Running {
 		running = a.Cat.T("hufud.status.running", "address", l.Address)
@@ -113,9 +140,9 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 			running = a.Cat.T("hufud.status.running_here", "address", l.Address)
 		}
 	}
-	sum := identity.Fingerprint(authority.Root())
 	rows := [][]string{
 		{a.Cat.T("hufud.status.data"), l.Data},
+		{a.Cat.T("hufud.status.database"), l.Database},
 		{a.Cat.T("hufud.status.server"), running},
 	}
 	if d := l.doing(); d != nil {
@@ -129,7 +156,12 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 			a.Hint(a.Cat.T("hufud.status.stale"))
 		}
 	}
-	rows = append(rows, [][]string{
+	return rows
+}
+
+func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
+	sum := identity.Fingerprint(authority.Root())
+	rows := append(a.serverRows(l), [][]string{
 		{a.Cat.T("hufud.status.names"), a.Cat.List(l.Names)},
 		{a.Cat.T("hufud.status.root"), a.Cat.Time(l.RootUntil)},
 		{a.Cat.T("hufud.status.issuing"), a.Cat.Time(l.IssuingUntil)},

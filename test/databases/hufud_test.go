@@ -47,6 +47,11 @@ func TestServer(t *testing.T) {
 		if strings.Contains(out, e.password) || !strings.Contains(out, e.name+"://hufu:xxxxx@"+e.address) {
 			t.Error(out)
 		}
+		for _, args := range [][]string{{"status"}, {"status", "--json"}} {
+			if out := ok(s.Admin(args...)); strings.Contains(out, e.password) || !strings.Contains(out, e.name+"://hufu:xxxxx@"+e.address) {
+				t.Error(out)
+			}
+		}
 		// What another process takes away.
 		ok(s.Admin("user", "lock", "alice"))
 		if r, err := p.Run("ls", ":/"); err != nil || r.Code != 6 {
