@@ -80,8 +80,12 @@ func (d *Dialer) judge(ctx context.Context, err error) error {
 	if e.Kind != hufu.KindRefused {
 		return e
 	}
-	if why, askErr := d.why(ctx); askErr == nil && why != nil {
+	why, askErr := d.why(ctx)
+	switch {
+	case askErr == nil && why != nil:
 		return why
+	case askErr == nil: // the reason has passed: its database was away, or the user locked
+		return &hufu.Error{Op: "connect", Kind: hufu.KindUnavailable, Err: e.Err}
 	}
 	return e
 }
