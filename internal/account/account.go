@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,10 +199,29 @@ func (s *Service) reload(ctx context.Context) (changed bool, err error) {
 		s.mark(ctx, at, err)
 		return false, err
 	}
+	s.restored(v, old, next)
 	s.version, s.looked = v, now
 	s.state.Store(next)
 	s.mark(ctx, at, nil)
 	return !next.equal(old), nil
+}
+
+// restored logs that the database is older than it was, as after its restore from a backup. No
+// command makes a revoked certificate valid again.
+func (s *Service) restored(v meta.Version, old, next *state) {
+	const most = 20 // names in one line
+	var valid []string
+	for serial, c := range old.certs {
+		if again, ok := next.certs[serial]; ok && !c.revoked.IsZero() && again.revoked.IsZero() {
+			valid = append(valid, serial+" ("+c.user+" "+c.device+")")
+		}
+	}
+	if len(valid) == 0 && !v.Before(s.version) {
+		return
+	}
+	slices.Sort(valid)
+	s.log.Warn("the database is older than before: if it was restored from a backup, revoke again what was revoked since",
+		"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
 }
 
 // mark notes the outcome of a check that began at the given time, before the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -158,5 +159,35 @@ func TestGivenUpIsNotAway(t *testing.T) {
 	w.mark(t.Context(), w.clock.now(), errors.New("gone"))
 	if !w.away || said.Len() == 0 {
 		t.Errorf("without a database: away %v, logged: %s", w.away, said.String())
+	}
+}
+
+// A server that runs while its database is restored from a backup names the certificates that are
+// valid again.
+func TestRestoredDatabaseIsNoticed(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	var said bytes.Buffer
+	w := newWorld(t)
+	w.Service.log = slog.New(slog.NewTextHandler(&said, nil))
+	backup, err := w.db.Rows(ctx)
+	w.must(err)
+	w.must(w.Revoke(ctx, "alice1", "stolen"))
+	w.must(w.LockUser(ctx, "bob"))
+	w.must(w.UnlockUser(ctx, "bob"))
+	if said.Len() > 0 {
+		t.Errorf("without a restore: %s", said.String())
+	}
+	_, err = w.db.Fill(ctx, backup, func(meta.Rows) error { return nil })
+	w.must(err)
+	w.must(w.Reload(ctx))
+	w.subject("alice1") // the database decides
+	if s := said.String(); !strings.Contains(s, "the database is older than before") || !strings.Contains(s, "valid_again=1") || !strings.Contains(s, `certificates="alice1 (alice laptop)"`) {
+		t.Errorf("it was not said: %s", s)
+	}
+	said.Reset()
+	w.must(w.Revoke(ctx, "alice1", "stolen"))
+	if said.Len() > 0 {
+		t.Errorf("revoked again: %s", said.String())
 	}
 }

@@ -27,7 +27,7 @@ const (
 	idleLimit      = 5 * time.Second
 	statementLimit = 10 * time.Second
 	updateLimit    = 30 * time.Second
-	versionLimit   = 300 * time.Millisecond
+	versionLimit   = 2 * time.Second // of a question that is asked all the time: a new connection, too, far away
 	maxConnections = 8
 )
 
@@ -127,10 +127,16 @@ type Version struct {
 	random  [16]byte // a restored backup repeats counters
 }
 
+// Before reports whether v is certainly of an older state of a shared database than other, though
+// it was asked for later: the database was restored from a backup.
+func (v Version) Before(other Version) bool {
+	return v.counter <= other.counter && v.random != other.random
+}
+
 // Version returns the current version. It changes with every change of a user, device,
 // certificate or login by anybody, in this process or another, except the time of a login's last
 // use; on SQLite with every other change, too. It costs microseconds on SQLite and a round trip
-// on a shared database, and fails there after 300 ms.
+// on a shared database, and fails there after versionLimit.
 func (d *DB) Version(ctx context.Context) (v Version, err error) {
 	const op = "ask for the database's version"
 	if d.watch == nil {

@@ -37,7 +37,10 @@ func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 		"lock_timeout":                        milliseconds(lockLimit),
 		"idle_in_transaction_session_timeout": milliseconds(idleLimit),
 	})
-	return stdlib.OpenDB(*c), &dialect{
+	db := stdlib.OpenDB(*c)
+	// Few connections are idle, so that after a silent loss of all of them a new one is made soon.
+	db.SetConnMaxIdleTime(idleLimit)
+	return db, &dialect{
 		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, numbered: true,
 		// It takes no snapshot, so the transaction sees what the one before it has written;
 		// others can still read the table.

@@ -79,8 +79,9 @@ type engine struct {
 }
 
 var (
-	started []*engine
-	count   atomic.Int64
+	starting sync.Mutex // guards started
+	started  []*engine
+	count    atomic.Int64
 
 	postgres = sync.OnceValues(func() (*engine, error) { return start("postgres", (*engine).postgres) })
 	mariadb  = sync.OnceValues(func() (*engine, error) { return start("mysql", (*engine).mariadb) })
@@ -151,7 +152,9 @@ func start(name string, run func(*engine) error) (*engine, error) {
 		return nil, err
 	}
 	e := &engine{name: name, dir: dir, password: "p/@:%?# " + rand.Text(), over: make(chan error, 1), end: syscall.SIGTERM}
+	starting.Lock()
 	started = append(started, e)
+	starting.Unlock()
 	if e.address, e.release, err = port.Hold(); err != nil {
 		return nil, err
 	}
@@ -239,7 +242,8 @@ func (e *engine) serve(name string, args ...string) error {
 	return <-ready
 }
 
-func (e *engine) stop() {
+// halt ends the server, once.
+func (e *engine) halt() {
 	if e.raw != nil {
 		_ = e.raw.Close()
 	}
@@ -251,9 +255,15 @@ func (e *engine) stop() {
 			_ = e.cmd.Process.Kill()
 		}
 	}
+	e.cmd = nil
+}
+
+func (e *engine) stop() {
+	e.halt()
 	if e.release != nil {
 		e.release()
 	}
+	e.release = nil
 	_ = os.RemoveAll(e.dir)
 }
 
