@@ -113,12 +113,16 @@ func sameDatabase(a, b meta.Source) bool {
 	return a.String() == b.String() || a.Path() != "" && b.Path() != "" && sameFile(a.Path(), b.Path())
 }
 
-// rowsOf reads all rows of the data folder's database. One without any is refused: there is
-// nothing to copy.
+// rowsOf reads all rows of the data folder's database. One without any is refused, because there
+// is nothing to copy, and so is one that also holds the names of files: they would stay behind.
 func (a *app) rowsOf(ctx context.Context, source meta.Source) (rows meta.Rows, err error) {
+	files := false
 	db, err := meta.Open(ctx, source)
 	if err == nil {
 		err = db.View(ctx, func(q meta.Queries) (err error) {
+			if files, err = q.HoldsFiles(ctx); err != nil {
+				return err
+			}
 			rows, err = q.Rows(ctx)
 			return err
 		})
@@ -126,6 +130,9 @@ func (a *app) rowsOf(ctx context.Context, source meta.Source) (rows meta.Rows, e
 	}
 	if err != nil {
 		return rows, a.about(source, err)
+	}
+	if files {
+		return rows, cli.Usage("db_copy_files", "database", source.String())
 	}
 	if len(rows.Users) == 0 && len(rows.Certificates) == 0 {
 		return rows, cli.Usage("db_copy_empty", "database", source.String())

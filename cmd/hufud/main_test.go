@@ -29,6 +29,7 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/cli/clitest"
+	"hufu/internal/meta"
 	"hufu/internal/server"
 )
 
@@ -174,6 +175,43 @@ func TestNothingEmptyIsTaken(t *testing.T) {
 	clitest.Empty(t, func() *cobra.Command {
 		return newRoot(&app{App: cli.New(program, nil, nil, io.Discard, io.Discard, func(string) string { return "" })})
 	})
+}
+
+// TestCopyLeavesNoFileBehind: a database with names of files is not copied without them.
+func TestCopyLeavesNoFileBehind(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	hufud := func(args ...string) (code int, said string) {
+		t.Helper()
+		var out strings.Builder
+		code = run(append([]string{"--data", dir}, args...), nil, &out, &out, func(string) string { return "" })
+		return code, out.String()
+	}
+	if code, said := hufud("init", "--name", "localhost", "--no-passphrase"); code != 0 {
+		t.Fatal(said)
+	}
+	ctx := t.Context()
+	db, err := meta.Open(ctx, meta.File(filepath.Join(dir, "hufu.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := db.Names()
+	if err == nil {
+		err = names.Change(ctx, func(q meta.NameQueries) error {
+			return q.AddTree(ctx, "users/alice", meta.Folder{ID: meta.NewID(), Mode: 0o755})
+		})
+		err = errors.Join(err, names.Close())
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	code, said := hufud("db", "copy", "--to", "sqlite:other.db")
+	if code != 2 || !strings.Contains(said, "also holds the names of files") {
+		t.Errorf("%d %s", code, said)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "other.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the other database: %v", err)
+	}
 }
 
 func TestControlSocket(t *testing.T) {

@@ -43,6 +43,12 @@ func (r Rows) SameInstallation(other Rows) bool {
 	return slices.ContainsFunc(other.Certificates, func(c Certificate) bool { return c.Use == UseServer && servers[c.Fingerprint] })
 }
 
+// HoldsFiles reports whether the database holds names of files, which are no part of Rows.
+func (q Queries) HoldsFiles(ctx context.Context) (bool, error) {
+	found, err := all(ctx, q, "look at files", func(n *int64) []any { return []any{n} }, "SELECT 1 FROM trees LIMIT 1")
+	return len(found) > 0, err
+}
+
 // Sorted puts each table in the order of its key and returns r.
 func (r Rows) Sorted() Rows {
 	slices.SortFunc(r.Users, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
