@@ -169,7 +169,7 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	ctx := t.Context()
 	var said bytes.Buffer
 	w := newWorld(t)
-	w.Service.log = slog.New(slog.NewTextHandler(&said, nil))
+	w.log = slog.New(slog.NewTextHandler(&said, nil))
 	backup, err := w.db.Rows(ctx)
 	w.must(err)
 	w.must(w.Revoke(ctx, "alice1", "stolen"))
