@@ -258,7 +258,7 @@ func (d *doctor) chain(ctx context.Context, p *profile.Profile) bool {
 // server asks the server what it knows.
 func (d *doctor) server(ctx context.Context, r *client.Remote, name string) {
 	overdue := func(err error) error {
-		if err != nil && ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // what Err returns
+		if err != nil && ctx.Err() == context.DeadlineExceeded {
 			err = &hufu.Error{Op: "doctor", Kind: hufu.KindNetwork, Code: "connection_stalled", Err: err}
 		}
 		return d.a.forProfile(name, err)

@@ -30,6 +30,9 @@ const (
 	exitNoReader   = 141
 )
 
+// stoppingAfter is how long a command may take to stop before the user is told that it does.
+const stoppingAfter = time.Second
+
 // maxSecretFile is the limit for a file with a password, in bytes.
 const maxSecretFile = 64 << 10
 
@@ -85,16 +88,25 @@ func flagLang(args []string) string {
 
 // Run executes a command line, reports any error to the user, and returns the
 // exit status. A signal ends the context with Stopped as its cause; a second
-// one ends the program at once.
+// one ends the program at once, which the user of a terminal is told if stopping takes long.
 func (a *App) Run(root *cobra.Command, args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	ended := make(chan struct{})
+	defer close(ended)
 	go func() { // ends with the program
 		cancel(Stopped{<-signals})
-		signal.Stop(signals)
+		signal.Stop(signals) // the next one ends the program
+		select {
+		case <-ended:
+		case <-time.After(stoppingAfter):
+			if a.ErrTerminal() != nil {
+				a.Hint(a.Cat.T("cli.stopping"))
+			}
+		}
 	}()
 	// A write to standard output whose reader has gone away returns an error
 	// instead of killing the program, so that open files are still closed.

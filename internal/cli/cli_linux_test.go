@@ -196,3 +196,31 @@ func TestNobodyReads(t *testing.T) {
 		t.Errorf("%d %q", code, &told)
 	}
 }
+
+// TestStoppingIsTold: a command that does not stop at once after Ctrl-C says that another one ends
+// it. Not parallel: the signal is for the whole process.
+func TestStoppingIsTold(t *testing.T) {
+	user, program := terminal(t)
+	a := New("hufu", nil, nil, new(bytes.Buffer), program, func(string) string { return "" })
+	release, stopped := make(chan struct{}), make(chan struct{})
+	root := &cobra.Command{Use: "hufu", RunE: func(cmd *cobra.Command, _ []string) error {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+			return err
+		}
+		<-cmd.Context().Done()
+		close(stopped)
+		<-release
+		return context.Cause(cmd.Context())
+	}}
+	status := make(chan int, 1)
+	go func() { status <- a.Run(root, nil) }()
+	<-stopped
+	defer time.AfterFunc(time.Minute, func() { _ = user.Close() }).Stop()
+	told := make([]byte, 200)
+	n, err := user.Read(told)
+	if err != nil || !strings.Contains(string(told[:n]), "Press Ctrl-C again to end at once.") {
+		t.Errorf("%q, %v", told[:n], err)
+	}
+	close(release)
+	<-status
+}

@@ -4,6 +4,7 @@ package stories
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -162,6 +163,65 @@ func TestQuestionsOnATerminal(t *testing.T) {
 		shown, code := onTerminal(t, c.cmd, []string{c.question}, c.answer)
 		if code != c.code || !strings.Contains(shown, c.shown) {
 			t.Errorf("%q answered with %q: exit status %d, not %d: %q", c.cmd.Args, c.answer, code, c.code, shown)
+		}
+	}
+}
+
+// TestSecondInterruptEndsAtOnce: a command that cannot stop, because nobody reads what it writes,
+// is ended by the second Ctrl-C.
+func TestSecondInterruptEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := built.NewServer(bin, filepath.Join(dir, "data"))
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Kill() })
+	alice, err := s.Enroll(filepath.Join(dir, "home"), "alice", s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "large")
+	if err := os.WriteFile(file, make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := alice.Run("put", file, ":/"); err != nil || r.Code != 0 {
+		t.Fatal(r, err)
+	}
+	unread, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unread.Close() }()
+	cmd := alice.Command(t.Context(), "cat", ":/large")
+	cmd.Stdout = out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = out.Close()
+	if _, err := unread.Read(make([]byte, 1)); err != nil { // it writes
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for end := time.Now().Add(time.Minute); ; { // until the first was received and the second had its effect
+		if err := cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if code, err := built.Code(cmd, err); err != nil || code != -int(unix.SIGINT) {
+				t.Errorf("it ended with %d, %v", code, err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			_ = cmd.Process.Kill()
+			t.Fatal("it does not end")
 		}
 	}
 }
