@@ -16,6 +16,7 @@ import (
 	"database/sql"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/big"
@@ -43,6 +44,10 @@ import (
 const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // most of them wait, some for half a minute
+		panic(err)
+	}
 	code := metatest.Main(m)
 	for _, s := range started {
 		s.stop()
