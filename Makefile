@@ -5,6 +5,7 @@ GO          ?= go
 FUZZTIME    ?= 10s
 TESTTIMEOUT ?= 15m
 ARGS        ?=
+BASE_URL    ?= https://example.org/hufu
 
 # The version is what git calls this commit; without git it is "dev".
 VERSION := $(shell command -v git >/dev/null 2>&1 && git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -18,7 +19,7 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION) -X hufu.Commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak check fuzz bench man clean
+.PHONY: help run build test soak check fuzz bench man release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,9 +39,9 @@ test: ## run every test once: race detector, shuffled; then the end-to-end tests
 	@[ "$$($(GO) env GOOS GOARCH | tr '\n' /)" != linux/amd64/ ] || GOARCH=386 CGO_ENABLED=0 $(GO) test ./internal/digest
 	$(GO) test -tags e2e -count=1 -p 1 -timeout $(TESTTIMEOUT) ./test/...
 
-soak: ## what takes an hour: kills in files of 1 GiB, a million names, each fuzz target for two minutes
+soak: ## what takes an hour: kills in files of 1 GiB, a million names, all packages twice, each fuzz target for two minutes
 	@test/requires.sh
-	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 2h ./test/kill ./test/scale
+	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 2h ./test/kill ./test/scale ./test/release
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2m
 
 check: ## look at the source without running it: format, vet, fix, tidy, lint
@@ -68,5 +69,9 @@ man: build ## write the manual pages, English and Chinese, to bin/man
 	bin/hufu --lang zh-CN man bin/man/zh_CN/man1 && bin/hufud --lang zh-CN man bin/man/zh_CN/man1
 	@for dir in bin/man bin/man/zh_CN; do mkdir -p $$dir/man7 && mv $$dir/man1/*.7 $$dir/man7/; done
 
+release: ## fill dist/ with programs and packages for six platforms: VERSION=1.0.0 BASE_URL=https://…
+	@[ "$(origin VERSION)" = "command line" ] || { echo "Which version? make release VERSION=1.0.0" >&2; exit 2; }
+	@$(GO) run ./release -version "$(VERSION)" -base-url "$(BASE_URL)"
+
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

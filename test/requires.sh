@@ -19,6 +19,9 @@ rsync rsync
 openssh-client ssh
 postgresql /usr/lib/postgresql
 mariadb-server mariadbd
+rpm rpm
+systemd systemd-analyze
+iproute2 tc
 '
 
 PATH=$PATH:/usr/sbin:/sbin
