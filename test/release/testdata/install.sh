@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh OLD.deb NEW.deb FOLDER: install, use, upgrade, remove and purge the package in a copy of
-# this system. To be run in namespaces of its own (mounts, processes, network): nothing stays.
+# install.sh OLD.deb NEW.deb FOLDER VERSION: install, use, upgrade, remove and purge the package in a copy of
+# this system. VERSION is that of the programs in NEW.deb. To be run in namespaces of its own (mounts, processes, network): nothing stays.
 set -eu
 
 if [ "$1" != inside ]; then
@@ -17,9 +17,10 @@ if [ "$1" != inside ]; then
 	cp "$0" "$3/root/tmp/install.sh"
 	ip link set lo up
 	exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-		chroot "$3/root" sh /tmp/install.sh inside
+		chroot "$3/root" sh /tmp/install.sh inside "$4"
 fi
 
+newer=$2
 cd /tmp
 data=/var/lib/hufu/data
 unit=/usr/lib/systemd/system/hufud.service
@@ -104,6 +105,7 @@ until [ -n "$(find $data/files/users/alice -name '.hufu-*')" ]; do
 	kill -0 "$put" || fail "the transfer was over before: $(cat put.txt)"
 done
 dpkg -i new.deb
+same "$(dpkg-query -W -f '${Version}' hufu)" 1.0.1
 kill -0 "$server" || fail 'the server has ended'
 [ ! -e $data/files/users/alice/big ] || fail 'the transfer was over before'
 stop
@@ -114,7 +116,7 @@ cmp big $data/files/users/alice/big
 grep -q HUFU_ADVERTISE=localhost "$env" || fail 'the settings are lost'
 same "$(stat -c '%U %G %a' "$env")" 'root hufu 640'
 admin status | tee status.txt
-grep -q 'version 1\.0\.1' status.txt || fail 'an old server runs'
+grep -qF "version $newer" status.txt || fail 'an old server runs'
 alice get :/hello alice/again
 cmp hello alice/again
 stop
