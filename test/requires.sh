@@ -19,6 +19,7 @@ rsync rsync
 openssh-client ssh
 postgresql /usr/lib/postgresql
 mariadb-server mariadbd
+dpkg dpkg-deb
 rpm rpm
 systemd systemd-analyze
 iproute2 tc

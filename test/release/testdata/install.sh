@@ -1,6 +1,7 @@
 #!/bin/sh
-# install.sh OLD.deb NEW.deb FOLDER VERSION: install, use, upgrade, remove and purge the package in a copy of
-# this system. VERSION is that of the programs in NEW.deb. To be run in namespaces of its own (mounts, processes, network): nothing stays.
+# install.sh OLD.deb NEW.deb FOLDER VERSION: install, use, upgrade, remove and purge the package in
+# a copy of this system. VERSION is that of the programs in NEW.deb. To be run in namespaces of its
+# own (mounts, processes, network): nothing stays.
 set -eu
 
 if [ "$1" != inside ]; then
