@@ -45,16 +45,16 @@ func (q NameQueries) DropThrough(ctx context.Context, folder ID, last string) er
 		standard: `UPDATE contents SET refs = refs - e.names, changed_at = ?
 			FROM (SELECT child, COUNT(*) AS names FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e
 			WHERE contents.id = e.child AND contents.state = 2`,
-		mysql: `UPDATE contents JOIN (SELECT ? AS at, child, COUNT(*) AS names FROM entries
-			WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e ON contents.id = e.child
+		mysql: `UPDATE (SELECT ? AS at, child, COUNT(*) AS names FROM entries
+			WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e STRAIGHT_JOIN contents ON contents.id = e.child
 			SET contents.refs = contents.refs - e.names, contents.changed_at = e.at WHERE contents.state = 2`,
 	}), now(), folder, []byte(last), all)
 	if err == nil {
 		_, err = q.q.exec(ctx, op, q.q.d.upsert(upsert{
 			standard: `UPDATE contents SET state = 3 FROM (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
 				WHERE contents.id = e.child AND contents.state = 2 AND contents.refs = 0`,
-			mysql: `UPDATE contents JOIN (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
-				ON contents.id = e.child SET contents.state = 3 WHERE contents.state = 2 AND contents.refs = 0`,
+			mysql: `UPDATE (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
+				STRAIGHT_JOIN contents ON contents.id = e.child SET contents.state = 3 WHERE contents.state = 2 AND contents.refs = 0`,
 		}), folder, []byte(last), all)
 	}
 	if err == nil {

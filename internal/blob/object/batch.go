@@ -42,6 +42,7 @@ type staged struct {
 	row    meta.Entry
 	data   []byte // of a file, until its object is stored
 	stored bool   // its content has a row: it must be given up, or get a name
+	taken  int64  // of the room, for data
 }
 
 // Batch returns an empty batch.
@@ -60,7 +61,7 @@ func (b *batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, 
 	n := &staged{row: meta.Entry{
 		Name: p.Base(), Kind: hufu.File, Child: meta.NewID(), Size: int64(len(data)), Layout: meta.LayoutInline,
 		Mode: m.Mode & 0o777, MTime: timeOf(m), Digest: m.Digest, By: m.By, Upload: m.Upload,
-	}, data: slices.Clone(data)}
+	}, data: data}
 	if n.row.Size > max(0, b.t.s.o.Inline) { // an empty file has no object
 		n.row.Layout = meta.LayoutSingle
 	}
@@ -90,7 +91,29 @@ func (b *batch) stage(ctx context.Context, op string, p hufu.Path, m blob.Meta, 
 			b.made[p.Parent()] = true
 		}
 	}
+	if err == nil {
+		err = b.keep(ctx, op, p, n)
+	}
 	return b.add(sl, err)
+}
+
+// keep copies the data of a staged file, which counts against the room. If that is full, what was
+// staged before is stored first.
+func (b *batch) keep(ctx context.Context, op string, p hufu.Path, n *staged) error {
+	size := int64(len(n.data))
+	if !b.t.s.take(size) {
+		if b.Prepare(ctx); !b.t.s.take(size) {
+			return fail(op, p, hufu.KindUnavailable, "")
+		}
+	}
+	n.data, n.taken = slices.Clone(n.data), size
+	return nil
+}
+
+// forget drops the data of a staged file.
+func (n *staged) forget(s *Trees) {
+	s.give(n.taken)
+	n.data, n.taken = nil, 0
 }
 
 func (b *batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) int {
@@ -187,7 +210,7 @@ func (b *batch) Prepare(ctx context.Context) {
 			places <- struct{}{}
 			defer func() { <-places }()
 			err := b.t.s.bucket.Put(ctx, b.t.s.key(sl.new.row.Child, single), sl.new.data)
-			sl.new.data = nil
+			sl.new.forget(b.t.s)
 			if err != nil {
 				b.drop(sl, broken(ctx, sl.op, sl.path, err))
 			}
@@ -271,10 +294,12 @@ func (b *batch) some(ctx context.Context, todo []*slot) (n int) {
 		n = max(n, 1)
 	}
 	for _, sl := range todo[:n] {
-		if err != nil && (sl.res.Err == nil || hufu.KindOf(err) == hufu.KindCanceled) {
+		unmade := sl.res.Err == nil || errors.Is(sl.res.Err, errUnlocked) || errors.Is(sl.res.Err, errAlone)
+		if err != nil && (unmade || hufu.KindOf(err) == hufu.KindCanceled) {
 			sl.res = blob.Result{Err: err}
 		}
-		if sl.do = nil; sl.res.Err == nil {
+		if sl.do = nil; sl.res.Err == nil && sl.new != nil {
+			sl.new.forget(b.t.s)
 			sl.new = nil // it has its name
 		}
 	}
@@ -287,7 +312,10 @@ func (b *batch) Discard() { b.reset() }
 func (b *batch) reset() {
 	var lost []meta.ID
 	for _, sl := range b.slots {
-		if sl.new != nil && sl.new.stored {
+		if sl.new == nil {
+			continue
+		}
+		if sl.new.forget(b.t.s); sl.new.stored {
 			lost = append(lost, sl.new.row.Child)
 		}
 	}

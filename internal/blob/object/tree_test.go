@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -347,4 +348,42 @@ func TestTrees(t *testing.T) {
 		t.Errorf("two trees are one: %v", err)
 	}
 	holds(t, tree(t, s), "f", []byte("alice's"))
+}
+
+// TestStagedFilesTakeBoundedMemory: what is staged counts against the room. Larger files are stored
+// to make room; small ones are refused in the end, and all of it is given back.
+func TestStagedFilesTakeBoundedMemory(t *testing.T) {
+	t.Parallel()
+	f, b := newFake(t)
+	tree := tree(t, object.NewTrees(database(t), b, object.Options{Installation: "test", Room: 100_000}))
+	for range 3 {
+		batch := tree.Batch(blob.Guard{})
+		stage := func(name string, n int) { batch.Put(t.Context(), path(t, name), content(n, 's'), blob.Meta{}, always) }
+		for i := range 4 {
+			stage("large"+strconv.Itoa(i), 40_000)
+		}
+		if n := len(f.keys()); n%4 != 2 {
+			t.Errorf("%d objects are stored, want 2 more than before", n)
+		}
+		for i := range 20 {
+			stage("small"+strconv.Itoa(i), 7_000)
+		}
+		refused := 0
+		for i, r := range batch.Finish(t.Context()) {
+			if r.Err != nil {
+				wantCode(t, r.Err, hufu.KindUnavailable, "unavailable")
+				if refused++; i < 4+14 {
+					t.Errorf("change %d is refused", i)
+				}
+			}
+		}
+		if refused != 20-14 {
+			t.Errorf("%d changes are refused", refused)
+		}
+	}
+	batch := tree.Batch(blob.Guard{})
+	batch.Put(t.Context(), path(t, "f"), content(100_000, 'f'), blob.Meta{}, always)
+	batch.Discard()
+	must(t, put(t, tree, "f", content(100_000, 'f')))
+	holds(t, tree, "large3", content(40_000, 's'))
 }

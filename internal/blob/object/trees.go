@@ -33,7 +33,7 @@ type Options struct {
 	Installation string // the name of the installation, which begins each key
 	Unit         int64  // of new uploads: a power of two from hufu.ChunkSize to MaxUnit; 0 is hufu.ChunkSize
 	Inline       int64  // the largest file whose bytes are in the database; 0 is 7 KiB, less than 0 none
-	Room         int64  // bytes of memory for units of which chunks are missing; 0 is 128 MiB
+	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 128 MiB
 }
 
 // Trees are the trees of an installation: one for each user, and the shared folders. Their names
@@ -143,7 +143,7 @@ func (s *Trees) freshObject(unit int64) string {
 	return fmt.Sprintf("%s/%d.%s", s.grip, unit, strconv.FormatInt(s.attempts.Add(1), 36))
 }
 
-// take takes n bytes of the room for units that are being gathered.
+// take takes n bytes of the room, and reports whether they were free.
 func (s *Trees) take(n int64) bool {
 	if s.room.Add(-n) < 0 {
 		s.room.Add(n)
