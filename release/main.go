@@ -271,7 +271,7 @@ func (r *release) digests() (map[string]string, error) {
 
 // output runs a program and returns its standard output. env comes after the environment of all.
 func (r *release) output(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // go, git and the tools that are pinned
 	cmd.Env = slices.Concat(r.env, env)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
