@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"path"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/transfer"
 )
 
 // findFlags are the flags of find.
@@ -104,10 +104,13 @@ var findKinds = map[string]hufu.EntryKind{
 // matcher returns the condition that all flags together are. Of several names, and of several
 // kinds, one is enough.
 func (f *findFlags) matcher() (func(hufu.Entry) bool, error) {
-	for _, pattern := range slices.Concat(f.names, f.anyCase) {
-		if _, err := path.Match(pattern, ""); err != nil {
+	var named []func(string) bool
+	for i, pattern := range slices.Concat(f.names, f.anyCase) {
+		matches, ok := transfer.NamePattern(pattern, i >= len(f.names))
+		if !ok {
 			return nil, cli.Usage("pattern_form", "pattern", pattern)
 		}
+		named = append(named, matches)
 	}
 	var kinds []hufu.EntryKind
 	for _, k := range f.kinds {
@@ -124,7 +127,7 @@ func (f *findFlags) matcher() (func(hufu.Entry) bool, error) {
 	return func(e hufu.Entry) bool {
 		switch {
 		case len(kinds) > 0 && !slices.Contains(kinds, e.Kind):
-		case len(f.names)+len(f.anyCase) > 0 && !f.named(e.Name):
+		case len(named) > 0 && !slices.ContainsFunc(named, func(matches func(string) bool) bool { return matches(e.Name) }):
 		case !sized(e):
 		case !f.newer.IsZero() && !e.MTime.After(f.newer.Time):
 		case !f.older.IsZero() && !e.MTime.Before(f.older.Time):
@@ -133,17 +136,6 @@ func (f *findFlags) matcher() (func(hufu.Entry) bool, error) {
 		}
 		return false
 	}, nil
-}
-
-func (f *findFlags) named(name string) bool {
-	matches := func(name string) func(string) bool {
-		return func(pattern string) bool {
-			ok, _ := path.Match(pattern, name) // matcher has checked the pattern
-			return ok
-		}
-	}
-	lower := func(pattern string) bool { return matches(strings.ToLower(name))(strings.ToLower(pattern)) }
-	return slices.ContainsFunc(f.names, matches(name)) || slices.ContainsFunc(f.anyCase, lower)
 }
 
 // sized reads --size: +N is more, -N is less, N exactly. Only files have a size.

@@ -71,11 +71,16 @@ func noInput(source string) error {
 // expand replaces the patterns among locs by the paths that match them.
 func expand(ctx context.Context, r *client.Remote, locs []location) (all []location, err error) {
 	for _, l := range locs {
-		paths, err := r.Glob(ctx, l.path)
+		paths, err := r.Glob(ctx, l.path, l.slash)
 		if err != nil {
 			return nil, err
 		}
 		for _, p := range paths {
+			if l.slash && !p.IsRoot() {
+				if e, err := r.Stat(ctx, p); err == nil && e.Kind != hufu.Folder {
+					return nil, &hufu.Error{Op: "find", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "source_not_folder"}
+				}
+			}
 			l.path = p
 			all = append(all, l)
 		}

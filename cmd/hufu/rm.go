@@ -10,11 +10,17 @@ import (
 
 func newRm(a *app) *cobra.Command {
 	cmd := a.Command("rm :/PATH…", "hufu.rm", "hufu rm :/old.txt", "hufu rm -r :/2019")
-	cli.Between(cmd, 1, -1)
 	var recursive, force bool
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, a.Cat.T("hufu.flag.recursive"))
 	cmd.Flags().BoolVarP(&force, "force", "f", false, a.Cat.T("hufu.flag.force"))
+	cli.Between(cmd, 0, -1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0 && force: // as rm: an empty list is no error
+			return nil
+		case len(args) == 0:
+			return cli.Usage("admin_argument_missing", "use", cmd.UseLine())
+		}
 		return a.each(cmd.Context(), args, expand, func(r *client.Remote, p hufu.Path) error {
 			err := r.Remove(cmd.Context(), p, recursive)
 			if force && hufu.KindOf(err) == hufu.KindNotFound {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,13 +23,24 @@ func newTouch(a *app) *cobra.Command {
 		if mtime.IsZero() {
 			mtime = time.Now()
 		}
-		return a.each(cmd.Context(), args, expand, func(r *client.Remote, p hufu.Path) error {
-			made, err := r.Touch(cmd.Context(), p, mtime, !keep)
+		if !time.Unix(0, mtime.UnixNano()).Equal(mtime) {
+			return cli.Usage("touch_time")
+		}
+		folders := map[hufu.Path]bool{} // written with a slash: no file is created
+		meant := func(ctx context.Context, r *client.Remote, locs []location) ([]location, error) {
+			all, err := expand(ctx, r, locs)
+			for _, l := range all {
+				folders[l.path] = folders[l.path] || l.slash
+			}
+			return all, err
+		}
+		return a.each(cmd.Context(), args, meant, func(r *client.Remote, p hufu.Path) error {
+			made, err := r.Touch(cmd.Context(), p, mtime, !keep && !folders[p])
 			outcome := "touched"
 			switch {
 			case keep && hufu.KindOf(err) == hufu.KindNotFound:
 				outcome = "skipped"
-			case hufu.KindOf(err) == hufu.KindNotFound:
+			case hufu.KindOf(err) == hufu.KindNotFound && !folders[p]:
 				return noFolder(cmd.Context(), r, p, "touch", "folder_above_missing", err)
 			case err != nil:
 				return err

@@ -77,7 +77,7 @@ func (rules) Type() string { return "pattern" }
 func (r rules) Set(s string) error { return r.add(r.filter, s) }
 
 func addRule(include bool) func(*transfer.Filter, string) error {
-	return func(f *transfer.Filter, pattern string) error { return f.Add(include, pattern) }
+	return func(f *transfer.Filter, pattern string) error { return f.AddRule(include, pattern) }
 }
 
 // maxRules bounds a file with patterns, in bytes.

@@ -165,6 +165,9 @@ func (a *app) about(src meta.Source, err error) error {
 	if err == nil || kind == hufu.KindCanceled || strings.HasPrefix(code, "db_copy_") {
 		return err
 	}
+	if of := map[string]string{"database_corrupt": "db_copy_corrupt", "database_unreachable": "db_copy_unreachable"}[code]; of != "" {
+		return &hufu.Error{Op: "copy database", Kind: kind, Code: of, Args: map[string]string{"database": src.String()}, Err: err}
+	}
 	if code == "database_unsure" {
 		return &hufu.Error{Op: "copy database", Kind: kind, Code: "db_copy_unsure", Args: map[string]string{"database": src.String()}, Err: err}
 	}

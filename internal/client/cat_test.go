@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"hufu"
@@ -88,21 +89,26 @@ func TestGlob(t *testing.T) {
 		}
 	}
 	for pattern, want := range map[string][]string{
-		"a":            {"a"},
-		"*":            {"[x", "a", "b", "lone*.jpg", "lonely.jpg", "é1"},
-		"*/*.jpg":      {"a/x.jpg", "a/y.jpg", "b/x.jpg"},
-		"*/x.jpg":      {"a/x.jpg", "b/x.jpg"},
-		"[ab]/?.jpg":   {"a/x.jpg", "a/y.jpg", "b/x.jpg"},
-		".h*/*":        {".hidden/x.jpg"},
-		"lone*.jpg":    {"lone*.jpg"}, // is there
-		"lon*.jpg":     {"lone*.jpg", "lonely.jpg"},
-		"?1":           {"é1"},
-		"[x":           {"[x"}, // no pattern
-		"none*":        {"none*"},
-		"a/x.jpg/*":    {"a/x.jpg/*"},
-		"nothing/*/*x": {"nothing/*/*x"},
+		"a":              {"a"},
+		"*":              {"[x", "a", "b", "lone*.jpg", "lonely.jpg", "é1"},
+		"*/*.jpg":        {"a/x.jpg", "a/y.jpg", "b/x.jpg"},
+		"*/x.jpg":        {"a/x.jpg", "b/x.jpg"},
+		"[ab]/?.jpg":     {"a/x.jpg", "a/y.jpg", "b/x.jpg"},
+		".h*/*":          {".hidden/x.jpg"},
+		"lone*.jpg":      {"lone*.jpg"}, // is there
+		"lon*.jpg":       {"lone*.jpg", "lonely.jpg"},
+		"?1":             {"é1"},
+		"[x":             {"[x"}, // no pattern
+		"none*":          {"none*"},
+		"a/x.jpg/*":      {"a/x.jpg/*"},
+		"nothing/*/*x":   {"nothing/*/*x"},
+		"[!a]/x.jpg":     {"b/x.jpg"},
+		"[^a]/x.jpg":     {"b/x.jpg"},
+		"[[:lower:]]/y*": {"a/y.jpg"},
+		"lone*/":         {"lone*"},
+		"[ab]*/":         {"a", "b"},
 	} {
-		got, err := r.Glob(t.Context(), parse(t, pattern))
+		got, err := r.Glob(t.Context(), parse(t, strings.TrimSuffix(pattern, "/")), strings.HasSuffix(pattern, "/"))
 		var names []string
 		for _, p := range got {
 			names = append(names, p.String())

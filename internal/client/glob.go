@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 
@@ -15,16 +14,19 @@ import (
 const maxMatches = 100_000
 
 // Glob returns the paths of the server that the pattern p matches, those of one folder in order.
-// '*', '?' and […] match within a name, as in a shell, but not a dot at its beginning; a name "**"
-// matches any number of folders, and at the end of the pattern everything below. If there
+// '*', '?' and […] match within a name, as in a shell (see transfer.NamePattern), but not a dot at
+// its beginning; a name "**" matches any number of folders, and at the end of the pattern
+// everything below. With folders, as with a slash at its end, only folders match. If there
 // is an entry with the name p, or nothing matches, it returns p itself; in the second case the
 // next call reports that it is not found.
-func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
+func (r *Remote) Glob(ctx context.Context, p hufu.Path, folders bool) ([]hufu.Path, error) {
 	if !strings.ContainsAny(p.String(), "*?[") {
 		return []hufu.Path{p}, nil
 	}
-	if _, err := path.Match(p.String(), ""); err != nil {
-		return []hufu.Path{p}, nil //nolint:nilerr // a name and no pattern
+	for _, name := range p.Segments() {
+		if _, ok := transfer.NamePattern(name, false); !ok {
+			return []hufu.Path{p}, nil // a name and no pattern
+		}
 	}
 	if _, err := r.Stat(ctx, p); err == nil {
 		return []hufu.Path{p}, nil
@@ -40,9 +42,9 @@ func (r *Remote) Glob(ctx context.Context, p hufu.Path) ([]hufu.Path, error) {
 			var more []hufu.Path
 			var err error
 			if pattern == "**" {
-				more, err = r.below(ctx, dir, !rest.IsRoot(), maxMatches-len(next))
+				more, err = r.below(ctx, dir, folders || !rest.IsRoot(), maxMatches-len(next))
 			} else {
-				more, err = r.match(ctx, dir, pattern, !rest.IsRoot())
+				more, err = r.match(ctx, dir, pattern, folders || !rest.IsRoot())
 			}
 			if err != nil {
 				return nil, err
@@ -79,12 +81,16 @@ func (r *Remote) match(ctx context.Context, dir hufu.Path, pattern string, folde
 		}
 		return found, nil
 	}
+	matches, ok := transfer.NamePattern(pattern, false)
+	if !ok { // Glob has checked it
+		return nil, nil
+	}
 	err = r.List(ctx, dir, func(e hufu.Entry) error {
 		if folders && e.Kind != hufu.Folder || strings.HasPrefix(e.Name, ".") && !strings.HasPrefix(pattern, ".") {
 			return nil
 		}
-		if ok, err := path.Match(pattern, e.Name); err != nil || !ok {
-			return err
+		if !matches(e.Name) {
+			return nil
 		}
 		p, err := dir.Join(e.Name)
 		found = append(found, p)

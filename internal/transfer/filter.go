@@ -17,7 +17,7 @@ import (
 // source. With a slash at its beginning it must match the whole path, with a slash or "**"
 // elsewhere the end of the path, otherwise the last name. A slash at its end restricts it to
 // folders. '*', '?' and […] match within a name, "**" also slashes, and DIR/*** a folder and
-// everything in it.
+// everything in it; in a pattern with one of these a backslash makes what follows it mean itself.
 type Filter struct{ rules []rule }
 
 // rule is one pattern of a filter.
@@ -26,6 +26,17 @@ type rule struct {
 	folders bool // only these
 	whole   bool // matched with the path instead of the last name
 	match   *regexp.Regexp
+}
+
+// AddRule is Add for a rule as rsync takes it: "+ " before the pattern includes, "- " excludes.
+func (f *Filter) AddRule(include bool, rule string) error {
+	if pattern, ok := strings.CutPrefix(rule, "+ "); ok {
+		return f.Add(true, pattern)
+	}
+	if pattern, ok := strings.CutPrefix(rule, "- "); ok {
+		return f.Add(false, pattern)
+	}
+	return f.Add(include, rule)
 }
 
 // Add adds a rule behind the others.
@@ -44,7 +55,13 @@ func (f *Filter) Add(include bool, pattern string) error {
 	anchored := strings.HasPrefix(p, "/")
 	p = strings.TrimPrefix(p, "/")
 	r.whole = anchored || strings.Contains(p, "/") || strings.Contains(p, "**")
-	expr, ok := expression(p)
+	if !anchored { // it matches at any depth anyway, and at the top as well
+		p = strings.TrimPrefix(p, "**/")
+	}
+	expr, ok := regexp.QuoteMeta(p), utf8.ValidString(p) // a backslash is one, where nothing is a wildcard
+	if strings.ContainsAny(p, "*?[") {
+		expr, ok = expression(p)
+	}
 	if !ok || p == "" {
 		return &hufu.Error{Op: "filter", Kind: hufu.KindUsage, Code: "pattern_form", Args: map[string]string{"pattern": pattern}}
 	}
@@ -73,8 +90,7 @@ func (f *Filter) AddLines(text string) error {
 			f.rules = nil
 			continue
 		}
-		pattern, include := strings.CutPrefix(line, "+ ")
-		if err := f.Add(include, strings.TrimPrefix(pattern, "- ")); err != nil {
+		if err := f.AddRule(false, line); err != nil {
 			return err
 		}
 	}
@@ -115,6 +131,26 @@ func (pl *planner) excludes(p pair, below string) bool {
 	}
 	pl.e.report(Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size, Outcome: Excluded})
 	return true
+}
+
+// NamePattern returns a function that reports whether a name matches a pattern, by the rules of a
+// shell: '*', '?', […] with '!' or '^' for all others, classes such as [:digit:], and a backslash
+// before a character that means itself. With anyCase, letters match in both cases. ok is
+// false if it is not a pattern.
+func NamePattern(pattern string, anyCase bool) (match func(name string) bool, ok bool) {
+	expr, ok := expression(pattern)
+	if !ok {
+		return nil, false
+	}
+	flags := `(?s)`
+	if anyCase {
+		flags = `(?si)`
+	}
+	compiled, err := regexp.Compile(flags + `\A(?:` + expr + `)\z`)
+	if err != nil {
+		return nil, false
+	}
+	return compiled.MatchString, true
 }
 
 // expression translates a pattern to a regular expression, which takes linear time on any name

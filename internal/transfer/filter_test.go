@@ -43,7 +43,12 @@ func TestFilterIsThatOfRsync(t *testing.T) {
 		{"- a|!|- b", "b", "a"},
 		{"+ a|- a", "", "a"},
 		{"- a|+ a", "a", ""},
-		{"- in\\xffvalid", "inxffvalid", ""},
+		{`- back\slash`, `back\slash`, "backslash"}, // literal without a wildcard
+		{`- \#h`, `\#h`, "#h"},
+		{`- \#*`, "#h", `\#h`},
+		{"- **/a", "a x/a x/y/a", "b xa"},
+		{"- **/a/b", "a/b x/a/b", "a b"},
+		{"- /**/a", "x/a", "a"},
 		{"- *.TXT", "a.TXT", "a.txt"},
 		{"- a b ", "a&b&", "a&b"},
 		{"- /foo/***", "foo/ foo/a foo/a/b", "x/foo/ x/foo/a"},
@@ -98,7 +103,7 @@ func TestClassesHaveNoSlash(t *testing.T) {
 
 func TestFilterRefusesWrongPatterns(t *testing.T) {
 	t.Parallel()
-	for _, pattern := range []string{"", "/", "[", "[a", "a[", "[]", "[!]", "[z-a]", `a\`, `[a\`, "[[:nonsense:]]", "a\xff", "[/]", "/***"} {
+	for _, pattern := range []string{"", "/", "[", "[a", "a[", "[]", "[!]", "[z-a]", `*a\`, `[a\`, "[[:nonsense:]]", "a\xff", "[/]", "/***"} {
 		var f Filter
 		err := f.Add(false, pattern)
 		if hufu.CodeOf(err) != "pattern_form" || hufu.KindOf(err) != hufu.KindUsage {
