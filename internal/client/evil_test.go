@@ -146,15 +146,15 @@ func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures th
 // nothing in them, and pages that are larger than a page may be, are not believed.
 func TestHT42EndlessPages(t *testing.T) { //nolint:paralleltest // measures the heap
 	const pages = 3000 // 12 MB of targets
-	page := 0
+	var page atomic.Int64 // asked for: the client asks for the next one ahead
 	var empty atomic.Bool
 	r := visit(t, func(_ context.Context, s *session.Server, m frame.Message) error {
 		if _, stat := m.(*frame.Stat); stat {
 			return s.Answer(&frame.StatAnswer{Entry: frame.Entry{Kind: uint8(hufu.Folder)}}, false, nil)
 		}
-		page++
-		a := &frame.ListAnswer{Entries: []frame.Entry{}, Next: fmt.Appendf(nil, "%08d", page)}
-		if page == pages {
+		n := page.Add(1)
+		a := &frame.ListAnswer{Entries: []frame.Entry{}, Next: fmt.Appendf(nil, "%08d", n)}
+		if n == pages {
 			return s.Fail(&hufu.Error{Op: "list", Kind: hufu.KindNotFound})
 		}
 		if !empty.Load() {
@@ -170,9 +170,10 @@ func TestHT42EndlessPages(t *testing.T) { //nolint:paralleltest // measures the 
 	if hufu.KindOf(err) != hufu.KindNotFound {
 		t.Error(err)
 	}
-	page = 0
+	page.Store(0)
+	used := 0
 	err = r.List(t.Context(), hufu.Path{}, func(hufu.Entry) error {
-		if page == pages-1 {
+		if used++; used == pages-1 {
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			most = after.HeapAlloc
