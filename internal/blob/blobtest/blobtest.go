@@ -29,6 +29,7 @@ type Store struct {
 	Times   bool // times are kept to the nanosecond, also those before 1970
 	Links   bool // there are symbolic links
 	Names   bool // a name may hold every byte that a hufu.Path may
+	Rounds  int  // how often users compete for a name; 0 is 200
 
 	// Another opens the tree once more, as another process does. nil if only one may
 	// have it open.

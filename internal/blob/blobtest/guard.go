@@ -1,6 +1,7 @@
 package blobtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -363,7 +364,7 @@ func whatOthersPutStays(s *suite) {
 				_ = s.change(only("alice"), c.alice[i%len(c.alice)])
 			}
 		})
-		for range 200 {
+		for range cmp.Or(s.Rounds, 200) {
 			if s.Failed() {
 				break
 			}

@@ -55,6 +55,7 @@ func TestContract(t *testing.T) {
 		open := func() blob.Tree { return tree(t, object.NewTrees(n, b, object.Options{Installation: "test"})) }
 		return blobtest.Store{
 			Tree: open(), Unit: hufu.ChunkSize, Records: true, Modes: true, Times: true, Links: true, Names: true,
+			Rounds:  20, // SQLite is slow under the race detector; test/objects has all of them
 			Another: open, Reopen: open,
 		}
 	})
