@@ -236,7 +236,10 @@ func (e *engine) serve(name string, args ...string) error {
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	ready := make(chan error)
 	go func() {
-		runtime.LockOSThread() // the server is told of the end of this thread
+		// The server is told of the end of this thread. Unlocked again, the thread never ends: it may
+		// have started other servers before, which are to outlive this one.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := e.cmd.Start()
 		ready <- err
 		if err == nil {
