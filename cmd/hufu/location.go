@@ -68,24 +68,34 @@ func noInput(source string) error {
 	return cli.Usage("input_unsupported")
 }
 
-// expand replaces the patterns among locs by the paths that match them.
-func expand(ctx context.Context, r *client.Remote, locs []location) (all []location, err error) {
+// matches replaces the patterns among locs by the paths that match them.
+func matches(ctx context.Context, r *client.Remote, locs []location) (all []location, err error) {
 	for _, l := range locs {
 		paths, err := r.Glob(ctx, l.path, l.slash)
 		if err != nil {
 			return nil, err
 		}
 		for _, p := range paths {
-			if l.slash && !p.IsRoot() {
-				if e, err := r.Stat(ctx, p); err == nil && e.Kind != hufu.Folder {
-					return nil, &hufu.Error{Op: "find", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "source_not_folder"}
-				}
-			}
 			l.path = p
 			all = append(all, l)
 		}
 	}
 	return all, nil
+}
+
+// expand is matches for paths that are all used, or none: one that ends in a slash must not be a
+// file.
+func expand(ctx context.Context, r *client.Remote, locs []location) ([]location, error) {
+	all, err := matches(ctx, r, locs)
+	for _, l := range all {
+		if !l.slash || l.path.IsRoot() {
+			continue
+		}
+		if e, err := r.Stat(ctx, l.path); err == nil && e.Kind != hufu.Folder {
+			return nil, &hufu.Error{Op: "find", Path: l.path.Remote(), Kind: hufu.KindWrongKind, Code: "far_not_folder", Args: map[string]string{"kind": e.Kind.String()}}
+		}
+	}
+	return all, err
 }
 
 // remoteOnly reads arguments that must all name places on one server.

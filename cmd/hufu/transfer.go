@@ -191,7 +191,7 @@ func newGet(a *app) *cobra.Command {
 			r.ForeseeGet(fetches(locs))
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			locs, err := expand(cmd.Context(), r, locs)
+			locs, err := matches(cmd.Context(), r, locs)
 			if err != nil {
 				return err
 			}

@@ -145,7 +145,7 @@ func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures th
 // TestHT42EndlessPages: of pages without end a client keeps few, and pages with
 // nothing in them, and pages that are larger than a page may be, are not believed.
 func TestHT42EndlessPages(t *testing.T) { //nolint:paralleltest // measures the heap
-	const pages = 3000 // 12 MB of targets
+	const pages = 3000    // 12 MB of targets
 	var page atomic.Int64 // asked for: the client asks for the next one ahead
 	var empty atomic.Bool
 	r := visit(t, func(_ context.Context, s *session.Server, m frame.Message) error {
