@@ -220,7 +220,7 @@ func (s *Service) restored(v meta.Version, old, next *state) {
 		return
 	}
 	slices.Sort(valid)
-	s.log.Warn("the database is older than before: if it was restored from a backup, revoke again what was revoked since",
+	s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
 		"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
 }
 

@@ -182,7 +182,7 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	w.must(err)
 	w.must(w.Reload(ctx))
 	w.subject("alice1") // the database decides
-	if s := said.String(); !strings.Contains(s, "the database is older than before") || !strings.Contains(s, "valid_again=1") || !strings.Contains(s, `certificates="alice1 (alice laptop)"`) {
+	if s := said.String(); !strings.Contains(s, "the database has gone back to an earlier state") || !strings.Contains(s, "valid_again=1") || !strings.Contains(s, `certificates="alice1 (alice laptop)"`) {
 		t.Errorf("it was not said: %s", s)
 	}
 	said.Reset()

@@ -186,7 +186,7 @@ func TestRestored(t *testing.T) {
 		h.run(h.Admin("cert", "list", "--user", "eve")).is(0, "revoked")
 
 		e.backup(t, name, file, true)
-		h.logged("the database is older than before: if it was restored from a backup, revoke again what was revoked since")
+		h.logged("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again")
 		h.logged("valid_again=1 certificates=")
 		h.logged("(eve ")
 		h.run(eve.Run("ls", ":/")).is(0, "")

@@ -97,8 +97,8 @@ func (b *batch) stage(ctx context.Context, op string, p hufu.Path, m blob.Meta, 
 	return b.add(sl, err)
 }
 
-// keep copies the data of a staged file, which counts against the room. If that is full, what was
-// staged before is stored first.
+// keep copies the data of a staged file. The copy counts against Options.Room. If no room is
+// left, keep first stores the files that were staged before.
 func (b *batch) keep(ctx context.Context, op string, p hufu.Path, n *staged) error {
 	size := int64(len(n.data))
 	if !b.t.s.take(size) {

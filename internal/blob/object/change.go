@@ -104,8 +104,8 @@ func expected(op string, p hufu.Path, e meta.Entry, version string) error {
 	return fail(op, p, hufu.KindChanged, "target_changed")
 }
 
-// place gives row the name p if c and the guard allow it, and reports whether the name was free. n
-// is what was staged, nil for an entry that has a name already.
+// place gives row the name p if c and the guard allow it, and reports whether the name was free.
+// n is the staged file or link, or nil if row is an entry that has a name already.
 func (w *work) place(ctx context.Context, op string, p hufu.Path, row *meta.Entry, c hufu.Condition, n *staged) (created bool, err error) {
 	dir, err := w.folder(ctx, op, p, p.Parent())
 	if err != nil {
