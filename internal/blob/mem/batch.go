@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -56,7 +57,7 @@ func (b *batch) Symlink(ctx context.Context, p hufu.Path, target string, m blob.
 }
 
 func (b *batch) stage(ctx context.Context, op string, p hufu.Path, m blob.Meta, c hufu.Condition, newNode func() *node) int {
-	if err := first(canceled(ctx, op, p), checkTarget(op, p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckTarget(op, p)); err != nil {
 		return b.add(slot{op: op, path: p}, err)
 	}
 	b.t.mu.Lock()
@@ -88,7 +89,7 @@ func (b *batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents boo
 
 func (b *batch) mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) (created bool, err error) {
 	const op = "make folder"
-	if err := first(canceled(ctx, op, p), checkTarget(op, p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckTarget(op, p)); err != nil {
 		return false, err
 	}
 	b.t.mu.Lock()
@@ -107,7 +108,7 @@ func (b *batch) mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents boo
 		_, err = b.t.newFolder(ctx, op, dir, p, m, &b.g)
 		return err == nil, err
 	case n.kind != hufu.Folder:
-		return false, fail(op, p, hufu.KindExists, "target_exists")
+		return false, blob.Fail(op, p, hufu.KindExists, "target_exists")
 	}
 	return false, nil
 }
@@ -115,19 +116,19 @@ func (b *batch) mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents boo
 func (b *batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) int {
 	return b.add(slot{op: "set meta", path: p, do: func(ctx context.Context) (blob.Result, error) {
 		return b.t.setMeta(ctx, p, m, version, &b.g)
-	}}, first(canceled(ctx, "set meta", p), check("set meta", p)))
+	}}, cmp.Or(blob.Canceled(ctx, "set meta", p), blob.CheckPath("set meta", p)))
 }
 
 func (b *batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) int {
 	return b.add(slot{op: "remove", path: p, do: func(ctx context.Context) (blob.Result, error) {
 		return blob.Result{}, b.t.remove(ctx, p, recursive, version, &b.g)
-	}}, first(canceled(ctx, "remove", p), checkTarget("remove", p)))
+	}}, cmp.Or(blob.Canceled(ctx, "remove", p), blob.CheckTarget("remove", p)))
 }
 
 func (b *batch) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition, version string) int {
-	err := first(canceled(ctx, "rename", from), checkTarget("rename", from), checkTarget("rename", to))
+	err := cmp.Or(blob.Canceled(ctx, "rename", from), blob.CheckTarget("rename", from), blob.CheckTarget("rename", to))
 	if err == nil && to != from && to.Below(from) {
-		err = fail("rename", to, hufu.KindInvalid, "rename_into_itself")
+		err = blob.Fail("rename", to, hufu.KindInvalid, "rename_into_itself")
 	}
 	return b.add(slot{op: "rename", path: from, do: func(ctx context.Context) (blob.Result, error) {
 		return b.t.rename(ctx, from, to, c, version, &b.g)
@@ -149,7 +150,7 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 	b.res = b.res[:0]
 	for i := range b.slots {
 		sl := &b.slots[i]
-		if err := canceled(ctx, sl.op, sl.path); err != nil && sl.op == "make folder" && sl.res.Err == nil {
+		if err := blob.Canceled(ctx, sl.op, sl.path); err != nil && sl.op == "make folder" && sl.res.Err == nil {
 			sl.res = blob.Result{Err: err} // made at once, but acknowledged here
 		}
 		b.res = append(b.res, sl.res)
@@ -160,7 +161,7 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 
 // make makes the change of a slot.
 func (b *batch) make(ctx context.Context, sl *slot) {
-	res, err := blob.Result{}, canceled(ctx, sl.op, sl.path)
+	res, err := blob.Result{}, blob.Canceled(ctx, sl.op, sl.path)
 	if err == nil {
 		res, err = sl.do(ctx)
 	}
@@ -218,9 +219,9 @@ func expected(op string, p hufu.Path, n *node, version string) error {
 	case version == "" || n.version == version:
 		return nil
 	case n.kind == hufu.Folder:
-		return fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
+		return blob.Fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
 	}
-	return fail(op, p, hufu.KindChanged, "target_changed")
+	return blob.Fail(op, p, hufu.KindChanged, "target_changed")
 }
 
 // makeFolders returns the folder p. It creates the folder and those above it if
@@ -259,20 +260,20 @@ func (t *Tree) place(ctx context.Context, op string, p hufu.Path, n *node, c huf
 	old := dir.names[p.Base()]
 	switch { // these say more than a refusal
 	case old != nil && old.kind == hufu.Folder:
-		return false, fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
+		return false, blob.Fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
 	case old != nil && c.Kind == hufu.IfAbsent:
-		return false, fail(op, p, hufu.KindExists, "target_exists")
+		return false, blob.Fail(op, p, hufu.KindExists, "target_exists")
 	}
 	if err := ask(ctx, g, p, dir, old, n.kind); err != nil {
 		return false, err
 	}
 	switch {
 	case c.Kind == hufu.IfVersion && (old == nil || old.version != c.Version):
-		return false, fail(op, p, hufu.KindChanged, "target_changed")
+		return false, blob.Fail(op, p, hufu.KindChanged, "target_changed")
 	case c.Kind != hufu.IfAbsent && c.Kind != hufu.IfVersion && c.Kind != hufu.Always:
-		return false, fail(op, p, hufu.KindInvalid, "condition_form")
+		return false, blob.Fail(op, p, hufu.KindInvalid, "condition_form")
 	case old != nil && n.kind == hufu.Folder:
-		return false, fail(op, p, hufu.KindWrongKind, "not_a_folder")
+		return false, blob.Fail(op, p, hufu.KindWrongKind, "not_a_folder")
 	}
 	if old != nil {
 		t.drop(old)
@@ -327,11 +328,11 @@ func (t *Tree) rename(ctx context.Context, from, to hufu.Path, c hufu.Condition,
 			dir.mtime = t.o.Now()
 		}
 	case n.kind == hufu.Folder:
-		err = fail("rename", to, hufu.KindWrongKind, "folder_in_the_way")
+		err = blob.Fail("rename", to, hufu.KindWrongKind, "folder_in_the_way")
 	case c.Kind == hufu.IfAbsent:
-		err = fail("rename", to, hufu.KindExists, "target_exists")
+		err = blob.Fail("rename", to, hufu.KindExists, "target_exists")
 	case c.Kind == hufu.IfVersion && c.Version != n.version:
-		err = fail("rename", to, hufu.KindChanged, "target_changed")
+		err = blob.Fail("rename", to, hufu.KindChanged, "target_changed")
 	}
 	res.Version = n.version
 	return res, err
@@ -355,7 +356,7 @@ func (t *Tree) remove(ctx context.Context, p hufu.Path, recursive bool, version 
 	case recursive:
 		return t.removeAll(ctx, dir, p, p.Base(), n, g, 0)
 	case len(n.names) > 0 || t.uploading(n):
-		return fail("remove", p, hufu.KindNotEmpty, "")
+		return blob.Fail("remove", p, hufu.KindNotEmpty, "")
 	}
 	t.unlink(dir, p.Base())
 	return nil
@@ -374,7 +375,7 @@ func (t *Tree) removeAll(ctx context.Context, dir *node, p hufu.Path, name strin
 		return nil
 	})
 	if err == nil {
-		err = first(canceled(ctx, "remove", p), ask(ctx, g, p, dir, n, 0))
+		err = cmp.Or(blob.Canceled(ctx, "remove", p), ask(ctx, g, p, dir, n, 0))
 	}
 	if err == nil {
 		t.unlink(dir, name)
@@ -403,14 +404,14 @@ func (t *Tree) look(ctx context.Context, p hufu.Path, n *node, g *blob.Guard, de
 // path of the nearest folder that is not.
 func (t *Tree) each(ctx context.Context, p hufu.Path, n *node, depth int, do func(q hufu.Path, name string, sub *node) error) error {
 	if depth > 2*hufu.MaxDepth {
-		return fail("look", p, hufu.KindUnsupported, "folders_too_deep")
+		return blob.Fail("look", p, hufu.KindUnsupported, "folders_too_deep")
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.names)) {
 		q, err := p.Join(name)
 		if err != nil {
 			q = p
 		}
-		if err := first(canceled(ctx, "look", p), do(q, name, n.names[name])); err != nil {
+		if err := cmp.Or(blob.Canceled(ctx, "look", p), do(q, name, n.names[name])); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -91,7 +92,7 @@ func (o opener) Open(ctx context.Context, p hufu.Path, _ string) (blob.File, err
 func (opener) Close() {}
 
 func (t *Tree) open(ctx context.Context, op string, p hufu.Path) (*file, error) {
-	if err := first(canceled(ctx, op, p), check(op, p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)); err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
@@ -101,9 +102,9 @@ func (t *Tree) open(ctx context.Context, op string, p hufu.Path) (*file, error) 
 	case err != nil:
 		return nil, err
 	case n.kind == hufu.Folder:
-		return nil, fail(op, p, hufu.KindWrongKind, "is_a_folder")
+		return nil, blob.Fail(op, p, hufu.KindWrongKind, "is_a_folder")
 	case n.kind == hufu.Link:
-		return nil, fail(op, p, hufu.KindWrongKind, "link_in_path")
+		return nil, blob.Fail(op, p, hufu.KindWrongKind, "link_in_path")
 	}
 	n.bytes.refs++
 	return &file{t: t, p: p, n: n, bytes: n.bytes, entry: n.entry(p.Base())}, nil
@@ -117,14 +118,14 @@ func (f *file) Is(version string) bool { return version == f.entry.Version }
 // readable refuses a closed file and an ended context.
 func (f *file) readable(ctx context.Context) error {
 	if f.closed.Load() {
-		return fail("read", f.p, hufu.KindInternal, "")
+		return blob.Fail("read", f.p, hufu.KindInternal, "")
 	}
-	return canceled(ctx, "read", f.p)
+	return blob.Canceled(ctx, "read", f.p)
 }
 
 func (f *file) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	if f.Size() > hufu.ChunkSize {
-		return nil, fail("read", f.p, hufu.KindChanged, "file_changed")
+		return nil, blob.Fail("read", f.p, hufu.KindChanged, "file_changed")
 	}
 	n, err := f.ReadAt(ctx, buf[:f.Size()], 0)
 	return buf[:n], err
@@ -139,9 +140,9 @@ func (f *file) ReadAt(ctx context.Context, b []byte, off int64) (int, error) {
 
 func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
 	if index < 0 || index >= digest.Chunks(f.Size()) {
-		return nil, false, cv, fail("read", f.p, hufu.KindInvalid, "chunk_index")
+		return nil, false, cv, blob.Fail("read", f.p, hufu.KindInvalid, "chunk_index")
 	}
-	if err := first(f.readable(ctx), f.Check()); err != nil {
+	if err := cmp.Or(f.readable(ctx), f.Check()); err != nil {
 		return nil, false, cv, err
 	}
 	chunk := f.bytes.chunk(index)
@@ -165,9 +166,9 @@ func (f *file) Check() error {
 	defer f.t.mu.Unlock()
 	switch {
 	case f.closed.Load():
-		return fail("check", f.p, hufu.KindInternal, "")
+		return blob.Fail("check", f.p, hufu.KindInternal, "")
 	case f.n.version != f.entry.Version:
-		return fail("check", f.p, hufu.KindChanged, "file_changed")
+		return blob.Fail("check", f.p, hufu.KindChanged, "file_changed")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@
 package mem
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -143,7 +144,7 @@ func (t *Tree) newVersion(n *node) {
 // take takes n more bytes, or returns an error.
 func (t *Tree) take(op string, p hufu.Path, n int64) error {
 	if !t.o.Room.take(n) {
-		return fail(op, p, hufu.KindQuota, "disk_full")
+		return blob.Fail(op, p, hufu.KindQuota, "disk_full")
 	}
 	return nil
 }
@@ -171,11 +172,11 @@ func (t *Tree) folder(op string, p, at hufu.Path) (*node, error) {
 		n = n.names[name]
 		switch {
 		case n == nil:
-			return nil, fail(op, p, hufu.KindNotFound, "")
+			return nil, blob.Fail(op, p, hufu.KindNotFound, "")
 		case n.kind == hufu.Link:
-			return nil, fail(op, p, hufu.KindWrongKind, "link_in_path")
+			return nil, blob.Fail(op, p, hufu.KindWrongKind, "link_in_path")
 		case n.kind != hufu.Folder:
-			return nil, fail(op, p, hufu.KindWrongKind, "not_a_folder")
+			return nil, blob.Fail(op, p, hufu.KindWrongKind, "not_a_folder")
 		}
 	}
 	return n, nil
@@ -190,14 +191,14 @@ func (t *Tree) find(op string, p hufu.Path) (dir, n *node, err error) {
 		return nil, nil, err
 	}
 	if n = dir.names[p.Base()]; n == nil {
-		return nil, nil, fail(op, p, hufu.KindNotFound, "")
+		return nil, nil, blob.Fail(op, p, hufu.KindNotFound, "")
 	}
 	return dir, n, nil
 }
 
 // Stat describes the entry at p.
 func (t *Tree) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
-	if err := first(canceled(ctx, "stat", p), check("stat", p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, "stat", p), blob.CheckPath("stat", p)); err != nil {
 		return hufu.Entry{}, err
 	}
 	t.mu.Lock()
@@ -211,7 +212,7 @@ func (t *Tree) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 
 // List calls yield for the entries of the folder p that r asks for.
 func (t *Tree) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
-	if err := first(canceled(ctx, "list", p), check("list", p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, "list", p), blob.CheckPath("list", p)); err != nil {
 		return "", err
 	}
 	all, next, err := t.page(p, r)
@@ -219,7 +220,7 @@ func (t *Tree) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hu
 		return "", err
 	}
 	for _, e := range all {
-		if err := canceled(ctx, "list", p); err != nil {
+		if err := blob.Canceled(ctx, "list", p); err != nil {
 			return "", err
 		}
 		if err := yield(e); err != nil {
@@ -290,7 +291,7 @@ func (t *Tree) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f.n.version != e.Version {
-		return hufu.Entry{}, fail("digest", p, hufu.KindChanged, "file_changed")
+		return hufu.Entry{}, blob.Fail("digest", p, hufu.KindChanged, "file_changed")
 	}
 	e.Digest, f.n.digest = d, d
 	return e, nil
@@ -315,7 +316,7 @@ func (f *file) digest(ctx context.Context) (hufu.Digest, error) {
 
 // Space returns how much of Options.Room is free, and its limit.
 func (t *Tree) Space(ctx context.Context) (free, total int64, err error) {
-	if err := canceled(ctx, "space", hufu.Path{}); err != nil {
+	if err := blob.Canceled(ctx, "space", hufu.Path{}); err != nil {
 		return 0, 0, err
 	}
 	t.mu.Lock()
@@ -325,40 +326,3 @@ func (t *Tree) Space(ctx context.Context) (free, total int64, err error) {
 
 // Close does nothing.
 func (t *Tree) Close() error { return nil }
-
-// check refuses names that are reserved for hufu.
-func check(op string, p hufu.Path) error {
-	if p.Reserved() {
-		return fail(op, p, hufu.KindInvalidPath, "name_reserved")
-	}
-	return nil
-}
-
-// checkTarget refuses the root as well.
-func checkTarget(op string, p hufu.Path) error {
-	if p.IsRoot() {
-		return &hufu.Error{Op: op, Path: p.Virtual(), Kind: hufu.KindInvalidPath, Code: "root_folder"}
-	}
-	return check(op, p)
-}
-
-func fail(op string, p hufu.Path, kind hufu.Kind, code string) error {
-	return &hufu.Error{Op: op, Path: p.String(), Kind: kind, Code: code}
-}
-
-// canceled returns the error of an ended context, or nil.
-func canceled(ctx context.Context, op string, p hufu.Path) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-}
-
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -33,7 +33,7 @@ func (t *Trees) User(_ context.Context, name string) (blob.Tree, error) {
 	defer t.mu.Unlock()
 	if t.users[name] == nil {
 		if !t.o.Room.take(nameCost) {
-			return nil, fail("open store", hufu.Path{}, hufu.KindQuota, "disk_full")
+			return nil, blob.Fail("open store", hufu.Path{}, hufu.KindQuota, "disk_full")
 		}
 		t.users[name] = New(t.o)
 	}
@@ -42,7 +42,7 @@ func (t *Trees) User(_ context.Context, name string) (blob.Tree, error) {
 
 // Shared always returns a not-found error.
 func (t *Trees) Shared(context.Context, string) (blob.Tree, error) {
-	return nil, fail("open store", hufu.Path{}, hufu.KindNotFound, "")
+	return nil, blob.Fail("open store", hufu.Path{}, hufu.KindNotFound, "")
 }
 
 // SharedNames returns nothing.

@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"maps"
@@ -53,16 +54,16 @@ type holder struct {
 }
 
 func (u *upload) fail(op string, kind hufu.Kind, code string) error {
-	return fail(op, u.key.Path, kind, code)
+	return blob.Fail(op, u.key.Path, kind, code)
 }
 
 // OpenUpload begins the upload k, or resumes it.
 func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
-	if err := first(canceled(ctx, "open upload", k.Path), checkTarget("open upload", k.Path)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, "open upload", k.Path), blob.CheckTarget("open upload", k.Path)); err != nil {
 		return nil, err
 	}
 	if k.Size <= hufu.ChunkSize || k.Size > hufu.MaxFileSize {
-		return nil, fail("open upload", k.Path, hufu.KindInvalid, "upload_size")
+		return nil, blob.Fail("open upload", k.Path, hufu.KindInvalid, "upload_size")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,7 +83,7 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 
 // FindUpload opens an unfinished upload by its id.
 func (t *Tree) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Upload, error) {
-	if err := canceled(ctx, "find upload", hufu.Path{}); err != nil {
+	if err := blob.Canceled(ctx, "find upload", hufu.Path{}); err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
@@ -90,7 +91,7 @@ func (t *Tree) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Up
 	if u := t.uploads[id]; u != nil && t.usable(u) {
 		return t.hold(u, g), nil
 	}
-	return nil, fail("find upload", hufu.Path{}, hufu.KindNotFound, "upload_unknown")
+	return nil, blob.Fail("find upload", hufu.Path{}, hufu.KindNotFound, "upload_unknown")
 }
 
 func (t *Tree) hold(u *upload, g blob.Guard) blob.Upload {
@@ -186,7 +187,7 @@ func (h *holder) Write(ctx context.Context, index int64, data []byte, cv digest.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := first(h.open(op), canceled(ctx, op, u.key.Path)); err != nil {
+	if err := cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path)); err != nil {
 		return err
 	}
 	if err := t.begin(ctx, h); err != nil {
@@ -322,7 +323,7 @@ func (h *holder) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) err
 		}
 		return nil
 	}
-	if err := first(h.open(op), canceled(ctx, op, u.key.Path)); err != nil {
+	if err := cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path)); err != nil {
 		return err
 	}
 	root, err := u.root()
@@ -355,7 +356,7 @@ func (h *holder) Finish(ctx context.Context, c hufu.Condition) (hufu.Entry, erro
 	if u.done != nil {
 		return *u.done, nil
 	}
-	err := first(h.open(op), canceled(ctx, op, u.key.Path))
+	err := cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path))
 	if err == nil && h.prepared == nil {
 		err = u.fail(op, hufu.KindInternal, "")
 	}

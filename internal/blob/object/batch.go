@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -76,7 +77,7 @@ func (b *batch) stage(ctx context.Context, op string, p hufu.Path, m blob.Meta, 
 	sl := slot{op: op, path: p, folders: []hufu.Path{p.Parent()}, new: n}
 	sl.do = func(ctx context.Context, w *work) (blob.Result, error) {
 		if n.row.Layout == meta.LayoutSingle && !n.stored {
-			return blob.Result{}, fail(op, p, hufu.KindUnavailable, "store_unreachable")
+			return blob.Result{}, blob.Fail(op, p, hufu.KindUnavailable, "store_unreachable")
 		}
 		row := n.row
 		created, err := w.place(ctx, op, p, &row, c, n)
@@ -85,7 +86,7 @@ func (b *batch) stage(ctx context.Context, op string, p hufu.Path, m blob.Meta, 
 		}
 		return blob.Result{Created: created, Version: row.Version.String()}, nil
 	}
-	err := first(canceled(ctx, op, p), checkTarget(op, p))
+	err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckTarget(op, p))
 	if err == nil && !b.made[p.Parent()] {
 		if _, err = b.t.makeFolders(ctx, op, p, p.Parent(), m.By, &b.g); err == nil {
 			b.made[p.Parent()] = true
@@ -103,7 +104,7 @@ func (b *batch) keep(ctx context.Context, op string, p hufu.Path, n *staged) err
 	size := int64(len(n.data))
 	if !b.t.s.take(size) {
 		if b.Prepare(ctx); !b.t.s.take(size) {
-			return fail(op, p, hufu.KindUnavailable, "")
+			return blob.Fail(op, p, hufu.KindUnavailable, "")
 		}
 	}
 	n.data, n.taken = slices.Clone(n.data), size
@@ -123,7 +124,7 @@ func (b *batch) Mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents boo
 
 func (b *batch) mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents bool) (created bool, err error) {
 	const op = "make folder"
-	if err := first(canceled(ctx, op, p), checkTarget(op, p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckTarget(op, p)); err != nil {
 		return false, err
 	}
 	by := &m.By
@@ -143,7 +144,7 @@ func (b *batch) mkdir(ctx context.Context, p hufu.Path, m blob.Meta, parents boo
 		case e.Kind == hufu.Folder:
 			return nil
 		case e.Kind != 0:
-			return fail(op, p, hufu.KindExists, "target_exists")
+			return blob.Fail(op, p, hufu.KindExists, "target_exists")
 		}
 		_, err = w.newFolder(ctx, op, p, dir, m)
 		created = err == nil
@@ -156,21 +157,21 @@ func (b *batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version s
 	const op = "set meta"
 	return b.add(slot{op: op, path: p, folders: []hufu.Path{p.Parent()}, looks: true, do: func(ctx context.Context, w *work) (blob.Result, error) {
 		return w.setMeta(ctx, p, m, version)
-	}}, first(canceled(ctx, op, p), check(op, p)))
+	}}, cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)))
 }
 
 func (b *batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) int {
 	const op = "remove"
 	return b.add(slot{op: op, path: p, folders: []hufu.Path{p.Parent()}, looks: true, do: func(ctx context.Context, w *work) (blob.Result, error) {
 		return blob.Result{}, w.remove(ctx, p, recursive, version)
-	}}, first(canceled(ctx, op, p), checkTarget(op, p)))
+	}}, cmp.Or(blob.Canceled(ctx, op, p), blob.CheckTarget(op, p)))
 }
 
 func (b *batch) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition, version string) int {
 	const op = "rename"
-	err := first(canceled(ctx, op, from), checkTarget(op, from), checkTarget(op, to))
+	err := cmp.Or(blob.Canceled(ctx, op, from), blob.CheckTarget(op, from), blob.CheckTarget(op, to))
 	if err == nil && to != from && to.Below(from) {
-		err = fail(op, to, hufu.KindInvalid, "rename_into_itself")
+		err = blob.Fail(op, to, hufu.KindInvalid, "rename_into_itself")
 	}
 	return b.add(slot{op: op, path: from, folders: []hufu.Path{from.Parent(), to.Parent()}, looks: true, do: func(ctx context.Context, w *work) (blob.Result, error) {
 		return w.rename(ctx, from, to, c, version)
@@ -238,7 +239,7 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 	b.res = b.res[:0]
 	for i := range b.slots {
 		sl := &b.slots[i]
-		if err := canceled(ctx, sl.op, sl.path); err != nil && sl.op == "make folder" && sl.res.Err == nil {
+		if err := blob.Canceled(ctx, sl.op, sl.path); err != nil && sl.op == "make folder" && sl.res.Err == nil {
 			sl.res = blob.Result{Err: err} // made at once, but acknowledged here
 		}
 		b.res = append(b.res, sl.res)
@@ -249,7 +250,7 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 
 // some makes the first changes of todo as one transaction, and returns how many have their result.
 func (b *batch) some(ctx context.Context, todo []*slot) (n int) {
-	if err := canceled(ctx, todo[0].op, todo[0].path); err != nil {
+	if err := blob.Canceled(ctx, todo[0].op, todo[0].path); err != nil {
 		b.drop(todo[0], err)
 		return 1
 	}
@@ -269,7 +270,7 @@ func (b *batch) some(ctx context.Context, todo []*slot) (n int) {
 			return err
 		}
 		for _, sl := range todo {
-			if err := canceled(ctx, sl.op, sl.path); err != nil {
+			if err := blob.Canceled(ctx, sl.op, sl.path); err != nil {
 				sl.res = blob.Result{Err: err}
 			} else if err := one(w, sl); err != nil {
 				if n > 0 && w.err == nil { // the others do not depend on it

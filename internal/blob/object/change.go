@@ -99,9 +99,9 @@ func expected(op string, p hufu.Path, e meta.Entry, version string) error {
 	case version == "" || e.Kind != hufu.Folder && e.Version.String() == version:
 		return nil
 	case e.Kind == hufu.Folder:
-		return fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
+		return blob.Fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
 	}
-	return fail(op, p, hufu.KindChanged, "target_changed")
+	return blob.Fail(op, p, hufu.KindChanged, "target_changed")
 }
 
 // place gives row the name p if c and the guard allow it, and reports whether the name was free.
@@ -130,20 +130,20 @@ func (w *work) place(ctx context.Context, op string, p hufu.Path, row *meta.Entr
 func (w *work) permit(ctx context.Context, op string, p hufu.Path, dir meta.Folder, old meta.Entry, becomes hufu.EntryKind, c hufu.Condition) error {
 	switch { // these say more than a refusal
 	case old.Kind == hufu.Folder:
-		return fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
+		return blob.Fail(op, p, hufu.KindWrongKind, "folder_in_the_way")
 	case old.Kind != 0 && c.Kind == hufu.IfAbsent:
-		return fail(op, p, hufu.KindExists, "target_exists")
+		return blob.Fail(op, p, hufu.KindExists, "target_exists")
 	}
 	if err := w.ask(ctx, p, dir.By, old, becomes); err != nil {
 		return err
 	}
 	switch {
 	case c.Kind == hufu.IfVersion && (old.Kind == 0 || old.Version.String() != c.Version):
-		return fail(op, p, hufu.KindChanged, "target_changed")
+		return blob.Fail(op, p, hufu.KindChanged, "target_changed")
 	case c.Kind != hufu.IfAbsent && c.Kind != hufu.IfVersion && c.Kind != hufu.Always:
-		return fail(op, p, hufu.KindInvalid, "condition_form")
+		return blob.Fail(op, p, hufu.KindInvalid, "condition_form")
 	case old.Kind != 0 && becomes == hufu.Folder:
-		return fail(op, p, hufu.KindWrongKind, "not_a_folder")
+		return blob.Fail(op, p, hufu.KindWrongKind, "not_a_folder")
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (w *work) enliven(ctx context.Context, op string, p hufu.Path, n *staged) e
 		return w.failed(ctx, op, p, err)
 	}
 	if !open { // it was staged for so long that the clean-up has taken it
-		return fail(op, p, hufu.KindUnavailable, "store_unreachable")
+		return blob.Fail(op, p, hufu.KindUnavailable, "store_unreachable")
 	}
 	return nil
 }
@@ -227,11 +227,11 @@ func (w *work) rename(ctx context.Context, from, to hufu.Path, c hufu.Condition,
 	case from != to:
 		return w.move(ctx, from, to, dir, e, c)
 	case e.Kind == hufu.Folder:
-		return res, fail(op, to, hufu.KindWrongKind, "folder_in_the_way")
+		return res, blob.Fail(op, to, hufu.KindWrongKind, "folder_in_the_way")
 	case c.Kind == hufu.IfAbsent:
-		return res, fail(op, to, hufu.KindExists, "target_exists")
+		return res, blob.Fail(op, to, hufu.KindExists, "target_exists")
 	case c.Kind == hufu.IfVersion && c.Version != e.Version.String():
-		return res, fail(op, to, hufu.KindChanged, "target_changed")
+		return res, blob.Fail(op, to, hufu.KindChanged, "target_changed")
 	}
 	res.Version = e.Version.String()
 	return res, nil

@@ -49,9 +49,9 @@ func (t *Tree) openFile(ctx context.Context, op string, p hufu.Path) (*file, err
 	case err != nil:
 		return nil, err
 	case e.Kind == hufu.Folder:
-		return nil, fail(op, p, hufu.KindWrongKind, "is_a_folder")
+		return nil, blob.Fail(op, p, hufu.KindWrongKind, "is_a_folder")
 	case e.Kind == hufu.Link:
-		return nil, fail(op, p, hufu.KindWrongKind, "link_in_path")
+		return nil, blob.Fail(op, p, hufu.KindWrongKind, "link_in_path")
 	}
 	return &file{s: t.s, p: p, row: e, first: -1}, nil
 }
@@ -64,14 +64,14 @@ func (f *file) Is(version string) bool { return version == f.row.Version.String(
 // readable refuses a closed file and an ended context.
 func (f *file) readable(ctx context.Context) error {
 	if f.closed.Load() {
-		return fail("read", f.p, hufu.KindInternal, "")
+		return blob.Fail("read", f.p, hufu.KindInternal, "")
 	}
-	return canceled(ctx, "read", f.p)
+	return blob.Canceled(ctx, "read", f.p)
 }
 
 func (f *file) Whole(ctx context.Context, buf []byte) ([]byte, error) {
 	if f.Size() > hufu.ChunkSize {
-		return nil, fail("read", f.p, hufu.KindChanged, "file_changed")
+		return nil, blob.Fail("read", f.p, hufu.KindChanged, "file_changed")
 	}
 	n, err := f.ReadAt(ctx, buf[:f.Size()], 0)
 	return buf[:n], err
@@ -98,7 +98,7 @@ func (f *file) read(ctx context.Context, b []byte, off int64) (int, error) {
 	case meta.LayoutInline:
 		all, err := f.bytes(ctx)
 		if err == nil && int64(len(all)) != f.Size() {
-			err = fail("read", f.p, hufu.KindIntegrity, "store_object_missing")
+			err = blob.Fail("read", f.p, hufu.KindIntegrity, "store_object_missing")
 		}
 		if err != nil {
 			return 0, err
@@ -167,12 +167,12 @@ func (f *file) unit(ctx context.Context, number int64) (meta.Unit, error) {
 	if i := number - begin; i < int64(len(units)) && units[i].Number == number {
 		return units[i], nil
 	}
-	return meta.Unit{}, fail("read", f.p, hufu.KindIntegrity, "store_object_missing")
+	return meta.Unit{}, blob.Fail("read", f.p, hufu.KindIntegrity, "store_object_missing")
 }
 
 func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []byte, hole bool, cv digest.CV, err error) {
 	if index < 0 || index >= digest.Chunks(f.Size()) {
-		return nil, false, cv, fail("read", f.p, hufu.KindInvalid, "chunk_index")
+		return nil, false, cv, blob.Fail("read", f.p, hufu.KindInvalid, "chunk_index")
 	}
 	if data, hole, cv, err = f.readChunk(ctx, index, buf); err == nil {
 		err = f.check(ctx)
@@ -230,7 +230,7 @@ func (f *file) Check() error {
 	ctx, cancel := afterwards()
 	defer cancel()
 	if f.closed.Load() {
-		return fail("check", f.p, hufu.KindInternal, "")
+		return blob.Fail("check", f.p, hufu.KindInternal, "")
 	}
 	return f.check(ctx)
 }
@@ -241,7 +241,7 @@ func (f *file) check(ctx context.Context) error {
 		return broken(ctx, "check", f.p, err)
 	}
 	if !current {
-		return fail("check", f.p, hufu.KindChanged, "file_changed")
+		return blob.Fail("check", f.p, hufu.KindChanged, "file_changed")
 	}
 	return nil
 }

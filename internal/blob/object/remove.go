@@ -1,9 +1,11 @@
 package object
 
 import (
+	"cmp"
 	"context"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/meta"
 )
 
@@ -44,7 +46,7 @@ func (w *work) remove(ctx context.Context, p hufu.Path, recursive bool, version 
 		return w.failed(ctx, op, p, err)
 	}
 	if len(inside) > 0 || w.t.s.uploading(e.Child) {
-		return fail(op, p, hufu.KindNotEmpty, "")
+		return blob.Fail(op, p, hufu.KindNotEmpty, "")
 	}
 	return w.detach(ctx, p, dir, e.Name, []meta.ID{e.Child})
 }
@@ -72,15 +74,15 @@ func (w *work) removeAll(ctx context.Context, p hufu.Path, dir meta.Folder, e me
 	}
 	later := context.WithoutCancel(ctx)
 	if w.g.May == nil {
-		return first(canceled(ctx, "remove", p), w.detach(later, p, dir, e.Name, below))
+		return cmp.Or(blob.Canceled(ctx, "remove", p), w.detach(later, p, dir, e.Name, below))
 	}
 	s := sweep{w: w, ctx: ctx, removes: true}
 	refused := s.folder(p, e.Child, e.By, 0)
 	if refused == nil {
-		refused = first(canceled(ctx, "remove", p), w.ask(ctx, p, dir.By, e, 0))
+		refused = cmp.Or(blob.Canceled(ctx, "remove", p), w.ask(ctx, p, dir.By, e, 0))
 	}
 	if w.err != nil || refused == nil {
-		return first(w.err, w.detach(later, p, dir, e.Name, below))
+		return cmp.Or(w.err, w.detach(later, p, dir, e.Name, below))
 	}
 	for _, cut := range s.cuts {
 		if err := w.cut(later, p, cut); err != nil {
@@ -152,7 +154,7 @@ type cut struct {
 // the path of the nearest folder that is not.
 func (s *sweep) folder(p hufu.Path, id meta.ID, by string, depth int) error {
 	if depth > 2*hufu.MaxDepth {
-		return fail("look", p, hufu.KindUnsupported, "folders_too_deep")
+		return blob.Fail("look", p, hufu.KindUnsupported, "folders_too_deep")
 	}
 	last := ""
 	for more := true; more; {
@@ -179,11 +181,11 @@ func (s *sweep) entry(p hufu.Path, e meta.Entry, by string, depth int) error {
 	if err != nil {
 		q = p
 	}
-	err = first(canceled(s.ctx, "look", q), s.w.ask(s.ctx, q, by, e, 0))
+	err = cmp.Or(blob.Canceled(s.ctx, "look", q), s.w.ask(s.ctx, q, by, e, 0))
 	if err == nil && e.Kind == hufu.Folder {
 		err = s.folder(q, e.Child, e.By, depth+1)
 		if err == nil && s.removes {
-			err = first(canceled(s.ctx, "look", q), s.w.ask(s.ctx, q, by, e, 0))
+			err = cmp.Or(blob.Canceled(s.ctx, "look", q), s.w.ask(s.ctx, q, by, e, 0))
 		}
 	}
 	return err

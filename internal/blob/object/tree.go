@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -35,18 +36,18 @@ func spell(p hufu.Path) string {
 func reached(op string, p, at hufu.Path, w meta.Place) error {
 	switch {
 	case w.Kind == hufu.Link:
-		return fail(op, p, hufu.KindWrongKind, "link_in_path")
+		return blob.Fail(op, p, hufu.KindWrongKind, "link_in_path")
 	case w.Kind != hufu.Folder:
-		return fail(op, p, hufu.KindWrongKind, "not_a_folder")
+		return blob.Fail(op, p, hufu.KindWrongKind, "not_a_folder")
 	case w.Depth < len(at.Segments()):
-		return fail(op, p, hufu.KindNotFound, "")
+		return blob.Fail(op, p, hufu.KindNotFound, "")
 	}
 	return nil
 }
 
 // find returns the entry at p.
 func (t *Tree) find(ctx context.Context, op string, p hufu.Path) (meta.Entry, error) {
-	if err := first(canceled(ctx, op, p), check(op, p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)); err != nil {
 		return meta.Entry{}, err
 	}
 	if p.IsRoot() {
@@ -61,7 +62,7 @@ func (t *Tree) find(ctx context.Context, op string, p hufu.Path) (meta.Entry, er
 		return meta.Entry{}, err
 	}
 	if w.Entry.Kind == 0 {
-		return meta.Entry{}, fail(op, p, hufu.KindNotFound, "")
+		return meta.Entry{}, blob.Fail(op, p, hufu.KindNotFound, "")
 	}
 	return w.Entry, nil
 }
@@ -123,7 +124,7 @@ func (t *Tree) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 // List calls yield for the entries of the folder p that r asks for.
 func (t *Tree) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	const op = "list"
-	if err := first(canceled(ctx, op, p), check(op, p)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)); err != nil {
 		return "", err
 	}
 	dir, err := t.folder(ctx, op, p, p)
@@ -149,7 +150,7 @@ func (t *Tree) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hu
 			if n == limit || r.Limit > 0 && bytes > blob.PageBytes && n > 0 {
 				return last, nil
 			}
-			if err := canceled(ctx, op, p); err != nil {
+			if err := blob.Canceled(ctx, op, p); err != nil {
 				return "", err
 			}
 			if err := yield(describe(e)); err != nil {
@@ -204,7 +205,7 @@ func (t *Tree) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 		return hufu.Entry{}, broken(ctx, op, p, err)
 	}
 	if !there {
-		return hufu.Entry{}, fail(op, p, hufu.KindChanged, "file_changed")
+		return hufu.Entry{}, blob.Fail(op, p, hufu.KindChanged, "file_changed")
 	}
 	e.Digest = d
 	return e, nil
@@ -230,39 +231,11 @@ func (f *file) digest(ctx context.Context) (hufu.Digest, error) {
 
 // Space reports no limit: a bucket has none.
 func (t *Tree) Space(ctx context.Context) (free, total int64, err error) {
-	return hufu.MaxFileSize, hufu.MaxFileSize, canceled(ctx, "space", hufu.Path{})
+	return hufu.MaxFileSize, hufu.MaxFileSize, blob.Canceled(ctx, "space", hufu.Path{})
 }
 
 // Close does nothing.
 func (t *Tree) Close() error { return nil }
-
-// check refuses names that are reserved for hufu.
-func check(op string, p hufu.Path) error {
-	if p.Reserved() {
-		return fail(op, p, hufu.KindInvalidPath, "name_reserved")
-	}
-	return nil
-}
-
-// checkTarget refuses the root as well.
-func checkTarget(op string, p hufu.Path) error {
-	if p.IsRoot() {
-		return &hufu.Error{Op: op, Path: p.Virtual(), Kind: hufu.KindInvalidPath, Code: "root_folder"}
-	}
-	return check(op, p)
-}
-
-func fail(op string, p hufu.Path, kind hufu.Kind, code string) error {
-	return &hufu.Error{Op: op, Path: p.String(), Kind: kind, Code: code}
-}
-
-// canceled returns the error of an ended context, or nil.
-func canceled(ctx context.Context, op string, p hufu.Path) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	return &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
-}
 
 // broken says during what the database or the bucket has failed. If the context has ended, that is
 // why.
@@ -270,7 +243,7 @@ func broken(ctx context.Context, op string, p hufu.Path, err error) error {
 	if err == nil {
 		return nil
 	}
-	if err := canceled(ctx, op, p); err != nil {
+	if err := blob.Canceled(ctx, op, p); err != nil {
 		return err
 	}
 	out := &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindOf(err), Err: err}
@@ -278,13 +251,4 @@ func broken(ctx context.Context, op string, p hufu.Path, err error) error {
 		out.Code, out.Args = e.Code, e.Args
 	}
 	return out
-}
-
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -106,7 +106,7 @@ func (s *Trees) SharedNames(ctx context.Context) ([]string, error) {
 
 func (s *Trees) open(ctx context.Context, name string, create bool) (blob.Tree, error) {
 	const op = "open store"
-	if err := canceled(ctx, op, hufu.Path{}); err != nil {
+	if err := blob.Canceled(ctx, op, hufu.Path{}); err != nil {
 		return nil, err
 	}
 	root, err := s.names.Root(ctx, name)
@@ -122,7 +122,7 @@ func (s *Trees) open(ctx context.Context, name string, create bool) (blob.Tree, 
 		return nil, broken(ctx, op, hufu.Path{}, err)
 	}
 	if root.IsZero() {
-		return nil, fail(op, hufu.Path{}, hufu.KindNotFound, "")
+		return nil, blob.Fail(op, hufu.Path{}, hufu.KindNotFound, "")
 	}
 	return &Tree{s: s, root: root}, nil
 }

@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -78,7 +79,7 @@ type prepared struct {
 }
 
 func (u *upload) fail(op string, kind hufu.Kind, code string) error {
-	return fail(op, u.key.Path, kind, code)
+	return blob.Fail(op, u.key.Path, kind, code)
 }
 
 func (u *upload) broken(ctx context.Context, op string, err error) error {
@@ -111,18 +112,18 @@ func (t *Tree) alone(ctx context.Context, op string, p hufu.Path) (release func(
 	case c <- struct{}{}:
 		return func() { <-c }, nil
 	case <-ctx.Done():
-		return nil, canceled(ctx, op, p)
+		return nil, blob.Canceled(ctx, op, p)
 	}
 }
 
 // OpenUpload begins the upload k, or resumes it.
 func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
 	const op = "open upload"
-	if err := first(canceled(ctx, op, k.Path), checkTarget(op, k.Path)); err != nil {
+	if err := cmp.Or(blob.Canceled(ctx, op, k.Path), blob.CheckTarget(op, k.Path)); err != nil {
 		return nil, err
 	}
 	if k.Size <= hufu.ChunkSize || k.Size > hufu.MaxFileSize {
-		return nil, fail(op, k.Path, hufu.KindInvalid, "upload_size")
+		return nil, blob.Fail(op, k.Path, hufu.KindInvalid, "upload_size")
 	}
 	release, err := t.alone(ctx, op, k.Path)
 	if err != nil {
@@ -159,14 +160,14 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 			return t.register(fresh, k, t.s.o.Unit, nil, g), nil
 		}
 	}
-	return nil, fail(op, k.Path, hufu.KindUnavailable, "database_busy")
+	return nil, blob.Fail(op, k.Path, hufu.KindUnavailable, "database_busy")
 }
 
 // FindUpload opens an unfinished upload by its id.
 func (t *Tree) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Upload, error) {
 	const op = "find upload"
-	unknown := fail(op, hufu.Path{}, hufu.KindNotFound, "upload_unknown")
-	if err := canceled(ctx, op, hufu.Path{}); err != nil {
+	unknown := blob.Fail(op, hufu.Path{}, hufu.KindNotFound, "upload_unknown")
+	if err := blob.Canceled(ctx, op, hufu.Path{}); err != nil {
 		return nil, err
 	}
 	want, ok := meta.ParseID(id)
@@ -460,7 +461,7 @@ func (u *upload) exclude(ctx context.Context, op string) (release func(), err er
 	case u.alone <- struct{}{}:
 		return func() { <-u.alone }, nil
 	case <-ctx.Done():
-		return nil, canceled(ctx, op, u.key.Path)
+		return nil, blob.Canceled(ctx, op, u.key.Path)
 	}
 }
 

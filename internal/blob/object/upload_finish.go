@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -25,7 +26,7 @@ func (h *holder) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) err
 		}
 		return nil
 	}
-	if err := first(h.open(op), canceled(ctx, op, u.key.Path)); err != nil {
+	if err := cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path)); err != nil {
 		return err
 	}
 	if _, err := u.begun(ctx, op); err != nil {
@@ -72,7 +73,7 @@ func (h *holder) lookFor(ctx context.Context, want hufu.Digest) error {
 	switch {
 	case !ok:
 		h.u.end()
-		return first(canceled(ctx, op, h.u.key.Path), h.u.fail(op, hufu.KindNotFound, "upload_gone"))
+		return cmp.Or(blob.Canceled(ctx, op, h.u.key.Path), h.u.fail(op, hufu.KindNotFound, "upload_gone"))
 	case e.Digest != want:
 		return h.u.fail(op, hufu.KindIntegrity, "digest_differs")
 	}
@@ -112,7 +113,7 @@ func (h *holder) Finish(ctx context.Context, c hufu.Condition) (hufu.Entry, erro
 	u.mu.Lock()
 	ready := h.prepared
 	u.mu.Unlock()
-	err = first(h.open(op), canceled(ctx, op, u.key.Path))
+	err = cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path))
 	if err == nil && ready == nil {
 		err = u.fail(op, hufu.KindInternal, "")
 	}
@@ -218,7 +219,7 @@ func (h *holder) Abort() error {
 		}
 	}
 	release()
-	return first(err, h.Close())
+	return cmp.Or(err, h.Close())
 }
 
 func (h *holder) Close() error {

@@ -2,9 +2,11 @@ package object
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/digest"
 	"hufu/internal/meta"
 )
@@ -46,7 +48,7 @@ func (h *holder) add(ctx context.Context, index int64, data []byte, cv digest.CV
 		return nil, err
 	}
 	defer release()
-	if err := first(h.open(op), canceled(ctx, op, u.key.Path), h.begin(ctx)); err != nil {
+	if err := cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path), h.begin(ctx)); err != nil {
 		return nil, err
 	}
 	per := u.unit / hufu.ChunkSize

@@ -56,11 +56,11 @@ func (t *Tree) change(ctx context.Context, op string, p hufu.Path, g *blob.Guard
 		case !errors.Is(err, errUnlocked):
 			return err
 		}
-		if err := canceled(ctx, op, p); err != nil {
+		if err := blob.Canceled(ctx, op, p); err != nil {
 			return err
 		}
 	}
-	return fail(op, p, hufu.KindUnavailable, "database_busy")
+	return blob.Fail(op, p, hufu.KindUnavailable, "database_busy")
 }
 
 // failed notes an error of the database, after which the transaction can only be rolled back.
@@ -140,7 +140,7 @@ func (w *work) find(ctx context.Context, op string, p hufu.Path) (dir meta.Folde
 		return dir, e, err
 	}
 	if e, err = w.entry(ctx, op, p, dir); err == nil && e.Kind == 0 {
-		err = fail(op, p, hufu.KindNotFound, "")
+		err = blob.Fail(op, p, hufu.KindNotFound, "")
 	}
 	return dir, e, err
 }
