@@ -60,8 +60,8 @@ func TestFillSlowly(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
 		l := e.link(t)
 		d := open(t, e.at(l.address, e.create(t))+"?sslmode=disable")
-		delay := 300 * time.Millisecond
-		if e.name == "mysql" { // three requests for a statement
+		delay := 200 * time.Millisecond // all of it takes longer than an Update may
+		if e.name == "mysql" {          // three requests for a statement
 			delay = 100 * time.Millisecond
 		}
 		l.delay(delay)

@@ -69,7 +69,7 @@ func TestObjects(t *testing.T) {
 				}
 				return tree
 			}
-			return blobtest.Store{Tree: tree(), Unit: hufu.ChunkSize, Records: true, Modes: true, Times: true, Links: true, Names: true, Another: tree, Reopen: tree}
+			return blobtest.Store{Tree: tree(), Unit: hufu.ChunkSize, Records: true, Modes: true, Times: true, Links: true, Names: true, Rounds: 60, Another: tree, Reopen: tree}
 		})
 	})
 }
