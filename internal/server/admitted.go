@@ -48,9 +48,9 @@ func newConnections() *connections {
 	return &connections{all: map[admitted]struct{}{}, ofUser: map[string]int{}, ofDevice: map[device]int{}}
 }
 
-// join adds a connection and reports whether there is no room for it. If another one has
-// to make room, that one is cut.
-func (cs *connections) join(c admitted) (oneTooMany bool) {
+// join adds a connection, and cuts the one that has to make room for it, if any: c itself or
+// another one. It reports whether c stays.
+func (cs *connections) join(c admitted) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	from := c.from()
@@ -58,12 +58,16 @@ func (cs *connections) join(c admitted) (oneTooMany bool) {
 	cs.ofUser[from.user]++
 	cs.ofDevice[from]++
 	out := cs.full(c)
-	if out == nil || out == c {
-		return out == c
+	if out == nil {
+		return true
 	}
-	out.logger().Warn("cut", "why", tooMany)
+	if out != c {
+		out.logger().Warn("cut", "why", tooMany)
+	}
+	// While mu is held: the next one that comes must not take it for one that stays, and have its
+	// place although nobody leaves.
 	out.cut(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
-	return false
+	return out != c
 }
 
 // leave removes a connection that has ended, in whatever way.

@@ -278,6 +278,7 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 	case m.Version != frame.Version || !slices.Contains(m.Features, frame.FeatureCore):
 		return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "protocol_version"}
 	}
+	c.greeted.Store(true) // now: a database may take long to tell whose token it is
 	a := &frame.HelloAnswer{
 		Version: frame.Version, Features: []string{frame.FeatureCore}, Requests: session.MaxRequests, Bytes: session.MaxAsked,
 		Program: "hufud " + hufu.Version, Time: c.s.o.Now().UnixNano(), Instance: c.s.instance, User: c.sub.User, Device: c.sub.Device,
@@ -306,7 +307,6 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 	if m.Pad > 0 {
 		a.Padding = make([]byte, m.Pad)
 	}
-	c.greeted.Store(true)
 	return c.session.Answer(a, false, nil)
 }
 

@@ -95,7 +95,7 @@ func TestWhoMakesRoom(t *testing.T) {
 				near, _ := net.Pipe()
 				c := &conn{s: s, sub: account.Subject{User: user, Device: device}, stream: session.NewStream(near), session: idle.session, log: NewLog(io.Discard)}
 				c.committing.Store(busy)
-				if all = append(all, c); s.conns.join(c) {
+				if all = append(all, c); !s.conns.join(c) {
 					t.Fatalf("no room for number %d of %s on %s", len(all), user, device)
 				}
 			}
@@ -128,11 +128,15 @@ func TestWhoMakesRoom(t *testing.T) {
 		for _, c := range pc {
 			c.committing.Store(true)
 		}
-		more, _ := s.connection("mallory", "pc")
-		if !s.conns.join(more) {
-			t.Error("a device gets one more although it works with all")
+		one, _ := s.connection("mallory", "pc")
+		two, _ := s.connection("mallory", "pc")
+		for _, more := range []*conn{one, two} { // the second comes before the first has left
+			if s.conns.join(more) || !more.cutting.Load() {
+				t.Error("a device gets one more although it works with all")
+			}
 		}
-		s.gone(more)
+		s.gone(one)
+		s.gone(two)
 		// A user.
 		laptop := several(maxOfOneUser-MaxOfOneDevice, "mallory", "laptop", false)
 		if n := cut(); len(n) != 0 {

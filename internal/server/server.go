@@ -287,7 +287,7 @@ func (s *Server) native(ctx context.Context, c net.Conn, stream *session.Stream,
 func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over string) {
 	h.files = fs
 	s.count.connections.Add(1)
-	oneTooMany := s.conns.join(h)
+	s.conns.join(h)
 	defer s.gone(h)
 	// A change of accounts reaches this connection only from here on, so it is
 	// judged again.
@@ -297,16 +297,13 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 		h.session.Part(asError(err))
 	case s.draining.Load():
 		h.session.Part(stopping())
-	case oneTooMany:
-		h.session.Part(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
 	}
 	h.log.Info("connected", "over", over, "serial", h.sub.Serial, "way", h.stream.Way().String())
-	hello := time.AfterFunc(helloTime, func() {
-		if !h.greeted.Load() {
-			h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})
-		}
+	waits, served := context.WithCancel(ctx)
+	defer served()
+	afterRunning(waits, helloTime, func() bool { return !h.greeted.Load() }, func() {
+		h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})
 	})
-	defer hello.Stop()
 	err = h.session.Serve(ctx, h)
 	h.close() // its last lines in the log come before the line "gone"
 	in, out := h.stream.Bytes()

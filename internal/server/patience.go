@@ -1,0 +1,52 @@
+package server
+
+import (
+	"context"
+	"time"
+)
+
+// patienceTicks is in how many parts a wait is counted.
+const patienceTicks = 10
+
+// A patience counts the time in which this process runs. A process that was frozen (SIGSTOP, a
+// suspended machine) finds its timers expired when it wakes, before it has read what the peer
+// sent meanwhile: by its clock the peer was silent, and is not to blame.
+type patience struct {
+	tick time.Duration
+	left int       // ticks
+	due  time.Time // the next one
+}
+
+func newPatience(d time.Duration, now time.Time) *patience {
+	tick := d / patienceTicks
+	return &patience{tick: tick, left: patienceTicks, due: now.Add(tick)}
+}
+
+// over counts a tick that arrives at now and reports whether it was the last. One that is late by
+// more than its own length does not count: the process did not run, or hardly.
+func (p *patience) over(now time.Time) bool {
+	if now.Sub(p.due) <= p.tick {
+		p.left--
+	}
+	p.due = now.Add(p.tick)
+	return p.left == 0
+}
+
+// afterRunning calls f when this process has run for d, unless waiting says before that there is
+// nothing to wait for any more, or ctx ends. Both are called from a goroutine of their own.
+func afterRunning(ctx context.Context, d time.Duration, waiting func() bool, f func()) {
+	p := newPatience(d, time.Now())
+	var next func()
+	next = func() {
+		time.AfterFunc(p.tick, func() {
+			switch {
+			case ctx.Err() != nil || !waiting():
+			case p.over(time.Now()):
+				f()
+			default:
+				next()
+			}
+		})
+	}
+	next()
+}
