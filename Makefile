@@ -19,7 +19,7 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION) -X hufu.Commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak check fuzz bench man release clean
+.PHONY: help run build test soak check fuzz bench cluster man release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 
 bench: build ## measure hufu beside other tools on this machine
 	@bench/run.sh $(ARGS)
+
+cluster: build ## run three servers on one database and one S3 service, to try them; Ctrl-C ends it
+	@$(GO) run -tags e2e ./test/cluster
 
 man: build ## write the manual pages, English and Chinese, to bin/man
 	bin/hufu man bin/man/man1 && bin/hufud man bin/man/man1

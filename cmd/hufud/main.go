@@ -192,7 +192,10 @@ func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, op
 	}
 	s := &site{db: db}
 	if s.acc, err = account.Open(ctx, db, account.Options{Judges: log != nil, Log: log}); err == nil && authority {
-		s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{Log: log})
+		var names []string
+		if names, err = a.ownNames(src); err == nil {
+			s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{Log: log, Names: names})
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

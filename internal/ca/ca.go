@@ -72,6 +72,9 @@ const (
 type Options struct {
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // none if nil
+	// Names are those of the server's certificate, the first one first in invitations. With them
+	// Open makes that certificate if there is none: on a further machine, which gets the CA alone.
+	Names []string
 }
 
 // Authority is the CA of one data folder. It may be used by many goroutines.
@@ -99,7 +102,7 @@ type Authority struct {
 
 // Open reads the authority of the data folder dir. Any doubt about a key, a
 // chain or the mode of a key's file is an error.
-func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Options) (*Authority, error) {
+func Open(ctx context.Context, dir string, db *meta.DB, acc *account.Service, o Options) (*Authority, error) {
 	a := &Authority{dir: dir, db: db, acc: acc, now: o.Now, log: o.Log}
 	if a.now == nil {
 		a.now = time.Now
@@ -109,6 +112,11 @@ func Open(_ context.Context, dir string, db *meta.DB, acc *account.Service, o Op
 	}
 	if err := a.openCA(); err != nil {
 		return nil, err
+	}
+	if len(o.Names) > 0 {
+		if err := a.ensureServer(ctx, o.Names); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := a.ServerCertificate(); err != nil {
 		return nil, err

@@ -127,6 +127,14 @@ func shorten(s string) string {
 	return s
 }
 
+// commonName returns the common name of a server: its name, if that is short enough for one.
+func commonName(first string) string {
+	if len(first) > maxCommonName {
+		return ""
+	}
+	return first
+}
+
 // claim makes the folder, or takes one that is empty.
 func (m *maker) claim() (existed bool, err error) {
 	broken := func(err error) error {
@@ -217,9 +225,7 @@ func authorityTemplate(name pkix.Name, now time.Time, life time.Duration, pathLe
 }
 
 func (m *maker) server(first string, template *x509.Certificate) error {
-	if len(first) <= maxCommonName {
-		template.Subject.CommonName = first
-	}
+	template.Subject.CommonName = commonName(first)
 	key, err := identity.GenerateKey(m.keyType)
 	if err != nil {
 		return err

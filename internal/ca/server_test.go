@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hufu"
 	"hufu/internal/account"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
@@ -206,4 +207,40 @@ func TestHandshakeWithEnrolledClient(t *testing.T) {
 	w.must(w.acc.Revoke(t.Context(), p.Serial, "stolen"))
 	_, err = shake()
 	w.code(err, "cert_revoked_reason")
+}
+
+// TestAFurtherServer: on a second machine, with the CA alone, a server's certificate is made, once.
+func TestAFurtherServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := t.TempDir()
+	w.must(os.Chmod(dir, 0o700))
+	w.must(os.Mkdir(filepath.Join(dir, Folder), 0o700))
+	for _, name := range []string{rootCert, issueCert, issueKey} {
+		data, err := os.ReadFile(filepath.Join(w.dir, name))
+		w.must(err)
+		w.must(os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	if _, err := Open(t.Context(), dir, w.db, w.acc, Options{Now: w.clock.now}); hufu.CodeOf(err) != "data_folder_incomplete" {
+		t.Fatal("a certificate without names:", err)
+	}
+	var serial string
+	for range 2 {
+		a, err := Open(t.Context(), dir, w.db, w.acc, Options{Now: w.clock.now, Names: []string{"b.example.org", "files.example.org"}})
+		w.must(err)
+		c, err := a.ServerCertificate()
+		w.must(err)
+		names, err := a.Names()
+		w.must(err)
+		if got := strings.Join(names, " "); got != "b.example.org files.example.org localhost 127.0.0.1 ::1" {
+			t.Error("the names are", got)
+		}
+		if serial != "" && serial != identity.Serial(c.Leaf) {
+			t.Error("it was made twice")
+		}
+		serial = identity.Serial(c.Leaf)
+	}
+	if _, err := w.db.Certificate(t.Context(), serial); err != nil {
+		t.Error("the certificate is not in the database:", err)
+	}
 }

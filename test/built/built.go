@@ -176,6 +176,28 @@ func NewServerWith(init []string, bin, data string, flags ...string) (*Server, e
 	return s, err
 }
 
+// Join makes the data folder of another server of the same installation, as on a second machine: of
+// the first one's folder it gets the CA without its root key, and the configuration.
+func (s *Server) Join(data string, flags ...string) (*Server, error) {
+	address, _, err := port.Hold()
+	if err != nil {
+		return nil, err
+	}
+	config, err := os.ReadFile(filepath.Join(s.Data, "hufud.toml"))
+	if err := errors.Join(err, os.MkdirAll(filepath.Join(data, "ca"), 0o700), os.WriteFile(filepath.Join(data, "hufud.toml"), config, 0o600)); err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(filepath.Join(s.Data, "ca"))
+	for _, f := range files {
+		if f.Name() == "root.key" {
+			continue
+		}
+		content, readErr := os.ReadFile(filepath.Join(s.Data, "ca", f.Name()))
+		err = errors.Join(err, readErr, os.WriteFile(filepath.Join(data, "ca", f.Name()), content, 0o600))
+	}
+	return &Server{Data: data, Address: address, bin: s.bin, flags: flags, LogFile: data + ".log"}, err
+}
+
 // Serve sets the flags that the server starts with from now on.
 func (s *Server) Serve(flags ...string) { s.flags = flags }
 

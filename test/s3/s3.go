@@ -33,7 +33,7 @@ type Service struct {
 	stop           func()
 }
 
-// Start builds the service and starts it. It needs the folder tools two levels up.
+// Start builds the service and starts it. It runs in a folder of this module.
 func Start() (_ *Service, err error) {
 	dir, err := os.MkdirTemp("", "hufu-s3")
 	if err != nil {
@@ -48,8 +48,12 @@ func Start() (_ *Service, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*patience) // the first time it is fetched
 	defer cancel()
 	program, data := filepath.Join(dir, "versitygw"), filepath.Join(dir, "data")
+	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOMOD: %w", err)
+	}
 	build := exec.CommandContext(ctx, "go", "build", "-modfile=tools/s3.mod", "-o", program, "github.com/versity/versitygw/cmd/versitygw")
-	build.Dir = "../.."
+	build.Dir = filepath.Dir(string(module))
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build versitygw: %w: %s", err, out)
 	}

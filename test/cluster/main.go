@@ -1,0 +1,195 @@
+//go:build e2e && linux
+
+// Command cluster runs three servers of one installation on this computer, with a PostgreSQL and an
+// S3 service of their own, and two users to try them with. When it ends, all of that is gone.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"hufu/internal/blob/object"
+	"hufu/test/built"
+	"hufu/test/engine"
+	"hufu/test/s3"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "folder of hufu and hufud")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *bin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1) //nolint:gocritic // stop only gives the signal back
+	}
+}
+
+// cluster is what runs.
+type cluster struct {
+	bin, dir string
+	database *engine.Server
+	store    *s3.Service
+	bucket   object.Source
+	nodes    []*built.Server
+	ends     []func() // newest last
+}
+
+// run starts everything, says how to use it, and waits for the end of ctx.
+func run(ctx context.Context, bin string, out io.Writer) (err error) {
+	bin, err = filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "hufu-cluster-")
+	if err != nil {
+		return err
+	}
+	c := &cluster{bin: bin, dir: dir}
+	defer c.end()
+	c.ends = append(c.ends, func() { _ = os.RemoveAll(dir) })
+	for _, s := range []struct {
+		what string
+		do   func() error
+	}{
+		{"PostgreSQL", c.startDatabase},
+		{"versitygw, an S3 service (built the first time)", c.startStore},
+		{"three servers", c.startNodes},
+		{"two users", c.enroll},
+	} {
+		fmt.Fprintf(out, "Starting %s …\n", s.what)
+		if err := s.do(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was asked to end
+		}
+	}
+	c.explain(out)
+	<-ctx.Done()
+	fmt.Fprintln(out, "Stopping.")
+	return nil
+}
+
+func (c *cluster) end() {
+	for i := len(c.ends) - 1; i >= 0; i-- {
+		c.ends[i]()
+	}
+}
+
+func (c *cluster) startDatabase() (err error) {
+	if c.database, err = engine.PostgreSQL(); err != nil {
+		return err
+	}
+	c.ends = append(c.ends, c.database.Stop)
+	return c.database.Create(context.Background(), "hufu")
+}
+
+func (c *cluster) startStore() (err error) {
+	if c.store, err = s3.Start(); err != nil {
+		return err
+	}
+	c.ends = append(c.ends, c.store.Stop)
+	c.bucket, err = c.store.Bucket()
+	return err
+}
+
+// startNodes makes the first node with "hufud init", and the others as on further machines.
+func (c *cluster) startNodes() error {
+	config := filepath.Join(c.dir, "hufud.toml")
+	text := fmt.Sprintf("[database]\nurl = %q\n\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
+		c.database.URL(c.database.Address, "hufu"), c.bucket.URL, c.bucket.Endpoint, c.bucket.AccessKey, c.bucket.SecretKey)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	for i := range 3 {
+		data := filepath.Join(c.dir, fmt.Sprintf("data%d", i+1))
+		var node *built.Server
+		var err error
+		if i == 0 {
+			node, err = built.NewServerWith([]string{"--config", config}, c.bin, data)
+		} else {
+			node, err = c.nodes[0].Join(data)
+		}
+		if err == nil {
+			err = node.Start()
+		}
+		if err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, node)
+		c.ends = append(c.ends, func() { _, _ = node.Stop() })
+	}
+	return nil
+}
+
+// enroll lets alice in at the first node and bob at the second, and makes a script for each of them
+// and for each node.
+func (c *cluster) enroll() error {
+	for i, user := range []string{"alice", "bob"} {
+		p, err := c.nodes[i].Enroll(filepath.Join(c.dir, "home-"+user), user, c.nodes[i].Address)
+		if err != nil {
+			return err
+		}
+		if err := c.script(user, "hufu", built.Environ(p.Home)); err != nil {
+			return err
+		}
+	}
+	for i, node := range c.nodes {
+		if err := c.script(fmt.Sprintf("node%d", i+1), "hufud", built.Environ(c.dir), "--data", node.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// script makes a program that runs hufu or hufud in an environment of its own.
+func (c *cluster) script(name, program string, env []string, args ...string) error {
+	words := append([]string{"exec", "env", "-i"}, env...)
+	words = append(append(words, filepath.Join(c.bin, program)), args...)
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return os.WriteFile(filepath.Join(c.dir, name), []byte("#!/bin/sh\n"+strings.Join(words, " ")+` "$@"`+"\n"), 0o700)
+}
+
+// quote returns s as one word of a shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func (c *cluster) explain(out io.Writer) {
+	at := func(name string) string { return filepath.Join(c.dir, name) }
+	fmt.Fprintf(out, `
+Three servers are one service. alice is enrolled at node 1, bob at node 2:
+
+  %[1]s put README.md :/@shared/common/
+  %[2]s ls -l :/@shared/common
+  %[2]s get :/@shared/common/README.md /tmp/from-alice.md
+
+Look at them, and take alice's certificate away at node 3:
+
+  %[4]s status
+  %[4]s cert list
+  %[4]s user lock alice
+  %[1]s ls :/
+
+Kill node 2. Its clients wait, and go on when it is back:
+
+  kill -9 %[5]d
+  %[3]s serve --listen %[6]s
+
+What they share:
+
+  psql %[7]s
+  S3 at %[8]s, access key %[9]s, secret key %[10]s
+
+Nothing of it is written to the disk for good. Ctrl-C ends everything and removes %[11]s.
+`, at("alice"), at("bob"), at("node2"), at("node3"), c.nodes[1].Pid(), c.nodes[1].Address,
+		quote(c.database.URL(c.database.Address, "hufu")), c.bucket.Endpoint, c.bucket.AccessKey, c.bucket.SecretKey, c.dir)
+}
