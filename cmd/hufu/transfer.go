@@ -233,7 +233,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	if k := v.verdict(); k != 0 {
 		return cli.Reported(k)
 	}
-	if f.nothing && e.Stats.Transferred.Load() == 0 && v.would == 0 {
+	if f.nothing && e.Stats.Transferred.Load() == 0 && v.would+v.updated == 0 {
 		return &hufu.Error{Op: op, Kind: hufu.KindNothingToDo}
 	}
 	return nil

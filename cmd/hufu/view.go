@@ -33,6 +33,7 @@ type view struct {
 	same     int
 	skipped  int
 	excluded int
+	updated  int       // got another mode or time, or would get it
 	would    int       // be transferred, in a dry run
 	bytes    int64     // of these
 	first    hufu.Kind // of the first failure
@@ -163,6 +164,8 @@ func (v *view) report(r transfer.Report) {
 		v.fails(r.Err)
 	case transfer.Same:
 		v.same++
+	case transfer.Updated, transfer.WouldUpdate:
+		v.updated++
 	case transfer.Skipped:
 		v.skipped++
 	}
@@ -244,6 +247,9 @@ func (v *view) summary(e *transfer.Engine) {
 			"summary": v.op, "transferred": e.Stats.Transferred.Load(), "same": v.same, "skipped": v.skipped, "failed": v.failed,
 			"bytes_sent": sent, "bytes_resumed": e.Stats.Resumed.Load(), "seconds": elapsed.Seconds(),
 		}
+		if v.updated > 0 {
+			sum["updated"] = v.updated
+		}
 		if v.excluded > 0 {
 			sum["excluded"] = v.excluded
 		}
@@ -262,6 +268,13 @@ func (v *view) summary(e *transfer.Engine) {
 	cat := v.a.Cat
 	if v.excluded > 0 && v.names == 0 {
 		v.a.Hint(cat.N("hufu.excluded.all", v.excluded))
+	}
+	if v.updated > 0 {
+		key := "hufu.updated"
+		if v.dry {
+			key = "hufu.would_update"
+		}
+		v.a.Hint(cat.N(key, v.updated))
 	}
 	if v.dry {
 		v.a.Hint(cat.T("hufu.summary.dry", "would", v.would, "bytes", cat.Size(v.bytes), "same", v.same, "skipped", v.skipped, "failed", v.failed))

@@ -48,9 +48,17 @@ func (r *Remote) Link(ctx context.Context, p hufu.Path, target string, mtime tim
 	return at(p, err)
 }
 
-// SetMeta sets mode and time of an entry.
-func (r *Remote) SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error {
-	_, err := call[*frame.SetMetaAnswer](ctx, r, &frame.SetMeta{Path: frame.WirePath(p), Mode: mode & 0o777, MTime: frame.Nanos(mtime)})
+// SetMeta sets mode and time of an entry, with a version only if it is still this version.
+func (r *Remote) SetMeta(ctx context.Context, p hufu.Path, m transfer.Meta, version string) error {
+	_, maybe, err := repeated[*frame.SetMetaAnswer](ctx, r, &frame.SetMeta{
+		Path: frame.WirePath(p), Mode: m.Mode & 0o777, MTime: frame.Nanos(m.MTime), Version: version,
+	}, func() {})
+	if maybe && hufu.KindOf(err) == hufu.KindChanged {
+		e, statErr := r.Stat(ctx, p)
+		if statErr == nil && frame.Nanos(e.MTime) == frame.Nanos(m.MTime) && (e.Kind == hufu.Link || e.Mode == m.Mode&0o777) {
+			return nil // by the try whose answer was lost
+		}
+	}
 	return at(p, err)
 }
 

@@ -209,7 +209,7 @@ func (q *Queue) report(j *job, r transfer.Report) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch r.Outcome {
-	case transfer.Same:
+	case transfer.Same, transfer.Updated:
 		j.Same++
 	case transfer.Skipped:
 		j.Skipped++

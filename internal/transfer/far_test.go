@@ -261,13 +261,18 @@ func (w *world) Link(ctx context.Context, p hufu.Path, target string, mtime time
 	})
 }
 
-func (w *world) SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error {
+func (w *world) SetMeta(ctx context.Context, p hufu.Path, m Meta, version string) error {
 	return w.control(ctx, "setmeta", p, func() error {
 		t := w.things[p.String()]
 		if t == nil {
 			return failed(hufu.KindNotFound, "")
 		}
-		t.Mode, t.MTime = mode, mtime
+		if version != "" && t.Version != version {
+			return failed(hufu.KindChanged, "target_changed")
+		}
+		if t.Mode, t.MTime = m.Mode, m.MTime; t.Kind != hufu.Folder {
+			t.Version = w.version()
+		}
 		return nil
 	})
 }

@@ -20,7 +20,7 @@ func (e *Engine) Get(ctx context.Context, sources []Source) error {
 // nearEnd is this machine as a target.
 type nearEnd struct {
 	e    *Engine
-	made *staged // folders and links
+	made *staged // folders and links, modes and times
 }
 
 func (t *nearEnd) op() string { return "get" }
@@ -82,20 +82,37 @@ func (t *nearEnd) finish(ctx context.Context, folders []folderMeta, whole bool) 
 // without hufu has no known owner: among shared folders it counts as another
 // user's.
 func (t *nearEnd) mode(p pair) uint32 {
-	e := t.e
 	mode := p.source.Mode & 0o777
 	if p.source.Kind == hufu.Folder && p.target != nil {
 		mode &= p.target.Mode | 0o700 // an existing folder is not opened further
 	}
+	return mode &^ t.stripped(p)
+}
+
+// stripped are the bits of a mode that p may not have, because another user uploaded it.
+func (t *nearEnd) stripped(p pair) uint32 {
+	e := t.e
 	place, _ := p.far.Cut()
-	if !e.o.Strip || p.source.By == e.o.Me || p.source.By == "" && !strings.HasPrefix(place, "@") {
-		return mode
+	switch {
+	case !e.o.Strip || p.source.By == e.o.Me || p.source.By == "" && !strings.HasPrefix(place, "@"):
+		return 0
+	case p.source.Kind == hufu.File:
+		return 0o133
 	}
-	mode &^= 0o022
-	if p.source.Kind == hufu.File {
-		mode &^= 0o111
-	}
-	return mode
+	return 0o022
+}
+
+// keptMode leaves the bits that are stripped as the user of this machine has set them.
+func (t *nearEnd) keptMode(p pair) uint32 { return t.mode(p) | p.target.Mode&t.stripped(p) }
+
+func (t *nearEnd) setMeta(ctx context.Context, p pair, m Meta, done func(error)) {
+	meta := blob.Meta{Mode: m.Mode, MTime: m.MTime}
+	t.made.add(ctx, p.near.Store, func(b blob.Batch) { b.SetMeta(ctx, p.near.Path, meta, p.target.Version) }, func(r blob.Result) {
+		if r.Err == nil {
+			t.e.noteUnkept(ctx, p.near, m.MTime)
+		}
+		done(r.Err)
+	})
 }
 
 // same compares digests. That of the file here is computed now.

@@ -269,7 +269,7 @@ func TestHT33NothingIsOverwritten(t *testing.T) {
 		{Replace, newer, Transferred, "new", ""},
 		{Newer, older, Transferred, "new", ""},
 		{Newer, newer, Skipped, "old", ""},
-		{Newer, someTime, Same, "old", ""}, // same size and time
+		{Newer, someTime, Updated, "old", ""}, // same size and time, another mode
 		{Rename, older, Transferred, "old", "new"},
 	} {
 		w, src, dst := newWorld(), newNear(t), newNear(t)

@@ -112,8 +112,8 @@ func TestMerge(t *testing.T) {
 		}
 		slices.Sort(wantSame)
 		slices.Sort(wantSent)
-		if !slices.Equal(got(Same), wantSame) || !slices.Equal(got(Transferred), wantSent) {
-			t.Errorf("pages of %d: same %q, sent %q", pageOf, got(Same), got(Transferred))
+		if !slices.Equal(got(Updated), wantSame) || !slices.Equal(got(Transferred), wantSent) {
+			t.Errorf("pages of %d: updated %q, sent %q", pageOf, got(Updated), got(Transferred))
 		}
 		w.fault = nil
 		if told, err = get(t.Context(), w, Options{}, n.all()); err != nil || told.codes() != "target_wrong_kind" && told.codes() != "" {
@@ -127,8 +127,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestGetInBrief: a get of files that are there already asks for little of each, and
-// for all of those that it fetches.
+// TestGetInBrief: a get that leaves the files that are there as they are asks for little of each,
+// and for all of those that it fetches.
 func TestGetInBrief(t *testing.T) {
 	t.Parallel()
 	w, n := newWorld(), newNear(t)
@@ -143,6 +143,9 @@ func TestGetInBrief(t *testing.T) {
 	changed := []int{3, files/2 + 1, files - 1}
 	for _, i := range changed {
 		w.set(name(i), []byte("changed "+name(i)), someTime.Add(time.Hour), "alice")
+		if err := os.Remove(filepath.Join(n.dir, name(i))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var briefPages, wholePages atomic.Int64 // the next page is requested meanwhile
 	w.pageOf = pageOf
@@ -154,7 +157,7 @@ func TestGetInBrief(t *testing.T) {
 		}
 		return farLister{w, p}.plain(t.Context(), r, yield)
 	}
-	told, err := get(t.Context(), w, Options{Conflict: Replace}, n.all())
+	told, err := get(t.Context(), w, Options{Conflict: Skip}, n.all())
 	if err != nil || told.codes() != "" {
 		t.Fatal(err, told.codes())
 	}
@@ -210,7 +213,7 @@ func TestMergeUnderChange(t *testing.T) {
 	for _, r := range told {
 		outcomes[r.Remote.String()] = r.Outcome
 	}
-	for name, want := range map[string]Outcome{"a": Transferred, "b": Transferred, "c": Same, "d": Transferred} {
+	for name, want := range map[string]Outcome{"a": Transferred, "b": Transferred, "c": Updated, "d": Transferred} {
 		if got, _ := w.content(name); outcomes[name] != want || string(got) != "two" {
 			t.Errorf("%s is %s and holds %q", name, outcomes[name], got)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"hufu"
@@ -14,67 +13,6 @@ import (
 // errAborted stands for a file that was not finished because the whole transfer ended; run
 // returns the reason.
 var errAborted = errors.New("transfer ended")
-
-// Side is where a transfer reads or writes on this machine.
-type Side struct {
-	Store blob.Tree
-	Path  hufu.Path // in Store
-	Local string    // the same as people write it
-}
-
-// Join returns the entry called name in the folder s.
-func (s Side) Join(name string) (Side, error) {
-	p, err := s.Path.Join(name)
-	return Side{s.Store, p, filepath.Join(s.Local, name)}, err
-}
-
-// inside returns what comes before the name of each entry of the folder s, so that a planner need
-// not put the whole path together for each of them.
-func (s Side) inside() string { return strings.TrimSuffix(filepath.Join(s.Local, "x"), "x") }
-
-// pair is one name on both sides.
-type pair struct {
-	near   Side
-	far    hufu.Path
-	source hufu.Entry
-	target *hufu.Entry // nil when nothing is there
-	toNear bool        // the target is on this machine
-}
-
-// from is the name of the source, for people.
-func (p *pair) from() string {
-	if p.toNear {
-		return p.far.Remote()
-	}
-	return p.near.Local
-}
-
-// into is the name of the target, for people.
-func (p *pair) into() string {
-	if p.toNear {
-		return p.near.Local
-	}
-	return p.far.Remote()
-}
-
-// key tells the targets of one transfer apart.
-func (p *pair) key() string {
-	if p.toNear {
-		return p.near.Local
-	}
-	return p.far.String()
-}
-
-// rename gives the target another name in the same folder.
-func (p *pair) rename(name string) (err error) {
-	if p.toNear {
-		parent := Side{p.near.Store, p.near.Path.Parent(), filepath.Dir(p.near.Local)}
-		p.near, err = parent.Join(name)
-		return err
-	}
-	p.far, err = p.far.Parent().Join(name)
-	return err
-}
 
 // targetEnd is the side that a transfer copies to. A put copies to the farEnd, a get to
 // the nearEnd. The same planner compares both.
@@ -97,6 +35,11 @@ type targetEnd interface {
 	sourceHas(ctx context.Context, p pair, name string) bool
 	// mode returns the mode that p gets.
 	mode(p pair) uint32
+	// keptMode returns the mode that p gets if its target has the same contents.
+	keptMode(p pair) uint32
+	// setMeta gives the target of p, if it is still the version that was seen, another mode and
+	// time, and calls done.
+	setMeta(ctx context.Context, p pair, m Meta, done func(error))
 	// mkdir makes the folder p and reports it. Nobody waits for it: an entry below the folder
 	// also creates the folder if it is missing.
 	mkdir(ctx context.Context, p pair)
@@ -206,20 +149,31 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 		pl.e.fail(p, wrongKind(p))
 		return folderJob{}, false
 	}
-	p.source.Mode = pl.to.mode(p)
+	p.source.Mode = settledMode(pl.to.mode(p), p.target)
+	j := folderJob{pair: p, fresh: fresh, itself: true}
 	if pl.e.o.DryRun {
-		return folderJob{pair: p, fresh: fresh}, true
+		return j, true
 	}
 	if fresh {
 		pl.to.mkdir(ctx, p)
 	}
 	if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
-		pl.e.noteClamped(p.near.Local, p.source.MTime)
-		pl.mu.Lock()
-		pl.folders = append(pl.folders, folderMeta{p.near, p.far, Meta{p.source.Mode, p.source.MTime}, fresh})
-		pl.mu.Unlock()
+		pl.finishFolder(&j)
 	}
-	return folderJob{pair: p, fresh: fresh}, true
+	return j, true
+}
+
+// finishFolder has mode and time of a folder set when everything in it is at its place. A change
+// in a folder gives it another time, so it is called for each folder that has one.
+func (pl *planner) finishFolder(j *folderJob) {
+	if !j.itself || j.finishes || pl.e.o.DryRun {
+		return
+	}
+	j.finishes = true
+	pl.e.noteClamped(j.near.Local, j.source.MTime)
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.folders = append(pl.folders, folderMeta{j.near, j.far, Meta{j.source.Mode, j.source.MTime}, j.fresh})
 }
 
 // compare compares one folder with its target, and pushes the folders in it. Both are listed page
@@ -289,7 +243,9 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 			pl.failListing(ctx, j, err)
 			return
 		}
-		pl.entry(ctx, j, *t, x, neighbours{source, target}, s)
+		if pl.entry(ctx, j, *t, x, neighbours{source, target}, s) {
+			pl.finishFolder(&j)
+		}
 		source.at++
 	}
 }
@@ -298,12 +254,12 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 const briefAfter = 1000
 
 // inBrief reports whether the next page of a folder of the far side is requested in brief:
-// without mode, digest and user, which only a file that is fetched, or compared by its digest,
-// needs.
+// without mode, digest and user. It is if existing files keep their modes and times: then only a
+// file that is fetched, or compared by its digest, needs them.
 func (e *Engine) inBrief() bool {
 	switch {
-	case e.o.Ask != nil:
-		return false // the user is shown both sides
+	case e.o.Conflict != Skip || e.o.Ask != nil:
+		return false
 	case e.gets:
 		return !e.o.Checksum && e.unchanged.Load() >= briefAfter
 	}
@@ -336,8 +292,8 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 }
 
 // entry plans the entry t of the source folder of j. x stands at its target, nil if
-// nothing does.
-func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) {
+// nothing does. It reports whether the target folder will change.
+func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) (changes bool) {
 	e := pl.e
 	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
@@ -348,97 +304,101 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 	if err != nil {
 		e.found(t)
 		e.fail(pair{near: j.near, far: j.far, source: t}, err)
-		return
+		return false
 	}
 	var below string
 	if !e.o.Filter.Empty() {
 		if below = j.below + t.Name; pl.excludes(p, below) {
-			return
+			return false
 		}
 	}
 	e.found(t)
 	if err := pl.to.check(p.near); err != nil {
 		e.fail(p, err)
-		return
+		return false
 	}
 	if x != nil && t.Kind != hufu.File { // folders and links keep p: the copy lets the page go. A file does not keep its target
 		there := *x
 		p.target = &there
 	}
 	if t.Kind != hufu.Folder {
-		pl.one(ctx, p, beside)
-		return
+		return pl.one(ctx, p, beside)
 	}
 	if err := pl.to.leave(ctx, p.near); err != nil {
 		e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
-		return
+		return false
 	}
 	if f, ok := pl.folder(ctx, p); ok {
 		if below != "" {
 			f.below = below + "/"
 		}
 		s.push(f)
+		return f.fresh
 	}
+	return false
 }
 
 // one decides about one entry that is no folder: it queues a file, makes a link, and skips
-// anything else.
-func (pl *planner) one(ctx context.Context, p pair, beside neighbours) {
+// anything else. It reports whether the target's folder will change.
+func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes bool) {
 	e := pl.e
 	r := Report{Local: p.near.Local, Remote: p.far, Kind: p.source.Kind, Size: p.source.Size}
 	if p.source.Kind == hufu.Other {
 		r.Outcome, r.Err = Skipped, special(pl.to.op(), p.from())
 		e.report(r)
-		return
+		return false
 	}
 	if !e.claimed.claim(p.key()) {
 		e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.into()}})
-		return
+		return false
 	}
 	v := e.judge(ctx, &p, pl.to.same)
 	if v.rename {
 		same, err := pl.rename(ctx, &p, beside)
 		if err != nil {
 			e.fail(p, err)
-			return
+			return false
 		}
 		r.Local, r.Remote, r.Renamed = p.near.Local, p.far, true
 		if same {
 			v.outcome = Same
 		}
 	}
-	switch v.outcome {
-	case Transferred:
-	case Failed:
+	switch {
+	case v.outcome == Transferred:
+	case v.outcome == Failed:
 		e.fail(p, v.err)
-		return
+		return false
+	case v.outcome == Same && !v.rename && pl.update(ctx, p, r):
+		return false
 	default:
 		r.Outcome, r.Err = v.outcome, v.err
 		e.Stats.BytesDone.Add(p.source.Size)
 		e.report(r)
-		return
+		return false
 	}
 	if e.o.DryRun {
 		r.Outcome = Would
 		e.Stats.BytesDone.Add(p.source.Size)
 		e.report(r)
-		return
+		return true
 	}
 	p.source.Mode = pl.to.mode(p)
 	e.noteClamped(p.near.Local, p.source.MTime)
 	if p.source.Kind == hufu.Link {
 		pl.link(ctx, p, v.cond, r)
-		return
+		return true
 	}
 	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename}
 	if !IsLarge(it.from) {
 		e.queue.addSmall(it)
-		return
+		return true
 	}
 	select {
 	case pl.larges <- it:
 	case <-ctx.Done():
 	}
+	return true
 }
 
 // link makes a link at the target and reports it.

@@ -39,7 +39,7 @@ func (e *Engine) Put(ctx context.Context, sources []Source) error {
 // farEnd is the far side as a target.
 type farEnd struct {
 	e      *Engine
-	making errgroup.Group // folders
+	making errgroup.Group // folders, modes and times
 }
 
 func newFarEnd(e *Engine) *farEnd {
@@ -66,7 +66,12 @@ func (t *farEnd) check(near Side) error {
 	return nil
 }
 
-func (t *farEnd) mode(p pair) uint32 { return p.source.Mode }
+func (t *farEnd) mode(p pair) uint32     { return p.source.Mode }
+func (t *farEnd) keptMode(p pair) uint32 { return p.source.Mode }
+
+func (t *farEnd) setMeta(ctx context.Context, p pair, m Meta, done func(error)) {
+	t.making.Go(func() error { done(t.e.far.SetMeta(ctx, p.far, m, p.target.Version)); return nil })
+}
 
 func (t *farEnd) taken(ctx context.Context, p pair, name string, there *listed) (*hufu.Entry, bool) {
 	if there != nil {
@@ -165,7 +170,7 @@ func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			err := e.far.SetMeta(ctx, m.far, m.meta.Mode, m.meta.MTime)
+			err := e.far.SetMeta(ctx, m.far, m.meta, "")
 			switch {
 			case err == nil:
 			case !m.made && hufu.KindOf(err) == hufu.KindPermission:

@@ -30,7 +30,8 @@ type Far interface {
 	Lister(p hufu.Path) blob.Lister
 	Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents bool) (created bool, err error)
 	Link(ctx context.Context, p hufu.Path, target string, mtime time.Time, c hufu.Condition) error
-	SetMeta(ctx context.Context, p hufu.Path, mode uint32, mtime time.Time) error
+	// SetMeta sets mode and time of the entry p, with a version only if it is still this version.
+	SetMeta(ctx context.Context, p hufu.Path, m Meta, version string) error
 	Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error)
 	Open(ctx context.Context, p hufu.Path, size int64, source string) (Upload, error)
 	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
@@ -89,6 +90,8 @@ const (
 	Made        Outcome = "made"           // a folder
 	Would       Outcome = "would_transfer" // with Options.DryRun, instead of Transferred
 	Excluded    Outcome = "excluded"       // by Options.Filter; a folder with everything in it
+	Updated     Outcome = "updated"        // it was there already, but for its mode or time
+	WouldUpdate Outcome = "would_update"   // with Options.DryRun, instead of Updated
 )
 
 // Report tells what became of one name.

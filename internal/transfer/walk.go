@@ -25,8 +25,11 @@ func Together(n int, do func(i int)) {
 // folderJob compares one folder of the source with its target.
 type folderJob struct {
 	pair
-	fresh  bool   // the target folder was just made: it is empty
-	inside string // see Side.inside; set by compare
+	fresh  bool // the target folder was just made: it is empty
+	itself bool // the folder gets its source's mode and time, not only what is in it
+	// finishes means that mode and time of the folder will be set; see finishFolder.
+	finishes bool
+	inside   string // see Side.inside; set by compare
 	// below is the path of the folder for Options.Filter, with a slash at its end; "" if the
 	// contents of the folder are the source, or there is no filter.
 	below string
