@@ -22,8 +22,9 @@ const maxSorted = 1 << 18
 
 // lsFlags are the flags of ls.
 type lsFlags struct {
-	long, names, recursive, reverse bool
-	sort                            string
+	long, names, recursive, reverse, itself bool
+	byTime, bySize                          bool // -t, -S
+	sort                                    string
 	sizeFlags
 }
 
@@ -68,12 +69,22 @@ func newLs(a *app) *cobra.Command {
 	cmd.Flags().BoolVarP(&f.recursive, "recursive", "R", false, a.Cat.T("hufu.ls.flag.recursive"))
 	cmd.Flags().BoolVarP(&f.reverse, "reverse", "r", false, a.Cat.T("hufu.ls.flag.reverse"))
 	cmd.Flags().StringVar(&f.sort, "sort", "name", a.Cat.T("hufu.ls.flag.sort"))
+	cmd.Flags().BoolVarP(&f.byTime, "time", "t", false, a.Cat.T("hufu.ls.flag.time"))
+	cmd.Flags().BoolVarP(&f.bySize, "size", "S", false, a.Cat.T("hufu.ls.flag.size"))
+	cmd.Flags().BoolVarP(&f.itself, "directory", "d", false, a.Cat.T("hufu.ls.flag.directory"))
+	cmd.Flags().BoolP("all", "a", false, a.Cat.T("hufu.ls.flag.all"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := f.order(cmd.Flag("sort").Changed); err != nil {
+			return err
+		}
 		if !slices.Contains([]string{"name", "size", "time"}, f.sort) {
 			return cli.Usage("sort_unknown", "sort", f.sort)
 		}
 		if f.long && f.names {
 			return cli.Usage("flags_contradict", "one", "-l", "other", "-1")
+		}
+		if f.itself && f.recursive {
+			return cli.Usage("flags_contradict", "one", "-d", "other", "-R")
 		}
 		if err := f.check(); err != nil {
 			return err
@@ -102,10 +113,30 @@ func newLs(a *app) *cobra.Command {
 			if f.recursive {
 				return a.eachOf(locs, func(p hufu.Path) error { return l.tree(cmd.Context(), p) }, "")
 			}
+			if f.itself || len(locs) > 1 && !a.json {
+				return l.several(cmd.Context(), locs)
+			}
 			return a.eachOf(locs, func(p hufu.Path) error { return l.list(cmd.Context(), p) }, "")
 		})
 	}
 	return cmd
+}
+
+// order sets the sort key from -t and -S.
+func (f *lsFlags) order(chosen bool) error {
+	switch {
+	case f.byTime && f.bySize:
+		return cli.Usage("flags_contradict", "one", "-t", "other", "-S")
+	case f.byTime && chosen && f.sort != "time":
+		return cli.Usage("flags_contradict", "one", "-t", "other", "--sort")
+	case f.bySize && chosen && f.sort != "size":
+		return cli.Usage("flags_contradict", "one", "-S", "other", "--sort")
+	case f.byTime:
+		f.sort = "time"
+	case f.bySize:
+		f.sort = "size"
+	}
+	return nil
 }
 
 // lister lists folders for ls.
@@ -158,22 +189,78 @@ func (l *lister) head(f client.Found) error {
 	return l.a.Printf("%s:", hufu.Printable(f.Path.Remote()))
 }
 
+// several lists what ls lists for several paths: first the entries that are no folders, in one
+// table, then each folder under its path. With -d folders are entries, too.
+func (l *lister) several(ctx context.Context, locs []location) error {
+	tops, errs := make(map[hufu.Path]hufu.Entry, len(locs)), make(map[hufu.Path]error, len(locs))
+	for _, loc := range locs {
+		tops[loc.path], errs[loc.path] = l.r.Stat(ctx, loc.path)
+	}
+	opens := func(p hufu.Path) bool { return tops[p].Kind == hufu.Folder && !l.f.itself }
+	slices.SortStableFunc(locs, func(x, y location) int {
+		rank := func(l location) int {
+			switch {
+			case errs[l.path] != nil:
+				return 0
+			case !opens(l.path):
+				return 1
+			}
+			return 2
+		}
+		return cmp.Compare(rank(x), rank(y))
+	})
+	var entries cli.Table
+	err := l.a.eachOf(locs, func(p hufu.Path) error {
+		top, err := tops[p], errs[p]
+		switch {
+		case err != nil:
+			return err
+		case !opens(p):
+			l.later = true
+			if l.f.itself || top.Name == "" {
+				top.Name = p.Remote()
+			}
+			return l.show(&entries, p.Parent(), p, top)
+		}
+		if err := l.a.EndTable(&entries); err != nil {
+			return err
+		}
+		if err := l.head(client.Found{Path: p, Entry: top}); err != nil {
+			return err
+		}
+		return l.content(ctx, p, top)
+	}, "")
+	if lost(err) {
+		return err
+	}
+	return cmp.Or(l.a.EndTable(&entries), err)
+}
+
 // list lists one folder, or the entry p if it is none.
 func (l *lister) list(ctx context.Context, p hufu.Path) error {
 	top, err := l.r.Stat(ctx, p)
 	if err != nil {
 		return err
 	}
-	var table cli.Table // memory stays flat
-	show := func(q hufu.Path, e hufu.Entry) error {
-		switch {
-		case l.a.json:
-			return l.a.printEntry(q, e)
-		case l.f.names:
-			return l.a.Printf("%s", hufu.Printable(e.Name))
-		}
-		return l.row(&table, p, e)
+	return l.content(ctx, p, top)
+}
+
+// show writes an entry. Its folder is folder.
+func (l *lister) show(table *cli.Table, folder, p hufu.Path, e hufu.Entry) error {
+	switch {
+	case l.a.json:
+		return l.a.printEntry(p, e)
+	case l.f.names:
+		return l.a.Printf("%s", hufu.Printable(e.Name))
 	}
+	return l.row(table, folder, e)
+}
+
+// content lists what is in the folder p, or p itself if top is none.
+func (l *lister) content(ctx context.Context, p hufu.Path, top hufu.Entry) error {
+	var err error
+	var table cli.Table // memory stays flat
+	show := func(q hufu.Path, e hufu.Entry) error { return l.show(&table, p, q, e) }
 	switch {
 	case top.Kind != hufu.Folder:
 		err = show(p, top)
@@ -240,7 +327,7 @@ func (l *lister) row(table *cli.Table, folder hufu.Path, e hufu.Entry) error {
 	name, size := e.Name, l.a.size(e.Size, l.f.sizeFlags)
 	switch e.Kind {
 	case hufu.Folder:
-		name, size = name+"/", ""
+		name, size = strings.TrimSuffix(name, "/")+"/", ""
 	case hufu.Link:
 		name, size = name+" -> "+e.Target, ""
 	}

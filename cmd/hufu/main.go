@@ -35,6 +35,7 @@ type app struct {
 	json      bool   // --json
 	plaintext bool   // --plaintext
 	standard  string // the profile that ":" means without --profile
+	patience  patience
 }
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
@@ -66,11 +67,39 @@ func newRoot(a *app) *cobra.Command {
 		}
 		return a.CheckLang()
 	}
-	root.AddCommand(newEnroll(a), newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
-		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a), choose, newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
+	verbs := []*cobra.Command{
+		newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
+		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a),
+	}
+	a.patient(verbs...)
+	root.AddCommand(verbs...)
+	root.AddCommand(newEnroll(a), choose, newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
+	cli.Suggest(root, otherWords)
+	cli.Suggest(choose, map[string]string{"list": "ls", "rm": "del delete remove", "show": "info view", "default": "set switch use"})
 	a.completes(root)
 	a.Dress(root, "paths", "filters", "units", "exit", "environment")
 	return root
+}
+
+// otherWords are what other programs call the commands.
+var otherWords = map[string]string{
+	"cat":    "less more print type",
+	"doctor": "check-config diagnose ping test",
+	"df":     "quota space",
+	"enroll": "init join register setup",
+	"find":   "locate search",
+	"get":    "download fetch pull receive recv",
+	"gui":    "browser ui web",
+	"login":  "auth logon sign-in signin",
+	"logout": "logoff sign-out signout",
+	"ls":     "dir list ll",
+	"mkdir":  "md",
+	"mv":     "move ren rename",
+	"put":    "cp copy push scp send upload",
+	"rm":     "del delete erase remove rmdir unlink",
+	"stat":   "info",
+	"verify": "b3sum check md5sum sha256sum",
+	"whoami": "id who",
 }
 
 // profileName returns the profile a location without a name means.
@@ -103,14 +132,7 @@ func (a *app) remote(ctx context.Context, name string, o client.Options) (*clien
 		return nil, withArg(a.forProfile(name, err), "meant", meant)
 	}
 	o.Disk = localDisk{}
-	o.Notify = func(err error) {
-		if err != nil {
-			what, _ := a.Cat.Error(err)
-			a.Hint(a.Cat.T("hufu.reconnect", "why", what))
-		} else {
-			a.Hint(a.Cat.T("hufu.reconnected"))
-		}
-	}
+	o.Notify, o.Patience = a.notify, a.patience.options()
 	return client.New(p, o)
 }
 

@@ -11,6 +11,22 @@ import (
 	"hufu/internal/client"
 )
 
+// kept returns an error if the disk of the server did not keep a time that it may not know: ext4
+// begins in December 1901, and others end in 2038.
+func (a *app) kept(ctx context.Context, r *client.Remote, p hufu.Path, want time.Time) error {
+	if y := want.UTC().Year(); y >= 1980 && y <= 2037 {
+		return nil
+	}
+	e, err := r.Stat(ctx, p)
+	if err != nil || e.MTime.Sub(want).Abs() <= 2*time.Second {
+		return err
+	}
+	return &hufu.Error{
+		Op: "touch", Path: p.Remote(), Kind: hufu.KindUnsupported, Code: "touch_moved",
+		Args: map[string]string{"want": want.UTC().Format(time.RFC3339), "got": e.MTime.UTC().Format(time.RFC3339)},
+	}
+}
+
 func newTouch(a *app) *cobra.Command {
 	cmd := a.Command("touch :/PATH…", "hufu.touch", "hufu touch :/done", "hufu touch -c --time '2026-10-31 14:00' :/report.pdf")
 	cli.Between(cmd, 1, -1)
@@ -46,6 +62,11 @@ func newTouch(a *app) *cobra.Command {
 				return err
 			case made:
 				outcome = "made"
+			}
+			if outcome != "skipped" {
+				if err := a.kept(cmd.Context(), r, p, mtime); err != nil {
+					return err
+				}
 			}
 			if a.json {
 				return a.JSON(jsonDone{p.Virtual(), outcome, nil})

@@ -28,7 +28,9 @@ type copyFlags struct {
 	exact      bool
 	verbose    bool
 	dry        bool
-	filter     transfer.Filter
+	force      bool
+	rules      []rule
+	filter     transfer.Filter // made of rules by options
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -40,12 +42,28 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, a.Cat.T("hufu.flag.verbose"))
 	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.flag.dry_run"))
-	cmd.Flags().Var(rules{&f.filter, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
-	cmd.Flags().Var(rules{&f.filter, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
-	cmd.Flags().Var(rules{&f.filter, addRulesOf}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
+	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
+	cmd.Flags().Var(ruleFlag{f, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
+	cmd.Flags().Var(ruleFlag{f, a.addRulesOf}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
+	cmd.Flags().BoolVarP(&f.force, "force", "f", false, a.Cat.T("hufu.flag.copy_force"))
+	cmd.Flags().BoolP("recursive", "r", false, a.Cat.T("hufu.flag.copy_recursive"))
+	cmd.Flags().BoolP("preserve", "p", false, a.Cat.T("hufu.flag.copy_preserve"))
 }
 
-func (f *copyFlags) options() (transfer.Options, error) {
+// options checks the flags and reads the files that they name.
+func (f *copyFlags) options(ctx context.Context) (transfer.Options, error) {
+	if f.force {
+		if f.conflict != "" && f.conflict != string(transfer.Replace) {
+			return transfer.Options{}, cli.Usage("flags_contradict", "one", "-f", "other", "--conflict")
+		}
+		f.conflict = string(transfer.Replace)
+	}
+	for _, r := range f.rules {
+		if err := r.add(ctx, &f.filter, r.text); err != nil {
+			return transfer.Options{}, err
+		}
+	}
+	f.rules = nil
 	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry}
 	switch o.Conflict {
 	case "", transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
@@ -61,30 +79,39 @@ func (f *copyFlags) options() (transfer.Options, error) {
 	return o, nil
 }
 
-// rules is the value of a flag that adds to a filter. All such flags of a command share one
-// filter, so that their order on the command line counts.
-type rules struct {
-	filter *transfer.Filter
-	add    func(*transfer.Filter, string) error
+// rule is one of --include, --exclude and --exclude-from as it was given.
+type rule struct {
+	add  func(ctx context.Context, f *transfer.Filter, text string) error
+	text string
 }
 
-func (rules) String() string { return "" }
+// ruleFlag is the value of a flag that adds a rule. All such flags of a command share one list, so
+// that their order on the command line counts.
+type ruleFlag struct {
+	f   *copyFlags
+	add func(context.Context, *transfer.Filter, string) error
+}
+
+func (ruleFlag) String() string { return "" }
 
 // Type names the kind of value for the error of a wrong one.
-func (rules) Type() string { return "pattern" }
+func (ruleFlag) Type() string { return "pattern" }
 
-// Set adds the rule, or those of the file, that s names.
-func (r rules) Set(s string) error { return r.add(r.filter, s) }
+// Set adds the rule, or the file, that s names. It is read by options.
+func (r ruleFlag) Set(s string) error {
+	r.f.rules = append(r.f.rules, rule{r.add, s})
+	return nil
+}
 
-func addRule(include bool) func(*transfer.Filter, string) error {
-	return func(f *transfer.Filter, pattern string) error { return f.AddRule(include, pattern) }
+func addRule(include bool) func(context.Context, *transfer.Filter, string) error {
+	return func(_ context.Context, f *transfer.Filter, pattern string) error { return f.AddRule(include, pattern) }
 }
 
 // maxRules bounds a file with patterns, in bytes.
 const maxRules = 1 << 20
 
-func addRulesOf(f *transfer.Filter, file string) error {
-	text, err := cli.ReadLimited(file, maxRules)
+func (a *app) addRulesOf(ctx context.Context, f *transfer.Filter, file string) error {
+	text, err := a.ReadFile(ctx, file, maxRules)
 	if err != nil {
 		return err
 	}
@@ -102,7 +129,7 @@ func newPut(a *app) *cobra.Command {
 	a.copyFlags(cmd, &f)
 	cmd.Flags().BoolVar(&f.links, "links", false, a.Cat.T("hufu.flag.links"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := f.options()
+		o, err := f.options(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -157,7 +184,7 @@ func newGet(a *app) *cobra.Command {
 	a.copyFlags(cmd, &f)
 	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := f.options()
+		o, err := f.options(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -288,6 +288,24 @@ func ReadLimited(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+// ReadFile is ReadLimited, and reads standard input if path is "-".
+func (a *App) ReadFile(ctx context.Context, path string, limit int64) ([]byte, error) {
+	if path != "-" || a.In == nil {
+		return ReadLimited(path, limit)
+	}
+	var data []byte
+	_, err := await(ctx, func() (_ string, err error) {
+		if data, err = io.ReadAll(io.LimitReader(a.In, limit+1)); err != nil {
+			err = &hufu.Error{Op: "read file", Path: path, Kind: hufu.KindUsage, Code: "cannot_read", Err: err}
+		}
+		return "", err
+	}, func() {})
+	if err == nil && int64(len(data)) > limit {
+		return nil, Usage("admin_file_too_large", "file", path)
+	}
+	return data, err
+}
+
 // InFile says of an error which file it is about, unless it knows itself.
 func InFile(path string, err error) error {
 	e, ok := errors.AsType[*hufu.Error](err)

@@ -55,7 +55,7 @@ func Between(cmd *cobra.Command, least, most int) {
 		case most < 0 || len(args) <= most:
 			return nil
 		case cmd.HasSubCommands():
-			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help", "meant", Meant(args[0], available(cmd)))
+			return Usage("admin_command_unknown", "command", args[0], "help", cmd.CommandPath()+" --help", "meant", cmp.Or(calledSo(args[0], cmd), Meant(args[0], available(cmd))))
 		}
 		if f := optional(cmd); f != nil {
 			return Usage("admin_argument_flag_value", "argument", args[most], "flag", "--"+f.Name)

@@ -1,6 +1,28 @@
 package cli
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Suggest sets what other programs call the commands below cmd: a map from a name to those words.
+func Suggest(cmd *cobra.Command, words map[string]string) {
+	for name, other := range words {
+		child(cmd, name).SuggestFor = strings.Fields(other)
+	}
+}
+
+// calledSo returns the command below cmd that other programs call by this word, "" if there is none.
+func calledSo(word string, cmd *cobra.Command) string {
+	for _, sub := range cmd.Commands() {
+		if Listed(sub) && slices.Contains(sub.SuggestFor, strings.ToLower(word)) {
+			return sub.Name()
+		}
+	}
+	return ""
+}
 
 // Meant returns the candidate that a word with a slip was probably meant to be, "" if none is
 // close: one that differs in few letters, or begins with the word.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ func (a *App) helpCommand(root *cobra.Command, topics []string) *cobra.Command {
 				if found == root {
 					names = append(names, topics...)
 				}
-				return Usage("help_unknown", "name", name, "help", found.CommandPath()+" --help", "meant", Meant(name, names))
+				return Usage("help_unknown", "name", name, "help", found.CommandPath()+" --help", "meant", cmp.Or(calledSo(name, found), Meant(name, names)))
 			}
 			found = sub
 		}

@@ -13,9 +13,17 @@ import (
 	"hufu/internal/session"
 )
 
-// Connect makes the control connection if there is none. It tries once, and succeeds
-// without a login too.
-func (r *Remote) Connect(ctx context.Context) (*frame.HelloAnswer, error) {
+// Connect makes the control connection if there is none. It tries once, unless Options have a
+// Patience, and succeeds without a login too.
+func (r *Remote) Connect(ctx context.Context) (a *frame.HelloAnswer, err error) {
+	if r.o.Patience == nil {
+		return r.connect(ctx)
+	}
+	err = r.persist(ctx, func() error { a, err = r.connect(ctx); return err })
+	return a, err
+}
+
+func (r *Remote) connect(ctx context.Context) (*frame.HelloAnswer, error) {
 	asked := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +114,11 @@ func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnsw
 // reached, if not nil, is told how far the server is, before TLS is spoken. With
 // ask, a server that refuses the certificate is asked for the reason.
 func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (*session.Client, *tls.ConnectionState, error) {
-	ctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
+	limit := session.DialTimeout
+	if p := r.o.Patience; p != nil && p.For > 0 {
+		limit = min(limit, p.For)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	raw, err := session.Dial(ctx, r.o.Address)
 	if err != nil {

@@ -241,6 +241,7 @@ func (r *Remote) targetFolder(ctx context.Context, p hufu.Path, how How) (made b
 	if how.DryRun {
 		e, err := r.Stat(ctx, p)
 		switch {
+		case hufu.CodeOf(err) == "shared_missing": // which no put creates
 		case hufu.KindOf(err) == hufu.KindNotFound:
 			return true, nil
 		case err == nil && e.Kind != hufu.Folder:

@@ -16,7 +16,7 @@ import (
 // LoggedIn waits for it. For a server that is away or silent it does not wait.
 func (r *Remote) LoggedIn(ctx context.Context) error {
 	a, err := r.Connect(ctx)
-	if brokenOff(err) {
+	if r.o.Patience == nil && brokenOff(err) {
 		err = r.persistFor(ctx, restartTime, func() error { a, err = r.Connect(ctx); return err })
 	}
 	if err != nil {

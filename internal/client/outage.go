@@ -69,12 +69,17 @@ func Jitter(wait time.Duration) time.Duration {
 }
 
 // persist calls try until it succeeds, fails for good, or the connection has
-// been away for retryFor.
+// been away for as long as Options say.
 func (r *Remote) persist(ctx context.Context, try func() error) error {
-	return r.persistFor(ctx, retryFor, try)
+	return r.persistFor(ctx, RetryFor, try)
 }
 
+// persistFor is persist with a limit that holds unless Options say otherwise.
 func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func() error) (err error) {
+	tries := -1
+	if p := r.o.Patience; p != nil {
+		limit, tries = p.For, p.Tries
+	}
 	wait := firstPause
 	var since time.Time // of the loss
 	defer func() {
@@ -82,19 +87,26 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 			r.outage.over(!transfer.Stops(err))
 		}
 	}()
-	for {
+	for n := 0; ; n++ {
 		if err = try(); !Transient(err) || ctx.Err() != nil {
+			return err
+		}
+		if limit <= 0 || n == tries {
 			return err
 		}
 		r.outage.lost(err, since.IsZero())
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if time.Since(since) > limit {
+		if time.Since(since) >= limit {
 			return err
 		}
+		pause := Jitter(wait)
+		if r.o.Patience != nil {
+			pause = min(pause, limit-time.Since(since))
+		}
 		select {
-		case <-time.After(Jitter(wait)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return &hufu.Error{Op: "reconnect", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 		}

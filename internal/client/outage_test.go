@@ -80,6 +80,43 @@ func TestNotInStep(t *testing.T) {
 	})
 }
 
+// TestPatience: a server that is away is tried for as long, and as often, as the options say.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	lost := &hufu.Error{Op: "connection", Kind: hufu.KindNetwork}
+	for _, c := range []struct {
+		name  string
+		p     *Patience
+		tries int // 0: many
+		least time.Duration
+		most  time.Duration
+		told  int
+	}{
+		{"by default", nil, 0, RetryFor, RetryFor + 3*lastPause/2, 1},
+		{"ten seconds", &Patience{10 * time.Second, -1}, 0, 10 * time.Second, 10 * time.Second, 1},
+		{"not at all", &Patience{0, -1}, 1, 0, 0, 0},
+		{"no retries", &Patience{time.Minute, 0}, 1, 0, 0, 0},
+		{"three retries", &Patience{time.Minute, 3}, 4, 0, 3 * time.Second, 1},
+		{"three retries that do not fit", &Patience{time.Millisecond, 3}, 2, time.Millisecond, time.Millisecond, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tries, told := 0, 0
+				r := &Remote{o: Options{Patience: c.p}, outage: outage{notify: func(error) { told++ }}}
+				start := time.Now()
+				err := r.persist(t.Context(), func() error { tries++; return lost })
+				if took := time.Since(start); !errors.Is(err, lost) || took < c.least || took > c.most {
+					t.Errorf("%v after %v, want %v to %v", err, took, c.least, c.most)
+				}
+				if c.tries > 0 && tries != c.tries || told != c.told {
+					t.Errorf("%d tries, told %d times", tries, told)
+				}
+			})
+		})
+	}
+}
+
 // TestOneTryForAll: a hundred calls do not wait for a server that is not there
 // one after the other.
 func TestOneTryForAll(t *testing.T) {

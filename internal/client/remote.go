@@ -16,8 +16,9 @@ import (
 
 // Times of a client.
 const (
-	// retryFor is how long a lost connection is tried again before giving up.
-	retryFor = 2 * time.Minute
+	// RetryFor is how long a lost connection is tried again before giving up, unless Options say
+	// otherwise.
+	RetryFor = 2 * time.Minute
 	// restartTime is the retry limit of LoggedIn for a server that breaks off the
 	// first connection.
 	restartTime = 30 * time.Second
@@ -25,6 +26,12 @@ const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
+
+// Patience is how long a server that is away is tried again.
+type Patience struct {
+	For   time.Duration // 0 means once
+	Tries int           // in addition to the first one, in each outage; below 0 as many as fit
+}
 
 // Options change how a server is reached.
 type Options struct {
@@ -42,6 +49,9 @@ type Options struct {
 	// Notify is told when the connection is lost (with the reason) and when it
 	// is back (nil).
 	Notify func(error)
+	// Patience, if not nil, replaces RetryFor, and holds for the first connection, too. An attempt
+	// to connect takes no longer than For.
+	Patience *Patience
 	// Disk opens the folders of this machine. It is needed to put and get, and to
 	// verify against local files.
 	Disk Disk

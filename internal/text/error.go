@@ -101,13 +101,65 @@ func (c *Catalogue) cause(kind hufu.Kind, err error) string {
 		return c.T("cause.timeout")
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
+		err = e.Err
 	}
 	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return e.Err.Error()
+		err = e.Err
 	}
 	if e, ok := errors.AsType[*os.SyscallError](err); ok {
-		return e.Err.Error()
+		err = e.Err
+	}
+	return c.system(err)
+}
+
+// systemErrors are the errors of operating systems that are shown in the user's language, and
+// their keys behind "cause.".
+var systemErrors = []struct {
+	err error
+	key string
+}{
+	{syscall.EACCES, "denied"},
+	{syscall.EPERM, "not_permitted"},
+	{syscall.ENOENT, "missing"},
+	{syscall.EEXIST, "exists"},
+	{syscall.ENOTDIR, "not_a_folder"},
+	{syscall.EISDIR, "is_a_folder"},
+	{syscall.ENOTEMPTY, "not_empty"},
+	{syscall.ENOSPC, "no_space"},
+	{syscall.EDQUOT, "quota"},
+	{syscall.EROFS, "read_only"},
+	{syscall.EIO, "io"},
+	{syscall.EFBIG, "too_large"},
+	{syscall.EMFILE, "too_many_files"},
+	{syscall.ENFILE, "too_many_files_all"},
+	{syscall.ENAMETOOLONG, "name_too_long"},
+	{syscall.ELOOP, "too_many_links"},
+	{syscall.EXDEV, "other_disk"},
+	{syscall.EBUSY, "busy"},
+	{syscall.EINVAL, "invalid"},
+	{syscall.ENXIO, "no_device"},
+	{syscall.EPIPE, "pipe"},
+	{syscall.ECONNREFUSED, "refused"},
+	{syscall.ECONNRESET, "reset"},
+	{syscall.EHOSTUNREACH, "no_route"},
+	{syscall.ENETUNREACH, "no_network"},
+	{syscall.EADDRINUSE, "address_used"},
+	{syscall.EADDRNOTAVAIL, "address_unknown"},
+	{fs.ErrPermission, "denied"}, // what they are called on other systems
+	{fs.ErrNotExist, "missing"},
+	{fs.ErrExist, "exists"},
+}
+
+// system returns the text of an error. If the error is one of the system, it is in the language of
+// the catalogue; what was being done is in the sentence around it.
+func (c *Catalogue) system(err error) string {
+	if _, ok := errors.AsType[syscall.Errno](err); !ok || c.lang == English {
+		return err.Error()
+	}
+	for _, e := range systemErrors {
+		if errors.Is(err, e.err) {
+			return c.T("cause." + e.key)
+		}
 	}
 	return err.Error()
 }
