@@ -27,7 +27,7 @@ const (
 	idleLimit      = 5 * time.Second
 	statementLimit = 10 * time.Second
 	updateLimit    = 30 * time.Second
-	versionLimit   = 2 * time.Second // of a question that is asked all the time: a new connection, too, far away
+	versionLimit   = 2 * time.Second // of a question that is asked all the time
 	maxConnections = 8
 )
 
@@ -136,13 +136,20 @@ func (v Version) Before(other Version) bool {
 // Version returns the current version. It changes with every change of a user, device,
 // certificate or login by anybody, in this process or another, except the time of a login's last
 // use; on SQLite with every other change, too. It costs microseconds on SQLite and a round trip
-// on a shared database, and fails there after versionLimit.
+// on a shared database, and fails there after versionLimit, or connectLimit without a connection.
 func (d *DB) Version(ctx context.Context) (v Version, err error) {
 	const op = "ask for the database's version"
 	if d.watch == nil {
+		// A new connection takes several round trips. One that the question's own limit cut off would
+		// begin anew each time, and far away never be there.
+		conn, err := d.connection(ctx)
+		if err != nil {
+			return Version{}, failed(op, err)
+		}
+		defer func() { _ = conn.Close() }() // back to the others
 		ctx, cancel := context.WithTimeout(ctx, versionLimit)
 		defer cancel()
-		return one(ctx, d.Queries, op, func(v *Version) []any { return []any{&v.counter, random{&v.random}} },
+		return one(ctx, Queries{run: conn, d: d.d}, op, func(v *Version) []any { return []any{&v.counter, random{&v.random}} },
 			"SELECT counter, random FROM epoch WHERE id = 1")
 	}
 	d.mu.Lock()
@@ -151,6 +158,13 @@ func (d *DB) Version(ctx context.Context) (v Version, err error) {
 		return Version{}, failed(op, err)
 	}
 	return v, nil
+}
+
+// connection returns one of the pool, at the latest after connectLimit.
+func (d *DB) connection(ctx context.Context) (*sql.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	return d.sql.Conn(ctx)
 }
 
 // Update runs fn in one writing transaction, SERIALIZABLE, which is durable when

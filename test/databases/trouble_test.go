@@ -105,6 +105,25 @@ func TestSlow(t *testing.T) {
 	})
 }
 
+// TestFarDatabase: a new connection takes several round trips, altogether longer than the question
+// for the version may take. It is made nevertheless.
+func TestFarDatabase(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		l := e.link(t)
+		d := open(t, e.at(l.address, e.create(t)))
+		l.sever()
+		l.mend()
+		l.delay(700 * time.Millisecond)
+		var err error
+		for range 4 { // the first ones may find connections that are broken
+			if _, err = d.Version(t.Context()); err == nil {
+				return
+			}
+		}
+		t.Error(err)
+	})
+}
+
 // TestAwayServer: without its database a server decides for ten seconds by what it knows, then asks
 // its clients to wait. They do, and go on by themselves when the database is back.
 func TestAwayServer(t *testing.T) {
