@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
@@ -39,6 +40,7 @@ type configuration struct {
 		AccessKeyFile string `toml:"access_key_file"`
 		SecretKey     string `toml:"secret_key"`
 		SecretKeyFile string `toml:"secret_key_file"`
+		Grace         string `toml:"grace"` // how long objects are kept that no file needs any more
 	} `toml:"store"`
 }
 
@@ -46,6 +48,7 @@ type configuration struct {
 const (
 	defaultDatabase = "sqlite:" + ca.Database
 	defaultStore    = "disk:files"
+	defaultGrace    = "720h" // a backup of the database that is restored must be younger
 )
 
 // setting is one value of a configuration that can be shown and overridden.
@@ -75,6 +78,7 @@ func (c *configuration) settings() []setting {
 		{key: "store.access_key_file", value: &c.Store.AccessKeyFile},
 		{key: "store.secret_key", value: &c.Store.SecretKey, variable: "HUFU_STORE_SECRET_KEY", show: hidden},
 		{key: "store.secret_key_file", value: &c.Store.SecretKeyFile},
+		{key: "store.grace", value: &c.Store.Grace, variable: "HUFU_STORE_GRACE", preset: defaultGrace},
 	}
 }
 
@@ -180,12 +184,21 @@ func (c *configuration) check() error {
 	if !c.onDisk() && !strings.HasPrefix(c.Store.URL, "s3://") {
 		return cli.Usage("config_store", "url", redacted(c.Store.URL))
 	}
+	if d, err := time.ParseDuration(c.Store.Grace); err != nil || d < 0 {
+		return cli.Usage("config_grace", "value", c.Store.Grace)
+	}
 	for _, n := range c.Names {
 		if !hufu.ValidHost(n) {
 			return &hufu.Error{Op: "read configuration", Kind: hufu.KindUsage, Code: "server_name", Args: map[string]string{"name": n}}
 		}
 	}
 	return nil
+}
+
+// grace returns how long objects are kept that no file needs any more.
+func (c *configuration) grace() time.Duration {
+	d, _ := time.ParseDuration(c.Store.Grace) // checked already
+	return d
 }
 
 // database returns the database of the data folder.

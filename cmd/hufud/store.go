@@ -20,11 +20,8 @@ import (
 	"hufu/internal/meta"
 )
 
-// The clean-up of objects that no file needs any more.
-const (
-	cleanEvery = time.Hour
-	cleanGrace = 30 * 24 * time.Hour // a backup of the database that is restored must be younger
-)
+// cleanEvery is how often objects that no file needs any more are looked for.
+const cleanEvery = time.Hour
 
 // onDisk reports whether the files are in the data folder.
 func (c *configuration) onDisk() bool { return c.Store.URL == defaultStore }
@@ -124,12 +121,27 @@ func (a *app) trees(ctx context.Context, db *meta.DB, log *slog.Logger) (trees f
 		}
 		return trees, func(context.Context) {}, nil
 	}
-	t := &objectTrees{}
-	if t.bucket, err = a.bucket(c); err != nil {
+	t, err := a.objects(ctx, db, c)
+	if err != nil {
 		return nil, nil, err
 	}
+	src, err := a.database()
+	if err != nil {
+		return nil, nil, errors.Join(err, t.Close())
+	}
+	log.Info("files are objects: what is acknowledged is as durable as the S3 service and the database make it",
+		"store", redacted(c.Store.URL), "endpoint", redacted(c.Store.Endpoint), "database", src.String(), "setting", durableBy(src))
+	return t, func(ctx context.Context) { t.clean(ctx, c.grace(), log) }, nil
+}
+
+// objects opens the trees whose bytes are in the bucket of the configuration.
+func (a *app) objects(ctx context.Context, db *meta.DB, c *configuration) (t *objectTrees, err error) {
+	t = &objectTrees{}
+	if t.bucket, err = a.bucket(c); err != nil {
+		return nil, err
+	}
 	if t.names, err = db.Names(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	id, err := t.names.Installation(ctx, strings.ToLower(rand.Text()))
 	if err == nil {
@@ -137,16 +149,10 @@ func (a *app) trees(ctx context.Context, db *meta.DB, log *slog.Logger) (trees f
 	}
 	if err != nil {
 		t.bucket.Close()
-		return nil, nil, errors.Join(err, t.names.Close())
+		return nil, errors.Join(err, t.names.Close())
 	}
 	t.Trees = object.NewTrees(t.names, t.bucket, object.Options{Installation: id})
-	src, err := a.database()
-	if err != nil {
-		return nil, nil, errors.Join(err, t.Close())
-	}
-	log.Info("files are objects: what is acknowledged is as durable as the S3 service and the database make it",
-		"store", redacted(c.Store.URL), "endpoint", redacted(c.Store.Endpoint), "database", src.String(), "setting", durableBy(src))
-	return t, func(ctx context.Context) { t.clean(ctx, log) }, nil
+	return t, nil
 }
 
 // durableBy names what decides whether a database that has acknowledged a change keeps it.
@@ -160,12 +166,12 @@ func durableBy(src meta.Source) string {
 	return "none: SQLite waits for the disk"
 }
 
-// clean deletes what no file needs any more, until ctx ends.
-func (t *objectTrees) clean(ctx context.Context, log *slog.Logger) {
+// clean deletes what no file has needed for the time grace, until ctx ends.
+func (t *objectTrees) clean(ctx context.Context, grace time.Duration, log *slog.Logger) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
 	for {
-		n, err := t.Clean(ctx, cleanGrace)
+		n, err := t.Clean(ctx, grace)
 		if n > 0 {
 			log.Info("objects without a file deleted", "objects", n)
 		}

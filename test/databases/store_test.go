@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"hufu"
+	"hufu/internal/blob/object"
+	"hufu/internal/meta"
 	"hufu/test/built"
 )
 
@@ -78,6 +81,7 @@ func TestServerOnObjects(t *testing.T) {
 			}
 		}
 		ok(alice.Run("rm", "-r", ":/d"))
+		testFsck(t, one, bucket)
 
 		out := ok(one.Admin("config"))
 		for _, secret := range []string{e.password, bucket.SecretKey} {
@@ -109,4 +113,61 @@ func TestServerOnObjects(t *testing.T) {
 			t.Error(r, err)
 		}
 	})
+}
+
+// testFsck: while servers run, what is lost is named and what nobody needs is removed. One of two
+// large files in the shared folder is damaged afterwards.
+func testFsck(t *testing.T, s *built.Server, where object.Source) {
+	t.Helper()
+	fsck := func(want int, args ...string) string {
+		t.Helper()
+		r, err := s.Admin(append([]string{"fsck"}, args...)...)
+		if must(t, err); r.Code != want {
+			t.Fatal(r)
+		}
+		return r.Out
+	}
+	if out := fsck(0); out != "" {
+		t.Error(out)
+	}
+	bucket, err := object.Open(where)
+	must(t, err)
+	defer bucket.Close()
+	var keys []string
+	must(t, bucket.Keys(t.Context(), "", func(key string, size int64) error {
+		if size == 1<<20 {
+			keys = append(keys, key)
+		}
+		return nil
+	}))
+	installation, _, _ := strings.Cut(keys[0], "/")
+	unused := installation + "/" + meta.NewID().String() + "/0/0.0"
+	must(t, bucket.Put(t.Context(), unused, []byte("left over")))
+	if out := fsck(0, "--repair"); out != "" { // not for an hour
+		t.Error(out)
+	}
+	file := filepath.Join(s.Data, "hufud.toml")
+	text, err := os.ReadFile(file)
+	must(t, err, os.WriteFile(file, append(text, "grace = \"0s\"\n"...), 0o600))
+	if out := fsck(0, "--json"); !strings.Contains(out, `"problem":"object_unused"`) || !strings.Contains(out, `"unused":1,"removed":0`) {
+		t.Error(out)
+	}
+	if out := fsck(0, "--repair"); !strings.Contains(out, unused+": removed; no file had this object of 9 bytes.") {
+		t.Error(out)
+	}
+	must(t, os.WriteFile(file, text, 0o600))
+	_, err = bucket.Size(t.Context(), unused)
+	if hufu.CodeOf(err) != "store_object_missing" {
+		t.Error(err)
+	}
+	if out := fsck(0); out != "" {
+		t.Error(out)
+	}
+	must(t, bucket.Delete(t.Context(), keys[0]))
+	if out := fsck(8, "--repair"); !strings.Contains(out, keys[0]+" is missing.") {
+		t.Error(out)
+	}
+	if out := fsck(8, "--json"); !strings.Contains(out, `"object":"`+keys[0]+`"`) || !strings.Contains(out, `"damaged":1`) {
+		t.Error(out)
+	}
 }

@@ -179,19 +179,7 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 // Keys calls yield for each key that begins with prefix, in no special order, and
 // its size. It stops at the first error of yield.
 func (b *Bucket) Keys(ctx context.Context, prefix string, yield func(key string, size int64) error) error {
-	ctx, w := b.watch(ctx)
-	defer w.end() // also the end of the listing, which goes on in the background
-	for o := range b.s3.Client.ListObjects(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
-		if o.Err != nil {
-			return w.failed("list objects", o.Err)
-		}
-		w.moved()
-		if err := yield(strings.TrimPrefix(o.Key, b.prefix), o.Size); err != nil {
-			return err
-		}
-		w.moved()
-	}
-	return w.failed("list objects", context.Cause(ctx))
+	return b.List(ctx, prefix, func(o Stored) error { return yield(o.Key, o.Size) })
 }
 
 // mark is the key of the object that names the installation.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hufu/internal/blob/object"
 )
@@ -26,6 +27,9 @@ type fake struct {
 	objects map[string][]byte
 	written map[string]int
 	refuse  func(r *http.Request) bool // answer 503
+	before  func(r *http.Request)      // is called before a request is answered
+	sorted  bool                       // listings are in order
+	age     time.Duration              // of all objects
 }
 
 func newFake(t *testing.T) (*fake, *object.Bucket) {
@@ -73,6 +77,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	if f.before != nil {
+		f.before(r)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refuse != nil && f.refuse(r) {
@@ -110,8 +117,9 @@ func answer(w http.ResponseWriter, status int, code string) {
 
 func (f *fake) list(w http.ResponseWriter, prefix string) {
 	type object struct {
-		Key  string
-		Size int
+		Key          string
+		Size         int
+		LastModified time.Time
 	}
 	var out struct {
 		XMLName  xml.Name `xml:"ListBucketResult"`
@@ -119,8 +127,11 @@ func (f *fake) list(w http.ResponseWriter, prefix string) {
 	}
 	for key, data := range f.objects {
 		if strings.HasPrefix(key, prefix) {
-			out.Contents = append(out.Contents, object{key, len(data)})
+			out.Contents = append(out.Contents, object{key, len(data), time.Now().Add(-f.age)})
 		}
+	}
+	if f.sorted {
+		slices.SortFunc(out.Contents, func(a, b object) int { return strings.Compare(a.Key, b.Key) })
 	}
 	_ = xml.NewEncoder(w).Encode(out)
 }

@@ -24,6 +24,7 @@ func RunNames(t *testing.T, fresh func(t *testing.T) string) {
 		"uploads":   testUploads,
 		"units":     testUnits,
 		"clean":     testClean,
+		"check":     testCheck,
 		"all":       testNamesAllOrNothing,
 		"canceled":  testNamesCanceled,
 		"in_turn":   testFoldersInTurn,
