@@ -115,7 +115,7 @@ func TestEveryCodeIsInTheProtocol(t *testing.T) {
 		"internal/identity/client.go": "what a client thinks of a server", "internal/identity/classify.go": "of a handshake that failed",
 		"internal/identity/key.go": "of the command line, but for what a request's key is", "internal/identity/server.go": "of the start",
 		"internal/identity/subject.go": "of the command line", "internal/identity/describe.go": "for people", "internal/identity/explain.go": "for people",
-		"internal/ca/ca.go": "of the start", "internal/ca/init.go": "of hufud init", "internal/ca/file.go": "of hufud init",
+		"internal/ca/ca.go": "of the start", "internal/ca/another.go": "of the start", "internal/ca/init.go": "of hufud init", "internal/ca/file.go": "of hufud init",
 		"internal/ca/outside.go": "of hufud cert", "internal/ca/renewca.go": "of hufud ca", "internal/ca/server.go": "of the start", "internal/account/users.go": "of hufud user",
 		"internal/account/certificates.go": "of hufud cert", "invitation.go": "of the command line", "errors.go": "kinds",
 	}

@@ -163,7 +163,7 @@ func newCertRevoke(a *app) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		var n, others int
-		err := a.change(ctx, func(s *site) (err error) {
+		return a.withdraw(ctx, func(s *site) (err error) {
 			// One that is given and empty is no device, and not all of them.
 			switch {
 			case cmd.Flags().Changed("device"):
@@ -177,14 +177,12 @@ func newCertRevoke(a *app) *cobra.Command {
 				}
 			}
 			return err
+		}, func() error {
+			if others > 0 {
+				a.Hint(a.Cat.N("hufud.cert.revoke.others", others))
+			}
+			return a.Printf("%s", a.Cat.N("hufud.cert.revoke.done", n))
 		})
-		if err != nil {
-			return err
-		}
-		if others > 0 {
-			a.Hint(a.Cat.N("hufud.cert.revoke.others", others))
-		}
-		return a.Printf("%s", a.Cat.N("hufud.cert.revoke.done", n))
 	}
 	return cmd
 }

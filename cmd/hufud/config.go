@@ -241,18 +241,14 @@ func (a *app) advertised() (string, error) {
 	return net.JoinHostPort(c.Names[0], port), nil
 }
 
-// ownNames returns the names of this server's certificate if it may have to be made: with a shared
-// database the data folder may be that of a further server.
-func (a *app) ownNames(src meta.Source) ([]string, error) {
-	if !src.Shared() {
-		return nil, nil
-	}
+// serverNames returns the names of the server by its configuration.
+func (a *app) serverNames() ([]string, error) {
 	c, _, err := a.config()
 	if err != nil {
 		return nil, err
 	}
 	names := slices.Clone(c.Names)
-	if host, _, err := net.SplitHostPort(c.Advertise); err == nil {
+	if host, _, err := net.SplitHostPort(c.Advertise); err == nil && !slices.Contains(names, host) {
 		names = append(names, host)
 	}
 	return names, nil

@@ -214,18 +214,14 @@ func newInviteRevoke(a *app) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		n := 1
-		err := a.change(cmd.Context(), func(s *site) (err error) {
+		return a.change(cmd.Context(), func(s *site) (err error) {
 			if len(args) == 1 {
 				err = s.acc.RevokeInvitation(cmd.Context(), args[0])
 			} else {
 				n, err = s.acc.RevokeInvitations(cmd.Context(), user)
 			}
 			return err
-		})
-		if err != nil {
-			return err
-		}
-		return a.Printf("%s", a.Cat.N("hufud.invite.revoke.done", n))
+		}, func() error { return a.Printf("%s", a.Cat.N("hufud.invite.revoke.done", n)) })
 	}
 	return cmd
 }

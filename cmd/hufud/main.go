@@ -192,10 +192,13 @@ func (a *app) openWith(ctx context.Context, authority bool, log *slog.Logger, op
 	}
 	s := &site{db: db}
 	if s.acc, err = account.Open(ctx, db, account.Options{Judges: log != nil, Log: log}); err == nil && authority {
-		var names []string
-		if names, err = a.ownNames(src); err == nil {
-			s.ca, err = ca.Open(ctx, a.data, db, s.acc, ca.Options{Log: log, Names: names})
+		o := ca.Options{Log: log}
+		if log != nil && src.Shared() { // a server
+			if o.Names, err = a.serverNames(); err != nil {
+				return nil, errors.Join(err, db.Close())
+			}
 		}
+		s.ca, err = ca.Open(ctx, a.data, db, s.acc, o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -225,15 +228,36 @@ func (a *app) noData(err error) error {
 	return e
 }
 
-// change opens the accounts, makes a change and notifies a running server.
-func (a *app) change(ctx context.Context, f func(*site) error) error {
+// change opens the accounts, makes a change and notifies a running server. say reports it.
+func (a *app) change(ctx context.Context, f func(*site) error, say func() error) error {
+	return a.alter(ctx, f, func(*site) error { return say() })
+}
+
+// withdraw is change for what takes trust away. It returns when every live server on the database
+// has confirmed that it acts on the change, or with an error that names those that have not
+// confirmed. say reports the change, which is made in both cases.
+func (a *app) withdraw(ctx context.Context, f func(*site) error, say func() error) error {
+	return a.alter(ctx, f, func(s *site) error {
+		late, err := s.acc.Await(ctx, confirmLimit)
+		if len(late) > 0 {
+			err = &hufu.Error{Op: "wait for servers", Kind: hufu.KindUnavailable, Code: "nodes_unconfirmed", Args: map[string]string{
+				"servers": nodeNames(late), "seconds": seconds(confirmLimit), "life": seconds(account.NodeLife),
+			}}
+		}
+		return errors.Join(say(), err)
+	})
+}
+
+// alter makes a change, notifies a running server, and calls then.
+func (a *app) alter(ctx context.Context, f, then func(*site) error) (err error) {
 	s, err := a.open(ctx, false)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f(s), s.close()); err != nil {
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := f(s); err != nil {
 		return err
 	}
 	a.poke(ctx)
-	return nil
+	return then(s)
 }

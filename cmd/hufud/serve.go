@@ -246,14 +246,19 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, control.Close())
 	}
 
+	if err := a.join(ctx, s, address, log.Logger); err != nil {
+		return errors.Join(err, control.Close())
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	judging, served := context.WithCancel(context.WithoutCancel(ctx)) // connections outlive ctx by the time of draining
+	defer served()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		serveControl(ctx, control, s.acc.Reload, func() any { return running{srv.Status(), os.Getpid(), address} })
+		serveControl(judging, control, s.acc.Reload, func() any { return running{srv.Status(), os.Getpid(), address} })
 	})
 	wg.Go(func() {
-		if err := s.acc.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := s.acc.Run(judging); err != nil && judging.Err() == nil {
 			cancel(err)
 		}
 	})
@@ -282,6 +287,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		o.ready(address, teachAddress)
 	}
 	err = srv.Serve(ctx, ln, o.drain)
+	served()
 	log.Info("stopped")
 	cause := context.Cause(ctx)
 	cancel(nil)

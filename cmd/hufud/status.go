@@ -36,6 +36,7 @@ type statusLine struct {
 	Locked       int             `json:"locked_users"`
 	Certificates int             `json:"active_client_certificates"`
 	Server       json.RawMessage `json:"server"`
+	Nodes        []nodeLine      `json:"nodes"` // that share the database
 }
 
 func newStatus(a *app) *cobra.Command {
@@ -85,6 +86,9 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 	}
 	certs, err := s.acc.Certificates(cmd.Context())
 	if err != nil {
+		return statusLine{}, err
+	}
+	if l.Nodes, err = nodes(cmd.Context(), s.db); err != nil {
 		return statusLine{}, err
 	}
 	l.Users = len(users)
@@ -171,6 +175,7 @@ func (a *app) printStatus(l statusLine, authority *ca.Authority) error {
 		{a.Cat.T("hufud.status.users"), a.Cat.T("hufud.status.count", "n", l.Users, "locked", l.Locked)},
 		{a.Cat.T("hufud.status.certificates"), a.Cat.T("hufud.status.active", "n", l.Certificates)},
 	}...)
+	rows = append(rows, a.nodeRows(l.Nodes)...)
 	if err := a.Table(rows); err != nil {
 		return err
 	}

@@ -30,11 +30,9 @@ func newUserAdd(a *app) *cobra.Command {
 				return err
 			}
 		}
-		err := a.change(cmd.Context(), func(s *site) error { return s.addUser(cmd.Context(), args[0], admin, pw) })
-		if err != nil {
-			return err
-		}
-		return a.Printf("%s", a.Cat.T("hufud.user.add.done", "user", args[0]))
+		return a.change(cmd.Context(), func(s *site) error { return s.addUser(cmd.Context(), args[0], admin, pw) }, func() error {
+			return a.Printf("%s", a.Cat.T("hufud.user.add.done", "user", args[0]))
+		})
 	}
 	return cmd
 }
@@ -99,10 +97,9 @@ func newUserPasswd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := a.change(cmd.Context(), func(s *site) error { return s.acc.SetPassword(cmd.Context(), args[0], pw) }); err != nil {
-			return err
-		}
-		return a.Printf("%s", a.Cat.T("hufud.user.passwd.done", "user", args[0]))
+		return a.withdraw(cmd.Context(), func(s *site) error { return s.acc.SetPassword(cmd.Context(), args[0], pw) }, func() error {
+			return a.Printf("%s", a.Cat.T("hufud.user.passwd.done", "user", args[0]))
+		})
 	}
 	return cmd
 }
@@ -118,7 +115,11 @@ func newUserLock(a *app, lock bool) *cobra.Command {
 	cmd.Flags().StringVar(&device, "device", "", a.Cat.T("hufud.user.lock.flag.device"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx, user := cmd.Context(), args[0]
-		err := a.change(ctx, func(s *site) error {
+		change := a.withdraw
+		if !lock {
+			change = a.change
+		}
+		return change(ctx, func(s *site) error {
 			// One that is given and empty is no device, and not all of them.
 			switch narrow := cmd.Flags().Changed("device"); {
 			case lock && narrow:
@@ -130,14 +131,12 @@ func newUserLock(a *app, lock bool) *cobra.Command {
 			default:
 				return s.acc.UnlockUser(ctx, user)
 			}
+		}, func() error {
+			if device != "" {
+				return a.Printf("%s", a.Cat.T(key+".done_device", "user", user, "device", device))
+			}
+			return a.Printf("%s", a.Cat.T(key+".done", "user", user))
 		})
-		if err != nil {
-			return err
-		}
-		if device != "" {
-			return a.Printf("%s", a.Cat.T(key+".done_device", "user", user, "device", device))
-		}
-		return a.Printf("%s", a.Cat.T(key+".done", "user", user))
 	}
 	return cmd
 }
@@ -146,10 +145,9 @@ func newUserRemove(a *app) *cobra.Command {
 	cmd := a.Command("rm USER", "hufud.user.rm")
 	cli.Exactly(cmd, 1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := a.change(cmd.Context(), func(s *site) error { return s.acc.RemoveUser(cmd.Context(), args[0]) }); err != nil {
-			return err
-		}
-		return a.Printf("%s", a.Cat.T("hufud.user.rm.done", "user", args[0], "path", filepath.Join(a.data, "files", "users", args[0])))
+		return a.withdraw(cmd.Context(), func(s *site) error { return s.acc.RemoveUser(cmd.Context(), args[0]) }, func() error {
+			return a.Printf("%s", a.Cat.T("hufud.user.rm.done", "user", args[0], "path", filepath.Join(a.data, "files", "users", args[0])))
+		})
 	}
 	return cmd
 }

@@ -55,9 +55,14 @@ type Service struct {
 	looked  time.Time // when it was last asked for, and found
 	away    bool      // the database did not answer the last time
 
+	applying sync.Mutex // taken before loading is given back; guards what follows
+	applied  known
+
 	mu       sync.Mutex // guards what follows
 	onChange []func()
 	touched  map[[32]byte]time.Time // logins whose last use is to be written
+
+	node presence
 
 	hashing chan struct{}    // a place for each argon2id at work
 	seed    maphash.Seed     // for choosing a place in guess
@@ -118,25 +123,30 @@ func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 
 // OnChange registers f, which is called after each reload that changed a user,
 // a device, a certificate or a login; the caller then judges its live
-// connections again. f may be called by several goroutines and must not call
-// Reload.
+// connections again, from memory: f must not call Reload, nor what looks in the
+// database.
 func (s *Service) OnChange(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onChange = append(s.onChange, f)
 }
 
-// Run keeps the state up to date until ctx ends.
+// Run keeps the state up to date until ctx ends, and tells other nodes so; see
+// Join.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(PollInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			s.flush(context.WithoutCancel(ctx))
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partTime)
+			defer cancel()
+			s.flush(ctx)
+			s.Leave(ctx)
 			return nil
 		case <-tick.C:
 			_ = s.look(ctx) // logged there: the state is not renewed; once it is older than StateLimit every decision says so
+			s.beat(ctx)
 			s.flush(ctx)
 		}
 	}
@@ -152,10 +162,11 @@ func (s *Service) look(ctx context.Context) error {
 		return nil
 	}
 	now, at := time.Now(), s.now()
-	v, err := s.db.Version(ctx)
+	v, clock, err := s.db.VersionAt(ctx)
 	same := err == nil && v == s.version
 	if same {
 		s.looked = now
+		s.stillApplied(known{v, clock})
 	}
 	if same || err != nil {
 		s.mark(ctx, at, err)
@@ -169,41 +180,47 @@ func (s *Service) look(ctx context.Context) error {
 
 // Reload reads the state from the database now.
 func (s *Service) Reload(ctx context.Context) error {
-	changed, err := s.reload(ctx)
-	if err != nil || !changed {
+	s.loading.Lock()
+	k, changed, err := s.reload(ctx)
+	if err != nil {
+		s.loading.Unlock()
 		return err
 	}
-	s.mu.Lock()
-	call := slices.Clone(s.onChange)
-	s.mu.Unlock()
-	for _, f := range call {
-		f()
+	s.applying.Lock() // before another reload finds nothing new while this one still cuts connections
+	defer s.applying.Unlock()
+	s.loading.Unlock()
+	if changed {
+		s.mu.Lock()
+		call := slices.Clone(s.onChange)
+		s.mu.Unlock()
+		for _, f := range call {
+			f()
+		}
 	}
+	s.applied = k
 	return nil
 }
 
-func (s *Service) reload(ctx context.Context) (changed bool, err error) {
-	s.loading.Lock()
-	defer s.loading.Unlock()
+// reload replaces the state; the caller holds loading.
+func (s *Service) reload(ctx context.Context) (k known, changed bool, err error) {
 	// The version is read first: a change between it and the rows is read
 	// twice, never missed.
 	now, at := time.Now(), s.now()
-	v, err := s.db.Version(ctx)
-	if err != nil {
+	if k.version, k.clock, err = s.db.VersionAt(ctx); err != nil {
 		s.mark(ctx, at, err)
-		return false, err
+		return k, false, err
 	}
 	old := s.state.Load()
 	next, err := s.load(ctx, old)
 	if err != nil {
 		s.mark(ctx, at, err)
-		return false, err
+		return k, false, err
 	}
-	s.restored(v, old, next)
-	s.version, s.looked = v, now
+	s.restored(k.version, old, next)
+	s.version, s.looked = k.version, now
 	s.state.Store(next)
 	s.mark(ctx, at, nil)
-	return !next.equal(old), nil
+	return k, !next.equal(old), nil
 }
 
 // restored logs that the database is older than it was, as after its restore from a backup. No

@@ -72,8 +72,8 @@ const (
 type Options struct {
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // none if nil
-	// Names are those of the server's certificate, the first one first in invitations. With them
-	// Open makes that certificate if there is none: on a further machine, which gets the CA alone.
+	// Names of the server: one of several on a database, whose data folder has no certificate yet,
+	// gets one.
 	Names []string
 }
 
@@ -114,7 +114,7 @@ func Open(ctx context.Context, dir string, db *meta.DB, acc *account.Service, o 
 		return nil, err
 	}
 	if len(o.Names) > 0 {
-		if err := a.ensureServer(ctx, o.Names); err != nil {
+		if err := a.anotherServer(ctx, o.Names); err != nil {
 			return nil, err
 		}
 	}

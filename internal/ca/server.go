@@ -3,13 +3,9 @@ package ca
 import (
 	"cmp"
 	"context"
-	"crypto"
 	"crypto/tls"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"hufu"
@@ -159,52 +155,4 @@ func (a *Authority) renewServer() error {
 	}
 	a.server, a.looked = pair, time.Time{} // the next look finds the new file and reads it
 	return nil
-}
-
-// ensureServer makes the server's certificate if there is none. A key that is there already is used.
-func (a *Authority) ensureServer(ctx context.Context, names []string) error {
-	_, err := os.Lstat(filepath.Join(a.dir, serverCert))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil //nolint:nilerr // whoever reads it says what is wrong
-	}
-	dns, ips, err := split(append(slices.Clone(names), loopback[:]...))
-	if err != nil {
-		return err
-	}
-	key, err := a.readKey(serverKey)
-	if hufu.CodeOf(err) == "data_folder_incomplete" {
-		key, err = a.newServerKey()
-	}
-	if err != nil {
-		return err
-	}
-	leaf, err := a.sign(serverTemplate(commonName(names[0]), dns, ips), key.Public(), ServerLife)
-	if err != nil {
-		return err
-	}
-	row, err := a.row(leaf, meta.UseServer, "", "")
-	if err != nil {
-		return err
-	}
-	if err := a.db.AddCertificate(ctx, row); err != nil {
-		return err
-	}
-	if err := replaceFile(filepath.Join(a.dir, serverCert), identity.MarshalCerts(leaf, a.Issuing()), 0o644); err != nil {
-		return err
-	}
-	a.log.Info("server certificate made", "serial", identity.Serial(leaf), "names", namesOf(leaf))
-	return nil
-}
-
-// newServerKey makes the server's key, of the type of the issuing key.
-func (a *Authority) newServerKey() (crypto.Signer, error) {
-	key, err := identity.GenerateKey(typeOf(a.Issuing().PublicKey))
-	if err != nil {
-		return nil, err
-	}
-	data, err := identity.MarshalKey(key, nil)
-	if err != nil {
-		return nil, err
-	}
-	return key, replaceFile(filepath.Join(a.dir, serverKey), data, 0o600)
 }

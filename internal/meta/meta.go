@@ -137,27 +137,38 @@ func (v Version) Before(other Version) bool {
 // certificate or login by anybody, in this process or another, except the time of a login's last
 // use; on SQLite with every other change, too. It costs microseconds on SQLite and a round trip
 // on a shared database, and fails there after versionLimit, or connectLimit without a connection.
-func (d *DB) Version(ctx context.Context) (v Version, err error) {
+func (d *DB) Version(ctx context.Context) (Version, error) {
+	v, _, err := d.VersionAt(ctx)
+	return v, err
+}
+
+// VersionAt is Version with the time by the clock of the database, in milliseconds since 1970.
+func (d *DB) VersionAt(ctx context.Context) (v Version, at int64, err error) {
 	const op = "ask for the database's version"
 	if d.watch == nil {
 		// A new connection takes several round trips. One that the question's own limit cut off would
 		// begin anew each time, and far away never be there.
 		conn, err := d.connection(ctx)
 		if err != nil {
-			return Version{}, failed(op, err)
+			return Version{}, 0, failed(op, err)
 		}
 		defer func() { _ = conn.Close() }() // back to the others
 		ctx, cancel := context.WithTimeout(ctx, versionLimit)
 		defer cancel()
-		return one(ctx, Queries{run: conn, d: d.d}, op, func(v *Version) []any { return []any{&v.counter, random{&v.random}} },
-			"SELECT counter, random FROM epoch WHERE id = 1")
+		v, err = one(ctx, Queries{run: conn, d: d.d}, op, func(v *Version) []any { return []any{&v.counter, random{&v.random}, &at} },
+			d.d.pick(spelled{
+				postgres: "SELECT counter, random, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) FROM epoch WHERE id = 1",
+				mysql:    "SELECT counter, random, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 FROM epoch WHERE id = 1",
+			}))
+		return v, at, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	at = now()
 	if err := d.watch.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v.counter); err != nil {
-		return Version{}, failed(op, err)
+		return Version{}, 0, failed(op, err)
 	}
-	return v, nil
+	return v, at, nil
 }
 
 // connection returns one of the pool, at the latest after connectLimit.

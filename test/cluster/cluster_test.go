@@ -103,14 +103,6 @@ func TestCluster(t *testing.T) {
 				t.Error(err)
 			}
 			continue
-		case "alice ls :/": // the nodes have heard of it within a second
-			if err := built.Eventually("alice is locked", func() bool {
-				r, err := built.Run(exec.CommandContext(t.Context(), filepath.Join(dir, "alice"), "ls", ":/"))
-				return err == nil && r.Code == w.code && strings.Contains(r.Err, w.says)
-			}); err != nil {
-				t.Error(err)
-			}
-			continue
 		case "psql ":
 			if _, err := exec.LookPath("psql"); err != nil {
 				t.Error(err)

@@ -85,6 +85,69 @@ func TestTwoServers(t *testing.T) {
 	})
 }
 
+// TestNodesConfirm: servers on one database know of each other, and each says what it acts on.
+func TestNodesConfirm(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, at := t.Context(), e.fresh(t)
+		db := open(t, at)
+		a, err := account.Open(ctx, db, account.Options{Judges: true})
+		must(t, err)
+		b, err := account.Open(ctx, open(t, at), account.Options{Judges: true})
+		must(t, err)
+		want := meta.Node{ID: meta.NewID(), Folder: [32]byte{2}, Address: "b:1", Program: "1", Root: [32]byte{3}, Files: "s3://x"}
+		if others, err := a.Join(ctx, meta.Node{ID: meta.NewID(), Folder: [32]byte{1}, Address: "a:1"}); err != nil || len(others) != 0 {
+			t.Error(others, err)
+		}
+		earlier := want
+		earlier.ID = meta.NewID()
+		must(t, db.Beat(ctx, earlier)) // a run on the same folder that was killed
+		others, err := b.Join(ctx, want)
+		if must(t, err); len(others) != 1 || others[0].Address != "a:1" {
+			t.Error(others)
+		}
+		others, err = a.Others(ctx)
+		if must(t, err); len(others) != 1 {
+			t.Fatal(others)
+		}
+		got := others[0]
+		if got.Age < 0 || got.Age > account.NodeLife || got.At == 0 || got.Started != time.UnixMilli(got.At).UTC() {
+			t.Errorf("%+v", got)
+		}
+		if late, err := a.Await(ctx, 0); err != nil || len(late) != 0 {
+			t.Error("nothing has changed:", late, err)
+		}
+		got.Age, got.Started, got.At, got.Known = 0, time.Time{}, 0, meta.Version{}
+		if got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		must(t, a.AddUser(ctx, "alice", false))
+		if late, err := a.Await(ctx, 0); err != nil || len(late) != 1 || late[0].ID != want.ID {
+			t.Error(late, err)
+		}
+
+		// Confirmed when its connections have been judged, not before.
+		run, stop := context.WithCancel(ctx)
+		over, told, judging, judged := make(chan error), make(chan error), make(chan struct{}), make(chan struct{})
+		b.OnChange(func() { close(judging); <-judged })
+		go func() { told <- b.Reload(ctx) }()
+		<-judging
+		go func() { over <- b.Run(run) }() // it finds nothing new
+		if late, err := a.Await(ctx, 3*account.PollInterval); err != nil || len(late) != 1 {
+			t.Error("confirmed too early:", late, err)
+		}
+		close(judged)
+		must(t, <-told)
+		if late, err := a.Await(ctx, patience); err != nil || len(late) != 0 {
+			t.Error(late, err)
+		}
+		stop()
+		must(t, <-over)
+		if others, err := a.Others(ctx); err != nil || len(others) != 0 {
+			t.Error("it has ended:", others, err)
+		}
+	})
+}
+
 // TestCallersRunAgain: an update that is run again reports what its last run
 // did.
 func TestCallersRunAgain(t *testing.T) {

@@ -5,7 +5,6 @@ package databases
 import (
 	"bytes"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,31 +22,9 @@ func TestServerOnObjects(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
 		programs, err := bin()
 		must(t, err)
-		store, err := service()
-		must(t, err)
-		bucket, err := store.Bucket()
-		must(t, err)
-		dir, at := t.TempDir(), e.fresh(t)
-		text := fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
-			at, bucket.URL, bucket.Endpoint, bucket.AccessKey, bucket.SecretKey)
+		s := newNodes(t, e, 2)
+		one, two, dir, ok := s.all[0], s.all[1], s.dir, s.ok
 		file := filepath.Join(dir, "hufud.toml")
-		must(t, os.WriteFile(file, []byte(text), 0o600))
-		one, err := built.NewServerWith([]string{"--config", file}, programs, filepath.Join(dir, "data"))
-		must(t, err)
-		ok := func(r built.Result, err error) string {
-			t.Helper()
-			if must(t, err); r.Code != 0 {
-				t.Fatal(r)
-			}
-			return r.Out
-		}
-
-		// A second server: the CA without its root key, and the same configuration.
-		two, err := one.Join(filepath.Join(dir, "other"))
-		must(t, err, one.Start())
-		defer func() { must(t, one.Kill()) }()
-		must(t, two.Start())
-		defer func() { must(t, two.Kill()) }()
 
 		alice, err := one.Enroll(filepath.Join(dir, "alice"), "alice", one.Address)
 		must(t, err)
@@ -81,22 +58,22 @@ func TestServerOnObjects(t *testing.T) {
 			}
 		}
 		ok(alice.Run("rm", "-r", ":/d"))
-		testFsck(t, one, bucket)
+		testFsck(t, one, s.bucket)
 
 		out := ok(one.Admin("config"))
-		for _, secret := range []string{e.password, bucket.SecretKey} {
+		for _, secret := range []string{e.password, s.bucket.SecretKey} {
 			if strings.Contains(out, secret) || strings.Contains(one.Log()+two.Log(), secret) {
 				t.Error("a secret is shown")
 			}
 		}
-		if !strings.Contains(one.Log(), "files are objects") || !strings.Contains(one.Log(), bucket.URL) {
+		if !strings.Contains(one.Log(), "files are objects") || !strings.Contains(one.Log(), s.bucket.URL) {
 			t.Error("nothing is said about the store:\n" + one.Log())
 		}
 		if left, err := filepath.Glob(filepath.Join(one.Data, "files", "*", "*")); err != nil || len(left) > 0 {
 			t.Error("files are in the data folder:", left, err)
 		}
 		// The bucket belongs to this installation, and so do the names in the database.
-		other := strings.Replace(text, at, e.fresh(t), 1)
+		other := strings.Replace(s.text, s.database, e.fresh(t), 1)
 		must(t, os.WriteFile(file, []byte(other), 0o600))
 		_, err = built.NewServerWith([]string{"--config", file}, programs, filepath.Join(dir, "third"))
 		if err == nil || !strings.Contains(err.Error(), "belongs to another hufu installation") {
