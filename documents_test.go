@@ -111,6 +111,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 func TestEveryCodeIsInTheProtocol(t *testing.T) {
 	t.Parallel()
 	stay := map[string]string{
+		"internal/session/proxy.go":  "the client's way to a server",
 		"internal/session/client.go": "the client's end", "internal/session/dial.go": "the client's end",
 		"internal/identity/client.go": "what a client thinks of a server", "internal/identity/classify.go": "of a handshake that failed",
 		"internal/identity/key.go": "of the command line, but for what a request's key is", "internal/identity/server.go": "of the start",

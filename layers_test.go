@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca", "internal/blob", "internal/digest"},
 	"internal/cli":           {"internal/text"},
 	"internal/testenv/port":  {},
+	"internal/testenv/proxy": {},
 	"internal/testenv/rerun": {},
 	"internal/cli/clitest":   {"internal/cli", "internal/text"},
 	"internal/gui":           {"internal/queue", "internal/client", "internal/profile", "internal/demo", "internal/text", "internal/atomicfile"},

@@ -125,7 +125,7 @@ func (a *app) completeFar(cmd *cobra.Command, _ []string, begun string) ([]strin
 // names returns the names in the folder l that begin with begun, folders with a slash at their
 // end. A name that a shell could not take over is left out.
 func (a *app) names(ctx context.Context, l location, begun string, folders bool) (found []string, err error) {
-	dirs, err := profile.UserDirs()
+	dirs, err := a.dirs()
 	if err != nil {
 		return nil, err
 	}

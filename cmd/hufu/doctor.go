@@ -35,7 +35,7 @@ func newDoctor(a *app) *cobra.Command {
 		if a.plaintext {
 			return cli.Usage("plaintext_needs_tls")
 		}
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}
@@ -219,14 +219,14 @@ func (d *doctor) reach(ctx context.Context, address string) bool {
 	if err != nil {
 		return !d.fail("name", &hufu.Error{Op: "doctor", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err})
 	}
-	if net.ParseIP(host) == nil {
+	if net.ParseIP(host) == nil && !d.dirs.Proxy.For(address) {
 		found, err := net.DefaultResolver.LookupHost(ctx, host)
 		if err != nil {
 			return !d.fail("name", &hufu.Error{Op: "doctor", Path: host, Kind: hufu.KindNetwork, Code: "name_not_found", Err: err})
 		}
 		d.ok("name", d.a.Cat.T("hufu.doctor.name", "name", host, "addresses", found))
 	}
-	conn, err := session.Dial(ctx, address)
+	conn, err := session.Dial(ctx, d.dirs.Proxy, address)
 	if d.fail("port", err) {
 		return false
 	}
@@ -237,7 +237,7 @@ func (d *doctor) reach(ctx context.Context, address string) bool {
 
 // chain checks the identities of both sides, as "hufu explain" does.
 func (d *doctor) chain(ctx context.Context, p *profile.Profile) bool {
-	e, err := demo.Explain(ctx, p, "")
+	e, err := demo.Explain(ctx, d.dirs, p, "")
 	if d.fail("identity", err) {
 		return false
 	}

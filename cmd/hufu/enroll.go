@@ -34,7 +34,7 @@ func newEnroll(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	if f.Key, err = cli.ReadLimited(o.key, maxCertFile); err != nil {
 		return err
 	}
-	dirs, err := profile.UserDirs()
+	dirs, err := a.dirs()
 	if err != nil {
 		return err
 	}

@@ -45,11 +45,15 @@ func newExplain(a *app) *cobra.Command {
 		case cert != "" || ca != "" || name != "":
 			return cli.Usage("explain_files")
 		}
-		p, address, err := a.explainWhom(args)
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}
-		e, err := demo.Explain(cmd.Context(), p, address)
+		p, address, err := a.explainWhom(dirs, args)
+		if err != nil {
+			return err
+		}
+		e, err := demo.Explain(cmd.Context(), dirs, p, address)
 		if err != nil {
 			return err
 		}
@@ -83,11 +87,7 @@ func certificates(file string) ([]byte, error) {
 // explainWhom reads the argument: nothing or "PROFILE:" is a profile's server,
 // anything else an address, met with the certificates of the profile if there
 // is one.
-func (a *app) explainWhom(args []string) (*profile.Profile, string, error) {
-	dirs, err := profile.UserDirs()
-	if err != nil {
-		return nil, "", err
-	}
+func (a *app) explainWhom(dirs profile.Dirs, args []string) (*profile.Profile, string, error) {
 	name, address := a.profileName(), ""
 	if len(args) == 1 {
 		if n, ok := strings.CutSuffix(args[0], ":"); ok && net.ParseIP(args[0]) == nil {

@@ -35,7 +35,7 @@ func newGui(a *app) *cobra.Command {
 }
 
 func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
-	dirs, err := profile.UserDirs()
+	dirs, err := a.dirs()
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"hufu/internal/client"
 	"hufu/internal/demo"
 	"hufu/internal/profile"
+	"hufu/internal/session"
 )
 
 const program = "hufu"
@@ -36,6 +37,7 @@ type app struct {
 	plaintext bool   // --plaintext
 	standard  string // the profile that ":" means without --profile
 	patience  patience
+	proxy     string // --proxy
 }
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
@@ -53,6 +55,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentFlags().BoolVar(&a.json, "json", false, a.Cat.T("hufu.flag.json"))
 	root.PersistentFlags().BoolVar(&a.plaintext, "plaintext", false, a.Cat.T("hufu.flag.plaintext"))
+	root.PersistentFlags().StringVar(&a.proxy, "proxy", "", a.Cat.T("hufu.flag.proxy"))
 	choose := newProfile(a)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if dirs, err := profile.UserDirs(); err == nil {
@@ -107,10 +110,22 @@ func (a *app) profileName() string {
 	return cmp.Or(a.profile, a.standard, profile.Default)
 }
 
+// dirs returns the folders of the user, with the proxy of --proxy or ALL_PROXY. HTTPS_PROXY is not
+// read: it would reroute connections that are direct today.
+func (a *app) dirs() (profile.Dirs, error) {
+	dirs, err := profile.UserDirs()
+	if err != nil {
+		return dirs, err
+	}
+	url := cmp.Or(a.proxy, a.Getenv("ALL_PROXY"), a.Getenv("all_proxy"))
+	dirs.Proxy, err = session.ParseProxy(url, cmp.Or(a.Getenv("NO_PROXY"), a.Getenv("no_proxy")))
+	return dirs, err
+}
+
 // remote prepares the server of a profile. A connection is made only when it is
 // needed.
 func (a *app) remote(ctx context.Context, name string, o client.Options) (*client.Remote, error) {
-	dirs, err := profile.UserDirs()
+	dirs, err := a.dirs()
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (a *app) isDefault(name string) string {
 func newProfileList(a *app) *cobra.Command {
 	cmd := a.Command("list", "hufu.profile.list", "hufu profile list", "hufu profile list --json")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func newProfileShow(a *app) *cobra.Command {
 	cmd := a.Command("show [PROFILE]", "hufu.profile.show", "hufu profile show", "hufu profile show work --json")
 	cli.Between(cmd, 0, 1)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func newProfileRemove(a *app) *cobra.Command {
 	cmd := a.Command("rm PROFILE…", "hufu.profile.rm", "hufu profile rm old")
 	cli.Between(cmd, 1, -1)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func newProfileDefault(a *app) *cobra.Command {
 	cmd := a.Command("default [PROFILE]", "hufu.profile.default", "hufu profile default", "hufu profile default work")
 	cli.Between(cmd, 0, 1)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func newWire(a *app) *cobra.Command {
 			}
 			o.File = args[0]
 		}
-		dirs, err := profile.UserDirs()
+		dirs, err := a.dirs()
 		if err != nil {
 			return err
 		}

@@ -120,7 +120,7 @@ func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	raw, err := session.Dial(ctx, r.o.Address)
+	raw, err := session.Dial(ctx, r.p.Dirs().Proxy, r.o.Address)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -29,12 +29,12 @@ func (e *Explained) Verdict() hufu.Kind { return identity.Verdict(e.Steps) }
 // server refuses the certificate, it is asked for the reason. A server that
 // cannot be reached, or does not speak the protocol, is an error; a verification
 // that fails is told in the steps. Without a profile (nil) nothing is trusted and
-// nothing shown, and the steps end there.
-func Explain(ctx context.Context, p *profile.Profile, address string) (*Explained, error) {
+// nothing shown, and the steps end there. dirs say through which proxy the server is reached.
+func Explain(ctx context.Context, dirs profile.Dirs, p *profile.Profile, address string) (*Explained, error) {
 	if p != nil && address == "" {
 		address = p.Address
 	}
-	in, err := profile.Probe(ctx, p, address)
+	in, err := profile.Probe(ctx, dirs.Proxy, p, address)
 	if err != nil {
 		return nil, err
 	}

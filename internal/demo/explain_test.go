@@ -212,7 +212,7 @@ func TestExplainNamesTheStepOfAServer(t *testing.T) {
 	for name, c := range f.broken(asServer, x509.ExtKeyUsageClientAuth) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e, err := demo.Explain(t.Context(), alice.Profile, pose(t, c.s))
+			e, err := demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, pose(t, c.s))
 			if c.step == 0 {
 				// It has our keys and is no hufu server behind them.
 				if hufu.KindOf(err).Exit() != 5 {
@@ -289,7 +289,7 @@ func TestExplainNamesTheStepOfAClient(t *testing.T) {
 	for name, c := range f.broken(asAlice, x509.ExtKeyUsageServerAuth) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e, err := demo.Explain(t.Context(), withCertificate(t, person, c.s), "")
+			e, err := demo.Explain(t.Context(), profile.Dirs{}, withCertificate(t, person, c.s), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -345,7 +345,7 @@ func TestExplainRevoked(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
-	e, err := demo.Explain(t.Context(), alice.Profile, "")
+	e, err := demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func TestExplainRevoked(t *testing.T) {
 	if err := env.Account.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if e, err = demo.Explain(t.Context(), alice.Profile, ""); err != nil {
+	if e, err = demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := failing(e, "client"); !slices.Equal(got, []int{10}) || e.Verdict() != hufu.KindRefused {
@@ -375,7 +375,7 @@ func TestExplainRevoked(t *testing.T) {
 func TestExplainWithoutAProfile(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t, testenv.Options{})
-	e, err := demo.Explain(t.Context(), nil, env.Address)
+	e, err := demo.Explain(t.Context(), profile.Dirs{}, nil, env.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,7 +391,7 @@ func TestExplainAnotherServer(t *testing.T) {
 	t.Parallel()
 	env, other := testenv.New(t, testenv.Options{}), testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
-	e, err := demo.Explain(t.Context(), alice.Profile, other.Address)
+	e, err := demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, other.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func TestStrangerOfAnotherName(t *testing.T) {
 	if _, err := r.Connect(t.Context()); hufu.CodeOf(err) != "server_unknown_ca" {
 		t.Errorf("connect: %v", err)
 	}
-	e, err := demo.Explain(t.Context(), alice.Profile, address)
+	e, err := demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,10 +430,10 @@ func TestExplainUnreachable(t *testing.T) {
 	env := testenv.New(t, testenv.Options{})
 	alice := env.Person("alice")
 	env.Stop()
-	if _, err := demo.Explain(t.Context(), alice.Profile, ""); hufu.KindOf(err) != hufu.KindNetwork {
+	if _, err := demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, ""); hufu.KindOf(err) != hufu.KindNetwork {
 		t.Errorf("got %v", err)
 	}
-	if _, err := demo.Explain(t.Context(), alice.Profile, "no port"); hufu.KindOf(err) != hufu.KindUsage {
+	if _, err := demo.Explain(t.Context(), profile.Dirs{}, alice.Profile, "no port"); hufu.KindOf(err) != hufu.KindUsage {
 		t.Errorf("got %v", err)
 	}
 }

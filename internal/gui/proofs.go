@@ -79,7 +79,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := demo.Explain(r.Context(), p, "")
+	e, err := demo.Explain(r.Context(), s.o.Dirs, p, "")
 	if err != nil {
 		return err
 	}

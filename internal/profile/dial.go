@@ -97,7 +97,7 @@ func (d *Dialer) why(ctx context.Context) (*hufu.Error, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := dialEnroll(ctx, d.address, config)
+	c, err := dialEnroll(ctx, d.p.dirs.Proxy, d.address, config)
 	if err != nil {
 		return nil, err
 	}
@@ -115,8 +115,8 @@ func (d *Dialer) why(ctx context.Context) (*hufu.Error, error) {
 
 // dialEnroll connects with the enrollment protocol, which also serves clients that have no
 // certificate, or one that the server refuses.
-func dialEnroll(ctx context.Context, address string, config *tls.Config) (*session.Client, error) {
-	raw, err := session.Dial(ctx, address)
+func dialEnroll(ctx context.Context, via *session.Proxy, address string, config *tls.Config) (*session.Client, error) {
+	raw, err := session.Dial(ctx, via, address)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (d *Dialer) connect(ctx context.Context) (c *session.Client, a *frame.Hello
 func (d *Dialer) connectOnce(ctx context.Context) (*session.Client, *frame.HelloAnswer, error) {
 	dial, cancel := context.WithTimeout(ctx, session.DialTimeout)
 	defer cancel()
-	raw, err := session.Dial(dial, d.address)
+	raw, err := session.Dial(dial, d.p.dirs.Proxy, d.address)
 	if err != nil {
 		return nil, nil, err
 	}

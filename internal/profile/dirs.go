@@ -11,15 +11,18 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
+	"hufu/internal/session"
 )
 
 // Default is the profile that ":/path" means unless another was chosen.
 const Default = "default"
 
-// Dirs are the folders in which the client keeps its files.
+// Dirs are the folders in which the client keeps its files, and the way to the servers of the
+// profiles in them.
 type Dirs struct {
-	Config string // profiles: names, certificates, keys
-	State  string // logins, journals of unfinished downloads, spools
+	Config string         // profiles: names, certificates, keys
+	State  string         // logins, journals of unfinished downloads, spools
+	Proxy  *session.Proxy // to reach all servers through, nil for none
 }
 
 // UserDirs returns the folders of the XDG base directory specification for the
@@ -30,7 +33,7 @@ func UserDirs() (Dirs, error) {
 		return Dirs{}, err
 	}
 	state, err := xdg("XDG_STATE_HOME", ".local/state")
-	return Dirs{config, state}, err
+	return Dirs{Config: config, State: state}, err
 }
 
 func xdg(name, below string) (string, error) {

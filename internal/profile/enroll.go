@@ -60,7 +60,7 @@ func Enroll(ctx context.Context, dirs Dirs, name string, inv hufu.Invitation, pa
 	}
 	dctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
 	defer cancel()
-	c, err := dialEnroll(dctx, p.Address, config)
+	c, err := dialEnroll(dctx, dirs.Proxy, p.Address, config)
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,9 @@ import (
 // address (HOST:PORT), and returns what each end has shown the other. If the
 // server refuses the certificate, it is asked for the reason. A server that
 // cannot be reached, or does not speak the protocol, is an error. Without a
-// profile (nil) nothing is trusted and nothing shown.
-func Probe(ctx context.Context, p *Profile, address string) (identity.Explanation, error) {
+// profile (nil) nothing is trusted and nothing shown. The server is reached through via, if that is
+// not nil.
+func Probe(ctx context.Context, via *session.Proxy, p *Profile, address string) (identity.Explanation, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*session.DialTimeout)
 	defer cancel()
 	c, shown, err := p.asClient()
@@ -28,7 +29,7 @@ func Probe(ctx context.Context, p *Profile, address string) (identity.Explanatio
 			return identity.Explanation{}, &hufu.Error{Op: "explain", Path: address, Kind: hufu.KindUsage, Code: "bad_address", Err: err}
 		}
 	}
-	in, err := probe(ctx, c, address)
+	in, err := probe(ctx, via, c, address)
 	if err != nil {
 		return in, err
 	}
@@ -71,8 +72,8 @@ func (p *Profile) asClient() (identity.Client, []*identity.Certificate, error) {
 
 // probe shakes hands and says hello, because a TLS 1.3 client learns at its
 // first read that it is refused.
-func probe(ctx context.Context, c identity.Client, address string) (identity.Explanation, error) {
-	raw, err := session.Dial(ctx, address)
+func probe(ctx context.Context, via *session.Proxy, c identity.Client, address string) (identity.Explanation, error) {
+	raw, err := session.Dial(ctx, via, address)
 	if err != nil {
 		return identity.Explanation{}, err
 	}

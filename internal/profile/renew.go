@@ -82,7 +82,7 @@ func (d *Dialer) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := dialEnroll(ctx, d.address, config)
+	c, err := dialEnroll(ctx, d.p.dirs.Proxy, d.address, config)
 	if err != nil {
 		return err
 	}

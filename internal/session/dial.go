@@ -13,8 +13,26 @@ import (
 // DialTimeout is how long a client waits for a connection, TLS included.
 const DialTimeout = 15 * time.Second
 
-// Dial opens a TCP connection to address, HOST:PORT.
-func Dial(ctx context.Context, address string) (net.Conn, error) {
+// Dial opens a TCP connection to address, HOST:PORT, through a proxy if there is one for it.
+func Dial(ctx context.Context, via *Proxy, address string) (net.Conn, error) {
+	if !via.For(address) {
+		return dialTCP(ctx, address)
+	}
+	raw, err := dialTCP(ctx, via.url.Host)
+	if k := hufu.KindOf(err); k == hufu.KindNetwork {
+		return nil, via.fail(k, "proxy_unreachable", address, "", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := via.tunnel(ctx, raw, address); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return raw, nil
+}
+
+func dialTCP(ctx context.Context, address string) (net.Conn, error) {
 	d := net.Dialer{}
 	d.SetMultipathTCP(false)
 	raw, err := d.DialContext(ctx, "tcp", address)

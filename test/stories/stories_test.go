@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"hufu/internal/testenv/proxy"
 	"hufu/test/built"
 )
 
@@ -52,7 +53,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "shut": shut, "freeze": freeze, "thaw": thaw, "as": as, "enroll": enroll, "exits": exits, "signalled": signalled,
-			"field": field, "log": log, "await": await, "odd": odd,
+			"proxied": proxied, "field": field, "log": log, "await": await, "odd": odd,
 		},
 	})
 }
@@ -171,6 +172,24 @@ func signalled(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, not %d", got, want)
 	}
+}
+
+// proxied starts a proxy, sets $PROXY to its URL, and has the profile know its server by a name that
+// only the proxy resolves.
+func proxied(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1, "proxied http|socks5 [USER:PASSWORD]")
+	begin := proxy.HTTP
+	if args[0] != "http" {
+		begin = proxy.SOCKS
+	}
+	p, err := begin()
+	ts.Check(err)
+	ts.Defer(func() { _ = p.Close() })
+	if len(args) > 1 {
+		p.User, p.Password, _ = strings.Cut(args[1], ":")
+	}
+	ts.Setenv("PROXY", args[0]+"://"+p.Address())
+	ts.Setenv("PROXYADDRESS", p.Address())
 }
 
 // field sets a variable from the first JSON line of standard output with
