@@ -28,7 +28,7 @@ func (r *release) licenses(ctx context.Context, p platform) (string, error) {
 		return "", err
 	}
 	lines := slices.Compact(slices.Sorted(strings.Lines(string(listed))))
-	parts := [][2]string{{"Go standard library", strings.TrimSpace(string(root))}, {"htm and Preact, in the page of hufu gui", filepath.Join("internal", "gui", "web", "vendor")}}
+	parts := [][2]string{{"Go standard library", strings.TrimSpace(string(root))}, {"htm, Preact and the icons of Lucide, in the page of hufu gui", filepath.Join("internal", "gui", "web", "vendor")}}
 	for _, line := range lines {
 		if module, dir, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok {
 			parts = append(parts, [2]string{module, dir})

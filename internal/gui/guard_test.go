@@ -176,6 +176,23 @@ func TestHT21CookieAndKey(t *testing.T) {
 	}
 }
 
+// TestTheStartAddressLeadsBack: used once, it leads the browser that has the
+// session back to the page, hands out no key again, and is refused elsewhere.
+func TestTheStartAddressLeadsBack(t *testing.T) {
+	t.Parallel()
+	p := open(t, nil)
+	start := p.Start()
+	p.enter(start)
+	used := strings.TrimPrefix(start, "http://"+testHost)
+	if w := p.do(http.MethodGet, used, ""); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `url=/"`) || strings.Contains(w.Body.String(), "#") || len(w.Result().Cookies()) > 0 {
+		t.Errorf("in the browser that has the session: %d %s", w.Code, w.Body)
+	}
+	p.cookie = ""
+	if w := p.do(http.MethodGet, used, ""); w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "url=") {
+		t.Errorf("in another browser: %d %s", w.Code, w.Body)
+	}
+}
+
 // TestHT21HT41EveryAnswerIsHardened: whatever is asked, by whom ever.
 func TestHT21HT41EveryAnswerIsHardened(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"hufu"
 )
 
-//go:embed web/index.html web/*.css web/*.js web/*.svg web/vendor/*.js
+//go:embed web/index.html web/*.css web/*.js web/*.svg web/vendor/*.js web/vendor/*.svg
 var web embed.FS
 
 // startPage leads on to the page by an address of our own: a browser sends a
@@ -23,6 +23,9 @@ var web embed.FS
 var startPage = template.Must(template.New("start").Parse(
 	`<!doctype html><html lang="{{.Lang}}"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/#{{.Key}}"><title>hufu</title>` +
 		`<a href="/#{{.Key}}">hufu</a></html>`))
+
+// againPage leads on to the page without a key.
+const againPage = `<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>hufu</title><a href="/">hufu</a>`
 
 // static holds the files of the front end with the headers they need.
 type static struct {
@@ -57,6 +60,12 @@ var contentTypes = map[string]string{
 // start trades a start token for a session.
 func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 	cookie, key, ok := s.guard.redeem(r.URL.Query().Get("token"))
+	if !ok && s.guard.known(r, false) { // the browser that has the session, which keeps its key
+		w.Header().Set("Content-Type", contentTypes[".html"])
+		w.WriteHeader(http.StatusForbidden) // nothing was given for the token
+		_, _ = w.Write([]byte(againPage))
+		return nil
+	}
 	if !ok {
 		s.fail(w, r, http.StatusForbidden, &hufu.Error{Op: "start", Kind: hufu.KindPermission, Code: "gui_start_expired"})
 		return nil

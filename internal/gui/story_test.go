@@ -378,3 +378,36 @@ func TestSpool(t *testing.T) {
 		t.Errorf("left in the spool: %v %v", left, err)
 	}
 }
+
+// TestSizeCountsWhatIsBelow: on both sides, links not followed, the named
+// folders included.
+func TestSizeCountsWhatIsBelow(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	v := visit(t, env.Person("alice"))
+	v.must("login", m{"profile": "default", "user": "alice", "password": v.Password, "plain": false})
+	for name, content := range map[string]string{"photos/a": "12", "photos/deep/b": "345", "photos/deep/er/c": ""} {
+		if err := os.MkdirAll(v.Local(filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		v.write(name, content)
+	}
+	v.until(v.must("jobs", m{"op": "put", "sources": []string{filepath.ToSlash(v.Local("photos"))}, "to": "/"})["id"].(string), "done")
+	if err := os.Symlink(v.Home, v.Local("photos/loop")); err != nil {
+		t.Fatal(err)
+	}
+	want := func(side, path, want string) {
+		t.Helper()
+		a := v.must("size", m{"side": side, "paths": []string{path}})
+		if got := fmt.Sprintf("%v files, %v folders, %v bytes, %v", a["files"], a["folders"], a["bytes"], a["whole"]); got != want {
+			t.Errorf("%s: %s, want %s", side, got, want)
+		}
+	}
+	want("remote", "/photos", "3 files, 3 folders, 5 bytes, true")
+	want("local", filepath.ToSlash(v.Local("photos")), "4 files, 3 folders, 5 bytes, true")
+	for side, code := range map[string]string{"remote": "", "local": "no_such_file", "none": "gui_bad_request"} {
+		if _, got := v.ask("size", m{"side": side, "paths": []string{"/no such/thing"}}); got == "" || code != "" && got != code {
+			t.Errorf("%s: what is not there: %q", side, got)
+		}
+	}
+}

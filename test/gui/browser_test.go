@@ -247,7 +247,7 @@ func (w *window) sees(text string) {
 // and nothing lies over it.
 func (w *window) click(what string, o ...chromedp.MouseOption) {
 	w.Helper()
-	w.until(`(() => { const e = ` + find(what) + `; if (!e || e.disabled) return false; e.scrollIntoView({block: 'nearest'}); const r = e.getBoundingClientRect(); ` +
+	w.until(`(() => { const e = ` + find(what) + `; if (!e || e.disabled || e.ariaDisabled === 'true') return false; e.scrollIntoView({block: 'nearest'}); const r = e.getBoundingClientRect(); ` +
 		`const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2); return top && (e.contains(top) || top.contains(e)) })()`)
 	x, y := w.middle(find(what))
 	w.do(chromedp.MouseClickXY(x, y, o...))
@@ -290,6 +290,12 @@ func (w *window) pick(side, name string, o ...chromedp.MouseOption) {
 	x, y := w.middle(row(side, name))
 	w.do(chromedp.MouseClickXY(x, y, o...))
 	w.until(row(side, name) + "?.getAttribute('aria-selected') === 'true'")
+}
+
+// act presses a button above a list of files.
+func (w *window) act(side, what string) {
+	w.Helper()
+	w.click("section.pane." + side + " [data-act=" + what + "]")
 }
 
 // enterFolder goes into a folder by a double click.

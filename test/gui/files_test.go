@@ -188,14 +188,13 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.click("=Upload")
 	p.until(row("remote", "a.txt") + " && " + row("remote", "b.txt"))
 
-	inRemote := "section.pane:nth-of-type(2) "
-	p.click(inRemote + "button[aria-label='New folder']")
+	p.act("remote", "folder")
 	p.fill("dialog input", "folder")
 	p.click("=Create")
 	p.until(row("remote", "folder"))
 
 	p.pick("remote", "a.txt")
-	p.click(inRemote + "button[aria-label=Rename]")
+	p.act("remote", "rename")
 	p.fill("dialog input", "b.txt")
 	p.click("dialog .primary")
 	p.until("document.querySelector('dialog .trouble')") // taken
@@ -204,14 +203,15 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.until(row("remote", "c & <i>.txt"))
 
 	p.pick("remote", "b.txt")
-	p.click(inRemote + "button[aria-label=Move]")
+	p.act("remote", "move")
 	p.click("dialog .folders button:last-child")
 	p.click("=Move here")
 	p.until("!" + row("remote", "b.txt"))
 	same(t, w.served("folder/b.txt"), []byte("b"))
 
 	p.pick("remote", "c & <i>.txt")
-	p.click(inRemote + "button[aria-label=Properties]")
+	p.act("remote", "more")
+	p.click("=Properties")
 	p.until("document.querySelector('dialog .digest')?.innerText.length === 64")
 	p.click("=Read and check again")
 	p.sees("the bytes match the digest")
@@ -219,7 +219,7 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.click("=Close")
 
 	p.pick("remote", "folder", chromedp.ButtonModifiers(chromedp.ModifierCtrl))
-	p.click(inRemote + "button[aria-label=Delete]")
+	p.act("remote", "remove")
 	p.sees("cannot be undone")
 	p.audit("delete")
 	p.click("dialog .danger")
@@ -372,7 +372,7 @@ func TestNamesThatNobodyCanType(t *testing.T) {
 
 	p.show("files")
 	p.pick("remote", `new\x0aline.txt`)
-	p.click("section.pane:nth-of-type(2) button[aria-label=Rename]")
+	p.act("remote", "rename")
 	p.until("document.querySelector('dialog input')?.value === 'new_line.txt'")
 	p.click("dialog .primary")
 	p.until(row("remote", "new_line.txt"))

@@ -241,15 +241,28 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.until("document.querySelector('main.files')")
 	write(t, w.served("there.txt"), []byte("theirs"))
 	p.until(row("remote", "there.txt"))
-	p.pick("local", "there.txt")
 	look(p, "files")
-	for _, key := range []string{"folder.title", "rename.title", "move.title", "remove.title", "properties"} {
-		p.click("section.pane .tools .button[aria-label=" + quote(p.says("gui."+key)) + "]")
-		p.until("document.querySelector('dialog[open]')")
-		look(p, key)
-		p.keys(kb.Escape)
+	p.pick("local", "there.txt")
+	p.act("local", "more")
+	p.until("document.querySelector('.menu')")
+	look(p, "menu")
+	p.click("=" + p.says("gui.properties"))
+	p.until("document.querySelector('dialog[open]')")
+	look(p, "properties")
+	p.keys(kb.Escape)
+	for _, what := range []string{"rename", "move", "remove"} {
 		p.until("!document.querySelector('dialog')")
+		p.act("local", what)
+		p.until("document.querySelector('dialog[open]')")
+		look(p, what)
+		p.keys(kb.Escape)
 	}
+	p.until("!document.querySelector('dialog')")
+	p.keys("?")
+	p.until("document.querySelector('dialog .keys')")
+	look(p, "keys")
+	p.keys(kb.Escape)
+	p.until("!document.querySelector('dialog')")
 	p.upload("there.txt")
 	p.until("document.querySelector('dialog [data-policy]')")
 	p.until("[...document.querySelectorAll('dialog .digest')].filter(e => e.innerText.length === 64).length === 2")
@@ -288,8 +301,9 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.click(".options .primary")
 	p.until("document.querySelector('#wire-verdict')")
 	look(p, "wire")
-	p.show("files")
-	p.click(".top > .button")
+	p.show("settings")
+	look(p, "settings")
+	p.click(".top > .button:not(.only-narrow)")
 	p.until("document.querySelector('main.login .proofs')")
 	look(p, "login")
 	p.fill("input[type=password]", "wrong")
@@ -305,6 +319,33 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.until("document.querySelector('main.files') && document.querySelector('.banner.danger')")
 	p.until("document.querySelector('.who bdi').innerText === 'pupil'") // not who the certificate is of
 	look(p, "files without TLS")
+}
+
+// everyLook takes the pictures of a screen in both themes on three widths, if
+// HUFU_LOOK says where: somebody should look at them after a change.
+func (w *window) everyLook(lang, screen string) {
+	w.Helper()
+	dir := os.Getenv("HUFU_LOOK")
+	if dir == "" {
+		return
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		w.Fatal(err)
+	}
+	for _, size := range [][2]int64{{1400, 900}, {800, 700}, {390, 844}} {
+		w.size(size[0], size[1])
+		w.until(fmt.Sprintf("innerWidth === %d", size[0]))
+		for _, theme := range []string{"light", "dark"} {
+			eval[chromedp.Void](w, "document.documentElement.dataset.theme = "+quote(theme))
+			name := fmt.Sprintf("%s-%s-%d-%s.png", screen, lang, size[0], theme)
+			if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, " ", "_")), w.picture(), 0o644); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+	eval[chromedp.Void](w, "document.documentElement.dataset.theme = 'auto'")
+	w.size(1200, 800)
+	w.until("innerWidth === 1200")
 }
 
 // says is a text in the language of the page.
@@ -326,11 +367,9 @@ func TestEveryScreenIsAccessible(t *testing.T) {
 			`.filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0).map(e => e.tagName + '.' + e.className + ' ' + e.scrollWidth + ' > ' + e.clientWidth)`); len(wide) > 0 {
 			t.Errorf("%s at 800 px: %v", screen, wide)
 		}
-		if dir := os.Getenv("HUFU_KEEP"); dir != "" {
-			_ = os.WriteFile(filepath.Join(dir, "800-"+screen+".png"), p.picture(), 0o600)
-		}
 		p.size(1200, 800)
 		p.until("innerWidth === 1200")
+		p.everyLook("en", screen)
 	})
 	if screens < 15 {
 		t.Errorf("%d screens seen", screens)
@@ -365,6 +404,7 @@ func TestChineseIsWhole(t *testing.T) {
 			p.fill("textarea", "other nonsense")
 			p.until("document.querySelector('.hint.bad') && /[\\u4e00-\\u9fff]/.test(document.querySelector('.hint.bad').innerText)")
 		}
+		p.everyLook("zh", screen)
 		for _, s := range eval[[]string](p, `(() => { const all = new Set(); const w = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);`+
 			`while (w.nextNode()) all.add(w.currentNode.data.trim()); for (const e of document.querySelectorAll('*')) for (const a of ['aria-label', 'title', 'placeholder', 'alt']) `+
 			`if (e.hasAttribute(a)) all.add(e.getAttribute(a).trim()); all.delete(''); return [...all] })()`) {
@@ -591,7 +631,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	to := func(what string) {
 		t.Helper()
 		p.until(what)
-		for range 60 {
+		for range 120 {
 			if eval[bool](p, "document.activeElement === "+what) {
 				if !eval[bool](p, "document.activeElement.matches(':focus-visible')") {
 					t.Errorf("the focus on %s cannot be seen", what)
@@ -639,7 +679,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.until(row("remote", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
 	slow.Rate(crawl / 2)
 	p.keys(kb.F5)
-	p.sees("Downloading 1 item…")
+	p.sees("Downloading 1 item to")
 	press("document.querySelector('nav a[href=\"#/transfers\"]')")
 	p.job("zebra.bin", "running")
 	press(find("=Cancel zebra.bin"))

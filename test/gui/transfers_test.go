@@ -41,7 +41,11 @@ func bar(name string) string {
 // show goes to a screen by its link, whatever badge that carries.
 func (w *window) show(screen string) {
 	w.Helper()
-	w.click("nav a[href='#/" + screen + "']")
+	link := "nav a[href='#/" + screen + "']"
+	if eval[bool](w, find(link)+"?.offsetParent === null") { // on a phone the sidebar is behind a button
+		w.click("header button[aria-controls=sidebar]")
+	}
+	w.click(link)
 	w.until("document.querySelector('main." + screen + "')")
 }
 
@@ -131,9 +135,13 @@ func TestServerKilledAndBack(t *testing.T) {
 	p.job("big.bin", "offline")
 	p.sees("reconnecting…")
 	p.show("files")
-	p.sees("There is no connection to the server. Connecting…")
-	p.until("document.querySelector('section.pane:nth-of-type(2) .trouble')")
-	if foot := p.text("section.pane:nth-of-type(2) .foot"); strings.Contains(foot, "item") {
+	p.sees("The server cannot be reached. Reconnecting…")
+	p.until("document.querySelector('.pane.remote .grid.stale')")
+	p.until("!document.querySelector('.pane.local .grid.stale')")
+	if n := eval[int](p, "document.querySelectorAll('.banner, .trouble').length"); n != 1 {
+		t.Errorf("%d lines tell that the server is away", n)
+	}
+	if foot := p.text(".pane.remote .foot"); strings.Contains(foot, "item") {
 		t.Errorf("with the server away the pane says %q", foot)
 	}
 	p.until("document.querySelector('.who.away')?.innerText.includes('not connected')")

@@ -5,21 +5,18 @@ import { Conflict } from './conflict.js'
 import { Files } from './files.js'
 import { Handshake } from './handshake.js'
 import { Join } from './join.js'
+import { Keys } from './keys.js'
 import { Login } from './login.js'
-import { known, lang, percent, t } from './text.js'
+import { Language, Settings, Theme } from './settings.js'
+import { Sidebar } from './sidebar.js'
+import { known, percent, t } from './text.js'
 import { Transfers } from './transfers.js'
 import { Button, html, Icon, Trouble } from './ui.js'
 import { Wire } from './wire.js'
 import { post } from './api.js'
-import { begin, dismiss, go, set, setLang, setTheme, state, tell, useStore } from './store.js'
+import { begin, dismiss, forget, set, tell, useStore } from './store.js'
 
-const screens = { join: Join, login: Login, files: Files, transfers: Transfers, wire: Wire, handshake: Handshake }
-
-const titles = () => ({
-  files: t('gui.nav.files'), transfers: t('gui.nav.transfers'), wire: t('gui.nav.wire'), handshake: t('gui.nav.handshake'),
-})
-
-const running = j => ['running', 'waiting', 'offline', 'spooling'].includes(j.state)
+const screens = { join: Join, login: Login, files: Files, transfers: Transfers, wire: Wire, handshake: Handshake, settings: Settings }
 
 async function logout() {
   try {
@@ -27,38 +24,19 @@ async function logout() {
   } catch (e) {
     tell(e)
   }
-  sessionStorage.removeItem('hufu-remote') // the next one may be somebody else
-  set({ entered: false, link: null })
-  go('login')
+  forget() // the next one may be somebody else
 }
 
 function Top() {
   const s = useStore()
-  const open = s.jobs.filter(running).length
-  const asking = s.jobs.some(j => j.question)
-  const names = titles()
-  const tabs = s.entered ? ['files', 'transfers', 'wire', 'handshake'] : []
   return html`<header class="top">
+    ${s.entered && html`<${Button} short icon="menu" kind="quiet" class="button quiet only-narrow" label=${t('gui.nav.label')} aria-expanded=${s.menu ? 'true' : 'false'} aria-controls="sidebar" onClick=${() => set({ menu: !s.menu })} />`}
     <span class="brand"><img src="/web/icon.svg" alt="" width="24" height="24" /><span>hufu</span><span class="cn" lang="zh-CN">虎符</span></span>
-    <nav aria-label=${t('gui.nav.label')}>${tabs.map(k => html`
-      <a href=${'#/' + k} aria-current=${s.screen === k ? 'page' : undefined} onClick=${e => {
-        e.preventDefault()
-        go(k)
-      }}>${names[k]}${k === 'transfers' && open > 0 && html`<span class="badge">${open}</span>`}${k === 'transfers' && asking && html`<span class="badge ask">?</span>`}</a>`)}</nav>
     <span class="grow"></span>
-    ${s.entered && s.link && html`<span class=${'who' + (s.lost ? ' away' : '')} title=${s.link.address}><${Icon} name=${s.lost ? 'other' : s.link.plain ? 'unlock' : 'lock'} />${s.lost && html`<span>${t('gui.away')}</span>`}
+    ${s.entered && s.link && html`<span class=${'who' + (s.lost ? ' away' : '')} title=${s.link.address}><${Icon} name=${s.lost ? 'circle-alert' : s.link.plain ? 'lock-open' : 'lock'} />${s.lost && html`<span>${t('gui.away')}</span>`}
       <bdi>${s.link.user}</bdi><span class="at">${s.link.address}</span></span>
-      <${Button} label=${t('gui.logout')} onClick=${logout} kind="quiet" />`}
-    <label class="choose"><span class="hidden">${t('gui.language')}</span>
-      <select value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
-        e.target.value = lang()
-        tell(why)
-      })}>
-        <option value="en" lang="en">English</option><option value="zh-CN" lang="zh-CN">中文</option></select></label>
-    <label class="choose"><span class="hidden">${t('gui.theme')}</span>
-      <select value=${s.theme} onChange=${e => setTheme(e.target.value)}>
-        <option value="auto">${t('gui.theme.auto')}</option><option value="light">${t('gui.theme.light')}</option>
-        <option value="dark">${t('gui.theme.dark')}</option></select></label>
+      <${Button} icon="log-out" label=${t('gui.logout')} onClick=${logout} kind="quiet" />`}
+    <span class="choose"><${Language} /></span><span class="choose"><${Theme} /></span>
   </header>`
 }
 
@@ -74,10 +52,10 @@ const Notices = () => {
   const s = useStore()
   return html`<div class="notices">
     <div role="status">${s.notices.filter(x => x.kind !== 'error').map(x => html`<div class="notice done" key=${x.id}>
-      <${Icon} name="check" /><bdi>${x.what}</bdi><${Button} short icon="close" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} /></div>`)}</div>
+      <${Icon} name="check" /><bdi>${x.what}</bdi><${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} /></div>`)}</div>
     <div role="alert">${s.notices.filter(x => x.kind === 'error').map(x => html`<div class="notice error" key=${x.id}>
-      <${Icon} name="other" /><div><strong><bdi>${x.what}</bdi></strong>${x.fix && html`<p>${x.fix}</p>`}</div>
-      <${Button} short icon="close" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} /></div>`)}</div>
+      <${Icon} name="circle-alert" /><div><strong><bdi>${x.what}</bdi></strong>${x.fix && html`<p>${x.fix}</p>`}</div>
+      <${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} /></div>`)}</div>
   </div>`
 }
 
@@ -100,13 +78,9 @@ function App() {
   }
   if (!s.ready) return html`<main class="center"><p role="status">…</p></main>`
   const Screen = screens[s.screen] || Login
-  return html`<${Title} /><${Top} /><${Banners} /><main class=${'screen ' + s.screen} id="main"><${Screen} /></main><${Conflict} /><${Notices} />`
+  return html`<${Title} /><${Top} /><${Banners} /><div class="frame">${s.entered && html`<${Sidebar} />`}<main class=${'screen ' + s.screen} id="main"><${Screen} /></main></div><${Conflict} /><${Notices} /><${Keys} />`
 }
 
-window.addEventListener('hashchange', () => {
-  const screen = location.hash.replace(/^#\//, '')
-  if (state.entered && screens[screen]) set({ screen })
-})
 // A file dropped beside a pane must not replace the page.
 for (const kind of ['dragover', 'drop']) window.addEventListener(kind, e => e.preventDefault())
 

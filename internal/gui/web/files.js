@@ -1,65 +1,18 @@
-// Files: this computer and the server side by side.
+// Files: this computer and the server side by side, and what can be done there.
 import { useEffect, useRef, useState } from './vendor/hooks.js'
 import { post } from './api.js'
+import { Folder, Properties, Remove, typable } from './dialogs.js'
 import { collect, spool } from './drop.js'
-import { join, mime, moveAll, Pane, parent, tellFailed, usePane } from './pane.js'
-import { notice, tell, useStore } from './store.js'
-import { n, size, t, time } from './text.js'
-import { Button, Confirm, Dialog, html, Icon, Prompt, Rows, Trouble, useBusy } from './ui.js'
-
-function Properties({ side, path, entry, onClose }) {
-  const [e, setEntry] = useState(entry)
-  const { busy, problem, run } = useBusy()
-  const [verdict, setVerdict] = useState('')
-  const read = () => run(async () => {
-    setVerdict('')
-    const now = (await post('properties', { side, path, digest: true })).entry
-    setVerdict(!e.digest ? t('gui.prop.computed') : e.digest === now.digest ? t('gui.prop.checked') : t('gui.prop.changed'))
-    setEntry(now)
-  })
-  return html`<${Dialog} title=${t('gui.properties')} onClose=${onClose} wide>
-    <${Rows} of=${[[t('gui.files.name'), html`<bdi>${entry.name}</bdi>`], [t('gui.prop.kind'), t('gui.kind.' + e.kind)],
-      [t('gui.files.size'), e.kind === 'file' && `${size(e.size)} (${n('gui.prop.bytes', e.size)})`], [t('gui.files.time'), time(e.mtime)],
-      [t('gui.prop.mode'), html`<code>${e.mode}</code>`], [t('gui.prop.by'), e.by && html`<bdi>${e.by}</bdi>`], [t('gui.prop.target'), e.target && html`<bdi>${e.target}</bdi>`],
-      [t('gui.prop.digest'), e.digest && html`<code class="digest">${e.digest}</code>`]]} />
-    <p role="status" class="hint">${busy ? t('gui.prop.reading') : verdict}</p>
-    <${Trouble} problem=${problem} />
-    <div class="buttons">${e.kind === 'file' && html`<${Button} label=${e.digest ? t('gui.prop.check') : t('gui.prop.compute')} disabled=${busy} onClick=${read} />`}
-      <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} autofocus /></div></${Dialog}>`
-}
-
-// typable is a name as it can be typed: what is shown as \x0a stands for a byte
-// that nobody means to keep, and would else become those four characters.
-function typable(e) {
-  let raw = ''
-  try {
-    raw = decodeURIComponent(e.key)
-  } catch { // not UTF-8
-  }
-  return raw === e.name ? raw : e.name.replace(/\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}/g, '_')
-}
-
-// Folder chooses where to move to.
-function Folder({ pane, onYes, onClose }) {
-  const there = usePane(pane.side, pane.path)
-  const { busy, problem, run } = useBusy()
-  const folders = there.entries.filter(e => e.kind === 'folder')
-  return html`<${Dialog} title=${t('gui.move.title')} onClose=${onClose}>
-    <p>${n('gui.move.text', pane.picked.length)} <strong><bdi>${'/' + (there.list?.path === there.path ? there.list.crumbs : []).map(c => c.name).join('/')}</bdi></strong></p>
-    <div class="folders" tabindex="0" aria-label=${t('gui.move.folders')} role="group">
-      ${there.path !== '/' && html`<button type="button" onClick=${() => there.open(parent(there.path))}><${Icon} name="up" />${t('gui.files.up')}</button>`}
-      ${folders.map(e => html`<button type="button" key=${e.key} onClick=${() => there.open(join(there.path, e.key))}><${Icon} name="folder" /><bdi>${e.name}</bdi></button>`)}</div>
-    <${Trouble} problem=${problem || there.problem} />
-    <div class="buttons"><${Button} label=${t('gui.cancel')} onClick=${onClose} />
-      <${Button} kind="primary" label=${t('gui.move.button')} disabled=${busy || there.path === pane.path} onClick=${() => run(() => onYes(there.path))} /></div></${Dialog}>`
-}
+import { moveAll, Pane, tellFailed, usePane } from './pane.js'
+import { join, last, mime, written } from './places.js'
+import { notice, set, tell, useStore, visit } from './store.js'
+import { n, t } from './text.js'
+import { Button, html, Menu, Prompt } from './ui.js'
 
 export function Files() {
   const s = useStore()
-  const local = usePane('local', sessionStorage.getItem('hufu-local') || s.home)
-  const remote = usePane('remote', sessionStorage.getItem('hufu-remote') || '/')
-  sessionStorage.setItem('hufu-local', local.path)
-  sessionStorage.setItem('hufu-remote', remote.path)
+  const local = usePane('local', s.at.local, path => visit('local', path))
+  const remote = usePane('remote', s.at.remote, path => visit('remote', path))
   // What a transfer has brought shows at once.
   const ended = s.jobs.filter(j => j.ended).map(j => j.id + j.ended).join()
   useEffect(() => {
@@ -67,6 +20,7 @@ export function Files() {
     remote.load()
   }, [ended])
   const [ask, setAsk] = useState(null)
+  const [menu, setMenu] = useState(null)
   const files = useRef()
   const folder = useRef()
   const close = () => setAsk(null)
@@ -76,18 +30,12 @@ export function Files() {
     if (keys.length === 0) return
     try {
       await post('jobs', { op: from === 'local' ? 'put' : 'get', sources: keys.map(k => join(folder, k)), to })
-      notice('info', n(from === 'local' ? 'gui.job.put' : 'gui.job.get', keys.length))
+      notice('info', n(from === 'local' ? 'gui.job.put' : 'gui.job.get', keys.length, { folder: last(from === 'local' ? 'remote' : 'local', to) }))
     } catch (e) {
       tell(e)
     }
   }
-  const upload = async (list, to) => {
-    try {
-      await spool(list, to)
-    } catch (e) {
-      tell(e)
-    }
-  }
+  const upload = (list, to) => spool(list, to).catch(tell)
   const drop = pane => async (data, to) => {
     const names = data.getData(mime)
     if (!names) return upload(collect(data), to)
@@ -129,6 +77,8 @@ export function Files() {
       close()
       pane.load()
     }} />`),
+    count: () => Promise.all(pane.picked.filter(e => e.kind === 'folder').map(pane.count)).catch(tell),
+    copyPath: () => navigator.clipboard.writeText(pane.picked.map(e => written(pane.side, join(pane.path, e.key))).join('\n')).then(() => notice('info', t('gui.menu.copied')), () => {}),
     remove: () => {
       if (pane.picked.length === 0) return
       const paths = pane.picked.map(e => join(pane.path, e.key))
@@ -137,46 +87,79 @@ export function Files() {
         stopped = true
         close()
       }
-      setAsk(html`<${Confirm} danger title=${t('gui.remove.title')} names=${pane.picked.map(e => e.name)} yes=${t('gui.remove.button')} onClose=${stop}
-        text=${n(pane.side === 'local' ? 'gui.remove.local' : 'gui.remove.remote', paths.length)} onYes=${async () => {
-          const failed = []
-          let asked = 0
-          try {
-            while (asked < paths.length && !stopped) { // some at a time, so that it can be stopped
-              const some = paths.slice(asked, asked + 50)
-              failed.push(...(await post('remove', { side: pane.side, paths: some })).failed)
-              asked += some.length
-            }
-          } finally {
-            pane.load()
+      setAsk(html`<${Remove} side=${pane.side} paths=${paths} entries=${pane.picked} onClose=${stop} onYes=${async () => {
+        const failed = []
+        let asked = 0
+        try {
+          while (asked < paths.length && !stopped) { // some at a time, so that it can be stopped
+            const some = paths.slice(asked, asked + 50)
+            failed.push(...(await post('remove', { side: pane.side, paths: some })).failed)
+            asked += some.length
           }
-          if (stopped) notice('info', t('gui.remove.stopped', { done: asked - failed.length, total: paths.length }))
-          else close()
-          tellFailed(failed)
-        }} />`)
+        } finally {
+          pane.load()
+        }
+        if (stopped) notice('info', t('gui.remove.stopped', { done: asked - failed.length, total: paths.length }))
+        else close()
+        tellFailed(failed)
+      }} />`)
     },
   })
 
-  const tools = (pane, acts) => {
-    const some = pane.picked.length
-    return html`<${Button} short icon="up" label=${t('gui.files.up')} disabled=${pane.path === '/'} onClick=${() => pane.open(parent(pane.path))} />
-      <${Button} short icon="plus" label=${t('gui.folder.title')} onClick=${acts.folder} />
-      <${Button} short icon="edit" label=${t('gui.rename.title')} disabled=${some !== 1} onClick=${acts.rename} />
-      <${Button} short icon="move" label=${t('gui.move.title')} disabled=${some === 0} onClick=${acts.move} />
-      <${Button} short icon="trash" label=${t('gui.remove.title')} disabled=${some === 0} onClick=${acts.remove} />
-      <${Button} short icon="info" label=${t('gui.properties')} disabled=${some !== 1} onClick=${acts.properties} />`
+  // Why something cannot be done now, '' if it can.
+  const away = pane => pane.away ? t('gui.why.away') : ''
+  const some = pane => pane.picked.length === 0 ? t('gui.why.none') : ''
+  const one = pane => some(pane) || (pane.picked.length > 1 ? t('gui.why.one') : '')
+  const copyWords = pane => t(pane.side === 'local' ? 'gui.files.upload' : 'gui.files.download')
+  const copyIcon = pane => pane.side === 'local' ? 'upload' : 'download'
+  const chosenMenu = (pane, acts) => [
+    ...pane.picked.length === 1 && pane.picked[0].kind === 'folder' ? [{ name: t('gui.menu.open'), icon: 'folder-open', act: () => pane.open(join(pane.path, pane.picked[0].key)), key: '↵' }] : [],
+    { name: copyWords(pane), icon: copyIcon(pane), act: acts.copy, key: 'F5' }, null,
+    { name: t('gui.rename.title'), icon: 'pencil', act: acts.rename, why: away(pane) || one(pane), key: 'F2' },
+    { name: t('gui.move.title'), icon: 'folder-input', act: acts.move, why: away(pane) },
+    { name: t('gui.menu.path'), icon: 'copy', act: acts.copyPath },
+    ...pane.picked.some(e => e.kind === 'folder') ? [{ name: t('gui.size.count'), icon: 'calculator', act: acts.count, why: away(pane) }] : [],
+    { name: t('gui.properties'), icon: 'info', act: acts.properties, why: one(pane) }, null,
+    { name: t('gui.remove.title'), icon: 'trash-2', act: acts.remove, why: away(pane), danger: true, key: 'Del' },
+  ]
+  const folderMenu = (pane, acts) => [
+    { name: t('gui.folder.title'), icon: 'folder-plus', act: acts.folder, why: away(pane) },
+    { name: t('gui.files.refresh'), icon: 'rotate-cw', act: pane.load },
+  ]
+  const sendMenu = () => [
+    { name: t('gui.files.choose'), icon: 'file', act: () => files.current.click() },
+    { name: t('gui.files.choose.folder'), icon: 'folder', act: () => folder.current.click() },
+  ]
+  // A menu is made when it is drawn, for what has been chosen by then.
+  const open = (pane, of, label, x, y) => setMenu({ of, label, side: pane.side, at: { x, y } })
+  const below = (e, pane, of, label) => {
+    const r = e.currentTarget.getBoundingClientRect()
+    open(pane, of, label, r.x, r.bottom + 2)
   }
-  const here = actsOf(local)
-  const there = actsOf(remote)
+  const shown = { send: sendMenu, chosen: chosenMenu, folder: folderMenu }
+  const Tools = (pane, acts) => pane.picked.length === 0 ? html`<div class="tools">
+      <${Button} icon=${copyIcon(pane)} kind="primary" label=${copyWords(pane)} why=${some(pane)} data-act="copy" />
+      ${pane === remote && html`<${Button} icon="upload" label=${t('gui.files.send')} aria-haspopup="menu" onClick=${e => below(e, pane, 'send', t('gui.files.send'))} />`}
+      <${Button} icon="folder-plus" label=${t('gui.folder.title')} why=${away(pane)} onClick=${acts.folder} data-act="folder" />
+      <${Button} icon="rotate-cw" class="button refresh" label=${t('gui.files.refresh')} onClick=${pane.load} /></div>`
+    : html`<div class="tools chosen" role="toolbar" aria-label=${t('gui.files.selection')}>
+      <${Button} short icon="x" kind="quiet" label=${t('gui.files.clear')} onClick=${() => pane.setChosen(new Set())} /><span class="count">${n('gui.files.selected', pane.picked.length)}</span>
+      <${Button} icon=${copyIcon(pane)} kind="primary" label=${copyWords(pane)} onClick=${acts.copy} data-act="copy" />
+      <${Button} icon="pencil" kind="quiet" label=${t('gui.rename.title')} why=${away(pane) || one(pane)} onClick=${acts.rename} data-act="rename" />
+      <${Button} icon="folder-input" kind="quiet" label=${t('gui.move.title')} why=${away(pane)} onClick=${acts.move} data-act="move" />
+      <${Button} icon="trash-2" kind="danger-quiet" label=${t('gui.remove.title')} why=${away(pane)} onClick=${acts.remove} data-act="remove" />
+      <${Button} short icon="ellipsis" kind="quiet" label=${t('gui.files.more')} aria-haspopup="menu" onClick=${e => below(e, pane, 'chosen', t('gui.files.more'))} data-act="more" /></div>`
+  const Side = (pane, label) => {
+    const acts = actsOf(pane)
+    return html`<${Pane} pane=${pane} label=${label} acts=${acts} onDrop=${drop(pane)} takesFiles=${pane === remote}
+      menu=${(x, y, onRow) => open(pane, onRow ? 'chosen' : 'folder', label, x, y)}>${Tools(pane, acts)}</${Pane}>`
+  }
+  const pointed = menu?.side === 'local' ? local : remote
   return html`<h1 class="hidden">${t('gui.nav.files')}</h1>
-    <div class="panes">
-      <${Pane} pane=${local} label=${t('gui.files.local')} roots=${s.roots} home=${s.home} acts=${here} onDrop=${drop(local)}>
-        <${Button} icon="send" kind="primary" label=${t('gui.files.upload')} disabled=${local.picked.length === 0} onClick=${here.copy} />${tools(local, here)}</${Pane}>
-      <${Pane} pane=${remote} label=${t('gui.files.remote')} roots=${['/']} acts=${there} onDrop=${drop(remote)} takesFiles>
-        <${Button} icon="fetch" kind="primary" label=${t('gui.files.download')} disabled=${remote.picked.length === 0} onClick=${there.copy} />
-        <${Button} icon="upload" label=${t('gui.files.choose')} onClick=${() => files.current.click()} />
-        <${Button} icon="folder" short label=${t('gui.files.choose.folder')} onClick=${() => folder.current.click()} />${tools(remote, there)}</${Pane}>
-    </div>
+    <div class="sides-tabs" role="group" aria-label=${t('gui.files.side')}>${[['local', 'gui.files.local', 'monitor'], ['remote', 'gui.files.remote', 'hard-drive']].map(([side, key, icon]) => html`
+      <${Button} icon=${icon} kind="quiet" label=${t(key)} aria-pressed=${s.side === side ? 'true' : 'false'} onClick=${() => set({ side })} />`)}</div>
+    <div class=${'panes show-' + s.side}>${Side(local, t('gui.files.local'))}${Side(remote, t('gui.files.remote'))}</div>
     <input type="file" multiple hidden ref=${files} id="choose-files" onChange=${chooser} />
-    <input type="file" webkitdirectory hidden ref=${folder} id="choose-folder" onChange=${chooser} />${ask}`
+    <input type="file" webkitdirectory hidden ref=${folder} id="choose-folder" onChange=${chooser} />
+    ${menu && html`<${Menu} at=${menu.at} label=${menu.label} items=${shown[menu.of](pointed, actsOf(pointed))} onClose=${() => setMenu(null)} />`}${ask}`
 }

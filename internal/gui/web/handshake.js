@@ -25,7 +25,7 @@ function Chain({ title, leaf, certs, trusted }) {
 }
 
 const Steps = ({ steps, title }) => steps.length > 0 && html`<section class="steps"><h2>${title}</h2><ol>${steps.map(s => html`
-  <li class=${s.ok ? 'good' : 'bad'} data-step=${s.step} data-ok=${s.ok ? 'yes' : 'no'}><${Icon} name=${s.ok ? 'check' : 'cross'} />
+  <li class=${s.ok ? 'good' : 'bad'} data-step=${s.step} data-ok=${s.ok ? 'yes' : 'no'}><${Icon} name=${s.ok ? 'check' : 'x'} />
     <div><strong><span class="number">${s.step}</span> ${s.what}</strong><span class="hidden">${s.ok ? t('gui.step.ok') : t('gui.step.failed')}</span>
       <p>${s.why}</p>${s.fix && html`<p class="fix">${s.fix}</p>`}</div></li>`)}</ol></section>`
 
@@ -43,16 +43,16 @@ export function Handshake() {
   useEffect(() => { if (!plain) look() }, [profile, plain, lang()])
   if (plain) {
     return html`<div class="page"><h1>${t('gui.handshake.title')}</h1>
-      <p role="status" class="verdict bad"><${Icon} name="unlock" />${t('gui.handshake.plain')}</p><p>${t('gui.handshake.plain.fix')}</p></div>`
+      <p role="status" class="verdict bad"><${Icon} name="lock-open" />${t('gui.handshake.plain')}</p><p>${t('gui.handshake.plain.fix')}</p></div>`
   }
   const of = side => told.steps.filter(x => x.side === side)
   return html`<div class="page"><div class="transfers-head"><h1>${t('gui.handshake.title')}</h1><span class="grow"></span>
-      ${!s.entered && html`<${Button} label=${t('gui.back')} onClick=${() => go('login')} />`}<${Button} icon="retry" label=${t('gui.handshake.again')} disabled=${busy} onClick=${look} /></div>
+      ${!s.entered && html`<${Button} label=${t('gui.back')} onClick=${() => go('login')} />`}<${Button} icon="rotate-cw" label=${t('gui.handshake.again')} disabled=${busy} onClick=${look} /></div>
     <p>${t('gui.handshake.text')}</p>
     <${Trouble} problem=${problem} />
     ${busy && !told && html`<p role="status">${t('gui.handshake.running')}</p>`}
     ${told && html`
-      <p role="status" class=${told.steps.every(x => x.ok) ? 'verdict good' : 'verdict bad'}><${Icon} name=${told.steps.every(x => x.ok) ? 'check' : 'cross'} />${
+      <p role="status" class=${told.steps.every(x => x.ok) ? 'verdict good' : 'verdict bad'}><${Icon} name=${told.steps.every(x => x.ok) ? 'check' : 'x'} />${
         told.verdict === 'unproven' ? t('gui.handshake.unproven') : told.verdict === 'refused' ? t('gui.handshake.refused') : t('gui.handshake.proven', { address: told.address })}</p>
       <div class="chains"><${Chain} title=${t('gui.chain.title.server')} leaf="server" certs=${told.server} trusted=${told.trusted} />
         <div class="between">${told.session && html`<${Icon} name="lock" /><span>${told.session.version}</span><span>${told.session.cipher}</span><span>${told.session.key_exchange}</span>`}</div>

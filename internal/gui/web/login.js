@@ -75,7 +75,7 @@ export function Login() {
     </form>
     <div class="proven" aria-live="polite" aria-busy=${loading ? 'true' : 'false'}>
       ${loading && html`<p class="hint">${t('gui.login.connecting', { address: profile.address })}</p>`}
-      ${away && html`<${Trouble} problem=${away}><div class="buttons"><${Button} icon="retry" label=${t('gui.retry')} onClick=${() => setTurn(turn + 1)} />
+      ${away && html`<${Trouble} problem=${away}><div class="buttons"><${Button} icon="rotate-cw" label=${t('gui.retry')} onClick=${() => setTurn(turn + 1)} />
         <${Button} icon="info" label=${t('gui.login.explain')} onClick=${() => {
           set({ profile: profile.name })
           go('handshake')

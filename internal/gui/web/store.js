@@ -17,6 +17,10 @@ export const state = {
   home: '/',
   roots: ['/'],
   screen: '',
+  at: { local: '/', remote: '/' }, // the folders that the two panes show
+  side: 'remote', // the pane that a narrow window shows
+  shared: true, // the server has a shared folder; not known yet: true
+  hidden: localStorage.getItem('hufu-hidden') === 'yes',
   notices: [],
   theme: localStorage.getItem('hufu-theme') || 'auto',
 }
@@ -56,16 +60,61 @@ export function tell(e) {
   notice('error', e.what, e.fix)
 }
 
-export function go(screen) {
-  if (state.screen === screen) return
-  set({ screen, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login' && !(x.ofJob && screen === 'transfers')) })
-  history.replaceState(null, '', '/#/' + screen)
+const inside = ['files', 'transfers', 'wire', 'handshake', 'settings']
+
+// The address names the screen and the folder of the server, so that it can be
+// reloaded. The folder of this computer goes along in the history.
+const address = () => '/#/' + state.screen + (state.screen === 'files' && state.at.remote !== '/' ? state.at.remote : '')
+
+function record(how) {
+  sessionStorage.setItem('hufu-at', JSON.stringify(state.at))
+  history[how]({ at: state.at }, '', address())
 }
+
+export function go(screen, change = {}) {
+  if (state.screen === screen && !change.at) return
+  const how = state.screen === '' || !inside.includes(screen) || !inside.includes(state.screen) ? 'replaceState' : 'pushState'
+  set({ screen, ...change, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login' && !(x.ofJob && screen === 'transfers')) })
+  record(how)
+}
+
+// visit shows a folder in its pane.
+export function visit(side, path) {
+  if (state.screen === 'files' && state.at[side] === path) return set({ side })
+  go('files', { at: { ...state.at, [side]: path }, side })
+}
+
+// forget leaves the folders of the one who was logged in.
+export function forget() {
+  set({ entered: false, link: null, shared: true, at: { local: state.at.local, remote: '/' } })
+  go('login')
+}
+
+// read takes the screen and the folders from the address.
+function read() {
+  const [, screen, folder] = /^#\/(\w+)(\/.*)?$/.exec(location.hash) || []
+  let at = history.state?.at
+  try {
+    at ??= JSON.parse(sessionStorage.getItem('hufu-at'))
+  } catch { /* as if there were none */ }
+  at = { local: at?.local || state.home, remote: folder || (history.state?.at && screen === 'files' ? '/' : at?.remote) || '/' }
+  return { screen: inside.includes(screen) ? screen : 'files', at }
+}
+
+window.addEventListener('popstate', () => {
+  if (state.entered) set(read())
+  else if (state.ready && !state.over) history.replaceState(null, '', address())
+})
 
 export function setTheme(theme) {
   localStorage.setItem('hufu-theme', theme)
   set({ theme })
   document.documentElement.dataset.theme = theme
+}
+
+export function setHidden(hidden) {
+  localStorage.setItem('hufu-hidden', hidden ? 'yes' : 'no')
+  set({ hidden })
 }
 
 export async function setLang(next) {
@@ -74,6 +123,13 @@ export async function setLang(next) {
   set({})
   restart()
 }
+
+// What one window chooses, the others show too.
+window.addEventListener('storage', e => {
+  if (e.key === 'hufu-theme' && e.newValue) setTheme(e.newValue)
+  if (e.key === 'hufu-hidden') set({ hidden: e.newValue === 'yes' })
+  if (e.key === 'hufu-lang' && e.newValue && e.newValue !== lang()) setLang(e.newValue).catch(tell)
+})
 
 // The stream speaks the language that it began with.
 let restart = () => {}
@@ -91,9 +147,12 @@ function take(update) {
   heard = true
   const change = { jobs: update.jobs, lost: update.lost }
   // A line that was on its way when somebody logged in says nothing of it.
-  if (state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)) change.entered = false
+  const left = state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)
   set(change)
-  if ('entered' in change && state.screen !== 'join') go('login')
+  if (left) {
+    state.entered = false
+    if (state.screen !== 'join') forget()
+  }
   for (const j of update.jobs) {
     if (!finished(j.state) || (before.has(j.id) ? finished(before.get(j.id)) : !news)) continue
     if (j.state === 'done') notice('done', t('gui.job.done', { name: label(j) }))
@@ -107,13 +166,12 @@ export async function begin() {
   const s = await get('state')
   use(lang() || s.lang, {})
   use(lang(), await get('texts'))
-  const wanted = location.hash.replace(/^#\//, '')
   set({
     version: s.version, profiles: s.profiles, profile: s.profile, home: s.home, roots: s.roots,
     link: s.link.logged_in ? s.link : null, entered: s.link.logged_in, ready: true,
   })
-  const inside = ['files', 'transfers', 'wire', 'handshake']
-  go(s.link.logged_in ? (inside.includes(wanted) ? wanted : 'files') : s.profiles.length === 0 ? 'join' : 'login')
+  const wanted = read()
+  go(s.link.logged_in ? wanted.screen : s.profiles.length === 0 ? 'join' : 'login', { at: wanted.at })
   follow()
 }
 

@@ -33,7 +33,7 @@ function Job({ job: j, ask }) {
     over(j) && j.skipped > 0 ? n('gui.job.skipped', j.skipped) : '',
   ].filter(Boolean)
   return html`<li class=${'job ' + j.state} data-state=${j.state} data-name=${j.name}>
-    <div class="job-top"><${Icon} name=${j.op === 'put' ? 'send' : 'fetch'} /><span class="hidden">${t('gui.job.op.' + j.op)}</span>
+    <div class="job-top"><${Icon} name=${j.op === 'put' ? 'upload' : 'download'} /><span class="hidden">${t('gui.job.op.' + j.op)}</span>
       <strong class="job-name"><bdi>${name}</bdi></strong>
       <span class=${'state ' + j.state}>${j.question ? t('gui.state.asking') : t('gui.state.' + j.state)}</span>
       ${j.plain && html`<span class="state danger">${t('gui.plain.short')}</span>`}
@@ -41,9 +41,9 @@ function Job({ job: j, ask }) {
       ${j.question && html`<${Button} kind="primary" label=${t('gui.job.answer')} onClick=${() => reopen(j)} />`}
       ${(j.state === 'running' || j.state === 'waiting' || j.state === 'offline') && html`<${Button} short icon="pause" label=${t('gui.job.pause', { name })} onClick=${() => act(j.id, 'pause')} />`}
       ${j.state === 'paused' && html`<${Button} short icon="play" label=${t('gui.job.resume', { name })} onClick=${() => act(j.id, 'resume')} />`}
-      ${(j.state === 'failed' || j.state === 'canceled') && j.again && html`<${Button} short icon="retry" label=${t('gui.job.retry', { name })} onClick=${() => act(j.id, 'retry')} />`}
-      ${over(j) ? html`<${Button} short icon="close" label=${t('gui.job.dismiss', { name })} onClick=${() => act(j.id, 'dismiss')} />`
-        : html`<${Button} short icon="cross" kind="danger-quiet" label=${t('gui.job.cancel', { name })} onClick=${() => ask(j, name)} />`}</div>
+      ${(j.state === 'failed' || j.state === 'canceled') && j.again && html`<${Button} short icon="rotate-cw" label=${t('gui.job.retry', { name })} onClick=${() => act(j.id, 'retry')} />`}
+      ${over(j) ? html`<${Button} short icon="x" label=${t('gui.job.dismiss', { name })} onClick=${() => act(j.id, 'dismiss')} />`
+        : html`<${Button} short icon="x" kind="danger-quiet" label=${t('gui.job.cancel', { name })} onClick=${() => ask(j, name)} />`}</div>
     <p class="route"><bdi>${j.from || t('gui.job.browser')}</bdi> → <bdi>${j.to}</bdi></p>
     ${!over(j) && html`<${Bar} done=${j.bytes_done} total=${j.bytes} kind=${j.state} label=${t('gui.job.progress', { name })} />`}
     <p class="facts-line">${!over(j) && html`<span class="pct">${done} %</span>`}${facts.map(f => html`<span>${f}</span>`)}</p>
@@ -68,8 +68,8 @@ export function Transfers() {
       setAsk(null)
     }} />`)
   return html`<div class="transfers-head"><h1>${t('gui.nav.transfers')}</h1><span class="grow"></span>
-      ${s.jobs.some(j => j.state === 'failed' && j.again) && html`<${Button} icon="retry" label=${t('gui.job.retry.all')} onClick=${() => act('', 'retry')} />`}
-      ${s.jobs.some(j => j.state === 'done' || j.state === 'canceled') && html`<${Button} icon="close" label=${t('gui.job.dismiss.all')} onClick=${() => act('', 'dismiss')} />`}</div>
+      ${s.jobs.some(j => j.state === 'failed' && j.again) && html`<${Button} icon="rotate-cw" label=${t('gui.job.retry.all')} onClick=${() => act('', 'retry')} />`}
+      ${s.jobs.some(j => j.state === 'done' || j.state === 'canceled') && html`<${Button} icon="x" label=${t('gui.job.dismiss.all')} onClick=${() => act('', 'dismiss')} />`}</div>
     ${live.length > 0 && html`<div class="total"><${Bar} done=${done} total=${bytes} label=${t('gui.job.total')} />
       <p class="facts-line"><span class="pct">${percent(done, bytes)} %</span><span>${t('gui.job.bytes', { done: size(done), total: size(bytes) })}</span>
         ${speed > 0 && html`<span>${rate(speed)}</span>`}${speed > 0 && html`<span>${t('gui.job.left', { time: duration((bytes - done) / speed) })}</span>`}</p></div>`}

@@ -3,42 +3,56 @@
 import { h } from './vendor/preact.js'
 import { useEffect, useLayoutEffect, useRef, useState } from './vendor/hooks.js'
 import htm from './vendor/htm.js'
+import { notice } from './store.js'
 import { t } from './text.js'
 
 export const html = htm.bind(h)
 
-const shapes = {
-  folder: 'M2 5a2 2 0 0 1 2-2h4l2 2h6a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H4a2 2 0 0 1-2-2z',
-  file: 'M5 2h6l4 4v10a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V4a2 2 0 0 1 2-2zm6 0v4h4',
-  link: 'M8 12l4-4M7 9l-2 2a2.8 2.8 0 0 0 4 4l2-2M13 11l2-2a2.8 2.8 0 0 0-4-4L9 7',
-  other: 'M10 3a7 7 0 1 0 0 14 7 7 0 0 0 0-14zm0 4v4m0 3v.2',
-  up: 'M10 16V5M5 10l5-5 5 5',
-  plus: 'M10 4v12M4 10h12',
-  edit: 'M4 16l1-4 8-8 3 3-8 8zM11 6l3 3',
-  trash: 'M4 6h12M8 6V4h4v2M6 6l1 11h6l1-11',
-  info: 'M10 9v5m0-8v.2M10 2.5a7.5 7.5 0 1 0 0 15 7.5 7.5 0 0 0 0-15z',
-  send: 'M3 10h13M11 5l5 5-5 5',
-  fetch: 'M17 10H4M9 5l-5 5 5 5',
-  upload: 'M10 13V3M6 7l4-4 4 4M3 13v4h14v-4',
-  pause: 'M7 4v12M13 4v12',
-  play: 'M6 4l10 6-10 6z',
-  retry: 'M15.5 7A6.5 6.5 0 1 0 16.5 11M16 3v4h-4',
-  close: 'M5 5l10 10M15 5L5 15',
-  lock: 'M5 9h10v8H5zM7 9V6.5a3 3 0 0 1 6 0V9',
-  unlock: 'M5 9h10v8H5zM7 9V6.5a3 3 0 0 1 5.8-1',
-  check: 'M4 10.5l4 4 8-9',
-  cross: 'M5 5l10 10M15 5L5 15',
-  home: 'M3 10l7-6 7 6M5 9v8h10V9',
-  move: 'M3 6h7l2 2h5v8H3zM8 12h5m-2-2l2 2-2 2',
+// Icon draws one of Lucide's icons; the words beside it say what it means.
+export const Icon = ({ name }) =>
+  html`<svg class="icon" aria-hidden="true" focusable="false"><use href=${'/web/vendor/lucide.svg#' + name} /></svg>`
+
+// Button is a button. With why it cannot be used now, and says so to who tries.
+export function Button({ icon, label, onClick, kind = '', disabled = false, type = 'button', short = false, why = '', ...rest }) {
+  return html`<button type=${type} class=${'button ' + kind} onClick=${why ? () => notice('info', why) : onClick} disabled=${disabled}
+    aria-disabled=${why ? 'true' : undefined} aria-label=${short ? label : undefined} title=${why || (short ? label : undefined)} ...${rest}>
+    ${icon && html`<${Icon} name=${icon} />`}${!short && html`<span>${label}</span>`}</button>`
 }
 
-export const Icon = ({ name }) =>
-  html`<svg class="icon" viewBox="0 0 20 20" aria-hidden="true" focusable="false"><path d=${shapes[name] || shapes.other} /></svg>`
-
-export function Button({ icon, label, onClick, kind = '', disabled = false, type = 'button', short = false, ...rest }) {
-  return html`<button type=${type} class=${'button ' + kind} onClick=${onClick} disabled=${disabled}
-    aria-label=${short ? label : undefined} title=${short ? label : undefined} ...${rest}>
-    ${icon && html`<${Icon} name=${icon} />`}${!short && html`<span>${label}</span>`}</button>`
+// Menu is a list of actions at a point of the window. An item is a name, what
+// it does, its icon, and why it cannot be done now; null is a line between.
+export function Menu({ at, items, label, onClose }) {
+  const ref = useRef()
+  useLayoutEffect(() => {
+    const back = document.activeElement
+    const m = ref.current
+    m.style.left = Math.max(4, Math.min(at.x, innerWidth - m.offsetWidth - 4)) + 'px'
+    m.style.top = Math.max(4, Math.min(at.y, innerHeight - m.offsetHeight - 4)) + 'px'
+    m.querySelector('button')?.focus()
+    const away = e => m.contains(e.target) || onClose()
+    window.addEventListener('pointerdown', away)
+    window.addEventListener('blur', onClose)
+    return () => {
+      window.removeEventListener('pointerdown', away)
+      window.removeEventListener('blur', onClose)
+      back?.focus?.({ preventScroll: true })
+    }
+  }, [])
+  const key = e => {
+    const all = [...ref.current.querySelectorAll('button')]
+    const i = all.indexOf(document.activeElement)
+    const to = { ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: all.length - 1 }[e.key]
+    e.stopPropagation()
+    if (to !== undefined) all[(to + all.length) % all.length].focus()
+    else if (e.key === 'Escape' || e.key === 'Tab') onClose()
+    else return
+    e.preventDefault()
+  }
+  return html`<div class="menu" role="menu" aria-label=${label} ref=${ref} onKeyDown=${key}>${items.map(x => x === null ? html`<hr />` : html`
+    <button type="button" role="menuitem" class=${x.danger ? 'danger-quiet' : ''} aria-disabled=${x.why ? 'true' : undefined} title=${x.why || undefined} onClick=${() => {
+      onClose()
+      x.why ? notice('info', x.why) : x.act()
+    }}><${Icon} name=${x.icon} /><span>${x.name}</span>${x.key && html`<kbd>${x.key}</kbd>`}</button>`)}</div>`
 }
 
 // useBusy runs one thing at a time and keeps what went wrong.

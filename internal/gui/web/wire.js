@@ -1,7 +1,7 @@
 // Wire: what an eavesdropper reads, without TLS and with it.
 import { useState } from './vendor/hooks.js'
 import { post } from './api.js'
-import { go, state, useStore } from './store.js'
+import { state, useStore, visit } from './store.js'
 import { list, t } from './text.js'
 import { Button, html, Icon, Trouble, useBusy } from './ui.js'
 
@@ -14,19 +14,18 @@ const Dump = ({ scene }) => html`<figure class="dump"><figcaption>${scene.headin
 const Table = ({ caption, heads, rows }) => html`<div class="scroll" tabindex="0" role="group" aria-label=${caption}><table><caption>${caption}</caption>
   <thead><tr>${heads.map(h => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows.map(r => html`<tr>${r.map((c, i) => i === 0 ? html`<th scope="row">${c}</th>` : html`<td>${c}</td>`)}</tr>`)}</tbody></table></div>`
 
-const tone = (text, bad, good) => bad ? html`<span class="tone bad"><${Icon} name="unlock" />${text}</span>` : good ? html`<span class="tone good"><${Icon} name="lock" />${text}</span>` : text
+const tone = (text, bad, good) => bad ? html`<span class="tone bad"><${Icon} name="lock-open" />${text}</span>` : good ? html`<span class="tone good"><${Icon} name="lock" />${text}</span>` : text
 
 function Result({ of: a }) {
   const w = a.words
   const show = () => {
-    sessionStorage.setItem('hufu-local', a.path)
-    go('files')
+    visit('local', a.path)
   }
   return html`<section aria-labelledby="wire-verdict" class="result">
-    <h2 id="wire-verdict" class=${w.proven ? 'verdict good' : 'verdict bad'} role="status"><${Icon} name=${w.proven ? 'check' : 'cross'} />${w.verdict}</h2>
+    <h2 id="wire-verdict" class=${w.proven ? 'verdict good' : 'verdict bad'} role="status"><${Icon} name=${w.proven ? 'check' : 'x'} />${w.verdict}</h2>
     <p>${w.intro} ${t('gui.wire.used', { user: a.user, password: a.password })}</p>
     <${Table} caption=${t('gui.wire.compare')} heads=${w.heads} rows=${w.lines.map(l => [l.what, tone(l.plain, l.bad, false), tone(l.tls, false, l.good)])} />
-    <div class="sides"><div><h3><${Icon} name="unlock" />${w.heads[1]}</h3>${w.plain.map(s => html`<${Dump} scene=${s} />`)}</div>
+    <div class="sides"><div><h3><${Icon} name="lock-open" />${w.heads[1]}</h3>${w.plain.map(s => html`<${Dump} scene=${s} />`)}</div>
       <div><h3><${Icon} name="lock" />${w.heads[2]}</h3>${w.sealed.map(s => html`<${Dump} scene=${s} />`)}</div></div>
     ${w.attempt?.length > 0 && html`<h2>${t('gui.wire.mitm')}</h2>${w.attempt.map(x => html`<p>${x}</p>`)}`}
     <h2>${t('gui.wire.handshake')}</h2><p>${w.handshake}</p>

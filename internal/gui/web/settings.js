@@ -1,0 +1,26 @@
+// Settings: what this browser shows and how.
+import { setHidden, setLang, setTheme, tell, useStore } from './store.js'
+import { lang, t } from './text.js'
+import { html } from './ui.js'
+
+export const Language = () => html`<select aria-label=${t('gui.language')} value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
+  e.target.value = lang()
+  tell(why)
+})}><option value="en" lang="en">English</option><option value="zh-CN" lang="zh-CN">中文</option></select>`
+
+export function Theme() {
+  const s = useStore()
+  return html`<select aria-label=${t('gui.theme')} value=${s.theme} onChange=${e => setTheme(e.target.value)}>
+    ${['auto', 'light', 'dark'].map(x => html`<option value=${x}>${t('gui.theme.' + x)}</option>`)}</select>`
+}
+
+const Setting = ({ title, hint, children }) => html`<div class="setting"><strong>${title}</strong><span class="control">${children}</span>${hint && html`<p class="hint">${hint}</p>`}</div>`
+
+export function Settings() {
+  const s = useStore()
+  return html`<div class="page narrow"><h1>${t('gui.nav.settings')}</h1>
+    <${Setting} title=${t('gui.language')} hint=${t('gui.language.hint')}><${Language} /></${Setting}>
+    <${Setting} title=${t('gui.theme')} hint=${t('gui.theme.hint')}><${Theme} /></${Setting}>
+    <${Setting} title=${t('gui.settings.hidden')} hint=${t('gui.settings.hidden.hint')}><input type="checkbox" aria-label=${t('gui.settings.hidden')} checked=${s.hidden} onChange=${e => setHidden(e.target.checked)} /></${Setting}>
+    <p class="hint">${t('gui.settings.version', { version: s.version })}</p></div>`
+}

@@ -1,0 +1,126 @@
+//go:build e2e && linux
+
+package gui
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestPlacesAndAddresses: each place has an address that can be reloaded, and
+// the browser's Back goes to the one before.
+func TestPlacesAndAddresses(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	write(t, filepath.Join(alice.Home, "Documents", "letter.txt"), []byte("dear"))
+	write(t, w.served("a b/c%.d/x.txt"), []byte("x"))
+	d := sit(t, alice)
+	p := enter(t, d)
+	p.enterFolder("remote", "a b")
+	p.enterFolder("remote", "c%.d")
+	p.until(row("remote", "x.txt"))
+	if got := eval[string](p, "location.hash"); got != "#/files/a%20b/c%25.d" {
+		t.Errorf("the address is %s", got)
+	}
+	if got := p.text(".pane.remote .crumbs"); strings.Join(strings.Fields(got), " ") != "My files › a b › c%.d" {
+		t.Errorf("the path is shown as %q", got)
+	}
+	p.enterFolder("local", "Documents")
+	p.until(row("local", "letter.txt"))
+	if got := p.text(".pane.local .crumbs"); strings.Join(strings.Fields(got), " ") != "Home › Documents" {
+		t.Errorf("the path is shown as %q", got)
+	}
+	p.do(chromedp.Reload())
+	p.until(row("remote", "x.txt") + " && " + row("local", "letter.txt"))
+	p.show("transfers")
+	eval[chromedp.Void](p, "history.back()")
+	p.until(row("remote", "x.txt") + " && " + row("local", "letter.txt"))
+	eval[chromedp.Void](p, "history.go(-2)")
+	p.until(row("remote", "c%.d") + " && " + row("local", "Documents"))
+	eval[chromedp.Void](p, "history.forward()")
+	p.until(row("remote", "x.txt"))
+	p.goTo(d.address + "/#/files/a%20b")
+	p.until(row("remote", "c%.d"))
+
+	// A path can be typed, in the words of this computer.
+	p.pick("local", "letter.txt")
+	p.keys("l", chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	p.until("document.querySelector('.crumbs.typing input')?.value === " + quote(filepath.Join(alice.Home, "Documents")))
+	p.keys("~" + kb.Enter)
+	p.until(row("local", "Documents"))
+	p.click(".pane.remote .type-path")
+	p.keys("../a b/c%.d" + kb.Enter)
+	p.until(row("remote", "x.txt"))
+	p.click("nav a[href$=shared]")
+	p.until("document.querySelector('.pane.remote .crumbs [aria-current]')?.innerText === 'Shared'")
+
+	// The start address leads back into the session that it began, in its browser only.
+	p.goTo(d.start)
+	p.until("document.querySelector('main.files')")
+	// What one window chooses, the other shows.
+	q := p.another()
+	q.goTo(d.address + "/")
+	q.until("document.querySelector('main.files')")
+	q.theme("dark")
+	p.until("document.documentElement.dataset.theme === 'dark'")
+	q.language("zh-CN")
+	p.until("document.documentElement.lang === 'zh-CN'")
+}
+
+// TestWhatCanBeDone: hidden files, types, sizes, the menu, and what cannot be
+// done now and why.
+func TestWhatCanBeDone(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	for i := range 213 {
+		write(t, w.served(fmt.Sprintf("photos/2026/%d.jpg", i)), []byte("1234567890"))
+	}
+	write(t, w.served(".hidden"), nil)
+	write(t, w.served("notes.txt"), []byte("n"))
+	p := enter(t, sit(t, alice))
+	p.until(row("remote", "notes.txt"))
+	cell := func(name, column string) string {
+		return row("remote", name) + "?.querySelector('." + column + "').textContent"
+	}
+	p.size(1700, 800)
+	p.until(cell("notes.txt", "type") + " === 'TXT text' && " + cell("photos", "type") + " === 'Folder'")
+
+	p.until("!" + row("remote", ".hidden"))
+	p.click("=Show 1 hidden file")
+	p.until(row("remote", ".hidden") + " && " + row("local", ".config"))
+	p.click("=Hide hidden files")
+	p.until("!" + row("remote", ".hidden"))
+
+	x, y := p.middle("document.querySelector('.pane.remote [data-act=copy]')")
+	p.do(chromedp.MouseClickXY(x, y))
+	p.sees("Select one or more items first.")
+
+	x, y = p.middle(row("remote", "photos"))
+	p.do(chromedp.MouseClickXY(x, y, chromedp.ButtonRight))
+	p.click("=Calculate size")
+	p.until(cell("photos", "size") + " === '2.1 KiB'")
+	p.keys(kb.F10, chromedp.KeyModifiers(chromedp.ModifierShift))
+	p.until("document.activeElement?.closest('.menu')")
+	p.keys(kb.Escape)
+	p.until("!document.querySelector('.menu') && document.activeElement.matches('.pane.remote .grid')")
+
+	// Deleting says what goes.
+	p.keys(kb.Delete)
+	p.sees(`The folder "photos"`)
+	p.sees("214 items in it, 2.1 KiB")
+	p.sees("It is deleted from the server. This cannot be undone.")
+	p.click("=Cancel")
+
+	p.pick("remote", "notes.txt", chromedp.ButtonModifiers(chromedp.ModifierCtrl))
+	p.sees("2 selected")
+	if why := eval[string](p, "document.querySelector('.pane.remote [data-act=rename]').title"); why != "Select a single item." {
+		t.Errorf("two names cannot be renamed at once: %q", why)
+	}
+	p.keys("?")
+	p.sees("jump to a name")
+}
