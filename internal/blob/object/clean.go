@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"hufu"
@@ -14,27 +15,40 @@ const (
 	latePut   = 24 * time.Hour // no request is on its way for longer
 	stampFor  = time.Hour      // no transaction is open for longer
 	cleanPage = 100            // rows of one question
+
+	cleanLease   = "clean-up" // its name in the database
+	defaultLease = 5 * time.Minute
 )
 
 // Expire gives up the unfinished uploads that have received nothing for olderThan, and returns how
 // many.
 func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err error) {
+	before := time.Now().Add(-olderThan)
 	for {
-		all, err := s.names.IdleUploads(ctx, time.Now().Add(-olderThan), cleanPage)
+		all, err := s.names.IdleUploads(ctx, before, cleanPage)
 		if err != nil {
 			return n, broken(ctx, "expire uploads", hufu.Path{}, err)
 		}
-		before := n
+		had := n
 		for _, u := range all {
 			if s.held(u.ID) {
 				continue
 			}
-			if err := s.discard(ctx, u.ID); err != nil {
+			idle := false // it may go on by now, elsewhere
+			err := s.names.Change(ctx, func(q meta.NameQueries) (err error) {
+				if idle, err = q.DropIdle(ctx, u.ID, before); err == nil && idle {
+					_, err = q.Abandon(ctx, u.ID)
+				}
+				return err //nolint:wrapcheck // below
+			})
+			if err != nil {
 				return n, broken(ctx, "expire uploads", hufu.Path{}, err)
 			}
-			n++
+			if idle {
+				n++
+			}
 		}
-		if n == before {
+		if n == had {
 			return n, nil
 		}
 	}
@@ -43,35 +57,70 @@ func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err
 // Clean deletes what has no name any more: the entries of removed folders, contents that were
 // staged and forgotten, and the objects of contents that have been dead for the time grace. Their
 // keys are deleted once more a day later, because a store may carry out a request late. It returns
-// how many objects it has deleted. Only one process should do it at a time; several do no harm.
+// how many objects it has deleted.
+//
+// Only one process does it at a time, and Clean does nothing while another has the lease. One that
+// was frozen may go on after it has lost that, and does no harm: states go one way, no key is used
+// twice, and each step is one for rows in a state that they cannot leave for a better one.
 //
 // Grace must be longer than the age of the oldest backup of the database that one may restore.
 func (s *Trees) Clean(ctx context.Context, grace time.Duration) (objects int, err error) {
-	now := time.Now()
+	now, c := time.Now(), &cleaning{s: s}
 	for _, step := range []func() error{
-		func() error { return s.cleanFolders(ctx) },
-		func() error { return s.cleanStaged(ctx, now.Add(-max(grace, stagedFor))) },
-		func() error { return s.cleanContents(ctx, meta.StateDead, now.Add(-grace), &objects) },
-		func() error { return s.cleanContents(ctx, meta.StateRemoved, now.Add(-latePut), &objects) },
+		func() error { return c.keep(ctx) },
+		func() error { return c.folders(ctx) },
+		func() error { return c.staged(ctx, now.Add(-max(grace, stagedFor))) },
+		func() error { return c.contents(ctx, meta.StateDead, now.Add(-grace)) },
+		func() error { return c.contents(ctx, meta.StateRemoved, now.Add(-latePut)) },
 		func() error { return s.names.ForgetStamps(ctx, now.Add(-stampFor)) },
+		func() error { return s.names.Yield(ctx, cleanLease, s.grip) },
 	} {
-		if err := step(); err != nil {
-			return objects, broken(ctx, "clean up", hufu.Path{}, err)
+		if err := step(); errors.Is(err, errNotOurs) {
+			return c.objects, nil
+		} else if err != nil {
+			return c.objects, broken(ctx, "clean up", hufu.Path{}, err)
 		}
 	}
-	return objects, nil
+	return c.objects, nil
 }
 
-// cleanFolders removes what is in removed folders.
-func (s *Trees) cleanFolders(ctx context.Context) error {
+// cleaning is one clean-up.
+type cleaning struct {
+	s       *Trees
+	asked   time.Time // when the lease was extended
+	objects int       // deleted
+}
+
+var errNotOurs = errors.New("another process cleans up")
+
+// keep extends the lease, if that was not done just now. It fails if another process has it.
+func (c *cleaning) keep(ctx context.Context) error {
+	if now := time.Now(); now.Sub(c.asked) > c.s.o.Lease/10 {
+		ours, err := c.s.names.Lease(ctx, cleanLease, c.s.grip, c.s.o.Lease)
+		if err != nil {
+			return err //nolint:wrapcheck // Clean does
+		}
+		if !ours {
+			return errNotOurs
+		}
+		c.asked = now
+	}
+	return nil
+}
+
+// folders removes what is in removed folders.
+func (c *cleaning) folders(ctx context.Context) error {
 	for {
-		gone, err := s.names.GoneFolders(ctx, cleanPage)
+		gone, err := c.s.names.GoneFolders(ctx, cleanPage)
 		if err != nil || len(gone) == 0 {
 			return err //nolint:wrapcheck // Clean does
 		}
 		for _, id := range gone {
 			for more := true; more; {
-				if more, err = s.cleanFolder(ctx, id); err != nil {
+				if err := c.keep(ctx); err != nil {
+					return err
+				}
+				if more, err = c.s.cleanFolder(ctx, id); err != nil {
 					return err
 				}
 			}
@@ -112,39 +161,42 @@ func (s *Trees) cleanFolder(ctx context.Context, id meta.ID) (more bool, err err
 	return more, err
 }
 
-// cleanStaged gives up contents that have been open since before and belong to no upload.
-func (s *Trees) cleanStaged(ctx context.Context, before time.Time) error {
+// staged gives up contents that have been open since before and belong to no upload.
+func (c *cleaning) staged(ctx context.Context, before time.Time) error {
 	for {
-		ids, err := s.names.Staged(ctx, before, cleanPage)
+		ids, err := c.s.names.Staged(ctx, before, cleanPage)
 		if err != nil || len(ids) == 0 {
 			return err //nolint:wrapcheck // Clean does
 		}
 		for _, id := range ids {
-			if _, err := s.names.Abandon(ctx, id); err != nil {
+			if _, err := c.s.names.Abandon(ctx, id); err != nil {
 				return err //nolint:wrapcheck // Clean does
 			}
 		}
 	}
 }
 
-// cleanContents deletes the objects of contents that have been in a state since before, and takes
+// contents deletes the objects of contents that have been in a state since before, and takes
 // them to the next.
-func (s *Trees) cleanContents(ctx context.Context, state int, before time.Time, objects *int) error {
+func (c *cleaning) contents(ctx context.Context, state int, before time.Time) error {
 	for {
-		all, err := s.names.Contents(ctx, state, before, cleanPage)
+		all, err := c.s.names.Contents(ctx, state, before, cleanPage)
 		if err != nil || len(all) == 0 {
 			return err //nolint:wrapcheck // Clean does
 		}
-		for _, c := range all {
-			if c.Layout != meta.LayoutInline {
-				if err := s.cleanObjects(ctx, c.ID, objects); err != nil {
+		for _, dead := range all {
+			if err := c.keep(ctx); err != nil {
+				return err
+			}
+			if dead.Layout != meta.LayoutInline {
+				if err := c.delete(ctx, dead.ID); err != nil {
 					return err
 				}
 			}
-			if state == meta.StateDead && c.Layout != meta.LayoutInline {
-				err = s.names.Remove(ctx, c.ID)
+			if state == meta.StateDead && dead.Layout != meta.LayoutInline {
+				err = c.s.names.Remove(ctx, dead.ID)
 			} else {
-				err = s.names.ForgetContent(ctx, c.ID)
+				err = c.s.names.ForgetContent(ctx, dead.ID)
 			}
 			if err != nil {
 				return err //nolint:wrapcheck // Clean does
@@ -153,10 +205,10 @@ func (s *Trees) cleanContents(ctx context.Context, state int, before time.Time, 
 	}
 }
 
-// cleanObjects deletes all objects of a content, those of units without a row as well.
-func (s *Trees) cleanObjects(ctx context.Context, id meta.ID, objects *int) error {
+// delete deletes all objects of a content, those of units without a row as well.
+func (c *cleaning) delete(ctx context.Context, id meta.ID) error {
 	var keys []string
-	err := s.bucket.Keys(ctx, s.key(id, ""), func(key string, _ int64) error {
+	err := c.s.bucket.Keys(ctx, c.s.key(id, ""), func(key string, _ int64) error {
 		keys = append(keys, key)
 		return nil
 	})
@@ -164,10 +216,13 @@ func (s *Trees) cleanObjects(ctx context.Context, id meta.ID, objects *int) erro
 		return err
 	}
 	for _, key := range keys {
-		if err := s.bucket.Delete(ctx, key); err != nil {
+		if err := c.keep(ctx); err != nil {
 			return err
 		}
-		*objects++
+		if err := c.s.bucket.Delete(ctx, key); err != nil {
+			return err
+		}
+		c.objects++
 	}
 	return nil
 }

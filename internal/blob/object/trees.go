@@ -34,6 +34,9 @@ type Options struct {
 	Unit         int64  // of new uploads: a power of two from hufu.ChunkSize to MaxUnit; 0 is hufu.ChunkSize
 	Inline       int64  // the largest file whose bytes are in the database; 0 is 7 KiB, less than 0 none
 	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 128 MiB
+
+	// Lease is how long a clean-up is one process's without a sign of it; 0 is five minutes.
+	Lease time.Duration
 }
 
 // Trees are the trees of an installation: one for each user, and the shared folders. Their names
@@ -65,6 +68,9 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	}
 	if o.Room == 0 {
 		o.Room = defaultRoom
+	}
+	if o.Lease == 0 {
+		o.Lease = defaultLease
 	}
 	var grip [8]byte
 	_, _ = rand.Read(grip[:]) // never fails

@@ -25,6 +25,8 @@ func RunNames(t *testing.T, fresh func(t *testing.T) string) {
 		"units":     testUnits,
 		"clean":     testClean,
 		"check":     testCheck,
+		"lease":     testLease,
+		"idle":      testIdle,
 		"all":       testNamesAllOrNothing,
 		"canceled":  testNamesCanceled,
 		"in_turn":   testFoldersInTurn,

@@ -1,0 +1,43 @@
+package meta
+
+import (
+	"context"
+	"time"
+)
+
+// Lease gives the work name to holder for a time, by the clock of the database, unless another has
+// it. It reports whether holder has it now. A holder that is late may have lost it, so each step of
+// the work must be harmless after all.
+func (q NameQueries) Lease(ctx context.Context, name, holder string, length time.Duration) (bool, error) {
+	const op = "take lease"
+	_, err := q.q.exec(ctx, op, q.q.d.pick(spelled{
+		sqlite: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) + ?)
+			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
+			WHERE leases.holder = excluded.holder OR leases.ends <= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`,
+		postgres: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + ?)
+			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
+			WHERE leases.holder = excluded.holder OR leases.ends <= CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`,
+		mysql: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED) + ?)
+			ON DUPLICATE KEY UPDATE
+			holder = IF(holder = VALUES(holder) OR ends <= CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED), VALUES(holder), holder),
+			ends = IF(holder = VALUES(holder), VALUES(ends), ends)`,
+	}), []byte(name), []byte(holder), length.Milliseconds())
+	if err != nil {
+		return false, err
+	}
+	has, err := all(ctx, q.q, op, func(s *string) []any { return []any{s} }, "SELECT holder FROM leases WHERE name = ?", []byte(name))
+	return len(has) > 0 && has[0] == holder, err
+}
+
+// Yield gives the work name back, if holder has it.
+func (q NameQueries) Yield(ctx context.Context, name, holder string) error {
+	_, err := q.q.exec(ctx, "give lease back", "DELETE FROM leases WHERE name = ? AND holder = ?", []byte(name), []byte(holder))
+	return err
+}
+
+// DropIdle forgets an upload to which nothing was added since before, and reports whether it did.
+func (q NameQueries) DropIdle(ctx context.Context, id ID, before time.Time) (bool, error) {
+	n, err := q.q.exec(ctx, "expire upload", `DELETE FROM uploads WHERE id = ? AND opened_at < ?
+		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = uploads.id AND t.added_at >= ?)`, id, before.UnixMilli(), before.UnixMilli())
+	return n == 1, err
+}
