@@ -147,7 +147,7 @@ func (d *DB) VersionAt(ctx context.Context) (v Version, at int64, err error) {
 	const op = "ask for the database's version"
 	if d.watch == nil {
 		// A new connection takes several round trips. One that the question's own limit cut off would
-		// begin anew each time, and far away never be there.
+		// be begun again each time, and far away never be there.
 		conn, err := d.connection(ctx)
 		if err != nil {
 			return Version{}, 0, failed(op, err)
