@@ -123,7 +123,8 @@ func newPut(a *app) *cobra.Command {
 		"hufu put report.pdf :/",
 		"hufu put photos notes.txt :/2026/",
 		"hufu put src/ :/backup/",
-		"hufu put big.iso work:/images/ --conflict newer")
+		"hufu put big.iso work:/images/ --conflict newer",
+		"tar c src | hufu put - :/backup/src.tar")
 	cli.Between(cmd, 2, -1)
 	var f copyFlags
 	a.copyFlags(cmd, &f)
@@ -141,10 +142,10 @@ func newPut(a *app) *cobra.Command {
 			return cli.Usage("put_target_local", "target", to.text)
 		}
 		sources := args[:len(args)-1]
+		if hasInput(sources) {
+			return a.putInput(cmd.Context(), sources, to, &f, o)
+		}
 		for _, s := range sources {
-			if err := noInput(s); err != nil {
-				return err
-			}
 			if l, err := a.parseLocation(s); err != nil {
 				return err
 			} else if l.remote {
