@@ -49,7 +49,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.data, "data", "", a.Cat.T("hufud.flag.data"))
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
-	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newFsck(a), newVersion(a, root))
+	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newFsck(a), newStore(a), newVersion(a, root))
 	a.Dress(root)
 	return root
 }

@@ -126,6 +126,9 @@ func (a *app) trees(ctx context.Context, db *meta.DB, log *slog.Logger) (trees f
 		return nil, nil, err
 	}
 	src, err := a.database()
+	if err == nil {
+		err = t.bucket.Fit(ctx)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, t.Close())
 	}

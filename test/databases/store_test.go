@@ -5,6 +5,12 @@ package databases
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +65,9 @@ func TestServerOnObjects(t *testing.T) {
 		}
 		ok(alice.Run("rm", "-r", ":/d"))
 		testFsck(t, one, s.bucket)
+		if out := ok(one.Admin("store", "probe", "--json")); strings.Count(out, `"ok":true`) != 11 || strings.Contains(out, `"ok":false`) {
+			t.Error(out)
+		}
 
 		out := ok(one.Admin("config"))
 		for _, secret := range []string{e.password, s.bucket.SecretKey} {
@@ -89,7 +98,33 @@ func TestServerOnObjects(t *testing.T) {
 		if r, err := one.Admin("db", "copy", "--to", "sqlite:x.db"); err != nil || r.Code != 2 || !strings.Contains(r.Err, "copy users and certificates only") {
 			t.Error(r, err)
 		}
+		// A store that acknowledges whatever arrives is not used.
+		must(t, os.WriteFile(filepath.Join(one.Data, "hufud.toml"), []byte(strings.Replace(s.text, s.bucket.Endpoint, credulous(t, s.bucket.Endpoint), 1)), 0o600))
+		r, err := one.Admin("serve", "--listen", "127.0.0.1:0")
+		if must(t, err); r.Code != 8 || !strings.Contains(r.Err, "The store accepts bytes that have changed on the way.") {
+			t.Error(r)
+		}
 	})
+}
+
+// credulous is a way to an S3 service that acknowledges what a probe stores, whatever has arrived.
+func credulous(t *testing.T, endpoint string) string {
+	t.Helper()
+	at, err := url.Parse(endpoint)
+	must(t, err)
+	way := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(at)
+		r.Out.Host = r.In.Host // it is signed
+	}}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/hufu-probe/") {
+			way.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // testFsck: while servers run, what is lost is named and what nobody needs is removed. One of two

@@ -229,3 +229,65 @@ func through(t *testing.T, damage func([]byte) []byte) string {
 	t.Cleanup(func() { _ = server.Close() })
 	return ln.Addr().String()
 }
+
+// TestProbe: the real store fits, and what stands in between and damages bytes is named.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	src := source(t)
+	probe := func(src object.Source) map[string]string {
+		bad := map[string]string{}
+		must(t, open(t, src).Probe(t.Context(), func(p object.Probed) error {
+			if p.Err != nil {
+				bad[p.Check] = hufu.CodeOf(p.Err)
+			}
+			return nil
+		}))
+		return bad
+	}
+	if bad := probe(src); len(bad) > 0 {
+		t.Errorf("the store does not fit: %v", bad)
+	}
+	b := open(t, src)
+	must(t, b.Fit(t.Context()))
+	must(t, b.Keys(t.Context(), "", func(key string, _ int64) error { t.Errorf("%s is left", key); return nil }))
+	away := src
+	away.URL = "s3://nowhere"
+	if bad := probe(away); bad["reach"] != "store_bucket_missing" || len(bad) != 1 {
+		t.Errorf("without a bucket: %v", bad)
+	}
+	// A proxy that mends what it breaks: it takes the checksum off, and sends what has arrived.
+	lax := src
+	lax.Endpoint = "http://" + lying(t, src)
+	err := open(t, lax).Fit(t.Context())
+	if code := hufu.CodeOf(err); code != "store_no_checksum" && code != "store_keeps_cut" {
+		t.Errorf("a proxy that stores anything fits: %v", err)
+	}
+}
+
+// lying is a way to the store that keeps whatever arrives: it sends a body of its own, with the right checksum.
+func lying(t *testing.T, src object.Source) string {
+	t.Helper()
+	b := open(t, src)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		key := r.URL.Path[len("/")+bytes.IndexByte([]byte(r.URL.Path[1:]), '/')+1+len("pre/fix/"):]
+		switch r.Method {
+		case http.MethodPut:
+			if b.Put(r.Context(), key, body) != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		case http.MethodHead:
+			if _, err := b.Size(r.Context(), key); err != nil {
+				w.WriteHeader(http.StatusNotFound)
+			}
+		case http.MethodDelete:
+			_ = b.Delete(r.Context(), key)
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})}
+	go func() { _ = server.Serve(ln) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return ln.Addr().String()
+}

@@ -45,6 +45,8 @@ type Source struct {
 type Bucket struct {
 	s3     *minio.Core
 	http   *http.Transport
+	host   string        // of the service
+	o      minio.Options // of s3
 	name   string
 	prefix string // "" or with a slash at its end
 	stall  time.Duration
@@ -67,7 +69,7 @@ func Open(src Source) (*Bucket, error) {
 	if p := strings.Trim(where.Path, "/"); p != "" {
 		b.prefix = p + "/"
 	}
-	o := &minio.Options{
+	b.host, b.o = at.Host, minio.Options{
 		Creds:           credentials.NewStaticV4(src.AccessKey, src.SecretKey, ""),
 		Secure:          at.Scheme == "https",
 		Transport:       b.http,
@@ -76,13 +78,13 @@ func Open(src Source) (*Bucket, error) {
 		TrailingHeaders: true,
 		MaxRetries:      1,
 	}
-	if o.Region == "" {
-		o.Region = "us-east-1" // a client without a region asks for it first
+	if b.o.Region == "" {
+		b.o.Region = "us-east-1" // a client without a region asks for it first
 	}
 	if src.PathStyle {
-		o.BucketLookup = minio.BucketLookupPath
+		b.o.BucketLookup = minio.BucketLookupPath
 	}
-	if b.s3, err = minio.NewCore(at.Host, o); err != nil {
+	if b.s3, err = minio.NewCore(b.host, &b.o); err != nil {
 		return nil, usage("store_endpoint")
 	}
 	return b, nil
@@ -290,8 +292,10 @@ func (w *watched) failed(op string, err error) error {
 		out.Kind, out.Code = hufu.KindNotFound, "store_object_missing"
 	case "NoSuchBucket":
 		out.Code = "store_bucket_missing"
-	case "AccessDenied", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "RequestTimeTooSkewed":
+	case "AccessDenied", "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch":
 		out.Code = "store_denied"
+	case "RequestTimeTooSkewed":
+		out.Code = "store_clock"
 	case "XAmzContentChecksumMismatch", "BadDigest", "InvalidDigest", "IncompleteBody", "InvalidRange":
 		out.Kind, out.Code = hufu.KindIntegrity, "store_bytes"
 	default:

@@ -30,6 +30,7 @@ type fake struct {
 	before  func(r *http.Request)      // is called before a request is answered
 	sorted  bool                       // listings are in order
 	age     time.Duration              // of all objects
+	lies    string                     // what it does not do as it should: a check of a probe
 }
 
 func newFake(t *testing.T) (*fake, *object.Bucket) {
@@ -44,7 +45,7 @@ func newFake(t *testing.T) (*fake, *object.Bucket) {
 	t.Cleanup(b.Close)
 	t.Cleanup(func() {
 		for key, n := range f.written {
-			if n > 1 {
+			if n > 1 && !strings.Contains(key, "/overwrite") {
 				t.Errorf("%s was written %d times", key, n)
 			}
 		}
@@ -73,8 +74,8 @@ func (f *fake) fails(refuse func(r *http.Request) bool) {
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := strings.TrimPrefix(r.URL.Path, "/bucket/")
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	body, cut := io.ReadAll(r.Body)
+	if cut != nil && f.lies != "cut" {
 		panic(http.ErrAbortHandler)
 	}
 	if f.before != nil {
@@ -87,11 +88,26 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data, there := f.objects[key]
-	w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
+	now := time.Now()
+	if f.lies == "clock" {
+		now = now.Add(20 * time.Minute)
+	}
+	w.Header().Set("Last-Modified", now.UTC().Format(http.TimeFormat))
 	w.Header().Set("Etag", `"x"`)
 	switch {
 	case r.Method == http.MethodPut:
 		data, err := unchunked(body)
+		switch {
+		case err == nil && len(data) > 0 && (f.lies == "read" || f.lies == "overwrite" && there):
+			data[0] ^= 1
+		case err != nil && f.lies == "checksum" && len(data) > 0:
+			err = nil
+		case cut != nil:
+			data, err = body, nil
+		}
+		if f.lies == "writers" && strings.Contains(key, "/writers/7") {
+			return
+		}
 		if err != nil {
 			answer(w, http.StatusBadRequest, "BadDigest")
 			return
@@ -99,13 +115,21 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.objects[key] = data
 		f.written[key]++
 	case r.Method == http.MethodDelete:
-		delete(f.objects, key)
+		if f.lies != "delete" {
+			delete(f.objects, key)
+		}
 		w.WriteHeader(http.StatusNoContent)
+	case r.URL.Query().Has("versioning"):
+		status := map[bool]string{true: "Enabled"}[f.lies == "versions"]
+		_, _ = fmt.Fprintf(w, "<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>", status)
 	case r.URL.Query().Has("list-type"):
 		f.list(w, r.URL.Query().Get("prefix"))
 	case !there:
 		answer(w, http.StatusNotFound, "NoSuchKey")
 	default:
+		if f.lies == "range" {
+			r.Header.Del("Range")
+		}
 		http.ServeContent(w, r, "", zeroTime, bytes.NewReader(data))
 	}
 }
@@ -126,7 +150,7 @@ func (f *fake) list(w http.ResponseWriter, prefix string) {
 		Contents []object
 	}
 	for key, data := range f.objects {
-		if strings.HasPrefix(key, prefix) {
+		if strings.HasPrefix(key, prefix) && f.lies != "list" {
 			out.Contents = append(out.Contents, object{key, len(data), time.Now().Add(-f.age)})
 		}
 	}
@@ -164,7 +188,7 @@ func unchunked(body []byte) (data []byte, err error) {
 	sum := crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
 	want := base64.StdEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 	if strings.TrimSpace(line) != "x-amz-checksum-crc32c:"+want {
-		return nil, fmt.Errorf("the checksum is %q", line)
+		return data, fmt.Errorf("the checksum is %q", line)
 	}
 	return data, nil
 }
