@@ -5,7 +5,6 @@ package databases
 import (
 	"bytes"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
