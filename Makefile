@@ -37,11 +37,11 @@ test: ## run every test once: race detector, shuffled; then the end-to-end tests
 		CGO_ENABLED=1 $(GO) test -tags e2e -race -shuffle=on -timeout $(TESTTIMEOUT) $$packages
 	GODEBUG=cpu.avx512f=off $(GO) test ./internal/digest
 	@[ "$$($(GO) env GOOS GOARCH | tr '\n' /)" != linux/amd64/ ] || GOARCH=386 CGO_ENABLED=0 $(GO) test ./internal/digest
-	$(GO) test -tags e2e -count=1 -p 1 -timeout $(TESTTIMEOUT) ./test/...
+	$(GO) test -tags e2e -count=1 -p 2 -timeout $(TESTTIMEOUT) ./test/...
 
 soak: ## what takes an hour: kills in files of 1 GiB, a million names, all packages twice, each fuzz target for two minutes
 	@test/requires.sh
-	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 2h ./test/kill ./test/scale ./test/release
+	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 3h ./test/...
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2m
 
 check: ## look at the source without running it: format, vet, fix, tidy, lint
