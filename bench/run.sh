@@ -5,11 +5,13 @@
 #	bench/run.sh --list
 #	bench/run.sh big small --peers hufu,scp-gcm,rsync-ssh-gcm --runs 3
 #	bench/run.sh idle --connections 1000
+#	bench/run.sh nodes
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 out=$PWD/bench/out
 rclone=github.com/rclone/rclone@v1.76.0
+sftpgo=github.com/drakkan/sftpgo/v2@v2.6.4
 
 mkdir -p "$out/bin"
 PATH=$out/bin:$PWD/bin:$PATH
@@ -45,6 +47,26 @@ case " $needs " in
 *" rclone "*)
 	echo "building $rclone" >&2
 	GOBIN=$out/bin CGO_ENABLED=0 go install "$rclone"
+	needs=$(runner --needs "$@")
+	;;
+esac
+case " $needs " in
+*" versitygw "*)
+	echo "building versitygw" >&2
+	CGO_ENABLED=0 go build -modfile=tools/s3.mod -o "$out/bin/versitygw" github.com/versity/versitygw/cmd/versitygw
+	needs=$(runner --needs "$@")
+	;;
+esac
+case " $needs " in
+*" sftpgo "*)
+	# Its module replaces others, so "go install" refuses it: it is built in a copy.
+	echo "building $sftpgo" >&2
+	copy=$(mktemp -d)
+	at=$(cd / && go mod download -json "$sftpgo" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+	cp -r "$at/." "$copy" && chmod -R u+w "$copy"
+	(cd "$copy" && CGO_ENABLED=0 go build -trimpath -tags nogcs,noazblob,nobolt,nomysql,nopgsql,nosqlite -o "$out/bin/sftpgo" .)
+	mkdir -p "$out/bin/sftpgo-share" && cp -r "$copy/templates" "$copy/static" "$out/bin/sftpgo-share/"
+	rm -rf "$copy"
 	needs=$(runner --needs "$@")
 	;;
 esac

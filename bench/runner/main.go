@@ -27,6 +27,7 @@ type settings struct {
 	peers     []string // empty: those that are usual for the workload
 	runs      int
 	size      size // of the big file
+	nodeSize  size // of the file for the S3 store
 	farSize   size // of the file for the far link
 	files     int  // in the tree of small files
 	farFiles  int
@@ -56,7 +57,7 @@ func main() {
 }
 
 func run(args []string) error {
-	s := settings{size: 512 << 20, farSize: 200 << 20, fileSize: 4 << 10}
+	s := settings{size: 512 << 20, farSize: 200 << 20, nodeSize: 1 << 30, fileSize: 4 << 10}
 	f := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	f.Usage = func() {
 		fmt.Fprintf(os.Stderr, "Usage: make bench ARGS=\"[WORKLOAD…] [--flag…]\"\n\nWORKLOAD: as --list shows, or its first part, or all (default: big small)\n\n%s", f.FlagUsages())
@@ -67,6 +68,7 @@ func run(args []string) error {
 	f.StringSliceVar(&s.peers, "peers", nil, "`NAMES` with commas, or all (default: those marked in --list)")
 	f.IntVar(&s.runs, "runs", 3, "runs of each peer")
 	f.Var(&s.size, "size", "`SIZE` of the big file, as 64M or 2G")
+	f.Var(&s.nodeSize, "node-size", "`SIZE` of the file for the S3 store")
 	f.IntVar(&s.files, "files", 5000, "small files")
 	f.Var(&s.fileSize, "file-size", "`SIZE` of a small file")
 	f.IntVar(&s.again, "again-files", 10000, "files of the tree that is there already")
@@ -150,7 +152,7 @@ func (s *settings) choose(names []string) error {
 func (s *settings) peersOf(w workload) []peer {
 	var list []peer
 	for _, p := range peers() {
-		if p.commands[w.shape] == "" || p.farOnly && !w.far {
+		if !p.takesPart(w) {
 			continue
 		}
 		wanted := slices.Contains(s.peers, p.name) || slices.Contains(s.peers, "all") || len(s.peers) == 0 && slices.Contains(w.usual, p.name)
@@ -170,7 +172,7 @@ func printList() {
 	for _, p := range peers() {
 		var can []string
 		for _, w := range workloads() {
-			if p.commands[w.shape] == "" || p.farOnly && !w.far {
+			if !p.takesPart(w) {
 				continue
 			}
 			name := w.name

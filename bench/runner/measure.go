@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -201,6 +202,9 @@ func (s *settings) describe(grouped bool) []string {
 		fmt.Sprintf("%s; congestion control %s; processor time and memory by %s", network, text("/proc/sys/net/ipv4/tcp_congestion_control"), how),
 		fmt.Sprintf("%d runs; file %s, tree %d × %s, tree that is there %d; far link %v, %d Mbit/s, %g %% loss, file %s, tree %d", s.runs,
 			s.size.String(), s.files, s.fileSize.String(), s.again, s.rtt, s.mbit, s.loss, s.farSize.String(), s.farFiles),
+	}
+	if slices.ContainsFunc(s.workloads, func(w workload) bool { return w.s3 }) {
+		lines = append(lines, fmt.Sprintf("the S3 store: versitygw in memory; %s, sftpgo %s, a file %s there", first("rclone", "version"), first("sftpgo", "--version"), s.nodeSize.String()))
 	}
 	if _, err := exec.LookPath("nginx"); err == nil {
 		lines[2] += "; " + first("nginx", "-v")

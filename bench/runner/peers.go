@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -27,11 +28,26 @@ type peer struct {
 	server   string
 	packages []string // of Debian: name of the package, then a program in it
 	commands map[shape]string
-	parts    bool // arrives in four parts
+	parts    int // arrives in so many parts, 0 is one
 	farOnly  bool
+	store    store
 	// read takes what was moved in which time from the command's own words,
 	// where its start and end are not to be counted. nil: nothing is special.
 	read func(output []byte) (bytes int64, items int, wall time.Duration, err error)
+}
+
+// store says which workloads a peer takes part in.
+type store int
+
+const (
+	onDisk store = iota
+	onBoth
+	onS3
+)
+
+// takesPart reports whether a peer can do a workload.
+func (p peer) takesPart(w workload) bool {
+	return p.commands[w.shape] != "" && (!p.farOnly || w.far) && (p.store == onBoth || w.s3 == (p.store == onS3))
 }
 
 func peers() []peer {
@@ -39,7 +55,7 @@ func peers() []peer {
 	rsync := []string{"rsync", "rsync"}
 	nginx := []string{"nginx", "nginx", "curl", "curl"}
 	list := []peer{{
-		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud",
+		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud", store: onBoth,
 		commands: map[shape]string{
 			fileUp:    `exec hufu put -q "$SRC" :/in/`,
 			treeUp:    `exec hufu put -q "$SRC" :/in/`,
@@ -113,7 +129,7 @@ func peers() []peer {
 		},
 		read: readHandshake,
 	}, peer{
-		name: "nginx4", about: "four curls at once, each a quarter of the file; nobody joins the parts", server: "nginx", packages: nginx, parts: true,
+		name: "nginx4", about: "four curls at once, each a quarter of the file; nobody joins the parts", server: "nginx", packages: nginx, parts: 4,
 		commands: map[shape]string{
 			fileUp: `pids=
 for i in 0 1 2 3; do curl -q -K "$WORK/curlrc" -T "$SRC.$i" "$HTTPS/in/$NAME.$i" & pids="$pids $!"; done
@@ -137,19 +153,60 @@ for p in $pids; do wait "$p" || exit 1; done`,
 			fileDown: `exec iperf3 -J -P 4 -t "$LENGTH" -R -c "$HOST" -p "$PORT"`,
 		},
 		read: readIperf,
+	}, peer{
+		name: "hufu-64", about: "32 hufu commands at once, 64 lanes in all, each moves a part: for the memory of the node", server: "hufud", store: onS3, parts: atOnce,
+		commands: map[shape]string{
+			fileUp: `pids= i=0
+while [ $i -lt $ATONCE ]; do hufu put -q "$LANES/$i" :/in/ & pids="$pids $!"; i=$((i + 1)); done
+for p in $pids; do wait "$p" || exit 1; done`,
+			fileDown: `pids= i=0
+while [ $i -lt $ATONCE ]; do hufu get -q ":/src/lanes/$i" "$DST/$NAME.$i" & pids="$pids $!"; i=$((i + 1)); done
+for p in $pids; do wait "$p" || exit 1; done`,
+		},
+	}, peer{
+		name: "sftpgo", about: "SFTPGo with its S3 backend; a file by sftp, a tree by rclone with 8 transfers", server: "sftpgo", store: onS3,
+		packages: []string{"openssh-client", "sftp", "sftpgo", "sftpgo", "rclone", "rclone"},
+		commands: map[shape]string{
+			fileUp:   `echo "put $SRC /in/" | sftp -q -b - -F "$WORK/sftpgo_ssh" sftpgo`,
+			fileDown: `echo "get /src/$NAME $DST/" | sftp -q -b - -F "$WORK/sftpgo_ssh" sftpgo`,
+			treeUp:   `exec rclone copy --config "" --transfers 8 "$SRC" "$RSFTP/in/$NAME"`,
+			treeDown: `exec rclone copy --config "" --transfers 8 "$RSFTP/src/$NAME" "$DST/$NAME"`,
+		},
+	}, peer{
+		name: "rclone-webdav", about: "rclone copy, 8 transfers, to rclone serve webdav on the store, mutual TLS", server: "rclone-webdav", store: onS3, packages: []string{"rclone", "rclone"},
+		commands: rcloneTo(`--ca-cert "$WORK/ca.pem" --client-cert "$WORK/client.pem" --client-key "$WORK/client.key" `, "$DAV"),
+	}, peer{
+		name: "rclone-s3", about: "rclone copy, 8 transfers, straight to the store, which is the server in the table", server: "s3", store: onS3, packages: []string{"rclone", "rclone"},
+		commands: rcloneTo("", "$S3"),
 	})
+}
+
+// rcloneTo are the commands by which rclone moves to and from a remote.
+func rcloneTo(options, remote string) map[shape]string {
+	return map[shape]string{
+		fileUp:   `exec rclone copyto --config "" ` + options + `"$SRC" "` + remote + `/in/$NAME"`,
+		treeUp:   `exec rclone copy --config "" --transfers 8 ` + options + `"$SRC" "` + remote + `/in/$NAME"`,
+		fileDown: `exec rclone copyto --config "" ` + options + `"` + remote + `/src/$NAME" "$DST/$NAME"`,
+		treeDown: `exec rclone copy --config "" --transfers 8 ` + options + `"` + remote + `/src/$NAME" "$DST/$NAME"`,
+	}
 }
 
 // missing are the Debian packages that the chosen peers need and that are not
 // there.
 func (s *settings) missing() []string {
 	need := []string{"iproute2", "ip", "util-linux", "nsenter"}
+	var list []string
 	for _, w := range s.workloads {
 		for _, p := range s.peersOf(w) {
 			need = append(need, p.packages...)
 		}
+		if w.s3 {
+			need = append(need, "versitygw", "versitygw")
+		}
+		if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin"); w.s3 && len(found) == 0 && !slices.Contains(list, "postgresql") {
+			list = append(list, "postgresql")
+		}
 	}
-	var list []string
 	for i := 0; i < len(need); i += 2 {
 		if _, err := exec.LookPath(need[i+1]); err != nil && !slices.Contains(list, need[i]) {
 			list = append(list, need[i])

@@ -41,6 +41,9 @@ type place struct {
 	// enroll is what makes hufu known to its server, when that listens.
 	enroll     string
 	enrollArgs []string
+
+	s3Key, s3Secret, dbPassword string
+	holds                       bool // hufu's part of the S3 store holds what was put
 }
 
 func (p *place) hufud() string { return p.store + "/hufud" }
@@ -60,6 +63,10 @@ func (p *place) arrival(who peer) string {
 	switch {
 	case !p.w.shape.up():
 		return p.store + "/out"
+	case p.w.s3 && who.server == "hufud":
+		return p.store + "/back/in"
+	case p.w.s3:
+		return p.bucket(theirBucket) + "/in"
 	case who.server == "hufud":
 		return p.hufud() + "/files/users/bench/in"
 	}
@@ -104,11 +111,17 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 			return nil, err
 		}
 	}
+	if w.s3 {
+		if err := p.makeStore(); err != nil {
+			return nil, err
+		}
+	}
 	return p, p.fill()
 }
 
 // room says whether the data fit: the source, the server's copies, whole and in
-// parts, the arrival, and an eighth and what is held of touch.
+// parts, the arrival, and an eighth and what is held of touch. On an S3 store what was put is
+// fetched once more, and hufu and the peers have a copy each.
 func (s *settings) room(w workload, dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -116,6 +129,9 @@ func (s *settings) room(w workload, dir string) error {
 	}
 	bytes, files := s.amount(w)
 	need := 17 * (bytes + int64(files)*4096) / 4
+	if w.s3 {
+		need *= 2
+	}
 	free := int64(st.Bavail) * st.Bsize
 	if !w.disk {
 		var si unix.Sysinfo_t
@@ -144,6 +160,8 @@ func (p *place) fill() error {
 		return nil
 	case p.w.shape.tree():
 		return makeTree(p.src(), files, int64(p.s.fileSize))
+	case p.w.s3:
+		return errors.Join(makeFile(p.src(), bytes), split(p.src(), p.lanesDir(), bytes, atOnce))
 	}
 	return errors.Join(makeFile(p.src(), bytes), makeParts(p.src(), bytes))
 }
@@ -206,6 +224,11 @@ func (p *place) do(ctx context.Context, argv ...string) error {
 
 // prepare brings a peer to the point from which it is measured.
 func (p *place) prepare(ctx context.Context, who peer) error {
+	if p.w.s3 {
+		if err := p.below(ctx, who); err != nil {
+			return err
+		}
+	}
 	if p.servers[who.server] == nil {
 		s, err := p.start(ctx, who.server)
 		if err != nil {
@@ -216,7 +239,7 @@ func (p *place) prepare(ctx context.Context, who peer) error {
 			if err := p.do(ctx, append([]string{"sh", "-c", p.enroll, "enroll"}, p.enrollArgs...)...); err != nil {
 				return err
 			}
-			if !p.w.shape.up() && p.w.shape != handshake {
+			if !p.w.shape.up() && p.w.shape != handshake && !p.w.s3 {
 				if err := p.do(ctx, "hufu", "put", "-q", p.src(), ":/src/"); err != nil {
 					return err
 				}
@@ -229,6 +252,9 @@ func (p *place) prepare(ctx context.Context, who peer) error {
 			}
 		}
 	}
+	if p.w.s3 && !p.w.shape.up() {
+		return p.provide(ctx, who)
+	}
 	if p.w.again {
 		return p.do(ctx, append([]string{"env"}, append(p.variables(who), "sh", "-c", who.commands[p.w.shape])...)...)
 	}
@@ -237,10 +263,14 @@ func (p *place) prepare(ctx context.Context, who peer) error {
 
 func (p *place) variables(who peer) []string {
 	bytes, _ := p.s.amount(p.w)
-	return append([]string{
+	list := []string{
 		"SRC=" + p.src(), "NAME=" + p.name(), "DST=" + p.arrival(who), "WORK=" + p.work,
 		"RANGES=" + strings.Join(quarters(bytes), " "), "LENGTH=" + strconv.Itoa(p.s.seconds),
-	}, p.servers[who.server].env...)
+	}
+	if p.w.s3 {
+		list = append(list, "S3="+p.remote(), "LANES="+p.lanesDir(), "ATONCE="+strconv.Itoa(atOnce))
+	}
+	return append(list, p.servers[who.server].env...)
 }
 
 // clear removes what has arrived.
@@ -248,6 +278,8 @@ func (p *place) clear(ctx context.Context, who peer) error {
 	switch {
 	case p.w.shape == handshake || p.w.again:
 		return nil
+	case p.w.s3 && p.w.shape.up():
+		return p.clearStore(ctx, who)
 	case p.w.shape.up() && who.server == "hufud":
 		if _, err := os.Stat(p.arrival(who)); err != nil {
 			return nil
@@ -257,15 +289,31 @@ func (p *place) clear(ctx context.Context, who peer) error {
 	return empty(p.arrival(who))
 }
 
-func (p *place) verify(who peer) error {
+func (p *place) verify(ctx context.Context, who peer) error {
 	got := filepath.Join(p.arrival(who), p.name())
+	if p.w.s3 && p.w.shape.up() && who.server == "hufud" {
+		p.holds = true
+		if err := p.fetch(ctx); err != nil {
+			return err
+		}
+	}
+	var parts []string
+	for i := range who.parts {
+		if p.w.s3 && p.w.shape.up() {
+			parts = append(parts, filepath.Join(p.arrival(who), strconv.Itoa(i)))
+		} else {
+			parts = append(parts, got+"."+strconv.Itoa(i))
+		}
+	}
 	switch {
 	case p.w.shape == handshake || who.server == "iperf3":
 		return nil
 	case p.w.shape.tree():
 		return verifyTree(p.src(), got)
+	case len(parts) > 0:
+		return verifyFile(p.src(), parts...)
 	}
-	return verifyFile(p.src(), got, who.parts)
+	return verifyFile(p.src(), got)
 }
 
 // touch writes as much as is going to arrive and an eighth more, and removes it. A
@@ -371,7 +419,7 @@ func (p *place) run(ctx context.Context, who peer) (r result, err error) {
 			r.bytes, r.items, r.wall = bytes, items, wall
 		}
 	}
-	return r, p.verify(who)
+	return r, p.verify(ctx, who)
 }
 
 func load() float64 {

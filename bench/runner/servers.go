@@ -46,6 +46,10 @@ func (p *place) start(ctx context.Context, name string) (*server, error) {
 	argv = append(p.there, argv...)
 	s.cmd = exec.Command(argv[0], argv[1:]...)
 	s.cmd.Env, s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr, s.cmd.SysProcAttr = p.env, p.work, log, log, s.side.attributes()
+	if name == "postgres" {
+		s.cmd.SysProcAttr.Credential = servant()
+		s.cmd.Dir = p.store + "/database"
+	}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -97,6 +101,14 @@ func (p *place) configure(ctx context.Context, name, port string) (argv, env []s
 		err = p.write("rsyncd.conf", fmt.Sprintf("use chroot = no\nlog file = %s/rsyncd.log\n%s[store]\npath = %s\nread only = no\n", p.work, ids, p.store))
 		return []string{"rsync", "--daemon", "--no-detach", "--config", p.work + "/rsyncd.conf", "--address", p.address, "--port", port},
 			[]string{"RSYNC=rsync://" + net.JoinHostPort(p.address, port) + "/store"}, err
+	case "s3":
+		return p.configureS3(net.JoinHostPort(p.address, port))
+	case "postgres":
+		return p.configurePostgres(ctx, port)
+	case "sftpgo":
+		return p.configureSFTPGo(ctx, port)
+	case "rclone-webdav":
+		return p.configureWebDAV(port)
 	case "iperf3":
 		return []string{"iperf3", "-s", "-B", p.address, "-p", port}, nil, nil
 	}
@@ -114,7 +126,14 @@ func (p *place) configureHufud(ctx context.Context, port string) (argv, env []st
 		names += "," + p.address
 	}
 	password := filepath.Join(p.work, "password")
-	if err := errors.Join(p.write("password", word()+"\n"), p.do(ctx, "hufud", "--data", p.hufud(), "init", "--name", names, "--no-passphrase")); err != nil {
+	initialize := []string{"hufud", "--data", p.hufud(), "init", "--name", names, "--no-passphrase"}
+	if p.w.s3 {
+		if err := p.write("hufud.toml", p.configuration()); err != nil {
+			return nil, nil, err
+		}
+		initialize = append(initialize, "--config", p.work+"/hufud.toml")
+	}
+	if err := errors.Join(p.write("password", word()+"\n"), p.do(ctx, initialize...)); err != nil {
 		return nil, nil, err
 	}
 	argv = []string{"hufud", "--data", p.hufud(), "serve", "--listen", address, "--log-file", p.work + "/hufud.log"}

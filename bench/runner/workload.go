@@ -31,6 +31,7 @@ type workload struct {
 	disk  bool // on the disk, and measured until it is synced as well
 	far   bool // over the far link
 	again bool // all of it is there already
+	s3    bool // the server keeps the files in an S3 store
 	usual []string
 }
 
@@ -38,6 +39,7 @@ func workloads() []workload {
 	big := []string{"hufu", "scp-gcm", "sftp-gcm", "rsync-ssh-gcm", "rsyncd", "tar-ssh-gcm", "nginx"}
 	disk := []string{"hufu", "rsync-ssh-gcm", "rsyncd", "nginx"}
 	small := []string{"hufu", "rsync-ssh-gcm", "rsyncd", "tar-ssh-gcm"}
+	s3 := []string{"hufu", "hufu-64", "sftpgo", "rclone-webdav", "rclone-s3"}
 	far := []string{"hufu", "scp-gcm", "nginx4", "iperf3"}
 	return []workload{
 		{name: "big-up", about: "one incompressible file, from memory to memory", shape: fileUp, usual: big},
@@ -52,6 +54,10 @@ func workloads() []workload {
 		{name: "far-down", about: "the same, fetched", shape: fileDown, far: true, usual: far},
 		{name: "farsmall-up", about: "a tree of small files over the far link", shape: treeUp, far: true, usual: small},
 		{name: "farsmall-down", about: "the same, fetched", shape: treeDown, far: true, usual: small},
+		{name: "nodes-big-up", about: "one incompressible file (--node-size), hufu on PostgreSQL and S3, others on the same S3 store, all in memory", shape: fileUp, s3: true, usual: s3},
+		{name: "nodes-big-down", about: "the same, fetched", shape: fileDown, s3: true, usual: s3},
+		{name: "nodes-small-up", about: "a tree of small files, likewise", shape: treeUp, s3: true, usual: s3},
+		{name: "nodes-small-down", about: "the same, fetched", shape: treeDown, s3: true, usual: s3},
 		{name: "handshake", about: "new connections with mutual TLS 1.3, 16 at a time", shape: handshake, usual: []string{"hufu", "hufu-x25519", "nginx"}},
 		{name: "idle", about: "memory of the server for --connections clients that are logged in and ask for nothing, and with --active of them at work at once; of hufu alone, once", shape: idle},
 		{name: "again", about: "a put of a tree that is there already, by size and time", shape: treeUp, again: true, usual: []string{"hufu", "rsync-ssh-gcm"}},
@@ -71,6 +77,8 @@ func (s *settings) amount(w workload) (bytes int64, files int) {
 		return int64(s.files) * int64(s.fileSize), s.files
 	case w.far:
 		return int64(s.farSize), 1
+	case w.s3:
+		return int64(s.nodeSize), 1
 	}
 	return int64(s.size), 1
 }

@@ -1,0 +1,273 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The workloads on an S3 store have more below store:
+//
+//	store/s3        what versitygw keeps: a folder for each bucket
+//	store/database  what PostgreSQL keeps
+//	store/back      what hufu has put, fetched again to be compared
+//
+// One bucket is hufu's, one that of the peers.
+const (
+	ourBucket   = "hufu"
+	theirBucket = "peers"
+)
+
+// atOnce is how many commands of hufu-64 run at once. Each has two lanes.
+const atOnce = 32
+
+// lanesDir is where the source lies in as many parts.
+func (p *place) lanesDir() string { return p.store + "/src/lanes" }
+
+func (p *place) bucket(name string) string { return filepath.Join(p.store, "s3", name) }
+
+// makeStore makes the folders and the keys of the store.
+func (p *place) makeStore() error {
+	for _, dir := range []string{p.bucket(ourBucket), p.bucket(theirBucket), p.store + "/database", p.store + "/back"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	p.s3Key, p.s3Secret = "bench", word()
+	p.env = append(p.env, "ROOT_ACCESS_KEY_ID="+p.s3Key, "ROOT_SECRET_ACCESS_KEY="+p.s3Secret,
+		"AWS_ACCESS_KEY_ID="+p.s3Key, "AWS_SECRET_ACCESS_KEY="+p.s3Secret)
+	who := servant()
+	if who == nil {
+		return nil
+	}
+	// The database server runs as another user, who has to get there.
+	return errors.Join(os.Chmod(p.store, 0o711), os.Chown(p.store+"/database", int(who.Uid), int(who.Gid)))
+}
+
+// servant is the user who runs the database server, which refuses to be root.
+func servant() *syscall.Credential {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	const nobody = 65534
+	return &syscall.Credential{Uid: nobody, Gid: nobody}
+}
+
+// below starts what the server of a peer keeps its files in.
+func (p *place) below(ctx context.Context, who peer) error {
+	names := []string{"s3"}
+	if who.server == "hufud" {
+		names = append(names, "postgres")
+	}
+	for _, name := range names {
+		if p.servers[name] != nil {
+			continue
+		}
+		s, err := p.start(ctx, name)
+		if err != nil {
+			return err
+		}
+		p.servers[name] = s
+	}
+	return nil
+}
+
+// address of a server that was started.
+func (s *server) address() string {
+	for _, v := range s.env {
+		if a, ok := strings.CutPrefix(v, "ADDR="); ok {
+			return a
+		}
+	}
+	return ""
+}
+
+// configureS3 has the attributes of objects beside them where the file system keeps none.
+func (p *place) configureS3(address string) (argv, env []string, err error) {
+	argv = []string{"versitygw", "--port", address, "--quiet", "posix"}
+	if unix.Setxattr(p.store+"/s3", "user.bench", nil, 0) != nil {
+		beside := p.store + "/s3-attributes"
+		if err := os.Mkdir(beside, 0o700); err != nil {
+			return nil, nil, err
+		}
+		argv = append(argv, "--sidecar", beside)
+	}
+	return append(argv, p.store+"/s3"), nil, nil
+}
+
+func (p *place) configurePostgres(ctx context.Context, port string) (argv, env []string, err error) {
+	bin, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil || len(bin) == 0 {
+		return nil, nil, errors.New("PostgreSQL is not installed")
+	}
+	at, dir := bin[len(bin)-1], p.store+"/database"
+	p.dbPassword = word()
+	who, secret := servant(), dir+"/secret"
+	if err := os.WriteFile(secret, []byte(p.dbPassword+"\n"), 0o600); err != nil {
+		return nil, nil, err
+	}
+	if who != nil {
+		if err := os.Chown(secret, int(who.Uid), int(who.Gid)); err != nil {
+			return nil, nil, err
+		}
+	}
+	initdb := exec.CommandContext(ctx, at+"/initdb", "-D", dir+"/data", "-U", "hufu", "--auth=scram-sha-256", "--pwfile="+secret, "-E", "UTF8", "--locale=C.UTF-8")
+	initdb.Env, initdb.Dir = p.env, dir
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("initdb: %w: %s", err, lastLine(out))
+	}
+	return []string{at + "/postgres", "-D", dir + "/data", "-p", port, "-h", p.address, "-k", dir}, nil, nil
+}
+
+// configuration is hufud.toml of a node.
+func (p *place) configuration() string {
+	return fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\n",
+		"postgres://hufu:"+p.dbPassword+"@"+p.servers["postgres"].address()+"/postgres?sslmode=disable",
+		"s3://"+ourBucket, "http://"+p.servers["s3"].address())
+}
+
+// remote is the bucket of the peers as rclone names it.
+func (p *place) remote() string {
+	return fmt.Sprintf(`:s3,provider=Other,env_auth=true,force_path_style=true,no_check_bucket=true,endpoint="http://%s":%s`, p.servers["s3"].address(), theirBucket)
+}
+
+func (p *place) configureWebDAV(port string) (argv, env []string, err error) {
+	tls := []string{"--cert", p.work + "/server.pem", "--key", p.work + "/server.key", "--client-ca", p.work + "/ca.pem"}
+	argv = append([]string{"rclone", "serve", "webdav", "--config", "", "--addr", net.JoinHostPort(p.address, port)}, tls...)
+	return append(argv, p.remote()), []string{"DAV=" + fmt.Sprintf(`:webdav,vendor=rclone,url="https://%s":`, net.JoinHostPort(p.address, port))}, certificates(p.work, p.address)
+}
+
+func (p *place) configureSFTPGo(ctx context.Context, port string) (argv, env []string, err error) {
+	me, err := user.Current()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, key := range []string{"sftpgo-host", "sftpgo-id"} {
+		if err := p.do(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", p.work+"/"+key); err != nil {
+			return nil, nil, err
+		}
+	}
+	host, err1 := os.ReadFile(p.work + "/sftpgo-host.pub")
+	id, err2 := os.ReadFile(p.work + "/sftpgo-id.pub")
+	n, err3 := strconv.Atoi(port)
+	program, err4 := exec.LookPath("sftpgo")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, nil, err
+	}
+	type object map[string]any
+	off := []object{{"port": 0}}
+	share := filepath.Join(filepath.Dir(program), "sftpgo-share")
+	config, err1 := json.Marshal(object{
+		"common":        object{"idle_timeout": 0, "max_per_host_connections": 0},
+		"sftpd":         object{"bindings": []object{{"port": n, "address": p.address}}, "host_keys": []string{p.work + "/sftpgo-host"}},
+		"ftpd":          object{"bindings": off},
+		"webdavd":       object{"bindings": off},
+		"httpd":         object{"bindings": off, "templates_path": share + "/templates", "static_files_path": share + "/static"},
+		"smtp":          object{"templates_path": share + "/templates"},
+		"telemetry":     object{"bind_port": 0},
+		"data_provider": object{"driver": "memory", "name": "", "users_base_dir": "", "create_default_admin": false},
+	})
+	load, err2 := json.Marshal(object{"version": 16, "folders": []object{}, "users": []object{{
+		"id": 1, "username": me.Username, "status": 1, "public_keys": []string{strings.TrimSpace(string(id))}, "home_dir": p.store + "/sftpgo", "permissions": object{"/": []string{"*"}},
+		"filesystem": object{"provider": 1, "s3config": object{
+			"bucket": theirBucket, "region": "us-east-1", "access_key": p.s3Key, "access_secret": object{"status": "Plain", "payload": p.s3Secret},
+			"endpoint": "http://" + p.servers["s3"].address(), "force_path_style": true,
+		}},
+	}}})
+	err = errors.Join(err1, err2, os.Mkdir(p.work+"/sftpgo", 0o700), p.write("sftpgo/sftpgo.json", string(config)), p.write("sftpgo/load.json", string(load)),
+		p.write("sftpgo_known", fmt.Sprintf("[%s]:%s %s", p.address, port, host)),
+		p.write("sftpgo_ssh", strings.NewReplacer("WORK", p.work, "ADDRESS", p.address, "PORT", port, "USER", me.Username).Replace(`Host *
+Ciphers aes128-gcm@openssh.com
+HostName ADDRESS
+Port PORT
+User USER
+IdentityFile WORK/sftpgo-id
+IdentitiesOnly yes
+IdentityAgent none
+UserKnownHostsFile WORK/sftpgo_known
+GlobalKnownHostsFile /dev/null
+StrictHostKeyChecking yes
+LogLevel ERROR
+`)))
+	return []string{program, "serve", "-c", p.work + "/sftpgo", "--config-file", "sftpgo.json", "-l", p.work + "/sftpgo.log", "--log-level", "warn", "--loaddata-from", p.work + "/sftpgo/load.json", "--loaddata-mode", "0"},
+		[]string{fmt.Sprintf("RSFTP=:sftp,host=%s,port=%s,user=%s,key_file=%s/sftpgo-id,known_hosts_file=%s/sftpgo_known,ciphers=aes128-gcm@openssh.com,disable_hashcheck=true,shell_type=none:", p.address, port, me.Username, p.work, p.work)}, err
+}
+
+// provide puts what is to be fetched into the store, once for hufu and once for the peers.
+func (p *place) provide(ctx context.Context, who peer) error {
+	if who.server == "hufud" {
+		if who.parts == atOnce {
+			return p.do(ctx, "hufu", "put", "-q", p.lanesDir(), ":/src/")
+		}
+		return p.do(ctx, "hufu", "put", "-q", p.src(), ":/src/")
+	}
+	if _, err := os.Stat(p.bucket(theirBucket) + "/src"); err == nil {
+		return nil
+	}
+	verb := "copyto"
+	if p.w.shape.tree() {
+		verb = "copy"
+	}
+	return p.do(ctx, "rclone", verb, "--config", "", p.src(), p.remote()+"/src/"+p.name())
+}
+
+// fetch gets back what hufu has put. That is not measured.
+func (p *place) fetch(ctx context.Context) error {
+	return errors.Join(empty(p.store+"/back"), p.do(ctx, "hufu", "get", "-q", ":/in", p.store+"/back/"))
+}
+
+// clearStore removes what was put. hufu keeps the objects of removed files for a month.
+func (p *place) clearStore(ctx context.Context, who peer) error {
+	if who.server != "hufud" {
+		return empty(p.bucket(theirBucket) + "/in")
+	}
+	if !p.holds {
+		return nil
+	}
+	p.holds = false
+	err := errors.Join(empty(p.store+"/back"), p.do(ctx, "hufu", "rm", "-r", ":/in"))
+	all, err2 := filepath.Glob(p.bucket(ourBucket) + "/*/*")
+	err = errors.Join(err, err2)
+	for _, content := range all {
+		err = errors.Join(err, os.RemoveAll(content))
+	}
+	return err
+}
+
+// split writes the parts of a file, named by their numbers, into dir.
+func split(name, dir string, size, parts int64) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for i := range parts {
+		part, err := os.Create(filepath.Join(dir, strconv.FormatInt(i, 10)))
+		if err != nil {
+			return err
+		}
+		_, err = io.CopyN(part, f, size*(i+1)/parts-size*i/parts)
+		if err = errors.Join(err, part.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
