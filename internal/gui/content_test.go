@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path"
@@ -12,6 +13,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"hufu"
+	"hufu/internal/profile"
+	"hufu/internal/queue"
 )
 
 // TestHT41NoBodyOfAFileIsServed: whatever route is asked for a file that holds
@@ -155,6 +160,34 @@ func TestTheBundleIsSmall(t *testing.T) {
 	t.Logf("%d files, %.1f kB, gzipped %.1f kB", len(st.files), float64(plain)/1000, float64(packed)/1000)
 	if packed == 0 || packed >= 300_000 {
 		t.Errorf("gzipped the page has %d bytes, at most 300 kB are allowed", packed)
+	}
+}
+
+// TestNoSpoolIsTold: what a browser has sent is shown by its own name, in
+// whatever goes wrong with it.
+func TestNoSpoolIsTold(t *testing.T) {
+	t.Parallel()
+	p := sit(t)
+	spool := filepath.Join(p.o.Dirs.State, profile.Spools, "J")
+	file := filepath.Join(spool, "tree", "a.txt")
+	bad := &hufu.Error{Op: "read", Path: file, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: &fs.PathError{Op: "open", Path: file, Err: fs.ErrPermission}}
+	j := queue.Job{
+		Spec: queue.Spec{Put: true, Sources: []string{filepath.Join(spool, "tree")}, To: "/in"}, ID: "J", State: queue.Failed, Err: bad,
+		Failures: []queue.Failure{{Local: file, Err: bad}}, Question: &queue.Question{Local: file},
+	}
+	for _, c := range p.cats {
+		v := p.jsonJob(c, j)
+		if !v.Browser || v.Name != "tree" || v.FromAt != "" || v.ToAt != "/in" || v.Failures[0].Name != filepath.Join("tree", "a.txt") {
+			t.Errorf("%+v", v)
+		}
+		v.Question.LocalPath = "" // an address of the interface, which is not shown
+		if data, err := json.Marshal(v); err != nil || strings.Contains(string(data), "spool") || !strings.Contains(string(data), "a.txt") {
+			t.Errorf("%s %v", data, err)
+		}
+	}
+	j.Sources = []string{filepath.Join(p.home, "b")}
+	if v := p.jsonJob(p.cats["en"], j); v.Browser || v.FromAt != localPath(p.home) {
+		t.Errorf("of this computer: %+v", v)
 	}
 }
 

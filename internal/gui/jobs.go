@@ -8,9 +8,11 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"hufu"
+	"hufu/internal/profile"
 	"hufu/internal/queue"
 	"hufu/internal/text"
 )
@@ -31,8 +33,9 @@ type jsonJob struct {
 	Op          string         `json:"op"`
 	Name        string         `json:"name"` // of the first source
 	More        int            `json:"more"` // sources besides it
-	From        string         `json:"from"`
-	To          string         `json:"to"`
+	Browser     bool           `json:"browser"`           // the sources came from a browser
+	FromAt      string         `json:"from_at,omitempty"` // the folder of the first source, escaped
+	ToAt        string         `json:"to_at"`
 	State       string         `json:"state"`
 	Plain       bool           `json:"plain"`
 	Profile     string         `json:"profile"`
@@ -71,8 +74,6 @@ type jsonProgress struct {
 // jsonQuestion is a conflict: the source and the file that it would replace.
 type jsonQuestion struct {
 	ID         int       `json:"id"`
-	Local      string    `json:"local"`
-	Remote     string    `json:"remote"`
 	LocalPath  string    `json:"local_path"` // escaped
 	RemotePath string    `json:"remote_path"`
 	From       jsonEntry `json:"from"`
@@ -81,28 +82,44 @@ type jsonQuestion struct {
 
 func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 	v := jsonJob{
-		ID: j.ID, Op: "get", State: string(j.State), Plain: j.Teach, Profile: j.Profile, To: hufu.Printable(j.To), More: max(len(j.Sources)-1, 0),
+		ID: j.ID, Op: "get", State: string(j.State), Plain: j.Teach, Profile: j.Profile, ToAt: localPath(j.To), More: max(len(j.Sources)-1, 0),
 		Created: j.Created.UnixMilli(), Files: j.Files, FilesDone: j.FilesDone, Bytes: j.Bytes, BytesDone: j.BytesDone, Planned: j.Planned,
 		Transferred: j.Transferred, Resumed: j.Resumed, Same: j.Same, Skipped: j.Skipped, Failed: j.Failed, Rate: j.Rate, Lanes: j.Lanes,
 		Failures: []jsonFailure{}, Active: []jsonProgress{}, Again: j.Again,
 	}
+	// What a browser has sent lies in a folder of ours until it is on the server: nobody needs to
+	// know its path.
+	spool := filepath.Join(s.o.Dirs.State, profile.Spools, j.ID) + string(filepath.Separator)
+	hide := func(text string) string { return strings.NewReplacer(spool, "", hufu.Printable(spool), "").Replace(text) }
+	failure := func(err error) *problem {
+		p := problemOf(c, err)
+		if p != nil {
+			p.What, p.Fix = hide(p.What), hide(p.Fix)
+		}
+		return p
+	}
 	if j.Err != nil {
-		v.Error = problemOf(c, j.Err)
+		v.Error = failure(j.Err)
 	}
 	if !j.Ended.IsZero() {
 		v.Ended = j.Ended.UnixMilli()
 	}
 	if j.Put {
-		v.Op = "put"
+		v.Op, v.ToAt = "put", "/"
+		if p, err := hufu.ParsePath(j.To); err == nil {
+			v.ToAt = escape(p.Segments())
+		}
 	}
 	if len(j.Sources) > 0 {
-		base, dir := filepath.Base(j.Sources[0]), filepath.Dir(j.Sources[0])
-		if !j.Put {
-			if p, err := hufu.ParsePath(j.Sources[0]); err == nil {
-				base, dir = p.Base(), p.Parent().Virtual()
-			}
+		base, dir := filepath.Base(j.Sources[0]), localPath(filepath.Dir(j.Sources[0]))
+		if p, err := hufu.ParsePath(j.Sources[0]); !j.Put && err == nil {
+			base, dir = p.Base(), escape(p.Parent().Segments())
 		}
-		v.Name, v.From = hufu.Printable(base), hufu.Printable(dir)
+		v.Browser = j.Put && strings.HasPrefix(j.Sources[0], spool)
+		v.Name = hufu.Printable(base)
+		if !v.Browser {
+			v.FromAt = dir
+		}
 	}
 	for i, f := range j.Failures {
 		if i == maxFailShow {
@@ -112,7 +129,7 @@ func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 		if !j.Put {
 			name = f.Remote
 		}
-		v.Failures = append(v.Failures, jsonFailure{hufu.Printable(name), problemOf(c, f.Err)})
+		v.Failures = append(v.Failures, jsonFailure{hide(hufu.Printable(name)), failure(f.Err)})
 	}
 	for i, a := range j.Active {
 		if i == maxActive {
@@ -122,7 +139,7 @@ func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 	}
 	if q := j.Question; q != nil {
 		v.Question = &jsonQuestion{
-			q.ID, hufu.Printable(q.Local), hufu.Printable(q.Remote.Virtual()), localPath(q.Local), escape(q.Remote.Segments()), entryOf(q.From), entryOf(q.Into),
+			q.ID, localPath(q.Local), escape(q.Remote.Segments()), entryOf(q.From), entryOf(q.Into),
 		}
 	}
 	return v
@@ -253,10 +270,6 @@ func (s *Server) answerJob(w http.ResponseWriter, r *http.Request) error {
 	}](r)
 	if err != nil {
 		return err
-	}
-	// Nothing is asked about files that are the same: "if different" is yes.
-	if req.Policy == "different" {
-		req.Policy = "replace"
 	}
 	if err := s.queue.Answer(req.ID, req.Question, queue.Policy(req.Policy), req.All); err != nil {
 		return err

@@ -264,10 +264,11 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.keys(kb.Escape)
 	p.until("!document.querySelector('dialog')")
 	p.upload("there.txt")
-	p.until("document.querySelector('dialog [data-policy]')")
+	p.until("document.querySelector('dialog input[type=radio]')")
+	eval[chromedp.Void](p, "document.querySelectorAll('dialog details').forEach(e => e.open = true)")
 	p.until("[...document.querySelectorAll('dialog .digest')].filter(e => e.innerText.length === 64).length === 2")
 	look(p, "conflict")
-	p.click("dialog [data-policy=skip]")
+	p.answer("skip")
 	if err := os.MkdirAll(w.served("gone.bin"), 0o755); err != nil { // a folder where a file is to go
 		t.Fatal(err)
 	}
@@ -293,7 +294,7 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.keys(kb.Escape)
 	slow.Rate(fast)
 	p.job(long, "done")
-	p.click("dialog [data-policy=skip]") // there.txt asks again
+	p.answer("skip") // there.txt asks again
 	p.show("handshake")
 	p.until("document.querySelectorAll('.steps li').length > 10")
 	look(p, "handshake")
@@ -363,7 +364,7 @@ func TestEveryScreenIsAccessible(t *testing.T) {
 		p.audit(screen)
 		p.size(800, 600)
 		p.until("innerWidth === 800")
-		if wide := eval[[]string](p, `[document.documentElement, ...document.querySelectorAll('main, .pane, .tools, .grid, dialog, .card, .job, .top, .banner, .notices')]`+
+		if wide := eval[[]string](p, `[document.documentElement, ...document.querySelectorAll('main, .pane, .tools, .grid, dialog, .card, .job, .job-row, .drawer, .drawer-head, .top, .banner, .notices')]`+
 			`.filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0).map(e => e.tagName + '.' + e.className + ' ' + e.scrollWidth + ' > ' + e.clientWidth)`); len(wide) > 0 {
 			t.Errorf("%s at 800 px: %v", screen, wide)
 		}
@@ -680,11 +681,11 @@ func TestByKeyboardAlone(t *testing.T) {
 	slow.Rate(crawl / 2)
 	p.keys(kb.F5)
 	p.sees("Downloading 1 item to")
-	press("document.querySelector('nav a[href=\"#/transfers\"]')")
+	press("document.querySelector('.drawer .toggle')")
 	p.job("zebra.bin", "running")
-	press(find("=Cancel zebra.bin"))
+	press(find("=Stop zebra.bin"))
 	p.until("document.querySelector('dialog[open]')")
-	press(find("=Give up"))
+	press(find("=Stop"))
 	p.job("zebra.bin", "canceled")
 	slow.Rate(fast)
 	if left, _ := filepath.Glob(filepath.Join(home, "*zebra*")); len(left) > 0 {

@@ -37,7 +37,7 @@ func TestPlacesAndAddresses(t *testing.T) {
 	}
 	p.do(chromedp.Reload())
 	p.until(row("remote", "x.txt") + " && " + row("local", "letter.txt"))
-	p.show("transfers")
+	p.show("settings")
 	eval[chromedp.Void](p, "history.back()")
 	p.until(row("remote", "x.txt") + " && " + row("local", "letter.txt"))
 	eval[chromedp.Void](p, "history.go(-2)")
@@ -123,4 +123,51 @@ func TestWhatCanBeDone(t *testing.T) {
 	}
 	p.keys("?")
 	p.sees("jump to a name")
+}
+
+// TestTheDrawer: transfers are told on every screen, in words, in groups, and
+// without the paths of the program's own folders.
+func TestTheDrawer(t *testing.T) {
+	w := newWorld(t)
+	alice, slow := w.slowly(t)
+	for _, n := range []string{"one.bin", "two.bin"} {
+		write(t, filepath.Join(alice.Home, "Documents", n), random(6<<20))
+	}
+	dropped := filepath.Join(t.TempDir(), "dropped.txt")
+	write(t, dropped, []byte("dropped"))
+	p := enter(t, sit(t, alice))
+	p.do(chromedp.SetUploadFiles("#choose-files", []string{dropped}))
+	p.show("settings")
+	p.show("transfers")
+	p.job("dropped.txt", "done")
+	p.sees("from the browser → My files")
+	if text := p.text("body"); strings.Contains(text, "spool") || strings.Contains(text, ".local") {
+		t.Errorf("a folder of the program is shown: %s", text)
+	}
+	p.click("=Show in folder: dropped.txt")
+	p.until(row("remote", "dropped.txt"))
+
+	slow.Rate(crawl / 4)
+	p.show("files")
+	p.enterFolder("local", "Documents")
+	p.upload("one.bin")
+	p.until("!document.querySelector('.drawer-head [role=progressbar]')") // the line of one is enough
+	p.upload("two.bin")
+	p.show("transfers")
+	p.until("document.querySelector('.drawer-head [role=progressbar]')")
+	p.sees("2 active")
+	p.sees("Home › Documents → My files")
+	p.until("[...document.querySelectorAll('.jobs h3')].map(e => e.innerText).join() === 'Active,Done'")
+	p.until("document.querySelector('.drawer-head .plot')")
+	if h := eval[float64](p, "document.querySelector('.job[data-name=\"one.bin\"]').getBoundingClientRect().height"); h > 52 {
+		t.Errorf("a row is %.0f pixels high", h)
+	}
+	p.click("=Pause all")
+	p.job("one.bin", "paused")
+	p.job("two.bin", "paused")
+	slow.Rate(fast)
+	p.click("=Resume all")
+	p.job("one.bin", "done")
+	p.job("two.bin", "done")
+	p.until("document.querySelectorAll('.notice').length === 1") // what was said of three is one line
 }

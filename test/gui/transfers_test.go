@@ -38,15 +38,32 @@ func bar(name string) string {
 	return fmt.Sprintf("Number(document.querySelector('.job[data-name=%s] [role=progressbar]')?.ariaValueNow)", quote(name))
 }
 
-// show goes to a screen by its link, whatever badge that carries.
+// show goes to a screen by its link, or opens the transfers. They are closed
+// for the files, whose lists are longer then.
 func (w *window) show(screen string) {
 	w.Helper()
+	if open := eval[bool](w, "!!document.querySelector('.drawer.open')"); screen == "transfers" || screen == "files" && open {
+		if open != (screen == "transfers") {
+			w.click(".drawer .toggle")
+		}
+		w.until(fmt.Sprintf("!!document.querySelector('.drawer.open') === %v", screen == "transfers"))
+		if screen == "transfers" {
+			return
+		}
+	}
 	link := "nav a[href='#/" + screen + "']"
 	if eval[bool](w, find(link)+"?.offsetParent === null") { // on a phone the sidebar is behind a button
 		w.click("header button[aria-controls=sidebar]")
 	}
 	w.click(link)
 	w.until("document.querySelector('main." + screen + "')")
+}
+
+// answer settles a conflict.
+func (w *window) answer(policy string) {
+	w.Helper()
+	w.click("dialog input[value=" + policy + "]")
+	w.click("dialog .primary")
 }
 
 // upload chooses names of this computer and sends them.
@@ -218,7 +235,7 @@ func TestFileRemovedWhileQueued(t *testing.T) {
 	p.until("document.querySelectorAll('.job').length === 1") // the failed one stays
 	back := random(100)
 	write(t, filepath.Join(alice.Home, "gone.bin"), back)
-	p.click("=Retry all failed")
+	p.click("=Retry failed")
 	p.job("gone.bin", "done")
 	same(t, w.served("gone.bin"), back)
 	p.until("!document.querySelector('.job .trouble')")
@@ -325,9 +342,9 @@ func TestGivenUp(t *testing.T) {
 			p.click("=Pause big.bin")
 			p.job("big.bin", "paused")
 		}
-		p.click("=Cancel big.bin")
+		p.click("=Stop big.bin")
 		p.sees("partial data of the others is removed")
-		p.click("=Give up")
+		p.click("=Stop")
 		p.job("big.bin", "canceled")
 		slow.Rate(fast)
 		if err := built.Eventually("what had arrived is removed", func() bool {
@@ -348,7 +365,7 @@ func TestConflicts(t *testing.T) {
 	w := newWorld(t)
 	alice := w.join(t, "")
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)
-	names := []string{"different", "later", "newer-no", "newer-yes", "rename", "replace", "skip"}
+	names := []string{"folded", "later", "newer-no", "newer-yes", "rename", "replace", "skip"}
 	for _, n := range names {
 		write(t, filepath.Join(alice.Home, n+".txt"), []byte("mine of "+n))
 		write(t, w.served(n+".txt"), []byte("theirs, "+n))
@@ -369,12 +386,17 @@ func TestConflicts(t *testing.T) {
 	}
 	for _, n := range names {
 		policy, _, _ := strings.Cut(n, "-")
+		if n == "folded" {
+			policy = "replace"
+		}
 		p.upload(n + ".txt")
 		asked(n)
-		if n == "different" {
-			// Both sides are told: size, date, digest.
+		if n == "folded" {
+			// Both sides are told: size, date, which is newer, and the digest when it is asked for.
+			p.until("document.querySelector('dialog input[value=rename]').checked")
+			eval[chromedp.Void](p, "document.querySelectorAll('dialog details').forEach(e => e.open = true)")
 			p.until("[...document.querySelectorAll('dialog .digest')].filter(e => e.innerText.length === 64).length === 2")
-			for _, fact := range []string{"Yours", "On the server", "17 B", past.Format("2006-01-02 15:04"), future.Format("2006-01-02 15:04")} {
+			for _, fact := range []string{"Yours", "On the server", "14 B", "newer", "older", "Your file is uploaded under a new name.", past.Format("2006-01-02 15:04"), future.Format("2006-01-02 15:04")} {
 				p.sees(fact)
 			}
 			p.audit("conflict")
@@ -387,13 +409,13 @@ func TestConflicts(t *testing.T) {
 			asked(n)
 			policy = "skip"
 		}
-		p.click("dialog [data-policy=" + policy + "]")
+		p.answer(policy)
 		p.until("!document.querySelector('dialog')")
 		p.show("transfers")
 		p.until(fmt.Sprintf("['done', 'failed'].includes(document.querySelector('.job[data-name=%s]')?.dataset.state)", quote(n+".txt")))
 	}
 	for n, want := range map[string]string{
-		"different": "mine of different", "later": "theirs, later", "newer-no": "theirs, newer-no", "newer-yes": "mine of newer-yes",
+		"folded": "mine of folded", "later": "theirs, later", "newer-no": "theirs, newer-no", "newer-yes": "mine of newer-yes",
 		"rename": "theirs, rename", "replace": "mine of replace", "skip": "theirs, skip",
 	} {
 		same(t, w.served(n+".txt"), []byte(want))
@@ -421,7 +443,7 @@ func TestConflicts(t *testing.T) {
 	p.click("=Download")
 	p.until("document.querySelector('dialog input[type=checkbox]')")
 	p.click("dialog input[type=checkbox]")
-	p.click("dialog [data-policy=replace]")
+	p.answer("replace")
 	p.show("transfers")
 	p.until("document.querySelector('.job')?.dataset.state === 'done'")
 	for _, n := range some {

@@ -9,14 +9,14 @@ import { Keys } from './keys.js'
 import { Login } from './login.js'
 import { Language, Settings, Theme } from './settings.js'
 import { Sidebar } from './sidebar.js'
-import { known, percent, t } from './text.js'
-import { Transfers } from './transfers.js'
+import { known, n, percent, t } from './text.js'
+import { Drawer } from './transfers.js'
 import { Button, html, Icon, Trouble } from './ui.js'
 import { Wire } from './wire.js'
 import { post } from './api.js'
 import { begin, dismiss, forget, set, tell, useStore } from './store.js'
 
-const screens = { join: Join, login: Login, files: Files, transfers: Transfers, wire: Wire, handshake: Handshake, settings: Settings }
+const screens = { join: Join, login: Login, files: Files, wire: Wire, handshake: Handshake, settings: Settings }
 
 async function logout() {
   try {
@@ -48,14 +48,17 @@ const Banners = () => {
     ${s.entered && s.lost && html`<div class="banner warn" role="status">${t('gui.lost', { what: s.lost.what })}</div>`}`
 }
 
+// Notices shows the newest message; errors before it wait until it is gone.
 const Notices = () => {
   const s = useStore()
+  const x = s.notices.at(-1)
+  const errors = s.notices.filter(y => y.kind === 'error')
+  const bad = x?.kind === 'error'
+  const close = html`<${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} />`
   return html`<div class="notices">
-    <div role="status">${s.notices.filter(x => x.kind !== 'error').map(x => html`<div class="notice done" key=${x.id}>
-      <${Icon} name="check" /><bdi>${x.what}</bdi><${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} /></div>`)}</div>
-    <div role="alert">${s.notices.filter(x => x.kind === 'error').map(x => html`<div class="notice error" key=${x.id}>
-      <${Icon} name="circle-alert" /><div><strong><bdi>${x.what}</bdi></strong>${x.fix && html`<p>${x.fix}</p>`}</div>
-      <${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} /></div>`)}</div>
+    <div role="status">${x && !bad && html`<div class="notice done" key=${x.id}><${Icon} name="check" /><bdi>${x.what}</bdi>${close}</div>`}</div>
+    <div role="alert">${bad && html`<div class="notice error" key=${x.id}><${Icon} name="circle-alert" /><div><strong><bdi>${x.what}</bdi></strong>${x.fix && html`<p>${x.fix}</p>`}
+      ${errors.length > 1 && html`<${Button} kind="quiet" label=${n('gui.dismiss.all', errors.length)} onClick=${() => set({ notices: [] })} />`}</div>${close}</div>`}</div>
   </div>`
 }
 
@@ -78,7 +81,7 @@ function App() {
   }
   if (!s.ready) return html`<main class="center"><p role="status">…</p></main>`
   const Screen = screens[s.screen] || Login
-  return html`<${Title} /><${Top} /><${Banners} /><div class="frame">${s.entered && html`<${Sidebar} />`}<main class=${'screen ' + s.screen} id="main"><${Screen} /></main></div><${Conflict} /><${Notices} /><${Keys} />`
+  return html`<${Title} /><${Top} /><${Banners} /><div class="frame">${s.entered && html`<${Sidebar} />`}<main class=${'screen ' + s.screen} id="main"><${Screen} /></main></div>${s.entered && html`<${Drawer} />`}<${Conflict} /><${Notices} /><${Keys} />`
 }
 
 // A file dropped beside a pane must not replace the page.

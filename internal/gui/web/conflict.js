@@ -3,7 +3,8 @@ import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { set, useStore } from './store.js'
 import { size, t, time } from './text.js'
-import { Button, Dialog, html, Rows, Trouble, useBusy } from './ui.js'
+import { Button, Dialog, html, Icon, Rows, Trouble, useBusy } from './ui.js'
+import { parent, trail, typeOf } from './places.js'
 
 const later = new Set()
 const mark = j => `${j.id}:${j.question.id}`
@@ -14,40 +15,57 @@ export function reopen(j) {
   set({})
 }
 
-function Side({ title, name, entry, side, path }) {
+function Digest({ entry, side, path }) {
   const [digest, setDigest] = useState(entry.digest || '')
   useEffect(() => {
-    if (digest || entry.kind !== 'file') return
+    if (digest) return
     let late = false
     post('properties', { side, path, digest: true }).then(a => late || setDigest(a.entry.digest), () => late || setDigest('–'))
     return () => { late = true }
   }, [])
-  return html`<section class="proof"><h3>${title}</h3><p class="path"><bdi>${name}</bdi></p><${Rows} of=${[
-    [t('gui.files.size'), entry.kind === 'file' ? size(entry.size) : t('gui.kind.' + entry.kind)], [t('gui.files.time'), time(entry.mtime)],
-    [t('gui.prop.digest'), entry.kind === 'file' && html`<code class="digest">${digest || t('gui.prop.reading')}</code>`]]} /></section>`
+  return html`<code class="digest">${digest || t('gui.prop.reading')}</code>`
 }
+
+// Card shows one side. than is the other one, for "newer" and "larger".
+function Card({ title, icon, side, browser, path, entry, than }) {
+  const [open, setOpen] = useState(false)
+  const file = entry.kind === 'file'
+  const marks = [
+    entry.mtime !== than.mtime && t(entry.mtime > than.mtime ? 'gui.conflict.newer.mark' : 'gui.conflict.older.mark'),
+    file && than.kind === 'file' && entry.size !== than.size && t(entry.size > than.size ? 'gui.conflict.larger.mark' : 'gui.conflict.smaller.mark'),
+  ].filter(Boolean)
+  return html`<section class="proof card-side"><h3><${Icon} name=${icon} />${title}</h3>
+    <p class="path"><bdi>${browser ? t('gui.job.browser') : trail(side, parent(path))}</bdi></p>
+    <p class="marks">${marks.map(x => html`<span class="state">${x}</span>`)}</p>
+    <${Rows} of=${[[t('gui.files.size'), file ? size(entry.size) : typeOf(entry).words], [t('gui.files.time'), time(entry.mtime)]]} />
+    ${file && html`<details onToggle=${e => setOpen(e.target.open)}><summary>${t('gui.prop.digest')}</summary>${open && html`<${Digest} entry=${entry} side=${side} path=${path} />`}</details>`}</section>`
+}
+
+const choices = ['rename', 'replace', 'newer', 'skip']
 
 function Question({ job, onLater }) {
   const q = job.question
   const [all, setAll] = useState(false)
+  const [policy, setPolicy] = useState('rename')
   const { busy, problem, run } = useBusy()
-  const answer = policy => run(() => post('jobs/answer', { id: job.id, question: q.id, policy, all }))
+  const submit = e => {
+    e.preventDefault()
+    run(() => post('jobs/answer', { id: job.id, question: q.id, policy, all }))
+  }
   const put = job.op === 'put'
-  const local = ['local', q.local, q.local_path, put ? q.from : q.into]
-  const remote = ['remote', q.remote, q.remote_path, put ? q.into : q.from]
-  const [from, into] = put ? [local, remote] : [remote, local]
-  const choices = [
-    ['replace', t('gui.conflict.replace'), 'primary'], ['newer', t('gui.conflict.newer'), ''], ['different', t('gui.conflict.different'), ''],
-    ['rename', t('gui.conflict.rename'), ''], ['skip', t('gui.conflict.skip'), ''],
-  ]
-  return html`<${Dialog} wide title=${t('gui.conflict.title', { name: into[3].name || '' })} onClose=${onLater}>
-    <p>${t('gui.conflict.text')}</p>
-    <div class="proofs"><${Side} title=${t('gui.conflict.' + from[0])} side=${from[0]} name=${from[1]} path=${from[2]} entry=${from[3]} />
-      <${Side} title=${t('gui.conflict.' + into[0])} side=${into[0]} name=${into[1]} path=${into[2]} entry=${into[3]} /></div>
-    <label class="check"><input type="checkbox" checked=${all} onChange=${e => setAll(e.target.checked)} /> ${t('gui.conflict.all')}</label>
-    <${Trouble} problem=${problem} />
-    <div class="buttons wrap"><${Button} kind="quiet" label=${t('gui.conflict.later')} onClick=${onLater} />
-      ${choices.map(([policy, label, kind]) => html`<${Button} label=${label} kind=${kind} disabled=${busy} data-policy=${policy} onClick=${() => answer(policy)} />`)}</div></${Dialog}>`
+  const mine = put ? q.from : q.into
+  const theirs = put ? q.into : q.from
+  return html`<${Dialog} wide title=${t('gui.conflict.title', { name: q.into.name || '' })} onClose=${onLater}>
+    <form onSubmit=${submit}>
+      <div class="proofs"><${Card} title=${t('gui.conflict.local')} icon="monitor" side="local" browser=${job.browser} path=${q.local_path} entry=${mine} than=${theirs} />
+        <${Card} title=${t('gui.conflict.remote')} icon="hard-drive" side="remote" path=${q.remote_path} entry=${theirs} than=${mine} /></div>
+      <fieldset class="choices"><legend>${t('gui.conflict.text')}</legend>${choices.map(x => html`<label key=${x}>
+        <input type="radio" name="policy" value=${x} checked=${policy === x} onChange=${() => setPolicy(x)} autofocus=${x === 'rename'} />
+        <span><strong>${t('gui.conflict.' + x)}</strong><span class="hint">${t(`gui.conflict.${x}.${job.op}`)}</span></span></label>`)}</fieldset>
+      <label class="check"><input type="checkbox" checked=${all} onChange=${e => setAll(e.target.checked)} /> ${t('gui.conflict.all')}</label>
+      <${Trouble} problem=${problem} />
+      <div class="buttons"><${Button} kind="quiet" label=${t('gui.conflict.later')} onClick=${onLater} />
+        <${Button} type="submit" kind="primary" label=${t('gui.conflict.button')} disabled=${busy} /></div></form></${Dialog}>`
 }
 
 export function Conflict() {

@@ -52,8 +52,7 @@ const asked = call => new Promise(ok => {
 })
 
 function tellUnreadable(names) {
-  for (const name of names.slice(0, 5)) notice('error', t('gui.drop.unreadable', { name }), t('gui.drop.unreadable.fix'))
-  if (names.length > 5) notice('error', t('gui.more', { n: names.length - 5 }))
+  for (const name of names) notice('error', t('gui.drop.unreadable', { name }), t('gui.drop.unreadable.fix'), { group: 'unreadable', many: 'gui.drop.unreadable.many', name })
 }
 
 // readable tells whether a file can be read to its end.
@@ -119,8 +118,8 @@ export async function spool(collecting, to) {
     await flush()
     // Before the end: if nothing has arrived, the end fails, and these say why.
     tellUnreadable(unreadable)
-    for (const p of refused.slice(0, 5)) notice('error', p.what, p.fix)
     if (refused.length > 5) notice('error', t('gui.more', { n: refused.length - 5 }))
+    for (const p of refused.slice(0, 5)) notice('error', p.what, p.fix)
     await post(`spool/${id}/done`)
   } catch (e) {
     await post('jobs/act', { id, act: 'cancel' }).catch(tell)

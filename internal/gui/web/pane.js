@@ -150,8 +150,8 @@ export function Pane({ pane, label, acts, menu, onDrop, takesFiles, children }) 
 
 // tellFailed tells what came of removing or moving some names.
 export function tellFailed(failed) {
-  for (const p of failed.slice(0, 5)) notice('error', p.what, p.fix)
   if (failed.length > 5) notice('error', t('gui.more', { n: failed.length - 5 }))
+  for (const p of failed.slice(0, 5)) notice('error', p.what, p.fix)
 }
 
 export async function moveAll(side, from, keys, to) {

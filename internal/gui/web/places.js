@@ -30,6 +30,13 @@ export function place(side, path) {
 // last names the folder that a path leads to.
 export const last = (side, path) => path === place(side, path).root ? place(side, path).name : plain(path.slice(path.lastIndexOf('/') + 1))
 
+// trail is a whole path in the words of people.
+export function trail(side, path) {
+  const begin = place(side, path)
+  const rest = path.slice(begin.root.length).split('/').filter(Boolean).map(plain)
+  return [begin.name, ...rest].join(' › ')
+}
+
 // typed reads what somebody wrote as a path, relative to a folder.
 export function typed(side, from, text) {
   const windows = side === 'local' && state.roots[0] !== '/'

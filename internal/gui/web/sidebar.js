@@ -4,24 +4,20 @@ import { go, set, state, useStore, visit } from './store.js'
 import { t } from './text.js'
 import { html, Icon } from './ui.js'
 
-const running = j => ['running', 'waiting', 'offline', 'spooling'].includes(j.state)
-
-const Place = ({ href, icon, label, current, onGo, children, why }) => why
+const Place = ({ href, icon, label, current, onGo, why }) => why
   ? html`<span class="nav-off" title=${why}><${Icon} name=${icon} /><span>${label}</span><span class="hidden">${why}</span></span>`
   : html`<a href=${href} aria-current=${current ? 'page' : undefined} onClick=${e => {
     e.preventDefault()
     set({ menu: false })
     onGo()
-  }}><${Icon} name=${icon} /><span>${label}</span>${children}</a>`
+  }}><${Icon} name=${icon} /><span>${label}</span></a>`
 
 export function Sidebar() {
   const s = useStore()
   const files = s.screen === 'files'
   const inShared = inside(s.at.remote, shared)
   const here = place('local', s.at.local)
-  const open = s.jobs.filter(running).length
-  const asking = s.jobs.some(j => j.question)
-  const screen = (name, icon, label, badge) => html`<${Place} href=${'#/' + name} icon=${icon} label=${label} current=${s.screen === name} onGo=${() => go(name)}>${badge}</${Place}>`
+  const screen = (name, icon, label) => html`<${Place} href=${'#/' + name} icon=${icon} label=${label} current=${s.screen === name} onGo=${() => go(name)} />`
   return html`<nav class=${'sidebar' + (s.menu ? ' open' : '')} aria-label=${t('gui.nav.label')} id="sidebar" onKeyDown=${e => e.key === 'Escape' && state.menu && set({ menu: false })}>
     <h2>${t('gui.files.remote')}</h2>
     <${Place} href="#/files" icon="folder" label=${t('gui.files.mine')} current=${files && s.side === 'remote' && !inShared} onGo=${() => visit('remote', '/')} />
@@ -30,7 +26,6 @@ export function Sidebar() {
     <${Place} href="#/files" icon="house" label=${t('gui.files.home')} current=${files && s.side === 'local' && here.root === s.home} onGo=${() => visit('local', s.home)} />
     ${s.roots.map(r => html`<${Place} key=${r} href="#/files" icon="hard-drive" label=${r === '/' ? t('gui.files.disk') : r.slice(1)} current=${files && s.side === 'local' && here.root === r} onGo=${() => visit('local', r)} />`)}
     <hr />
-    ${screen('transfers', 'arrow-left-right', t('gui.nav.transfers'), html`${open > 0 && html`<span class="badge">${open}</span>`}${asking && html`<span class="badge ask">?</span>`}`)}
     ${screen('handshake', 'shield-check', t('gui.nav.handshake'))}
     ${screen('wire', 'activity', t('gui.nav.wire'))}
     ${screen('settings', 'settings', t('gui.nav.settings'))}

@@ -21,7 +21,8 @@ export const state = {
   side: 'remote', // the pane that a narrow window shows
   shared: true, // the server has a shared folder; not known yet: true
   hidden: localStorage.getItem('hufu-hidden') === 'yes',
-  notices: [],
+  notices: [], // the newest is shown
+  drawer: sessionStorage.getItem('hufu-drawer') === 'open', // the transfers are open
   theme: localStorage.getItem('hufu-theme') || 'auto',
 }
 
@@ -45,10 +46,13 @@ export function useStore() {
 let serial = 0
 
 // notice shows a line: an error stays until it is dismissed, that of a transfer
-// until the screen is opened that tells it too.
-export function notice(kind, what, fix, ofJob = false) {
+// until the drawer is opened that tells it too. Lines of one group become one.
+export function notice(kind, what, fix, more = {}) {
   const id = ++serial
-  set({ notices: [...state.notices.filter(x => x.what !== what), { id, kind, what, fix, ofJob }] })
+  const said = state.notices.find(x => more.group && x.group === more.group)
+  const names = [...said?.names || [], ...more.name ? [more.name] : []]
+  const text = names.length > 1 ? n(more.many, names.length) : what
+  set({ notices: [...state.notices.filter(x => x !== said && x.what !== text), { id, kind, what: text, fix, ...more, names }] })
   if (kind !== 'error') setTimeout(() => dismiss(id), 8000)
 }
 
@@ -60,7 +64,13 @@ export function tell(e) {
   notice('error', e.what, e.fix)
 }
 
-const inside = ['files', 'transfers', 'wire', 'handshake', 'settings']
+// setDrawer opens or closes the transfers.
+export function setDrawer(open) {
+  sessionStorage.setItem('hufu-drawer', open ? 'open' : '')
+  set({ drawer: open, notices: state.notices.filter(x => !open || !x.ofJob) })
+}
+
+const inside = ['files', 'wire', 'handshake', 'settings']
 
 // The address names the screen and the folder of the server, so that it can be
 // reloaded. The folder of this computer goes along in the history.
@@ -74,7 +84,7 @@ function record(how) {
 export function go(screen, change = {}) {
   if (state.screen === screen && !change.at) return
   const how = state.screen === '' || !inside.includes(screen) || !inside.includes(state.screen) ? 'replaceState' : 'pushState'
-  set({ screen, ...change, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login' && !(x.ofJob && screen === 'transfers')) })
+  set({ screen, ...change, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login') })
   record(how)
 }
 
@@ -139,11 +149,25 @@ export const label = j => j.name ? (j.more > 0 ? n('gui.job.more', j.more, { nam
 
 let heard = false // what was over before the page began is no news
 
+// speeds are those of the last minute, one a second.
+export const speeds = []
+let measured = 0
+
+function measure(jobs) {
+  const now = Date.now()
+  if (now - measured < 1000) return
+  if (now - measured > 5000) speeds.length = 0
+  measured = now
+  speeds.push(jobs.reduce((x, j) => x + j.rate, 0))
+  if (speeds.length > 60) speeds.shift()
+}
+
 const finished = s => s === 'done' || s === 'failed' || s === 'canceled'
 
 function take(update) {
   const before = new Map(state.jobs.map(j => [j.id, j.state]))
   const news = heard
+  measure(update.jobs)
   heard = true
   const change = { jobs: update.jobs, lost: update.lost }
   // A line that was on its way when somebody logged in says nothing of it.
@@ -155,8 +179,9 @@ function take(update) {
   }
   for (const j of update.jobs) {
     if (!finished(j.state) || (before.has(j.id) ? finished(before.get(j.id)) : !news)) continue
-    if (j.state === 'done') notice('done', t('gui.job.done', { name: label(j) }))
-    if (j.state === 'failed' && state.screen !== 'transfers') notice('error', t('gui.job.failed', { name: label(j) }), j.error?.what, true)
+    const name = label(j)
+    if (j.state === 'done') notice('done', t('gui.job.done', { name }), '', { group: 'done', many: 'gui.job.done.many', name })
+    if (j.state === 'failed' && !state.drawer) notice('error', t('gui.job.failed', { name }), j.error?.what, { group: 'failed', many: 'gui.job.failed.many', name, ofJob: true })
   }
 }
 

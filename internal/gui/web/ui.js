@@ -99,15 +99,13 @@ export function Dialog({ title, onClose, children, wide = false }) {
     <h2 id="dialog-title">${title}</h2>${children}</dialog>`
 }
 
-export function Confirm({ title, text, names = [], yes, danger = false, onYes, onClose }) {
+export function Confirm({ title, text, yes, no, danger = false, onYes, onClose }) {
   const { busy, problem, run } = useBusy()
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <p>${text}</p>
-    ${names.length > 0 && html`<ul class="names">${names.slice(0, 8).map(x => html`<li><bdi>${x}</bdi></li>`)}
-      ${names.length > 8 && html`<li>${t('gui.more', { n: names.length - 8 })}</li>`}</ul>`}
     <${Trouble} problem=${problem} />
     <div class="buttons">
-      <${Button} label=${t('gui.cancel')} onClick=${onClose} autofocus />
+      <${Button} label=${no} onClick=${onClose} autofocus />
       <${Button} label=${yes} kind=${danger ? 'danger' : 'primary'} disabled=${busy} onClick=${() => run(onYes)} />
     </div></${Dialog}>`
 }
