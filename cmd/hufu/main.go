@@ -71,7 +71,7 @@ func newRoot(a *app) *cobra.Command {
 		return a.CheckLang()
 	}
 	verbs := []*cobra.Command{
-		newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newCat(a), newLs(a), newTree(a), newFind(a),
+		newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newSync(a), newCat(a), newLs(a), newTree(a), newFind(a),
 		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a),
 	}
 	a.patient(verbs...)
@@ -101,6 +101,7 @@ var otherWords = map[string]string{
 	"put":    "cp copy push scp send upload",
 	"rm":     "del delete erase remove rmdir unlink",
 	"stat":   "info",
+	"sync":   "mirror rsync",
 	"verify": "b3sum check md5sum sha256sum",
 	"whoami": "id who",
 }

@@ -31,23 +31,30 @@ type copyFlags struct {
 	force      bool
 	rules      []rule
 	filter     transfer.Filter // made of rules by options
+	sync       bool            // of hufu sync
+	down       bool            // from the server
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().StringVar(&f.conflict, "conflict", "", a.Cat.T("hufu.flag.conflict"))
-	cmd.Flags().BoolVar(&f.checksum, "checksum", false, a.Cat.T("hufu.flag.checksum"))
-	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
-	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
 	cmd.Flags().BoolVarP(&f.exact, "no-target-directory", "T", false, a.Cat.T("hufu.flag.no_target_directory"))
-	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, a.Cat.T("hufu.flag.verbose"))
 	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.flag.dry_run"))
-	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
-	cmd.Flags().Var(ruleFlag{f, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
-	cmd.Flags().Var(ruleFlag{f, a.addRulesOf}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, a.Cat.T("hufu.flag.copy_force"))
 	cmd.Flags().BoolP("recursive", "r", false, a.Cat.T("hufu.flag.copy_recursive"))
 	cmd.Flags().BoolP("preserve", "p", false, a.Cat.T("hufu.flag.copy_preserve"))
+	a.commonFlags(cmd, f)
+}
+
+// commonFlags are the flags that sync shares with put and get.
+func (a *app) commonFlags(cmd *cobra.Command, f *copyFlags) {
+	cmd.Flags().BoolVar(&f.checksum, "checksum", false, a.Cat.T("hufu.flag.checksum"))
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
+	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
+	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
+	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
+	cmd.Flags().Var(ruleFlag{f, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
+	cmd.Flags().Var(ruleFlag{f, a.addRulesOf}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
 }
 
 // options checks the flags and reads the files that they name.
@@ -240,6 +247,9 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	o.Leave = r.Leave()
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
 	v := newView(a, op, f)
+	if v.sync = f.sync; f.sync {
+		v.down = f.down
+	}
 	if o.Conflict == "" && a.Interactive() && !a.json && !f.dry {
 		o.Ask = v.ask
 	}
@@ -261,7 +271,10 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	if k := v.verdict(); k != 0 {
 		return cli.Reported(k)
 	}
-	if f.nothing && e.Stats.Transferred.Load() == 0 && v.would+v.updated == 0 {
+	if e.Kept().Over > 0 {
+		return cli.Reported(hufu.KindExists)
+	}
+	if f.nothing && e.Stats.Transferred.Load() == 0 && v.would == 0 {
 		return &hufu.Error{Op: op, Kind: hufu.KindNothingToDo}
 	}
 	return nil

@@ -24,6 +24,8 @@ type view struct {
 	quiet bool
 	loud  bool // also names that the filter left out
 	dry   bool
+	sync  bool // only changes are listed, folders as well; without it unchanged files, too
+	down  bool // from the server
 	tty   bool
 	began time.Time
 
@@ -34,6 +36,7 @@ type view struct {
 	skipped  int
 	excluded int
 	updated  int       // got another mode or time, or would get it
+	deleted  int       // from the target, or would be
 	would    int       // be transferred, in a dry run
 	bytes    int64     // of these
 	first    hufu.Kind // of the first failure
@@ -46,7 +49,7 @@ type view struct {
 
 func newView(a *app, op string, f *copyFlags) *view {
 	return &view{
-		a: a, op: op, quiet: f.quiet, loud: f.verbose, dry: f.dry, began: time.Now(),
+		a: a, op: op, quiet: f.quiet, loud: f.verbose, dry: f.dry, down: op == "get", began: time.Now(),
 		tty: a.Draws() != nil && !a.json && !f.quiet && !f.dry,
 	}
 }
@@ -165,7 +168,11 @@ func (v *view) report(r transfer.Report) {
 	case transfer.Same:
 		v.same++
 	case transfer.Updated, transfer.WouldUpdate:
-		v.updated++
+		if r.Kind != hufu.Folder {
+			v.updated++
+		}
+	case transfer.Deleted, transfer.WouldDelete:
+		v.deleted++
 	case transfer.Skipped:
 		v.skipped++
 	}
@@ -184,7 +191,7 @@ func (v *view) report(r transfer.Report) {
 		return
 	}
 	name, as := r.Local, r.Remote.Remote()
-	if v.op == "get" {
+	if v.down {
 		name, as = as, name
 	}
 	switch {
@@ -196,7 +203,11 @@ func (v *view) report(r transfer.Report) {
 		}
 	case r.Outcome == transfer.Excluded:
 		v.line(v.a.Out, cat.T("hufu.report.excluded", "name", name))
-	case v.quiet || r.Kind == hufu.Folder:
+	case r.Outcome == transfer.Deleted || r.Outcome == transfer.WouldDelete:
+		if !v.quiet && (!v.tty || !v.a.OutTerminal()) {
+			v.line(v.a.Out, cat.T("hufu.report."+string(r.Outcome), "name", as))
+		}
+	case v.quiet, v.sync && !v.loud && r.Outcome == transfer.Same, r.Kind == hufu.Folder && (!v.sync || !v.loud && !v.dry):
 	case r.Outcome == transfer.Transferred && r.Renamed:
 		v.line(v.a.Out, cat.T("hufu.report.renamed", "name", name, "size", cat.Size(r.Size), "as", as))
 	case v.tty && v.a.OutTerminal(): // the bars show it
@@ -250,6 +261,7 @@ func (v *view) summary(e *transfer.Engine) {
 		if v.updated > 0 {
 			sum["updated"] = v.updated
 		}
+		v.kept(e, sum)
 		if v.excluded > 0 {
 			sum["excluded"] = v.excluded
 		}
@@ -262,12 +274,20 @@ func (v *view) summary(e *transfer.Engine) {
 		_ = v.a.JSON(sum)
 		return
 	}
+	v.kept(e, nil)
 	if v.quiet {
 		return
 	}
 	cat := v.a.Cat
 	if v.excluded > 0 && v.names == 0 {
 		v.a.Hint(cat.N("hufu.excluded.all", v.excluded))
+	}
+	if v.deleted > 0 {
+		key := "hufu.deleted"
+		if v.dry {
+			key = "hufu.would_delete"
+		}
+		v.a.Hint(cat.N(key, v.deleted))
 	}
 	if v.updated > 0 {
 		key := "hufu.updated"
@@ -292,7 +312,7 @@ func (v *view) ask(ctx context.Context, c transfer.Conflict) (transfer.Policy, e
 	}
 	cat := v.a.Cat
 	from, into := c.Local, c.Remote.Remote()
-	if v.op == "get" {
+	if v.down {
 		from, into = into, from
 	}
 	describe := func(name string, e hufu.Entry) string {

@@ -78,6 +78,16 @@ func (r *Remote) Remove(ctx context.Context, p hufu.Path, recursive bool) error 
 	return at(p, err)
 }
 
+// RemoveOne removes the entry p, with a version only if it is still this version, and a folder
+// only if it is empty.
+func (r *Remote) RemoveOne(ctx context.Context, p hufu.Path, version string) error {
+	_, maybe, err := repeated[*frame.RemoveAnswer](ctx, r, &frame.Remove{Path: frame.WirePath(p), Version: version}, func() {})
+	if k := hufu.KindOf(err); maybe && (k == hufu.KindNotFound || version != "" && (k == hufu.KindChanged || k == hufu.KindWrongKind)) {
+		return nil // by the try whose answer was lost
+	}
+	return at(p, err)
+}
+
 // Rename gives an entry another name in the same place.
 func (r *Remote) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error {
 	before, statErr := r.Stat(ctx, from)

@@ -277,6 +277,25 @@ func (w *world) SetMeta(ctx context.Context, p hufu.Path, m Meta, version string
 	})
 }
 
+func (w *world) RemoveOne(ctx context.Context, p hufu.Path, version string) error {
+	return w.control(ctx, "remove", p, func() error {
+		t := w.things[p.String()]
+		switch {
+		case t == nil:
+			return failed(hufu.KindNotFound, "")
+		case version != "" && t.Version != version:
+			return failed(hufu.KindChanged, "target_changed")
+		}
+		for name := range w.things {
+			if must(hufu.ParsePath(name)).Below(p) && name != p.String() {
+				return failed(hufu.KindNotEmpty, "")
+			}
+		}
+		delete(w.things, p.String())
+		return nil
+	})
+}
+
 func (w *world) Digest(ctx context.Context, p hufu.Path) (e hufu.Entry, err error) {
 	err = w.control(ctx, "digest", p, func() error {
 		t := w.things[p.String()]

@@ -68,22 +68,28 @@ func (t *nearEnd) link(ctx context.Context, p pair, c hufu.Condition, done func(
 	})
 }
 
-func (t *nearEnd) finish(ctx context.Context, folders []folderMeta, whole bool) {
+func (t *nearEnd) lister(p pair) blob.Lister { return p.near.Store.Lister(p.near.Path) }
+
+func (t *nearEnd) remove(ctx context.Context, p pair, done func(error)) {
+	version := p.target.Version
+	t.made.add(ctx, p.near.Store, func(b blob.Batch) { b.Remove(ctx, p.near.Path, false, version) }, func(r blob.Result) { done(r.Err) })
+}
+
+func (t *nearEnd) settle(ctx context.Context, whole bool) {
 	if !whole {
 		t.made.discard()
 		return
 	}
 	t.made.commit(ctx)
-	t.e.setNear(ctx, folders)
 }
 
 // mode is the mode that a file or folder gets on this machine. A folder that was
-// there before is never opened to more people. A file that came to the server
+// there before is never opened to more people, unless it is to be equal to its source. A file that came to the server
 // without hufu has no known owner: among shared folders it counts as another
 // user's.
 func (t *nearEnd) mode(p pair) uint32 {
 	mode := p.source.Mode & 0o777
-	if p.source.Kind == hufu.Folder && p.target != nil {
+	if p.source.Kind == hufu.Folder && p.target != nil && t.e.o.Mirror == nil {
 		mode &= p.target.Mode | 0o700 // an existing folder is not opened further
 	}
 	return mode &^ t.stripped(p)
@@ -222,9 +228,9 @@ func (l *large) placeChunk(ctx context.Context, index int64, size int, c Chunk) 
 	return l.target.Write(ctx, index, c.Data, c.Got)
 }
 
-// setNear sets modes and times of folders when all files are in place,
-// deepest first.
-func (e *Engine) setNear(ctx context.Context, metas []folderMeta) {
+// setFolders begins with the deepest.
+func (t *nearEnd) setFolders(ctx context.Context, metas []folderMeta) {
+	e := t.e
 	slices.Reverse(metas)
 	for len(metas) > 0 {
 		n := 0
@@ -241,6 +247,9 @@ func (e *Engine) setNear(ctx context.Context, metas []folderMeta) {
 				continue
 			}
 			e.noteUnkept(ctx, m.near, m.meta.MTime)
+			if m.told {
+				e.report(m.report(Updated))
+			}
 		}
 		metas = metas[n:]
 	}

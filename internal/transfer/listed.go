@@ -110,8 +110,9 @@ func (l *listed) turn(ctx context.Context) error {
 }
 
 // pass passes the entries before name and returns the entry of that name, nil if
-// there is none.
-func (l *listed) pass(ctx context.Context, name string) (*hufu.Entry, error) {
+// there is none. It calls passed, if it is not nil, for each entry that it passes; the entry that it
+// returns is passed by the next call.
+func (l *listed) pass(ctx context.Context, name string, passed func(hufu.Entry)) (*hufu.Entry, error) {
 	for {
 		t, err := l.peek(ctx)
 		switch {
@@ -122,6 +123,21 @@ func (l *listed) pass(ctx context.Context, name string) (*hufu.Entry, error) {
 		case t.Name == name:
 			return t, nil
 		}
+		if passed != nil {
+			passed(*t)
+		}
+		l.at++
+	}
+}
+
+// rest passes the entries that are left, as pass does.
+func (l *listed) rest(ctx context.Context, passed func(hufu.Entry)) error {
+	for {
+		t, err := l.peek(ctx)
+		if t == nil || err != nil {
+			return err
+		}
+		passed(*t)
 		l.at++
 	}
 }

@@ -32,6 +32,7 @@ type pair struct {
 	source hufu.Entry
 	target *hufu.Entry // nil when nothing is there
 	toNear bool        // the target is on this machine
+	below  string      // the path for Options.Filter; "" if there is none
 }
 
 // from is the name of the source, for people.

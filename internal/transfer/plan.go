@@ -45,9 +45,15 @@ type targetEnd interface {
 	mkdir(ctx context.Context, p pair)
 	// link makes the link p and calls done.
 	link(ctx context.Context, p pair, c hufu.Condition, done func(error))
-	// finish ends what mkdir and link have begun. If the transfer is whole it then
-	// sets mode and time of the folders.
-	finish(ctx context.Context, folders []folderMeta, whole bool)
+	// lister lists the folder p of the target.
+	lister(p pair) blob.Lister
+	// remove removes the target of p, if it is still the version that was seen and no folder with
+	// something in it, and calls done. It may do so as late as in settle.
+	remove(ctx context.Context, p pair, done func(error))
+	// settle ends what the other methods have begun, or if the transfer is not whole gives it up.
+	settle(ctx context.Context, whole bool)
+	// setFolders sets mode and time of the folders.
+	setFolders(ctx context.Context, folders []folderMeta)
 }
 
 // planner compares the sources of one transfer with their targets, and queues what
@@ -57,8 +63,9 @@ type planner struct {
 	to     targetEnd
 	larges chan<- *item
 
-	mu      sync.Mutex // guards folders
+	mu      sync.Mutex // guards what follows
 	folders []folderMeta
+	extras  []extra
 }
 
 // folderMeta holds the mode and time of a folder. They are set last. Writing into a
@@ -68,6 +75,7 @@ type folderMeta struct {
 	far  hufu.Path
 	meta Meta
 	made bool // by this transfer
+	told bool // a change of mode or time is reported
 }
 
 // neighbours are the names in the folder of one entry.
@@ -87,7 +95,7 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, large
 	Together(len(sources), func(i int) {
 		s := sources[i]
 		pairs[i] = pair{near: s.Side, far: s.Far, toNear: e.gets}
-		if !s.Contents { // with Contents only the entries are compared, which needs no Stat
+		if !s.Contents || s.Itself { // otherwise only the entries are compared, which needs no Stat
 			errs[i] = to.find(ctx, s, &pairs[i])
 		}
 	})
@@ -98,7 +106,13 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, large
 		}
 	}
 	walk(ctx, first, func(j folderJob, s *stack) { pl.compare(ctx, j, s) })
-	return func(whole bool) { to.finish(ctx, pl.folders, whole) }
+	return func(whole bool) {
+		to.settle(ctx, whole)
+		if whole {
+			pl.removeExtras(ctx)
+			to.setFolders(ctx, pl.folders)
+		}
+	}
 }
 
 // named plans a source that the user has named. It returns a job if the source is a
@@ -125,10 +139,12 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 		pl.e.found(p.source)
 	}
 	switch {
-	case s.Contents:
+	case s.Contents && !s.Itself:
 		return folderJob{pair: p, fresh: s.Fresh}, true
 	case err != nil:
 		pl.e.fail(p, err)
+	case s.Contents && p.source.Kind != hufu.Folder:
+		pl.e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindWrongKind, Code: "source_no_folder"})
 	case p.source.Kind == hufu.Folder:
 		j, ok := pl.folder(ctx, p)
 		j.below = below
@@ -146,18 +162,22 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 	fresh := p.target == nil
 	if !fresh && p.target.Kind != hufu.Folder {
-		pl.e.fail(p, wrongKind(p))
-		return folderJob{}, false
+		if !pl.makeWay(ctx, &p) {
+			return folderJob{}, false
+		}
+		fresh = true
 	}
 	p.source.Mode = settledMode(pl.to.mode(p), p.target)
-	j := folderJob{pair: p, fresh: fresh, itself: true}
+	differs := fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime)
+	j := folderJob{pair: p, fresh: fresh, itself: true, told: differs && !fresh && pl.e.o.Mirror != nil}
 	if pl.e.o.DryRun {
+		pl.wouldChange(j)
 		return j, true
 	}
 	if fresh {
 		pl.to.mkdir(ctx, p)
 	}
-	if fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime) {
+	if differs {
 		pl.finishFolder(&j)
 	}
 	return j, true
@@ -173,7 +193,7 @@ func (pl *planner) finishFolder(j *folderJob) {
 	pl.e.noteClamped(j.near.Local, j.source.MTime)
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	pl.folders = append(pl.folders, folderMeta{j.near, j.far, Meta{j.source.Mode, j.source.MTime}, j.fresh})
+	pl.folders = append(pl.folders, folderMeta{j.near, j.far, Meta{j.source.Mode, j.source.MTime}, j.fresh, j.told})
 }
 
 // compare compares one folder with its target, and pushes the folders in it. Both are listed page
@@ -213,6 +233,15 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 			<-e.bigFolder
 		}
 	}()
+	var passed func(hufu.Entry)
+	last := "" // the name of the source that was compared last, whose target is passed next
+	if m := e.o.Mirror; m != nil && m.Delete {
+		passed = func(x hufu.Entry) {
+			if x.Name != last {
+				pl.extra(&j, x)
+			}
+		}
+	}
 	far.begin(listing)
 	near.begin(listing)
 	for _, side := range []*listed{far, near} {
@@ -224,11 +253,18 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	for ctx.Err() == nil {
 		t, err := source.peek(listing)
 		if t == nil && err == nil {
+			if passed != nil {
+				err = target.rest(listing, passed)
+			}
+			if err != nil {
+				pl.failListing(ctx, j, err)
+			}
 			return
 		}
 		var x *hufu.Entry
 		if err == nil {
-			x, err = target.pass(listing, t.Name)
+			x, err = target.pass(listing, t.Name, passed)
+			last = t.Name
 		}
 		if err == nil && e.needsAll(t, x) && far.page.brief {
 			// The page again, with the digests: one request instead of one for each file.
@@ -243,7 +279,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 			pl.failListing(ctx, j, err)
 			return
 		}
-		if pl.entry(ctx, j, *t, x, neighbours{source, target}, s) {
+		if pl.entry(ctx, &j, *t, x, neighbours{source, target}, s) {
 			pl.finishFolder(&j)
 		}
 		source.at++
@@ -293,7 +329,7 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 
 // entry plans the entry t of the source folder of j. x stands at its target, nil if
 // nothing does. It reports whether the target folder will change.
-func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) (changes bool) {
+func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) (changes bool) {
 	e := pl.e
 	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
@@ -306,9 +342,11 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		e.fail(pair{near: j.near, far: j.far, source: t}, err)
 		return false
 	}
-	var below string
 	if !e.o.Filter.Empty() {
-		if below = j.below + t.Name; pl.excludes(p, below) {
+		if p.below = j.below + t.Name; pl.excludes(p, p.below) {
+			if m := e.o.Mirror; m != nil && m.Delete && x != nil {
+				pl.extra(j, *x) // unless it is excluded, too: it may be of another kind
+			}
 			return false
 		}
 	}
@@ -329,8 +367,8 @@ func (pl *planner) entry(ctx context.Context, j folderJob, t hufu.Entry, x *hufu
 		return false
 	}
 	if f, ok := pl.folder(ctx, p); ok {
-		if below != "" {
-			f.below = below + "/"
+		if p.below != "" {
+			f.below = p.below + "/"
 		}
 		s.push(f)
 		return f.fresh
@@ -351,6 +389,9 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	if !e.claimed.claim(p.key()) {
 		e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.into()}})
 		return false
+	}
+	if t := p.target; e.o.Mirror != nil && t != nil && (t.Kind == hufu.Folder || t.Kind == hufu.Other) && !pl.makeWay(ctx, &p) {
+		return true
 	}
 	v := e.judge(ctx, &p, pl.to.same)
 	if v.rename {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
 // largeAbove is the size in bytes of the largest file that travels in one frame. A larger
@@ -23,6 +24,8 @@ type Source struct {
 	Far hufu.Path
 	// Contents means what is in the folder, not the folder itself.
 	Contents bool
+	// Itself says, with Contents, that the target folder gets the mode and time of the source, too.
+	Itself bool
 	// Fresh says that the far folder that receives the source was just made, so it is empty. With
 	// Contents that folder is Far itself, otherwise it is Far's parent.
 	Fresh bool
@@ -109,12 +112,13 @@ func (t *farEnd) link(ctx context.Context, p pair, c hufu.Condition, done func(e
 	done(err)
 }
 
-func (t *farEnd) finish(ctx context.Context, folders []folderMeta, whole bool) {
-	_ = t.making.Wait() // each has told its own error
-	if whole {
-		t.e.setFolders(ctx, folders)
-	}
+func (t *farEnd) lister(p pair) blob.Lister { return t.e.far.Lister(p.far) }
+
+func (t *farEnd) remove(ctx context.Context, p pair, done func(error)) {
+	done(t.e.far.RemoveOne(ctx, p.far, p.target.Version))
 }
+
+func (t *farEnd) settle(context.Context, bool) { _ = t.making.Wait() } // each has told its own error
 
 // farStat describes the entry at p, nil if there is none.
 func (e *Engine) farStat(ctx context.Context, p hufu.Path) (*hufu.Entry, error) {
@@ -157,9 +161,9 @@ func (t *farEnd) same(ctx context.Context, p pair) (pair, bool, error) {
 	return p, near.Digest == p.target.Digest, nil
 }
 
-// setFolders sets modes and times of folders when all files are in place. It begins with
-// the deepest, but many run at once: the server needs no order.
-func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
+// setFolders begins with the deepest, but many run at once: the server needs no order.
+func (t *farEnd) setFolders(ctx context.Context, metas []folderMeta) {
+	e := t.e
 	slices.Reverse(metas)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 2*planners)
@@ -172,6 +176,8 @@ func (e *Engine) setFolders(ctx context.Context, metas []folderMeta) {
 			defer func() { <-slots }()
 			err := e.far.SetMeta(ctx, m.far, m.meta, "")
 			switch {
+			case err == nil && m.told:
+				e.report(m.report(Updated))
 			case err == nil:
 			case !m.made && hufu.KindOf(err) == hufu.KindPermission:
 				// Somebody else's folder may be added to and keeps its mode and time.

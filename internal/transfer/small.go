@@ -27,8 +27,8 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 	it := t.it
 	data, meta, err := readWhole(ctx, it, files, buf)
 	if err != nil {
-		e.queue.finished(t, false, nil)
 		e.failItem(it, err)
+		e.queue.finished(t, false, nil)
 		return nil
 	}
 	d := digest.Sum(data)

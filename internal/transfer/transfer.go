@@ -2,8 +2,8 @@
 // the work over lanes, resumes, verifies and reports. It promises that a file appears under its
 // final name only whole and with the digest its sender computed, that what is there already is
 // not sent again, and that memory hardly grows with the number and size of files. What grows: a
-// record for each folder whose mode or time is to be set, one for each folder that was reported
-// as failed, one for each folder that is still to be compared, a hash for each name if there are
+// record for each folder whose mode or time is to be set, one for each name of the target that is
+// to be removed, one for each folder that was reported as failed, one for each folder that is still to be compared, a hash for each name if there are
 // several sources, and 12 bytes for each chunk that the far side has of an unfinished upload. It
 // speaks to the far side through Far and Lane, which the caller supplies, and to this side
 // through a blob.Tree.
@@ -36,6 +36,9 @@ type Far interface {
 	Open(ctx context.Context, p hufu.Path, size int64, source string) (Upload, error)
 	Commit(ctx context.Context, upload string, p hufu.Path, d hufu.Digest, m Meta, c hufu.Condition) (hufu.Entry, error)
 	Abandon(ctx context.Context, upload string) error
+	// RemoveOne removes the entry p, with a version only if it is still this version, and a folder
+	// only if it is empty.
+	RemoveOne(ctx context.Context, p hufu.Path, version string) error
 	Lane(ctx context.Context) (Lane, error)
 	// Lanes returns how many lanes pay off on the network path to the server.
 	Lanes(ctx context.Context) int
@@ -92,6 +95,9 @@ const (
 	Excluded    Outcome = "excluded"       // by Options.Filter; a folder with everything in it
 	Updated     Outcome = "updated"        // it was there already, but for its mode or time
 	WouldUpdate Outcome = "would_update"   // with Options.DryRun, instead of Updated
+	Deleted     Outcome = "deleted"        // from the target, by Options.Mirror
+	WouldDelete Outcome = "would_delete"   // with Options.DryRun, instead of Deleted
+	WouldMake   Outcome = "would_make"     // with Options.DryRun and Options.Mirror, instead of Made
 )
 
 // Report tells what became of one name.
@@ -139,6 +145,8 @@ type Options struct {
 	Me    string // the user's name, for Strip
 	// Filter leaves out names that it excludes.
 	Filter *Filter
+	// Mirror makes the target equal to the source. Conflict must be Replace.
+	Mirror *Mirror
 	// DryRun only finds out what would be transferred. No name, file or folder of either side is
 	// changed.
 	DryRun bool
@@ -173,6 +181,8 @@ type Engine struct {
 	// was taken is already there with the same bytes.
 	asking sync.WaitGroup
 
+	removals removals
+
 	timesMu   sync.Mutex
 	times     int64  // names whose time was not kept
 	firstTime string // one of them
@@ -192,6 +202,7 @@ type Stats struct {
 	Resumed             atomic.Int64 // bytes that did not cross it because an earlier try had brought them
 	Failed, Transferred atomic.Int64
 	Made                atomic.Int64 // folders
+	Deleted             atomic.Int64 // from the target
 	Planned             atomic.Bool  // Files and Bytes are final
 	Lanes               atomic.Int64
 }
@@ -270,16 +281,21 @@ func (e *Engine) report(r Report) {
 	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.failedFolders.claim(r.Local+"\x00"+r.Remote.String()) {
 		return // reported already: if making it failed, setting its mode and time fails too
 	}
-	if r.Kind == hufu.File && r.Outcome != Excluded {
+	if r.Kind == hufu.File && r.Outcome != Excluded && r.Outcome != Deleted && r.Outcome != WouldDelete {
 		e.Stats.FilesDone.Add(1)
 	}
 	switch r.Outcome {
 	case Failed:
 		e.Stats.Failed.Add(1)
+		if e.unread(r.Err) {
+			e.removals.unread.Store(true)
+		}
 	case Transferred:
 		e.Stats.Transferred.Add(1)
 	case Made:
 		e.Stats.Made.Add(1)
+	case Deleted:
+		e.Stats.Deleted.Add(1)
 	}
 	e.reportMu.Lock()
 	defer e.reportMu.Unlock()

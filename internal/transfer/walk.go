@@ -29,6 +29,7 @@ type folderJob struct {
 	itself bool // the folder gets its source's mode and time, not only what is in it
 	// finishes means that mode and time of the folder will be set; see finishFolder.
 	finishes bool
+	told     bool   // see folderMeta
 	inside   string // see Side.inside; set by compare
 	// below is the path of the folder for Options.Filter, with a slash at its end; "" if the
 	// contents of the folder are the source, or there is no filter.
