@@ -31,8 +31,8 @@ const (
 type jsonJob struct {
 	ID          string         `json:"id"`
 	Op          string         `json:"op"`
-	Name        string         `json:"name"` // of the first source
-	More        int            `json:"more"` // sources besides it
+	Name        string         `json:"name"`              // of the first source
+	More        int            `json:"more"`              // sources besides it
 	Browser     bool           `json:"browser"`           // the sources came from a browser
 	FromAt      string         `json:"from_at,omitempty"` // the folder of the first source, escaped
 	ToAt        string         `json:"to_at"`
@@ -90,7 +90,9 @@ func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 	// What a browser has sent lies in a folder of ours until it is on the server: nobody needs to
 	// know its path.
 	spool := filepath.Join(s.o.Dirs.State, profile.Spools, j.ID) + string(filepath.Separator)
-	hide := func(text string) string { return strings.NewReplacer(spool, "", hufu.Printable(spool), "").Replace(text) }
+	hide := func(text string) string {
+		return strings.NewReplacer(spool, "", hufu.Printable(spool), "").Replace(text)
+	}
 	failure := func(err error) *problem {
 		p := problemOf(c, err)
 		if p != nil {
