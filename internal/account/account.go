@@ -29,6 +29,9 @@ const (
 	PollInterval = 200 * time.Millisecond
 	// StateLimit is the greatest age of the state in memory for a decision.
 	StateLimit = 10 * time.Second
+	// pauseAfter is the greatest age of the state of a shared database with which a transfer goes
+	// on: others change it, and a revocation has to take effect within a second.
+	pauseAfter = 800 * time.Millisecond
 )
 
 // Options hold the dependencies of a Service.
@@ -263,9 +266,46 @@ func (s *Service) mark(ctx context.Context, at time.Time, err error) {
 }
 
 // Fresh reports whether the state in memory is young enough to decide on.
-func (s *Service) Fresh() bool {
-	t := s.checked.Load()
-	return t != nil && s.now().Sub(*t) < StateLimit
+func (s *Service) Fresh() bool { return s.younger(StateLimit) }
+
+// younger reports whether the state is younger than limit by both clocks: the monotonic one stops
+// while a virtual machine is suspended, and the other one may be set.
+func (s *Service) younger(limit time.Duration) bool {
+	t, now := s.checked.Load(), s.now()
+	return t != nil && now.Sub(*t) < limit && now.Round(0).Sub(t.Round(0)) < limit
+}
+
+// Keep is for a transfer that is under way. It returns at once as long as the state is young. With
+// a shared database it waits otherwise until the state is up to date again, or too old for any
+// decision.
+func (s *Service) Keep(ctx context.Context) error {
+	const op = "go on"
+	if !s.db.Shared() {
+		return nil
+	}
+	for !s.younger(pauseAfter) {
+		if s.look(ctx) == nil {
+			return nil
+		}
+		if err := s.fresh(op); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(PollInterval):
+		case <-ctx.Done():
+			return &hufu.Error{Op: op, Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
+	}
+	return nil
+}
+
+// Look brings the state up to date now, before a change that others must not find made by somebody
+// who had lost the right to.
+func (s *Service) Look(ctx context.Context) error {
+	if err := s.look(ctx); err != nil {
+		return unsure("look at accounts", err)
+	}
+	return nil
 }
 
 func (s *Service) fresh(op string) error {

@@ -274,6 +274,10 @@ type Guard struct {
 	// removed, so that a refusal leaves the folder whole. A recursive removal
 	// asks about each entry once more when it is removed.
 	Deep bool
+	// Last is called by a store that other processes change, too, right before it makes changes
+	// durable, if it is not nil. May has allowed each of them from what the process knew; it may
+	// have been frozen since. An error refuses all of them. It must not call the store.
+	Last func(ctx context.Context) error
 }
 
 // Ask asks the guard about c.

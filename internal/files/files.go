@@ -67,6 +67,7 @@ type View struct {
 	s        *Service
 	sub      access.Subject
 	mayAct   func() error
+	last     func(context.Context) error
 	opener   blob.Opener // of openerOf, nil before the first Open
 	openerOf blob.Tree
 	listings []listing // longest unused first
@@ -82,6 +83,10 @@ type View struct {
 func (s *Service) For(user, device string, mayAct func() error, log slog.Handler) *View {
 	return &View{s: s, sub: access.Subject{User: user, Device: device}, mayAct: mayAct, log: log, stores: map[hufu.Path]blob.Tree{}}
 }
+
+// Fence makes a store that other processes change, too, call last right before a change becomes
+// durable; see blob.Guard. It looks up, and returns why the user may no longer act, or nil.
+func (v *View) Fence(last func(context.Context) error) { v.last = last }
 
 // Close closes the stores that the view has used. Files, uploads and batches
 // of the view must be closed before.
@@ -174,7 +179,7 @@ func sharedPlace(name string) hufu.Path {
 // guard judges each change at the spot's place when the store makes it: whether
 // the user may still act at all, and may do this to the entry that exists then.
 func (v *View) guard(at spot) blob.Guard {
-	return blob.Guard{Deep: at.byOwner, May: func(_ context.Context, c blob.Change) error {
+	return blob.Guard{Deep: at.byOwner, Last: v.last, May: func(_ context.Context, c blob.Change) error {
 		if err := v.mayAct(); err != nil {
 			return err
 		}

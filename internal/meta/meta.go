@@ -120,6 +120,9 @@ func (d *DB) Close() error {
 	return nil
 }
 
+// Shared reports whether servers on other machines may use the database, too.
+func (d *DB) Shared() bool { return d.d.shared }
+
 // Version is a state of users, devices, certificates and logins. Two are equal
 // if nothing has changed between them.
 type Version struct {

@@ -67,6 +67,14 @@ type NameQueries struct{ q Queries }
 // that cannot be found out either, the error has the code database_unsure, and nothing may be
 // concluded from it.
 func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
+	return n.ChangeIf(ctx, fn, nil)
+}
+
+// ChangeIf is Change with a last look: on a shared database it calls admit, if there is one, after
+// all statements and right before COMMIT. An error of admit refuses the whole change. A process that
+// was frozen in the middle of fn finds out there what has changed meanwhile. admit uses no
+// connection of the names.
+func (n *Names) ChangeIf(ctx context.Context, fn func(NameQueries) error, admit func(context.Context) error) error {
 	if !n.Shared() { // as in DB.Update: SQLite only polls for its lock
 		select {
 		case n.writing <- struct{}{}:
@@ -75,7 +83,7 @@ func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
 			return failed("begin transaction", ctx.Err())
 		}
 	}
-	return again(ctx, func() error { return n.try(ctx, fn) })
+	return again(ctx, func() error { return n.try(ctx, fn, admit) })
 }
 
 // again runs a transaction until it does not fail for a reason that passes, within bounds.
@@ -93,7 +101,7 @@ func again(ctx context.Context, run func() error) error {
 	}
 }
 
-func (n *Names) try(ctx context.Context, fn func(NameQueries) error) error {
+func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(context.Context) error) error {
 	conn, err := n.sql.Conn(ctx)
 	if err != nil {
 		return failed("begin transaction", err)
@@ -113,6 +121,9 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error) error {
 	err = fn(q)
 	if err == nil && n.Shared() {
 		_, err = q.stamp(limit, stamp)
+		if err == nil && admit != nil {
+			err = admit(limit)
+		}
 	}
 	if err != nil {
 		_ = tx.Rollback() // the database rolls back when the connection ends, at the latest

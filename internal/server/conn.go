@@ -93,6 +93,14 @@ func (c *conn) judge() error {
 	return nil
 }
 
+// admit is judge by what is in the database now.
+func (c *conn) admit(ctx context.Context) error {
+	if err := c.s.o.Account.Look(ctx); err != nil {
+		return err
+	}
+	return c.judge()
+}
+
 func (c *conn) from() device           { return device{c.sub.User, c.sub.Device} }
 func (c *conn) isCut() bool            { return c.cutting.Load() }
 func (c *conn) moved() time.Time       { return c.stream.Moved() }
@@ -112,6 +120,14 @@ func (c *conn) cut(why *hufu.Error) {
 }
 
 func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.committing.Load() }
+
+// keep waits while the server does not know whether the right was lost.
+func (c *conn) keep(ctx context.Context) error {
+	if c.plain {
+		return nil
+	}
+	return c.s.o.Account.Keep(ctx)
+}
 
 func (c *conn) close() {
 	switch {
@@ -187,6 +203,9 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	if now := time.Now(); now.Sub(c.judged) >= judgeBusyEvery {
 		c.judged = now
 		c.letGoOfFolder() // no folder is held for long, however many gets come
+		if err := c.keep(ctx); err != nil {
+			return err
+		}
 		if err := c.judge(); err != nil {
 			return err
 		}
@@ -329,6 +348,7 @@ func (c *conn) enter(token string) {
 	c.letGo()
 	c.token.Store(&token)
 	c.view = c.files.For(c.sub.User, c.sub.Device, c.judge, c.log.transfers)
+	c.view.Fence(c.admit)
 	c.batch = c.view.Batch()
 }
 

@@ -5,6 +5,8 @@ package databases
 import (
 	"context"
 	"crypto/sha256"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -146,6 +148,48 @@ func TestNodesConfirm(t *testing.T) {
 			t.Error("it has ended:", others, err)
 		}
 	})
+}
+
+// TestATransferWaits: without the database a transfer waits until it is known again who may what.
+func TestATransferWaits(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, l := t.Context(), e.link(t)
+		var shift atomic.Int64
+		said := make(lines, 10)
+		acc, err := account.Open(ctx, open(t, e.at(l.address, e.create(t))), account.Options{
+			Judges: true, Log: slog.New(slog.NewTextHandler(said, nil)),
+			Now: func() time.Time { return time.Now().Add(time.Duration(shift.Load())) },
+		})
+		must(t, err, acc.Keep(ctx))
+		shift.Add(int64(time.Second))
+		must(t, acc.Keep(ctx)) // it is looked up
+		l.sever()
+		shift.Add(int64(time.Second))
+		over := make(chan error, 1)
+		go func() { over <- acc.Keep(ctx) }()
+		for !strings.Contains(<-said, "accounts cannot be read") {
+		}
+		select {
+		case err := <-over:
+			t.Error("it has not waited:", err)
+		default:
+		}
+		l.mend()
+		must(t, <-over)
+		l.sever()
+		shift.Add(int64(account.StateLimit))
+		if err := acc.Keep(ctx); hufu.CodeOf(err) != "state_stale" {
+			t.Error(err)
+		}
+	})
+}
+
+// lines takes what is logged.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }
 
 // TestCallersRunAgain: an update that is run again reports what its last run

@@ -34,11 +34,17 @@ type nodes struct {
 // configuration and the CA without its root key.
 func newNodes(t *testing.T, e *engine, n int) *nodes {
 	t.Helper()
+	return newNodesOn(t, e.fresh(t), n, "")
+}
+
+// newNodesOn makes them on a database, which the last one reaches by another URL if it is not "".
+func newNodesOn(t *testing.T, database string, n int, last string) *nodes {
+	t.Helper()
 	programs, err := bin()
 	must(t, err)
 	store, err := service()
 	must(t, err)
-	s := &nodes{t: t, dir: t.TempDir(), database: e.fresh(t)}
+	s := &nodes{t: t, dir: t.TempDir(), database: database}
 	s.bucket, err = store.Bucket()
 	must(t, err)
 	s.text = fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
@@ -50,6 +56,11 @@ func newNodes(t *testing.T, e *engine, n int) *nodes {
 	s.all = append(s.all, first)
 	for i := 1; i < n; i++ {
 		s.all = append(s.all, s.further(fmt.Sprintf("node%d", i)))
+	}
+	if last != "" {
+		file := filepath.Join(s.all[n-1].Data, "hufud.toml")
+		toml, err := os.ReadFile(file)
+		must(t, err, os.WriteFile(file, bytes.Replace(toml, []byte(fmt.Sprintf("%q", database)), []byte(fmt.Sprintf("%q", last)), 1), 0o600))
 	}
 	t.Cleanup(func() {
 		for _, n := range s.all {
@@ -226,7 +237,7 @@ func TestRevokedAtAnotherNode(t *testing.T) {
 		slow, err := built.NewSlow(two.Address, 4<<20)
 		must(t, err)
 		defer slow.Close()
-		content := make([]byte, 64<<20)
+		content := make([]byte, 32<<20)
 		_, _ = rand.Read(content)
 		keeper := s.enroll(one, "keeper", one.Address)
 		must(t, os.WriteFile(filepath.Join(keeper.Home, "large"), content, 0o600))
@@ -282,5 +293,99 @@ func TestRevokedAtAnotherNode(t *testing.T) {
 			t.Error(r)
 		}
 		s.ok(one.Admin("user", "unlock", "keeper"))
+	})
+}
+
+// TestFrozenNode: a node that is frozen in the middle of a change, or of an answer, while its client
+// is revoked elsewhere, makes no change and gives nothing more than was on its way when it wakes.
+func TestFrozenNode(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		l, name := e.link(t), e.create(t)
+		through := e.at(l.address, name) + "?sslmode=disable"
+		if e.name == "postgres" {
+			through += "&default_query_exec_mode=describe_exec" // each statement is spelled out
+		}
+		s := newNodesOn(t, e.at(e.address, name), 2, through)
+		one, two := s.all[0], s.all[1]
+		keeper := s.enroll(one, "keeper", one.Address)
+		large := make([]byte, 32<<20)
+		must(t, os.WriteFile(filepath.Join(keeper.Home, "small"), []byte("small"), 0o600), os.WriteFile(filepath.Join(keeper.Home, "large"), large, 0o600))
+		_, _ = rand.Read(large)
+		must(t, os.WriteFile(filepath.Join(keeper.Home, "random"), large, 0o600))
+		s.ok(keeper.Run("put", "random", ":/@shared/common/"))
+		// freeze runs while the node is frozen, and ends when the user has been revoked.
+		freeze := func(user string, confirmed chan<- built.Result) {
+			must(t, syscall.Kill(two.Pid(), syscall.SIGSTOP))
+			go func() {
+				r, err := one.Admin("cert", "revoke", "--user", user)
+				if err != nil {
+					r.Err += err.Error()
+				}
+				confirmed <- r
+			}()
+			must(t, built.Eventually("revoked", func() bool {
+				r, err := one.Admin("cert", "list", "--user", user)
+				return err == nil && strings.Contains(r.Out, "revoked")
+			}), syscall.Kill(two.Pid(), syscall.SIGCONT))
+		}
+		const entries, stamps = "INSERT INTO entries", "INTO stamps"
+		moments := [][2]string{{"small", entries}, {"large", stamps}}
+		if os.Getenv("HUFU_LARGE") != "" {
+			moments = append(moments, [][2]string{{"small", stamps}, {"large", entries}, {"small", "INSERT INTO contents"}, {"large", "UPDATE contents SET state = 2"}}...)
+		}
+		for i, m := range moments {
+			file, word := m[0], m[1]
+			user := fmt.Sprintf("%s%d", file, i)
+			p := s.enroll(two, user, two.Address)
+			confirmed, came := make(chan built.Result, 1), false
+			arm := func() { l.before(word, func() { came = true; freeze(user, confirmed) }) }
+			if first := "SELECT id, size, layout, state, voided"; file == "large" { // the last transaction of several
+				l.before(first, arm)
+			} else {
+				arm()
+			}
+			r, err := p.Run("put", filepath.Join(keeper.Home, file), ":/@shared/common/"+user)
+			must(t, err)
+			if !came {
+				t.Fatal(word, "has not come")
+			}
+			// On a slow machine the database ends the transaction before the node wakes: try again.
+			if r.Code != 6 && r.Code != 5 {
+				t.Error(word, r)
+			}
+			if r := <-confirmed; r.Code != 0 && r.Code != 5 {
+				t.Error(r)
+			}
+			if out := s.ok(keeper.Run("ls", ":/@shared/common")); strings.Contains(out, user) {
+				t.Errorf("%s: a revoked client has made a change:\n%s", word, out)
+			}
+		}
+
+		slow, err := built.NewSlow(two.Address, 4<<20)
+		must(t, err)
+		defer slow.Close()
+		p := s.enroll(one, "reader", one.Address)
+		s.moved(p, one.Address, slow.Address)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		over := make(chan built.Result, 1)
+		cmd := p.Command(ctx, "get", ":/@shared/common/random", "got")
+		go func() {
+			r, _ := built.Run(cmd)
+			over <- r
+		}()
+		must(t, built.Eventually("a get", func() bool { return slow.Passed() > 4<<20 }))
+		confirmed := make(chan built.Result, 1)
+		freeze("reader", confirmed)
+		before := slow.Passed()
+		if r := <-over; r.Code != 6 || !strings.Contains(r.Err, "revoked") {
+			t.Error(r)
+		}
+		if more := slow.Passed() - before; more > 16<<20 {
+			t.Errorf("%d MiB went to a reader who had been revoked", more>>20)
+		}
+		if r := <-confirmed; r.Code != 0 && r.Code != 5 {
+			t.Error(r)
+		}
 	})
 }

@@ -39,7 +39,7 @@ type work struct {
 func (t *Tree) change(ctx context.Context, op string, p hufu.Path, g *blob.Guard, do func(w *work) error) error {
 	for range maxTries {
 		refused := false
-		err := t.s.names.Change(ctx, func(q meta.NameQueries) error {
+		err := t.s.names.ChangeIf(ctx, func(q meta.NameQueries) error {
 			w := &work{NameQueries: q, t: t, g: g, locked: map[meta.ID]meta.Folder{}, ways: map[hufu.Path]meta.Place{}, touch: map[meta.ID]bool{}}
 			err := do(w)
 			if refused = w.err == nil && err != nil; refused {
@@ -49,7 +49,7 @@ func (t *Tree) change(ctx context.Context, op string, p hufu.Path, g *blob.Guard
 				return w.err
 			}
 			return w.touched(ctx)
-		})
+		}, g.Last)
 		switch {
 		case !refused:
 			return broken(ctx, op, p, err)
