@@ -41,7 +41,7 @@ test: ## run every test once: race detector, shuffled; then the end-to-end tests
 
 soak: ## what takes an hour: kills in files of 1 GiB, a million names, all packages twice, each fuzz target for two minutes
 	@test/requires.sh
-	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 3h ./test/...
+	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 3h ./test/... ./internal/blob/object
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2m
 
 check: ## look at the source without running it: format, vet, fix, tidy, lint

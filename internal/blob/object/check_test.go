@@ -271,7 +271,7 @@ func TestCheckWhileServersWork(t *testing.T) {
 		})
 	}
 	s := object.NewTrees(n, b, o)
-	for range 10 {
+	for range 5 {
 		if got, sum := findings(t, s, true); sum.Damaged > 0 {
 			t.Errorf("%q", got)
 		}
