@@ -5,34 +5,41 @@ import (
 	"time"
 )
 
-// AddContent writes a new content.
-func (q NameQueries) AddContent(ctx context.Context, c Content) error {
-	refs := 0
-	if c.State == StateLive {
-		refs = 1
-	}
-	_, err := q.q.exec(ctx, "store content", "INSERT INTO contents (id, size, layout, refs, state, changed_at, voided, bytes) VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
-		c.ID, c.Size, c.Layout, refs, c.State, now(), c.Bytes)
-	return err
+// AddContent writes new contents.
+func (q NameQueries) AddContent(ctx context.Context, list ...Content) error {
+	return parts(list, func(part []Content) error {
+		var args []any
+		for _, c := range part {
+			refs := 0
+			if c.State == StateLive {
+				refs = 1
+			}
+			args = append(args, c.ID, c.Size, c.Layout, refs, c.State, now(), c.Bytes)
+		}
+		_, err := q.q.exec(ctx, "store content",
+			rows("INSERT INTO contents (id, size, layout, refs, state, changed_at, voided, bytes) VALUES {(?, ?, ?, ?, ?, ?, 0, ?)}", len(part)), args...)
+		return err
+	})
 }
 
-// Enliven gives an open content its first name, and reports whether it was open.
-func (q NameQueries) Enliven(ctx context.Context, id ID) (bool, error) {
-	n, err := q.q.exec(ctx, "give content its name", "UPDATE contents SET state = 2, refs = 1, changed_at = ? WHERE id = ? AND state = 1", now(), id)
-	return n == 1, err
+// Enliven gives open contents their first names, and reports whether all of them were open.
+func (q NameQueries) Enliven(ctx context.Context, ids ...ID) (bool, error) {
+	n, err := q.execIDs(ctx, "give content its name", "UPDATE contents SET state = 2, refs = 1, changed_at = ? WHERE state = 1 AND id IN ({?})", ids)
+	return n == int64(len(ids)), err
 }
 
-// Abandon ends a content that has got no name, and reports whether it was open.
-func (q NameQueries) Abandon(ctx context.Context, id ID) (bool, error) {
-	n, err := q.q.exec(ctx, "give content up", "UPDATE contents SET state = 3, changed_at = ? WHERE id = ? AND state = 1", now(), id)
-	return n == 1, err
+// Abandon ends contents that have got no name, and reports whether all of them were open.
+func (q NameQueries) Abandon(ctx context.Context, ids ...ID) (bool, error) {
+	n, err := q.execIDs(ctx, "give content up", "UPDATE contents SET state = 3, changed_at = ? WHERE state = 1 AND id IN ({?})", ids)
+	return n == int64(len(ids)), err
 }
 
-// Release takes a name from a content. The last one leaves it dead. The order matters: MySQL sees
-// in each assignment the outcome of those before it.
-func (q NameQueries) Release(ctx context.Context, id ID) error {
-	_, err := q.q.exec(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN ? ELSE changed_at END,
-		state = CASE WHEN refs = 1 THEN 3 ELSE state END, refs = refs - 1 WHERE id = ? AND state = 2`, now(), id)
+// Release takes a name from each of these contents, which must be different ones. The last one
+// leaves a content dead. The order matters: MySQL sees in each assignment the outcome of those
+// before it.
+func (q NameQueries) Release(ctx context.Context, ids ...ID) error {
+	_, err := q.execIDs(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN ? ELSE changed_at END,
+		state = CASE WHEN refs = 1 THEN 3 ELSE state END, refs = refs - 1 WHERE state = 2 AND id IN ({?})`, ids)
 	return err
 }
 

@@ -197,6 +197,24 @@ func (q NameQueries) Entry(ctx context.Context, folder ID, name string) (Entry, 
 	return found[0], nil
 }
 
+// Named returns the entries of these names in a folder, in no special order. A name that the folder
+// does not have is left out.
+func (q NameQueries) Named(ctx context.Context, folder ID, names []string) (found []Entry, err error) {
+	err = parts(names, func(part []string) error {
+		args := []any{folder}
+		for _, name := range part {
+			args = append(args, []byte(name))
+		}
+		some, err := all(ctx, q.q, "look up entries", entryColumns,
+			rows(`SELECT e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+			FROM entries e LEFT JOIN folders f ON f.id = e.child AND e.kind = 2 WHERE e.folder = ? AND e.name IN ({?})`, len(part)), args...)
+		found = append(found, some...)
+		return err
+	})
+	return found, err
+}
+
 // Entries lists limit entries of a folder at most, whose names follow after, in the order of names.
 func (q NameQueries) Entries(ctx context.Context, folder ID, after string, limit int) ([]Entry, error) {
 	return all(ctx, q.q, "list entries", entryColumns,
@@ -206,19 +224,26 @@ func (q NameQueries) Entries(ctx context.Context, folder ID, after string, limit
 		folder, []byte(after), limit)
 }
 
-// PutEntry writes a whole entry, new or not.
-func (q NameQueries) PutEntry(ctx context.Context, folder ID, e Entry) error {
-	_, err := q.q.exec(ctx, "store entry", q.q.d.upsert(upsert{
-		standard: `INSERT INTO entries (folder, name, kind, child, size, layout, mode, mtime, digest, target, by_user, upload, version)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (folder, name) DO UPDATE SET kind = excluded.kind, child = excluded.child,
-			size = excluded.size, layout = excluded.layout, mode = excluded.mode, mtime = excluded.mtime, digest = excluded.digest,
-			target = excluded.target, by_user = excluded.by_user, upload = excluded.upload, version = excluded.version`,
-		mysql: `INSERT INTO entries (folder, name, kind, child, size, layout, mode, mtime, digest, target, by_user, upload, version)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE kind = VALUES(kind), child = VALUES(child),
-			size = VALUES(size), layout = VALUES(layout), mode = VALUES(mode), mtime = VALUES(mtime), digest = VALUES(digest),
-			target = VALUES(target), by_user = VALUES(by_user), upload = VALUES(upload), version = VALUES(version)`,
-	}), folder, []byte(e.Name), e.Kind, e.Child, e.Size, e.Layout, e.Mode, e.MTime, digestValue(e.Digest), []byte(e.Target), []byte(e.By), []byte(e.Upload), e.Version)
-	return err
+// PutEntry writes whole entries, new or not. They must have different names.
+func (q NameQueries) PutEntry(ctx context.Context, folder ID, list ...Entry) error {
+	return parts(list, func(part []Entry) error {
+		var args []any
+		for _, e := range part {
+			args = append(args, folder, []byte(e.Name), e.Kind, e.Child, e.Size, e.Layout, e.Mode, e.MTime,
+				digestValue(e.Digest), []byte(e.Target), []byte(e.By), []byte(e.Upload), e.Version)
+		}
+		_, err := q.q.exec(ctx, "store entry", rows(q.q.d.upsert(upsert{
+			standard: `INSERT INTO entries (folder, name, kind, child, size, layout, mode, mtime, digest, target, by_user, upload, version)
+					VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)} ON CONFLICT (folder, name) DO UPDATE SET kind = excluded.kind, child = excluded.child,
+					size = excluded.size, layout = excluded.layout, mode = excluded.mode, mtime = excluded.mtime, digest = excluded.digest,
+					target = excluded.target, by_user = excluded.by_user, upload = excluded.upload, version = excluded.version`,
+			mysql: `INSERT INTO entries (folder, name, kind, child, size, layout, mode, mtime, digest, target, by_user, upload, version)
+					VALUES {(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)} ON DUPLICATE KEY UPDATE kind = VALUES(kind), child = VALUES(child),
+					size = VALUES(size), layout = VALUES(layout), mode = VALUES(mode), mtime = VALUES(mtime), digest = VALUES(digest),
+					target = VALUES(target), by_user = VALUES(by_user), upload = VALUES(upload), version = VALUES(version)`,
+		}), len(part)), args...)
+		return err
+	})
 }
 
 // DropEntry removes a name. What it led to is for the caller to release.

@@ -12,8 +12,8 @@ import (
 var errSum = errors.New("not a digest of 32 bytes")
 
 // Queries is every question that may be asked and every change that may be
-// made, on the database or within one transaction. Each statement is a constant
-// and each value a bound parameter: no text that came from outside ever becomes
+// made, on the database or within one transaction. Each statement is a constant,
+// but for the number of its rows, and each value a bound parameter: no text that came from outside ever becomes
 // part of a statement.
 type Queries struct {
 	run   runner

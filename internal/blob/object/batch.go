@@ -191,13 +191,12 @@ func (b *batch) Prepare(ctx context.Context) {
 	}
 	// Their rows come first, so that the clean-up finds objects whose writer has died.
 	err := b.t.s.names.Change(ctx, func(q meta.NameQueries) error {
+		all := make([]meta.Content, 0, len(todo))
 		for _, sl := range todo {
 			row := sl.new.row
-			if err := q.AddContent(ctx, meta.Content{ID: row.Child, Size: row.Size, Layout: row.Layout, State: meta.StateOpen}); err != nil {
-				return err //nolint:wrapcheck // below
-			}
+			all = append(all, meta.Content{ID: row.Child, Size: row.Size, Layout: row.Layout, State: meta.StateOpen})
 		}
-		return nil
+		return q.AddContent(ctx, all...) //nolint:wrapcheck // below
 	})
 	var wg sync.WaitGroup
 	places := make(chan struct{}, inFlight)
@@ -259,21 +258,30 @@ func (b *batch) some(ctx context.Context, todo []*slot) (n int) {
 		if sl.res = res; err != nil {
 			sl.res = blob.Result{Err: err}
 		}
-		if errors.Is(err, errUnlocked) || errors.Is(err, errAlone) {
+		if errors.Is(err, errUnlocked) || errors.Is(err, errAlone) || errors.Is(err, errTaken) {
 			return err
 		}
 		return w.err
 	}
-	err := b.t.change(ctx, todo[0].op, todo[0].path, &b.g, func(w *work) error {
+	together := func(w *work) error {
 		n = 0
 		if err := w.prepare(ctx, todo); err != nil {
 			return err
 		}
+		if err := w.look(ctx, todo); err != nil {
+			return err
+		}
 		for _, sl := range todo {
+			if sl.new == nil { // it may read and write entries by itself
+				if err := w.flush(ctx); err != nil {
+					return err
+				}
+				clear(w.known)
+			}
 			if err := blob.Canceled(ctx, sl.op, sl.path); err != nil {
 				sl.res = blob.Result{Err: err}
 			} else if err := one(w, sl); err != nil {
-				if n > 0 && w.err == nil { // the others do not depend on it
+				if n > 0 && w.err == nil && !errors.Is(err, errTaken) { // the others do not depend on it
 					return nil
 				}
 				return err
@@ -281,7 +289,14 @@ func (b *batch) some(ctx context.Context, todo []*slot) (n int) {
 			n++
 		}
 		return nil
-	})
+	}
+	err := b.t.change(ctx, todo[0].op, todo[0].path, &b.g, together)
+	if errors.Is(err, errTaken) { // once more, to find out which
+		err = b.t.change(ctx, todo[0].op, todo[0].path, &b.g, func(w *work) error {
+			w.single = true
+			return together(w)
+		})
+	}
 	if errors.Is(err, errAlone) {
 		n = 1
 		err = b.t.change(ctx, todo[0].op, todo[0].path, &b.g, func(w *work) error {

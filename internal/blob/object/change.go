@@ -118,6 +118,9 @@ func (w *work) place(ctx context.Context, op string, p hufu.Path, row *meta.Entr
 	if err := w.permit(ctx, op, p, dir, old, row.Kind, c); err != nil {
 		return false, err
 	}
+	if err := w.settled(ctx, op, p, dir, old); err != nil {
+		return false, err
+	}
 	if n != nil && row.Kind == hufu.File {
 		if err := w.enliven(ctx, op, p, n); err != nil {
 			return false, err
@@ -150,9 +153,13 @@ func (w *work) permit(ctx context.Context, op string, p hufu.Path, dir meta.Fold
 
 // enliven gives the content of a staged file its name.
 func (w *work) enliven(ctx context.Context, op string, p hufu.Path, n *staged) error {
-	if !n.stored {
-		err := w.AddContent(ctx, meta.Content{ID: n.row.Child, Size: n.row.Size, Layout: n.row.Layout, State: meta.StateLive, Bytes: n.data})
-		return w.failed(ctx, op, p, err)
+	switch {
+	case !n.stored:
+		w.after.contents = append(w.after.contents, meta.Content{ID: n.row.Child, Size: n.row.Size, Layout: n.row.Layout, State: meta.StateLive, Bytes: n.data})
+		return nil
+	case !w.single:
+		w.after.alive = append(w.after.alive, n.row.Child)
+		return nil
 	}
 	open, err := w.Enliven(ctx, n.row.Child)
 	if err != nil {
@@ -164,18 +171,37 @@ func (w *work) enliven(ctx context.Context, op string, p hufu.Path, n *staged) e
 	return nil
 }
 
-// write gives row the name p instead of old, and a version that no entry had before.
+// write gives row the name p instead of old, and a version that no entry had before. The database
+// is told in flush.
 func (w *work) write(ctx context.Context, op string, p hufu.Path, dir meta.Folder, old meta.Entry, row *meta.Entry) error {
 	row.Name = p.Base()
 	if row.Kind != hufu.Folder {
 		row.Version = meta.NewID()
 	}
-	err := w.PutEntry(ctx, dir.ID, *row)
-	if err == nil && old.Kind == hufu.File {
-		err = w.Release(ctx, old.Child)
-	}
 	w.touch[dir.ID] = true
-	return w.failed(ctx, op, p, err)
+	at := spot{dir.ID, row.Name}
+	w.known[at] = *row
+	if w.after.entries == nil {
+		w.after.entries, w.after.released = map[spot]meta.Entry{}, map[meta.ID]bool{}
+	}
+	w.after.entries[at] = *row
+	if old.Kind == hufu.File {
+		w.after.released[old.Child] = true
+	}
+	return nil
+}
+
+// settled writes what is pending if the name p in dir, or the content of its entry, is part of it.
+func (w *work) settled(ctx context.Context, op string, p hufu.Path, dir meta.Folder, old meta.Entry) error {
+	_, twice := w.after.entries[spot{dir.ID, p.Base()}]
+	if !twice && !w.after.released[old.Child] {
+		return nil
+	}
+	err := w.flush(ctx)
+	if w.err != nil {
+		return broken(ctx, op, p, w.err)
+	}
+	return err
 }
 
 func (w *work) setMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) (res blob.Result, err error) {

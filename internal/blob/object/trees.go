@@ -174,11 +174,7 @@ func (s *Trees) abandon(ids ...meta.ID) {
 	ctx, cancel := afterwards()
 	defer cancel()
 	_ = s.names.Change(ctx, func(q meta.NameQueries) error {
-		for _, id := range ids {
-			if _, err := q.Abandon(ctx, id); err != nil {
-				return err //nolint:wrapcheck // it is dropped
-			}
-		}
-		return nil
+		_, err := q.Abandon(ctx, ids...)
+		return err //nolint:wrapcheck // it is dropped
 	})
 }

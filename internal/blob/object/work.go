@@ -2,8 +2,10 @@ package object
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,6 +21,7 @@ const maxTries = 50
 var (
 	errUnlocked = errors.New("a folder of the change is not locked")
 	errAlone    = errors.New("the change needs a transaction of its own")
+	errTaken    = errors.New("the clean-up has taken a staged file")
 )
 
 // work is one transaction on the names of a tree. The folders that it concerns are locked in the
@@ -33,6 +36,24 @@ type work struct {
 	ways   map[hufu.Path]meta.Place // that were followed after the locks
 	touch  map[meta.ID]bool         // folders whose names have changed
 	err    error                    // of the database: nothing of the transaction counts
+
+	known  map[spot]meta.Entry // entries that were looked up together or will be written, without a kind if there is none
+	single bool                // each content gets its name by a statement of its own
+	after  pending
+}
+
+// spot is one name in a folder.
+type spot struct {
+	folder meta.ID
+	name   string
+}
+
+// pending is what has been decided and is still to be written.
+type pending struct {
+	contents []meta.Content
+	alive    []meta.ID
+	entries  map[spot]meta.Entry
+	released map[meta.ID]bool
 }
 
 // change runs do as one transaction, again if do returns errUnlocked.
@@ -40,8 +61,14 @@ func (t *Tree) change(ctx context.Context, op string, p hufu.Path, g *blob.Guard
 	for range maxTries {
 		refused := false
 		err := t.s.names.ChangeIf(ctx, func(q meta.NameQueries) error {
-			w := &work{NameQueries: q, t: t, g: g, locked: map[meta.ID]meta.Folder{}, ways: map[hufu.Path]meta.Place{}, touch: map[meta.ID]bool{}}
+			w := &work{
+				NameQueries: q, t: t, g: g, locked: map[meta.ID]meta.Folder{}, ways: map[hufu.Path]meta.Place{}, touch: map[meta.ID]bool{},
+				known: map[spot]meta.Entry{},
+			}
 			err := do(w)
+			if err == nil && w.err == nil {
+				err = w.flush(ctx)
+			}
 			if refused = w.err == nil && err != nil; refused {
 				return err
 			}
@@ -147,8 +174,78 @@ func (w *work) find(ctx context.Context, op string, p hufu.Path) (dir meta.Folde
 
 // entry returns the entry p in dir, without a kind if there is none.
 func (w *work) entry(ctx context.Context, op string, p hufu.Path, dir meta.Folder) (meta.Entry, error) {
+	if e, ok := w.known[spot{dir.ID, p.Base()}]; ok {
+		return e, nil
+	}
 	e, err := w.Entry(ctx, dir.ID, p.Base())
 	return e, w.failed(ctx, op, p, err)
+}
+
+// look looks up together which entries have the names of the files and links in todo. Their folders
+// must be locked. A change whose folder is not there finds that out later.
+func (w *work) look(ctx context.Context, todo []*slot) error {
+	names := map[meta.ID][]string{}
+	for _, sl := range todo {
+		if sl.new == nil {
+			continue
+		}
+		dir, err := w.folder(ctx, sl.op, sl.path, sl.path.Parent())
+		if w.err != nil {
+			return w.err
+		}
+		at := spot{dir.ID, sl.path.Base()}
+		if _, twice := w.known[at]; err != nil || twice {
+			continue
+		}
+		w.known[at] = meta.Entry{}
+		names[dir.ID] = append(names[dir.ID], at.name)
+	}
+	for id, list := range names {
+		found, err := w.Named(ctx, id, list)
+		if err != nil {
+			w.err = err
+			return err //nolint:wrapcheck // the caller does
+		}
+		for _, e := range found {
+			w.known[spot{id, e.Name}] = e
+		}
+	}
+	return nil
+}
+
+// flush writes what is pending, however many names it is, with a few statements. What was decided
+// is written even if ctx has ended. The error is errTaken if a staged content is no longer open.
+func (w *work) flush(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	todo := w.after
+	w.after = pending{}
+	byFolder := map[meta.ID][]meta.Entry{}
+	for at, e := range todo.entries {
+		byFolder[at.folder] = append(byFolder[at.folder], e)
+	}
+	released := slices.SortedFunc(maps.Keys(todo.released), func(a, b meta.ID) int { return bytes.Compare(a[:], b[:]) })
+	err := w.AddContent(ctx, todo.contents...)
+	open := true
+	if err == nil && len(todo.alive) > 0 {
+		open, err = w.Enliven(ctx, todo.alive...)
+	}
+	for id, list := range byFolder {
+		if err == nil {
+			slices.SortFunc(list, func(a, b meta.Entry) int { return cmp.Compare(a.Name, b.Name) })
+			err = w.PutEntry(ctx, id, list...)
+		}
+	}
+	if err == nil {
+		err = w.Release(ctx, released...)
+	}
+	switch {
+	case err != nil:
+		w.err = err
+		return err //nolint:wrapcheck // the caller does
+	case !open:
+		return errTaken
+	}
+	return nil
 }
 
 // touched gives the folders whose names have changed their time.

@@ -21,6 +21,7 @@ func RunNames(t *testing.T, fresh func(t *testing.T) string) {
 		"folders":   testFolders,
 		"contents":  testContents,
 		"drop":      testDropThrough,
+		"many":      testMany,
 		"uploads":   testUploads,
 		"units":     testUnits,
 		"clean":     testClean,

@@ -1,7 +1,10 @@
 package metatest
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +30,7 @@ func testContents(t *testing.T, n *meta.Names) {
 			t.Errorf("%+v %v, want state %d", c, err, want)
 		}
 	}
-	step := func(f func(context.Context, meta.ID) (bool, error), want bool) {
+	step := func(f func(context.Context, ...meta.ID) (bool, error), want bool) {
 		t.Helper()
 		if ok, err := f(ctx, id); err != nil || ok != want {
 			t.Errorf("%v %v, want %v", ok, err, want)
@@ -56,6 +59,57 @@ func testContents(t *testing.T, n *meta.Names) {
 	step(n.Abandon, true)
 	step(n.Enliven, false)
 	state(meta.StateDead)
+}
+
+// testMany: what takes several statements, the last of them shorter, is done once for each row.
+func testMany(t *testing.T, n *meta.Names) {
+	ctx, top := t.Context(), root(t, n, "users/alice")
+	const count = 64 + 32 + 1
+	var contents []meta.Content
+	var entries []meta.Entry
+	var ids []meta.ID
+	names := []string{"not there"}
+	for i := range count {
+		c := meta.Content{ID: meta.NewID(), Size: int64(i), Layout: meta.LayoutInline, State: meta.StateOpen, Bytes: []byte{byte(i), 0}}
+		name := fmt.Sprintf("f%d", i)
+		contents, ids, names = append(contents, c), append(ids, c.ID), append(names, name)
+		entries = append(entries, meta.Entry{Name: name, Kind: hufu.File, Child: c.ID, Size: c.Size, Version: meta.NewID()})
+	}
+	must(t, n.AddContent(ctx), n.PutEntry(ctx, top), n.AddContent(ctx, contents...), n.PutEntry(ctx, top, entries...))
+	for i := range entries {
+		entries[i].Mode = uint32(i)
+	}
+	must(t, n.PutEntry(ctx, top, entries...)) // replaces them
+	found, err := n.Named(ctx, top, names)
+	slices.SortFunc(found, func(a, b meta.Entry) int { return int(a.Size - b.Size) })
+	if err != nil || !slices.Equal(found, entries) {
+		t.Errorf("%d entries, or others, were found: %v", len(found), err)
+	}
+	if none, err := n.Named(ctx, meta.NewID(), names); err != nil || len(none) > 0 {
+		t.Errorf("%d entries in another folder: %v", len(none), err)
+	}
+	states := func(want int) {
+		t.Helper()
+		for i, id := range ids {
+			if c, err := n.Content(ctx, id); err != nil || c.State != want || !bytes.Equal(c.Bytes, contents[i].Bytes) {
+				t.Errorf("content %d: %+v %v, want state %d", i, c, err, want)
+			}
+		}
+	}
+	if ok, err := n.Enliven(ctx, ids...); err != nil || !ok {
+		t.Error(ok, err)
+	}
+	states(meta.StateLive)
+	more := meta.Content{ID: meta.NewID(), State: meta.StateOpen}
+	must(t, n.AddContent(ctx, more))
+	if ok, err := n.Enliven(ctx, more.ID, ids[0]); err != nil || ok { // one has its name already
+		t.Error(ok, err)
+	}
+	must(t, n.Release(ctx), n.Release(ctx, ids...))
+	states(meta.StateDead)
+	if ok, err := n.Abandon(ctx, append(ids, more.ID)...); err != nil || ok {
+		t.Error(ok, err)
+	}
 }
 
 func testDropThrough(t *testing.T, n *meta.Names) {
