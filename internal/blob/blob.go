@@ -74,6 +74,14 @@ type Tree interface {
 	Close() error
 }
 
+// Distant is a Tree whose bytes come over a network, so that several reads at once take little
+// longer than one.
+type Distant interface {
+	Tree
+	// Distant does nothing.
+	Distant()
+}
+
 // Page selects the entries of a folder that List yields. The zero Page selects
 // all of them, in any order.
 type Page struct {

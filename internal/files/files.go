@@ -271,6 +271,29 @@ func (v *View) Open(ctx context.Context, p hufu.Path) (blob.File, error) {
 	return v.opener.Open(ctx, at.path, "")
 }
 
+// Distant reports whether the tree of the last Open is a blob.Distant.
+func (v *View) Distant() bool {
+	_, ok := v.openerOf.(blob.Distant)
+	return ok
+}
+
+// OpenAhead is Open for a file of a blob.Distant, in two steps: the returned function opens the
+// file and may be called on any goroutine, until Close.
+func (v *View) OpenAhead(p hufu.Path) (func(context.Context) (blob.File, error), error) {
+	at, err := v.readable(context.Background(), p)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := at.store.(blob.Distant); !ok {
+		return nil, &hufu.Error{Op: "read ahead", Kind: hufu.KindUnsupported}
+	}
+	return func(ctx context.Context) (blob.File, error) {
+		o := at.store.Opener()
+		defer o.Close()
+		return o.Open(ctx, at.path, "")
+	}, nil
+}
+
 // LetGo closes the folder that Open has kept open.
 func (v *View) LetGo() {
 	if v.opener != nil {

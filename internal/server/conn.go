@@ -59,6 +59,7 @@ type conn struct {
 	hasOther   bool          // the group has other changes than puts, mkdirs and links
 	uploads    []blob.Upload // most recent first, like readers
 	readers    []*reader
+	ahead      ahead
 	buf        *session.Chunk // room for answers, kept from one get or read to the next
 	committing atomic.Bool
 	judged     time.Time
@@ -143,6 +144,7 @@ func (c *conn) close() {
 // letGo closes everything that is open for the login: before a new login, at logout, and at the
 // end of the connection.
 func (c *conn) letGo() {
+	c.endAhead()
 	for _, u := range c.uploads {
 		_ = u.Close()
 	}
@@ -183,6 +185,7 @@ func (c *conn) Idle(ctx context.Context) error {
 // request alone is sent as its answer.
 func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	defer c.session.Release(r)
+	defer c.forget(r)
 	if watch := c.s.watch.Load(); watch != nil {
 		ctx = (*watch)(ctx)
 	}

@@ -44,6 +44,21 @@ func (s *Server) Held() int {
 	return len(s.held.holders)
 }
 
+// Unanswered returns how many requests have come and are not answered.
+func (s *Server) Unanswered() (n int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	for c := range s.conns.all {
+		if c, ok := c.(*conn); ok {
+			n += c.session.Unanswered()
+		}
+	}
+	return n
+}
+
+// Ahead returns how many bytes are read ahead.
+func (s *Server) Ahead() int64 { return s.aheadUsed.Load() }
+
 // Unproven returns how many connections have not said a word, and how many are in their
 // handshake.
 func (s *Server) Unproven() (silent, handshakes int) {

@@ -136,12 +136,12 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer = &frame.DigestAnswer{Entry: frame.WireEntry(e)}
 	case *frame.Get:
 		op, path = "get", m.Path.Path()
-		if err = c.get(ctx, path, m); err == nil {
+		if err = c.get(ctx, r, path, m); err == nil {
 			return nil
 		}
 	case *frame.Read:
 		op, path = "read", m.Path.Path()
-		if err = c.read(ctx, path, m); err == nil {
+		if err = c.read(ctx, r, path, m); err == nil {
 			return nil
 		}
 	case *frame.Open:
@@ -237,12 +237,20 @@ func (c *conn) giveBack() {
 }
 
 // get answers with a whole small file.
-func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
-	f, err := c.view.Open(ctx, p)
-	if err != nil {
-		return err
+func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *frame.Get) error {
+	e := c.early(ctx, r)
+	var f blob.File
+	if e != nil {
+		defer c.s.free(e)
+		f = e.f
+	} else {
+		var err error
+		if f, err = c.view.Open(ctx, p); err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		c.readAhead()
 	}
-	defer func() { _ = f.Close() }()
 	if f.Size() > hufu.ChunkSize || m.Version != "" && !f.Is(m.Version) {
 		return &hufu.Error{Op: "get", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
@@ -253,16 +261,8 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 		copy(want[:], e.Digest)
 		a.Entry = &e
 	}
-	data, err := c.buffer(ctx)
+	data, err := c.whole(ctx, f, e)
 	if err != nil {
-		return err
-	}
-	n, err := f.ReadAt(ctx, data[:min(int64(len(data)), f.Size()+1)], 0) // one byte more than the size: a file that has grown shows in the same read
-	if err != nil {
-		return err
-	}
-	data = data[:n]
-	if err := f.Check(); err != nil {
 		return err
 	}
 	d := digest.Sum(data)
@@ -281,6 +281,22 @@ func (c *conn) get(ctx context.Context, p hufu.Path, m *frame.Get) error {
 	}
 	c.view.LogGet(ctx, p, f.Size())
 	return c.session.Answer(&a, false, data)
+}
+
+// whole returns the bytes of a small file, which may have been read ahead.
+func (c *conn) whole(ctx context.Context, f blob.File, e *early) ([]byte, error) {
+	if e != nil {
+		return e.data, nil
+	}
+	data, err := c.buffer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, err := f.ReadAt(ctx, data[:min(int64(len(data)), f.Size()+1)], 0) // one byte more than the size: a file that has grown shows in the same read
+	if err != nil {
+		return nil, err
+	}
+	return data[:n], f.Check()
 }
 
 // openedFile finds or opens the file that a read names, in the version that the read names.
@@ -311,7 +327,7 @@ func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blo
 }
 
 // read answers with one chunk of one version of a file.
-func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
+func (c *conn) read(ctx context.Context, r *session.Request, p hufu.Path, m *frame.Read) error {
 	f, err := c.openedFile(ctx, p, m.Version)
 	if err != nil {
 		return err
@@ -320,13 +336,20 @@ func (c *conn) read(ctx context.Context, p hufu.Path, m *frame.Read) error {
 	if size <= hufu.ChunkSize || m.Index >= digest.Chunks(size) {
 		return &hufu.Error{Op: "read", Kind: hufu.KindInvalid, Code: "chunk_index"}
 	}
-	buf, err := c.buffer(ctx)
-	if err != nil {
-		return err
-	}
-	data, hole, cv, err := f.ReadChunk(ctx, m.Index, buf)
-	if err != nil {
-		return err
+	var data []byte
+	var hole bool
+	var cv digest.CV
+	if e := c.early(ctx, r); e != nil {
+		defer c.s.free(e)
+		data, hole, cv = e.data, e.hole, e.cv
+	} else {
+		buf, err := c.buffer(ctx)
+		if err != nil {
+			return err
+		}
+		if data, hole, cv, err = f.ReadChunk(ctx, m.Index, buf); err != nil {
+			return err
+		}
 	}
 	if m.Index == 0 { // the other chunks may be asked for on other connections
 		c.view.LogGet(ctx, p, size)

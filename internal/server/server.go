@@ -76,6 +76,7 @@ type Server struct {
 	enrolling  crowd
 	slots      chan struct{}
 	held       held
+	aheadUsed  atomic.Int64 // bytes that are read ahead
 
 	conns    *connections
 	draining atomic.Bool

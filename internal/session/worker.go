@@ -140,6 +140,21 @@ func (s *Server) rest(now time.Time, after time.Duration) {
 	}
 }
 
+// Waiting returns at most limit of the requests that have come and were not given to the handler
+// yet, in their order. Only the handler may call it. It leaves out those from the first on that
+// the client has taken back.
+func (s *Server) Waiting(limit int) (list []*Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := s.first; r != nil && len(list) < limit; r = r.next {
+		if _, canceled := s.canceled[r.number]; canceled {
+			break
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 // pop does the work of take; the caller holds mu.
 func (s *Server) pop() (r *Request, open bool) {
 	if r = s.first; r != nil {

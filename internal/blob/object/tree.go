@@ -22,7 +22,10 @@ type Tree struct {
 	root meta.ID
 }
 
-var _ blob.Tree = (*Tree)(nil)
+var _ blob.Distant = (*Tree)(nil)
+
+// Distant does nothing: reads of the tree may be begun before their turn.
+func (t *Tree) Distant() {}
 
 // spell writes a path as meta takes it.
 func spell(p hufu.Path) string {

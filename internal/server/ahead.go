@@ -1,0 +1,187 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/digest"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+)
+
+// The bounds of reading ahead: bytes for all connections together, and requests of one connection.
+const (
+	aheadBytes    = 32 << 20
+	aheadRequests = 16
+)
+
+// ahead is what a connection reads before its turn. Where the bytes of files come over a network
+// (blob.Distant), gets and reads that wait behind the one in work are begun, side by side. They
+// are answered in their order. What could not be read ahead, for whatever reason, is read in its
+// turn.
+type ahead struct {
+	ctx   context.Context //nolint:containedctx // of all that is read ahead on this connection
+	stop  context.CancelFunc
+	begun map[*session.Request]*early
+	tasks sync.WaitGroup
+}
+
+// early is one request that is read ahead. All but done is set when done is closed.
+type early struct {
+	done  chan struct{}
+	f     blob.File // of a get
+	data  []byte
+	hole  bool
+	cv    digest.CV
+	chunk *session.Chunk // of a read
+	taken int64          // of Server.aheadRoom
+	err   error
+}
+
+// takeAhead takes n bytes of what all connections may read ahead, and reports whether they were
+// free.
+func (s *Server) takeAhead(n int64) bool {
+	if s.aheadUsed.Add(n) > aheadBytes {
+		s.aheadUsed.Add(-n)
+		return false
+	}
+	return true
+}
+
+// free gives back what e holds.
+func (s *Server) free(e *early) {
+	if e.f != nil {
+		_ = e.f.Close()
+	}
+	if e.chunk != nil {
+		e.chunk.Give()
+	}
+	s.aheadUsed.Add(-e.taken)
+	e.f, e.chunk, e.data, e.taken = nil, nil, nil, 0
+}
+
+// readAhead begins the gets and reads at the head of the queue.
+func (c *conn) readAhead() {
+	if !c.view.Distant() {
+		return
+	}
+	for _, r := range c.session.Waiting(aheadRequests) {
+		if c.ahead.begun[r] != nil {
+			continue
+		}
+		var read func(ctx context.Context, e *early) error
+		switch m := r.Message.(type) {
+		case *frame.Get:
+			read = c.getAhead(m)
+		case *frame.Read:
+			read = c.chunkAhead(m)
+		}
+		if read == nil {
+			return // what follows may depend on it
+		}
+		if c.ahead.stop == nil {
+			c.ahead.ctx, c.ahead.stop = context.WithCancel(context.Background())
+			c.ahead.begun = map[*session.Request]*early{}
+		}
+		e, ctx := &early{done: make(chan struct{})}, c.ahead.ctx
+		c.ahead.begun[r] = e
+		c.ahead.tasks.Go(func() {
+			defer close(e.done)
+			e.err = read(ctx, e)
+		})
+	}
+}
+
+var errNoRoom error = &hufu.Error{Op: "read ahead", Kind: hufu.KindUnavailable}
+
+// getAhead returns a function that reads a whole small file, nil if that is left to its turn.
+func (c *conn) getAhead(m *frame.Get) func(context.Context, *early) error {
+	open, err := c.view.OpenAhead(m.Path.Path())
+	if err != nil {
+		return nil
+	}
+	return func(ctx context.Context, e *early) (err error) {
+		if e.f, err = open(ctx); err != nil {
+			return err
+		}
+		size := e.f.Size()
+		if size > hufu.ChunkSize || !c.s.takeAhead(size) {
+			return errNoRoom
+		}
+		e.taken, e.data = size, make([]byte, size)
+		n, err := e.f.ReadAt(ctx, e.data, 0)
+		e.data = e.data[:n]
+		if err == nil {
+			err = e.f.Check()
+		}
+		return err
+	}
+}
+
+// chunkAhead returns a function that reads a chunk of a file that is open, nil if it is not.
+func (c *conn) chunkAhead(m *frame.Read) func(context.Context, *early) error {
+	p := m.Path.Path()
+	i := slices.IndexFunc(c.readers, func(r *reader) bool { return r.path == p && r.f.Is(m.Version) })
+	if i < 0 {
+		return nil
+	}
+	f, index := c.readers[i].f, m.Index
+	if index >= digest.Chunks(f.Size()) || !c.s.takeAhead(hufu.ChunkSize) {
+		return nil
+	}
+	return func(ctx context.Context, e *early) (err error) {
+		e.taken, e.chunk = hufu.ChunkSize, session.TakeChunk()
+		e.data, e.hole, e.cv, err = f.ReadChunk(ctx, index, e.chunk[:])
+		return err
+	}
+}
+
+// early waits for what was read ahead for a request, and begins what waits behind it. It returns
+// nil if nothing was. The caller frees what it returns.
+func (c *conn) early(ctx context.Context, r *session.Request) *early {
+	c.readAhead()
+	e := c.ahead.begun[r]
+	if e == nil {
+		return nil
+	}
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		return nil // see forget
+	}
+	delete(c.ahead.begun, r)
+	if e.err != nil {
+		c.s.free(e)
+		return nil
+	}
+	return e
+}
+
+// forget drops what was read ahead for a request that has ended without it.
+func (c *conn) forget(r *session.Request) {
+	e := c.ahead.begun[r]
+	if e == nil {
+		return
+	}
+	delete(c.ahead.begun, r)
+	c.ahead.tasks.Go(func() {
+		<-e.done
+		c.s.free(e)
+	})
+}
+
+// endAhead waits until nothing is read ahead any more.
+func (c *conn) endAhead() {
+	if c.ahead.stop == nil {
+		return
+	}
+	c.ahead.stop()
+	for r := range c.ahead.begun {
+		c.forget(r)
+	}
+	c.ahead.tasks.Wait()
+	c.ahead.stop, c.ahead.begun = nil, nil
+}
