@@ -1,8 +1,12 @@
 package meta
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
+
+	"hufu"
 )
 
 // AddContent writes new contents.
@@ -46,28 +50,50 @@ func (q NameQueries) Release(ctx context.Context, ids ...ID) error {
 // DropThrough removes the names in a folder up to last, all of them if last is "", and takes them
 // from their contents. Folders among them are for the caller to detach.
 func (q NameQueries) DropThrough(ctx context.Context, folder ID, last string) error {
-	const op = "remove entries"
-	all := len(last)
-	_, err := q.q.exec(ctx, op, q.q.d.upsert(upsert{
-		standard: `UPDATE contents SET refs = refs - e.names, changed_at = ?
-			FROM (SELECT child, COUNT(*) AS names FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e
-			WHERE contents.id = e.child AND contents.state = 2`,
-		mysql: `UPDATE (SELECT ? AS at, child, COUNT(*) AS names FROM entries
-			WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0) GROUP BY child) e STRAIGHT_JOIN contents ON contents.id = e.child
-			SET contents.refs = contents.refs - e.names, contents.changed_at = e.at WHERE contents.state = 2`,
-	}), now(), folder, []byte(last), all)
-	if err == nil {
-		_, err = q.q.exec(ctx, op, q.q.d.upsert(upsert{
-			standard: `UPDATE contents SET state = 3 FROM (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
-				WHERE contents.id = e.child AND contents.state = 2 AND contents.refs = 0`,
-			mysql: `UPDATE (SELECT child FROM entries WHERE folder = ? AND kind = 1 AND (name <= ? OR ? = 0)) e
-				STRAIGHT_JOIN contents ON contents.id = e.child SET contents.state = 3 WHERE contents.state = 2 AND contents.refs = 0`,
-		}), folder, []byte(last), all)
+	const op, page = "remove entries", 1000
+	for after, more := "", true; more; {
+		found, err := all(ctx, q.q, op, func(e *Entry) []any { return []any{textAt{&e.Name}, numberAt[hufu.EntryKind]{&e.Kind}, idAt{&e.Child}} },
+			"SELECT name, kind, child FROM entries WHERE folder = ? AND name > ? ORDER BY name LIMIT ?", folder, []byte(after), page)
+		if err != nil {
+			return err
+		}
+		more = len(found) == page
+		var files []ID
+		for _, e := range found {
+			if last != "" && e.Name > last {
+				more = false
+				break
+			}
+			if after = e.Name; e.Kind == hufu.File {
+				files = append(files, e.Child)
+			}
+		}
+		if err := q.releaseAll(ctx, files); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		_, err = q.q.exec(ctx, op, "DELETE FROM entries WHERE folder = ? AND (name <= ? OR ? = 0)", folder, []byte(last), all)
-	}
+	_, err := q.q.exec(ctx, op, "DELETE FROM entries WHERE folder = ? AND (name <= ? OR ? = 0)", folder, []byte(last), len(last))
 	return err
+}
+
+// releaseAll is Release for contents that may be the same.
+func (q NameQueries) releaseAll(ctx context.Context, ids []ID) error {
+	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+	for len(ids) > 0 {
+		var once, again []ID
+		for i, id := range ids {
+			if i > 0 && ids[i-1] == id {
+				again = append(again, id)
+			} else {
+				once = append(once, id)
+			}
+		}
+		if err := q.Release(ctx, once...); err != nil {
+			return err
+		}
+		ids = again
+	}
+	return nil
 }
 
 // LockContent keeps others from changing a content, and returns it without its bytes. Its state is
