@@ -56,10 +56,11 @@ func (c *check) look(ctx context.Context, r meta.Checked, object string, want in
 	if err != nil || now.State != meta.StateLive {
 		return err //nolint:wrapcheck // Check does
 	}
-	inTree := false
-	if f.Paths, inTree, err = c.paths(ctx, r.ID); err != nil || !inTree && now.Names > 0 {
+	paths, inTree, err := c.paths(ctx, r.ID)
+	if err != nil || !inTree && now.Names > 0 {
 		return err // all its folders are removed: nobody misses it
 	}
+	f.Paths = paths
 	return c.report(f)
 }
 

@@ -59,9 +59,9 @@ func TestCheckFindsWhatIsLost(t *testing.T) {
 				_, err := blob.CommitUpload(t.Context(), u, digest.Sum(large), blob.Meta{}, always)
 				must(t, err)
 			}
-			made := func(make func()) (fresh []string) {
+			made := func(do func()) (fresh []string) {
 				before := f.keys()
-				make()
+				do()
 				return slices.DeleteFunc(f.keys(), func(key string) bool { return slices.Contains(before, key) })
 			}
 			fill := func(dir string) []string {

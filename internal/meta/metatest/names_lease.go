@@ -39,9 +39,10 @@ func testIdle(t *testing.T, n *meta.Names) {
 		t.Errorf("a new upload has expired: %v", err)
 	}
 	opened := time.Now().UnixMilli()
-	for time.Now().UnixMilli() <= opened { // a millisecond
-	}
 	since := time.Now()
+	for since.UnixMilli() <= opened { // a millisecond
+		since = time.Now()
+	}
 	_, err = n.AddUnit(ctx, id, meta.Unit{Object: "g/0.1", CVs: make([]byte, 32)})
 	must(t, err)
 	if dropped, err := n.DropIdle(ctx, id, since); err != nil || dropped {
