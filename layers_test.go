@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"internal/blob/disk/sys": {},
 	"internal/blob/mem":      {"internal/blob", "internal/digest"},
 	"internal/blob/object":   {"internal/blob", "internal/digest", "internal/meta"},
+	"internal/watch":         {},
 	"internal/transfer":      {"internal/digest", "internal/blob"},
 	"internal/files":         {"internal/access", "internal/blob", "internal/digest"},
 	"internal/profile":       {"internal/session", "internal/frame", "internal/identity", "internal/atomicfile"},

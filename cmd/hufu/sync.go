@@ -16,17 +16,20 @@ type syncFlags struct {
 	copyFlags
 	delete bool
 	most   int64
+	watch  bool
 }
 
 func newSync(a *app) *cobra.Command {
 	cmd := a.Command("sync SOURCE TARGET", "hufu.sync",
 		"hufu sync photos :/photos",
 		"hufu sync --delete --dry-run photos :/photos",
-		"hufu sync --delete --exclude '*.tmp' work:/plans plans")
+		"hufu sync --delete --exclude '*.tmp' work:/plans plans",
+		"hufu sync --watch src :/src")
 	cli.Exactly(cmd, 2)
 	f := syncFlags{copyFlags: copyFlags{sync: true}}
 	cmd.Flags().BoolVar(&f.delete, "delete", false, a.Cat.T("hufu.sync.flag.delete"))
 	cmd.Flags().Int64Var(&f.most, "max-delete", -1, a.Cat.T("hufu.sync.flag.max_delete"))
+	cmd.Flags().BoolVar(&f.watch, "watch", false, a.Cat.T("hufu.sync.flag.watch"))
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, a.Cat.T("hufu.sync.flag.verbose"))
 	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.sync.flag.dry_run"))
 	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
@@ -41,13 +44,20 @@ func newSync(a *app) *cobra.Command {
 			return cli.Usage("sync_without_delete")
 		case given && f.most < 0:
 			return cli.Usage("sync_max_delete")
+		case f.watch && f.dry:
+			return cli.Usage("flags_contradict", "one", "--watch", "other", "-n")
 		}
 		o.Conflict, o.Mirror = transfer.Replace, &transfer.Mirror{Delete: f.delete, Most: f.most}
 		far, near, err := a.syncPlaces(args, &f)
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), far, nil, func(r *client.Remote) error { return a.sync(cmd.Context(), r, near, far.path, &f, o) })
+		return a.with(cmd.Context(), far, nil, func(r *client.Remote) error {
+			if f.watch {
+				return a.watch(cmd.Context(), r, near, far.path, &f, o)
+			}
+			return a.sync(cmd.Context(), r, near, far.path, &f, o)
+		})
 	}
 	return cmd
 }

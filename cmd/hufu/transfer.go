@@ -33,6 +33,7 @@ type copyFlags struct {
 	filter     transfer.Filter // made of rules by options
 	sync       bool            // of hufu sync
 	down       bool            // from the server
+	again      bool            // one of many passes: the summary is left out if there was nothing to do
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -248,7 +249,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
 	v := newView(a, op, f)
 	if v.sync = f.sync; f.sync {
-		v.down = f.down
+		v.down, v.again = f.down, f.again
 	}
 	if o.Conflict == "" && a.Interactive() && !a.json && !f.dry {
 		o.Ask = v.ask

@@ -26,6 +26,7 @@ type view struct {
 	dry   bool
 	sync  bool // only changes are listed, folders as well; without it unchanged files, too
 	down  bool // from the server
+	again bool // without a summary if there was nothing to do
 	tty   bool
 	began time.Time
 
@@ -252,6 +253,9 @@ func (v *view) summary(e *transfer.Engine) {
 	note, times := e.Times()
 	if note != nil {
 		v.a.told(note)
+	}
+	if v.again && e.Stats.Transferred.Load() == 0 && v.failed+v.deleted+v.updated == 0 {
+		return
 	}
 	if v.a.json {
 		sum := map[string]any{

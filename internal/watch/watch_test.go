@@ -1,0 +1,98 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"hufu"
+)
+
+func newWatcher(t *testing.T) (w *Watcher, dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "watched")
+	if err := os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w, err := New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w, dir
+}
+
+func write(t *testing.T, path string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEveryChangeEndsAWait: in a folder that was there, in a new one, of contents, modes and names.
+func TestEveryChangeEndsAWait(t *testing.T) {
+	t.Parallel()
+	w, dir := newWatcher(t)
+	file := filepath.Join(dir, "a", "b", "f")
+	for name, change := range map[string]func(){
+		"a write":         func() { write(t, file) },
+		"a deep folder":   func() { write(t, filepath.Join(dir, "new", "deep", "f")) },
+		"in a new folder": func() { write(t, filepath.Join(dir, "new", "deep", "g")) },
+		"a removal":       func() { write(t, file); _ = os.Remove(file) },
+		"a rename":        func() { write(t, file); _ = os.Rename(file, file+"2") },
+	} {
+		change()
+		if err := w.Wait(t.Context(), time.Hour); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Wait(ctx, time.Hour); hufu.KindOf(err) != hufu.KindCanceled {
+		t.Error(err)
+	}
+}
+
+// TestOverflow: when the system has lost changes, a Wait ends, and folders that came meanwhile are
+// watched.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	w, dir := newWatcher(t)
+	if err := w.in.Remove(filepath.Join(dir, "a", "b")); err != nil { // as if it had been made unseen
+		t.Fatal(err)
+	}
+	w.in.Errors <- fsnotify.ErrEventOverflow
+	if err := w.Wait(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "a", "b", "f"))
+	if err := w.Wait(t.Context(), time.Hour); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFolderVanishes: that is an error, also if another folder has its name.
+func TestFolderVanishes(t *testing.T) {
+	t.Parallel()
+	for _, again := range []bool{false, true} {
+		w, dir := newWatcher(t)
+		err := os.Rename(dir, dir+"2")
+		if again {
+			err = errors.Join(err, os.Mkdir(dir, 0o755))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Wait(t.Context(), time.Hour); hufu.CodeOf(err) != "watch_gone" {
+			t.Errorf("%v: %v", again, err)
+		}
+	}
+	if _, err := New(filepath.Join(t.TempDir(), "none")); hufu.CodeOf(err) != "watch_gone" {
+		t.Error(err)
+	}
+}
