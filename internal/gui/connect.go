@@ -25,6 +25,7 @@ type link struct {
 	plain   bool
 	user    string // the user of the teaching world; else the profile's
 	entered bool   // logged in
+	teach   int    // port of the teaching world, 0: none
 	lost    error  // why the connection is away, nil while it is there
 }
 
@@ -74,7 +75,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.mu.Lock()
 	entered := s.link.entered
-	l := jsonLink{Profile: s.link.profile, Plain: s.link.plain, LoggedIn: entered, Turn: s.turn}
+	l := jsonLink{Profile: s.link.profile, Plain: s.link.plain, LoggedIn: entered, Teach: s.link.teach, Turn: s.turn}
 	if s.link.remote != nil {
 		p := s.link.remote.Profile()
 		l.User, l.Device, l.Address = cmp.Or(s.link.user, p.User), p.Device, p.Address
@@ -173,7 +174,7 @@ func (s *Server) open(ctx context.Context, name string, plain bool) (*client.Rem
 		_ = remote.Close()
 		return nil, who, err
 	}
-	if !s.take(link{remote: remote, profile: name, plain: plain}, gen) {
+	if !s.take(link{remote: remote, profile: name, plain: plain, teach: who.Teach}, gen) {
 		_ = remote.Close()
 		return nil, who, &hufu.Error{Op: "connect", Kind: hufu.KindCanceled}
 	}

@@ -202,9 +202,12 @@ func (w *window) patience(seconds int) { w.wait = time.Duration(seconds) * time.
 // serious or critical.
 func (w *window) audit(screen string) {
 	w.Helper()
+	if eval[bool](w, "!window.axe") { // half a megabyte, once for each page
+		eval[chromedp.Void](w, axe)
+	}
 	for _, theme := range []string{"light", "dark"} {
 		eval[chromedp.Void](w, "document.documentElement.dataset.theme = "+quote(theme))
-		found, err := chromedp.Run(w.ctx, chromedp.Evaluate[[]string](`(async () => { `+axe+`; const r = await axe.run(document, {resultTypes: ['violations']}); `+
+		found, err := chromedp.Run(w.ctx, chromedp.Evaluate[[]string](`(async () => { const r = await axe.run(document, {resultTypes: ['violations']}); `+
 			`return r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + ' ' + (n.any[0]?.message ?? '')).join(' | ')) })()`,
 			chromedp.EvalAwaitPromise))
 		if err != nil {

@@ -113,6 +113,12 @@ func (w *window) theme(name string) {
 	w.until("document.documentElement.dataset.theme === " + quote(name))
 }
 
+// unfold opens what can be opened.
+func (w *window) unfold() {
+	w.Helper()
+	eval[chromedp.Void](w, "document.querySelectorAll('details').forEach(e => e.open = true)")
+}
+
 // choose takes a value of a select, as the browser's own list does.
 func (w *window) choose(selector, value string) {
 	w.Helper()
@@ -191,6 +197,7 @@ func TestPictures(t *testing.T) {
 	slow.Rate(fast)
 	p.job("holiday film.mkv", "done")
 
+	p.show("files")
 	p.show("wire")
 	p.click("=Record and compare")
 	p.until("document.querySelector('#wire-verdict')")
@@ -307,14 +314,17 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.click(".top > .button:not(.only-narrow)")
 	p.until("document.querySelector('main.login .proofs')")
 	look(p, "login")
+	p.unfold()
+	look(p, "login, details")
 	p.fill("input[type=password]", "wrong")
 	p.click(".buttons .primary")
 	p.until("document.querySelector('.login .trouble')")
 	look(p, "login, refused")
 	p.click("#tls")
 	p.until("document.querySelector('#tls[aria-checked=false]') && document.querySelector('.hint.bad')")
+	p.until("document.querySelector('#login-user').value === ''") // the real name stays out of it
 	look(p, "login without TLS")
-	p.fill("input[autocomplete=username]", "pupil")
+	p.fill("#login-user", "pupil")
 	p.fill("input[type=password]", "nothing secret")
 	p.click(".buttons .primary")
 	p.until("document.querySelector('main.files') && document.querySelector('.banner.danger')")
@@ -445,7 +455,7 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	if color := eval[string](p, "getComputedStyle(document.querySelector('.banner.danger')).backgroundColor"); color != "rgb(179, 18, 29)" {
 		t.Errorf("the banner is %s", color)
 	}
-	p.fill("input[autocomplete=username]", "alice")
+	p.fill("#login-user", "alice")
 	p.fill("input[type=password]", built.Password) // the real one: HT-52
 	p.click("=Log in")
 	p.until("document.querySelector('main.files')")

@@ -140,6 +140,11 @@ func TestTheDrawer(t *testing.T) {
 	p.show("settings")
 	p.show("transfers")
 	p.job("dropped.txt", "done")
+	// A message of the desktop for who looks at something else, if the user wants it.
+	eval[chromedp.Void](p, `window.said = []; window.Notification = class { static permission = 'granted'; static requestPermission = async () => 'granted'; constructor(title, o) { said.push(o.body) } }; `+
+		`Object.defineProperty(document, 'hidden', { get: () => true })`)
+	p.click(`input[aria-label^="Notify"]`)
+	p.until(`document.querySelector('input[aria-label^="Notify"]').checked`)
 	p.sees("from the browser → My files")
 	if text := p.text("body"); strings.Contains(text, "spool") || strings.Contains(text, ".local") {
 		t.Errorf("a folder of the program is shown: %s", text)
@@ -169,5 +174,17 @@ func TestTheDrawer(t *testing.T) {
 	p.click("=Resume all")
 	p.job("one.bin", "done")
 	p.job("two.bin", "done")
+	p.until("said.includes('Finished: one.bin') && said.includes('Finished: two.bin')")
 	p.until("document.querySelectorAll('.notice').length === 1") // what was said of three is one line
+}
+
+// TestNoTeachingWorld: what needs one says so, also after a reload.
+func TestNoTeachingWorld(t *testing.T) {
+	w := newWorld(t)
+	p := enter(t, sit(t, w.join(t, "")))
+	p.show("wire")
+	p.sees("This server has no teaching world")
+	p.do(chromedp.Reload())
+	p.until("document.querySelector('main.wire .options .primary')?.ariaDisabled === 'true'")
+	p.sees("This server has no teaching world")
 }

@@ -52,6 +52,9 @@ func (w *window) show(screen string) {
 		}
 	}
 	link := "nav a[href='#/" + screen + "']"
+	if screen == "wire" { // a part of another one
+		w.show("handshake")
+	}
 	if eval[bool](w, find(link)+"?.offsetParent === null") { // on a phone the sidebar is behind a button
 		w.click("header button[aria-controls=sidebar]")
 	}

@@ -2,6 +2,7 @@
 // chains.
 import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
+import { Security } from './security.js'
 import { go, useStore } from './store.js'
 import { lang, list, t, time } from './text.js'
 import { Button, html, Icon, Trouble, useBusy } from './ui.js'
@@ -42,11 +43,11 @@ export function Handshake() {
   const plain = s.entered && s.link?.plain
   useEffect(() => { if (!plain) look() }, [profile, plain, lang()])
   if (plain) {
-    return html`<div class="page"><h1>${t('gui.handshake.title')}</h1>
+    return html`<div class="page"><${Security} /><h1>${t('gui.handshake.title')}</h1>
       <p role="status" class="verdict bad"><${Icon} name="lock-open" />${t('gui.handshake.plain')}</p><p>${t('gui.handshake.plain.fix')}</p></div>`
   }
   const of = side => told.steps.filter(x => x.side === side)
-  return html`<div class="page"><div class="transfers-head"><h1>${t('gui.handshake.title')}</h1><span class="grow"></span>
+  return html`<div class="page"><${Security} /><div class="transfers-head"><h1>${t('gui.handshake.title')}</h1><span class="grow"></span>
       ${!s.entered && html`<${Button} label=${t('gui.back')} onClick=${() => go('login')} />`}<${Button} icon="rotate-cw" label=${t('gui.handshake.again')} disabled=${busy} onClick=${look} /></div>
     <p>${t('gui.handshake.text')}</p>
     <${Trouble} problem=${problem} />

@@ -62,24 +62,27 @@ export function Login() {
         <select value=${profile.name} onChange=${choose}>${s.profiles.map(p => html`<option value=${p.name} key=${p.name}>${p.address} (${p.name})</option>`)}
           <option value="+">${t('gui.login.other')}</option></select></label>
       <label class="field"><span>${t('gui.login.user')}</span>
-        <input value=${user} onInput=${e => setUser(e.target.value)} autocomplete="username" required spellcheck="false" autocapitalize="none" /></label>
+        <input id="login-user" value=${user} onInput=${e => setUser(e.target.value)} placeholder=${plain ? t('gui.login.pupil') : undefined} autocomplete=${plain ? 'off' : 'username'} required spellcheck="false" autocapitalize="none" /></label>
       <label class="field"><span>${t('gui.login.password')}</span>
         <input type="password" value=${password} onInput=${e => setPassword(e.target.value)} autocomplete="current-password" required=${!known} autofocus /></label>
       ${known && html`<p class="hint">${t('gui.login.known')}</p>`}
       <div class="switch-row"><button type="button" role="switch" class="switch" id="tls" aria-checked=${plain ? 'false' : 'true'} aria-labelledby="tls-label"
-          aria-describedby="tls-hint" disabled=${!plain && !teach} onClick=${() => setPlain(!plain)}><span></span></button>
+          aria-describedby="tls-hint" disabled=${!plain && !teach} onClick=${() => {
+            setPlain(!plain)
+            setUser(plain ? profile.user : '') // nobody's real name belongs into the teaching world
+          }}><span></span></button>
         <div><span id="tls-label">${t('gui.login.tls')}</span>
           <p class="hint" id="tls-hint">${plain ? t('gui.login.tls.off') : teach ? t('gui.login.tls.on') : t('gui.login.tls.only')}</p></div></div>
       <${Trouble} problem=${problem} />
       <div class="buttons"><${Button} type="submit" kind="primary" disabled=${busy || loading || !link} label=${known && !password ? t('gui.login.continue') : t('gui.login.button')} /></div>
     </form>
     <div class="proven" aria-live="polite" aria-busy=${loading ? 'true' : 'false'}>
-      ${loading && html`<p class="hint">${t('gui.login.connecting', { address: profile.address })}</p>`}
       ${away && html`<${Trouble} problem=${away}><div class="buttons"><${Button} icon="rotate-cw" label=${t('gui.retry')} onClick=${() => setTurn(turn + 1)} />
         <${Button} icon="info" label=${t('gui.login.explain')} onClick=${() => {
           set({ profile: profile.name })
           go('handshake')
         }} /></div></${Trouble}>`}
-      ${link && html`<h2>${t('gui.proof.title')}</h2><${Proof} link=${link} />`}
+      ${(link || loading && !plain) && html`<h2>${t('gui.proof.title')}</h2><${Proof} link=${link} loading=${!link} address=${profile.address} />`}
+      ${loading && plain && html`<p class="hint">${t('gui.login.connecting', { address: profile.address })}</p>`}
     </div></div>`
 }

@@ -1,5 +1,5 @@
 // Settings: what this browser shows and how.
-import { setHidden, setLang, setTheme, tell, useStore } from './store.js'
+import { setHidden, setLang, setNotify, setTheme, tell, useStore } from './store.js'
 import { lang, t } from './text.js'
 import { html } from './ui.js'
 
@@ -22,5 +22,10 @@ export function Settings() {
     <${Setting} title=${t('gui.language')} hint=${t('gui.language.hint')}><${Language} /></${Setting}>
     <${Setting} title=${t('gui.theme')} hint=${t('gui.theme.hint')}><${Theme} /></${Setting}>
     <${Setting} title=${t('gui.settings.hidden')} hint=${t('gui.settings.hidden.hint')}><input type="checkbox" aria-label=${t('gui.settings.hidden')} checked=${s.hidden} onChange=${e => setHidden(e.target.checked)} /></${Setting}>
+    <${Setting} title=${t('gui.settings.notify')} hint=${t('gui.settings.notify.hint')}><input type="checkbox" aria-label=${t('gui.settings.notify')} checked=${s.notify} onChange=${e => {
+      const on = e.target.checked
+      e.target.checked = s.notify // until the browser has agreed
+      setNotify(on)
+    }} /></${Setting}>
     <p class="hint">${t('gui.settings.version', { version: s.version })}</p></div>`
 }

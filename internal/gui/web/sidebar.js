@@ -17,7 +17,7 @@ export function Sidebar() {
   const files = s.screen === 'files'
   const inShared = inside(s.at.remote, shared)
   const here = place('local', s.at.local)
-  const screen = (name, icon, label) => html`<${Place} href=${'#/' + name} icon=${icon} label=${label} current=${s.screen === name} onGo=${() => go(name)} />`
+  const screen = (name, icon, label, also = false) => html`<${Place} href=${'#/' + name} icon=${icon} label=${label} current=${s.screen === name || also} onGo=${() => go(name)} />`
   return html`<nav class=${'sidebar' + (s.menu ? ' open' : '')} aria-label=${t('gui.nav.label')} id="sidebar" onKeyDown=${e => e.key === 'Escape' && state.menu && set({ menu: false })}>
     <h2>${t('gui.files.remote')}</h2>
     <${Place} href="#/files" icon="folder" label=${t('gui.files.mine')} current=${files && s.side === 'remote' && !inShared} onGo=${() => visit('remote', '/')} />
@@ -26,8 +26,7 @@ export function Sidebar() {
     <${Place} href="#/files" icon="house" label=${t('gui.files.home')} current=${files && s.side === 'local' && here.root === s.home} onGo=${() => visit('local', s.home)} />
     ${s.roots.map(r => html`<${Place} key=${r} href="#/files" icon="hard-drive" label=${r === '/' ? t('gui.files.disk') : r.slice(1)} current=${files && s.side === 'local' && here.root === r} onGo=${() => visit('local', r)} />`)}
     <hr />
-    ${screen('handshake', 'shield-check', t('gui.nav.handshake'))}
-    ${screen('wire', 'activity', t('gui.nav.wire'))}
+    ${screen('handshake', 'shield-check', t('gui.nav.security'), s.screen === 'wire')}
     ${screen('settings', 'settings', t('gui.nav.settings'))}
   </nav>`
 }

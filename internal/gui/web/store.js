@@ -23,6 +23,7 @@ export const state = {
   hidden: localStorage.getItem('hufu-hidden') === 'yes',
   notices: [], // the newest is shown
   drawer: sessionStorage.getItem('hufu-drawer') === 'open', // the transfers are open
+  notify: localStorage.getItem('hufu-notify') === 'yes', // a message of the desktop when a transfer is over
   theme: localStorage.getItem('hufu-theme') || 'auto',
 }
 
@@ -127,6 +128,18 @@ export function setHidden(hidden) {
   set({ hidden })
 }
 
+// setNotify asks the browser, which asks its user.
+export async function setNotify(notify) {
+  if (notify && (!window.Notification || await Notification.requestPermission() !== 'granted')) return notice('error', t('gui.settings.notify.refused'), t('gui.settings.notify.refused.fix'))
+  localStorage.setItem('hufu-notify', notify ? 'yes' : 'no')
+  set({ notify })
+}
+
+// announce shows a message of the desktop to who looks at something else.
+function announce(text) {
+  if (state.notify && document.hidden && window.Notification?.permission === 'granted') new Notification('hufu', { body: text, icon: '/web/icon.svg', tag: 'hufu' })
+}
+
 export async function setLang(next) {
   use(next, await get('texts', next))
   remember(next)
@@ -180,6 +193,7 @@ function take(update) {
   for (const j of update.jobs) {
     if (!finished(j.state) || (before.has(j.id) ? finished(before.get(j.id)) : !news)) continue
     const name = label(j)
+    if (j.state !== 'canceled') announce(t('gui.job.' + j.state, { name }))
     if (j.state === 'done') notice('done', t('gui.job.done', { name }), '', { group: 'done', many: 'gui.job.done.many', name })
     if (j.state === 'failed' && !state.drawer) notice('error', t('gui.job.failed', { name }), j.error?.what, { group: 'failed', many: 'gui.job.failed.many', name, ofJob: true })
   }

@@ -1,6 +1,7 @@
 // Wire: what an eavesdropper reads, without TLS and with it.
 import { useState } from './vendor/hooks.js'
 import { post } from './api.js'
+import { Security } from './security.js'
 import { state, useStore, visit } from './store.js'
 import { list, t } from './text.js'
 import { Button, html, Icon, Trouble, useBusy } from './ui.js'
@@ -49,13 +50,15 @@ export function Wire() {
     setResult(null)
     run(async () => setResult(await post('wire', { profile: s.link?.profile || state.profile, file, secrets, mitm })))
   }
-  return html`<div class="page"><h1>${t('gui.wire.title')}</h1><p>${t('gui.wire.text')}</p>
+  const why = s.link && !s.link.plain && !s.link.teach ? t('gui.why.teach') : ''
+  return html`<div class="page"><${Security} /><h1>${t('gui.wire.title')}</h1><p>${t('gui.wire.text')}</p>
+    ${why && html`<p class="verdict" role="status"><${Icon} name="info" />${why}</p>`}
     <form class="options" onSubmit=${submit}>
       <label class="field"><span>${t('gui.wire.file')}</span><input value=${file} onInput=${e => setFile(e.target.value)} spellcheck="false" autocomplete="off" aria-describedby="wire-file" /></label>
       <p class="hint" id="wire-file">${t('gui.wire.file.hint')}</p>
       <label class="check"><input type="checkbox" checked=${mitm} onChange=${e => setMitm(e.target.checked)} />${t('gui.wire.mitm.too')}</label>
       <label class="check"><input type="checkbox" checked=${secrets} onChange=${e => setSecrets(e.target.checked)} />${t('gui.wire.secrets')}</label>
-      <div class="buttons"><${Button} type="submit" kind="primary" disabled=${busy} label=${busy ? t('gui.wire.running') : t('gui.wire.button')} /></div></form>
+      <div class="buttons"><${Button} type=${why ? 'button' : 'submit'} kind="primary" disabled=${busy} why=${why} label=${busy ? t('gui.wire.running') : t('gui.wire.button')} /></div></form>
     <${Trouble} problem=${problem} />
     ${result && html`<${Result} of=${result} />`}</div>`
 }
