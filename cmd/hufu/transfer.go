@@ -33,7 +33,8 @@ type copyFlags struct {
 	filter     transfer.Filter // made of rules by options
 	sync       bool            // of hufu sync
 	down       bool            // from the server
-	again      bool            // one of many passes: the summary is left out if there was nothing to do
+	bandwidth  string
+	again      bool // one of many passes: the summary is left out if there was nothing to do
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -49,6 +50,7 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 
 // commonFlags are the flags that sync shares with put and get.
 func (a *app) commonFlags(cmd *cobra.Command, f *copyFlags) {
+	cmd.Flags().StringVar(&f.bandwidth, "bwlimit", "", a.Cat.T("hufu.flag.bwlimit"))
 	cmd.Flags().BoolVar(&f.checksum, "checksum", false, a.Cat.T("hufu.flag.checksum"))
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
@@ -73,6 +75,10 @@ func (f *copyFlags) options(ctx context.Context) (transfer.Options, error) {
 	}
 	f.rules = nil
 	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry}
+	var err error
+	if o.Limit, err = bandwidth(f.bandwidth); err != nil {
+		return o, err
+	}
 	switch o.Conflict {
 	case "", transfer.Skip, transfer.Replace, transfer.Newer, transfer.Rename:
 	default:

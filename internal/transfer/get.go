@@ -201,7 +201,7 @@ func (e *Engine) runGetLane(ctx context.Context, n int) error {
 	var g *group
 	return e.onLanes(ctx, n, func(lane Lane, t task) error {
 		if g == nil || g.lane != lane {
-			g = &group{e: e, ctx: context.WithoutCancel(ctx), lane: lane}
+			g = &group{e: e, ctx: context.WithoutCancel(ctx), life: ctx, lane: lane}
 		}
 		if t.it.large != nil {
 			return g.fetchUnit(t)

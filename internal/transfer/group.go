@@ -23,6 +23,7 @@ const (
 type group struct {
 	e     *Engine
 	ctx   context.Context
+	life  context.Context // of the transfer; ctx goes on when it ends
 	lane  Lane
 	store blob.Tree
 	batch blob.Batch
@@ -47,6 +48,7 @@ func (g *group) sent(t task, err error) error {
 
 func (g *group) fetch(t task) error {
 	it := t.it
+	g.e.o.Limit.wait(g.life, g.lane, int(it.from.Size))
 	return g.sent(t, g.lane.Get(it.remote, it.from, func(entry hufu.Entry, data []byte, err error) {
 		g.asked.Add(-1)
 		g.arrived(t, entry, data, err)

@@ -143,6 +143,7 @@ type Options struct {
 	// anybody but their owner (HT-33).
 	Strip bool
 	Me    string // the user's name, for Strip
+	Limit *Limit // of the bytes of files; nil is none
 	// Filter leaves out names that it excludes.
 	Filter *Filter
 	// Mirror makes the target equal to the source. Conflict must be Replace.
