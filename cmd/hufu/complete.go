@@ -29,7 +29,7 @@ func (a *app) completes(root *cobra.Command) {
 		switch cmd.Name() {
 		case "cat", "df", "du", "find", "ls", "mkdir", "mv", "rm", "stat", "touch", "tree":
 			cmd.ValidArgsFunction = a.completeFar
-		case "put", "get", "sync", "verify":
+		case "cp", "put", "get", "sync", "verify":
 			cmd.ValidArgsFunction = a.completeBoth
 		case "explain":
 			cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -80,7 +80,7 @@ func profiles(ending string) []string {
 
 // completeBoth completes a path on the server, or has the shell complete one of this machine.
 func (a *app) completeBoth(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-	if !strings.Contains(begun, ":") && (begun != "" || cmd.Name() == "put" || cmd.Name() == "sync") {
+	if !strings.Contains(begun, ":") && (begun != "" || slices.Contains([]string{"cp", "put", "sync"}, cmd.Name())) {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	return a.completeFar(cmd, args, begun)

@@ -71,7 +71,7 @@ func newRoot(a *app) *cobra.Command {
 		return a.CheckLang()
 	}
 	verbs := []*cobra.Command{
-		newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newSync(a), newCat(a), newLs(a), newTree(a), newFind(a),
+		newLogin(a), newLogout(a), newWhoami(a), newPut(a), newGet(a), newSync(a), newCp(a), newCat(a), newLs(a), newTree(a), newFind(a),
 		newStat(a), newDu(a), newDf(a), newMkdir(a), newMv(a), newRm(a), newTouch(a), newVerify(a),
 	}
 	a.patient(verbs...)
@@ -86,6 +86,7 @@ func newRoot(a *app) *cobra.Command {
 
 // otherWords are what other programs call the commands.
 var otherWords = map[string]string{
+	"cp":     "copy duplicate",
 	"cat":    "less more print type",
 	"doctor": "check-config diagnose ping test",
 	"df":     "quota space",
@@ -98,7 +99,7 @@ var otherWords = map[string]string{
 	"ls":     "dir list ll",
 	"mkdir":  "md",
 	"mv":     "move ren rename",
-	"put":    "cp copy push scp send upload",
+	"put":    "push scp send upload",
 	"rm":     "del delete erase remove rmdir unlink",
 	"stat":   "info",
 	"sync":   "mirror rsync",

@@ -143,47 +143,49 @@ func newPut(a *app) *cobra.Command {
 	var f copyFlags
 	a.copyFlags(cmd, &f)
 	cmd.Flags().BoolVar(&f.links, "links", false, a.Cat.T("hufu.flag.links"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := f.options(cmd.Context())
-		if err != nil {
-			return err
-		}
-		to, err := a.parseLocation(args[len(args)-1])
-		if err != nil {
-			return err
-		}
-		if !to.remote {
-			return cli.Usage("put_target_local", "target", to.text)
-		}
-		sources := args[:len(args)-1]
-		if hasInput(sources) {
-			return a.putInput(cmd.Context(), sources, to, &f, o)
-		}
-		for _, s := range sources {
-			if l, err := a.parseLocation(s); err != nil {
-				return err
-			} else if l.remote {
-				return cli.Usage("put_source_remote", "source", s)
-			}
-		}
-		how := client.How{Folder: to.slash && !f.exact, Exact: f.exact, Links: f.links, DryRun: f.dry}
-		foresee := func(r *client.Remote) {
-			if f.dry { // what is foreseen includes the making of a folder
-				return
-			}
-			r.WarmUp(client.Up, f.jobs)
-			r.ForeseePut(cmd.Context(), sources, to.path, how)
-		}
-		return a.with(cmd.Context(), to, foresee, func(r *client.Remote) error {
-			c, err := r.PreparePut(cmd.Context(), sources, to.path, how)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = c.Close() }()
-			return a.copy(cmd.Context(), r, c, &f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
-		})
-	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.put(cmd, args, &f) }
 	return cmd
+}
+
+func (a *app) put(cmd *cobra.Command, args []string, f *copyFlags) error {
+	o, err := f.options(cmd.Context())
+	if err != nil {
+		return err
+	}
+	to, err := a.parseLocation(args[len(args)-1])
+	if err != nil {
+		return err
+	}
+	if !to.remote {
+		return cli.Usage("put_target_local", "target", to.text)
+	}
+	sources := args[:len(args)-1]
+	if hasInput(sources) {
+		return a.putInput(cmd.Context(), sources, to, f, o)
+	}
+	for _, s := range sources {
+		if l, err := a.parseLocation(s); err != nil {
+			return err
+		} else if l.remote {
+			return cli.Usage("put_source_remote", "source", s)
+		}
+	}
+	how := client.How{Folder: to.slash && !f.exact, Exact: f.exact, Links: f.links, DryRun: f.dry}
+	foresee := func(r *client.Remote) {
+		if f.dry { // what is foreseen includes the making of a folder
+			return
+		}
+		r.WarmUp(client.Up, f.jobs)
+		r.ForeseePut(cmd.Context(), sources, to.path, how)
+	}
+	return a.with(cmd.Context(), to, foresee, func(r *client.Remote) error {
+		c, err := r.PreparePut(cmd.Context(), sources, to.path, how)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		return a.copy(cmd.Context(), r, c, f, o, "put", func(ctx context.Context, e *transfer.Engine) error { return e.Put(ctx, c.Sources) })
+	})
 }
 
 func newGet(a *app) *cobra.Command {
@@ -198,55 +200,57 @@ func newGet(a *app) *cobra.Command {
 	var f copyFlags
 	a.copyFlags(cmd, &f)
 	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := f.options(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if len(args) == 1 {
-			args = append(args, ".")
-		}
-		dst := args[len(args)-1]
-		if l, err := a.parseLocation(dst); err != nil {
-			return err
-		} else if l.remote {
-			return cli.Usage("get_target_remote", "target", dst)
-		}
-		locs, err := a.remoteOnly(args[:len(args)-1])
-		if err != nil {
-			return err
-		}
-		if dst == "-" {
-			return a.getOutput(cmd.Context(), locs, &f)
-		}
-		fetches := func(locs []location) []client.Fetch {
-			fetch := make([]client.Fetch, len(locs))
-			for i, l := range locs {
-				fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
-			}
-			return fetch
-		}
-		foresee := func(r *client.Remote) {
-			if !f.dry {
-				r.WarmUp(client.Down, f.jobs)
-			}
-			r.ForeseeGet(fetches(locs))
-		}
-		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
-			locs, err := matches(cmd.Context(), r, locs)
-			if err != nil {
-				return err
-			}
-			c, err := r.PrepareGet(cmd.Context(), fetches(locs), dst, client.How{Exact: f.exact, DryRun: f.dry})
-			if err != nil {
-				return err
-			}
-			defer func() { _ = c.Close() }()
-			o.Strip, o.Me = !f.executable, r.Profile().User
-			return a.copy(cmd.Context(), r, c, &f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
-		})
-	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.get(cmd, args, &f) }
 	return cmd
+}
+
+func (a *app) get(cmd *cobra.Command, args []string, f *copyFlags) error {
+	o, err := f.options(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		args = append(args, ".")
+	}
+	dst := args[len(args)-1]
+	if l, err := a.parseLocation(dst); err != nil {
+		return err
+	} else if l.remote {
+		return cli.Usage("get_target_remote", "target", dst)
+	}
+	locs, err := a.remoteOnly(args[:len(args)-1])
+	if err != nil {
+		return err
+	}
+	if dst == "-" {
+		return a.getOutput(cmd.Context(), locs, f)
+	}
+	fetches := func(locs []location) []client.Fetch {
+		fetch := make([]client.Fetch, len(locs))
+		for i, l := range locs {
+			fetch[i] = client.Fetch{Path: l.path, Contents: l.slash}
+		}
+		return fetch
+	}
+	foresee := func(r *client.Remote) {
+		if !f.dry {
+			r.WarmUp(client.Down, f.jobs)
+		}
+		r.ForeseeGet(fetches(locs))
+	}
+	return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
+		locs, err := matches(cmd.Context(), r, locs)
+		if err != nil {
+			return err
+		}
+		c, err := r.PrepareGet(cmd.Context(), fetches(locs), dst, client.How{Exact: f.exact, DryRun: f.dry})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		o.Strip, o.Me = !f.executable, r.Profile().User
+		return a.copy(cmd.Context(), r, c, f, o, "get", func(ctx context.Context, e *transfer.Engine) error { return e.Get(ctx, c.Sources) })
+	})
 }
 
 // copy runs a transfer and reports on it. Its error carries the exit status.

@@ -73,12 +73,16 @@ func (m *Abandon) check() error       { return checkIf(isUpload(m.Upload), "uplo
 func (m *AbandonAnswer) check() error { return nil }
 func (m *Space) check() error         { return m.Path.check() }
 func (m *SpaceAnswer) check() error   { return checkIf(m.Free >= 0 && m.Total >= 0, "space") }
-func (m *Why) check() error           { return nil }
-func (m *Goodbye) check() error       { return m.Reason.check() }
-func (m *Working) check() error       { return nil }
-func (m *Changed) check() error       { return m.Path.check() }
-func (m *Cancel) check() error        { return nil }
-func (m *RenewAnswer) check() error   { return checkChain(m.Chain) }
+func (m *CopyAnswer) check() error    { return m.Entry.check() }
+func (m *Copy) check() error {
+	return errors.Join(m.From.check(), m.To.check(), m.Condition.check(), checkIf(len(m.Version) <= MaxVersion, "version"))
+}
+func (m *Why) check() error         { return nil }
+func (m *Goodbye) check() error     { return m.Reason.check() }
+func (m *Working) check() error     { return nil }
+func (m *Changed) check() error     { return m.Path.check() }
+func (m *Cancel) check() error      { return nil }
+func (m *RenewAnswer) check() error { return checkChain(m.Chain) }
 
 func (m *List) check() error {
 	ok := m.Limit <= MaxPage && (len(m.After) == 0 || m.Limit > 0 && hufu.CheckName(string(m.After)) == nil) && (!m.On || len(m.After) > 0)

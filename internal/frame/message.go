@@ -16,6 +16,7 @@ const Version = 1
 const (
 	FeatureCore  = "core"
 	FeatureTeach = "teach"
+	FeatureCopy  = "copy"
 )
 
 // Limits of values in a message.
@@ -64,6 +65,7 @@ const (
 	TypeAbandon
 	TypeRead
 	TypeSpace
+	TypeCopy // of FeatureCopy
 )
 
 // The requests of the enrollment protocol.
@@ -173,6 +175,7 @@ var kinds = map[Type]kind{
 	TypeAbandon: of[Abandon]("abandon"), TypeAbandon.Answer(): of[AbandonAnswer]("abandon answer"),
 	TypeRead: of[Read]("read"), TypeRead.Answer(): of[ReadAnswer]("read answer"),
 	TypeSpace: of[Space]("space"), TypeSpace.Answer(): of[SpaceAnswer]("space answer"),
+	TypeCopy: of[Copy]("copy"), TypeCopy.Answer(): of[CopyAnswer]("copy answer"),
 	TypeEnroll: of[Enroll]("enroll"), TypeEnroll.Answer(): of[EnrollAnswer]("enroll answer"),
 	TypeRenew: of[Renew]("renew"), TypeRenew.Answer(): of[RenewAnswer]("renew answer"),
 	TypeWhy: of[Why]("why"), TypeWhy.Answer(): of[WhyAnswer]("why answer"),

@@ -225,6 +225,17 @@ type (
 		Free  int64 `cbor:"1,keyasint"`
 		Total int64 `cbor:"2,keyasint"`
 	}
+	// Copy copies a file within the server, of exactly this version if there is one.
+	Copy struct {
+		From      Path      `cbor:"1,keyasint"`
+		To        Path      `cbor:"2,keyasint"`
+		Condition Condition `cbor:"3,keyasint"`
+		Version   string    `cbor:"4,keyasint,omitempty"`
+	}
+	// CopyAnswer describes the copy.
+	CopyAnswer struct {
+		Entry Entry `cbor:"1,keyasint"`
+	}
 	// Enroll trades an invitation's secret for a certificate.
 	Enroll struct {
 		Secret   string `cbor:"1,keyasint"`
@@ -348,6 +359,8 @@ func (*Read) Type() Type          { return TypeRead }
 func (*ReadAnswer) Type() Type    { return TypeRead.Answer() }
 func (*Space) Type() Type         { return TypeSpace }
 func (*SpaceAnswer) Type() Type   { return TypeSpace.Answer() }
+func (*Copy) Type() Type          { return TypeCopy }
+func (*CopyAnswer) Type() Type    { return TypeCopy.Answer() }
 func (*Enroll) Type() Type        { return TypeEnroll }
 func (*EnrollAnswer) Type() Type  { return TypeEnroll.Answer() }
 func (*Renew) Type() Type         { return TypeRenew }

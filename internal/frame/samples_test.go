@@ -114,6 +114,8 @@ func samples() []sample {
 		{"working", "I am alive", &Working{}, false, nil},
 		{"changed", "something below films has changed", &Changed{Path: Path("films")}, false, nil},
 		{"cancel", "the third request is not wanted any more", &Cancel{Request: 2}, false, nil},
+		{"copy", "this version, to a name that is free", &Copy{From: path, To: Path("b"), Condition: absent, Version: "v-1"}, false, nil},
+		{"copy answer", "durable", &CopyAnswer{Entry: entry}, false, nil},
 	}
 }
 

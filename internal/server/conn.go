@@ -61,6 +61,7 @@ type conn struct {
 	readers    []*reader
 	ahead      ahead
 	buf        *session.Chunk // room for answers, kept from one get or read to the next
+	copies     bool           // both ends have named the feature
 	committing atomic.Bool
 	judged     time.Time
 	cutting    atomic.Bool
@@ -304,6 +305,9 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 	a := &frame.HelloAnswer{
 		Version: frame.Version, Features: []string{frame.FeatureCore}, Requests: session.MaxRequests, Bytes: session.MaxAsked,
 		Program: "hufud " + hufu.Version, Time: c.s.o.Now().UnixNano(), Instance: c.s.instance, User: c.sub.User, Device: c.sub.Device,
+	}
+	if c.copies = slices.Contains(m.Features, frame.FeatureCopy); c.copies {
+		a.Features = append(a.Features, frame.FeatureCopy)
 	}
 	if t := c.s.o.Teach; t != nil {
 		a.Teach = uint16(t.Port())

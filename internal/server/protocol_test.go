@@ -647,3 +647,24 @@ func TestChangesOfOneVersion(t *testing.T) {
 		answered[*frame.RemoveAnswer](w, &frame.Remove{Path: frame.Path(l), Version: v}, nil)
 	}
 }
+
+// TestCopyIsAFeature: a copy is a request only where both ends have named the feature.
+func TestCopyIsAFeature(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	request := &frame.Copy{From: frame.Path("a"), To: frame.Path("b"), Condition: frame.WireCondition(hufu.Condition{Kind: hufu.IfAbsent})}
+	w := asPerson(t, env, p)
+	w.say(request)
+	if code := w.farewell(); code != "request_unknown" {
+		t.Errorf("without the feature: %s", code)
+	}
+	w = connect(t, env, p)
+	a := answered[*frame.HelloAnswer](w, &frame.Hello{Version: 1, Features: []string{"core", "copy", "later"}, Token: p.Profile.Token()}, nil)
+	if !slices.Equal(a.Features, []string{"core", "copy"}) {
+		t.Errorf("features: %v", a.Features)
+	}
+	if e, ok := w.ask(request, nil).(*frame.Error); !ok || e.Kind != "not_found" {
+		t.Errorf("with the feature: %+v", e)
+	}
+}

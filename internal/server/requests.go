@@ -161,6 +161,15 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		err = c.view.Abandon(ctx, m.Upload)
 		c.dropUpload(m.Upload)
 		answer = &frame.AbandonAnswer{}
+	case *frame.Copy:
+		op, path = "copy", m.From.Path()
+		if !c.copies {
+			return &hufu.Error{Op: "handle copy", Kind: hufu.KindProtocol, Code: "request_unknown"}
+		}
+		if c.s.draining.Load() {
+			return stopping() // it may be long; the client repeats it and resumes
+		}
+		answer, err = c.copyFile(ctx, m)
 	case *frame.Space:
 		op, path = "space", m.Path.Path()
 		var a frame.SpaceAnswer
@@ -178,6 +187,19 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	}
 	c.logFailure(op, path, err)
 	return c.session.Fail(err)
+}
+
+// copyFile copies a file within the server.
+func (c *conn) copyFile(ctx context.Context, m *frame.Copy) (frame.Message, error) {
+	buf, err := c.buffer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.view.Copy(ctx, m.From.Path(), m.To.Path(), m.Version, m.Condition.Condition(), buf)
+	if err != nil {
+		return nil, err
+	}
+	return &frame.CopyAnswer{Entry: frame.WireEntry(e)}, nil
 }
 
 // canceledOr returns ErrCanceled if err is not nil and the client canceled the request, else err.

@@ -119,7 +119,7 @@ func patience(t frame.Type) time.Duration {
 	switch t {
 	case frame.TypeHello:
 		return time.Minute
-	case frame.TypeDigest, frame.TypeOpen, frame.TypeCommit, frame.TypeRemove, frame.TypeRename:
+	case frame.TypeDigest, frame.TypeOpen, frame.TypeCommit, frame.TypeRemove, frame.TypeRename, frame.TypeCopy:
 		return LongPatience // as long as a disk may need to read a file, or to remove a tree
 	}
 	return Patience

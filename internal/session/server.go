@@ -281,7 +281,7 @@ func (s *Server) takeBack(number uint64) {
 // worthStopping reports whether carrying out a request is worth stopping.
 func worthStopping(m frame.Message) bool {
 	switch m.(type) {
-	case *frame.List, *frame.Digest, *frame.Remove, *frame.Open, *frame.Get, *frame.Read, *frame.Commit:
+	case *frame.List, *frame.Digest, *frame.Remove, *frame.Open, *frame.Get, *frame.Read, *frame.Commit, *frame.Copy:
 		return true
 	}
 	return false

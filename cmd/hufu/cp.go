@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+	"hufu/internal/client"
+	"hufu/internal/transfer"
+)
+
+func newCp(a *app) *cobra.Command {
+	cmd := a.Command("cp SRC… TARGET", "hufu.cp",
+		"hufu cp report.pdf photos :/2026/",
+		"hufu cp :/2026/report.pdf .",
+		"hufu cp :/draft.txt :/final.txt",
+		"hufu cp ':/2026/*' :/@shared/common/")
+	cli.Between(cmd, 2, -1)
+	var f copyFlags
+	a.copyFlags(cmd, &f)
+	cmd.Flags().BoolVar(&f.links, "links", false, a.Cat.T("hufu.flag.links"))
+	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var far []bool
+		for _, arg := range args {
+			l, err := a.parseLocation(arg)
+			if err != nil {
+				return err
+			}
+			far = append(far, l.remote)
+		}
+		sources, to := far[:len(far)-1], far[len(far)-1]
+		switch {
+		case to && !slices.Contains(sources, true):
+			return a.put(cmd, args, &f)
+		case !to && !slices.Contains(sources, false):
+			return a.get(cmd, args, &f)
+		case !to:
+			return cli.Usage("cp_local")
+		case slices.Contains(sources, false):
+			return cli.Usage("cp_mixed")
+		}
+		return a.copyFar(cmd, args, &f)
+	}
+	return cmd
+}
+
+// copyFar copies within the server.
+func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
+	o, err := f.options(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if !f.filter.Empty() || o.Conflict == transfer.Rename || f.executable || f.links {
+		return cli.Usage("cp_far_flags")
+	}
+	locs, err := a.remoteOnly(args)
+	if err != nil {
+		return err
+	}
+	return a.with(cmd.Context(), locs[0], nil, func(r *client.Remote) error {
+		ctx, to := cmd.Context(), locs[len(locs)-1]
+		from, err := matches(ctx, r, locs[:len(locs)-1])
+		if err != nil {
+			return err
+		}
+		c := &copier{a: a, r: r, f: f, o: o, v: newView(a, "cp", f), began: time.Now()}
+		c.v.tty = false // the server does the work: there is nothing to draw
+		if c.inside, err = c.target(ctx, to, len(from)); err != nil {
+			return err
+		}
+		for _, l := range from {
+			if err := c.source(ctx, l, to.path); err != nil {
+				return err
+			}
+		}
+		c.summary()
+		if k := c.v.verdict(); k != 0 {
+			return cli.Reported(k)
+		}
+		if f.nothing && c.copied == 0 && c.v.would == 0 {
+			return &hufu.Error{Op: "cp", Kind: hufu.KindNothingToDo}
+		}
+		return nil
+	})
+}
+
+// copier copies within the server.
+type copier struct {
+	a      *app
+	r      *client.Remote
+	f      *copyFlags
+	o      transfer.Options
+	v      *view
+	began  time.Time
+	inside bool // the sources go into the target
+	copied int
+	bytes  int64
+}
+
+// target reports whether the target is a folder that the sources go into. It makes the folder if
+// it is written with a slash.
+func (c *copier) target(ctx context.Context, to location, sources int) (bool, error) {
+	if c.f.exact {
+		if sources > 1 {
+			return false, cli.Usage("one_source_exact", "target", to.path.Remote())
+		}
+		return false, nil
+	}
+	there, err := c.r.Stat(ctx, to.path)
+	switch kind := hufu.KindOf(err); {
+	case err == nil && there.Kind == hufu.Folder:
+		return true, nil
+	case err != nil && (kind != hufu.KindNotFound || hufu.CodeOf(err) == "shared_missing"):
+		return false, err
+	case to.slash && err == nil:
+		return false, &hufu.Error{Op: "cp", Path: to.path.Remote(), Kind: hufu.KindWrongKind, Code: "target_not_folder", Args: map[string]string{"target": to.path.Remote()}}
+	case to.slash && !c.f.dry:
+		_, err := c.r.Mkdir(ctx, to.path, 0o755, true)
+		return true, err
+	case to.slash:
+		return true, nil
+	case sources > 1:
+		return false, &hufu.Error{Op: "cp", Path: to.path.Remote(), Kind: hufu.KindUsage, Code: "mv_one_name"}
+	}
+	return false, nil
+}
+
+// source copies one source of the command. The error ends the command.
+func (c *copier) source(ctx context.Context, l location, to hufu.Path) error {
+	e, err := c.r.Stat(ctx, l.path)
+	contents := l.slash && !l.path.IsRoot() || l.path.IsRoot()
+	switch {
+	case err != nil:
+	case l.slash && e.Kind != hufu.Folder:
+		err = &hufu.Error{Op: "cp", Path: l.path.Remote(), Kind: hufu.KindWrongKind, Code: "far_not_folder", Args: map[string]string{"kind": e.Kind.String()}}
+	case c.inside && !contents:
+		to, err = to.Join(l.path.Base())
+	}
+	if err == nil && (to == l.path || e.Kind == hufu.Folder && within(to, l.path)) {
+		err = &hufu.Error{Op: "cp", Path: l.path.Remote(), Kind: hufu.KindInvalid, Code: "cp_into_itself", Args: map[string]string{"target": to.Remote()}}
+	}
+	if err != nil {
+		return c.failed(l.path, to, e, err)
+	}
+	if e.Kind != hufu.Folder {
+		return c.entry(ctx, l.path, to, e, false)
+	}
+	return c.tree(ctx, l.path, to)
+}
+
+// within reports whether p is folder or below it.
+func within(p, folder hufu.Path) bool {
+	return p == folder || folder.IsRoot() || strings.HasPrefix(p.String(), folder.String()+"/")
+}
+
+// failed reports the failure of one entry. It returns err if that ends the command.
+func (c *copier) failed(from, to hufu.Path, e hufu.Entry, err error) error {
+	if transfer.Stops(err) {
+		return err
+	}
+	c.report(transfer.Failed, from, to, e, err)
+	return nil
+}
+
+func (c *copier) report(outcome transfer.Outcome, from, to hufu.Path, e hufu.Entry, err error) {
+	c.v.report(transfer.Report{Local: from.Remote(), Remote: to, Kind: e.Kind, Size: e.Size, Digest: e.Digest, Outcome: outcome, Err: err})
+}
+
+// tree copies a folder with everything in it. Modes and times of folders come last, the deepest
+// first.
+func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
+	type made struct {
+		path  hufu.Path
+		entry hufu.Entry
+	}
+	var folders []made
+	fresh := map[hufu.Path]bool{} // made by this command, so empty
+	err := c.r.Walk(ctx, top, client.WalkOptions{}, func(f client.Found) error {
+		p, err := to.Append(below(f.Path, top))
+		if err == nil {
+			err = f.Err
+		}
+		switch {
+		case err != nil:
+			return c.failed(f.Path, p, f.Entry, err)
+		case f.Entry.Kind != hufu.Folder:
+			return c.entry(ctx, f.Path, p, f.Entry, fresh[p.Parent()])
+		case c.f.dry || p.IsRoot():
+			return nil
+		}
+		created, err := c.r.Mkdir(ctx, p, f.Entry.Mode|0o700, true)
+		if err != nil {
+			return c.failed(f.Path, p, f.Entry, err)
+		}
+		if created {
+			fresh[p] = true
+			folders = append(folders, made{p, f.Entry})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Backward(folders) {
+		if err := c.r.SetMeta(ctx, m.path, transfer.Meta{Mode: m.entry.Mode, MTime: m.entry.MTime}, ""); err != nil {
+			if err := c.failed(m.path, m.path, m.entry, err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// below returns p as seen from the folder top.
+func below(p, top hufu.Path) hufu.Path {
+	for range top.Segments() {
+		_, p = p.Cut()
+	}
+	return p
+}
+
+// entry copies a file or a link to the name to. There is nothing yet if fresh is set.
+func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fresh bool) error {
+	if e.Kind != hufu.File && e.Kind != hufu.Link {
+		c.report(transfer.Skipped, from, to, e, &hufu.Error{Op: "cp", Path: from.Remote(), Kind: hufu.KindUnsupported, Code: "special_file"})
+		return nil
+	}
+	cond := hufu.Condition{Kind: hufu.IfAbsent}
+	var there hufu.Entry
+	err := error(&hufu.Error{Op: "cp", Kind: hufu.KindNotFound})
+	if !fresh {
+		there, err = c.r.Stat(ctx, to)
+	}
+	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+		return c.failed(from, to, e, err)
+	}
+	if err == nil {
+		replace, outcome, err := c.conflict(ctx, from, to, e, there)
+		if err != nil {
+			return c.failed(from, to, e, err)
+		}
+		if !replace {
+			c.report(outcome, from, to, e, nil)
+			return nil
+		}
+		cond = hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}
+	}
+	if c.f.dry {
+		c.report(transfer.Would, from, to, e, nil)
+		return nil
+	}
+	if e.Kind == hufu.Link {
+		err = c.r.Link(ctx, to, e.Target, e.MTime, cond)
+	} else {
+		var copied hufu.Entry
+		if copied, err = c.r.CopyFar(ctx, from, e, to, cond); err == nil {
+			e.Digest = copied.Digest
+		}
+	}
+	if err != nil {
+		return c.failed(from, to, e, err)
+	}
+	c.copied++
+	c.bytes += e.Size
+	c.report(transfer.Transferred, from, to, e, nil)
+	return nil
+}
+
+// conflict decides what becomes of an entry at the target: whether it is replaced, and if not, how
+// that is reported.
+func (c *copier) conflict(ctx context.Context, from, to hufu.Path, e, there hufu.Entry) (replace bool, outcome transfer.Outcome, err error) {
+	switch {
+	case there.Kind != e.Kind:
+		return false, "", &hufu.Error{
+			Op: "cp", Path: to.Remote(), Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
+			Args: map[string]string{"target": to.Remote(), "kind": there.Kind.String()},
+		}
+	case e.Kind == hufu.Link && e.Target == there.Target, e.Kind == hufu.File && c.same(e, there):
+		return false, transfer.Same, nil
+	}
+	policy := c.o.Conflict
+	if policy == "" && c.a.Interactive() && !c.a.json && !c.f.dry {
+		if policy, err = c.v.ask(ctx, transfer.Conflict{Local: from.Remote(), Remote: to, From: e, Into: there}); err != nil {
+			return false, "", err
+		}
+	}
+	switch {
+	case policy == transfer.Replace, policy == transfer.Newer && e.MTime.After(there.MTime):
+		return true, "", nil
+	case policy == transfer.Skip, policy == transfer.Newer:
+		return false, transfer.Skipped, nil
+	}
+	return false, "", &hufu.Error{Op: "cp", Path: to.Remote(), Kind: hufu.KindExists, Code: "target_differs", Args: map[string]string{"target": to.Remote()}}
+}
+
+// same reports whether two files count as the same.
+func (c *copier) same(x, y hufu.Entry) bool {
+	switch {
+	case x.Size != y.Size:
+		return false
+	case !x.Digest.IsZero() && !y.Digest.IsZero():
+		return x.Digest == y.Digest
+	}
+	return !c.f.checksum && x.MTime.Equal(y.MTime)
+}
+
+// summary is the last line.
+func (c *copier) summary() {
+	cat, took := c.a.Cat, time.Since(c.began)
+	if c.a.json {
+		sum := map[string]any{
+			"summary": "cp", "transferred": c.copied, "same": c.v.same, "skipped": c.v.skipped, "failed": c.v.failed,
+			"bytes_copied": c.bytes, "seconds": took.Seconds(),
+		}
+		if c.f.dry {
+			sum["dry_run"], sum["would_transfer"], sum["bytes"] = true, c.v.would, c.v.bytes
+		}
+		_ = c.a.JSON(sum)
+		return
+	}
+	switch {
+	case c.f.quiet:
+	case c.f.dry:
+		c.a.Hint(cat.T("hufu.summary.dry", "would", c.v.would, "bytes", cat.Size(c.v.bytes), "same", c.v.same, "skipped", c.v.skipped, "failed", c.v.failed))
+	default:
+		c.a.Hint(cat.T("hufu.cp.summary", "copied", c.copied, "bytes", cat.Size(c.bytes), "time", took, "same", c.v.same, "skipped", c.v.skipped, "failed", c.v.failed))
+	}
+}
