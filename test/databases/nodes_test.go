@@ -60,7 +60,7 @@ func newNodesOn(t *testing.T, database string, n int, last string) *nodes {
 	if last != "" {
 		file := filepath.Join(s.all[n-1].Data, "hufud.toml")
 		toml, err := os.ReadFile(file)
-		must(t, err, os.WriteFile(file, bytes.Replace(toml, []byte(fmt.Sprintf("%q", database)), []byte(fmt.Sprintf("%q", last)), 1), 0o600))
+		must(t, err, os.WriteFile(file, bytes.Replace(toml, fmt.Appendf(nil, "%q", database), fmt.Appendf(nil, "%q", last), 1), 0o600))
 	}
 	t.Cleanup(func() {
 		for _, n := range s.all {
