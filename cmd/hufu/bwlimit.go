@@ -23,7 +23,7 @@ func bandwidth(s string) (*transfer.Limit, error) {
 	}
 	wrong := cli.Usage("bwlimit_form", "value", s)
 	var table []fromMinute
-	for _, entry := range strings.Fields(s) {
+	for entry := range strings.FieldsSeq(s) {
 		clock, text, timed := strings.Cut(entry, ",")
 		if !timed {
 			clock, text = "00:00", entry
