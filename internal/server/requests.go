@@ -189,19 +189,6 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	return c.session.Fail(err)
 }
 
-// copyFile copies a file within the server.
-func (c *conn) copyFile(ctx context.Context, m *frame.Copy) (frame.Message, error) {
-	buf, err := c.buffer(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e, err := c.view.Copy(ctx, m.From.Path(), m.To.Path(), m.Version, m.Condition.Condition(), buf)
-	if err != nil {
-		return nil, err
-	}
-	return &frame.CopyAnswer{Entry: frame.WireEntry(e)}, nil
-}
-
 // canceledOr returns ErrCanceled if err is not nil and the client canceled the request, else err.
 func canceledOr(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), session.ErrCanceled) {
