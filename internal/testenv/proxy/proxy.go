@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -126,7 +127,7 @@ func (p *Proxy) socks(c net.Conn) error {
 	methods := read(int(head[1]))
 	method := byte(0)
 	if p.User != "" {
-		if method = 2; !contains(methods, method) {
+		if method = 2; !slices.Contains(methods, method) {
 			method = 0xff
 		}
 	}
@@ -166,13 +167,4 @@ func (p *Proxy) socks(c net.Conn) error {
 	}
 	join(c, in, to)
 	return nil
-}
-
-func contains(all []byte, b byte) bool {
-	for _, x := range all {
-		if x == b {
-			return true
-		}
-	}
-	return false
 }
