@@ -52,8 +52,8 @@ func TestEverythingIsLimited(t *testing.T) {
 	w, src, dst := newWorld(), newNear(t), newNear(t)
 	want := int64(0)
 	for name, data := range contents() {
-		src.write(name, data)
 		if name != "empty" && name != "zeros" { // holes have no bytes
+			src.write(name, data)
 			want += int64((len(data) + hufu.ChunkSize - 1) / hufu.ChunkSize)
 		}
 	}
