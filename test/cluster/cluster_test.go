@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func TestCluster(t *testing.T) {
 		cmd.Dir = "../.."
 		switch key {
 		case "node2 serve": // runs until the end
-			cmd.Cancel = nil
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +115,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	if server != nil {
-		_ = server.Process.Kill()
+		_ = syscall.Kill(-server.Process.Pid, syscall.SIGKILL) // the shell and what it started
 		_ = server.Wait()
 	}
 	got, err1 := os.ReadFile(file)
