@@ -37,6 +37,7 @@ func TestAfterRunning(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		cancel()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if at != 10*time.Second {
 			t.Errorf("called after %v", at)
 		}

@@ -299,7 +299,7 @@ func TestHT55ReasonIsNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = ln.Close() }()
-	const clients, together = 200, 20
+	const clients, together = 200, 8
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, together)
 	for i := range clients {
