@@ -35,6 +35,7 @@ test: ## run every test once: race detector, shuffled; then the end-to-end tests
 	@test/requires.sh
 	@packages=$$($(GO) list -tags e2e ./... | grep -v '^hufu/test/') && \
 		CGO_ENABLED=1 $(GO) test -tags e2e -race -shuffle=on -timeout $(TESTTIMEOUT) $$packages
+	$(GO) test -run TestModel ./internal/blob/object
 	GODEBUG=cpu.avx512f=off $(GO) test ./internal/digest
 	@[ "$$($(GO) env GOOS GOARCH | tr '\n' /)" != linux/amd64/ ] || GOARCH=386 CGO_ENABLED=0 $(GO) test ./internal/digest
 	$(GO) test -tags e2e -count=1 -p 2 -timeout $(TESTTIMEOUT) ./test/...

@@ -51,7 +51,8 @@ func (s *Service) stillApplied(k known) {
 
 // Join makes this process a node of the shared database until Run ends, and returns the other nodes
 // that may be alive. It comes before Run. ID, Folder, Address, Program, Root and Files of n are the
-// caller's. Earlier runs on the same data folder are forgotten.
+// caller's. Earlier runs on the same data folder are forgotten. A database that is read-only at the
+// moment is no error.
 func (s *Service) Join(ctx context.Context, n meta.Node) (others []meta.Node, err error) {
 	if err := s.Reload(ctx); err != nil {
 		return nil, err
@@ -59,10 +60,17 @@ func (s *Service) Join(ctx context.Context, n meta.Node) (others []meta.Node, er
 	k := s.lastApplied()
 	n.Started = time.UnixMilli(k.clock)
 	s.node.row = &n
-	if err := s.db.DropNodes(ctx, n.Folder, k.clock-rememberNode.Milliseconds()); err != nil {
-		return nil, err
+	err = s.db.DropNodes(ctx, n.Folder, k.clock-rememberNode.Milliseconds())
+	if err == nil {
+		err = s.write(ctx, k)
 	}
-	if err := s.write(ctx, k); err != nil {
+	switch {
+	case hufu.KindOf(err) == hufu.KindUnavailable:
+		// The database can be read, or Reload had failed. While it is read-only nobody can take trust
+		// away, so no command has to wait for this node; Run writes as soon as it can.
+		s.node.failing = true
+		s.log.Warn("the other servers are not told what this one knows", "error", err)
+	case err != nil:
 		return nil, err
 	}
 	return s.Others(ctx)

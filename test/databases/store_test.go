@@ -174,11 +174,12 @@ func testFsck(t *testing.T, s *built.Server, where object.Source) {
 	if out := fsck(0); out != "" {
 		t.Error(out)
 	}
-	must(t, bucket.Delete(t.Context(), keys[0]))
-	if out := fsck(8, "--repair"); !strings.Contains(out, keys[0]+" is missing.") {
+	lost := keys[len(keys)-1] // of the newest file; the oldest one was removed
+	must(t, bucket.Delete(t.Context(), lost))
+	if out := fsck(8, "--repair"); !strings.Contains(out, lost+" is missing.") {
 		t.Error(out)
 	}
-	if out := fsck(8, "--json"); !strings.Contains(out, `"object":"`+keys[0]+`"`) || !strings.Contains(out, `"damaged":1`) {
+	if out := fsck(8, "--json"); !strings.Contains(out, `"object":"`+lost+`"`) || !strings.Contains(out, `"damaged":1`) {
 		t.Error(out)
 	}
 }

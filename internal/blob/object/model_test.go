@@ -1,3 +1,7 @@
+//go:build !race
+
+// The search has no goroutines: the race detector would find nothing, slowly.
+
 package object_test
 
 import (

@@ -54,6 +54,7 @@ type Trees struct {
 
 	mu      sync.Mutex // guards what follows, and where an upload goes into
 	uploads map[meta.ID]*upload
+	coming  map[meta.ID]bool      // uploads that are being opened
 	keys    map[uploadKey]*upload // the same, without those that are over
 }
 
@@ -74,7 +75,7 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	}
 	var grip [8]byte
 	_, _ = rand.Read(grip[:]) // never fails
-	t := &Trees{names: names, bucket: bucket, o: o, grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, keys: map[uploadKey]*upload{}}
+	t := &Trees{names: names, bucket: bucket, o: o, grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]bool{}, keys: map[uploadKey]*upload{}}
 	t.room.Store(o.Room)
 	for i := range t.opening {
 		t.opening[i] = make(chan struct{}, 1)

@@ -131,6 +131,7 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 	}
 	defer release()
 	fresh := t.row(k)
+	defer t.s.expect(fresh.ID)()
 	for range maxTries {
 		if h := t.hold(func() *upload { return t.s.keys[uploadKey{t.root, fresh.Key}] }, g); h != nil {
 			return h, nil
@@ -140,7 +141,7 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 			return nil, broken(ctx, op, k.Path, err)
 		}
 		if len(found) > 0 {
-			h, err := t.load(ctx, op, found[0], g)
+			h, err := t.resume(ctx, op, found[0].ID, g)
 			if h != nil || err != nil {
 				return h, err
 			}
@@ -182,18 +183,24 @@ func (t *Tree) FindUpload(ctx context.Context, id string, g blob.Guard) (blob.Up
 	if h := t.hold(func() *upload { return t.s.uploads[want] }, g); h != nil {
 		return h, nil
 	}
-	found, err := t.s.names.UploadsByID(ctx, t.root, want)
-	if err != nil {
-		return nil, broken(ctx, op, hufu.Path{}, err)
-	}
-	if len(found) == 0 {
-		return nil, unknown
-	}
-	h, err := t.load(ctx, op, found[0], g)
+	h, err := t.resume(ctx, op, want, g)
 	if h == nil && err == nil {
 		err = unknown
 	}
 	return h, err
+}
+
+// resume opens an upload by its id. It returns nil if there is none.
+func (t *Tree) resume(ctx context.Context, op string, id meta.ID, g blob.Guard) (blob.Upload, error) {
+	defer t.s.expect(id)()
+	found, err := t.s.names.UploadsByID(ctx, t.root, id)
+	if err != nil {
+		return nil, broken(ctx, op, hufu.Path{}, err)
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return t.load(ctx, op, found[0], g)
 }
 
 // hold returns a new holder of an upload of this tree that is open and not over, nil if find finds
@@ -280,11 +287,24 @@ func (s *Trees) uploading(folder meta.ID) bool {
 	return false
 }
 
-// held reports whether an upload is open here.
+// held reports whether an upload is open here, or is being opened.
 func (s *Trees) held(id meta.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.uploads[id] != nil
+	return s.uploads[id] != nil || s.coming[id]
+}
+
+// expect makes an upload held while it is opened: between its row and the handle, another upload
+// of the same place must not take it for one that nobody has open. The caller is alone.
+func (s *Trees) expect(id meta.ID) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.coming[id] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.coming, id)
+	}
 }
 
 // arrived reads what of an upload has arrived. The units may be newer than the content.
