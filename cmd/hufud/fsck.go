@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,15 +135,15 @@ func (a *app) fsckDisk() error {
 		return err
 	}
 	dir := filepath.Join(a.data, "uploads")
-	all, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return &hufu.Error{Op: "list uploads", Path: dir, Kind: hufu.KindUnreadable, Err: err}
-	}
-	n := 0
-	for _, e := range all {
-		if !strings.Contains(e.Name(), ".") {
+	n := 0 // journals are below the folder of their user or shared folder; what is being written has a dot
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && !strings.Contains(d.Name(), ".") {
 			n++
 		}
+		return err
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return &hufu.Error{Op: "list uploads", Path: dir, Kind: hufu.KindUnreadable, Err: err}
 	}
 	if a.json {
 		return a.JSON(checkedLine{Store: "disk", Uploads: n})
