@@ -220,6 +220,7 @@ func (w *work) setMeta(ctx context.Context, p hufu.Path, m blob.Meta, version st
 		e.MTime = nanos(m.MTime)
 	}
 	if e.Kind == hufu.Folder {
+		delete(w.touch, e.Child) // earlier changes of the group come before this time
 		return res, w.failed(ctx, op, p, w.SetFolder(ctx, e.Child, m.Mode&0o777, e.MTime))
 	}
 	e.Version = meta.NewID()

@@ -59,7 +59,9 @@ func (w *work) detach(ctx context.Context, p hufu.Path, dir meta.Folder, name st
 		if err == nil {
 			err = w.Detach(ctx, id)
 		}
+		delete(w.locked, id)
 	}
+	clear(w.ways) // a later change of the group must not find its way into what is gone
 	w.touch[dir.ID] = true
 	return w.failed(ctx, "remove", p, err)
 }

@@ -275,6 +275,43 @@ func TestWhatTheCleanUpHasTakenGetsNoName(t *testing.T) {
 	}
 }
 
+// TestAGroupIsCarriedOutInItsOrder: what comes later in a group meets what an earlier change of it has
+// done to the folder.
+func TestAGroupIsCarriedOutInItsOrder(t *testing.T) {
+	t.Parallel()
+	n := database(t)
+	_, b := newFake(t)
+	tree := tree(t, object.NewTrees(n, b, object.Options{Installation: "test"}))
+	then := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
+	first := tree.Batch(blob.Guard{})
+	first.Mkdir(t.Context(), path(t, "gone"), blob.Meta{Mode: 0o755}, true)
+	first.Mkdir(t.Context(), path(t, "dated"), blob.Meta{Mode: 0o755}, true)
+	first.Put(t.Context(), path(t, "x"), []byte("x"), blob.Meta{}, always)
+	first.Put(t.Context(), path(t, "dated/y"), []byte("y"), blob.Meta{}, always)
+	for _, r := range first.Finish(t.Context()) {
+		must(t, r.Err)
+	}
+	group := tree.Batch(blob.Guard{})
+	group.Remove(t.Context(), path(t, "gone"), false, "")
+	group.Rename(t.Context(), path(t, "x"), path(t, "gone/x"), always, "")
+	group.Remove(t.Context(), path(t, "dated/y"), false, "")
+	group.SetMeta(t.Context(), path(t, "dated"), blob.Meta{Mode: 0o755, MTime: then}, "")
+	r := group.Finish(t.Context())
+	for _, i := range []int{0, 2, 3} {
+		must(t, r[i].Err)
+	}
+	wantKind := hufu.KindNotFound
+	if k := hufu.KindOf(r[1].Err); k != wantKind {
+		t.Errorf("a file was moved into a folder that is gone: %v", r[1].Err)
+	}
+	_, err := tree.Stat(t.Context(), path(t, "x"))
+	must(t, err)
+	e, err := tree.Stat(t.Context(), path(t, "dated"))
+	if must(t, err); !e.MTime.Equal(then) {
+		t.Errorf("the folder has the time %v", e.MTime)
+	}
+}
+
 // TestAnUploadOverTwoProcesses: the chunks of both count, and what one has changed since the other
 // has prepared is not committed.
 func TestAnUploadOverTwoProcesses(t *testing.T) {
