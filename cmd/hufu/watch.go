@@ -24,6 +24,7 @@ const (
 // watch makes the target equal to the source again and again, until the user ends it.
 func (a *app) watch(ctx context.Context, r *client.Remote, near string, far hufu.Path, f *syncFlags, o transfer.Options) error {
 	wait := func(d time.Duration) error { return pause(ctx, d) }
+	there := func() error { return nil }
 	source, every := far.Remote(), lookFar
 	if !f.down {
 		w, err := watch.New(near) // before the first pass, so that no change is missed
@@ -32,10 +33,14 @@ func (a *app) watch(ctx context.Context, r *client.Remote, near string, far hufu
 		}
 		defer func() { _ = w.Close() }()
 		wait = func(d time.Duration) error { return w.Wait(ctx, d) }
+		there = w.There
 		source, every = near, lookAgain
 	}
 	f.again = true
 	for first := true; ; first = false {
+		if err := there(); err != nil { // before each pass: --delete would empty the target
+			return err
+		}
 		err := a.sync(ctx, r, near, far, f, o)
 		next := every
 		switch kind := hufu.KindOf(err); {

@@ -77,6 +77,22 @@ func (f folders) notOwn(s transfer.Source, links bool) error {
 	}
 }
 
+// noTarget returns an error if path is in one of these folders, or in the data folder of a server: a
+// sync would remove what belongs there.
+func (f folders) noTarget(path string) error {
+	for at := canonical(path); ; at = filepath.Dir(at) {
+		if f.have(at) {
+			return &hufu.Error{Op: "sync", Path: path, Kind: hufu.KindUnsupported, Code: "sync_own_folder"}
+		}
+		if _, ok := dataRoot(at); ok {
+			return &hufu.Error{Op: "sync", Path: path, Kind: hufu.KindUnsupported, Code: "sync_data_folder"}
+		}
+		if filepath.Dir(at) == at {
+			return nil
+		}
+	}
+}
+
 // canonical returns path with links resolved, as far as the path exists.
 func canonical(path string) string {
 	abs, err := filepath.Abs(path)

@@ -52,6 +52,9 @@ func (c *Copy) syncSide(ctx context.Context, r *Remote, near string, far hufu.Pa
 	case err == nil && !i.IsDir():
 		return s, notSyncFolder(near, hufu.File)
 	case down:
+		if err := r.ownFolders().noTarget(near); err != nil {
+			return s, err
+		}
 		s.Side, _, err = c.localFolder(near, how)
 		return s, err
 	}

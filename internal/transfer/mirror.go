@@ -3,8 +3,12 @@ package transfer
 import (
 	"context"
 	"errors"
+	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/text/unicode/norm"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -66,6 +70,45 @@ func (e *Engine) unread(err error) bool {
 	return !met.Far && met.Kind != hufu.KindWrongKind
 }
 
+var foldSeed = maphash.MakeSeed()
+
+// folded stands for a name in the folder j, whatever the case of its letters and its form in
+// Unicode.
+func folded(j *folderJob, name string) uint64 {
+	return maphash.String(foldSeed, j.far.String()+"/"+norm.NFC.String(strings.ToLower(strings.ToUpper(name))))
+}
+
+// isFresh notes a name of the source that the target did not have.
+func (pl *planner) isFresh(j *folderJob, name string) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.fresh == nil {
+		pl.fresh = map[uint64]struct{}{}
+	}
+	pl.fresh[folded(j, name)] = struct{}{}
+}
+
+// isNew reports whether x may be what this transfer has just written under another name: a source
+// had a name that differs from that of x in case or form only, and the target does not list both.
+func (pl *planner) isNew(ctx context.Context, x extra) bool {
+	want := folded(x.in, x.entry.Name)
+	if _, ok := pl.fresh[want]; !ok || pl.e.o.DryRun {
+		return false
+	}
+	names := pl.to.lister(x.in.pair)
+	defer names.Close()
+	for after, both := "", false; ; {
+		next, err := names.List(ctx, blob.Page{After: after, Limit: PageNames, Brief: true}, func(t hufu.Entry) error {
+			both = both || t.Name != x.entry.Name && folded(x.in, t.Name) == want
+			return nil
+		})
+		if both || err != nil || next == "" {
+			return !both
+		}
+		after = next
+	}
+}
+
 // removeExtras removes what the source does not have, unless a part of the source could not be
 // read.
 func (pl *planner) removeExtras(ctx context.Context) {
@@ -85,6 +128,10 @@ func (pl *planner) removeExtras(ctx context.Context) {
 		p, err := x.in.entryOf(x.entry)
 		if err != nil {
 			pl.e.fail(p, err)
+			continue
+		}
+		if pl.isNew(ctx, x) {
+			pl.e.fail(p, &hufu.Error{Op: "compare", Kind: hufu.KindExists, Code: "sync_same_name", Args: map[string]string{"target": p.into()}})
 			continue
 		}
 		if x.entry.Kind == hufu.Folder {
@@ -212,6 +259,12 @@ func (pl *planner) makeWay(ctx context.Context, p *pair) bool {
 		return false
 	}
 	there := *p.target
+	switch m := pl.e.o.Mirror; {
+	case pl.e.o.Filter.Excludes(p.below, there.Kind == hufu.Folder),
+		there.Kind == hufu.Folder && m.Delete && (m.Most >= 0 || pl.e.removals.unread.Load()):
+		pl.e.fail(*p, wrongKind(*p)) // it is not the mirror's to remove, or may be too much
+		return false
+	}
 	q := pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}
 	free := false
 	switch r := newRemover(pl); {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/blob"
 )
 
 func mirror(remove bool, most int64) Options {
@@ -184,5 +185,61 @@ func TestMirrorLeavesOthersNewFile(t *testing.T) {
 	extra, _ := w.content("t/extra")
 	if err = errors.Join(err); err != nil || string(extra) != "new" || !strings.Contains(r.codes(), "target_changed") {
 		t.Error(err, r.codes(), string(extra))
+	}
+}
+
+// TestNamesThatDifferInCaseOnly: on a target that keeps both, the old one is removed. One that takes
+// them for the same name lists one of them, and nothing is removed: it may be what was just written.
+func TestNamesThatDifferInCaseOnly(t *testing.T) {
+	t.Parallel()
+	for _, blind := range []bool{false, true} {
+		w, src := newWorld(), newNear(t)
+		src.write("docs/a", []byte("1"))
+		src.write("x.txt", []byte("2"))
+		src.write("caf\u00e9", []byte("3"))
+		for _, name := range []string{"Docs/a", "X.TXT", "cafe\u0301", "extra"} {
+			w.set("t/"+name, []byte("x"), someTime, "")
+		}
+		if blind {
+			hidden := []string{"docs", "x.txt", "caf\u00e9"}
+			w.page = func(p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+				return farLister{w, p}.plain(context.Background(), r, func(e hufu.Entry) error {
+					if slices.Contains(hidden, e.Name) {
+						return nil
+					}
+					return yield(e)
+				})
+			}
+		}
+		r, err := put(t.Context(), w, mirror(true, -1), src.whole("t"))
+		if err != nil || w.things["t/extra"] != nil {
+			t.Fatal(err, r.codes())
+		}
+		for _, name := range []string{"t/Docs/a", "t/X.TXT", "t/cafe\u0301"} {
+			if there := w.things[name] != nil; there != blind {
+				t.Errorf("blind: %v, but %s is there: %v; %s", blind, name, there, r.codes())
+			}
+		}
+		if told := strings.Contains(r.codes(), "sync_same_name"); told != blind {
+			t.Errorf("blind: %v, but told: %s", blind, r.codes())
+		}
+	}
+}
+
+// TestNoFolderMakesWay that a filter protects, or that is more than may be deleted.
+func TestNoFolderMakesWay(t *testing.T) {
+	t.Parallel()
+	filtered := mirror(true, -1)
+	filtered.Filter = &Filter{}
+	if err := filtered.Filter.Add(false, "folder/"); err != nil {
+		t.Fatal(err)
+	}
+	for what, o := range map[string]Options{"filter": filtered, "bound": mirror(true, 0)} {
+		w, src := newWorld(), newNear(t)
+		src.write("folder", []byte("a file here"))
+		w.set("t/folder/was/full", []byte("x"), someTime, "")
+		if r, err := put(t.Context(), w, o, src.whole("t")); err != nil || w.things["t/folder/was/full"] == nil || len(r.codes()) == 0 {
+			t.Errorf("%s: %v %s", what, err, r.codes())
+		}
 	}
 }

@@ -66,6 +66,7 @@ type planner struct {
 	mu      sync.Mutex // guards what follows
 	folders []folderMeta
 	extras  []extra
+	fresh   map[uint64]struct{} // names of the source that the target did not have; see folded
 }
 
 // folderMeta holds the mode and time of a folder. They are set last. Writing into a
@@ -236,6 +237,9 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	var passed func(hufu.Entry)
 	last := "" // the name of the source that was compared last, whose target is passed next
 	if m := e.o.Mirror; m != nil && m.Delete {
+		j.spared = j.spared || e.gets && e.o.Leave(ctx, j.near) != nil
+	}
+	if m := e.o.Mirror; m != nil && m.Delete && !j.spared {
 		passed = func(x hufu.Entry) {
 			if x.Name != last {
 				pl.extra(&j, x)
@@ -351,6 +355,9 @@ func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *huf
 		}
 	}
 	e.found(t)
+	if m := e.o.Mirror; m != nil && m.Delete && x == nil {
+		pl.isFresh(j, t.Name)
+	}
 	if err := pl.to.check(p.near); err != nil {
 		e.fail(p, err)
 		return false
@@ -370,6 +377,7 @@ func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *huf
 		if p.below != "" {
 			f.below = p.below + "/"
 		}
+		f.spared = j.spared
 		s.push(f)
 		return f.fresh
 	}

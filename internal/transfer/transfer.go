@@ -279,6 +279,9 @@ func (e *Engine) found(s hufu.Entry) {
 }
 
 func (e *Engine) report(r Report) {
+	if r.Outcome == Failed && e.unread(r.Err) {
+		e.removals.unread.Store(true)
+	}
 	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.failedFolders.claim(r.Local+"\x00"+r.Remote.String()) {
 		return // reported already: if making it failed, setting its mode and time fails too
 	}
@@ -288,9 +291,6 @@ func (e *Engine) report(r Report) {
 	switch r.Outcome {
 	case Failed:
 		e.Stats.Failed.Add(1)
-		if e.unread(r.Err) {
-			e.removals.unread.Store(true)
-		}
 	case Transferred:
 		e.Stats.Transferred.Add(1)
 	case Made:

@@ -46,7 +46,7 @@ func New(dir string) (*Watcher, error) {
 		return nil, cannot(dir, err)
 	}
 	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1)}
-	if w.add(dir); w.err != nil {
+	if w.add(w.root()); w.err != nil {
 		return nil, errors.Join(w.err, in.Close())
 	}
 	w.over.Go(w.run)
@@ -77,7 +77,7 @@ func (w *Watcher) run() {
 				return
 			}
 			// The queue of the system was full: changes were lost, new folders as well.
-			if w.add(w.dir); !errors.Is(err, fsnotify.ErrEventOverflow) {
+			if w.add(w.root()); !errors.Is(err, fsnotify.ErrEventOverflow) {
 				w.fail(cannot(w.dir, err))
 			}
 		}
@@ -86,6 +86,14 @@ func (w *Watcher) run() {
 		default:
 		}
 	}
+}
+
+// root is the folder itself, to which the source may be a link.
+func (w *Watcher) root() string {
+	if dir, err := filepath.EvalSymlinks(w.dir); err == nil {
+		return dir
+	}
+	return w.dir
 }
 
 // add watches a folder and those below it. What is no folder, or vanishes meanwhile, is passed over.
@@ -121,12 +129,20 @@ func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 	if ctx.Err() != nil {
 		return &hufu.Error{Op: "watch", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 	}
-	if now, err := os.Stat(w.dir); err != nil || !os.SameFile(w.was, now) {
-		return gone(w.dir, err)
+	if err := w.There(); err != nil {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
+}
+
+// There returns an error if the folder is gone, or is another one: an empty mount point, say.
+func (w *Watcher) There() error {
+	if now, err := os.Stat(w.dir); err != nil || !os.SameFile(w.was, now) {
+		return gone(w.dir, err)
+	}
+	return nil
 }
 
 // settle waits for the end of a burst of changes.
