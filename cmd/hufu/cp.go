@@ -69,7 +69,7 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 		if err != nil {
 			return err
 		}
-		c := &copier{a: a, r: r, f: f, o: o, v: newView(a, "cp", f), began: time.Now()}
+		c := &copier{a: a, r: r, f: f, o: o, v: newView(a, "cp", f), began: time.Now(), claimed: map[hufu.Path]bool{}}
 		c.v.tty = false // the server does the work: there is nothing to draw
 		if c.inside, err = c.target(ctx, to, len(from)); err != nil {
 			return err
@@ -101,6 +101,8 @@ type copier struct {
 	inside bool // the sources go into the target
 	copied int
 	bytes  int64
+	// claimed are the targets of this command: none gets two sources.
+	claimed map[hufu.Path]bool
 }
 
 // target reports whether the target is a folder that the sources go into. It makes the folder if
@@ -194,6 +196,9 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
 		case c.f.dry || p.IsRoot():
 			return nil
 		}
+		if by := f.Entry.By; by != "" && by != c.r.Profile().User { // as for a get
+			f.Entry.Mode &^= 0o022
+		}
 		created, err := c.r.Mkdir(ctx, p, f.Entry.Mode|0o700, true)
 		if err != nil {
 			return c.failed(f.Path, p, f.Entry, err)
@@ -231,6 +236,10 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 		c.report(transfer.Skipped, from, to, e, &hufu.Error{Op: "cp", Path: from.Remote(), Kind: hufu.KindUnsupported, Code: "special_file"})
 		return nil
 	}
+	if c.claimed[to] {
+		return c.failed(from, to, e, &hufu.Error{Op: "cp", Path: from.Remote(), Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": to.Remote()}})
+	}
+	c.claimed[to] = true
 	cond := hufu.Condition{Kind: hufu.IfAbsent}
 	var there hufu.Entry
 	err := error(&hufu.Error{Op: "cp", Kind: hufu.KindNotFound})

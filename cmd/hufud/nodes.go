@@ -49,9 +49,13 @@ func (a *app) join(ctx context.Context, s *site, address string, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	host, _ := os.Hostname() // without it the path is enough
+	own, err := s.ca.ServerCertificate()
+	if err != nil {
+		return err
+	}
+	host, _ := os.Hostname() // many computers have the same one; the key of the server is no other's
 	n := meta.Node{
-		ID: meta.RandomID(), Folder: sha256.Sum256([]byte(host + "\x00" + a.data)), Address: cmp.Or(told, address), Program: hufu.Version,
+		ID: meta.RandomID(), Folder: sha256.Sum256([]byte(host + "\x00" + a.data + "\x00" + string(own.Leaf.RawSubjectPublicKeyInfo))), Address: cmp.Or(told, address), Program: hufu.Version,
 		Root: identity.Fingerprint(s.ca.Root()), Files: redacted(c.Store.URL),
 	}
 	others, err := s.acc.Join(ctx, n)

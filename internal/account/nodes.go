@@ -65,8 +65,8 @@ func (s *Service) Join(ctx context.Context, n meta.Node) (others []meta.Node, er
 		err = s.write(ctx, k)
 	}
 	switch {
-	case hufu.KindOf(err) == hufu.KindUnavailable:
-		// The database can be read, or Reload had failed. While it is read-only nobody can take trust
+	case hufu.CodeOf(err) == "database_unreachable":
+		// It can be read, or Reload had failed, so it is read-only. While it is read-only nobody can take trust
 		// away, so no command has to wait for this node; Run writes as soon as it can.
 		s.node.failing = true
 		s.log.Warn("the other servers are not told what this one knows", "error", err)

@@ -39,7 +39,7 @@ func (v *View) Copy(ctx context.Context, from, to hufu.Path, version string, con
 	}
 	m := blob.Meta{Mode: source.Mode, MTime: source.MTime}
 	if access.ByOwner(from) && source.By != v.sub.User {
-		m.Mode &^= 0o111 // as for a get: what others have uploaded becomes no program of this user
+		m.Mode &^= 0o133 // as for a get: what others have uploaded becomes no program of this user, and nothing that others may write
 	}
 	if f.Size() <= hufu.ChunkSize {
 		return v.copySmall(ctx, f, source, to, m, cond, buf)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -90,6 +91,11 @@ func (c *conn) readAhead() {
 		c.ahead.begun[r] = e
 		c.ahead.tasks.Go(func() {
 			defer close(e.done)
+			defer func() {
+				if p := recover(); p != nil { // its turn comes, where a panic ends this connection alone
+					e.err = &hufu.Error{Op: "read ahead", Kind: hufu.KindInternal, Err: fmt.Errorf("%v", p)}
+				}
+			}()
 			e.err = read(ctx, e)
 		})
 	}
