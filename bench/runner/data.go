@@ -122,7 +122,7 @@ func verifyFile(want string, got ...string) error {
 		n, errA := io.ReadFull(a, x)
 		m, errB := io.ReadFull(b, y)
 		if !bytes.Equal(x[:n], y[:m]) {
-			return fmt.Errorf("%s is not what was sent", got[0])
+			return fmt.Errorf("%s differs from its source", got[0])
 		}
 		if errA != nil || errB != nil {
 			break
@@ -150,7 +150,7 @@ func verifyTree(want, got string) error {
 		}
 		b, err := os.ReadFile(got + rel)
 		if err == nil && !bytes.Equal(a, b) {
-			err = fmt.Errorf("%s is not what was sent", got+rel)
+			err = fmt.Errorf("%s differs from its source", got+rel)
 		}
 		return err
 	})

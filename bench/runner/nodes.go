@@ -231,7 +231,7 @@ func (p *place) fetch(ctx context.Context) error {
 	return errors.Join(empty(p.store+"/back"), p.do(ctx, "hufu", "get", "-q", ":/in", p.store+"/back/"))
 }
 
-// clearStore removes what was put. hufu keeps the objects of removed files for a month.
+// clearStore removes the uploaded files. hufu keeps the objects of removed files for 30 days.
 func (p *place) clearStore(ctx context.Context, who peer) error {
 	if who.server != "hufud" {
 		return empty(p.bucket(theirBucket) + "/in")

@@ -43,7 +43,7 @@ type place struct {
 	enrollArgs []string
 
 	s3Key, s3Secret, dbPassword string
-	holds                       bool // hufu's part of the S3 store holds what was put
+	holds                       bool // hufu's bucket has the uploaded files
 }
 
 func (p *place) hufud() string { return p.store + "/hufud" }
@@ -119,9 +119,9 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 	return p, p.fill()
 }
 
-// room says whether the data fit: the source, the server's copies, whole and in
-// parts, the arrival, and an eighth and what is held of touch. On an S3 store what was put is
-// fetched once more, and hufu and the peers have a copy each.
+// room returns an error if the data do not fit: the source, the copies of the server, whole and in
+// parts, the downloaded files, the pages that touch keeps, and an eighth of all that in reserve. On
+// an S3 store the uploaded files are downloaded once more, and hufu and the peers have a copy each.
 func (s *settings) room(w workload, dir string) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
