@@ -32,6 +32,9 @@ const (
 	// pauseAfter is the greatest age of the state of a shared database with which a transfer goes
 	// on: others change it, and a revocation has to take effect within a second.
 	pauseAfter = 800 * time.Millisecond
+	// restoreTime is how long after a database has gone back each refusal is checked against all
+	// of its rows.
+	restoreTime = time.Hour
 )
 
 // Options hold the dependencies of a Service.
@@ -56,6 +59,8 @@ type Service struct {
 	loading sync.Mutex // one reload at a time; guards what follows
 	version meta.Version
 	looked  time.Time // when it was last asked for, and found
+	went    time.Time // when the database was last found to have gone back to an earlier state
+	reread  time.Time // when it is read again for that reason
 	away    bool      // the database did not answer the last time
 
 	applying sync.Mutex // taken before loading is given back; guards what follows
@@ -158,6 +163,16 @@ func (s *Service) Run(ctx context.Context) error {
 // look reloads if the database has changed. Of many who ask at the same time,
 // one looks for all.
 func (s *Service) look(ctx context.Context) error {
+	return s.lookFor(ctx, false)
+}
+
+// lookAgain is look before a refusal: it reloads too if the database was restored in the last hour
+// and another table may have followed since.
+func (s *Service) lookAgain(ctx context.Context) error {
+	return s.lookFor(ctx, true)
+}
+
+func (s *Service) lookFor(ctx context.Context, refusal bool) error {
 	asked := time.Now()
 	s.loading.Lock()
 	if s.looked.After(asked) {
@@ -167,6 +182,10 @@ func (s *Service) look(ctx context.Context) error {
 	now, at := time.Now(), s.now()
 	v, clock, err := s.db.VersionAt(ctx)
 	same := err == nil && v == s.version
+	if same && !s.went.IsZero() && (!now.Before(s.reread) || refusal && now.Sub(s.went) < restoreTime) {
+		s.loading.Unlock()
+		return s.Reload(ctx)
+	}
 	if same {
 		s.looked = now
 		s.stillApplied(known{v, clock})
@@ -219,16 +238,22 @@ func (s *Service) reload(ctx context.Context) (k known, changed bool, err error)
 		s.mark(ctx, at, err)
 		return k, false, err
 	}
-	s.restored(k.version, old, next)
+	if s.restored(k.version, old, next) {
+		s.went = now
+	}
+	if !s.went.IsZero() {
+		// A restore brings back one table after the other, some of them after the version.
+		s.reread = now.Add(max(PollInterval, now.Sub(s.went)))
+	}
 	s.version, s.looked = k.version, now
 	s.state.Store(next)
 	s.mark(ctx, at, nil)
 	return k, !next.equal(old), nil
 }
 
-// restored logs that the database is older than it was, as after its restore from a backup. No
-// command makes a revoked certificate valid again.
-func (s *Service) restored(v meta.Version, old, next *state) {
+// restored reports and logs that the database is older than it was, as after its restore from a
+// backup. No command makes a revoked certificate valid again.
+func (s *Service) restored(v meta.Version, old, next *state) bool {
 	const most = 20 // names in one line
 	var valid []string
 	for serial, c := range old.certs {
@@ -237,11 +262,12 @@ func (s *Service) restored(v meta.Version, old, next *state) {
 		}
 	}
 	if len(valid) == 0 && !v.Before(s.version) {
-		return
+		return false
 	}
 	slices.Sort(valid)
 	s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
 		"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
+	return true
 }
 
 // mark notes the outcome of a check that began at the given time, before the

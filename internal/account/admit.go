@@ -44,7 +44,7 @@ func (s *Service) AdmitOrLook(ctx context.Context, serial string, fingerprint [3
 	if !worthLook(err) {
 		return sub, err
 	}
-	if err := s.look(ctx); err != nil {
+	if err := s.lookAgain(ctx); err != nil {
 		return Subject{}, unsure("admit certificate", err)
 	}
 	return s.Admit(serial, fingerprint)

@@ -96,7 +96,7 @@ func (s *Service) ResumeOrLook(ctx context.Context, sub Subject, token string) e
 	if !worthLook(err) {
 		return err
 	}
-	if err := s.look(ctx); err != nil {
+	if err := s.lookAgain(ctx); err != nil {
 		return unsure(op, err)
 	}
 	err = s.Resume(ctx, sub, token)

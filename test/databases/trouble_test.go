@@ -215,6 +215,22 @@ func TestRestored(t *testing.T) {
 		h.run(h.alice.Run("put", "a", ":/")).is(0, "")
 		h.run(h.Admin("cert", "revoke", "--user", "eve")).is(0, "")
 		h.run(eve.Run("ls", ":/")).is(6, "revoked")
+
+		// A restore that is read in the middle: the version is back already, the logins follow.
+		raw := e.in(t, name)
+		exec := func(statements ...string) {
+			t.Helper()
+			for _, s := range statements {
+				if _, err := raw.ExecContext(t.Context(), s); err != nil {
+					t.Fatalf("%s: %v", s, err)
+				}
+			}
+		}
+		exec("CREATE TABLE follow AS SELECT * FROM logins", "DELETE FROM logins", "UPDATE epoch SET counter = counter - 1, random = '0123456789abcdef'")
+		h.logged("earlier state: if a backup was restored, revoke the listed certificates again\" valid_again=0")
+		h.run(h.alice.Run("ls", ":/")).is(6, "login has ended")
+		exec("INSERT INTO logins SELECT * FROM follow")
+		h.run(h.alice.Run("ls", ":/")).is(0, "a")
 	})
 }
 
