@@ -163,7 +163,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		s.mu.Lock()
 		lost, entered, turn, news := s.link.lost, s.link.entered, s.turn, s.news
 		s.mu.Unlock()
-		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
+		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "limit": s.queue.Limit(), "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
 			return nil //nolint:nilerr // the page is gone
 		}
 		alive := time.After(eventAlive)
@@ -231,7 +231,7 @@ func (s *Server) addJob(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]string{"id": id})
 }
 
-// actJob pauses, resumes, retries, cancels or dismisses; without an id, all
+// actJob pauses, resumes, retries, cancels, dismisses or puts first; without an id, all
 // that it makes sense for.
 func (s *Server) actJob(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
@@ -252,12 +252,28 @@ func (s *Server) actJob(w http.ResponseWriter, r *http.Request) error {
 		err = s.queue.Pause(req.ID)
 	case req.Act == "resume", req.Act == "retry":
 		err = s.queue.Resume(req.ID)
+	case req.Act == "first":
+		err = s.queue.First(req.ID)
 	case req.Act == "cancel":
 		err = s.queue.Cancel(req.ID)
 	default:
 		err = &hufu.Error{Op: "act", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
 	}
 	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}
+
+// limit sets the limit of the speed, in bytes a second.
+func (s *Server) limit(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		Bytes int64 `json:"bytes"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	if err := s.queue.SetLimit(req.Bytes); err != nil {
 		return err
 	}
 	return s.ok(w, map[string]any{})

@@ -138,6 +138,18 @@ func (v *visitor) until(id string, states ...string) map[string]any {
 	}
 }
 
+// next is what the stream of events says first.
+func (v *visitor) next() map[string]any {
+	v.t.Helper()
+	res := v.send(http.MethodGet, "events", "application/json", nil)
+	defer func() { _ = res.Body.Close() }()
+	var state map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&state); err != nil {
+		v.t.Fatal(err)
+	}
+	return state
+}
+
 func (v *visitor) names(side, path string) string {
 	v.t.Helper()
 	var all []string
@@ -254,6 +266,18 @@ func TestStory(t *testing.T) {
 	if n := v.names("remote", "/f"); n != "c (2).txt c.txt" {
 		t.Errorf("both are kept: %s", n)
 	}
+
+	// The limit of the speed is one for all windows.
+	for _, n := range []int64{-1, 100} {
+		if _, code := v.ask("limit", m{"bytes": n}); code != "limit_low" {
+			t.Errorf("a limit of %d: %q", n, code)
+		}
+	}
+	v.must("limit", m{"bytes": 1 << 20})
+	if got := v.next()["limit"]; got != float64(1<<20) {
+		t.Errorf("the limit is told as %v", got)
+	}
+	v.must("limit", m{"bytes": 0})
 
 	// Removing goes on after a name that is not there.
 	r := v.must("remove", m{"side": "remote", "paths": []string{"/none", "/f", "/@shared"}})

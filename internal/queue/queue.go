@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -47,6 +48,9 @@ type Queue struct {
 	ctx  context.Context
 	wg   sync.WaitGroup
 
+	limit *transfer.Limit // of all jobs together
+	rate  atomic.Int64    // see SetLimit
+
 	mu       sync.Mutex // guards what follows, and every job
 	jobs     []*job     // oldest first
 	closed   bool
@@ -82,6 +86,8 @@ func Open(o Options) (*Queue, error) {
 	if err != nil {
 		return nil, errors.Join(err, q.lock.Unlock())
 	}
+	q.rate.Store(q.loadLimit())
+	q.limit = transfer.NewLimit(func(time.Time) int64 { return q.rate.Load() })
 	q.ctx, q.stop = context.WithCancel(context.Background())
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -265,6 +271,22 @@ func (q *Queue) RetryFailed(profile string) error {
 	}
 	q.pump()
 	return q.saved()
+}
+
+// First puts a job that waits before all others that wait.
+func (q *Queue) First(id string) error {
+	return q.with(id, func(j *job) error {
+		if j.State != Waiting {
+			return nil
+		}
+		q.jobs = slices.DeleteFunc(q.jobs, func(other *job) bool { return other == j })
+		i := slices.IndexFunc(q.jobs, func(other *job) bool { return other.State == Waiting })
+		if i < 0 {
+			i = len(q.jobs)
+		}
+		q.jobs = slices.Insert(q.jobs, i, j)
+		return nil
+	})
 }
 
 // Cancel ends a job and removes what has arrived of its unfinished files.

@@ -145,7 +145,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 	q.mu.Unlock()
 	o := transfer.Options{
 		Checksum: j.Checksum, Owner: r.Profile().User + "@" + r.Profile().Name, Strip: true, Me: r.Profile().User,
-		Leave:  r.Leave(),
+		Leave: r.Leave(), Limit: q.limit,
 		Ask:    func(ctx context.Context, c transfer.Conflict) (transfer.Policy, error) { return q.ask(ctx, j, c) },
 		Report: func(rep transfer.Report) { q.report(j, rep) },
 	}

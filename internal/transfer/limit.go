@@ -24,17 +24,24 @@ func NewLimit(at func(now time.Time) int64) *Limit {
 // wait returns when n bytes, at most a chunk, may cross, or ctx ends. Before it waits, it has lane
 // send what it holds.
 func (l *Limit) wait(ctx context.Context, lane Lane, n int) {
-	if l == nil || n == 0 {
+	if l == nil {
 		return
 	}
-	now := time.Now()
-	bytes := l.at(now)
-	if bytes == 0 {
-		return
-	}
-	l.bucket.SetLimitAt(now, rate.Limit(bytes))
-	if !l.bucket.AllowN(now, n) {
-		_ = lane.Flush()           // the next request on the lane says what is wrong with it
-		_ = l.bucket.WaitN(ctx, n) // and if ctx has ended, the lane is closed
+	for waits := false; n > 0 && ctx.Err() == nil; waits = true { // if ctx has ended, the lane is closed
+		now := time.Now()
+		bytes := l.at(now)
+		if bytes == 0 {
+			return
+		}
+		l.bucket.SetLimitAt(now, rate.Limit(bytes))
+		if l.bucket.AllowN(now, n) {
+			return
+		}
+		if !waits {
+			_ = lane.Flush() // the next request on the lane says what is wrong with it
+		}
+		second := int(min(int64(n), bytes)) // no more at once: another rate is soon used
+		_ = l.bucket.WaitN(ctx, second)
+		n -= second
 	}
 }

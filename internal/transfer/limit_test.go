@@ -43,6 +43,14 @@ func TestLimit(t *testing.T) {
 		if lane.n != 5 {
 			t.Errorf("flushed %d times", lane.n)
 		}
+		// Who waits already is served at the next rate soon.
+		now = 10
+		time.AfterFunc(3*time.Second, func() { now = hufu.ChunkSize })
+		began = time.Now()
+		l.wait(t.Context(), lane, hufu.ChunkSize)
+		if got := time.Since(began); got > 6*time.Second {
+			t.Errorf("with a higher rate after 3 s it takes %v", got)
+		}
 	})
 }
 

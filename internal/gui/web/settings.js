@@ -1,6 +1,7 @@
 // Settings: what this browser shows and how.
+import { post } from './api.js'
 import { setHidden, setLang, setNotify, setTheme, tell, useStore } from './store.js'
-import { lang, t } from './text.js'
+import { lang, rate, t } from './text.js'
 import { html } from './ui.js'
 
 export const Language = () => html`<select aria-label=${t('gui.language')} value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
@@ -12,6 +13,18 @@ export function Theme() {
   const s = useStore()
   return html`<select aria-label=${t('gui.theme')} value=${s.theme} onChange=${e => setTheme(e.target.value)}>
     ${['auto', 'light', 'dark'].map(x => html`<option value=${x}>${t('gui.theme.' + x)}</option>`)}</select>`
+}
+
+const limits = [128, 512, 1024, 2048, 5120, 10240, 51200].map(k => k * 1024)
+
+// SpeedLimit offers the usual limits, and the one that is set.
+function SpeedLimit() {
+  const s = useStore()
+  const all = [...new Set([...limits, s.limit])].filter(x => x > 0).sort((a, b) => a - b)
+  return html`<select aria-label=${t('gui.settings.limit')} value=${String(s.limit)} onChange=${e => post('limit', { bytes: Number(e.target.value) }).catch(why => {
+    e.target.value = String(s.limit)
+    tell(why)
+  })}><option value="0">${t('gui.settings.limit.none')}</option>${all.map(x => html`<option value=${String(x)}>${rate(x)}</option>`)}</select>`
 }
 
 const Setting = ({ title, hint, children }) => html`<div class="setting"><strong>${title}</strong><span class="control">${children}</span>${hint && html`<p class="hint">${hint}</p>`}</div>`
@@ -27,5 +40,6 @@ export function Settings() {
       e.target.checked = s.notify // until the browser has agreed
       setNotify(on)
     }} /></${Setting}>
+    <${Setting} title=${t('gui.settings.limit')} hint=${t('gui.settings.limit.hint')}><${SpeedLimit} /></${Setting}>
     <p class="hint">${t('gui.settings.version', { version: s.version })}</p></div>`
 }

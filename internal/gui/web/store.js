@@ -14,6 +14,7 @@ export const state = {
   entered: false,
   lost: null,
   jobs: [],
+  limit: 0, // of all transfers together, in bytes a second; 0: none
   home: '/',
   roots: ['/'],
   screen: '',
@@ -182,7 +183,7 @@ function take(update) {
   const news = heard
   measure(update.jobs)
   heard = true
-  const change = { jobs: update.jobs, lost: update.lost }
+  const change = { jobs: update.jobs, limit: update.limit, lost: update.lost }
   // A line that was on its way when somebody logged in says nothing of it.
   const left = state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)
   set(change)

@@ -38,7 +38,8 @@ function facts(j) {
   return [...all, j.resumed > 0 && t('gui.job.resumed', { size: size(j.resumed) })].filter(Boolean)
 }
 
-function Job({ job: j, ask }) {
+// more says that others wait before this one.
+function Job({ job: j, ask, more }) {
   const [open, setOpen] = useState(false)
   const name = label(j)
   const put = j.op === 'put'
@@ -53,6 +54,7 @@ function Job({ job: j, ask }) {
         <span class="facts-line">${!over(j) && html`<span class="pct">${percent(j.bytes_done, j.bytes)} %</span>`}${facts(j).map(f => html`<span>${f}</span>`)}</span></div>
       <div class="job-acts">${j.question && html`<${Button} kind="primary" label=${t('gui.job.answer')} onClick=${() => reopen(j)} />`}
         ${stops(j) && Act('pause', 'pause', 'quiet', () => act(j.id, 'pause'))}
+        ${more && j.state === 'waiting' && Act('first', 'arrow-up', 'quiet', () => act(j.id, 'first'))}
         ${j.state === 'paused' && Act('resume', 'play', 'quiet', () => act(j.id, 'resume'))}
         ${(j.state === 'failed' || j.state === 'canceled') && j.again && Act('retry', 'rotate-cw', 'quiet', () => act(j.id, 'retry'))}
         ${j.state === 'done' && Act('show', 'folder-open', 'quiet', () => visit(put ? 'remote' : 'local', j.to_at))}
@@ -81,6 +83,8 @@ export function Drawer() {
   const speed = live.reduce((x, j) => x + j.rate, 0)
   const groups = { active: [], attention: [], done: [] }
   for (const j of s.jobs) groups[groupOf(j)].push(j)
+  const waiting = s.jobs.filter(j => j.state === 'waiting').reverse()
+  groups.active.reverse() // as they follow each other
   const cancel = (j, name) => setAsk(html`<${Confirm} danger title=${t('gui.cancel.title')} text=${j.state === 'paused' && j.op === 'put' ? t('gui.cancel.paused', { name }) : t('gui.cancel.text', { name })}
     yes=${t('gui.cancel.button')} no=${t('gui.cancel.keep')} onClose=${() => setAsk(null)} onYes=${async () => {
       await post('jobs/act', { id: j.id, act: 'cancel' })
@@ -89,7 +93,7 @@ export function Drawer() {
   const paused = s.jobs.filter(j => j.state === 'paused')
   const told = [
     live.length > 0 && n('gui.drawer.active', live.length), live.length > 0 && bytes > 0 && `${percent(done, bytes)} %`, speed > 0 && rate(speed),
-    speed > 0 && t('gui.job.left', { time: duration((bytes - done) / speed) }), groups.attention.length > 0 && n('gui.drawer.attention', groups.attention.length),
+    speed > 0 && t('gui.job.left', { time: duration((bytes - done) / speed) }), live.length > 0 && s.limit > 0 && t('gui.drawer.limit', { rate: rate(s.limit) }), groups.attention.length > 0 && n('gui.drawer.attention', groups.attention.length),
   ].filter(Boolean)
   return html`<section class=${'drawer' + (s.drawer ? ' open' : '')} aria-label=${t('gui.nav.transfers')}>
     <div class="drawer-head"><button type="button" class="toggle" aria-expanded=${s.drawer ? 'true' : 'false'} aria-controls="jobs" onClick=${() => setDrawer(!s.drawer)}>
@@ -104,6 +108,6 @@ export function Drawer() {
         ${groups.done.length > 0 && html`<${Button} icon="x" kind="quiet" label=${t('gui.job.dismiss.all')} onClick=${() => act('', 'dismiss')} />`}`}</div>
     ${s.drawer && html`<div class="jobs" id="jobs" tabindex="0" role="group" aria-label=${t('gui.nav.transfers')}>
       ${s.jobs.length === 0 && html`<p class="empty">${t('gui.job.none')}</p>`}
-      ${Object.entries(groups).map(([k, list]) => list.length > 0 && html`<h3 class=${'of-' + k}>${t('gui.drawer.' + k + '.title')}</h3><ul>${list.map(j => html`<${Job} key=${j.id} job=${j} ask=${cancel} />`)}</ul>`)}</div>`}
+      ${Object.entries(groups).map(([k, list]) => list.length > 0 && html`<h3 class=${'of-' + k}>${t('gui.drawer.' + k + '.title')}</h3><ul>${list.map(j => html`<${Job} key=${j.id} job=${j} ask=${cancel} more=${waiting.length > 0 && waiting[0] !== j} />`)}</ul>`)}</div>`}
     ${ask}</section>`
 }
