@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -23,17 +24,36 @@ const (
 	most  = time.Second
 )
 
+// mostTasks bounds the tasks that wait. If there are more, everything is watched anew instead.
+const mostTasks = 1 << 16
+
 // Watcher watches a folder and all folders below it. Links are not followed.
 type Watcher struct {
 	dir     string
 	was     os.FileInfo // of dir
 	in      *fsnotify.Watcher
 	changed chan struct{} // holds one when something has changed since the last Wait
+	work    chan struct{} // holds one when there are tasks
 	over    sync.WaitGroup
 
-	mu  sync.Mutex
-	err error // why not everything is watched
+	mu    sync.Mutex
+	tasks []task // to be done in order
+	err   error  // why not everything is watched
 }
+
+// task is what to do about a name in the folder.
+type task struct {
+	do   int
+	name string
+}
+
+// The tasks.
+const (
+	watchNew  = iota // watch the folder, if it is one, and those below it
+	forget           // the name is gone: watch nothing below it any more
+	look             // watch what is not watched yet
+	watchAnew        // forget everything, and watch it anew
+)
 
 // New begins to watch a folder: what changes from now on ends a Wait.
 func New(dir string) (*Watcher, error) {
@@ -45,11 +65,12 @@ func New(dir string) (*Watcher, error) {
 	if err != nil {
 		return nil, cannot(dir, err)
 	}
-	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1)}
-	if w.add(w.root()); w.err != nil {
-		return nil, errors.Join(w.err, in.Close())
+	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1)}
+	w.over.Go(w.read) // before the first Add, which may wait for it
+	if w.add(w.root()); w.failure() != nil {
+		return nil, errors.Join(w.failure(), w.Close())
 	}
-	w.over.Go(w.run)
+	w.over.Go(w.tend)
 	return w, nil
 }
 
@@ -60,30 +81,94 @@ func (w *Watcher) Close() error {
 	return err //nolint:wrapcheck // of the system, and nobody shows it
 }
 
-// run notes changes. A new folder is watched before the change is told: files that were created in
-// it earlier are seen by the pass that follows the Wait.
-func (w *Watcher) run() {
+// read takes what fsnotify tells. It calls nothing of fsnotify: fsnotify may hold its lock until an
+// event or an error is taken.
+func (w *Watcher) read() {
+	defer close(w.work)
 	for {
 		select {
 		case e, open := <-w.in.Events:
-			if !open {
+			switch {
+			case !open:
 				return
-			}
-			if e.Has(fsnotify.Create) {
-				w.add(e.Name)
+			case e.Has(fsnotify.Create):
+				w.later(task{watchNew, e.Name})
+			case e.Has(fsnotify.Rename):
+				w.later(task{forget, e.Name})
+			default:
+				w.tell()
 			}
 		case err, open := <-w.in.Errors:
-			if !open {
+			switch {
+			case !open:
 				return
-			}
-			// The queue of the system was full: changes were lost, new folders as well.
-			if w.add(w.root()); !errors.Is(err, fsnotify.ErrEventOverflow) {
+			case errors.Is(err, fsnotify.ErrEventOverflow): // changes were lost, new folders as well
+				w.later(task{do: watchAnew})
+			case errors.Is(err, syscall.EINVAL): // a folder was renamed and is gone: its watch is, too
+				w.tell()
+			default:
 				w.fail(cannot(w.dir, err))
+				w.tell()
 			}
 		}
-		select {
-		case w.changed <- struct{}{}:
-		default:
+	}
+}
+
+// tell ends a Wait.
+func (w *Watcher) tell() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// later has tend do a task. Only read and Wait call it, and Wait never after Close.
+func (w *Watcher) later(t task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tasks = append(w.tasks, t); len(w.tasks) > mostTasks {
+		w.tasks = []task{{do: watchAnew}}
+	}
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+}
+
+// tend does the tasks. A new folder is watched before the change is told: files that were created
+// in it earlier are seen by the pass that follows the Wait.
+func (w *Watcher) tend() {
+	for range w.work {
+		w.mu.Lock()
+		tasks := w.tasks
+		w.tasks = nil
+		w.mu.Unlock()
+		for _, t := range tasks {
+			switch t.do {
+			case watchNew:
+				w.add(t.name)
+			case forget:
+				w.forget(t.name)
+			case watchAnew:
+				w.forget("")
+				w.add(w.root())
+			case look:
+				w.add(w.root())
+			}
+		}
+		if len(tasks) > 1 || len(tasks) == 1 && tasks[0].do != look {
+			w.tell()
+		}
+	}
+}
+
+// forget ends the watch of a folder that had this name, and of those below it; of all if it is "".
+// The system goes on watching a folder that is renamed, and fsnotify would report what happens in
+// it under its old name.
+func (w *Watcher) forget(name string) {
+	for _, path := range w.in.WatchList() {
+		if name == "" || path == name || strings.HasPrefix(path, name+string(filepath.Separator)) {
+			_ = w.in.Remove(path) // or it is gone already
 		}
 	}
 }
@@ -116,6 +201,12 @@ func (w *Watcher) fail(err error) {
 	w.err = errors.Join(w.err, err)
 }
 
+func (w *Watcher) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // Wait returns when something has changed since the last Wait, and then nothing for a moment, or
 // when the time is over. Its error says that the folder is gone, or cannot be watched any more, or
 // that ctx has ended.
@@ -124,6 +215,7 @@ func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 	case <-w.changed:
 		w.settle(ctx)
 	case <-time.After(limit):
+		w.later(task{do: look}) // a folder that could not be read before, say
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
@@ -132,9 +224,7 @@ func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 	if err := w.There(); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
+	return w.failure()
 }
 
 // There returns an error if the folder is gone, or is another one: an empty mount point, say.

@@ -3,8 +3,11 @@ package watch
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -95,4 +98,73 @@ func TestFolderVanishes(t *testing.T) {
 	if _, err := New(filepath.Join(t.TempDir(), "none")); hufu.CodeOf(err) != "watch_gone" {
 		t.Error(err)
 	}
+}
+
+// watches makes changes until exactly the folders that are there are watched.
+func watches(t *testing.T, w *Watcher, dir string) {
+	t.Helper()
+	var there, watched []string
+	for range 50 {
+		there = nil
+		_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				there = append(there, path)
+			}
+			return nil
+		})
+		watched = w.in.WatchList()
+		slices.Sort(there)
+		slices.Sort(watched)
+		if slices.Equal(there, watched) {
+			return
+		}
+		write(t, filepath.Join(dir, "change"))
+		if err := w.Wait(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("watched: %q, there are: %q", watched, there)
+}
+
+// TestRenamedFolders: a folder that was renamed is watched under its new name, with what was in it and
+// what comes into it later; one that was moved away is watched no more.
+func TestRenamedFolders(t *testing.T) {
+	t.Parallel()
+	w, dir := newWatcher(t)
+	at := filepath.Join(dir, "a")
+	for _, to := range []string{"a2", "a", filepath.Join("deep", "a3")} {
+		write(t, filepath.Join(dir, "deep", "f"))
+		if err := os.Rename(at, filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+		at = filepath.Join(dir, to)
+		watches(t, w, dir)
+		write(t, filepath.Join(at, "new", "f"))
+		write(t, filepath.Join(at, "b", "new", "f"))
+		watches(t, w, dir)
+	}
+	if err := os.Rename(filepath.Join(dir, "deep"), dir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	watches(t, w, dir)
+}
+
+// TestRenamedAndRemoved: fsnotify holds its lock while it reports that a watch is gone. The watch goes
+// on nevertheless.
+func TestRenamedAndRemoved(t *testing.T) {
+	t.Parallel()
+	w, dir := newWatcher(t)
+	at := func(i int) string { return filepath.Join(dir, strconv.Itoa(i)) }
+	for i := range 200 {
+		write(t, filepath.Join(at(i), "f"))
+		_ = os.Remove(filepath.Join(at(i), "f"))
+	}
+	watches(t, w, dir)
+	for i := range 200 { // the new folder is watched while the old one's watch is ended
+		if err := errors.Join(os.Rename(at(i), at(i)+"x"), os.Remove(at(i)+"x"), os.Mkdir(at(i)+"x", 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(dir, "deep", "er", "f"))
+	watches(t, w, dir)
 }
