@@ -14,7 +14,8 @@ import (
 // Copy makes the file at to one with the bytes, mode and time of the file at from, and describes
 // it. With a version it copies only that version. The bytes do not leave the server. Everything
 // that holds for a put of these bytes holds for it: rights, condition, durability. buf has space for
-// a chunk. A copy that is interrupted is resumed by the next one.
+// a chunk. A copy that is interrupted, or that the store had to give up for a moment, is resumed by
+// the next one.
 func (v *View) Copy(ctx context.Context, from, to hufu.Path, version string, cond hufu.Condition, buf []byte) (hufu.Entry, error) {
 	f, err := v.Open(ctx, from)
 	if err != nil {
@@ -75,7 +76,7 @@ func (v *View) copySmall(ctx context.Context, f blob.File, source hufu.Entry, to
 		return hufu.Entry{}, err
 	}
 	b := v.Batch()
-	b.Put(ctx, to, data, m, cond)
+	b.put(ctx, "copy", to, data, m, cond)
 	r := b.Commit(context.WithoutCancel(ctx))[0]
 	if r.Err != nil {
 		return hufu.Entry{}, r.Err
@@ -92,8 +93,8 @@ func (v *View) copyLarge(ctx context.Context, f blob.File, source hufu.Entry, to
 		return hufu.Entry{}, err
 	}
 	defer func() {
-		if err != nil && ctx.Err() == nil {
-			_ = u.Abort() // nobody would finish it
+		if err != nil && ctx.Err() == nil && hufu.KindOf(err) != hufu.KindUnavailable {
+			_ = u.Abort() // trying again cannot help, so nobody would finish it
 			return
 		}
 		_ = u.Close()

@@ -23,7 +23,7 @@ func (v *View) logChange(ctx context.Context, c event, r blob.Result) {
 	if r.Err != nil || c.op == "setmeta" || c.op == "mkdir" && !r.Created {
 		return
 	}
-	if c.op == "put" {
+	if c.op == "put" || c.op == "copy" {
 		v.s.puts.Add(1)
 	}
 	if c.op == "rename" {

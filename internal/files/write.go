@@ -64,9 +64,13 @@ func (b *Batch) add(at spot, c event, op func(blob.Batch, hufu.Path) int) {
 
 // Put stages a whole file. data may be reused when it returns.
 func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
+	b.put(ctx, "put", p, data, m, cond)
+}
+
+func (b *Batch) put(ctx context.Context, op string, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.bytes += int64(len(data))
-	b.stage(ctx, event{op: "put", path: p, size: int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
+	b.stage(ctx, event{op: op, path: p, size: int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
 }
 
 // Mkdir creates a folder; an existing one is no error.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"hufu"
@@ -16,14 +18,16 @@ import (
 const (
 	belowTime = 20 * time.Second
 	maxBelow  = 200_000
+	maxHits   = 500 // of a search
 )
 
 // errBelow ends a walk that has seen enough.
 var errBelow = errors.New("enough")
 
-// below calls visit for an entry and everything below it, on either side. Links are not followed;
-// folders that cannot be read are passed over. whole is false if the walk ended early.
-func (s *Server) below(ctx context.Context, at where, visit func(hufu.EntryKind, int64) error) (whole bool, err error) {
+// below calls visit for an entry and everything below it, on either side, with its name, kind, size
+// and time; path returns its escaped path. Links are not followed; folders that cannot be read are
+// passed over. whole is false if the walk ended early.
+func (s *Server) below(ctx context.Context, at where, visit func(e hufu.Entry, path func() string) error) (whole bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, belowTime)
 	defer cancel()
 	if at.Side == "local" {
@@ -31,9 +35,9 @@ func (s *Server) below(ctx context.Context, at where, visit func(hufu.EntryKind,
 		if name, err = localName(at.Path); err != nil {
 			return false, err
 		}
-		err = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
+		err = filepath.WalkDir(name, func(at string, d fs.DirEntry, err error) error {
 			if err != nil {
-				if path == name && d == nil {
+				if at == name && d == nil {
 					return err
 				}
 				return nil //nolint:nilerr // a folder that this user may not read
@@ -45,22 +49,25 @@ func (s *Server) below(ctx context.Context, at where, visit func(hufu.EntryKind,
 			if err != nil {
 				return nil //nolint:nilerr // gone since it was listed
 			}
+			e := hufu.Entry{Name: d.Name(), Kind: hufu.Other, MTime: i.ModTime()}
 			switch {
 			case d.IsDir():
-				return visit(hufu.Folder, 0)
+				e.Kind = hufu.Folder
 			case i.Mode().IsRegular():
-				return visit(hufu.File, i.Size())
+				e.Kind, e.Size = hufu.File, i.Size()
+			case i.Mode().Type() == fs.ModeSymlink:
+				e.Kind = hufu.Link
 			}
-			return visit(hufu.Other, 0)
+			return visit(e, func() string { return localPath(at) })
 		})
-		return err == nil, fsError("count", name, notEnough(err))
+		return err == nil, localError("count", name, "cannot_read", notEnough(err))
 	}
-	err = s.browse(ctx, at, nil, func(_ context.Context, remote *client.Remote, p hufu.Path) error {
+	err = s.browseFor(ctx, belowTime, at, nil, func(_ context.Context, remote *client.Remote, p hufu.Path) error {
 		err := remote.Walk(ctx, p, client.WalkOptions{Brief: true}, func(f client.Found) error {
 			if f.Err != nil {
 				return nil
 			}
-			return visit(f.Entry.Kind, f.Entry.Size)
+			return visit(f.Entry, func() string { return escape(f.Path.Segments()) })
 		})
 		if ctx.Err() != nil {
 			err = errBelow
@@ -94,16 +101,16 @@ func (s *Server) size(w http.ResponseWriter, r *http.Request) error {
 	var files, folders, bytes int64
 	whole := true
 	for _, p := range req.Paths {
-		all, err := s.below(r.Context(), where{req.Side, p}, func(k hufu.EntryKind, size int64) error {
+		all, err := s.below(r.Context(), where{req.Side, p}, func(e hufu.Entry, _ func() string) error {
 			switch {
 			case files+folders >= maxBelow:
 				return errBelow
-			case k == hufu.Folder:
+			case e.Kind == hufu.Folder:
 				folders++
 			default:
 				files++
-				if k == hufu.File {
-					bytes += size
+				if e.Kind == hufu.File {
+					bytes += e.Size
 				}
 			}
 			return nil
@@ -116,4 +123,57 @@ func (s *Server) size(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return s.ok(w, map[string]any{"files": files, "folders": folders, "bytes": bytes, "whole": whole})
+}
+
+// jsonHit is an entry that a search has found.
+type jsonHit struct {
+	Path  string `json:"path"` // escaped
+	Name  string `json:"name"`
+	Kind  string `json:"kind"`
+	Size  int64  `json:"size"`
+	MTime int64  `json:"mtime"` // milliseconds
+}
+
+// search looks for names below a folder: those that hold the words, or match them if there is a *
+// or ? among them, in capitals or not. Hidden ones, and what is in hidden folders, are found only on demand.
+func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		where
+		Words  string `json:"words"`
+		Hidden bool   `json:"hidden"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	words := strings.ToLower(req.Words)
+	matches := func(name string) bool { return strings.Contains(name, words) }
+	if strings.ContainsAny(words, "*?") {
+		pattern := strings.NewReplacer("[", "\\[", "\\", "\\\\").Replace(words)
+		matches = func(name string) bool {
+			ok, err := path.Match(pattern, name)
+			return err == nil && ok
+		}
+	}
+	if words == "" {
+		return &hufu.Error{Op: "search", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
+	}
+	hits, seen := []jsonHit{}, -1 // the folder itself is no hit
+	whole, err := s.below(r.Context(), req.where, func(e hufu.Entry, at func() string) error {
+		if seen++; seen == 0 || !matches(strings.ToLower(e.Name)) {
+			return nil
+		}
+		if len(hits) >= maxHits || seen > maxBelow {
+			return errBelow
+		}
+		p := at()
+		if below := strings.TrimPrefix(p, strings.TrimSuffix(req.Path, "/")); !req.Hidden && strings.Contains(below, "/.") {
+			return nil
+		}
+		hits = append(hits, jsonHit{p, hufu.Printable(e.Name), e.Kind.String(), e.Size, e.MTime.UnixMilli()})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{"hits": hits, "whole": whole})
 }

@@ -19,8 +19,11 @@ import (
 	"hufu/internal/client"
 )
 
-// browseTime is how long the page waits for an answer about a folder.
-const browseTime = 10 * time.Second
+// How long the page waits for an answer of the server.
+const (
+	browseTime = 10 * time.Second // unless Options say otherwise
+	longTime   = time.Hour        // to read a file, or to remove a tree; but browseTime while the server is away
+)
 
 // maxEntries is the limit for the names of one folder that the page shows;
 // larger folders are for the command line.
@@ -56,9 +59,13 @@ type where struct {
 	Path string `json:"path"`
 }
 
-// browse calls f with one of the two sides. If the server cannot be reached,
-// that is reported at once instead of waiting for it.
+// browse calls local or remote, for the side that at names; remote has Options.Patience. If the server
+// cannot be reached, that is reported at once instead of waiting for it.
 func (s *Server) browse(ctx context.Context, at where, local func(name string) error, remote func(context.Context, *client.Remote, hufu.Path) error) error {
+	return s.browseFor(ctx, s.o.Patience, at, local, remote)
+}
+
+func (s *Server) browseFor(ctx context.Context, limit time.Duration, at where, local func(name string) error, remote func(context.Context, *client.Remote, hufu.Path) error) error {
 	switch at.Side {
 	case "local":
 		name, err := localName(at.Path)
@@ -75,13 +82,19 @@ func (s *Server) browse(ctx context.Context, at where, local func(name string) e
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, browseTime)
+		outer := ctx
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
+		if limit > browseTime {
+			ended := make(chan struct{})
+			defer close(ended)
+			go s.unlessAway(ended, cancel)
+		}
 		err = remote(ctx, r, p)
 		if k := hufu.KindOf(err); err == nil || k != hufu.KindNetwork && k != hufu.KindUnavailable && ctx.Err() == nil {
 			s.answered(r)
 		}
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
+		if ctx.Err() != nil && outer.Err() == nil && noAnswer(err) {
 			s.mu.Lock()
 			l.lost = s.link.lost
 			s.mu.Unlock()
@@ -95,15 +108,50 @@ func (s *Server) browse(ctx context.Context, at where, local func(name string) e
 	return &hufu.Error{Op: "browse", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
 }
 
-// fsError is an error of the operating system as people read it.
+// unlessAway calls cancel once the server has been away for browseTime, unless ended is closed before.
+func (s *Server) unlessAway(ended <-chan struct{}, cancel func()) {
+	const every = time.Second
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for away := time.Duration(0); away < browseTime; {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		lost := s.link.lost
+		s.mu.Unlock()
+		if away += every; lost == nil {
+			away = 0
+		}
+	}
+	cancel()
+}
+
+// noAnswer reports whether err may come of the end of a context, and is not what the server has answered.
+func noAnswer(err error) bool {
+	switch hufu.KindOf(err) {
+	case hufu.KindCanceled, hufu.KindNetwork, hufu.KindUnavailable, hufu.KindInternal:
+		return err != nil
+	}
+	return false
+}
+
+// fsError is an error of the operating system about a change, as people read it.
 func fsError(op, path string, err error) error {
+	return localError(op, path, "cannot_write", err)
+}
+
+// localError is an error of the operating system as people read it; code says what was impossible.
+func localError(op, path, code string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if _, ok := errors.AsType[*hufu.Error](err); ok {
 		return err
 	}
-	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+	e := &hufu.Error{Op: op, Path: path, Kind: hufu.KindUnreadable, Code: code, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		e.Kind, e.Code = hufu.KindNotFound, "no_such_file"
@@ -251,7 +299,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(x, y) && strings.EqualFold(a, b)
 }
 
-// remove deletes names; a failure is reported, and the rest continues.
+// remove deletes names. It continues after a name that fails, and stops at an error that is not
+// about one name, such as a lost connection; rest names were not tried then.
 func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		Side  string   `json:"side"`
@@ -261,14 +310,14 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	failed := []*problem{}
-	removed := 0
-	for _, p := range req.Paths {
-		err := s.browse(r.Context(), where{req.Side, p}, func(name string) error {
+	removed, rest := 0, 0
+	for i, p := range req.Paths {
+		err := s.browseFor(r.Context(), longTime, where{req.Side, p}, func(name string) error {
 			if filepath.Dir(name) == name {
 				return &hufu.Error{Op: "remove", Path: name, Kind: hufu.KindInvalidPath, Code: "root_folder"}
 			}
 			if _, err := os.Lstat(name); err != nil {
-				return fsError("remove", name, err)
+				return localError("remove", name, "cannot_read", err)
 			}
 			return fsError("remove", name, os.RemoveAll(name))
 		}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
@@ -280,10 +329,11 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 		}
 		failed = append(failed, problemOf(s.cat(r), err))
 		if k := hufu.KindOf(err); k.Exit() >= 5 && k != hufu.KindIntegrity {
+			rest = len(req.Paths) - i - 1
 			break // not this name's trouble
 		}
 	}
-	return s.ok(w, map[string]any{"removed": removed, "failed": failed})
+	return s.ok(w, map[string]any{"removed": removed, "failed": failed, "rest": rest})
 }
 
 // properties describes one name; with digest its bytes are read.
@@ -295,15 +345,16 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	limit := s.o.Patience
+	if req.Digest {
+		limit = longTime
+	}
 	var e hufu.Entry
-	err = s.browse(r.Context(), req.where, func(name string) error {
+	err = s.browseFor(r.Context(), limit, req.where, func(name string) error {
 		e, err = client.LocalEntry(r.Context(), s.o.Disk, name, req.Digest)
 		return err
 	}, func(ctx context.Context, remote *client.Remote, p hufu.Path) error {
 		if req.Digest {
-			// Hashing takes as long as it takes.
-			ctx, cancel := context.WithTimeout(r.Context(), time.Hour)
-			defer cancel()
 			e, err = remote.Digest(ctx, p)
 			return err
 		}

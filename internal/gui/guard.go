@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -49,7 +50,7 @@ func newGuard(now func() time.Time) *guard {
 func (g *guard) bind(address string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.host = address
+	g.host = strings.TrimSuffix(address, ":80") // as browsers write it
 }
 
 func (g *guard) origin() string {
@@ -60,7 +61,10 @@ func (g *guard) origin() string {
 
 // cookieName carries the port: cookies of one machine's ports share one jar.
 func (g *guard) cookieName() string {
-	_, port, _ := net.SplitHostPort(strings.TrimPrefix(g.origin(), "http://"))
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(g.origin(), "http://"))
+	if err != nil {
+		port = "80"
+	}
 	return "hufu_" + port
 }
 
@@ -69,10 +73,9 @@ func (g *guard) newToken() string {
 	t := rand.Text()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for h, made := range g.tokens {
-		if g.now().Sub(made) > tokenLife || len(g.tokens) >= maxTokens {
-			delete(g.tokens, h)
-		}
+	maps.DeleteFunc(g.tokens, func(_ secret, made time.Time) bool { return g.now().Sub(made) > tokenLife })
+	if len(g.tokens) >= maxTokens {
+		delete(g.tokens, oldest(g.tokens, func(made time.Time) time.Time { return made }))
 	}
 	g.tokens[hashed(t)] = g.now()
 	return t
@@ -89,17 +92,22 @@ func (g *guard) redeem(token string) (cookie, key string, ok bool) {
 		return "", "", false
 	}
 	if len(g.sessions) >= maxSession {
-		var oldest secret
-		for c, s := range g.sessions {
-			if o, ok := g.sessions[oldest]; !ok || s.made.Before(o.made) {
-				oldest = c
-			}
-		}
-		delete(g.sessions, oldest)
+		delete(g.sessions, oldest(g.sessions, func(s session) time.Time { return s.made }))
 	}
 	cookie, key = rand.Text(), rand.Text()
 	g.sessions[hashed(cookie)] = session{hashed(key), g.now()}
 	return cookie, key, true
+}
+
+// oldest returns the secret of the entry that was made first.
+func oldest[T any](all map[secret]T, made func(T) time.Time) (first secret) {
+	var when time.Time
+	for k, v := range all {
+		if m := made(v); when.IsZero() || m.Before(when) {
+			first, when = k, m
+		}
+	}
+	return first
 }
 
 // known reports whether a request carries the cookie of a session and, with key,

@@ -2,6 +2,7 @@ package gui
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,33 @@ func TestHT21StartTokenWorksOnceAndForAWhile(t *testing.T) {
 	}
 	if n := len(p.guard.tokens); n > maxTokens {
 		t.Errorf("%d tokens are kept", n)
+	}
+	// The newest ones are kept.
+	c.pass(1)
+	newest := p.Start()
+	c.pass(1)
+	for range maxTokens - 1 {
+		p.Start()
+	}
+	if code := open(newest); code != http.StatusOK {
+		t.Errorf("one of the newest tokens: %d", code)
+	}
+}
+
+// TestPort80: browsers leave the default port out.
+func TestPort80(t *testing.T) {
+	t.Parallel()
+	g := newGuard(time.Now)
+	g.bind("127.0.0.1:80")
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/state", nil)
+	r.Host = "127.0.0.1"
+	r.Header.Set("Origin", "http://127.0.0.1")
+	if code := g.foreign(r); code != "" || g.origin() != "http://127.0.0.1" || g.cookieName() != "hufu_80" {
+		t.Errorf("%q at %s with the cookie %s", code, g.origin(), g.cookieName())
+	}
+	g.bind("[::1]:8080")
+	if g.origin() != "http://[::1]:8080" || g.cookieName() != "hufu_8080" {
+		t.Errorf("%s with the cookie %s", g.origin(), g.cookieName())
 	}
 }
 

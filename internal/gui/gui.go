@@ -46,6 +46,8 @@ type Options struct {
 	Home    string      // the folder that "this computer" begins with
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Patience is how long the page waits for an answer of the server about one folder, 10 s if zero.
+	Patience time.Duration
 }
 
 // Server is the page of one person. Any number of windows may show it.
@@ -75,6 +77,9 @@ func Open(o Options) (*Server, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Patience == 0 {
+		o.Patience = browseTime
 	}
 	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), news: make(chan struct{})}
 	for _, l := range text.Languages() {
@@ -123,7 +128,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, ready func(start st
 		Handler: s, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 	}
+	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(drained)
 		close(s.done)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
@@ -131,7 +138,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, ready func(start st
 			_ = srv.Close()
 		}
 	})
-	defer stop()
+	defer func() {
+		if !stop() {
+			<-drained
+		}
+	}()
 	if ready != nil {
 		ready(s.Start())
 	}

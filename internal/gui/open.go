@@ -3,6 +3,7 @@ package gui
 import (
 	"crypto/rand"
 	"html/template"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,14 @@ var leadPage = template.Must(template.New("lead").Parse(
 	`<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url={{.}}">` +
 		`<title>hufu</title><a href="{{.}}">hufu</a>`))
 
+// fileAddress is the address of a file for a browser, its path with slashes (RFC 8089).
+func fileAddress(path string) string {
+	if !strings.HasPrefix(path, "/") { // a drive of Windows
+		path = "/" + path
+	}
+	return (&url.URL{Scheme: "file", Path: path}).String()
+}
+
 // OpenBrowser shows a start address in a window of its own, else in the default
 // browser. The address holds a secret and other users can read the arguments
 // of a program: so the browser gets a file that only this user can read and
@@ -58,11 +67,7 @@ func OpenBrowser(dirs profile.Dirs, start string) (remove func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	address := "file://" + filepath.ToSlash(file)
-	if runtime.GOOS == "windows" {
-		address = "file:///" + filepath.ToSlash(file)
-	}
-	cmd[len(cmd)-1] += address
+	cmd[len(cmd)-1] += fileAddress(filepath.ToSlash(file))
 	c := exec.Command(cmd[0], cmd[1:]...) //nolint:gosec // a fixed list of programs; the file's name is ours
 	if err := c.Start(); err != nil {
 		_ = os.Remove(file)

@@ -55,6 +55,7 @@ func (s *Server) routes() []route {
 		{"POST /api/remove", byKey, s.remove},
 		{"POST /api/properties", byKey, s.properties},
 		{"POST /api/size", byKey, s.size},
+		{"POST /api/search", byKey, s.search},
 		{"POST /api/jobs", byKey, s.addJob},
 		{"POST /api/jobs/act", byKey, s.actJob},
 		{"POST /api/jobs/answer", byKey, s.answerJob},

@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"hufu"
 )
@@ -278,5 +280,34 @@ func TestEveryKindHasAStatus(t *testing.T) {
 	}
 	if e := problemOf(p.cats["en"], errors.New("not foreseen")); e.Kind != "internal" || e.Fix == "" {
 		t.Errorf("a foreign error: %+v", e)
+	}
+}
+
+// TestWhatRunsIsFinished: the page ends when the requests that run have been answered.
+func TestWhatRunsIsFinished(t *testing.T) {
+	t.Parallel()
+	p := open(t, nil)
+	began := make(chan struct{})
+	var finished atomic.Bool
+	p.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(began)
+		<-p.done                          // the page is about to end
+		time.Sleep(50 * time.Millisecond) // the rest of the work
+		finished.Store(true)
+	})
+	start, stop := served(t, p)
+	defer stop()
+	answered := make(chan error, 1)
+	go func() {
+		res, err := http.Get(start) //nolint:noctx // short
+		if err == nil {
+			err = res.Body.Close()
+		}
+		answered <- err
+	}()
+	<-began
+	stop()
+	if err := <-answered; err != nil || !finished.Load() {
+		t.Errorf("finished: %v, %v", finished.Load(), err)
 	}
 }

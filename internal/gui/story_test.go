@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hufu/internal/gui"
 	"hufu/internal/profile"
@@ -32,7 +34,13 @@ var keyBehind = regexp.MustCompile(`url=/#([A-Z2-7]+)"`)
 
 func visit(t *testing.T, p *testenv.Person) *visitor {
 	t.Helper()
-	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Disk: testenv.Disk{}, Profile: profile.Default, Home: p.Home})
+	return visitWith(t, p, 0)
+}
+
+// visitWith is visit of a page that waits so long for the server, or as usual if it is 0.
+func visitWith(t *testing.T, p *testenv.Person, patience time.Duration) *visitor {
+	t.Helper()
+	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Disk: testenv.Disk{}, Profile: profile.Default, Home: p.Home, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,6 +440,79 @@ func TestSizeCountsWhatIsBelow(t *testing.T) {
 	for side, code := range map[string]string{"remote": "", "local": "no_such_file", "none": "gui_bad_request"} {
 		if _, got := v.ask("size", m{"side": side, "paths": []string{"/no such/thing"}}); got == "" || code != "" && got != code {
 			t.Errorf("%s: what is not there: %q", side, got)
+		}
+	}
+}
+
+// TestLongAnswers: what takes as long as it takes is not cut off, however little patience there is
+// for a listing; and an error that the server has answered late is told as it is.
+func TestLongAnswers(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	v := visitWith(t, env.Person("alice"), time.Nanosecond)
+	v.must("login", m{"profile": "default", "user": "alice", "password": v.Password, "plain": false})
+	served := filepath.Join(env.Data, "files", "users", "alice")
+	for i := range 50 {
+		if err := os.MkdirAll(filepath.Join(served, "tree", fmt.Sprint(i)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(served, "file"), []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, code := v.ask("list", m{"side": "remote", "path": "/"}); code != "gui_server_slow" {
+		t.Errorf("without patience: %q", code)
+	}
+	if e := v.must("properties", m{"side": "remote", "path": "/file", "digest": true})["entry"].(m); e["digest"] == nil {
+		t.Errorf("the digest: %v", e)
+	}
+	if _, code := v.ask("properties", m{"side": "remote", "path": "/none", "digest": true}); code != "no_such_file" && code != "not_found" {
+		t.Errorf("the digest of no file: %q", code)
+	}
+	if a := v.must("remove", m{"side": "remote", "paths": []string{"/tree", "/none", "/file"}}); a["removed"] != 2.0 || a["rest"] != 0.0 {
+		t.Errorf("removed: %v", a)
+	}
+}
+
+// TestSearch: names below a folder, on both sides.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	v := visit(t, env.Person("alice"))
+	v.must("login", m{"profile": "default", "user": "alice", "password": v.Password, "plain": false})
+	served := filepath.Join(env.Data, "files", "users", "alice")
+	for _, root := range []string{v.Local("in"), filepath.Join(served, "in")} {
+		for _, n := range []string{"Report.txt", "a/b/report [1].TXT", "a/other", "a/.hidden/report.txt", "reports/x", "数据/年度报告.txt"} {
+			name := filepath.Join(root, n)
+			if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, []byte("12345"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for side, top := range map[string]string{"local": filepath.ToSlash(v.Local("in")), "remote": "/in"} {
+		for words, want := range map[string][]string{
+			"report": {"/Report.txt", "/a/b/report%20%5B1%5D.TXT", "/reports"}, "*.txt": {"/Report.txt", "/a/b/report%20%5B1%5D.TXT", "/%E6%95%B0%E6%8D%AE/%E5%B9%B4%E5%BA%A6%E6%8A%A5%E5%91%8A.txt"},
+			"[1]": {"/a/b/report%20%5B1%5D.TXT"}, "?[1*": nil, "年度": {"/%E6%95%B0%E6%8D%AE/%E5%B9%B4%E5%BA%A6%E6%8A%A5%E5%91%8A.txt"}, "in": nil, "nowhere": nil, "x": {"/Report.txt", "/a/b/report%20%5B1%5D.TXT", "/reports/x", "/%E6%95%B0%E6%8D%AE/%E5%B9%B4%E5%BA%A6%E6%8A%A5%E5%91%8A.txt"},
+		} {
+			a := v.must("search", m{"side": side, "path": top, "words": words, "hidden": false})
+			var got []string
+			for _, h := range a["hits"].([]any) {
+				got = append(got, strings.TrimPrefix(h.(m)["path"].(string), top))
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) || a["whole"] != true {
+				t.Errorf("%s %q: %v, not %v; %v", side, words, got, want, a["whole"])
+			}
+		}
+		if a := v.must("search", m{"side": side, "path": top, "words": "report", "hidden": true}); len(a["hits"].([]any)) != 4 {
+			t.Errorf("%s with hidden ones: %v", side, a["hits"])
+		}
+		if _, code := v.ask("search", m{"side": side, "path": top, "words": "", "hidden": true}); code != "gui_bad_request" {
+			t.Errorf("%s for nothing: %q", side, code)
 		}
 	}
 }

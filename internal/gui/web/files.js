@@ -4,7 +4,7 @@ import { post } from './api.js'
 import { Folder, Properties, Remove, typable } from './dialogs.js'
 import { collect, spool } from './drop.js'
 import { moveAll, Pane, tellFailed, usePane } from './pane.js'
-import { join, last, mime, written } from './places.js'
+import { escape, join, last, mime, written } from './places.js'
 import { notice, set, tell, useStore, visit } from './store.js'
 import { n, t } from './text.js'
 import { Button, html, Menu, Prompt } from './ui.js'
@@ -58,7 +58,7 @@ export function Files() {
       if (e) setAsk(html`<${Properties} side=${pane.side} path=${join(pane.path, e.key)} entry=${e} onClose=${close} />`)
     },
     folder: () => setAsk(html`<${Prompt} title=${t('gui.folder.title')} label=${t('gui.folder.name')} yes=${t('gui.folder.button')} onClose=${close} onYes=${async name => {
-      await post('mkdir', { side: pane.side, path: join(pane.path, encodeURIComponent(name)) })
+      await post('mkdir', { side: pane.side, path: join(pane.path, escape(name)) })
       close()
       pane.load()
     }} />`),
@@ -67,7 +67,7 @@ export function Files() {
       if (pane.picked.length !== 1) return
       const typed = typable(e)
       setAsk(html`<${Prompt} title=${t('gui.rename.title')} label=${t('gui.rename.name')} value=${typed} yes=${t('gui.rename.button')} onClose=${close} onYes=${async name => {
-        if (name !== e.name || typed !== e.name) await post('rename', { side: pane.side, path: join(pane.path, e.key), to: join(pane.path, encodeURIComponent(name)) })
+        if (name !== e.name || typed !== e.name) await post('rename', { side: pane.side, path: join(pane.path, e.key), to: join(pane.path, escape(name)) })
         close()
         pane.load()
       }} />`)
@@ -90,17 +90,21 @@ export function Files() {
       setAsk(html`<${Remove} side=${pane.side} paths=${paths} entries=${pane.picked} onClose=${stop} onYes=${async () => {
         const failed = []
         let asked = 0
+        let removed = 0
         try {
           while (asked < paths.length && !stopped) { // some at a time, so that it can be stopped
             const some = paths.slice(asked, asked + 50)
-            failed.push(...(await post('remove', { side: pane.side, paths: some })).failed)
+            const a = await post('remove', { side: pane.side, paths: some })
+            failed.push(...a.failed)
+            removed += a.removed
             asked += some.length
+            if (a.rest > 0) break
           }
         } finally {
           pane.load()
         }
-        if (stopped) notice('info', t('gui.remove.stopped', { done: asked - failed.length, total: paths.length }))
-        else close()
+        if (stopped || removed + failed.length < paths.length) notice('info', t('gui.remove.stopped', { done: removed, total: paths.length }))
+        if (!stopped) close()
         tellFailed(failed)
       }} />`)
     },

@@ -8,6 +8,9 @@ export const shared = '/@shared'
 
 export const inside = (path, folder) => path === folder || folder === '/' || path.startsWith(folder + '/')
 
+// escape is a name as the program escapes it, byte for byte, so that paths can be compared.
+export const escape = name => encodeURIComponent(name).replace(/%(?:24|26|2B|3A|3D|40)/g, decodeURIComponent).replace(/[!'()*]/g, c => '%' + c.charCodeAt(0).toString(16).toUpperCase())
+
 // plain is an escaped segment as it can be shown. What is not text stays escaped.
 export function plain(key) {
   try {
@@ -49,7 +52,7 @@ export function typed(side, from, text) {
   } else if (rest.startsWith('/') || windows && /^[A-Za-z]:/.test(rest)) at = []
   for (const s of rest.split('/')) {
     if (s === '..') at.pop()
-    else if (s !== '' && s !== '.') at.push(encodeURIComponent(s))
+    else if (s !== '' && s !== '.') at.push(escape(s))
   }
   return '/' + at.join('/')
 }
