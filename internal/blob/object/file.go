@@ -210,7 +210,7 @@ func (f *file) NextData(off int64) int64 {
 	if off >= f.Size() || f.row.Layout < hufu.ChunkSize || f.closed.Load() {
 		return off
 	}
-	ctx, cancel := afterwards()
+	ctx, cancel := f.s.afterwards()
 	defer cancel()
 	number := off / f.row.Layout
 	if u, err := f.unit(ctx, number); err != nil || u.Object != "" {
@@ -227,7 +227,7 @@ func (f *file) NextData(off int64) int64 {
 }
 
 func (f *file) Check() error {
-	ctx, cancel := afterwards()
+	ctx, cancel := f.s.afterwards()
 	defer cancel()
 	if f.closed.Load() {
 		return blob.Fail("check", f.p, hufu.KindInternal, "")

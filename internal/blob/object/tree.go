@@ -241,13 +241,14 @@ func (t *Tree) Space(ctx context.Context) (free, total int64, err error) {
 func (t *Tree) Close() error { return nil }
 
 // broken says during what the database or the bucket has failed. If the context has ended, that is
-// why.
+// why, unless a transaction may have been committed: the caller must not take that for one that was
+// not.
 func broken(ctx context.Context, op string, p hufu.Path, err error) error {
 	if err == nil {
 		return nil
 	}
-	if err := blob.Canceled(ctx, op, p); err != nil {
-		return err
+	if canceled := blob.Canceled(ctx, op, p); canceled != nil && !unsure(err) {
+		return canceled
 	}
 	out := &hufu.Error{Op: op, Path: p.String(), Kind: hufu.KindOf(err), Err: err}
 	if e, ok := errors.AsType[*hufu.Error](err); ok {
@@ -255,3 +256,6 @@ func broken(ctx context.Context, op string, p hufu.Path, err error) error {
 	}
 	return out
 }
+
+// unsure reports whether err is that of a transaction that may have been committed.
+func unsure(err error) bool { return hufu.CodeOf(err) == "database_unsure" }

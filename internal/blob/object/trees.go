@@ -46,15 +46,16 @@ type Trees struct {
 	bucket *Bucket
 	o      Options
 
-	grip     string       // of this process: in the keys of its objects
-	attempts atomic.Int64 // makes each key another one
-	room     atomic.Int64 // what is left of it
+	after    time.Duration // see afterwards
+	grip     string        // of this process: in the keys of its objects
+	attempts atomic.Int64  // makes each key another one
+	room     atomic.Int64  // what is left of it
 
 	opening [64]chan struct{} // each holds one while an upload is opened; by the tree
 
 	mu      sync.Mutex // guards what follows, and where an upload goes into
 	uploads map[meta.ID]*upload
-	coming  map[meta.ID]bool      // uploads that are being opened
+	coming  map[meta.ID]int       // how many are opening an upload
 	keys    map[uploadKey]*upload // the same, without those that are over
 }
 
@@ -75,7 +76,7 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	}
 	var grip [8]byte
 	_, _ = rand.Read(grip[:]) // never fails
-	t := &Trees{names: names, bucket: bucket, o: o, grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]bool{}, keys: map[uploadKey]*upload{}}
+	t := &Trees{names: names, bucket: bucket, o: o, after: 10 * time.Second, grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]int{}, keys: map[uploadKey]*upload{}}
 	t.room.Store(o.Room)
 	for i := range t.opening {
 		t.opening[i] = make(chan struct{}, 1)
@@ -162,8 +163,8 @@ func (s *Trees) take(n int64) bool {
 func (s *Trees) give(n int64) { s.room.Add(n) }
 
 // afterwards is the time that a call has for what must be done even though its context has ended.
-func afterwards() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), 10*time.Second)
+func (s *Trees) afterwards() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), s.after)
 }
 
 // abandon gives contents up that have got no name. What cannot be given up now is left to the
@@ -172,7 +173,7 @@ func (s *Trees) abandon(ids ...meta.ID) {
 	if len(ids) == 0 {
 		return
 	}
-	ctx, cancel := afterwards()
+	ctx, cancel := s.afterwards()
 	defer cancel()
 	_ = s.names.Change(ctx, func(q meta.NameQueries) error {
 		_, err := q.Abandon(ctx, ids...)

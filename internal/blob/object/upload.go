@@ -105,17 +105,6 @@ func (t *Tree) row(k blob.UploadKey) meta.Upload {
 	}
 }
 
-// alone waits until nobody else opens an upload of the tree, or ctx ends.
-func (t *Tree) alone(ctx context.Context, op string, p hufu.Path) (release func(), err error) {
-	c := t.s.opening[t.root[len(t.root)-1]%byte(len(t.s.opening))]
-	select {
-	case c <- struct{}{}:
-		return func() { <-c }, nil
-	case <-ctx.Done():
-		return nil, blob.Canceled(ctx, op, p)
-	}
-}
-
 // OpenUpload begins the upload k, or resumes it.
 func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (blob.Upload, error) {
 	const op = "open upload"
@@ -203,24 +192,6 @@ func (t *Tree) resume(ctx context.Context, op string, id meta.ID, g blob.Guard) 
 	return t.load(ctx, op, found[0], g)
 }
 
-// hold returns a new holder of an upload of this tree that is open and not over, nil if find finds
-// none.
-func (t *Tree) hold(find func() *upload, g blob.Guard) blob.Upload {
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	u := find()
-	if u == nil || u.t.root != t.root {
-		return nil
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.gone || u.done != nil {
-		return nil
-	}
-	u.holders++
-	return &holder{u: u, guard: g}
-}
-
 // load opens an upload that nobody here has open. It discards one whose folder was moved away, and
 // returns nil then.
 func (t *Tree) load(ctx context.Context, op string, row meta.Upload, g blob.Guard) (blob.Upload, error) {
@@ -248,63 +219,6 @@ func (t *Tree) load(ctx context.Context, op string, row meta.Upload, g blob.Guar
 	}
 	k := blob.UploadKey{Path: p, Size: row.Size, Source: row.Source, Owner: row.Owner}
 	return t.register(row, k, c.Layout, units, g), nil
-}
-
-// register makes an upload one of those that are open.
-func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, g blob.Guard) blob.Upload {
-	u := &upload{
-		t: t, id: row.ID, key: k, row: row, unit: unit, alone: make(chan struct{}, 1), into: row.Into, holders: 1,
-		units: map[int64][]byte{}, half: map[int64]*half{}, changed: make(chan struct{}),
-	}
-	u.set(units)
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	t.s.uploads[u.id], t.s.keys[uploadKey{t.root, row.Key}] = u, u
-	return &holder{u: u, guard: g}
-}
-
-// unregister forgets an open upload.
-func (s *Trees) unregister(u *upload) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if k := (uploadKey{u.t.root, u.row.Key}); s.keys[k] == u {
-		delete(s.keys, k)
-	}
-	if s.uploads[u.id] == u {
-		delete(s.uploads, u.id)
-	}
-}
-
-// uploading reports whether an upload into a folder is open here.
-func (s *Trees) uploading(folder meta.ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range s.uploads {
-		if u.into == folder && u.holders > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// held reports whether an upload is open here, or is being opened.
-func (s *Trees) held(id meta.ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.uploads[id] != nil || s.coming[id]
-}
-
-// expect makes an upload held while it is opened: between its row and the handle, another upload
-// of the same place must not take it for one that nobody has open. The caller is alone.
-func (s *Trees) expect(id meta.ID) (done func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.coming[id] = true
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.coming, id)
-	}
 }
 
 // arrived reads what of an upload has arrived. The units may be newer than the content.
@@ -473,16 +387,6 @@ func (u *upload) poll(ctx context.Context) {
 		u.set(units)
 	}
 	u.notify()
-}
-
-// exclude waits until nobody else changes the upload as a whole, or ctx ends.
-func (u *upload) exclude(ctx context.Context, op string) (release func(), err error) {
-	select {
-	case u.alone <- struct{}{}:
-		return func() { <-u.alone }, nil
-	case <-ctx.Done():
-		return nil, blob.Canceled(ctx, op, u.key.Path)
-	}
 }
 
 // user is the owner of the folders that an upload makes.

@@ -141,7 +141,7 @@ func (h *holder) Finish(ctx context.Context, c hufu.Condition) (hufu.Entry, erro
 
 // unsealed returns err, after which chunks can change again, unless the file may have got its name.
 func (h *holder) unsealed(err error) error {
-	if hufu.CodeOf(err) != "database_unsure" {
+	if !unsure(err) {
 		h.u.mu.Lock()
 		h.unseal()
 		h.u.mu.Unlock()
@@ -206,31 +206,25 @@ func (u *upload) commit(ctx context.Context, w *work, row *meta.Entry, ready *pr
 }
 
 func (h *holder) Abort() error {
-	ctx, cancel := afterwards()
-	defer cancel()
 	u := h.u
+	ctx, cancel := u.t.s.afterwards()
+	defer cancel()
 	release, err := u.exclude(ctx, "abort")
-	if err != nil {
-		return err
-	}
-	if h.open("abort") == nil && u.finished() == nil {
-		if err = u.broken(ctx, "abort", u.t.s.discard(ctx, u.id)); err == nil {
-			u.end()
+	if err == nil {
+		if h.open("abort") == nil && u.finished() == nil {
+			if err = u.broken(ctx, "abort", u.t.s.discard(ctx, u.id)); err == nil {
+				u.end()
+			}
 		}
+		release()
 	}
-	release()
 	return cmp.Or(err, h.Close())
 }
 
+// Close takes the holder from the upload, whatever happens. It waits only to drop an upload of which
+// nothing has arrived; one that cannot be dropped expires.
 func (h *holder) Close() error {
 	u, s := h.u, h.u.t.s
-	ctx, cancel := afterwards()
-	defer cancel()
-	release, err := u.t.alone(ctx, "close upload", u.key.Path) // nobody opens it meanwhile
-	if err != nil {
-		return err
-	}
-	defer release()
 	u.mu.Lock()
 	closed := h.closed
 	h.closed = true
@@ -244,21 +238,19 @@ func (h *holder) Close() error {
 	}
 	over := u.gone || u.done != nil
 	u.mu.Unlock()
-	if closed {
+	if closed || !u.leave() || over {
 		return nil
 	}
-	s.mu.Lock()
-	u.holders--
-	last, begun := u.holders == 0, !u.into.IsZero()
-	s.mu.Unlock()
-	if !last || over {
+	ctx, cancel := s.afterwards()
+	defer cancel()
+	release, err := u.t.alone(ctx, "close upload", u.key.Path) // nobody opens it meanwhile
+	if err != nil {
+		return nil //nolint:nilerr // it expires
+	}
+	defer release()
+	if s.held(u.id) { // somebody has opened it before
 		return nil
 	}
-	s.unregister(u)
-	if begun {
-		return nil
-	}
-	// Nothing has arrived. What cannot be dropped now expires.
 	_ = s.names.Change(ctx, func(q meta.NameQueries) error {
 		there, err := q.DropUnbegun(ctx, u.id)
 		if err == nil && there {

@@ -51,6 +51,25 @@ func (h *holder) add(ctx context.Context, index int64, data []byte, cv digest.CV
 	if err := cmp.Or(h.open(op), blob.Canceled(ctx, op, u.key.Path), h.begin(ctx)); err != nil {
 		return nil, err
 	}
+	number := index / (u.unit / hufu.ChunkSize)
+	for range maxTries {
+		full, stale, err := h.gather(index, data, cv)
+		if err != nil || stale == nil {
+			return full, err
+		}
+		if err := u.void(ctx, number, stale); err != nil {
+			return nil, err
+		}
+	}
+	return nil, u.fail(op, hufu.KindUnavailable, "database_busy")
+}
+
+// gather adds a chunk to its unit, and returns the unit if that is complete now. If a unit with
+// another chunk in this place has arrived, it returns the chaining values of that: no arrived chunk
+// refers to the unit's bytes any more, so the unit must be given up first.
+func (h *holder) gather(index int64, data []byte, cv digest.CV) (full *half, stale []byte, err error) {
+	const op = "write chunk"
+	u := h.u
 	per := u.unit / hufu.ChunkSize
 	number := index / per
 	u.mu.Lock()
@@ -60,30 +79,28 @@ func (h *holder) add(ctx context.Context, index int64, data []byte, cv digest.CV
 		old, there := u.cv(index)
 		switch {
 		case there && old == cv:
-			return nil, nil
+			return nil, nil, nil
 		case there && (u.sealed > 0 || u.done != nil):
-			return nil, u.fail(op, hufu.KindChanged, "file_changed")
-		case there: // no arrived chunk refers to the unit's bytes any more
-			if err := u.void(ctx, number); err != nil {
-				return nil, err
-			}
+			return nil, nil, u.fail(op, hufu.KindChanged, "file_changed")
+		case there:
+			return nil, u.units[number], nil
 		}
 		if index != number*per {
-			return nil, u.fail(op, hufu.KindInvalid, "unit_order")
+			return nil, nil, u.fail(op, hufu.KindInvalid, "unit_order")
 		}
 		u.dropHalf(number)
 		part = &half{by: h}
 	}
 	if err := part.add(u, data, digest.ChunkLen(u.key.Size, index), per); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	part.cvs = append(part.cvs, cv[:]...)
 	if part.n++; part.n < u.chunks(number) {
 		u.half[number] = part
-		return nil, nil
+		return nil, nil, nil
 	}
 	delete(u.half, number)
-	return part, nil
+	return part, nil, nil
 }
 
 // add adds the bytes of a chunk. Those of a unit of one chunk are the caller's, who waits until they
@@ -188,19 +205,16 @@ func (s *Trees) supersede(ctx context.Context, q meta.NameQueries, u *upload) er
 	return nil
 }
 
-// void gives up a unit that has arrived. Its object is deleted if that can be done now.
-func (u *upload) void(ctx context.Context, number int64) error {
+// void gives up a unit that has arrived with these chaining values. The caller is alone. The object of
+// the unit stays until the content is gone: a backup of the database may still refer to it.
+func (u *upload) void(ctx context.Context, number int64, stale []byte) error {
 	const op = "write chunk"
 	s := u.t.s
-	object, state := "", 0
+	state := 0
 	err := s.names.Change(ctx, func(q meta.NameQueries) error {
 		c, err := q.LockContent(ctx, u.id)
-		if state = c.State; err != nil || state != meta.StateOpen {
-			return err //nolint:wrapcheck // below
-		}
-		all, err := q.Objects(ctx, u.id, number, 1)
-		if err == nil && len(all) == 1 && all[0].Number == number {
-			object, err = all[0].Object, q.VoidUnit(ctx, u.id, number)
+		if state = c.State; err == nil && state == meta.StateOpen {
+			err = q.VoidUnit(ctx, u.id, number)
 		}
 		return err //nolint:wrapcheck // below
 	})
@@ -212,15 +226,14 @@ func (u *upload) void(ctx context.Context, number int64) error {
 	case meta.StateLive: // another process has committed it
 		return u.fail(op, hufu.KindChanged, "file_changed")
 	default:
-		u.gone = true
+		u.end()
 		return u.fail(op, hufu.KindNotFound, "upload_gone")
 	}
-	if u.units[number] != nil {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if there := u.units[number]; there != nil && &there[0] == &stale[0] { // another holder may have stored it anew
 		delete(u.units, number)
 		u.have -= u.chunks(number)
-	}
-	if object != "" {
-		_ = s.bucket.Delete(ctx, s.key(u.id, object))
 	}
 	return nil
 }
@@ -311,15 +324,18 @@ func (h *holder) replace(ctx context.Context, number int64, theirs []byte) error
 		return err
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.sealed > 0 || u.done != nil {
+	sealed := u.sealed > 0 || u.done != nil
+	if !sealed {
+		if u.units[number] == nil {
+			u.have += u.chunks(number)
+		}
+		u.units[number] = theirs
+	}
+	u.mu.Unlock()
+	if sealed {
 		return u.fail(op, hufu.KindChanged, "file_changed")
 	}
-	if u.units[number] == nil {
-		u.have += u.chunks(number)
-	}
-	u.units[number] = theirs
-	return u.void(ctx, number)
+	return u.void(ctx, number, theirs)
 }
 
 // end notes that the upload is gone.

@@ -1,0 +1,25 @@
+package object
+
+import (
+	"time"
+
+	"hufu/internal/blob"
+)
+
+// Hurry makes a call wait only so long for what must be done even though its context has ended.
+func (s *Trees) Hurry(d time.Duration) { s.after = d }
+
+// Locked reports whether somebody has one of the mutexes of an upload or of its store.
+func Locked(u blob.Upload) bool {
+	up := u.(*holder).u
+	for _, mu := range []interface {
+		TryLock() bool
+		Unlock()
+	}{&up.t.s.mu, &up.mu} {
+		if !mu.TryLock() {
+			return true
+		}
+		mu.Unlock()
+	}
+	return false
+}

@@ -1,0 +1,163 @@
+package object_test
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hufu"
+	"hufu/internal/blob"
+	"hufu/internal/blob/object"
+	"hufu/internal/digest"
+	"hufu/internal/meta"
+)
+
+// turn is a context that tells when a change of names begins to wait for its turn.
+type turn struct {
+	context.Context //nolint:containedctx // it is one
+	waits           func()
+}
+
+func (c turn) Done() <-chan struct{} {
+	pc := make([]uintptr, 50)
+	for frames := runtime.CallersFrames(pc[:runtime.Callers(0, pc)]); ; {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "(*Names).ChangeIf") {
+			c.waits()
+		}
+		if !more {
+			return c.Context.Done()
+		}
+	}
+}
+
+func chunk(data []byte, i int64) ([]byte, digest.CV) {
+	c := data[i*hufu.ChunkSize:][:digest.ChunkLen(int64(len(data)), i)]
+	return c, digest.Chunk(c, i)
+}
+
+// TestNoMutexIsHeldDuringRequests: a change of names waits for all others, and these for the mutexes.
+func TestNoMutexIsHeldDuringRequests(t *testing.T) {
+	t.Parallel()
+	n := database(t)
+	f, b := newFake(t)
+	o := object.Options{Installation: "test"}
+	tree, second := tree(t, object.NewTrees(n, b, o)), tree(t, object.NewTrees(n, b, o))
+	data, other := content(2<<20+1, 'a'), content(2<<20+1, 'b')
+	u := open(t, tree, "f", data)
+	waited, asked := 0, 0
+	f.before = func(*http.Request) {
+		if asked++; object.Locked(u) {
+			t.Error("a mutex is held during a request to the bucket")
+		}
+	}
+	ctx := turn{t.Context(), func() {
+		if waited++; object.Locked(u) {
+			t.Error("a mutex is held while a change of names waits for its turn")
+		}
+	}}
+	write := func(data []byte, i int64) {
+		c, cv := chunk(data, i)
+		must(t, u.Write(ctx, i, c, cv))
+	}
+	write(data, 0)
+	write(other, 0) // instead of what has arrived
+	v, err := second.FindUpload(t.Context(), u.Info().ID, blob.Guard{})
+	must(t, err)
+	must(t, send(t, v, data, 1))
+	write(other, 1) // instead of what has arrived elsewhere
+	write(other, 2)
+	must(t, v.Close())
+	must(t, u.Prepare(ctx, digest.Sum(other), blob.Meta{}))
+	_, err = u.Finish(ctx, always)
+	must(t, err)
+	must(t, u.Close())
+	if waited < 4 || asked < 4 {
+		t.Errorf("%d changes of names and %d requests to the bucket were seen", waited, asked)
+	}
+	holds(t, tree, "f", other)
+}
+
+// TestCloseReleasesTheUploadWhateverHappens: one that nobody has open any more can expire, even if
+// the database was held up when it was closed.
+func TestCloseReleasesTheUploadWhateverHappens(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(blob.Upload) error{"close": blob.Upload.Close, "abort": blob.Upload.Abort} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := database(t)
+			_, b := newFake(t)
+			s := object.NewTrees(n, b, object.Options{Installation: "test"})
+			s.Hurry(50 * time.Millisecond)
+			tree := tree(t, s)
+			data := content(2<<20+1, 'a')
+			u := open(t, tree, "f", data)
+			must(t, send(t, u, data, 0))
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			held, opening, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			defer close(closed)
+			wg.Go(func() {
+				_ = n.Change(context.Background(), func(meta.NameQueries) error {
+					close(held)
+					<-closed
+					return nil
+				})
+			})
+			<-held
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			wg.Go(func() {
+				ctx := turn{ctx, sync.OnceFunc(func() { close(opening) })}
+				key := blob.UploadKey{Path: path(t, "other"), Size: int64(len(data)), Source: "v", Owner: "alice/x"}
+				if name == "close" {
+					_, _ = tree.OpenUpload(ctx, key, blob.Guard{})
+					return
+				}
+				c, cv := chunk(content(2<<20+1, 'b'), 0)
+				_ = u.Write(ctx, 0, c, cv)
+			})
+			<-opening
+			err := end(u)
+			cancel()
+			closed <- struct{}{}
+			wg.Wait()
+			if name == "close" {
+				must(t, err)
+			}
+			if n, err := s.Expire(t.Context(), -time.Hour); n != 1 || err != nil {
+				t.Errorf("%d uploads have expired: %v", n, err)
+			}
+		})
+	}
+}
+
+// TestTheObjectOfAnEarlierChunkStays: a backup of the database may refer to it. It goes with the file.
+func TestTheObjectOfAnEarlierChunkStays(t *testing.T) {
+	t.Parallel()
+	f, b := newFake(t)
+	s := object.NewTrees(database(t), b, object.Options{Installation: "test"})
+	tree := tree(t, s)
+	data, other := content(2<<20+1, 'a'), content(2<<20+1, 'b')
+	u := open(t, tree, "f", data)
+	must(t, send(t, u, other, 0))
+	before := f.keys()
+	for i := range int64(3) {
+		must(t, send(t, u, data, i))
+	}
+	_, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{}, always)
+	must(t, err)
+	holds(t, tree, "f", data)
+	if _, err := s.Clean(t.Context(), -time.Minute); err != nil || len(f.keys()) != 4 || !slices.Contains(f.keys(), before[0]) {
+		t.Errorf("%q are left, before were %q: %v", f.keys(), before, err)
+	}
+	remove(t, tree, "f")
+	if _, err := s.Clean(t.Context(), -time.Minute); err != nil || len(f.keys()) > 0 {
+		t.Errorf("%q are left: %v", f.keys(), err)
+	}
+}
