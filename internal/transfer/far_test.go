@@ -296,6 +296,22 @@ func (w *world) RemoveOne(ctx context.Context, p hufu.Path, version string) erro
 	})
 }
 
+func (w *world) Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error {
+	return w.control(ctx, "rename", to, func() error {
+		t := w.things[from.String()]
+		if t == nil {
+			return failed(hufu.KindNotFound, "")
+		}
+		if err := w.free(to, c); err != nil {
+			return err
+		}
+		delete(w.things, from.String())
+		t.Name, t.Version = to.Base(), w.version()
+		w.things[to.String()] = t
+		return nil
+	})
+}
+
 func (w *world) Digest(ctx context.Context, p hufu.Path) (e hufu.Entry, err error) {
 	err = w.control(ctx, "digest", p, func() error {
 		t := w.things[p.String()]

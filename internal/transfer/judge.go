@@ -158,3 +158,32 @@ func freeName(name string, taken func(string) bool) string {
 		}
 	}
 }
+
+// rename gives the target of p a free name and claims it. same reports whether an earlier try
+// already copied the source to that name. Names of the source's folder are not free: they will
+// exist at the target too.
+func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
+	base := p.far.Base()
+	if p.toNear {
+		base = p.near.Path.Base()
+	}
+	at := func(n string) (*hufu.Entry, bool) {
+		if q := *p; q.rename(n) == nil && pl.e.claimed.has(q.key()) {
+			return nil, true // claimed by another source, whose file may not be there yet
+		}
+		if beside.source != nil {
+			t, known := beside.source.has(n)
+			if t != nil || !known && pl.to.sourceHas(ctx, *p, n) {
+				return nil, true
+			}
+		}
+		return pl.to.taken(ctx, *p, n, beside.target)
+	}
+	for {
+		name, same := pl.e.freeNameFor(p, base, at)
+		if err := p.rename(name); err != nil || pl.e.claimed.claim(p.key()) {
+			return same, err
+		}
+		// Another source has claimed it just now.
+	}
+}

@@ -250,21 +250,30 @@ func (r *remover) one(ctx context.Context, p pair) bool {
 	return !failed.Load()
 }
 
-// makeWay removes the target of p, which is of another kind than the source, if Options.Mirror
-// allows that, and reports whether the name is free. If not, it has reported why.
+// mayGo reports whether the target of p is the mirror's to remove, and not too much. If not, it has
+// reported that.
+func (pl *planner) mayGo(p pair) bool {
+	m, folder := pl.e.o.Mirror, p.target.Kind == hufu.Folder
+	if pl.e.o.Filter.Excludes(p.below, folder) || folder && m.Delete && (m.Most >= 0 || pl.e.removals.unread.Load()) {
+		pl.e.fail(p, wrongKind(p))
+		return false
+	}
+	return true
+}
+
+// makeWay removes the target of p, which is of another kind than the source, at once: one that
+// holds nothing, or is neither file nor folder nor link, or in a dry run. It does so if
+// Options.Mirror allows that, and reports whether the name is free. If not, it has reported why.
 func (pl *planner) makeWay(ctx context.Context, p *pair) bool {
 	m := pl.e.o.Mirror
 	if m == nil {
 		pl.e.fail(*p, wrongKind(*p))
 		return false
 	}
-	there := *p.target
-	switch m := pl.e.o.Mirror; {
-	case pl.e.o.Filter.Excludes(p.below, there.Kind == hufu.Folder),
-		there.Kind == hufu.Folder && m.Delete && (m.Most >= 0 || pl.e.removals.unread.Load()):
-		pl.e.fail(*p, wrongKind(*p)) // it is not the mirror's to remove, or may be too much
+	if !pl.mayGo(*p) {
 		return false
 	}
+	there := *p.target
 	q := pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}
 	free := false
 	switch r := newRemover(pl); {

@@ -47,6 +47,10 @@ type targetEnd interface {
 	link(ctx context.Context, p pair, c hufu.Condition, done func(error))
 	// lister lists the folder p of the target.
 	lister(p pair) blob.Lister
+	// look describes what stands at the target's name now, nil if nothing does.
+	look(ctx context.Context, p pair) (*hufu.Entry, error)
+	// rename gives the entry at from the name of to, which must be free.
+	rename(ctx context.Context, from, to pair) error
 	// remove removes the target of p, if it is still the version that was seen and no folder with
 	// something in it, and calls done. It may do so as late as in settle.
 	remove(ctx context.Context, p pair, done func(error))
@@ -66,6 +70,8 @@ type planner struct {
 	mu      sync.Mutex // guards what follows
 	folders []folderMeta
 	extras  []extra
+	swaps   []*swap             // folders that files and links replace
+	asides  []*swap             // files and links that folders replace
 	fresh   map[uint64]struct{} // names of the source that the target did not have; see folded
 }
 
@@ -110,6 +116,8 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, large
 	return func(whole bool) {
 		to.settle(ctx, whole)
 		if whole {
+			pl.swapAll(ctx)
+			pl.dropAsides(ctx)
 			pl.removeExtras(ctx)
 			to.setFolders(ctx, pl.folders)
 		}
@@ -163,7 +171,13 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 	fresh := p.target == nil
 	if !fresh && p.target.Kind != hufu.Folder {
-		if !pl.makeWay(ctx, &p) {
+		free := false
+		if m := pl.e.o.Mirror; m == nil || pl.e.o.DryRun || p.target.Kind == hufu.Other {
+			free = pl.makeWay(ctx, &p)
+		} else {
+			free = pl.replacedByFolder(ctx, &p)
+		}
+		if !free {
 			return folderJob{}, false
 		}
 		fresh = true
@@ -398,10 +412,30 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 		e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindExists, Code: "collision", Args: map[string]string{"target": p.into()}})
 		return false
 	}
-	if t := p.target; e.o.Mirror != nil && t != nil && (t.Kind == hufu.Folder || t.Kind == hufu.Other) && !pl.makeWay(ctx, &p) {
-		return true
+	var sw *swap
+	if t := p.target; e.o.Mirror != nil && t != nil && (t.Kind == hufu.Folder || t.Kind == hufu.Other) {
+		free := false
+		if t.Kind == hufu.Folder && e.o.Mirror.Delete && !e.o.DryRun {
+			sw, free = pl.replacesFolder(ctx, &p, beside)
+		} else {
+			free = pl.makeWay(ctx, &p)
+		}
+		if !free {
+			return true
+		}
 	}
 	v := e.judge(ctx, &p, pl.to.same)
+	if sw != nil && v.outcome == Same && sameMeta(pl.to.mode(p), &p) { // an earlier run has brought it
+		sw.whole = true
+		r.Outcome, r.Resumed = Transferred, p.source.Size
+		e.Stats.BytesDone.Add(p.source.Size)
+		e.Stats.Resumed.Add(p.source.Size)
+		e.report(r)
+		return true
+	}
+	if sw != nil && v.outcome == Same {
+		v = settle(Replace, &p)
+	}
 	if v.rename {
 		same, err := pl.rename(ctx, &p, beside)
 		if err != nil {
@@ -438,7 +472,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 		pl.link(ctx, p, v.cond, r)
 		return true
 	}
-	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename, swap: sw}
 	if !IsLarge(it.from) {
 		e.queue.addSmall(it)
 		return true
@@ -460,33 +494,4 @@ func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report)
 		r.Outcome = Transferred
 		pl.e.report(r)
 	})
-}
-
-// rename gives the target of p a free name and claims it. same reports whether an earlier try
-// already copied the source to that name. Names of the source's folder are not free: they will
-// exist at the target too.
-func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
-	base := p.far.Base()
-	if p.toNear {
-		base = p.near.Path.Base()
-	}
-	at := func(n string) (*hufu.Entry, bool) {
-		if q := *p; q.rename(n) == nil && pl.e.claimed.has(q.key()) {
-			return nil, true // claimed by another source, whose file may not be there yet
-		}
-		if beside.source != nil {
-			t, known := beside.source.has(n)
-			if t != nil || !known && pl.to.sourceHas(ctx, *p, n) {
-				return nil, true
-			}
-		}
-		return pl.to.taken(ctx, *p, n, beside.target)
-	}
-	for {
-		name, same := pl.e.freeNameFor(p, base, at)
-		if err := p.rename(name); err != nil || pl.e.claimed.claim(p.key()) {
-			return same, err
-		}
-		// Another source has claimed it just now.
-	}
 }

@@ -39,6 +39,8 @@ type Far interface {
 	// RemoveOne removes the entry p, with a version only if it is still this version, and a folder
 	// only if it is empty.
 	RemoveOne(ctx context.Context, p hufu.Path, version string) error
+	// Rename gives the entry at from the name to, if c holds there.
+	Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error
 	Lane(ctx context.Context) (Lane, error)
 	// Lanes returns how many lanes pay off on the network path to the server.
 	Lanes(ctx context.Context) int
@@ -327,10 +329,16 @@ type item struct {
 	large  *large
 	// renamed: the target (remote for a put, path for a get) got a free name instead of its own.
 	renamed bool
+	// swap, if not nil, says that the file is brought to a name beside its own.
+	swap *swap
 }
 
 func (it *item) rep(o Outcome, err error) Report {
-	return Report{Local: it.local, Remote: it.remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err, Renamed: it.renamed}
+	remote := it.remote
+	if it.swap != nil {
+		remote = it.swap.p.far
+	}
+	return Report{Local: it.local, Remote: remote, Kind: it.from.Kind, Size: it.from.Size, Outcome: o, Err: err, Renamed: it.renamed}
 }
 
 // nameSet is a set of names, kept as hashes. A nil set is always empty.

@@ -24,7 +24,7 @@ const (
 	most  = time.Second
 )
 
-// mostTasks bounds the tasks that wait. If there are more, everything is watched anew instead.
+// mostTasks bounds the tasks that wait. If there are more, the watch begins again instead.
 const mostTasks = 1 << 16
 
 // Watcher watches a folder and all folders below it. Links are not followed.
@@ -52,7 +52,7 @@ const (
 	watchNew  = iota // watch the folder, if it is one, and those below it
 	forget           // the name is gone: watch nothing below it any more
 	look             // watch what is not watched yet
-	watchAnew        // forget everything, and watch it anew
+	watchAnew        // forget everything, and begin again
 )
 
 // New begins to watch a folder: what changes from now on ends a Wait.

@@ -1,0 +1,206 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"hufu"
+	"hufu/internal/blob"
+)
+
+// A mirror replaces an entry by one of another kind only when that has arrived.
+//
+// A folder that a file or a link replaces stays until then: the file is brought to a name beside it,
+// and after everything else the folder is removed and the file gets its name. A file or a link that
+// a folder replaces gets another name, which is removed when the whole transfer is over and nothing
+// has failed. If the transfer ends early, both are still at the target, and the next run goes on.
+const (
+	newSuffix = ".hufu-new" // of the file beside the folder
+	oldSuffix = ".hufu-old" // of the file that has made way for a folder
+)
+
+// swap is an entry of the target that is of another kind than its source.
+type swap struct {
+	p      pair   // its target is the entry
+	beside pair   // the other name; its target is what stood there before
+	whole  bool   // what stood there is equal to the source
+}
+
+// besides returns p with a free name in the same folder, or one that is taken by an entry that is
+// usable.
+func (pl *planner) besides(ctx context.Context, p pair, suffix string, beside neighbours, usable func(*hufu.Entry) bool) (q pair, err error) {
+	base := p.far.Base()
+	if p.toNear {
+		base = p.near.Path.Base()
+	}
+	for n := 1; ; n++ {
+		end := suffix
+		if n > 1 {
+			end = fmt.Sprint(suffix, "-", n)
+		}
+		name := base
+		if excess := len(name) + len(end) - hufu.MaxSegment; excess > 0 {
+			name = strings.ToValidUTF8(name[:len(name)-excess], "")
+		}
+		name += end
+		var t *hufu.Entry
+		known := false
+		if beside.source != nil {
+			t, known = beside.source.has(name)
+		}
+		if t != nil || !known && pl.to.sourceHas(ctx, p, name) {
+			continue // it will be at the target too
+		}
+		q = p
+		if q.toNear {
+			q.near.Path, err = p.near.Path.Parent().Join(name) // Local stays: it is for people
+		} else {
+			q.far, err = p.far.Parent().Join(name)
+		}
+		if err != nil {
+			return q, err
+		}
+		if q.target, err = pl.to.look(ctx, q); err != nil || q.target == nil || usable(q.target) {
+			return q, err
+		}
+	}
+}
+
+// replacesFolder has the file or link p, whose target is a folder, brought to a name beside it. It
+// changes p to that name, and reports whether it may be done; if not, it has reported why.
+func (pl *planner) replacesFolder(ctx context.Context, p *pair, beside neighbours) (*swap, bool) {
+	if !pl.mayGo(*p) {
+		return nil, false
+	}
+	q, err := pl.besides(ctx, *p, newSuffix, beside, func(x *hufu.Entry) bool { return x.Kind == p.source.Kind })
+	if err != nil {
+		pl.e.fail(*p, err)
+		return nil, false
+	}
+	s := &swap{p: *p, beside: q}
+	*p = q
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.swaps = append(pl.swaps, s)
+	return s, true
+}
+
+// replacedByFolder gives the target of p, a file or a link, another name, so that a folder can take its
+// name. It reports whether the name is free; if not, it has reported why.
+func (pl *planner) replacedByFolder(ctx context.Context, p *pair) bool {
+	if !pl.mayGo(*p) {
+		return false
+	}
+	s := &swap{p: *p}
+	now, err := pl.to.look(ctx, *p)
+	if err == nil && (now == nil || now.Version != p.target.Version) {
+		err = &hufu.Error{Op: "compare", Kind: hufu.KindChanged, Code: "target_changed"}
+	}
+	if err == nil {
+		s.beside, err = pl.besides(ctx, *p, oldSuffix, neighbours{}, func(*hufu.Entry) bool { return false })
+	}
+	if err == nil {
+		err = pl.to.rename(ctx, *p, s.beside)
+	}
+	if err == nil {
+		s.beside.target, err = pl.to.look(ctx, s.beside)
+	}
+	if err != nil {
+		pl.e.fail(*p, err)
+		return false
+	}
+	p.target = nil
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	pl.asides = append(pl.asides, s)
+	return true
+}
+
+// swapAll puts what has arrived beside a folder in its place. The transfer is whole.
+func (pl *planner) swapAll(ctx context.Context) {
+	r := newRemover(pl)
+	for _, s := range pl.swaps {
+		if ctx.Err() != nil {
+			return
+		}
+		now, err := pl.to.look(ctx, s.beside)
+		here := s.beside.target
+		switch {
+		case err != nil:
+			pl.failFolder(s.p, err)
+			continue
+		case now == nil || here != nil && !s.whole && now.Version == here.Version:
+			continue // it has not arrived, and that was reported
+		}
+		there := *s.p.target
+		q := pair{near: s.p.near, far: s.p.far, source: there, target: &there, toNear: s.p.toNear}
+		free := !pl.e.removals.unread.Load() && r.folder(ctx, q, s.p.below+"/")
+		if s.p.toNear {
+			pl.to.settle(ctx, true)
+		}
+		err = wrongKind(s.p)
+		if free {
+			err = pl.to.rename(ctx, s.beside, s.p)
+		}
+		if err != nil {
+			pl.failFolder(s.p, err)
+			s.beside.target = now
+			pl.to.remove(ctx, s.beside, func(error) {}) // the next run brings it again
+		}
+	}
+}
+
+// failFolder reports a folder that has not made way. The file that was to replace it has its own
+// report.
+func (pl *planner) failFolder(p pair, err error) {
+	p.source.Kind = hufu.Folder
+	pl.e.fail(p, err)
+}
+
+// dropAsides removes what has made way for folders, unless something has failed.
+func (pl *planner) dropAsides(ctx context.Context) {
+	for _, s := range pl.asides {
+		if ctx.Err() != nil {
+			return
+		}
+		var err error
+		if pl.e.Stats.Failed.Load() == 0 {
+			pl.to.remove(ctx, s.beside, func(failed error) { err = failed })
+			if s.p.toNear {
+				pl.to.settle(ctx, true)
+			}
+			if err == nil || hufu.KindOf(err) == hufu.KindNotFound {
+				continue
+			}
+		}
+		as := s.beside
+		if as.toNear {
+			as.near.Local = filepath.Join(filepath.Dir(s.p.near.Local), as.near.Path.Base())
+		}
+		pl.e.report(Report{
+			Local: s.p.near.Local, Remote: s.p.far, Kind: hufu.Folder, Outcome: Skipped,
+			Err: &hufu.Error{Op: "compare", Kind: hufu.KindWrongKind, Code: "sync_old_kept", Args: map[string]string{"target": s.p.into(), "as": as.into()}, Err: err},
+		})
+	}
+}
+
+func (t *farEnd) look(ctx context.Context, p pair) (*hufu.Entry, error) { return t.e.farStat(ctx, p.far) }
+
+func (t *farEnd) rename(ctx context.Context, from, to pair) error {
+	return t.e.far.Rename(ctx, from.far, to.far, hufu.Condition{Kind: hufu.IfAbsent})
+}
+
+func (t *nearEnd) look(ctx context.Context, p pair) (*hufu.Entry, error) { return nearStat(ctx, p.near) }
+
+func (t *nearEnd) rename(ctx context.Context, from, to pair) error {
+	b := from.near.Store.Batch(blob.Guard{})
+	b.Rename(ctx, from.near.Path, to.near.Path, hufu.Condition{Kind: hufu.IfAbsent}, "")
+	return b.Finish(ctx)[0].Err
+}
+
+// sameMeta reports whether the target of p has this mode and the time of the source.
+func sameMeta(mode uint32, p *pair) bool {
+	return sameTime(p.target.MTime, p.source.MTime) && (p.source.Kind == hufu.Link || settledMode(mode, p.target) == p.target.Mode)
+}
