@@ -153,6 +153,7 @@ func TestTheDrawer(t *testing.T) {
 	p.until(row("remote", "dropped.txt"))
 
 	slow.Rate(crawl / 4)
+	p.show("settings")
 	p.choose(`select[aria-label="Speed limit"]`, "524288")
 	p.show("files")
 	p.enterFolder("local", "Documents")
