@@ -56,25 +56,21 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	}, nil
 }
 
-// mysqlTLS sets what PostgreSQL calls sslmode and sslrootcert. Where a CA is named,
-// require verifies as verify-full does: by the CA and the name.
+// mysqlTLS sets what PostgreSQL calls sslmode and sslrootcert.
 func mysqlTLS(c *mysql.Config, u *url.URL) error {
-	file := u.Query().Get("sslrootcert")
-	m := mode(u)
-	switch {
-	case m == "disable":
+	switch mode(u) {
+	case "disable":
 		return nil
-	case m == "prefer":
+	case "prefer":
 		c.TLSConfig = "preferred"
 		return nil
-	case m == "require" && file == "":
+	case "require":
 		c.TLSConfig = "skip-verify"
 		return nil
-	case m != "require" && m != "verify-full":
-		return badOption("sslmode", nil)
 	}
+	file := u.Query().Get("sslrootcert")
 	c.TLS = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	if file == "" {
+	if file == "" || file == systemCAs {
 		return nil
 	}
 	data, err := os.ReadFile(file)

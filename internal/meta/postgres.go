@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"crypto/tls"
 	"database/sql"
 	"errors"
@@ -19,16 +20,9 @@ import (
 
 // openPostgres opens a database of PostgreSQL. Nothing is asked of it yet.
 func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
-	full := *u
-	q := full.Query()
-	q.Set("sslmode", mode(u)) // always set, or PGSSLMODE would decide
-	full.RawQuery = q.Encode()
-	if full.Host == "" && !q.Has("host") {
-		full.Host = "127.0.0.1"
-	}
-	c, err := pgx.ParseConfig(full.String())
+	c, err := postgresConfig(u)
 	if err != nil {
-		return nil, nil, badOption(scrub(u, err), nil)
+		return nil, nil, err
 	}
 	c.ConnectTimeout = connectLimit
 	maps.Copy(c.RuntimeParams, map[string]string{
@@ -49,6 +43,26 @@ func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 			return lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 		},
 	}, nil
+}
+
+// postgresConfig returns the configuration of the driver. What is decided by the options of TLS is
+// set in any case, or variables of the environment would decide.
+func postgresConfig(u *url.URL) (*pgx.ConnConfig, error) {
+	full := *u
+	q := full.Query()
+	q.Set("sslmode", mode(u))
+	if q.Has("sslrootcert") {
+		q.Set("sslrootcert", cmp.Or(q.Get("sslrootcert"), systemCAs))
+	}
+	full.RawQuery = q.Encode()
+	if full.Host == "" && !q.Has("host") {
+		full.Host = "127.0.0.1"
+	}
+	c, err := pgx.ParseConfig(full.String())
+	if err != nil {
+		return nil, badOption(scrub(u, err), nil)
+	}
+	return c, nil
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -26,10 +26,12 @@ func File(path string) Source { return Source{file: path} }
 //	postgres://USER:PASSWORD@HOST:PORT/NAME
 //	mysql://USER:PASSWORD@HOST:PORT/NAME     MariaDB, too
 //
-// A shared database takes the options sslmode (disable, prefer, require,
-// verify-full) and sslrootcert, the file of a CA. Without sslmode the server has
-// to prove its name by a certificate, unless it is on this machine and no CA is
-// named. A CA that sslmode would ignore is an error.
+// A shared database takes the options sslmode (disable, prefer, require or
+// verify-full) and sslrootcert, the file of a CA, with the same meaning on each
+// database. If a CA is named, require means verify-full: the server proves its
+// name, too. Without sslmode the mode is verify-full, or prefer if the server is
+// on this computer and no CA is named. Another mode is an error, and so is a CA
+// with a mode that verifies nothing.
 func Parse(raw, dir string) (Source, error) {
 	if file, ok := strings.CutPrefix(raw, "sqlite:"); ok && file != "" {
 		if !filepath.IsAbs(file) {
@@ -58,7 +60,11 @@ func Parse(raw, dir string) (Source, error) {
 	if strings.Trim(u.Path, "/") == "" || u.Opaque != "" || u.Fragment != "" {
 		return Source{}, badURL()
 	}
-	if m := mode(u); u.Query().Has("sslrootcert") && (m == "disable" || m == "prefer") { // neither of them verifies anything
+	m := mode(u)
+	if !slices.Contains(modes[:], m) {
+		return Source{}, badOption("sslmode", nil)
+	}
+	if u.Query().Has("sslrootcert") && m != "verify-full" {
 		return Source{}, &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_ca", Args: map[string]string{"mode": m}}
 	}
 	s := Source{url: u}
@@ -111,14 +117,23 @@ func (s Source) open(readOnly bool) (*sql.DB, *dialect, error) {
 	return openMySQL(s.url)
 }
 
-// mode returns the option sslmode of a URL, or its default. A database on this machine may do
-// without a certificate, unless the URL names a CA.
+// systemCAs is the value of sslrootcert that means the CAs of this computer, as in PostgreSQL.
+const systemCAs = "system"
+
+// modes are the values of sslmode: no TLS; TLS if the server has it; TLS; TLS with a certificate
+// that proves the server's name. PostgreSQL's allow and verify-ca, which verify less than they seem
+// to, do not exist here.
+var modes = [...]string{"disable", "prefer", "require", "verify-full"}
+
+// mode returns the mode that the option sslmode of a URL stands for, or its default. A database on
+// this computer may do without a certificate, unless the URL names a CA.
 func mode(u *url.URL) string {
-	if m := u.Query().Get("sslmode"); m != "" {
-		return m
-	}
-	if u.Query().Has("sslrootcert") {
+	m, named := u.Query().Get("sslmode"), u.Query().Has("sslrootcert")
+	if named && (m == "" || m == "require") {
 		return "verify-full"
+	}
+	if m != "" {
+		return m
 	}
 	// A driver may take the host from the options instead, and from a list.
 	hosts := append(u.Query()["host"], u.Hostname())

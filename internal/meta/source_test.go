@@ -87,13 +87,18 @@ func TestNamedCAIsNotIgnored(t *testing.T) {
 			{"sslrootcert=ca.crt", ""},
 			{"sslmode=disable", ""},
 			{"sslmode=prefer", ""},
+			{"sslmode=require", ""},
+			{"sslmode=allow&sslrootcert=ca.crt", "database_url_option"}, // without TLS first
+			{"sslmode=allow", "database_url_option"},
+			{"sslmode=verify-ca&sslrootcert=ca.crt", "database_url_option"}, // no name
+			{"sslmode=Disable", "database_url_option"},
 		} {
 			s, err := Parse(scheme+"://u:p@127.0.0.1/n?"+c.query, "")
 			if (err != nil) != (c.code != "") || err != nil && hufu.CodeOf(err) != c.code {
 				t.Errorf("%s, %s: %v, want %s", scheme, c.query, err, c.code)
 			}
-			if c.query == "sslrootcert=ca.crt" && err == nil && mode(s.url) != "verify-full" {
-				t.Errorf("%s: with a CA and no sslmode: %s", scheme, mode(s.url))
+			if strings.Contains(c.query, "sslrootcert") && err == nil && mode(s.url) != "verify-full" {
+				t.Errorf("%s, %s: the mode is %s", scheme, c.query, mode(s.url))
 			}
 		}
 	}
@@ -135,8 +140,28 @@ func TestTLSIsOnByDefault(t *testing.T) {
 	}
 }
 
-// The CA that a URL names is not ignored: require verifies by it.
-func TestMySQLRequireVerifiesCA(t *testing.T) {
+// handshakes returns, for each database, the TLS settings of a connection; nil if there is no TLS.
+var handshakes = map[string]func(t *testing.T, u *url.URL) *tls.Config{
+	"mysql": func(t *testing.T, u *url.URL) *tls.Config {
+		t.Helper()
+		c := mysql.NewConfig()
+		must(t, mysqlTLS(c, u))
+		return c.TLS
+	},
+	"postgres": func(t *testing.T, u *url.URL) *tls.Config {
+		t.Helper()
+		c, err := postgresConfig(u)
+		must(t, err)
+		if len(c.Fallbacks) > 0 {
+			t.Errorf("%s: there is another way to connect", u)
+		}
+		return c.TLSConfig
+	},
+}
+
+// A server with which TLS is required and a CA is named proves by that CA that it has the name in
+// the URL, on each database.
+func TestNamedCAIsVerified(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	issue := func(name string) (tls.Certificate, string) {
@@ -179,20 +204,35 @@ func TestMySQLRequireVerifiesCA(t *testing.T) {
 		{"other.example", "sslmode=verify-full&sslrootcert=" + right, false},
 		{"db.example", "sslmode=verify-full&sslrootcert=" + wrong, false},
 	} {
-		u, err := url.Parse("mysql://u:p@" + c.host + "/n?" + c.query)
-		must(t, err)
-		config := mysql.NewConfig()
-		must(t, mysqlTLS(config, u))
-		if config.TLS == nil {
-			t.Errorf("%s: the CA is ignored", u)
-			continue
+		for scheme, settings := range handshakes {
+			u, err := url.Parse(scheme + "://u:p@" + c.host + "/n?" + c.query)
+			must(t, err)
+			config := settings(t, u)
+			if config == nil {
+				t.Errorf("%s: the CA is ignored", u)
+				continue
+			}
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+			must(t, err)
+			err = tls.Client(conn, config).HandshakeContext(t.Context())
+			_ = conn.Close()
+			if (err == nil) != c.ok || err != nil && hufu.CodeOf(failed("test", err)) != "database_tls" {
+				t.Errorf("%s: %v", u, err)
+			}
 		}
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
-		must(t, err)
-		err = tls.Client(conn, config.TLS).HandshakeContext(t.Context())
-		_ = conn.Close()
-		if (err == nil) != c.ok || err != nil && hufu.CodeOf(failed("test", err)) != "database_tls" {
-			t.Errorf("%s: %v", u, err)
+	}
+}
+
+// The CAs of this computer can be named as in PostgreSQL. They prove a name, and no file is read.
+func TestSystemCAs(t *testing.T) {
+	t.Parallel()
+	for scheme, settings := range handshakes {
+		for _, query := range []string{"sslrootcert=system", "sslrootcert=", "sslmode=require&sslrootcert=system"} {
+			u, err := url.Parse(scheme + "://u:p@db.example/n?" + query)
+			must(t, err)
+			if c := settings(t, u); c == nil || c.InsecureSkipVerify || c.ServerName != "db.example" {
+				t.Errorf("%s: %+v", u, c)
+			}
 		}
 	}
 }
