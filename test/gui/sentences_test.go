@@ -4,6 +4,7 @@ package gui
 
 import (
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -58,6 +59,37 @@ func TestPlacesAndAddresses(t *testing.T) {
 	p.until(row("remote", "x.txt"))
 	p.click("nav a[href$=shared]")
 	p.until("document.querySelector('.pane.remote .crumbs [aria-current]')?.innerText === 'Shared'")
+	p.click("nav a[href$=files]")
+	p.until(row("remote", "a b"))
+	p.click(".pane.remote .type-path")
+	p.keys("/@shared/common" + kb.Enter)
+	p.until("document.querySelector('.pane.remote .crumbs').innerText.replace(/\\s+/g, ' ').trim() === 'Shared › common'")
+	var ascii strings.Builder
+	for c := rune(' '); c < 0x7f; c++ {
+		ascii.WriteRune(c)
+	}
+	eval[chromedp.Void](p, "import('/web/places.js').then(m => { window.escaped = m.escape("+quote(ascii.String()+"虎é")+") })")
+	p.until("window.escaped")
+	escaped := eval[string](p, "window.escaped")
+	if want := url.PathEscape(ascii.String() + "虎é"); escaped != want {
+		t.Errorf("the page escapes %s, the program %s", escaped, want)
+	}
+
+	// A name is found below the folder, and shown in its own.
+	p.click("nav a[href$=files]")
+	p.until(row("remote", "a b"))
+	p.do(chromedp.Focus(".pane.remote .filter input"))
+	p.keys("X.TXT" + kb.Enter)
+	p.sees("1 match")
+	p.sees("My files › a b › c%.d")
+	p.click(".hits button")
+	p.until(row("remote", "x.txt") + " && document.querySelector('.pane.remote .row[aria-selected=true]')?.dataset.name === 'x.txt'")
+	p.do(chromedp.Focus(".pane.local .filter input"))
+	p.keys("nowhere")
+	p.click("=In subfolders")
+	p.sees("0 matches")
+	p.click("=Close")
+	p.keys(kb.Escape)
 
 	// The start address leads back into the session that it began, in its browser only.
 	p.goTo(d.start)

@@ -5,6 +5,7 @@ import { Folder, Properties, Remove, typable } from './dialogs.js'
 import { collect, spool } from './drop.js'
 import { moveAll, Pane, tellFailed, usePane } from './pane.js'
 import { escape, join, last, mime, written } from './places.js'
+import { Search } from './search.js'
 import { notice, set, tell, useStore, visit } from './store.js'
 import { n, t } from './text.js'
 import { Button, html, Menu, Prompt } from './ui.js'
@@ -155,7 +156,7 @@ export function Files() {
       <${Button} short icon="ellipsis" kind="quiet" label=${t('gui.files.more')} aria-haspopup="menu" onClick=${e => below(e, pane, 'chosen', t('gui.files.more'))} data-act="more" /></div>`
   const Side = (pane, label) => {
     const acts = actsOf(pane)
-    return html`<${Pane} pane=${pane} label=${label} acts=${acts} onDrop=${drop(pane)} takesFiles=${pane === remote}
+    return html`<${Pane} pane=${pane} label=${label} acts=${acts} onDrop=${drop(pane)} onSearch=${words => setAsk(html`<${Search} pane=${pane} words=${words} onClose=${close} />`)} takesFiles=${pane === remote}
       menu=${(x, y, onRow) => open(pane, onRow ? 'chosen' : 'folder', label, x, y)}>${Tools(pane, acts)}</${Pane}>`
   }
   const pointed = menu?.side === 'local' ? local : remote

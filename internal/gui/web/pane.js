@@ -7,7 +7,7 @@ import { Grid } from './grid.js'
 import { isHidden, join, mime, typeOf } from './places.js'
 import { notice, set, setHidden, tell, useStore } from './store.js'
 import { lang, n, size, t } from './text.js'
-import { html, Trouble } from './ui.js'
+import { Button, html, Trouble } from './ui.js'
 
 const refreshEvery = 3000
 const weight = { folder: 0, link: 1, file: 1, other: 2 }
@@ -36,6 +36,7 @@ export function usePane(side, path, open) {
   const [filter, setFilter] = useState('')
   const [at, setAt] = useState(0)
   const [sizes, setSizes] = useState(new Map()) // of folders, by path
+  const [sought, setSought] = useState(null) // an entry that is to be chosen once its folder is shown
   const now = useRef({})
   now.current = { path, tag: list?.path === path ? list.tag : '' }
 
@@ -82,6 +83,20 @@ export function usePane(side, path, open) {
     const want = filter.toLowerCase()
     return all.filter(e => (s.hidden || !isHidden(e)) && (want === '' || e.name.toLowerCase().includes(want))).sort(compare(sort.by, sort.desc))
   }, [list, path, sort, filter, s.hidden, lang()])
+  useLayoutEffect(() => {
+    if (sought?.path !== path || list?.path !== path) return
+    const i = entries.findIndex(e => e.key === sought.key)
+    if (i >= 0) {
+      setChosen(new Set([sought.key]))
+      setAt(i)
+    }
+    setSought(null)
+  }, [sought, entries])
+  const find = (folder, key) => {
+    setFilter('')
+    setSought({ path: folder, key })
+    open(folder)
+  }
   const picked = entries.filter(e => chosen.has(e.key))
   const count = async e => {
     const p = join(path, e.key)
@@ -95,7 +110,7 @@ export function usePane(side, path, open) {
     }
   }
   return {
-    side, path, open, load, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
+    side, path, open, load, find, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
     hiding: s.hidden ? 0 : all.filter(isHidden).length, at: Math.min(at, Math.max(entries.length - 1, 0)), setAt,
     known: list?.path === path, away: side === 'remote' && (away(problem) || Boolean(s.lost)),
   }
@@ -103,7 +118,7 @@ export function usePane(side, path, open) {
 
 // Pane draws one side. acts are what keys and menus do; onDrop takes what is
 // dropped.
-export function Pane({ pane, label, acts, menu, onDrop, takesFiles, children }) {
+export function Pane({ pane, label, acts, menu, onDrop, onSearch, takesFiles, children }) {
   const s = useStore()
   const [over, setOver] = useState('')
   const takes = e => e.dataTransfer.types.includes(mime) || takesFiles && e.dataTransfer.types.includes('Files')
@@ -135,7 +150,8 @@ export function Pane({ pane, label, acts, menu, onDrop, takesFiles, children }) 
         <input type="search" value=${pane.filter} placeholder=${t('gui.files.filter.short')} onInput=${e => {
           pane.setFilter(e.target.value)
           pane.setAt(0)
-        }} spellcheck="false" /></label></div>
+        }} onKeyDown=${e => e.key === 'Enter' && e.target.value && onSearch(e.target.value)} spellcheck="false" /></label>
+      ${pane.filter && html`<${Button} icon="search" kind="quiet" label=${t('gui.search.button')} title=${t('gui.search.hint')} onClick=${() => onSearch(pane.filter)} />`}</div>
     <${Crumbs} pane=${pane} label=${label} />
     ${children}
     ${!away(pane.problem) && html`<${Trouble} problem=${pane.problem} />`}
