@@ -205,6 +205,7 @@ func (s *Server) Serve(flags ...string) { s.flags = flags }
 func (s *Server) Admin(args ...string) (Result, error) {
 	cmd := exec.Command(filepath.Join(s.bin, "hufud"), append([]string{"--data", s.Data}, args...)...)
 	cmd.Env = Environ(filepath.Dir(s.Data))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return Run(cmd)
 }
 

@@ -15,10 +15,8 @@ import (
 	"strings"
 	"syscall"
 
-	"hufu/internal/blob/object"
 	"hufu/test/built"
-	"hufu/test/engine"
-	"hufu/test/s3"
+	"hufu/test/nodes"
 )
 
 func main() {
@@ -35,9 +33,8 @@ func main() {
 // cluster is what runs.
 type cluster struct {
 	bin, dir string
-	database *engine.Server
-	store    *s3.Service
-	bucket   object.Source
+	engines  *nodes.Engines
+	place    nodes.Place
 	nodes    []*built.Server
 	ends     []func() // newest last
 }
@@ -59,8 +56,7 @@ func run(ctx context.Context, bin string, out io.Writer) (err error) {
 		what string
 		do   func() error
 	}{
-		{"PostgreSQL", c.startDatabase},
-		{"versitygw, an S3 service (built the first time)", c.startStore},
+		{"PostgreSQL, and versitygw, an S3 service (built the first time)", c.startEngines},
 		{"three servers", c.startNodes},
 		{"two users", c.enroll},
 	} {
@@ -84,47 +80,24 @@ func (c *cluster) end() {
 	}
 }
 
-func (c *cluster) startDatabase() (err error) {
-	if c.database, err = engine.PostgreSQL(); err != nil {
+func (c *cluster) startEngines() (err error) {
+	if c.engines, err = nodes.Start(); err != nil {
 		return err
 	}
-	c.ends = append(c.ends, c.database.Stop)
-	return c.database.Create(context.Background(), "hufu")
-}
-
-func (c *cluster) startStore() (err error) {
-	if c.store, err = s3.Start(); err != nil {
-		return err
-	}
-	c.ends = append(c.ends, c.store.Stop)
-	c.bucket, err = c.store.Bucket()
+	c.ends = append(c.ends, c.engines.Stop)
+	c.place, err = c.engines.Place(context.Background())
 	return err
 }
 
-// startNodes makes the first node with "hufud init", and the others as on further machines.
-func (c *cluster) startNodes() error {
-	config := filepath.Join(c.dir, "hufud.toml")
-	text := fmt.Sprintf("[database]\nurl = %q\n\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
-		c.database.URL(c.database.Address, "hufu"), c.bucket.URL, c.bucket.Endpoint, c.bucket.AccessKey, c.bucket.SecretKey)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+func (c *cluster) startNodes() (err error) {
+	config := c.engines.Config(c.place, c.engines.Database.Address, c.engines.Store.Address, "")
+	if c.nodes, err = nodes.Make(c.bin, filepath.Join(c.dir, "data"), config, 3); err != nil {
 		return err
 	}
-	for i := range 3 {
-		data := filepath.Join(c.dir, fmt.Sprintf("data%d", i+1))
-		var node *built.Server
-		var err error
-		if i == 0 {
-			node, err = built.NewServerWith([]string{"--config", config}, c.bin, data)
-		} else {
-			node, err = c.nodes[0].Join(data)
-		}
-		if err == nil {
-			err = node.Start()
-		}
-		if err != nil {
+	for _, node := range c.nodes {
+		if err := node.Start(); err != nil {
 			return err
 		}
-		c.nodes = append(c.nodes, node)
 		c.ends = append(c.ends, func() { _, _ = node.Stop() })
 	}
 	return nil
@@ -191,5 +164,5 @@ What they share:
 
 Nothing of it is written to the disk for good. Ctrl-C ends everything and removes %[11]s.
 `, at("alice"), at("bob"), at("node2"), at("node3"), c.nodes[1].Pid(), c.nodes[1].Address,
-		quote(c.database.URL(c.database.Address, "hufu")), c.bucket.Endpoint, c.bucket.AccessKey, c.bucket.SecretKey, c.dir)
+		quote(c.engines.Database.URL(c.engines.Database.Address, c.place.Database)), c.place.Bucket.Endpoint, c.place.Bucket.AccessKey, c.place.Bucket.SecretKey, c.dir)
 }

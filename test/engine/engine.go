@@ -22,6 +22,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,6 +44,7 @@ type Server struct {
 	Raw      *sql.DB
 
 	release func() // of the port
+	program []string
 	cmd     *exec.Cmd
 	over    chan error
 	end     syscall.Signal
@@ -96,19 +99,24 @@ func start(name string, run func(*Server) error) (_ *Server, err error) {
 	if err := errors.Join(certificates(dir), run(s)); err != nil {
 		return nil, err
 	}
+	return s, s.answers()
+}
+
+// answers waits until the server answers.
+func (s *Server) answers() (err error) {
 	deadline := time.Now().Add(patience)
 	for {
 		if err = s.Raw.Ping(); err == nil {
-			return s, nil
+			return nil
 		}
 		select {
 		case died := <-s.over:
 			s.over <- died
-			return nil, fmt.Errorf("%s has ended: %w: %s", name, died, s.Log())
+			return fmt.Errorf("%s has ended: %w: %s", s.Scheme, died, s.Log())
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%s does not answer: %w: %s", name, err, s.Log())
+			return fmt.Errorf("%s does not answer: %w: %s", s.Scheme, err, s.Log())
 		}
 	}
 }
@@ -160,12 +168,13 @@ func (s *Server) once(name string, args ...string) error {
 }
 
 // serve runs a server until it is stopped.
-func (s *Server) serve(name string, args ...string) error {
+func (s *Server) serve(program ...string) error {
+	s.program = program
 	log, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	s.cmd = s.Command(context.Background(), name, args...)
+	s.cmd = s.Command(context.Background(), program[0], program[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	ready := make(chan error)
 	go func() {
@@ -181,6 +190,32 @@ func (s *Server) serve(name string, args ...string) error {
 		_ = log.Close()
 	}()
 	return <-ready
+}
+
+// Crash ends a PostgreSQL at once. It is asked to, as its processes would outlive one that is killed
+// for a moment; nothing is written then that a kill would not leave.
+func (s *Server) Crash() error {
+	err := s.cmd.Process.Signal(syscall.SIGQUIT)
+	<-s.over
+	s.cmd = nil
+	return err
+}
+
+// Again starts the server after Crash.
+func (s *Server) Again() error { return errors.Join(s.serve(s.program...), s.answers()) }
+
+// Signal sends a signal to all processes of the server.
+func (s *Server) Signal(signal syscall.Signal) error {
+	pid := s.cmd.Process.Pid
+	if err := syscall.Kill(pid, signal); err != nil { // the one that makes others first
+		return err
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, child := range strings.Fields(string(text)) {
+		n, _ := strconv.Atoi(child)
+		_ = syscall.Kill(n, signal) // it may have ended
+	}
+	return err
 }
 
 // Halt ends the server, once.

@@ -23,14 +23,16 @@ import (
 
 const patience = 2 * time.Minute
 
-// Service is one running S3 service.
+// Service is an S3 service.
 type Service struct {
 	Address string
 
-	dir            string
+	dir, program   string
 	access, secret string
 	buckets        atomic.Int64
-	stop           func()
+	release        func() // of the port
+	cmd            *exec.Cmd
+	over           chan error
 }
 
 // Start builds the service and starts it. It runs in a folder of this module.
@@ -39,61 +41,86 @@ func Start() (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{dir: dir, access: "hufu", secret: rand.Text(), stop: func() { _ = os.RemoveAll(dir) }}
+	s := &Service{dir: dir, access: "hufu", secret: rand.Text(), release: func() {}}
 	defer func() {
 		if err != nil {
-			s.stop()
+			s.Stop()
 		}
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*patience) // the first time it is fetched
 	defer cancel()
-	program, data := filepath.Join(dir, "versitygw"), filepath.Join(dir, "data")
 	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return nil, fmt.Errorf("go env GOMOD: %w", err)
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-modfile=tools/s3.mod", "-o", program, "github.com/versity/versitygw/cmd/versitygw")
-	build.Dir = filepath.Dir(string(module))
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build versitygw: %w: %s", err, out)
+	// The go command keeps a tool that it has built, but links a program again for each "go build".
+	tool := exec.CommandContext(ctx, "go", "tool", "-modfile=tools/s3.mod", "-n", "versitygw")
+	tool.Dir, tool.Stderr = filepath.Dir(string(module)), os.Stderr
+	program, err := tool.Output()
+	if err != nil {
+		return nil, fmt.Errorf("build versitygw: %w", err)
 	}
+	s.program = string(bytes.TrimSpace(program))
 	address, release, err := port.Hold()
-	if err := errors.Join(err, os.Mkdir(data, 0o700), os.Mkdir(filepath.Join(dir, "meta"), 0o700)); err != nil {
+	if err := errors.Join(err, os.Mkdir(s.path("data"), 0o700), os.Mkdir(s.path("meta"), 0o700)); err != nil {
 		return nil, err
 	}
-	s.Address = address
-	var log bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "posix", "--sidecar", filepath.Join(dir, "meta"), data)
-	cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + s.access, "ROOT_SECRET_ACCESS_KEY=" + s.secret, "HOME=" + dir}
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.Address, s.release = address, release
+	return s, s.Again()
+}
+
+func (s *Service) path(name string) string { return filepath.Join(s.dir, name) }
+
+// Again starts the service after Kill, with what it has kept.
+func (s *Service) Again() error {
+	log, err := os.OpenFile(s.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.CommandContext(context.Background(), s.program, "--port", s.Address, "--quiet", "posix", "--sidecar", s.path("meta"), s.path("data"))
+	cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + s.access, "ROOT_SECRET_ACCESS_KEY=" + s.secret, "HOME=" + s.dir}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	over := make(chan error, 1)
 	go func() { over <- cmd.Wait() }()
-	s.stop = func() {
-		_ = cmd.Process.Kill()
-		<-over
-		release()
-		_ = os.RemoveAll(dir)
-	}
+	s.cmd, s.over = cmd, over
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if c, err := net.Dial("tcp", address); err == nil {
-			return s, c.Close()
+		if c, err := net.Dial("tcp", s.Address); err == nil {
+			return c.Close()
 		}
 		select {
 		case err := <-over:
 			over <- err
-			return nil, fmt.Errorf("versitygw has ended: %w: %s", err, log.String())
+			text, _ := os.ReadFile(s.path("log"))
+			return fmt.Errorf("versitygw has ended: %w: %s", err, text)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil, errors.New("versitygw does not answer")
+	return errors.New("versitygw does not answer")
+}
+
+// Signal sends the service a signal.
+func (s *Service) Signal(signal syscall.Signal) error { return s.cmd.Process.Signal(signal) }
+
+// Kill ends the service at once, as a crash does.
+func (s *Service) Kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.over
+	}
+	s.cmd = nil
 }
 
 // Stop ends the service and removes what it has kept.
-func (s *Service) Stop() { s.stop() }
+func (s *Service) Stop() {
+	s.Kill()
+	s.release()
+	_ = os.RemoveAll(s.dir)
+}
 
 // Bucket makes an empty bucket, of which a prefix is used.
 func (s *Service) Bucket() (object.Source, error) {

@@ -61,6 +61,7 @@ func (s *site) run(args ...string) string {
 func (s *site) start(listen string) {
 	s.t.Helper()
 	s.server = exec.Command(s.hufud, "--data", s.data, "serve", "--listen", listen)
+	s.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r, w, err := os.Pipe()
 	if err != nil {
 		s.t.Fatal(err)

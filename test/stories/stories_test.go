@@ -2,7 +2,7 @@
 
 // Package stories tells on the built programs what people do with hufu, and
 // what it answers: exit status and output. Each story is a script in testdata
-// with a server of its own.
+// with a server of its own, which may be several nodes.
 package stories
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"hufu/internal/testenv/proxy"
 	"hufu/test/built"
+	"hufu/test/nodes"
 )
 
 // bin is where the programs are, set once before the tests.
@@ -26,10 +27,45 @@ var bin string
 
 func TestMain(m *testing.M) { built.Main(m, &bin) }
 
+// TestStories tells them of one server whose files are on its disk.
 func TestStories(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	params := tell(nil)
+	params.Dir = "testdata"
+	testscript.Run(t, params)
+}
+
+// overNodes are the stories that TestStoriesOverNodes tells in any case: those in which most is left
+// to the server.
+var overNodes = []string{
+	"cat", "conflict", "cp", "errors", "find", "hufud", "invitation", "lockout", "look", "ls", "mv", "names",
+	"people", "profiles", "refused", "special", "sync", "touch", "trees", "waits",
+}
+
+// TestStoriesOverNodes tells the same stories of three servers on one database and one S3 service:
+// each connection goes to the next of them, and each story is administered at another one.
+func TestStoriesOverNodes(t *testing.T) {
+	t.Parallel()
+	engines, err := nodes.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(engines.Stop)
+	params := tell(engines)
+	if os.Getenv("HUFU_LARGE") != "" {
+		params.Dir = "testdata"
+	}
+	for _, name := range overNodes {
+		if params.Dir == "" {
+			params.Files = append(params.Files, filepath.Join("testdata", name+".txtar"))
+		}
+	}
+	testscript.Run(t, params)
+}
+
+// tell is how a story is told, of nodes on engines or of one server.
+func tell(engines *nodes.Engines) testscript.Params {
+	return testscript.Params{
 		ContinueOnError:     testing.Verbose(),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -37,17 +73,21 @@ func TestStories(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
 			e.Setenv("LANG", "")
-			e.Values["servers"] = map[string]*built.Server{}
+			halls := map[string]*hall{}
+			e.Values["halls"], e.Values["engines"] = halls, engines
 			e.Defer(func() {
-				for _, s := range e.Values["servers"].(map[string]*built.Server) {
-					_ = s.Kill()
+				for _, h := range halls {
+					h.end()
 				}
 			})
 			return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte(built.Password+"\n"), 0o600)
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "root" {
+			switch cond {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "nodes":
+				return engines != nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -55,11 +95,7 @@ func TestStories(t *testing.T) {
 			"serve": serve, "shut": shut, "freeze": freeze, "thaw": thaw, "as": as, "enroll": enroll, "exits": exits, "signalled": signalled,
 			"proxied": proxied, "field": field, "log": log, "await": await, "odd": odd,
 		},
-	})
-}
-
-func servers(ts *testscript.TestScript) map[string]*built.Server {
-	return ts.Value("servers").(map[string]*built.Server)
+	}
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
@@ -68,46 +104,54 @@ func need(ts *testscript.TestScript, neg bool, args []string, least int, usage s
 	}
 }
 
-// serve starts a server whose data folder is $WORK/NAME, made if need be, and
-// sets $DATA, $ADDRESS, $PORT and $PID. A second time it has the same address. ADDRESS
-// is one to listen at instead of a port of 127.0.0.1 that the test keeps.
+// serve starts a server, made if need be, and sets $DATA, its folder, $ADDRESS and $PORT, where
+// clients find it, $LISTEN, where it listens itself, and $PID. A second time it has the same
+// address. ADDRESS is one to listen at instead of a port of 127.0.0.1 that the test keeps. Of
+// several nodes $DATA, $LISTEN and $PID are those of one, another one in each story.
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "serve NAME [ADDRESS]")
-	s := servers(ts)[args[0]]
-	if s == nil {
-		var err error
-		s, err = built.NewServer(bin, ts.MkAbs(args[0]))
+	halls := ts.Value("halls").(map[string]*hall)
+	if halls[args[0]] == nil {
+		address := ""
+		if len(args) > 1 {
+			address = args[1]
+		}
+		h, err := newHall(ts.Value("engines").(*nodes.Engines), ts.MkAbs(args[0]), address)
 		ts.Check(err)
-		servers(ts)[args[0]] = s
+		halls[args[0]] = h
 	}
-	if len(args) > 1 {
-		s.Address = args[1]
-	}
-	ts.Check(s.Start())
+	h := halls[args[0]]
+	ts.Check(h.start())
+	s := h.servers[len(ts.Name())%len(h.servers)]
 	ts.Setenv("DATA", s.Data)
-	ts.Setenv("ADDRESS", s.Address)
+	ts.Setenv("LISTEN", s.Address)
 	ts.Setenv("PID", strconv.Itoa(s.Pid()))
-	ts.Setenv("PORT", s.Address[strings.LastIndex(s.Address, ":")+1:])
+	ts.Setenv("ADDRESS", h.address())
+	ts.Setenv("PORT", h.address()[strings.LastIndex(h.address(), ":")+1:])
+}
+
+func at(ts *testscript.TestScript, name string) *hall {
+	h := ts.Value("halls").(map[string]*hall)[name]
+	if h == nil {
+		ts.Fatalf("%s is not served", name)
+	}
+	return h
 }
 
 // shut ends a server as an operator does.
 func shut(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "shut NAME")
-	code, err := servers(ts)[args[0]].Stop()
-	ts.Check(err)
-	if code != 0 {
-		ts.Fatalf("the server ended with %d", code)
-	}
+	ts.Check(at(ts, args[0]).stop())
 }
 
 func freeze(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "freeze NAME")
-	ts.Check(syscall.Kill(servers(ts)[args[0]].Pid(), syscall.SIGSTOP))
+	ts.Check(at(ts, args[0]).signal(syscall.SIGSTOP))
 }
 
 func thaw(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "thaw NAME")
-	ts.Check(syscall.Kill(servers(ts)[args[0]].Pid(), syscall.SIGCONT))
+	ts.Check(at(ts, args[0]).signal(syscall.SIGCONT))
 }
 
 // as makes what follows happen in somebody's home.
@@ -124,7 +168,7 @@ func as(ts *testscript.TestScript, neg bool, args []string) {
 func enroll(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "enroll NAME PERSON")
 	as(ts, false, args[1:])
-	_, err := servers(ts)[args[0]].Enroll(ts.Getenv("HOME"), args[1], "")
+	_, err := at(ts, args[0]).next().Enroll(ts.Getenv("HOME"), args[1], "")
 	ts.Check(err)
 }
 
@@ -161,6 +205,7 @@ func signalled(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Env = built.Environ(ts.Getenv("HOME"), "LANG="+ts.Getenv("LANG"))
 	cmd.Dir = ts.Getenv("HOME")
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ts.Check(cmd.Start())
 	err = built.Eventually("a socket", func() bool { return built.HasSocket(cmd.Process.Pid) })
 	if err == nil {
@@ -214,7 +259,7 @@ next:
 // log writes a server's log to the file "log" in the work folder.
 func log(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1, "log NAME")
-	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "log"), []byte(servers(ts)[args[0]].Log()), 0o600))
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "log"), []byte(at(ts, args[0]).log()), 0o600))
 }
 
 // await runs a command until it ends with the status.

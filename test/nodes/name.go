@@ -1,0 +1,141 @@
+//go:build e2e && linux
+
+package nodes
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"hufu/internal/testenv/port"
+)
+
+// Name is one address for several servers. It leads each connection to the next of them, as a name
+// with several addresses does, and past those that do not answer.
+type Name struct {
+	Address string
+
+	release func()
+	turn    atomic.Int64
+
+	mu    sync.Mutex   // guards what follows
+	ln    net.Listener // nil while connections are refused
+	conns map[net.Conn]struct{}
+}
+
+// NewName returns a name that leads nowhere yet. With address "" its port is its own until Close;
+// otherwise it listens at the address from now on.
+func NewName(address string) (n *Name, err error) {
+	n = &Name{Address: address, release: func() {}, conns: map[net.Conn]struct{}{}}
+	if address == "" {
+		n.Address, n.release, err = port.Hold()
+		return n, err
+	}
+	if n.ln, err = net.Listen("tcp", address); err == nil {
+		n.Address = n.ln.Addr().String()
+	}
+	return n, err
+}
+
+// Lead leads connections to the servers at these addresses, until Refuse.
+func (n *Name) Lead(to ...string) (err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ln == nil {
+		if n.ln, err = net.Listen("tcp", n.Address); err != nil {
+			return err
+		}
+	}
+	ln := n.ln
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go n.carry(c, to)
+		}
+	}()
+	return nil
+}
+
+// Refuse ends all connections; others are refused until Lead.
+func (n *Name) Refuse() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ln != nil {
+		_ = n.ln.Close()
+	}
+	for c := range n.conns {
+		_ = c.Close()
+	}
+	n.ln = nil
+}
+
+// Close ends the name.
+func (n *Name) Close() {
+	n.Refuse()
+	n.release()
+}
+
+// dial connects to the next server that answers.
+func (n *Name) dial(to []string) (net.Conn, error) {
+	first := n.turn.Add(1)
+	var err error
+	for i := range int64(len(to)) {
+		var c net.Conn
+		if c, err = net.Dial("tcp", to[(first+i)%int64(len(to))]); err == nil {
+			return c, nil
+		}
+	}
+	return nil, err
+}
+
+// open notes a connection, or closes it if the name leads nowhere any more.
+func (n *Name) open(c net.Conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ln == nil {
+		_ = c.Close()
+		return false
+	}
+	n.conns[c] = struct{}{}
+	return true
+}
+
+func (n *Name) close(c net.Conn) {
+	_ = c.Close()
+	n.mu.Lock()
+	delete(n.conns, c)
+	n.mu.Unlock()
+}
+
+// carry hands on bytes in both directions. An end, and a reset, are handed on as well.
+func (n *Name) carry(c net.Conn, to []string) {
+	if !n.open(c) {
+		return
+	}
+	defer n.close(c)
+	s, err := n.dial(to)
+	if err != nil {
+		_ = c.(*net.TCPConn).SetLinger(0) // it is reset
+		return
+	}
+	if !n.open(s) {
+		return
+	}
+	defer n.close(s)
+	var wg sync.WaitGroup
+	for _, way := range [][2]net.Conn{{c, s}, {s, c}} {
+		wg.Go(func() {
+			if _, err := io.Copy(way[1], way[0]); err != nil {
+				_ = c.(*net.TCPConn).SetLinger(0)
+				_, _ = c.Close(), s.Close()
+				return
+			}
+			_ = way[1].(*net.TCPConn).CloseWrite()
+		})
+	}
+	wg.Wait()
+}
