@@ -121,6 +121,7 @@ func credulous(t *testing.T, endpoint string) string {
 			return
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Etag", `"x"`)
 	}))
 	t.Cleanup(s.Close)
 	return s.URL

@@ -174,18 +174,19 @@ func (s *Server) serve(program ...string) error {
 	if err != nil {
 		return err
 	}
-	s.cmd = s.Command(context.Background(), program[0], program[1:]...)
-	s.cmd.Stdout, s.cmd.Stderr = log, log
+	cmd := s.Command(context.Background(), program[0], program[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	s.cmd = cmd
 	ready := make(chan error)
 	go func() {
 		// The server is told of the end of this thread. Unlocked again, the thread never ends: it may
 		// have started other servers before, which are to outlive this one.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := s.cmd.Start()
+		err := cmd.Start()
 		ready <- err
 		if err == nil {
-			s.over <- s.cmd.Wait()
+			s.over <- cmd.Wait()
 		}
 		_ = log.Close()
 	}()

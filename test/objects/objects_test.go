@@ -278,6 +278,7 @@ func lying(t *testing.T, src object.Source) string {
 			if b.Put(r.Context(), key, body) != nil {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
+			w.Header().Set("Etag", `"x"`)
 		case http.MethodHead:
 			if _, err := b.Size(r.Context(), key); err != nil {
 				w.WriteHeader(http.StatusNotFound)

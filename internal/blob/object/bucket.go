@@ -129,7 +129,11 @@ func (b *Bucket) Put(ctx context.Context, key string, data []byte) error {
 	ctx, w := b.watch(ctx)
 	defer w.end()
 	o := minio.PutObjectOptions{ContentType: "application/octet-stream", DisableContentSha256: true, Checksum: minio.ChecksumFullObjectCRC32C}
-	_, err := b.s3.PutObject(ctx, b.name, b.prefix+key, w.reader(bytes.NewReader(data)), int64(len(data)), "", "", o)
+	info, err := b.s3.PutObject(ctx, b.name, b.prefix+key, w.reader(bytes.NewReader(data)), int64(len(data)), "", "", o)
+	if err == nil && info.ETag == "" {
+		// A store, or a proxy before it, can answer 200 and tell of an error in the body.
+		err = fmt.Errorf("%w: no ETag", errAnswer)
+	}
 	return w.failed(op, err)
 }
 

@@ -65,7 +65,7 @@ func wantCode(t *testing.T, err error, kind hufu.Kind, code string) {
 // followed by a checksum that the signature names.
 func TestAnObjectIsOneRequest(t *testing.T) {
 	t.Parallel()
-	b, sent := answering(t, func(http.ResponseWriter, *http.Request) {})
+	b, sent := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Etag", `"x"`) })
 	data := make([]byte, 17<<20) // minio-go would cut it from 16 MiB on
 	_, _ = rand.Read(data)
 	if err := b.Put(t.Context(), "a/b/0.1", data); err != nil {
@@ -86,6 +86,16 @@ func TestAnObjectIsOneRequest(t *testing.T) {
 	if n := len(sent()); n != 1 {
 		t.Errorf("%d requests: an object above the limit was sent", n)
 	}
+}
+
+// TestAnErrorWithStatus200: an answer that has no ETag does not say that the object was stored,
+// whatever its status.
+func TestAnErrorWithStatus200(t *testing.T) {
+	t.Parallel()
+	b, _ := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<Error><Code>InternalError</Code></Error>")
+	})
+	wantCode(t, b.Put(t.Context(), "k", []byte("data")), hufu.KindUnavailable, "store_unreachable")
 }
 
 // TestNothingIsSentTwice: whether a request without an answer took effect is for
