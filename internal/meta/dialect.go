@@ -30,6 +30,7 @@ type dialect struct {
 	numbered bool   // parameters are $1, $2, …
 	mysql    bool   // an upsert is spelled in its way
 	turn     string // the statement at which Updates take turns
+	clock    string // CLOCK() in a statement
 	// locker makes the lock that one process holds while it migrates.
 	locker func() (lock.SessionLocker, error)
 }
@@ -59,8 +60,10 @@ func (d *dialect) pick(s spelled) string {
 }
 
 // spell writes the parameters of a statement as the database has them. None of
-// the statements has a question mark in a literal.
+// the statements has a question mark in a literal. CLOCK() is the moment when the
+// statement began, by the clock of the database, in milliseconds since 1970.
 func (d *dialect) spell(query string) string {
+	query = strings.ReplaceAll(query, "CLOCK()", d.clock)
 	if !d.numbered {
 		return query
 	}

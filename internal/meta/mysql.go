@@ -51,6 +51,8 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	db.SetConnMaxIdleTime(idleLimit / 2) // the server ends a connection after idleLimit
 	return db, &dialect{
 		goose: goose.DialectMySQL, tables: "migrations/mysql", shared: true, mysql: true,
+		// In UTC: a local time is ambiguous for an hour of each autumn.
+		clock:  "(TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)",
 		turn:   "SELECT counter FROM epoch WHERE id = 1 FOR UPDATE",
 		locker: func() (lock.SessionLocker, error) { return mysqlLocker{}, nil },
 	}, nil

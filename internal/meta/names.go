@@ -142,9 +142,9 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(
 // stamp leaves the id of a transaction, unless it is there.
 func (q NameQueries) stamp(ctx context.Context, id ID) (bool, error) {
 	n, err := q.q.exec(ctx, "stamp transaction", q.q.d.upsert(upsert{
-		standard: "INSERT INTO stamps (id, made_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
-		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, ?)",
-	}), id, now())
+		standard: "INSERT INTO stamps (id, made_at) VALUES (?, CLOCK()) ON CONFLICT DO NOTHING",
+		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, CLOCK())",
+	}), id)
 	return n == 1, err
 }
 
@@ -172,5 +172,11 @@ func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
 
 var errNotIn = errors.New("the transaction is not in")
 
-// now is the time of a change, in milliseconds.
+// Clock returns the time by the clock of the database.
+func (q NameQueries) Clock(ctx context.Context) (time.Time, error) {
+	at, err := one(ctx, q.q, "look at clock", func(n *int64) []any { return []any{n} }, "SELECT CLOCK()")
+	return time.UnixMilli(at), err
+}
+
+// now is the time by the clock of this computer, in milliseconds.
 func now() int64 { return time.Now().UnixMilli() }

@@ -18,23 +18,23 @@ func (q NameQueries) AddContent(ctx context.Context, list ...Content) error {
 			if c.State == StateLive {
 				refs = 1
 			}
-			args = append(args, c.ID, c.Size, c.Layout, refs, c.State, now(), c.Bytes)
+			args = append(args, c.ID, c.Size, c.Layout, refs, c.State, c.Bytes)
 		}
 		_, err := q.q.exec(ctx, "store content",
-			rows("INSERT INTO contents (id, size, layout, refs, state, changed_at, voided, bytes) VALUES {(?, ?, ?, ?, ?, ?, 0, ?)}", len(part)), args...)
+			rows("INSERT INTO contents (id, size, layout, refs, state, changed_at, voided, bytes) VALUES {(?, ?, ?, ?, ?, CLOCK(), 0, ?)}", len(part)), args...)
 		return err
 	})
 }
 
 // Enliven gives open contents their first names, and reports whether all of them were open.
 func (q NameQueries) Enliven(ctx context.Context, ids ...ID) (bool, error) {
-	n, err := q.execIDs(ctx, "give content its name", "UPDATE contents SET state = 2, refs = 1, changed_at = ? WHERE state = 1 AND id IN ({?})", ids)
+	n, err := q.execIDs(ctx, "give content its name", "UPDATE contents SET state = 2, refs = 1, changed_at = CLOCK() WHERE state = 1 AND id IN ({?})", ids)
 	return n == int64(len(ids)), err
 }
 
 // Abandon ends contents that have got no name, and reports whether all of them were open.
 func (q NameQueries) Abandon(ctx context.Context, ids ...ID) (bool, error) {
-	n, err := q.execIDs(ctx, "give content up", "UPDATE contents SET state = 3, changed_at = ? WHERE state = 1 AND id IN ({?})", ids)
+	n, err := q.execIDs(ctx, "give content up", "UPDATE contents SET state = 3, changed_at = CLOCK() WHERE state = 1 AND id IN ({?})", ids)
 	return n == int64(len(ids)), err
 }
 
@@ -42,7 +42,7 @@ func (q NameQueries) Abandon(ctx context.Context, ids ...ID) (bool, error) {
 // leaves a content dead. The order matters: MySQL sees in each assignment the outcome of those
 // before it.
 func (q NameQueries) Release(ctx context.Context, ids ...ID) error {
-	_, err := q.execIDs(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN ? ELSE changed_at END,
+	_, err := q.execIDs(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN CLOCK() ELSE changed_at END,
 		state = CASE WHEN refs = 1 THEN 3 ELSE state END, refs = refs - 1 WHERE state = 2 AND id IN ({?})`, ids)
 	return err
 }
@@ -129,10 +129,10 @@ func uploadColumns(u *Upload) []any {
 func (q NameQueries) AddUpload(ctx context.Context, u Upload) (bool, error) {
 	n, err := q.q.exec(ctx, "store upload", q.q.d.upsert(upsert{
 		standard: `INSERT INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CLOCK()) ON CONFLICT DO NOTHING`,
 		mysql: `INSERT IGNORE INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-	}), u.ID, u.Tree, u.Key[:], u.Place[:], []byte(u.Path), u.Size, []byte(u.Source), []byte(u.Owner), u.Into, now())
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CLOCK())`,
+	}), u.ID, u.Tree, u.Key[:], u.Place[:], []byte(u.Path), u.Size, []byte(u.Source), []byte(u.Owner), u.Into)
 	return n == 1, err
 }
 
@@ -179,12 +179,12 @@ func (q NameQueries) DropUnbegun(ctx context.Context, id ID) (bool, error) {
 func (q NameQueries) AddUnit(ctx context.Context, content ID, u Unit) (bool, error) {
 	n, err := q.q.exec(ctx, "store unit", q.q.d.pick(spelled{
 		sqlite: `INSERT INTO units (content, number, object, cvs, added_at)
-			SELECT id, ?, ?, ?, ? FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
+			SELECT id, ?, ?, ?, CLOCK() FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
 		postgres: `INSERT INTO units (content, number, object, cvs, added_at)
-			SELECT id, CAST(? AS BIGINT), CAST(? AS BYTEA), CAST(? AS BYTEA), CAST(? AS BIGINT) FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
+			SELECT id, CAST(? AS BIGINT), CAST(? AS BYTEA), CAST(? AS BYTEA), CLOCK() FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
 		mysql: `INSERT IGNORE INTO units (content, number, object, cvs, added_at)
-			SELECT id, ?, ?, ?, ? FROM contents WHERE id = ? AND state = 1`,
-	}), u.Number, []byte(u.Object), u.CVs, now(), content)
+			SELECT id, ?, ?, ?, CLOCK() FROM contents WHERE id = ? AND state = 1`,
+	}), u.Number, []byte(u.Object), u.CVs, content)
 	return n == 1, err
 }
 
@@ -242,28 +242,33 @@ func (q NameQueries) UploadsInto(ctx context.Context, folder ID) ([]Upload, erro
 		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE into_folder = ?", folder)
 }
 
-// IdleUploads returns the uploads to which nothing was added since before.
-func (q NameQueries) IdleUploads(ctx context.Context, before time.Time, limit int) ([]Upload, error) {
+// IdleUploads returns the uploads to which nothing was added for a time, in the order of their ids:
+// those whose ids follow after.
+func (q NameQueries) IdleUploads(ctx context.Context, idle time.Duration, after ID, limit int) ([]Upload, error) {
 	return all(ctx, q.q, "look up uploads", uploadColumns,
-		`SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads u WHERE opened_at < ?
-		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = u.id AND t.added_at >= ?) LIMIT ?`, before.UnixMilli(), before.UnixMilli(), limit)
+		`SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads u WHERE id > ? AND opened_at < CLOCK() - ?
+		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = u.id AND t.added_at >= CLOCK() - ?) ORDER BY id LIMIT ?`,
+		after, idle.Milliseconds(), idle.Milliseconds(), limit)
 }
 
-// Staged returns contents that have been open since before and belong to no upload.
-func (q NameQueries) Staged(ctx context.Context, before time.Time, limit int) ([]ID, error) {
+// Staged returns contents that have been open for a time and belong to no upload.
+func (q NameQueries) Staged(ctx context.Context, age time.Duration, limit int) ([]ID, error) {
 	return all(ctx, q.q, "look up contents", idColumn,
-		"SELECT c.id FROM contents c LEFT JOIN uploads u ON u.id = c.id WHERE c.state = 1 AND c.changed_at < ? AND u.id IS NULL LIMIT ?", before.UnixMilli(), limit)
+		"SELECT c.id FROM contents c LEFT JOIN uploads u ON u.id = c.id WHERE c.state = 1 AND c.changed_at < CLOCK() - ? AND u.id IS NULL LIMIT ?", age.Milliseconds(), limit)
 }
 
-// Contents returns contents that have been in a state since before, without bytes.
-func (q NameQueries) Contents(ctx context.Context, state int, before time.Time, limit int) ([]Content, error) {
-	return all(ctx, q.q, "look up contents", func(c *Content) []any { return []any{idAt{&c.ID}, &c.Size, &c.Layout, &c.State} },
-		"SELECT id, size, layout, state FROM contents WHERE state = ? AND changed_at < ? ORDER BY changed_at LIMIT ?", state, before.UnixMilli(), limit)
+// Contents returns contents that have been in a state for a time, without bytes, in the order in which
+// they took it: those that follow after.
+func (q NameQueries) Contents(ctx context.Context, state int, age time.Duration, after Content, limit int) ([]Content, error) {
+	return all(ctx, q.q, "look up contents", func(c *Content) []any { return []any{idAt{&c.ID}, &c.Size, &c.Layout, &c.State, &c.Changed} },
+		`SELECT id, size, layout, state, changed_at FROM contents WHERE state = ? AND changed_at < CLOCK() - ?
+		AND changed_at >= ? AND (changed_at > ? OR id > ?) ORDER BY changed_at, id LIMIT ?`,
+		state, age.Milliseconds(), after.Changed, after.Changed, after.ID, limit)
 }
 
 // Remove notes that the objects of a dead content were deleted.
 func (q NameQueries) Remove(ctx context.Context, id ID) error {
-	_, err := q.q.exec(ctx, "remove content", "UPDATE contents SET state = 4, changed_at = ? WHERE id = ? AND state = 3", now(), id)
+	_, err := q.q.exec(ctx, "remove content", "UPDATE contents SET state = 4, changed_at = CLOCK() WHERE id = ? AND state = 3", id)
 	return err
 }
 
@@ -276,8 +281,8 @@ func (q NameQueries) ForgetContent(ctx context.Context, id ID) error {
 	return err
 }
 
-// ForgetStamps removes the stamps of transactions from before a time.
-func (q NameQueries) ForgetStamps(ctx context.Context, before time.Time) error {
-	_, err := q.q.exec(ctx, "forget stamps", "DELETE FROM stamps WHERE made_at < ?", before.UnixMilli())
+// ForgetStamps removes the stamps of transactions that were made so long ago.
+func (q NameQueries) ForgetStamps(ctx context.Context, age time.Duration) error {
+	_, err := q.q.exec(ctx, "forget stamps", "DELETE FROM stamps WHERE made_at < CLOCK() - ?", age.Milliseconds())
 	return err
 }

@@ -35,9 +35,9 @@ func (q NameQueries) Yield(ctx context.Context, name, holder string) error {
 	return err
 }
 
-// DropIdle forgets an upload to which nothing was added since before, and reports whether it did.
-func (q NameQueries) DropIdle(ctx context.Context, id ID, before time.Time) (bool, error) {
-	n, err := q.q.exec(ctx, "expire upload", `DELETE FROM uploads WHERE id = ? AND opened_at < ?
-		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = uploads.id AND t.added_at >= ?)`, id, before.UnixMilli(), before.UnixMilli())
+// DropIdle forgets an upload to which nothing was added for a time, and reports whether it did.
+func (q NameQueries) DropIdle(ctx context.Context, id ID, idle time.Duration) (bool, error) {
+	n, err := q.q.exec(ctx, "expire upload", `DELETE FROM uploads WHERE id = ? AND opened_at < CLOCK() - ?
+		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = uploads.id AND t.added_at >= CLOCK() - ?)`, id, idle.Milliseconds(), idle.Milliseconds())
 	return n == 1, err
 }

@@ -106,6 +106,8 @@ type Content struct {
 	State  int
 	Voided int64  // how often a unit that had arrived was given up
 	Bytes  []byte // of LayoutInline
+
+	Changed int64 // of Contents: when it took its state, in milliseconds since 1970
 }
 
 // Upload is an unfinished upload. Its content has the same ID.

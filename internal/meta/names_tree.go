@@ -1,7 +1,9 @@
 package meta
 
 import (
+	"bytes"
 	"context"
+	"slices"
 
 	"hufu"
 )
@@ -76,6 +78,23 @@ func (q NameQueries) LockFolder(ctx context.Context, id ID) (Folder, error) {
 	}))
 }
 
+// LockFolders is LockFolder for several folders, in the order of their ids. Those that are not there
+// are left out.
+func (q NameQueries) LockFolders(ctx context.Context, ids ...ID) (found []Folder, err error) {
+	ids = slices.SortedFunc(slices.Values(ids), func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+	err = partsOf(maxIDs, ids, func(part []ID) error {
+		// MySQL locks the rows that it looks at, in the order of the index that it uses.
+		some, err := all(ctx, q.q, "lock folders", folderColumns, rows(q.q.d.pick(spelled{
+			sqlite:   "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id IN ({?})",
+			postgres: "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id IN ({?}) ORDER BY id FOR UPDATE",
+			mysql:    "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders FORCE INDEX (PRIMARY) WHERE id IN ({?}) ORDER BY id FOR UPDATE",
+		}), len(part)), anys(part)...)
+		found = append(found, some...)
+		return err
+	})
+	return found, err
+}
+
 // Folder returns a folder. It is gone if there is none.
 func (q NameQueries) Folder(ctx context.Context, id ID) (Folder, error) {
 	return q.folder(ctx, "look up folder", id, "SELECT id, parent, mode, mtime, by_user, gone_at > 0 FROM folders WHERE id = ?")
@@ -102,9 +121,9 @@ func (q NameQueries) SetFolder(ctx context.Context, id ID, mode uint32, mtime in
 	return err
 }
 
-// Touch sets the time of a folder.
-func (q NameQueries) Touch(ctx context.Context, id ID, mtime int64) error {
-	_, err := q.q.exec(ctx, "set folder", "UPDATE folders SET mtime = ? WHERE id = ?", mtime, id)
+// Touch sets the time of these folders.
+func (q NameQueries) Touch(ctx context.Context, mtime int64, ids ...ID) error {
+	_, err := q.execIDs(ctx, "set folder", "UPDATE folders SET mtime = ? WHERE id IN ({?})", ids, mtime)
 	return err
 }
 
@@ -114,22 +133,21 @@ func (q NameQueries) MoveFolder(ctx context.Context, id, parent ID) error {
 	return err
 }
 
-// Detach marks a folder that no entry leads to any more. What is in it is left to the clean-up.
-func (q NameQueries) Detach(ctx context.Context, id ID) error {
-	_, err := q.q.exec(ctx, "remove folder", "UPDATE folders SET gone_at = ? WHERE id = ?", now(), id)
+// Detach marks folders that no entry leads to any more. What is in them is left to the clean-up.
+func (q NameQueries) Detach(ctx context.Context, ids ...ID) error {
+	_, err := q.execIDs(ctx, "remove folder", "UPDATE folders SET gone_at = CLOCK() WHERE id IN ({?})", ids)
 	return err
 }
 
-// Subfolders returns the folder id and all folders below it.
-func (q NameQueries) Subfolders(ctx context.Context, id ID) ([]ID, error) {
-	return all(ctx, q.q, "look up folders", func(id *ID) []any { return []any{idAt{id}} }, q.q.d.pick(spelled{
-		sqlite: `WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id = ?
-			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`,
-		postgres: `WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id = ?
-			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`,
-		mysql: `WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id = ?
-			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`,
-	}), id)
+// Subfolders returns these folders and all folders below them.
+func (q NameQueries) Subfolders(ctx context.Context, ids ...ID) (found []ID, err error) {
+	err = partsOf(maxIDs, ids, func(part []ID) error {
+		some, err := all(ctx, q.q, "look up folders", idColumn, rows(`WITH RECURSIVE below (id) AS (SELECT id FROM folders WHERE id IN ({?})
+			UNION ALL SELECT f.id FROM below b JOIN folders f ON f.parent = b.id WHERE f.gone_at = 0) SELECT id FROM below`, len(part)), anys(part)...)
+		found = append(found, some...)
+		return err
+	})
+	return found, err
 }
 
 func entryColumns(e *Entry) []any {
@@ -222,6 +240,22 @@ func (q NameQueries) Entries(ctx context.Context, folder ID, after string, limit
 		e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
 		FROM entries e LEFT JOIN folders f ON f.id = e.child AND e.kind = 2 WHERE e.folder = ? AND e.name > ? ORDER BY e.name LIMIT ?`,
 		folder, []byte(after), limit)
+}
+
+// Inside is an entry with the folder that holds it.
+type Inside struct {
+	Folder ID
+	Entry
+}
+
+// EntriesOf lists limit entries of these folders at most, in the order of the folders' ids and the
+// entries' names.
+func (q NameQueries) EntriesOf(ctx context.Context, folders []ID, limit int) ([]Inside, error) {
+	return all(ctx, q.q, "list entries", func(e *Inside) []any { return append([]any{idAt{&e.Folder}}, entryColumns(&e.Entry)...) },
+		rows(`SELECT e.folder, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
+		e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version
+		FROM entries e LEFT JOIN folders f ON f.id = e.child AND e.kind = 2 WHERE e.folder IN ({?}) ORDER BY e.folder, e.name LIMIT ?`,
+			len(folders)), append(anys(folders), limit)...)
 }
 
 // PutEntry writes whole entries, new or not. They must have different names.

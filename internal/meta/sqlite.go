@@ -57,7 +57,7 @@ func openSQLite(path string, readOnly bool) (*sql.DB, *dialect, error) {
 	if err != nil {
 		return nil, nil, failed("open database", err)
 	}
-	return db, &dialect{goose: goose.DialectSQLite3, tables: "migrations/sqlite"}, nil
+	return db, &dialect{goose: goose.DialectSQLite3, tables: "migrations/sqlite", clock: "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"}, nil
 }
 
 func notOpened(path string, err error) error {

@@ -79,9 +79,9 @@ func (w *work) prepareAlone(ctx context.Context, sl *slot) error {
 	return w.lock(ctx, ids)
 }
 
-// below returns the folder id and all folders below it, if all of them are locked.
-func (w *work) below(ctx context.Context, op string, p hufu.Path, id meta.ID) ([]meta.ID, error) {
-	all, err := w.Subfolders(ctx, id)
+// below returns these folders and all folders below them, if all of them are locked.
+func (w *work) below(ctx context.Context, op string, p hufu.Path, ids ...meta.ID) ([]meta.ID, error) {
+	all, err := w.Subfolders(ctx, ids...)
 	if err != nil {
 		return nil, w.failed(ctx, op, p, err)
 	}

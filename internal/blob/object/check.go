@@ -73,7 +73,11 @@ type CheckedStore struct {
 // With Repair it deletes objects that no content can ever claim again. The row of a content comes
 // before its first object, and the units of a file never change.
 func (s *Trees) Check(ctx context.Context, o CheckOptions, report func(Finding) error) (CheckedStore, error) {
-	c := &check{s: s, o: o, tell: report, now: time.Now()}
+	c := &check{s: s, o: o, tell: report}
+	var err error
+	if c.now, err = s.names.Clock(ctx); err != nil {
+		return c.sum, broken(ctx, "check store", hufu.Path{}, err)
+	}
 	for _, step := range []func(context.Context) error{c.objects, c.names, c.folders, c.uploads} {
 		if err := step(ctx); err != nil {
 			return c.sum, broken(ctx, "check store", hufu.Path{}, err)
@@ -86,7 +90,7 @@ type check struct {
 	s    *Trees
 	o    CheckOptions
 	tell func(Finding) error
-	now  time.Time
+	now  time.Time // by the clock of the database
 	sum  CheckedStore
 
 	// Contents and objects are merged by the ids of contents.

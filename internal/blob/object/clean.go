@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -23,20 +24,20 @@ const (
 // Expire gives up the unfinished uploads that have received nothing for olderThan, and returns how
 // many.
 func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err error) {
-	before := time.Now().Add(-olderThan)
-	for {
-		all, err := s.names.IdleUploads(ctx, before, cleanPage)
+	for after, more := (meta.ID{}), true; more; {
+		all, err := s.names.IdleUploads(ctx, olderThan, after, cleanPage)
 		if err != nil {
 			return n, broken(ctx, "expire uploads", hufu.Path{}, err)
 		}
-		had := n
+		more = len(all) == cleanPage
 		for _, u := range all {
+			after = u.ID
 			if s.held(u.ID) {
 				continue
 			}
 			idle := false // it may go on by now, elsewhere
 			err := s.names.Change(ctx, func(q meta.NameQueries) (err error) {
-				if idle, err = q.DropIdle(ctx, u.ID, before); err == nil && idle {
+				if idle, err = q.DropIdle(ctx, u.ID, olderThan); err == nil && idle {
 					_, err = q.Abandon(ctx, u.ID)
 				}
 				return err //nolint:wrapcheck // below
@@ -48,10 +49,8 @@ func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err
 				n++
 			}
 		}
-		if n == had {
-			return n, nil
-		}
 	}
+	return n, nil
 }
 
 // Clean deletes what has no name any more: the entries of removed folders, contents that were
@@ -63,17 +62,21 @@ func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err
 // was frozen may go on after it has lost that, and does no harm: states go one way, no key is used
 // twice, and each step is one for rows in a state that they cannot leave for a better one.
 //
-// Grace must be longer than the age of the oldest backup of the database that one may restore.
+// Grace must be longer than the age of the oldest backup of the database that one may restore. All
+// ages are by the clock of the database.
+//
+// What cannot be deleted is left for the next time, and keeps nothing else from being deleted. The
+// error is that of the first of them.
 func (s *Trees) Clean(ctx context.Context, grace time.Duration) (objects int, err error) {
-	now, c := time.Now(), &cleaning{s: s}
+	c := &cleaning{s: s}
 	for _, step := range []func() error{
 		func() error { return c.keep(ctx) },
 		func() error { return c.folders(ctx) },
-		func() error { return c.staged(ctx, now.Add(-max(grace, stagedFor))) },
-		func() error { return c.contents(ctx, meta.StateDead, now.Add(-grace)) },
-		func() error { return c.contents(ctx, meta.StateRemoved, now.Add(-latePut)) },
-		func() error { return s.names.ForgetStamps(ctx, now.Add(-stampFor)) },
-		func() error { return s.names.Yield(ctx, cleanLease, s.grip) },
+		func() error { return c.staged(ctx, max(grace, stagedFor)) },
+		func() error { return c.contents(ctx, meta.StateDead, grace) },
+		func() error { return c.contents(ctx, meta.StateRemoved, latePut) },
+		func() error { return s.names.ForgetStamps(ctx, stampFor) },
+		func() error { return cmp.Or(s.names.Yield(ctx, cleanLease, s.grip), c.failed) },
 	} {
 		if err := step(); errors.Is(err, errNotOurs) {
 			return c.objects, nil
@@ -89,6 +92,7 @@ type cleaning struct {
 	s       *Trees
 	asked   time.Time // when the lease was extended
 	objects int       // deleted
+	failed  error     // of the first object that could not be deleted
 }
 
 var errNotOurs = errors.New("another process cleans up")
@@ -161,10 +165,10 @@ func (s *Trees) cleanFolder(ctx context.Context, id meta.ID) (more bool, err err
 	return more, err
 }
 
-// staged gives up contents that have been open since before and belong to no upload.
-func (c *cleaning) staged(ctx context.Context, before time.Time) error {
+// staged gives up contents that have been open for a time and belong to no upload.
+func (c *cleaning) staged(ctx context.Context, age time.Duration) error {
 	for {
-		ids, err := c.s.names.Staged(ctx, before, cleanPage)
+		ids, err := c.s.names.Staged(ctx, age, cleanPage)
 		if err != nil || len(ids) == 0 {
 			return err //nolint:wrapcheck // Clean does
 		}
@@ -176,21 +180,27 @@ func (c *cleaning) staged(ctx context.Context, before time.Time) error {
 	}
 }
 
-// contents deletes the objects of contents that have been in a state since before, and takes
-// them to the next.
-func (c *cleaning) contents(ctx context.Context, state int, before time.Time) error {
-	for {
-		all, err := c.s.names.Contents(ctx, state, before, cleanPage)
-		if err != nil || len(all) == 0 {
+// contents deletes the objects of contents that have been in a state for a time, and takes them to
+// the next.
+func (c *cleaning) contents(ctx context.Context, state int, age time.Duration) error {
+	for after, more := (meta.Content{}), true; more; {
+		all, err := c.s.names.Contents(ctx, state, age, after, cleanPage)
+		if err != nil {
 			return err //nolint:wrapcheck // Clean does
 		}
+		more = len(all) == cleanPage
 		for _, dead := range all {
+			after = dead
 			if err := c.keep(ctx); err != nil {
 				return err
 			}
 			if dead.Layout != meta.LayoutInline {
-				if err := c.delete(ctx, dead.ID); err != nil {
+				deleted, err := c.delete(ctx, dead.ID)
+				if err != nil {
 					return err
+				}
+				if !deleted {
+					continue
 				}
 			}
 			if state == meta.StateDead && dead.Layout != meta.LayoutInline {
@@ -203,26 +213,43 @@ func (c *cleaning) contents(ctx context.Context, state int, before time.Time) er
 			}
 		}
 	}
+	return nil
 }
 
-// delete deletes all objects of a content, those of units without a row as well.
-func (c *cleaning) delete(ctx context.Context, id meta.ID) error {
+// delete deletes all objects of a content, those of units without a row as well, and reports whether
+// none is left. The error is that of a store that is away.
+func (c *cleaning) delete(ctx context.Context, id meta.ID) (all bool, err error) {
 	var keys []string
-	err := c.s.bucket.Keys(ctx, c.s.key(id, ""), func(key string, _ int64) error {
+	err = c.s.bucket.Keys(ctx, c.s.key(id, ""), func(key string, _ int64) error {
 		keys = append(keys, key)
 		return nil
 	})
 	if err != nil {
-		return err
+		return false, c.refused(ctx, err)
 	}
+	all = true
 	for _, key := range keys {
 		if err := c.keep(ctx); err != nil {
-			return err
+			return false, err
 		}
 		if err := c.s.bucket.Delete(ctx, key); err != nil {
-			return err
+			if err := c.refused(ctx, err); err != nil {
+				return false, err
+			}
+			all = false
+			continue
 		}
 		c.objects++
 	}
+	return all, nil
+}
+
+// refused notes that something could not be deleted. It returns the error if the store answers
+// nothing else either.
+func (c *cleaning) refused(ctx context.Context, err error) error {
+	if _, away := c.s.bucket.Size(ctx, mark); away != nil && hufu.CodeOf(away) != "store_object_missing" {
+		return err
+	}
+	c.failed = cmp.Or(c.failed, err)
 	return nil
 }

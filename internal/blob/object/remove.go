@@ -1,6 +1,7 @@
 package object
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 
@@ -55,10 +56,10 @@ func (w *work) remove(ctx context.Context, p hufu.Path, recursive bool, version 
 // the clean-up.
 func (w *work) detach(ctx context.Context, p hufu.Path, dir meta.Folder, name string, below []meta.ID) error {
 	err := w.DropEntry(ctx, dir.ID, name)
+	if err == nil {
+		err = w.Detach(ctx, below...)
+	}
 	for _, id := range below {
-		if err == nil {
-			err = w.Detach(ctx, id)
-		}
 		delete(w.locked, id)
 	}
 	clear(w.ways) // a later change of the group must not find its way into what is gone
@@ -103,23 +104,22 @@ func (w *work) cut(ctx context.Context, p hufu.Path, c cut) error {
 			return w.failed(ctx, op, p, err)
 		}
 		more = len(page) == pageSize
+		var folders []meta.ID
 		for _, e := range page {
 			if after = e.Name; after > c.last {
 				more = false
 				break
 			}
-			if e.Kind != hufu.Folder {
-				continue
+			if e.Kind == hufu.Folder {
+				folders = append(folders, e.Child)
 			}
-			below, err := w.below(ctx, op, p, e.Child)
-			if err != nil {
-				return err
-			}
-			for _, id := range below {
-				if err := w.Detach(ctx, id); err != nil {
-					return w.failed(ctx, op, p, err)
-				}
-			}
+		}
+		below, err := w.below(ctx, op, p, folders...)
+		if err == nil {
+			err = w.failed(ctx, op, p, w.Detach(ctx, below...))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	w.touch[c.folder] = true
@@ -144,7 +144,16 @@ type sweep struct {
 	ctx     context.Context //nolint:containedctx // of this one call
 	removes bool            // each folder is asked about once more when all in it was
 	cuts    []cut           // how far it came, from the inside out
+
+	ahead map[meta.ID][]meta.Entry // of folders that were read before their turn, all of their entries
+	kept  int                      // entries in ahead
 }
+
+// The bounds of reading ahead: folders of one question, and entries that are kept.
+const (
+	maxAhead = 64
+	maxKept  = 10 * pageSize
+)
 
 // cut is the last entry of a folder that may be removed.
 type cut struct {
@@ -160,12 +169,15 @@ func (s *sweep) folder(p hufu.Path, id meta.ID, by string, depth int) error {
 	}
 	last := ""
 	for more := true; more; {
-		page, err := s.w.Entries(context.WithoutCancel(s.ctx), id, last, pageSize)
+		page, err := s.page(id, last)
 		if err != nil {
 			return s.w.failed(s.ctx, "look", p, err)
 		}
 		more = len(page) == pageSize
-		for _, e := range page {
+		for i, e := range page {
+			if err := s.readAhead(page[i:]); err != nil {
+				return s.w.failed(s.ctx, "look", p, err)
+			}
 			if err := s.entry(p, e, by, depth); err != nil {
 				if last != "" {
 					s.cuts = append(s.cuts, cut{id, last})
@@ -191,4 +203,55 @@ func (s *sweep) entry(p hufu.Path, e meta.Entry, by string, depth int) error {
 		}
 	}
 	return err
+}
+
+// page returns the entries of a folder that follow last.
+func (s *sweep) page(id meta.ID, last string) ([]meta.Entry, error) {
+	if page, ok := s.ahead[id]; ok && last == "" {
+		delete(s.ahead, id)
+		s.kept -= len(page)
+		return page, nil
+	}
+	return s.w.Entries(context.WithoutCancel(s.ctx), id, last, pageSize) //nolint:wrapcheck // folder does
+}
+
+// readAhead reads what is in the folders among these entries with one question for many of them, if
+// the first entry is a folder that was not read yet. All of them are locked, so nothing changes
+// until their turn.
+func (s *sweep) readAhead(entries []meta.Entry) error {
+	if _, there := s.ahead[entries[0].Child]; there || entries[0].Kind != hufu.Folder || s.kept > maxKept {
+		return nil
+	}
+	var ids []meta.ID
+	for _, e := range entries {
+		if _, there := s.ahead[e.Child]; !there && e.Kind == hufu.Folder && len(ids) < maxAhead {
+			ids = append(ids, e.Child)
+		}
+	}
+	for n := maxAhead; n > len(ids); { // so that a database prepares few different statements
+		if n /= 2; n <= len(ids) {
+			ids = ids[:n]
+		}
+	}
+	if len(ids) == 1 {
+		return nil // it is read in its turn
+	}
+	found, err := s.w.EntriesOf(context.WithoutCancel(s.ctx), ids, pageSize)
+	if err != nil {
+		return err //nolint:wrapcheck // folder does
+	}
+	if s.ahead == nil {
+		s.ahead = map[meta.ID][]meta.Entry{}
+	}
+	of := map[meta.ID][]meta.Entry{}
+	for _, e := range found {
+		of[e.Folder] = append(of[e.Folder], e.Entry)
+	}
+	for _, id := range ids {
+		if n := len(found); n < pageSize || bytes.Compare(id[:], found[n-1].Folder[:]) < 0 { // none is left out
+			s.ahead[id] = of[id]
+			s.kept += len(of[id])
+		}
+	}
+	return nil
 }

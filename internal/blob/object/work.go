@@ -100,19 +100,14 @@ func (w *work) failed(ctx context.Context, op string, p hufu.Path, err error) er
 
 // lock locks folders, in the order of their ids.
 func (w *work) lock(ctx context.Context, ids map[meta.ID]bool) error {
-	all := make([]meta.ID, 0, len(ids))
-	for id := range ids {
-		all = append(all, id)
+	all, err := w.LockFolders(ctx, slices.Collect(maps.Keys(ids))...)
+	if err != nil {
+		w.err = err
+		return err //nolint:wrapcheck // the caller does
 	}
-	slices.SortFunc(all, func(a, b meta.ID) int { return bytes.Compare(a[:], b[:]) })
-	for _, id := range all {
-		f, err := w.LockFolder(ctx, id)
-		if err != nil {
-			w.err = err
-			return err //nolint:wrapcheck // the caller does
-		}
+	for _, f := range all {
 		if !f.Gone {
-			w.locked[id] = f
+			w.locked[f.ID] = f
 		}
 	}
 	return nil
@@ -250,14 +245,8 @@ func (w *work) flush(ctx context.Context) error {
 
 // touched gives the folders whose names have changed their time.
 func (w *work) touched(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx) // what was done before it ended is committed
-	now := time.Now().UnixNano()
-	for id := range w.touch {
-		if err := w.Touch(ctx, id, now); err != nil {
-			return err //nolint:wrapcheck // the caller does
-		}
-	}
-	return nil
+	ctx = context.WithoutCancel(ctx)                                                  // what was done before it ended is committed
+	return w.Touch(ctx, time.Now().UnixNano(), slices.Collect(maps.Keys(w.touch))...) //nolint:wrapcheck // the caller does
 }
 
 // owners are those of one change.

@@ -26,6 +26,8 @@ func RunNames(t *testing.T, fresh func(t *testing.T) string) {
 		"units":     testUnits,
 		"clean":     testClean,
 		"check":     testCheck,
+		"pages":     testPages,
+		"clock":     testClock,
 		"lease":     testLease,
 		"idle":      testIdle,
 		"all":       testNamesAllOrNothing,
@@ -227,7 +229,7 @@ func testFolders(t *testing.T, n *meta.Names) {
 		}
 	}
 	below(top, top, a, b, c)
-	must(t, n.MoveFolder(ctx, c, top), n.SetFolder(ctx, c, 0o700, -5), n.Touch(ctx, b, 9))
+	must(t, n.MoveFolder(ctx, c, top), n.SetFolder(ctx, c, 0o700, -5), n.Touch(ctx, 9, b))
 	below(a, a, b)
 	if f, err := n.Folder(ctx, c); err != nil || f.Parent != top || f.Mode != 0o700 || f.MTime != -5 || f.Gone {
 		t.Errorf("%+v %v", f, err)
@@ -244,4 +246,15 @@ func testFolders(t *testing.T, n *meta.Names) {
 	if f, err := n.LockFolder(ctx, meta.NewID()); err != nil || !f.Gone {
 		t.Errorf("%+v %v", f, err)
 	}
+	must(t, n.Change(ctx, func(q meta.NameQueries) error {
+		all, err := q.LockFolders(ctx, c, meta.NewID(), b, top)
+		found := map[meta.ID]meta.Folder{}
+		for _, f := range all {
+			found[f.ID] = f
+		}
+		if len(all) != 3 || found[top].ID != top || found[top].Gone || !found[b].Gone || found[c].Mode != 0o700 || found[c].Gone {
+			t.Errorf("%+v", all)
+		}
+		return err
+	}))
 }

@@ -156,7 +156,7 @@ func testUploads(t *testing.T, n *meta.Names) {
 		func() ([]meta.Upload, error) { return n.UploadsByKey(ctx, top, u.Key) },
 		func() ([]meta.Upload, error) { return n.UploadsByID(ctx, top, u.ID) },
 		func() ([]meta.Upload, error) { return n.UploadsAt(ctx, top, u.Place) },
-		func() ([]meta.Upload, error) { return n.IdleUploads(ctx, time.Now().Add(time.Hour), 5) },
+		func() ([]meta.Upload, error) { return n.IdleUploads(ctx, -time.Hour, meta.ID{}, 5) },
 		func() ([]meta.Upload, error) {
 			if ok, err := n.SetInto(ctx, u.ID, into); err != nil || !ok {
 				t.Errorf("%v %v", ok, err)
@@ -252,18 +252,79 @@ func testClean(t *testing.T, n *meta.Names) {
 	if gone, err := n.GoneFolders(ctx, 5); err != nil || len(gone) != 0 {
 		t.Errorf("gone are %v %v", gone, err)
 	}
-	later := time.Now().Add(time.Hour)
 	staged, dead, uploaded := content(t, n, meta.StateOpen), content(t, n, meta.StateDead), content(t, n, meta.StateOpen)
 	_, err := n.AddUpload(ctx, meta.Upload{ID: uploaded, Tree: top})
 	must(t, err)
-	if ids, err := n.Staged(ctx, later, 5); err != nil || len(ids) != 1 || ids[0] != staged {
+	if ids, err := n.Staged(ctx, -time.Hour, 5); err != nil || len(ids) != 1 || ids[0] != staged {
 		t.Errorf("staged are %v %v", ids, err)
 	}
-	if all, err := n.Contents(ctx, meta.StateDead, later, 5); err != nil || len(all) != 1 || all[0].ID != dead || all[0].Layout != 1 {
+	if all, err := n.Contents(ctx, meta.StateDead, -time.Hour, meta.Content{}, 5); err != nil || len(all) != 1 || all[0].ID != dead || all[0].Layout != 1 {
 		t.Errorf("dead are %v %v", all, err)
 	}
-	if all, err := n.Contents(ctx, meta.StateDead, time.Now().Add(-time.Hour), 5); err != nil || len(all) != 0 {
+	if all, err := n.Contents(ctx, meta.StateDead, time.Hour, meta.Content{}, 5); err != nil || len(all) != 0 {
 		t.Errorf("dead for an hour are %v %v", all, err)
 	}
-	must(t, n.ForgetStamps(ctx, later))
+	must(t, n.ForgetStamps(ctx, -time.Hour))
+}
+
+// testPages: what is asked for page by page comes once, whatever is left of the pages before.
+func testPages(t *testing.T, n *meta.Names) {
+	ctx, top := t.Context(), root(t, n, "users/alice")
+	var contents []meta.Content
+	for i := range 7 {
+		contents = append(contents, meta.Content{ID: meta.RandomID(), Size: int64(i), Layout: meta.LayoutSingle, State: meta.StateDead})
+	}
+	must(t, n.AddContent(ctx, contents[:4]...), n.AddContent(ctx, contents[4:]...))
+	for i, c := range contents {
+		_, err := n.AddUpload(ctx, meta.Upload{ID: c.ID, Tree: top, Key: [32]byte{byte(i)}})
+		must(t, err)
+	}
+	for after, seen := (meta.Content{}), map[meta.ID]bool{}; ; {
+		page, err := n.Contents(ctx, meta.StateDead, -time.Hour, after, 2)
+		must(t, err)
+		for _, c := range page {
+			if seen[c.ID] || c.Changed < after.Changed {
+				t.Errorf("%+v comes after %+v", c, after)
+			}
+			after, seen[c.ID] = c, true
+		}
+		if len(page) < 2 {
+			if len(seen) != len(contents) {
+				t.Errorf("%d contents", len(seen))
+			}
+			break
+		}
+	}
+	var after meta.ID
+	for count := 0; ; count++ {
+		page, err := n.IdleUploads(ctx, -time.Hour, after, 1)
+		must(t, err)
+		if len(page) == 0 {
+			if count != len(contents) {
+				t.Errorf("%d uploads", count)
+			}
+			return
+		}
+		if bytes.Compare(page[0].ID[:], after[:]) <= 0 {
+			t.Errorf("%v comes after %v", page[0].ID, after)
+		}
+		after = page[0].ID
+	}
+}
+
+// testClock: ages are by the clock of the database.
+func testClock(t *testing.T, n *meta.Names) {
+	ctx, id := t.Context(), content(t, n, meta.StateDead)
+	for range 2 {
+		at, err := n.Clock(ctx)
+		must(t, err)
+		if d := time.Since(at); d.Abs() > time.Hour {
+			t.Errorf("the clock of the database is %v behind", d)
+		}
+		all, err := n.Contents(ctx, meta.StateDead, -time.Hour, meta.Content{}, 5)
+		must(t, err)
+		if len(all) != 1 || all[0].ID != id || time.UnixMilli(all[0].Changed).Sub(at).Abs() > time.Hour {
+			t.Errorf("%+v, it is %v", all, at)
+		}
+	}
 }
