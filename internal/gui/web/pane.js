@@ -146,12 +146,15 @@ export function Pane({ pane, label, acts, menu, onDrop, onSearch, takesFiles, ch
   return html`<section class=${`pane ${pane.side}` + (over === pane.path ? ' over' : '')} aria-label=${label}
       onDragOver=${dragOver} onDragLeave=${e => e.currentTarget.contains(e.relatedTarget) || setOver('')} onDrop=${drop}>
     <div class="pane-top"><h2>${label}</h2>
-      <label class="filter"><span class="hidden">${t('gui.files.filter', { side: label })}</span>
+      <form role="search" aria-label=${t('gui.files.filter', { side: label })} onSubmit=${e => {
+        e.preventDefault()
+        if (pane.filter) onSearch(pane.filter)
+      }}><label class="filter"><span class="hidden">${t('gui.files.filter', { side: label })}</span>
         <input type="search" value=${pane.filter} placeholder=${t('gui.files.filter.short')} onInput=${e => {
           pane.setFilter(e.target.value)
           pane.setAt(0)
-        }} onKeyDown=${e => e.key === 'Enter' && e.target.value && onSearch(e.target.value)} spellcheck="false" /></label>
-      ${pane.filter && html`<${Button} icon="search" kind="quiet" label=${t('gui.search.button')} title=${t('gui.search.hint')} onClick=${() => onSearch(pane.filter)} />`}</div>
+        }} spellcheck="false" /></label>
+        ${pane.filter && html`<${Button} icon="search" kind="quiet" type="submit" label=${t('gui.search.button')} title=${t('gui.search.hint')} />`}</form></div>
     <${Crumbs} pane=${pane} label=${label} />
     ${children}
     ${!away(pane.problem) && html`<${Trouble} problem=${pane.problem} />`}
