@@ -222,6 +222,7 @@ func through(t *testing.T, damage func([]byte) []byte) string {
 			panic(http.ErrAbortHandler)
 		}
 		defer func() { _ = answer.Body.Close() }()
+		w.Header().Set("Etag", answer.Header.Get("Etag"))
 		w.WriteHeader(answer.StatusCode)
 		_, _ = io.Copy(w, answer.Body)
 	})}

@@ -300,7 +300,9 @@ func (w *watched) failed(op string, err error) error {
 		out.Code = "store_denied"
 	case "RequestTimeTooSkewed":
 		out.Code = "store_clock"
-	case "XAmzContentChecksumMismatch", "BadDigest", "InvalidDigest", "IncompleteBody", "InvalidRange":
+	case "XAmzContentChecksumMismatch", "BadDigest", "InvalidDigest", "IncompleteBody":
+		out.Code = "store_bytes" // nothing was stored: the client sends them again
+	case "InvalidRange":
 		out.Kind, out.Code = hufu.KindIntegrity, "store_bytes"
 	default:
 		if r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden {

@@ -98,6 +98,19 @@ func TestAnErrorWithStatus200(t *testing.T) {
 	wantCode(t, b.Put(t.Context(), "k", []byte("data")), hufu.KindUnavailable, "store_unreachable")
 }
 
+// TestRefusedBytesAreSentAgain: bytes that changed on their way to the store are no damage, as
+// nothing was stored.
+func TestRefusedBytesAreSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"BadDigest", "XAmzContentChecksumMismatch", "IncompleteBody"} {
+		b, _ := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, "<Error><Code>"+code+"</Code></Error>")
+		})
+		wantCode(t, b.Put(t.Context(), "k", []byte("data")), hufu.KindUnavailable, "store_bytes")
+	}
+}
+
 // TestNothingIsSentTwice: whether a request without an answer took effect is for
 // the caller to find out.
 func TestNothingIsSentTwice(t *testing.T) {
