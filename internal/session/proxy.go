@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,11 +63,44 @@ func (p *Proxy) String() string { return p.url.Scheme + "://" + p.url.Host }
 
 // For reports whether a server is reached through p.
 func (p *Proxy) For(address string) bool {
-	if p == nil {
+	if p == nil || isHere(address) {
 		return false
 	}
 	via, err := p.uses(&url.URL{Scheme: "https", Host: address})
 	return err == nil && via != nil
+}
+
+// isHere reports whether address, HOST:PORT, names this computer: by a name below localhost, by its own
+// name, or by an address of one of its interfaces. Names are not looked up: the proxy may know others.
+func isHere(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	if own, err := os.Hostname(); err == nil {
+		own = strings.ToLower(strings.TrimSuffix(own, "."))
+		short, _, _ := strings.Cut(own, ".")
+		if host == own || host == short {
+			return true
+		}
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	all, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(all, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		if !ok {
+			return false
+		}
+		own, ok := netip.AddrFromSlice(n.IP)
+		return ok && own.Unmap() == ip.Unmap().WithZone("")
+	})
 }
 
 // fail returns an error that names the proxy.

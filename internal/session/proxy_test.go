@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -57,7 +58,22 @@ func TestProxyIsNotForAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range here {
+		if n, ok := a.(*net.IPNet); ok && p.For(net.JoinHostPort(n.IP.String(), "9999")) {
+			t.Errorf("%s is an address of this computer", n.IP)
+		}
+	}
 	for address, want := range map[string]bool{
+		net.JoinHostPort(own, "9999"): false, net.JoinHostPort(strings.ToUpper(own)+".", "9999"): false,
+		"x.localhost:9999": false, "Localhost.:9999": false, "notlocalhost:9999": true, "localhost.test:9999": true,
 		"outer.test:9999": true, "localhost:9999": false, "127.0.0.1:9999": false, "127.5.5.5:1": false, "[::1]:9999": false,
 		"inner.test:9999": false, "a.inner.test:9999": false, "a.sub.test:1": false, "10.1.2.3:9999": false, "11.1.2.3:9999": true,
 		"port.test:9999": false, "port.test:9998": true,
