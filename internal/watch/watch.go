@@ -34,11 +34,13 @@ type Watcher struct {
 	in      *fsnotify.Watcher
 	changed chan struct{} // holds one when something has changed since the last Wait
 	work    chan struct{} // holds one when there are tasks
+	device  func(os.FileInfo) uint64
 	over    sync.WaitGroup
 
-	mu    sync.Mutex
-	tasks []task // to be done in order
-	err   error  // why not everything is watched
+	mu     sync.Mutex
+	tasks  []task            // to be done in order
+	mounts map[string]uint64 // the folders below dir that other file systems are mounted on, and these
+	err    error             // why not everything is watched
 }
 
 // task is what to do about a name in the folder.
@@ -56,7 +58,9 @@ const (
 )
 
 // New begins to watch a folder: what changes from now on ends a Wait.
-func New(dir string) (*Watcher, error) {
+func New(dir string) (*Watcher, error) { return begin(dir, device) }
+
+func begin(dir string, device func(os.FileInfo) uint64) (*Watcher, error) {
 	was, err := os.Stat(dir)
 	if err != nil {
 		return nil, gone(dir, err)
@@ -65,7 +69,7 @@ func New(dir string) (*Watcher, error) {
 	if err != nil {
 		return nil, cannot(dir, err)
 	}
-	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1)}
+	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1), device: device, mounts: map[string]uint64{}}
 	w.over.Go(w.read) // before the first Add, which may wait for it
 	if w.add(w.root()); w.failure() != nil {
 		return nil, errors.Join(w.failure(), w.Close())
@@ -191,8 +195,23 @@ func (w *Watcher) add(dir string) {
 			w.fail(cannot(path, err))
 			return filepath.SkipAll
 		}
+		w.noteMount(path, d)
 		return nil
 	})
+}
+
+// noteMount remembers a folder that another file system is mounted on.
+func (w *Watcher) noteMount(path string, d fs.DirEntry) {
+	i, err := d.Info()
+	above, upErr := os.Stat(filepath.Dir(path))
+	if path == w.root() || err != nil || upErr != nil {
+		return
+	}
+	if on := w.device(i); on != w.device(above) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.mounts[path] = on
+	}
 }
 
 func (w *Watcher) fail(err error) {
@@ -227,10 +246,18 @@ func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 	return w.failure()
 }
 
-// There returns an error if the folder is gone, or is another one: an empty mount point, say.
+// There returns an error if the folder is gone, or is another one: an empty mount point, say. It also
+// does if a file system that was mounted below it no longer is.
 func (w *Watcher) There() error {
 	if now, err := os.Stat(w.dir); err != nil || !os.SameFile(w.was, now) {
 		return gone(w.dir, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for path, was := range w.mounts {
+		if now, err := os.Lstat(path); err != nil || w.device(now) != was {
+			return gone(path, err)
+		}
 	}
 	return nil
 }

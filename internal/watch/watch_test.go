@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +97,36 @@ func TestFolderVanishes(t *testing.T) {
 		}
 	}
 	if _, err := New(filepath.Join(t.TempDir(), "none")); hufu.CodeOf(err) != "watch_gone" {
+		t.Error(err)
+	}
+}
+
+// TestMountVanishes: a file system that was mounted below the folder and no longer is leaves an empty
+// folder, which must not be taken for the source.
+func TestMountVanishes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "disk", "f")
+	write(t, file)
+	var mounted atomic.Bool
+	mounted.Store(true)
+	w, err := begin(dir, func(i os.FileInfo) uint64 {
+		if i.Name() == "disk" && mounted.Load() {
+			return 2
+		}
+		return 1
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	if err := w.There(); err != nil {
+		t.Error(err)
+	}
+	mounted.Store(false)
+	write(t, file)
+	err = w.Wait(t.Context(), time.Hour)
+	if e, ok := errors.AsType[*hufu.Error](err); !ok || e.Code != "watch_gone" || e.Path != filepath.Join(w.root(), "disk") {
 		t.Error(err)
 	}
 }
