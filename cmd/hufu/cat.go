@@ -9,6 +9,7 @@ import (
 	"hufu"
 	"hufu/internal/cli"
 	"hufu/internal/client"
+	"hufu/internal/transfer"
 )
 
 func newCat(a *app) *cobra.Command {
@@ -28,14 +29,14 @@ func newCat(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.eachOf(locs, func(p hufu.Path) error { return a.stream(cmd.Context(), r, p) }, "")
+			return a.eachOf(locs, func(p hufu.Path) error { return a.stream(cmd.Context(), r, p, nil) }, "")
 		})
 	}
 	return cmd
 }
 
 // getOutput writes one file to standard output, for get.
-func (a *app) getOutput(ctx context.Context, locs []location, f *copyFlags) error {
+func (a *app) getOutput(ctx context.Context, locs []location, f *copyFlags, limit *transfer.Limit) error {
 	if len(locs) > 1 || f.exact || f.dry || !f.filter.Empty() || a.json {
 		return cli.Usage("get_output_one")
 	}
@@ -48,15 +49,15 @@ func (a *app) getOutput(ctx context.Context, locs []location, f *copyFlags) erro
 		if len(locs) > 1 {
 			return cli.Usage("get_output_one")
 		}
-		return a.stream(ctx, r, locs[0].path)
+		return a.stream(ctx, r, locs[0].path, limit)
 	})
 }
 
 // stream writes a file to standard output. If it fails after some bytes were written, it says that
 // they are not to be used.
-func (a *app) stream(ctx context.Context, r *client.Remote, p hufu.Path) error {
+func (a *app) stream(ctx context.Context, r *client.Remote, p hufu.Path, limit *transfer.Limit) error {
 	out := &counter{w: a.Out}
-	err := r.Cat(ctx, p, out)
+	err := r.Cat(ctx, p, out, limit)
 	if err != nil && out.n > 0 && !lost(err) {
 		a.Hint(a.Cat.T("hufu.cat.partial", "path", p.Remote(), "bytes", out.n))
 	}

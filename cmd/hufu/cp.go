@@ -56,7 +56,7 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 	if err != nil {
 		return err
 	}
-	if !f.filter.Empty() || o.Conflict == transfer.Rename || f.executable || f.links {
+	if !f.filter.Empty() || o.Conflict == transfer.Rename || f.executable || f.links || f.bandwidth != "" {
 		return cli.Usage("cp_far_flags")
 	}
 	locs, err := a.remoteOnly(args)
@@ -70,6 +70,7 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 			return err
 		}
 		c := &copier{a: a, r: r, f: f, o: o, v: newView(a, "cp", f), began: time.Now(), claimed: map[hufu.Path]bool{}}
+		c.v.far = true
 		c.v.tty = false // the server does the work: there is nothing to draw
 		if c.inside, err = c.target(ctx, to, len(from)); err != nil {
 			return err
@@ -83,7 +84,7 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 		if k := c.v.verdict(); k != 0 {
 			return cli.Reported(k)
 		}
-		if f.nothing && c.copied == 0 && c.v.would == 0 {
+		if f.nothing && c.copied+c.made+c.v.would == 0 {
 			return &hufu.Error{Op: "cp", Kind: hufu.KindNothingToDo}
 		}
 		return nil
@@ -100,6 +101,7 @@ type copier struct {
 	began  time.Time
 	inside bool // the sources go into the target
 	copied int
+	made   int // folders
 	bytes  int64
 	// claimed are the targets of this command: none gets two sources.
 	claimed map[hufu.Path]bool
@@ -205,6 +207,7 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
 		}
 		if created {
 			fresh[p] = true
+			c.made++
 			folders = append(folders, made{p, f.Entry})
 		}
 		return nil

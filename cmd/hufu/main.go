@@ -42,6 +42,7 @@ type app struct {
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
 	a := &app{App: cli.New(program, args, in, out, stderr, getenv)}
+	a.HangUp = true
 	return a.Run(newRoot(a), args)
 }
 

@@ -46,6 +46,8 @@ func newSync(a *app) *cobra.Command {
 			return cli.Usage("sync_max_delete")
 		case f.watch && f.dry:
 			return cli.Usage("flags_contradict", "one", "--watch", "other", "-n")
+		case f.watch && f.nothing:
+			return cli.Usage("flags_contradict", "one", "--watch", "other", "--error-on-no-transfer")
 		}
 		o.Conflict, o.Mirror = transfer.Replace, &transfer.Mirror{Delete: f.delete, Most: f.most}
 		far, near, err := a.syncPlaces(args, &f)

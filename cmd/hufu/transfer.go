@@ -223,7 +223,7 @@ func (a *app) get(cmd *cobra.Command, args []string, f *copyFlags) error {
 		return err
 	}
 	if dst == "-" {
-		return a.getOutput(cmd.Context(), locs, f)
+		return a.getOutput(cmd.Context(), locs, f, o.Limit)
 	}
 	fetches := func(locs []location) []client.Fetch {
 		fetch := make([]client.Fetch, len(locs))
@@ -285,7 +285,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	if e.Kept().Over > 0 {
 		return cli.Reported(hufu.KindExists)
 	}
-	if f.nothing && e.Stats.Transferred.Load() == 0 && v.would == 0 {
+	if f.nothing && !e.Stats.Changed() {
 		return &hufu.Error{Op: op, Kind: hufu.KindNothingToDo}
 	}
 	return nil

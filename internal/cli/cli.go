@@ -23,10 +23,11 @@ import (
 	"hufu/internal/text"
 )
 
-// Exit statuses of a program that SIGTERM stopped, and of one whose standard
-// output has no reader any more, as a shell reports SIGTERM and SIGPIPE.
+// Exit statuses of a program that SIGTERM or SIGHUP stopped, and of one whose standard
+// output has no reader any more, as a shell reports these signals and SIGPIPE.
 const (
 	exitTerminated = 143
+	exitHungUp     = 129
 	exitNoReader   = 141
 )
 
@@ -45,6 +46,7 @@ type App struct {
 	Err     io.Writer
 	Getenv  func(string) string
 	Lang    string // --lang
+	HangUp  bool   // SIGHUP stops the program, as SIGTERM does
 
 	out *output // Out
 }
@@ -94,6 +96,9 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if a.HangUp && !signal.Ignored(syscall.SIGHUP) { // as it is by nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	defer signal.Stop(signals)
 	ended := make(chan struct{})
 	defer close(ended)
@@ -120,8 +125,13 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	if err != nil {
 		kind := hufu.KindOf(err)
 		status = kind.Exit()
-		if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled && s.Signal == syscall.SIGTERM {
-			status = exitTerminated
+		if s, ok := errors.AsType[Stopped](context.Cause(ctx)); ok && kind == hufu.KindCanceled {
+			switch s.Signal {
+			case syscall.SIGTERM:
+				status = exitTerminated
+			case syscall.SIGHUP:
+				status = exitHungUp
+			}
 		}
 		if !errors.Is(err, ErrReported) {
 			a.Cat.Report(a.Err, a.Program, err)

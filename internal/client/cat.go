@@ -19,10 +19,10 @@ const (
 	catTries = 3
 )
 
-// Cat writes the bytes of one file of the server to w. Each chunk is verified
+// Cat writes the bytes of one file of the server to w, as fast as limit allows. Each chunk is verified
 // before it is written, and the whole file before Cat returns nil. After an error w
 // has the first bytes of one version of the file.
-func (r *Remote) Cat(ctx context.Context, p hufu.Path, w io.Writer) error {
+func (r *Remote) Cat(ctx context.Context, p hufu.Path, w io.Writer, limit *transfer.Limit) error {
 	e, err := r.Stat(ctx, p)
 	if err != nil {
 		return err
@@ -36,7 +36,7 @@ func (r *Remote) Cat(ctx context.Context, p hufu.Path, w io.Writer) error {
 	default:
 		return &hufu.Error{Op: "get", Path: p.Remote(), Kind: hufu.KindWrongKind, Code: "not_a_file"}
 	}
-	c := cat{p: p, e: e, w: w, large: transfer.IsLarge(e)}
+	c := cat{p: p, e: e, w: w, limit: limit, large: transfer.IsLarge(e)}
 	if c.chunks = digest.Chunks(e.Size); !c.large {
 		c.chunks = 1
 	}
@@ -59,6 +59,7 @@ type cat struct {
 	p      hufu.Path
 	e      hufu.Entry
 	w      io.Writer
+	limit  *transfer.Limit
 	large  bool
 	chunks int64
 	next   int64 // to be written
@@ -82,7 +83,7 @@ func (c *cat) on(ctx context.Context, r *Remote) error {
 	answers := make(chan piece, catAhead) // room for all that is asked for
 	for asked := c.next; c.next < c.chunks; c.next++ {
 		for ; asked < c.chunks && asked-c.next < catAhead; asked++ {
-			if err := c.ask(l, asked, answers); err != nil {
+			if err := c.ask(ctx, l, asked, answers); err != nil {
 				return fmt.Errorf("%w: %w", transfer.ErrLost, err)
 			}
 		}
@@ -116,8 +117,9 @@ func differs(want, got hufu.Digest) error {
 
 // ask requests one chunk. The bytes are copied, because writing them may take long
 // and the lane must not wait for it.
-func (c *cat) ask(l transfer.Lane, index int64, answers chan<- piece) error {
+func (c *cat) ask(ctx context.Context, l transfer.Lane, index int64, answers chan<- piece) error {
 	if !c.large {
+		c.limit.Wait(ctx, l, int(c.e.Size))
 		return l.Get(c.p, c.e, func(e hufu.Entry, data []byte, err error) {
 			if d := digest.Sum(data); err == nil && d != e.Digest {
 				err = differs(e.Digest, d)
@@ -126,6 +128,7 @@ func (c *cat) ask(l transfer.Lane, index int64, answers chan<- piece) error {
 		})
 	}
 	size := digest.ChunkLen(c.e.Size, index)
+	c.limit.Wait(ctx, l, size)
 	return l.Read(c.p, c.e.Version, index, size, func(chunk transfer.Chunk, err error) {
 		a := piece{cv: chunk.Want, err: err}
 		switch {

@@ -9,10 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hufu"
 	"hufu/internal/client"
+	"hufu/internal/digest"
 	"hufu/internal/testenv"
+	"hufu/internal/transfer"
 )
 
 // TestCat: the very bytes of a file of any size come out, holes included, and
@@ -38,19 +41,24 @@ func TestCat(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b bytes.Buffer
-		if err := r.Cat(t.Context(), parse(t, name), &b); err != nil || !bytes.Equal(b.Bytes(), data) {
+		waits := int64(0)
+		limit := transfer.NewLimit(func(time.Time) int64 { waits++; return 1 << 40 })
+		if err := r.Cat(t.Context(), parse(t, name), &b, limit); err != nil || !bytes.Equal(b.Bytes(), data) {
 			t.Errorf("%s: %v, %d bytes", name, err, b.Len())
+		}
+		if want := digest.Chunks(int64(len(data))); len(data) > 0 && waits != want {
+			t.Errorf("%s: %d chunks waited for the limit, not %d", name, waits, want)
 		}
 	}
 	if err := errors.Join(os.Mkdir(filepath.Join(served, "folder"), 0o700), os.Symlink("one", filepath.Join(served, "link"))); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]hufu.Kind{"folder": hufu.KindWrongKind, "link": hufu.KindWrongKind, "none": hufu.KindNotFound} {
-		if err := r.Cat(t.Context(), parse(t, name), &bytes.Buffer{}); hufu.KindOf(err) != want {
+		if err := r.Cat(t.Context(), parse(t, name), &bytes.Buffer{}, nil); hufu.KindOf(err) != want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := r.Cat(t.Context(), parse(t, "large"), broken{}); hufu.CodeOf(err) != "output_lost" {
+	if err := r.Cat(t.Context(), parse(t, "large"), broken{}, nil); hufu.CodeOf(err) != "output_lost" {
 		t.Errorf("to a full disk: %v", err)
 	}
 	for _, name := range []string{"one", "large"} { // changed in silence, by the disk or by somebody
@@ -67,7 +75,7 @@ func TestCat(t *testing.T) {
 		if err := errors.Join(err, f.Close(), os.Chtimes(path, i.ModTime(), i.ModTime())); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Cat(t.Context(), parse(t, name), &bytes.Buffer{}); hufu.KindOf(err) != hufu.KindIntegrity {
+		if err := r.Cat(t.Context(), parse(t, name), &bytes.Buffer{}, nil); hufu.KindOf(err) != hufu.KindIntegrity {
 			t.Errorf("%s, changed in silence: %v", name, err)
 		}
 	}

@@ -59,7 +59,7 @@ func TestCopyFar(t *testing.T) {
 			t.Errorf("%s: %+v, answered %+v, source %+v", name, there, made, source)
 		}
 		var b bytes.Buffer
-		if err := r.Cat(t.Context(), parse(t, "copies/of/"+name), &b); err != nil || !bytes.Equal(b.Bytes(), data) {
+		if err := r.Cat(t.Context(), parse(t, "copies/of/"+name), &b, nil); err != nil || !bytes.Equal(b.Bytes(), data) {
 			t.Errorf("%s: %v, %d bytes", name, err, b.Len())
 		}
 	}

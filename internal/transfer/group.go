@@ -48,7 +48,7 @@ func (g *group) sent(t task, err error) error {
 
 func (g *group) fetch(t task) error {
 	it := t.it
-	g.e.o.Limit.wait(g.life, g.lane, int(it.from.Size))
+	g.e.o.Limit.Wait(g.life, g.lane, int(it.from.Size))
 	return g.sent(t, g.lane.Get(it.remote, it.from, func(entry hufu.Entry, data []byte, err error) {
 		g.asked.Add(-1)
 		g.arrived(t, entry, data, err)

@@ -21,9 +21,9 @@ func NewLimit(at func(now time.Time) int64) *Limit {
 	return &Limit{at, rate.NewLimiter(0, hufu.ChunkSize)}
 }
 
-// wait returns when n bytes, at most a chunk, may cross, or ctx ends. Before it waits, it has lane
-// send what it holds.
-func (l *Limit) wait(ctx context.Context, lane Lane, n int) {
+// Wait returns when n bytes, at most a chunk, may cross, or ctx ends. Before it waits, it has lane
+// send what it holds. A nil Limit does not wait.
+func (l *Limit) Wait(ctx context.Context, lane Lane, n int) {
 	if l == nil {
 		return
 	}

@@ -31,14 +31,14 @@ func TestLimit(t *testing.T) {
 			}
 		}
 		for range 5 {
-			l.wait(t.Context(), lane, hufu.ChunkSize)
+			l.Wait(t.Context(), lane, hufu.ChunkSize)
 		}
 		took(4 * time.Second)
 		now = 0
-		l.wait(t.Context(), lane, hufu.ChunkSize)
+		l.Wait(t.Context(), lane, hufu.ChunkSize)
 		took(4 * time.Second)
 		now = hufu.ChunkSize / 10
-		l.wait(t.Context(), lane, hufu.ChunkSize/2)
+		l.Wait(t.Context(), lane, hufu.ChunkSize/2)
 		took(9 * time.Second)
 		if lane.n != 5 {
 			t.Errorf("flushed %d times", lane.n)
@@ -47,7 +47,7 @@ func TestLimit(t *testing.T) {
 		now = 10
 		time.AfterFunc(3*time.Second, func() { now = hufu.ChunkSize })
 		began = time.Now()
-		l.wait(t.Context(), lane, hufu.ChunkSize)
+		l.Wait(t.Context(), lane, hufu.ChunkSize)
 		if got := time.Since(began); got > 6*time.Second {
 			t.Errorf("with a higher rate after 3 s it takes %v", got)
 		}

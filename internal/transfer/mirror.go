@@ -312,6 +312,11 @@ func (pl *planner) wouldChange(j folderJob) {
 	}
 }
 
+// Changed reports whether the transfer has changed anything at the target, or in a dry run would.
+func (s *Stats) Changed() bool {
+	return s.Transferred.Load()+s.Made.Load()+s.Deleted.Load()+s.Updated.Load()+s.would.Load() > 0
+}
+
 // report is the report of a folder.
 func (m *folderMeta) report(o Outcome) Report {
 	return Report{Local: m.near.Local, Remote: m.far, Kind: hufu.Folder, Outcome: o}

@@ -33,7 +33,7 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 	}
 	d := digest.Sum(data)
 	size := int64(len(data))
-	e.o.Limit.wait(ctx, lane, len(data))
+	e.o.Limit.Wait(ctx, lane, len(data))
 	sendErr := lane.Put(it.remote, meta, data, d, it.cond, func(err error) {
 		if overtaken(err) {
 			// Asking takes a round trip, which this goroutine must not wait for.

@@ -23,9 +23,9 @@ const (
 
 // swap is an entry of the target that is of another kind than its source.
 type swap struct {
-	p      pair   // its target is the entry
-	beside pair   // the other name; its target is what stood there before
-	whole  bool   // what stood there is equal to the source
+	p      pair // its target is the entry
+	beside pair // the other name; its target is what stood there before
+	whole  bool // what stood there is equal to the source
 }
 
 // besides returns p with a free name in the same folder, or one that is taken by an entry that is
@@ -186,13 +186,17 @@ func (pl *planner) dropAsides(ctx context.Context) {
 	}
 }
 
-func (t *farEnd) look(ctx context.Context, p pair) (*hufu.Entry, error) { return t.e.farStat(ctx, p.far) }
+func (t *farEnd) look(ctx context.Context, p pair) (*hufu.Entry, error) {
+	return t.e.farStat(ctx, p.far)
+}
 
 func (t *farEnd) rename(ctx context.Context, from, to pair) error {
 	return t.e.far.Rename(ctx, from.far, to.far, hufu.Condition{Kind: hufu.IfAbsent})
 }
 
-func (t *nearEnd) look(ctx context.Context, p pair) (*hufu.Entry, error) { return nearStat(ctx, p.near) }
+func (t *nearEnd) look(ctx context.Context, p pair) (*hufu.Entry, error) {
+	return nearStat(ctx, p.near)
+}
 
 func (t *nearEnd) rename(ctx context.Context, from, to pair) error {
 	b := from.near.Store.Batch(blob.Guard{})

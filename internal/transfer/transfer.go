@@ -206,6 +206,8 @@ type Stats struct {
 	Failed, Transferred atomic.Int64
 	Made                atomic.Int64 // folders
 	Deleted             atomic.Int64 // from the target
+	Updated             atomic.Int64 // got another mode or time
+	would               atomic.Int64 // all of this, in a dry run
 	Planned             atomic.Bool  // Files and Bytes are final
 	Lanes               atomic.Int64
 }
@@ -299,6 +301,10 @@ func (e *Engine) report(r Report) {
 		e.Stats.Made.Add(1)
 	case Deleted:
 		e.Stats.Deleted.Add(1)
+	case Updated:
+		e.Stats.Updated.Add(1)
+	case Would, WouldDelete, WouldMake, WouldUpdate:
+		e.Stats.would.Add(1)
 	}
 	e.reportMu.Lock()
 	defer e.reportMu.Unlock()

@@ -129,7 +129,7 @@ func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) er
 			continue
 		}
 		there = false
-		e.o.Limit.wait(ctx, lane, len(data))
+		e.o.Limit.Wait(ctx, lane, len(data))
 		e.Stats.Sent.Add(int64(len(data)))
 		if err := lane.Range(l.upload, i, data, hole, cv, func(err error) { u.answered(n, err) }); err != nil {
 			if fresh {
@@ -156,7 +156,7 @@ func (g *group) fetchUnit(t task) error {
 	u := e.newUnitTask(t)
 	for i := u.first; i < u.end; i++ {
 		size := digest.ChunkLen(t.it.from.Size, i)
-		e.o.Limit.wait(g.life, g.lane, size)
+		e.o.Limit.Wait(g.life, g.lane, size)
 		err := g.lane.Read(t.it.remote, t.it.from.Version, i, size, func(c Chunk, err error) {
 			g.asked.Add(-1)
 			if err == nil {

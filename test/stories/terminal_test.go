@@ -122,6 +122,11 @@ func TestTransfersOnATerminal(t *testing.T) {
 	run(1, "", "", []string{"is a pipe", "1 failed"}, "put", filepath.Join(folder, "pipe"), file, ":/new/")
 	run(0, "", "", []string{"pipe: skipped."}, "put", folder, ":/")
 	run(0, "", "", []string{"1 transferred"}, "get", ":/report", filepath.Join(dir, "back"))
+	run(0, "", "", nil, "put", file, ":/other")
+	shown, code := onTerminal(t, alice.Command(t.Context(), "cp", ":/report", ":/other"), []string{"[r]eplace, if [n]ewer, [s]kip;"}, "k\ns\n")
+	if code != 0 || strings.Contains(shown, "[k]eep") || !strings.Contains(shown, "1 skipped") {
+		t.Errorf("cp within the server: %d, %q", code, shown)
+	}
 }
 
 // TestQuestionsOnATerminal: a question that is answered with no ends the command
