@@ -37,7 +37,7 @@ func newCat(a *app) *cobra.Command {
 
 // getOutput writes one file to standard output, for get.
 func (a *app) getOutput(ctx context.Context, locs []location, f *copyFlags, limit *transfer.Limit) error {
-	if len(locs) > 1 || f.exact || f.dry || !f.filter.Empty() || a.json {
+	if len(locs) > 1 || f.exact || f.dry || !f.filter.Empty() || f.filesFrom != "" || a.json {
 		return cli.Usage("get_output_one")
 	}
 	foresee := func(r *client.Remote) { r.ForeseeGet([]client.Fetch{{Path: locs[0].path}}) }

@@ -52,11 +52,11 @@ func newCp(a *app) *cobra.Command {
 
 // copyFar copies within the server.
 func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
-	o, err := f.options(cmd.Context())
+	o, err := a.options(cmd.Context(), f)
 	if err != nil {
 		return err
 	}
-	if !f.filter.Empty() || o.Conflict == transfer.Rename || f.executable || f.links || f.bandwidth != "" {
+	if !f.filter.Empty() || o.Conflict == transfer.Rename || f.executable || f.links || f.bandwidth != "" || o.Only != nil {
 		return cli.Usage("cp_far_flags")
 	}
 	locs, err := a.remoteOnly(args)

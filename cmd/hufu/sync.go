@@ -32,10 +32,11 @@ func newSync(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&f.watch, "watch", false, a.Cat.T("hufu.sync.flag.watch"))
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, a.Cat.T("hufu.sync.flag.verbose"))
 	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.sync.flag.dry_run"))
+	cmd.Flags().BoolVarP(&f.recursive, "recursive", "r", false, a.Cat.T("hufu.sync.flag.recursive"))
 	cmd.Flags().BoolVar(&f.executable, "executable", false, a.Cat.T("hufu.flag.executable"))
 	a.commonFlags(cmd, &f.copyFlags)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := f.options(cmd.Context())
+		o, err := a.options(cmd.Context(), &f.copyFlags)
 		if err != nil {
 			return err
 		}
@@ -44,6 +45,10 @@ func newSync(a *app) *cobra.Command {
 			return cli.Usage("sync_without_delete")
 		case given && f.most < 0:
 			return cli.Usage("sync_max_delete")
+		case f.delete && o.Only != nil:
+			return cli.Usage("flags_contradict", "one", "--files-from", "other", "--delete")
+		case f.watch && o.Only != nil:
+			return cli.Usage("flags_contradict", "one", "--files-from", "other", "--watch")
 		case f.watch && f.dry:
 			return cli.Usage("flags_contradict", "one", "--watch", "other", "-n")
 		case f.watch && f.nothing:

@@ -34,6 +34,10 @@ type copyFlags struct {
 	sync       bool            // of hufu sync
 	down       bool            // from the server
 	bandwidth  string
+	filesFrom  string // --files-from
+	from0      bool
+	recursive  bool // with filesFrom: also what is in the folders
+	input      bool // standard input has been read for filters
 	again      bool // one of many passes: the summary is left out if there was nothing to do
 }
 
@@ -43,7 +47,7 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, a.Cat.T("hufu.flag.verbose"))
 	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.flag.dry_run"))
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, a.Cat.T("hufu.flag.copy_force"))
-	cmd.Flags().BoolP("recursive", "r", false, a.Cat.T("hufu.flag.copy_recursive"))
+	cmd.Flags().BoolVarP(&f.recursive, "recursive", "r", false, a.Cat.T("hufu.flag.copy_recursive"))
 	cmd.Flags().BoolP("preserve", "p", false, a.Cat.T("hufu.flag.copy_preserve"))
 	a.commonFlags(cmd, f)
 }
@@ -55,13 +59,15 @@ func (a *app) commonFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
-	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
-	cmd.Flags().Var(ruleFlag{f, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
-	cmd.Flags().Var(ruleFlag{f, a.addRulesOf}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
+	cmd.Flags().StringVar(&f.filesFrom, "files-from", "", a.Cat.T("hufu.flag.files_from"))
+	cmd.Flags().BoolVar(&f.from0, "from0", false, a.Cat.T("hufu.flag.from0"))
+	cmd.Flags().Var(ruleFlag{f, addRule(true), false}, "include", a.Cat.T("hufu.flag.include"))
+	cmd.Flags().Var(ruleFlag{f, addRule(false), false}, "exclude", a.Cat.T("hufu.flag.exclude"))
+	cmd.Flags().Var(ruleFlag{f, a.addRulesOf, true}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
 }
 
 // options checks the flags and reads the files that they name.
-func (f *copyFlags) options(ctx context.Context) (transfer.Options, error) {
+func (a *app) options(ctx context.Context, f *copyFlags) (transfer.Options, error) {
 	if f.force {
 		if f.conflict != "" && f.conflict != string(transfer.Replace) {
 			return transfer.Options{}, cli.Usage("flags_contradict", "one", "-f", "other", "--conflict")
@@ -69,13 +75,17 @@ func (f *copyFlags) options(ctx context.Context) (transfer.Options, error) {
 		f.conflict = string(transfer.Replace)
 	}
 	for _, r := range f.rules {
+		f.input = f.input || r.file && r.text == "-"
 		if err := r.add(ctx, &f.filter, r.text); err != nil {
 			return transfer.Options{}, err
 		}
 	}
 	f.rules = nil
-	o := transfer.Options{Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry}
-	var err error
+	only, err := a.listedNames(ctx, f)
+	if err != nil {
+		return transfer.Options{}, err
+	}
+	o := transfer.Options{Only: only, Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry}
 	if o.Limit, err = bandwidth(f.bandwidth); err != nil {
 		return o, err
 	}
@@ -97,13 +107,15 @@ func (f *copyFlags) options(ctx context.Context) (transfer.Options, error) {
 type rule struct {
 	add  func(ctx context.Context, f *transfer.Filter, text string) error
 	text string
+	file bool // text names a file with rules
 }
 
 // ruleFlag is the value of a flag that adds a rule. All such flags of a command share one list, so
 // that their order on the command line counts.
 type ruleFlag struct {
-	f   *copyFlags
-	add func(context.Context, *transfer.Filter, string) error
+	f    *copyFlags
+	add  func(context.Context, *transfer.Filter, string) error
+	file bool
 }
 
 func (ruleFlag) String() string { return "" }
@@ -113,7 +125,7 @@ func (ruleFlag) Type() string { return "pattern" }
 
 // Set adds the rule, or the file, that s names. It is read by options.
 func (r ruleFlag) Set(s string) error {
-	r.f.rules = append(r.f.rules, rule{r.add, s})
+	r.f.rules = append(r.f.rules, rule{r.add, s, r.file})
 	return nil
 }
 
@@ -148,7 +160,7 @@ func newPut(a *app) *cobra.Command {
 }
 
 func (a *app) put(cmd *cobra.Command, args []string, f *copyFlags) error {
-	o, err := f.options(cmd.Context())
+	o, err := a.options(cmd.Context(), f)
 	if err != nil {
 		return err
 	}
@@ -160,6 +172,11 @@ func (a *app) put(cmd *cobra.Command, args []string, f *copyFlags) error {
 		return cli.Usage("put_target_local", "target", to.text)
 	}
 	sources := args[:len(args)-1]
+	if o.Only != nil {
+		if sources, err = oneFolder(sources); err != nil {
+			return err
+		}
+	}
 	if hasInput(sources) {
 		return a.putInput(cmd.Context(), sources, to, f, o)
 	}
@@ -205,7 +222,7 @@ func newGet(a *app) *cobra.Command {
 }
 
 func (a *app) get(cmd *cobra.Command, args []string, f *copyFlags) error {
-	o, err := f.options(cmd.Context())
+	o, err := a.options(cmd.Context(), f)
 	if err != nil {
 		return err
 	}
@@ -218,7 +235,13 @@ func (a *app) get(cmd *cobra.Command, args []string, f *copyFlags) error {
 	} else if l.remote {
 		return cli.Usage("get_target_remote", "target", dst)
 	}
-	locs, err := a.remoteOnly(args[:len(args)-1])
+	sources := args[:len(args)-1]
+	if o.Only != nil {
+		if sources, err = oneFolder(sources); err != nil {
+			return err
+		}
+	}
+	locs, err := a.remoteOnly(sources)
 	if err != nil {
 		return err
 	}

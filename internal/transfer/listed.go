@@ -202,3 +202,37 @@ func (l *listed) has(name string) (t *hufu.Entry, known bool) {
 	known = l.open == nil || l.begun && (first == "" || name > first) && (l.next == "" || name <= l.next)
 	return nil, known
 }
+
+// A get requests the next page in brief after briefAfter unchanged files in a row.
+const briefAfter = 1000
+
+// inBrief reports whether the next page of a folder of the far side is requested in brief:
+// without mode, digest and user. It is if existing files keep their modes and times: then only a
+// file that is fetched, or compared by its digest, needs them.
+func (e *Engine) inBrief() bool {
+	switch {
+	case e.o.Conflict != Skip || e.o.Ask != nil:
+		return false
+	case e.gets:
+		return !e.o.Checksum && e.unchanged.Load() >= briefAfter
+	}
+	return true
+}
+
+// needsAll reports whether more must be known of a name at the far side than a page in brief
+// tells. For a get it also counts unchanged files in a row (see inBrief): after many of them the
+// next ones are probably unchanged too.
+func (e *Engine) needsAll(source, target *hufu.Entry) bool {
+	if !e.gets {
+		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // a full page brings the digests, which saves a request for each file
+	}
+	if source.Kind != hufu.File {
+		return false
+	}
+	if target != nil && target.Kind == hufu.File && target.Size == source.Size && sameTime(target.MTime, source.MTime) {
+		e.unchanged.Add(1)
+		return false
+	}
+	e.unchanged.Store(0)
+	return true
+}

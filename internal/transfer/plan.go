@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"hufu"
@@ -112,7 +113,13 @@ func (e *Engine) plan(ctx context.Context, sources []Source, to targetEnd, large
 			first = append(first, j)
 		}
 	}
+	begun := slices.Clone(first) // walk uses the other
 	walk(ctx, first, func(j folderJob, s *stack) { pl.compare(ctx, j, s) })
+	if e.o.Only != nil {
+		for _, j := range begun {
+			pl.failMissing(ctx, j.only, j.pair)
+		}
+	}
 	return func(whole bool) {
 		to.settle(ctx, whole)
 		if whole {
@@ -149,14 +156,14 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 	}
 	switch {
 	case s.Contents && !s.Itself:
-		return folderJob{pair: p, fresh: s.Fresh}, true
+		return folderJob{pair: p, fresh: s.Fresh, only: pl.e.o.Only.first()}, true
 	case err != nil:
 		pl.e.fail(p, err)
 	case s.Contents && p.source.Kind != hufu.Folder:
 		pl.e.fail(p, &hufu.Error{Op: pl.to.op(), Kind: hufu.KindWrongKind, Code: "source_no_folder"})
 	case p.source.Kind == hufu.Folder:
 		j, ok := pl.folder(ctx, p)
-		j.below = below
+		j.below, j.only = below, pl.e.o.Only.first()
 		return j, ok
 	case p.source.Kind == hufu.Other:
 		pl.e.fail(p, special(pl.to.op(), p.from()))
@@ -304,43 +311,9 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 	}
 }
 
-// A get requests the next page in brief after briefAfter unchanged files in a row.
-const briefAfter = 1000
-
-// inBrief reports whether the next page of a folder of the far side is requested in brief:
-// without mode, digest and user. It is if existing files keep their modes and times: then only a
-// file that is fetched, or compared by its digest, needs them.
-func (e *Engine) inBrief() bool {
-	switch {
-	case e.o.Conflict != Skip || e.o.Ask != nil:
-		return false
-	case e.gets:
-		return !e.o.Checksum && e.unchanged.Load() >= briefAfter
-	}
-	return true
-}
-
-// needsAll reports whether more must be known of a name at the far side than a page in brief
-// tells. For a get it also counts unchanged files in a row (see inBrief): after many of them the
-// next ones are probably unchanged too.
-func (e *Engine) needsAll(source, target *hufu.Entry) bool {
-	if !e.gets {
-		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // a full page brings the digests, which saves a request for each file
-	}
-	if source.Kind != hufu.File {
-		return false
-	}
-	if target != nil && target.Kind == hufu.File && target.Size == source.Size && sameTime(target.MTime, source.MTime) {
-		e.unchanged.Add(1)
-		return false
-	}
-	e.unchanged.Store(0)
-	return true
-}
-
 // failListing reports a folder that cannot be listed, unless the transfer has ended.
 func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
-	if ctx.Err() == nil {
+	if j.only.forget(); ctx.Err() == nil {
 		pl.e.fail(j.pair, err)
 	}
 }
@@ -349,6 +322,10 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 // nothing does. It reports whether the target folder will change.
 func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) (changes bool) {
 	e := pl.e
+	below, listed := j.only.take(t.Name)
+	if !listed {
+		return false
+	}
 	p := pair{source: t, target: x, toNear: e.gets}
 	var err error
 	p.near = Side{Store: j.near.Store, Local: j.inside + t.Name}
@@ -362,6 +339,7 @@ func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *huf
 	}
 	if !e.o.Filter.Empty() {
 		if p.below = j.below + t.Name; pl.excludes(p, p.below) {
+			below.forget()
 			if m := e.o.Mirror; m != nil && m.Delete && x != nil {
 				pl.extra(j, *x) // unless it is excluded, too: it may be of another kind
 			}
@@ -384,18 +362,23 @@ func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *huf
 		return pl.one(ctx, p, beside)
 	}
 	if err := pl.to.leave(ctx, p.near); err != nil {
+		below.forget()
 		e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
 		return false
 	}
-	if f, ok := pl.folder(ctx, p); ok {
+	f, ok := pl.folder(ctx, p)
+	if !ok {
+		below.forget()
+		return false
+	}
+	if f.only = below; !below.bare() {
 		if p.below != "" {
 			f.below = p.below + "/"
 		}
 		f.spared = j.spared
 		s.push(f)
-		return f.fresh
 	}
-	return false
+	return f.fresh
 }
 
 // one decides about one entry that is no folder: it queues a file, makes a link, and skips

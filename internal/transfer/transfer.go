@@ -148,6 +148,8 @@ type Options struct {
 	Limit *Limit // of the bytes of files; nil is none
 	// Filter leaves out names that it excludes.
 	Filter *Filter
+	// Only, if not nil, names what is transferred. There is one source then, the contents of a folder.
+	Only *Only
 	// Mirror makes the target equal to the source. Conflict must be Replace.
 	Mirror *Mirror
 	// DryRun only finds out what would be transferred. No name, file or folder of either side is

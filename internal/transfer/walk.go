@@ -34,6 +34,8 @@ type folderJob struct {
 	// below is the path of the folder for Options.Filter, with a slash at its end; "" if the
 	// contents of the folder are the source, or there is no filter.
 	below string
+	// only is what is listed in the folder; nil if there is no list.
+	only *only
 	// spared is set below a folder that Options.Leave protects: nothing is removed from it.
 	spared bool
 }
