@@ -291,7 +291,7 @@ func TestRunRefusesBeforeItChangesAnything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, said := hufud("run", "--open=false", "--listen", "127.0.0.1:0"); status != 2 || !strings.Contains(said, "running on the data folder") {
+	if status, said := hufud("run", "--open=false", "--listen", "127.0.0.1:0"); status != 2 || !strings.Contains(said, "is in use by a server") {
 		t.Errorf("with a server: %d, %s", status, said)
 	}
 	after, err := os.ReadDir(dir)

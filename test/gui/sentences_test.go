@@ -145,7 +145,7 @@ func TestWhatCanBeDone(t *testing.T) {
 	p.keys(kb.Delete)
 	p.sees(`The folder "photos"`)
 	p.sees("214 items in it, 2.1 KiB")
-	p.sees("It is deleted from the server. This cannot be undone.")
+	p.sees("Deleting from the server cannot be undone.")
 	p.click("=Cancel")
 
 	p.pick("remote", "notes.txt", chromedp.ButtonModifiers(chromedp.ModifierCtrl))
@@ -172,7 +172,7 @@ func TestTheDrawer(t *testing.T) {
 	p.show("settings")
 	p.show("transfers")
 	p.job("dropped.txt", "done")
-	// A message of the desktop for who looks at something else, if the user wants it.
+	// A desktop notification while another window is in front, if the user wants it.
 	eval[chromedp.Void](p, `window.said = []; window.Notification = class { static permission = 'granted'; static requestPermission = async () => 'granted'; constructor(title, o) { said.push(o.body) } }; `+
 		`Object.defineProperty(document, 'hidden', { get: () => true })`)
 	p.click(`input[aria-label^="Notify"]`)
