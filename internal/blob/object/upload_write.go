@@ -231,7 +231,7 @@ func (u *upload) void(ctx context.Context, number int64, stale []byte) error {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if there := u.units[number]; there != nil && &there[0] == &stale[0] { // another holder may have stored it anew
+	if there := u.units[number]; there != nil && &there[0] == &stale[0] { // another holder may have stored other bytes
 		delete(u.units, number)
 		u.have -= u.chunks(number)
 	}
