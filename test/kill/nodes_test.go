@@ -104,6 +104,7 @@ func (w *crew) moments() (all []moment) {
 	begin, end = frozen(w.engines.Store.Signal)
 	add("freeze the store", begin, end)
 	add("cut connections to the database", func() error { w.link.Refuse(); return w.link.Lead(w.engines.Database.Address) }, func() error { return nil })
+	add("the database takes 30 ms longer", func() error { w.link.Delay(30 * time.Millisecond); return nil }, func() error { w.link.Delay(0); return nil })
 	for _, f := range nodes.Faults {
 		add("store: "+string(f), func() error { w.way.Fault(f); return nil }, func() error {
 			defer w.way.Fault(nodes.None)
@@ -136,7 +137,7 @@ func content(i int) []byte {
 func TestKillAmongNodes(t *testing.T) {
 	puts, rounds := 200, 1
 	if os.Getenv("HUFU_LARGE") != "" {
-		puts, rounds = 2000, 6 // 108 moments
+		puts, rounds = 2000, 6 // 114 moments
 	}
 	w := newCrew(t)
 	// Each name that is given, and given again, leaves a row here.
@@ -152,8 +153,16 @@ func TestKillAmongNodes(t *testing.T) {
 	var next, again atomic.Int64
 	var befallen atomic.Bool
 	var wg sync.WaitGroup
+	there := make(chan int, 1) // a file that was acknowledged
+	read := 0
+	wg.Go(func() {
+		for i := range there {
+			read += w.get(i)
+		}
+	})
+	var writers sync.WaitGroup
 	for range 5 {
-		wg.Go(func() {
+		writers.Go(func() {
 			for !t.Failed() {
 				i := int(next.Add(1)) - 1
 				if i >= puts && befallen.Load() {
@@ -161,6 +170,10 @@ func TestKillAmongNodes(t *testing.T) {
 					return
 				}
 				again.Add(int64(w.put(i)))
+				select {
+				case there <- i:
+				default: // one is being read
+				}
 			}
 		})
 	}
@@ -172,7 +185,11 @@ func TestKillAmongNodes(t *testing.T) {
 			}
 			time.Sleep(time.Duration(w.random.Float64() * float64(300*time.Millisecond)))
 			w.must(m.begin())
-			time.Sleep(time.Duration(w.random.Float64() * float64(time.Second)))
+			long := time.Second
+			if rounds > 1 && moments%10 == 0 {
+				long = time.Minute
+			}
+			time.Sleep(time.Duration(w.random.Float64() * float64(long)))
 			if err := m.end(); err != nil {
 				t.Fatalf("%s: %v", m.what, err)
 			}
@@ -180,12 +197,14 @@ func TestKillAmongNodes(t *testing.T) {
 		}
 	}
 	befallen.Store(true)
+	writers.Wait()
+	close(there)
 	wg.Wait()
 	if t.Failed() {
 		t.FailNow()
 	}
 	n := int(next.Load())
-	t.Logf("%d files, %d moments, %d puts tried again, in %v", n, moments, again.Load(), time.Since(began).Round(time.Second))
+	t.Logf("%d files, %d moments, %d puts tried again, %d files read meanwhile, in %v", n, moments, again.Load(), read, time.Since(began).Round(time.Second))
 	w.whole(n)
 	w.clean(n)
 }
@@ -215,6 +234,26 @@ func (w *crew) put(i int) (again int) {
 			return again
 		}
 	}
+}
+
+// get reads a file that was acknowledged, and returns 1 if that succeeds. It does not have to, but
+// the bytes are never others.
+func (w *crew) get(i int) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	file := filepath.Join(w.alice.Home, "read")
+	defer func() { _ = os.Remove(file) }()
+	r, err := built.Run(w.alice.Command(ctx, "get", fmt.Sprint(":/f", i), file))
+	got, missing := os.ReadFile(file)
+	switch {
+	case err != nil || ctx.Err() != nil:
+		w.Errorf("get of file %d does not end: %v %v", i, r, err)
+	case r.Code == 0 && bytes.Equal(got, content(i)):
+		return 1
+	case r.Code != 5 && r.Code != 8 || missing == nil: // 8 if a bit was another one
+		w.Errorf("get of file %d left %d bytes: %v", i, len(got), r)
+	}
+	return 0
 }
 
 // whole looks at n files that were acknowledged.

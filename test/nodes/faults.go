@@ -5,6 +5,7 @@ package nodes
 import (
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -57,6 +58,7 @@ func NewWay(to string) (*Way, error) {
 		},
 		Transport:      &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100},
 		ModifyResponse: w.answer,
+		ErrorLog:       log.New(io.Discard, "", 0),
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	w.server = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) { w.pass(proxy, out, r) })}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hufu/internal/testenv/port"
 )
@@ -18,6 +19,7 @@ type Name struct {
 
 	release func()
 	turn    atomic.Int64
+	delay   atomic.Int64 // of what is read, in nanoseconds
 
 	mu    sync.Mutex   // guards what follows
 	ln    net.Listener // nil while connections are refused
@@ -58,6 +60,21 @@ func (n *Name) Lead(to ...string) (err error) {
 		}
 	}()
 	return nil
+}
+
+// Delay makes everything that is sent in either direction come that much later.
+func (n *Name) Delay(d time.Duration) { n.delay.Store(int64(d)) }
+
+// late is a connection whose bytes come later.
+type late struct {
+	net.Conn
+	delay *atomic.Int64
+}
+
+func (l late) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	time.Sleep(time.Duration(l.delay.Load()))
+	return n, err //nolint:wrapcheck // io.EOF has to stay what it is
 }
 
 // Refuse ends all connections; others are refused until Lead.
@@ -129,7 +146,7 @@ func (n *Name) carry(c net.Conn, to []string) {
 	var wg sync.WaitGroup
 	for _, way := range [][2]net.Conn{{c, s}, {s, c}} {
 		wg.Go(func() {
-			if _, err := io.Copy(way[1], way[0]); err != nil {
+			if _, err := io.Copy(way[1], late{way[0], &n.delay}); err != nil {
 				_ = c.(*net.TCPConn).SetLinger(0)
 				_, _ = c.Close(), s.Close()
 				return
