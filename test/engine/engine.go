@@ -212,7 +212,7 @@ func (s *Server) Signal(signal syscall.Signal) error {
 		return err
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, child := range strings.Fields(string(text)) {
+	for child := range strings.FieldsSeq(string(text)) {
 		n, _ := strconv.Atoi(child)
 		_ = syscall.Kill(n, signal) // it may have ended
 	}

@@ -275,13 +275,14 @@ func (w *crew) whole(n int) {
 	}
 	rows, err := w.raw.QueryContext(w.Context(), "SELECT convert_from(name, 'UTF8'), count(*) FROM given GROUP BY name HAVING count(*) > 1")
 	w.must(err)
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var name string
 		var times int
 		w.must(rows.Scan(&name, &times))
 		w.Errorf("%s was put %d times", name, times)
 	}
-	w.must(errors.Join(rows.Err(), rows.Close()))
+	w.must(rows.Err())
 }
 
 // clean looks at the store: all that n files need is there, and after the grace time nothing else.
