@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/blob"
 	"hufu/internal/blob/disk/sys"
 )
 
@@ -39,7 +40,7 @@ type Options struct {
 	Descriptors *Descriptors
 	// Room bounds the memory of unfinished uploads; nil means no bound. Stores
 	// of one process should share one.
-	Room *Room
+	Room *blob.Room
 	// Names bounds the memory of listings; nil means a bound for this store alone.
 	// Stores of one process should share one.
 	Names *KeptNames
@@ -132,7 +133,7 @@ func (s *Store) Close() error {
 	defer s.reg.mu.Unlock()
 	if s.reg.loaded {
 		for _, p := range s.reg.byID { // another Open of the tree counts them again
-			s.o.Room.give(userOf(&p.key), p.charge)
+			s.o.Room.Give(userOf(&p.key), p.charge)
 			p.charge = 0
 		}
 		s.reg.byID = nil

@@ -214,7 +214,7 @@ func TestReplacedChunksAreCountedOnce(t *testing.T) {
 func TestFailedSearchForJournalsCountsNothing(t *testing.T) {
 	t.Parallel()
 	fault, found := error(nil), 0
-	room := disk.NewRoom(1 << 20)
+	room := blob.NewRoom(1 << 20)
 	o := disk.Options{Server: true, Room: room, Hook: func(step string) error {
 		if step == "journal-found" {
 			if found++; found == 2 {

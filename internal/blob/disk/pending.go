@@ -433,7 +433,7 @@ func (p *pending) shut() {
 	p.staging, p.journal, p.opened = sys.NoFile, sys.NoFile, false
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.s.o.Room.give(userOf(&p.key), int64(len(p.chunks.segs))*segmentCost)
+	p.s.o.Room.Give(userOf(&p.key), int64(len(p.chunks.segs))*segmentCost)
 	p.chunks = newChunkTable(p.chunks.n)
 }
 

@@ -53,11 +53,11 @@ func (s *Store) loadLocked() error {
 		}
 		r.byID[name] = p
 		p.charge = costOf(&key)
-		s.o.Room.force(userOf(&key), p.charge)
+		s.o.Room.Force(userOf(&key), p.charge)
 	})
 	if err != nil {
 		for _, p := range r.byID { // the next try counts them again
-			s.o.Room.give(userOf(&p.key), p.charge)
+			s.o.Room.Give(userOf(&p.key), p.charge)
 		}
 		d.Close()
 		r.dir, r.byID = sys.NoDir, nil
@@ -82,7 +82,7 @@ func (r *registry) dropLocked(p *pending) {
 // registry.
 func (r *registry) returnRoomLocked(p *pending) {
 	if p.refs == 0 && r.byID[p.id] != p {
-		p.s.o.Room.give(userOf(&p.key), p.charge)
+		p.s.o.Room.Give(userOf(&p.key), p.charge)
 		p.charge = 0
 	}
 }
@@ -233,7 +233,7 @@ func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 		}
 	}
 	if found == nil {
-		if !s.o.Room.take(userOf(&k), costOf(&k)) {
+		if !s.o.Room.Take(userOf(&k), costOf(&k)) {
 			return nil, &hufu.Error{Op: "open upload", Path: k.Path.String(), Kind: hufu.KindQuota, Code: "uploads_full"}
 		}
 		id := newID()

@@ -11,7 +11,6 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
-	"hufu/internal/blob/disk"
 	"hufu/internal/digest"
 )
 
@@ -84,7 +83,7 @@ func TestHT42FarChunks(t *testing.T) { //nolint:paralleltest // measures the hea
 func TestHT42RoomIsShared(t *testing.T) {
 	t.Parallel()
 	o := server()
-	o.Room = disk.NewRoom(100 << 10)
+	o.Room = blob.NewRoom(100 << 10)
 	tr := newTree(t, o)
 	var all []blob.Upload
 	opened := func(user string) (n int) {
@@ -123,7 +122,7 @@ func TestHT42RoomIsShared(t *testing.T) {
 	tr.Close()
 	// A journal is believed as far as there is room.
 	for _, limit := range []int64{1 << 20, 2 << 10} {
-		o.Room = disk.NewRoom(limit)
+		o.Room = blob.NewRoom(limit)
 		tr = openTree(t, tr.dir, o)
 		u, err := tr.OpenUpload(tr.t.Context(), k, blob.Guard{})
 		if limit < 100<<10 {
@@ -139,7 +138,7 @@ func TestHT42RoomIsShared(t *testing.T) {
 		}
 		tr.Close()
 	}
-	o.Room = disk.NewRoom(1 << 20)
+	o.Room = blob.NewRoom(1 << 20)
 	tr = openTree(t, tr.dir, o)
 	must(t, tr.open(k).Abort())
 	if used := o.Room.Used(); used != 0 {

@@ -49,7 +49,7 @@ type opened struct {
 func OpenTrees(dir, uploads string, room int64, log *slog.Logger) (*Trees, error) {
 	t := &Trees{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
-		o:      Options{Server: true, Descriptors: NewDescriptors(0), Settled: &Settled{}, Room: NewRoom(room), Names: NewKeptNames(ListingRoom), Log: log},
+		o:      Options{Server: true, Descriptors: NewDescriptors(0), Settled: &Settled{}, Room: blob.NewRoom(room), Names: NewKeptNames(ListingRoom), Log: log},
 		stores: map[string]*opened{},
 	}
 	for _, d := range []string{t.users, t.shared, t.uploads} {

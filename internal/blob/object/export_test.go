@@ -6,6 +6,9 @@ import (
 	"hufu/internal/blob"
 )
 
+// Charged returns how many bytes of memory unfinished uploads take.
+func (s *Trees) Charged() int64 { return s.values.Used() }
+
 // Hurry makes a call wait only so long for what must be done even though its context has ended.
 func (s *Trees) Hurry(d time.Duration) { s.after = d }
 

@@ -119,6 +119,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			delete(f.objects, key)
 		}
 		w.WriteHeader(http.StatusNoContent)
+	case r.URL.Query().Has("versioning") && f.lies == "denied":
+		answer(w, http.StatusForbidden, "AccessDenied")
+	case r.URL.Query().Has("versioning") && f.lies == "unknown":
+		answer(w, http.StatusNotImplemented, "NotImplemented")
 	case r.URL.Query().Has("versioning"):
 		status := map[bool]string{true: "Enabled"}[f.lies == "versions"]
 		_, _ = fmt.Fprintf(w, "<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>", status)

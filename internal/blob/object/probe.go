@@ -21,6 +21,7 @@ import (
 const (
 	probeWriters = 32
 	probeBytes   = 64 << 10
+	probeTries   = 3
 	probeClock   = time.Minute // the clocks may differ by that much; stores refuse a quarter of an hour
 )
 
@@ -150,44 +151,66 @@ func (p *prober) clock(ctx context.Context) error {
 
 // checksum stores bytes of which one changes on the way: the store must refuse them.
 func (p *prober) checksum(ctx context.Context) error {
-	return p.damaged(ctx, "checksum", "store_no_checksum", func(body []byte) []byte {
+	return p.damaged(ctx, "checksum", "store_no_checksum", func(body []byte) io.Reader {
 		body[len(body)/2] ^= 1
-		return body
+		return bytes.NewReader(body)
 	})
 }
 
-// cut stores bytes of which half arrives.
+var errCut = errors.New("the body is cut")
+
+// cut stores bytes of which half arrives, before the connection breaks.
 func (p *prober) cut(ctx context.Context) error {
-	return p.damaged(ctx, "cut", "store_keeps_cut", func(body []byte) []byte { return body[:len(body)/2] })
+	return p.damaged(ctx, "cut", "store_keeps_cut", func(body []byte) io.Reader {
+		return io.MultiReader(bytes.NewReader(body[:len(body)/2]), broke{errCut})
+	})
 }
 
-func (p *prober) damaged(ctx context.Context, name, code string, damage func([]byte) []byte) error {
+// damaged stores bytes that damage changes on the way. The store must not keep them. If there is no
+// answer that refuses them, the store may just be away: so whole bytes are stored in between, and
+// only damaged ones may fail, each time.
+func (p *prober) damaged(ctx context.Context, name, code string, damage func([]byte) io.Reader) error {
 	o := p.b.o
 	o.Transport = damaging{p.b.http, damage}
 	core, err := minio.NewCore(p.b.host, &o)
 	if err != nil {
 		return &hufu.Error{Op: "probe store", Kind: hufu.KindInternal, Err: err}
 	}
-	key, _, err := p.put(ctx, &Bucket{s3: core, http: p.b.http, name: p.b.name, prefix: p.b.prefix, stall: p.b.stall}, name, probeBytes)
-	if hufu.KindOf(err) == hufu.KindCanceled {
-		return err
-	}
-	if err == nil {
-		return unfit(code, nil)
-	}
-	switch _, err := p.b.Size(ctx, key); {
-	case err == nil:
-		return unfit(code, nil)
-	case hufu.CodeOf(err) != "store_object_missing":
-		return err
+	b := &Bucket{s3: core, http: p.b.http, name: p.b.name, prefix: p.b.prefix, stall: p.b.stall}
+	for i := range probeTries {
+		key, _, err := p.put(ctx, b, fmt.Sprintf("%s/%d", name, i), probeBytes)
+		if hufu.KindOf(err) == hufu.KindCanceled {
+			return err
+		}
+		if err == nil {
+			return unfit(code, nil)
+		}
+		if _, _, err := p.put(ctx, p.b, fmt.Sprintf("%s/%d/whole", name, i), probeBytes); err != nil {
+			return err
+		}
+		switch _, err := p.b.Size(ctx, key); {
+		case err == nil:
+			return unfit(code, nil)
+		case hufu.CodeOf(err) != "store_object_missing":
+			return err
+		}
+		if status := statusOf(err); status >= 400 && status < 500 || errors.Is(err, errCut) {
+			return nil
+		}
 	}
 	return nil
+}
+
+// statusOf returns the HTTP status of an answer that is an error, 0 if there was no answer.
+func statusOf(err error) int {
+	r, _ := errors.AsType[minio.ErrorResponse](err)
+	return r.StatusCode
 }
 
 // damaging changes the body of each PUT that passes through it.
 type damaging struct {
 	way    http.RoundTripper
-	damage func([]byte) []byte
+	damage func([]byte) io.Reader
 }
 
 func (d damaging) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -199,9 +222,14 @@ func (d damaging) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r = r.Clone(r.Context())
-	r.Body = io.NopCloser(bytes.NewReader(d.damage(body))) // the length that is announced stays
-	return d.way.RoundTrip(r)                              //nolint:wrapcheck // it is one of these
+	r.Body = io.NopCloser(d.damage(body)) // the length that is announced stays
+	return d.way.RoundTrip(r)             //nolint:wrapcheck // it is one of these
 }
+
+// broke is a body that breaks.
+type broke struct{ err error }
+
+func (b broke) Read([]byte) (int, error) { return 0, b.err }
 
 // read reads what was stored a moment before.
 func (p *prober) read(ctx context.Context) error {
@@ -209,8 +237,12 @@ func (p *prober) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n, err := p.b.Size(ctx, key); err != nil || n != int64(len(data)) {
+	n, err := p.b.Size(ctx, key)
+	switch {
+	case hufu.CodeOf(err) == "store_object_missing", err == nil && n != int64(len(data)):
 		return unfit("store_reads_other", err)
+	case err != nil:
+		return err
 	}
 	return p.same(ctx, key, 0, data, "store_reads_other")
 }
@@ -222,8 +254,15 @@ func (p *prober) ranges(ctx context.Context) error {
 			err = p.same(ctx, key, r[0], data[r[0]:r[0]+r[1]], "store_ranges")
 		}
 	}
-	if err == nil && p.b.Get(ctx, key, probeBytes/2, make([]byte, probeBytes)) == nil {
-		err = unfit("store_ranges", nil) // there are not as many
+	if err != nil {
+		return err
+	}
+	err = p.b.Get(ctx, key, probeBytes/2, make([]byte, probeBytes)) // there are not as many
+	switch status := statusOf(err); {
+	case err == nil:
+		return unfit("store_ranges", nil)
+	case errors.Is(err, errAnswer), errors.Is(err, io.ErrUnexpectedEOF), status >= 400 && status < 500:
+		return nil
 	}
 	return err
 }
@@ -314,11 +353,13 @@ func (p *prober) versions(ctx context.Context) error {
 	ctx, w := p.b.watch(ctx)
 	defer w.end()
 	v, err := p.b.s3.GetBucketVersioning(ctx, p.b.name)
-	if err != nil && ctx.Err() != nil {
-		return w.failed("look at bucket", err)
-	}
 	if err == nil && v.Enabled() {
 		return unfit("store_versions", nil)
 	}
-	return nil
+	status, err := statusOf(err), w.failed("look at bucket", err)
+	unknown := status == http.StatusNotImplemented || status >= 400 && status < 500 && status != http.StatusTooManyRequests
+	if unknown && hufu.CodeOf(err) != "store_denied" {
+		return nil
+	}
+	return err
 }

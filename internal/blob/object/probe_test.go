@@ -61,3 +61,65 @@ func TestProbeOfAStoreThatIsAway(t *testing.T) {
 		t.Errorf("%d checks", n)
 	}
 }
+
+// TestAStoreThatIsAwayHasRefusedNothing: only an answer says that a store verifies what it gets.
+func TestAStoreThatIsAwayHasRefusedNothing(t *testing.T) {
+	t.Parallel()
+	puts := func(r *http.Request) bool { return r.Method == http.MethodPut }
+	for name, c := range map[string]struct {
+		lies   string
+		refuse func(*http.Request) bool
+		code   string
+	}{
+		"away":                {"", puts, "store_unreachable"},
+		"away for a moment":   {"checksum", once(puts), "store_no_checksum"},
+		"cannot say no":       {"", func(r *http.Request) bool { return puts(r) && damaged(r) }, ""},
+		"gone after the cut":  {"", func(r *http.Request) bool { return r.Method == http.MethodHead }, "store_unreachable"},
+		"all is as it should": {"", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, b := newFake(t)
+			f.lies = c.lies
+			f.fails(c.refuse)
+			if err := b.Fit(t.Context()); c.code == "" && err != nil || c.code != "" && hufu.CodeOf(err) != c.code {
+				t.Errorf("%v, want %q", err, c.code)
+			}
+		})
+	}
+}
+
+// once returns a condition that is met once.
+func once(met func(*http.Request) bool) func(*http.Request) bool {
+	over := false
+	return func(r *http.Request) bool {
+		now := met(r) && !over
+		over = over || now
+		return now
+	}
+}
+
+func damaged(r *http.Request) bool { return !strings.HasSuffix(r.URL.Path, "/whole") }
+
+// TestTheQuestionAboutVersions: a store that does not know it keeps none, and one that does not say is
+// not taken for one.
+func TestTheQuestionAboutVersions(t *testing.T) {
+	t.Parallel()
+	for lie, code := range map[string]string{"unknown": "", "denied": "store_denied", "away": "store_unreachable", "versions": "store_versions"} {
+		f, b := newFake(t)
+		f.lies = lie
+		if lie == "away" {
+			f.fails(func(r *http.Request) bool { return r.URL.Query().Has("versioning") })
+		}
+		must(t, b.Probe(t.Context(), func(p object.Probed) error {
+			want := ""
+			if p.Check == "versions" {
+				want = code
+			}
+			if want == "" && p.Err != nil || want != "" && hufu.CodeOf(p.Err) != want {
+				t.Errorf("%s: %s: %v, want %q", lie, p.Check, p.Err, want)
+			}
+			return nil
+		}))
+	}
+}

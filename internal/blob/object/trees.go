@@ -20,6 +20,7 @@ import (
 const (
 	defaultInline = 7 << 10
 	defaultRoom   = 128 << 20
+	defaultValues = 512 << 20
 )
 
 // The prefixes of the names of trees in the database.
@@ -34,6 +35,10 @@ type Options struct {
 	Unit         int64  // of new uploads: a power of two from hufu.ChunkSize to MaxUnit; 0 is hufu.ChunkSize
 	Inline       int64  // the largest file whose bytes are in the database; 0 is 7 KiB, less than 0 none
 	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 128 MiB
+
+	// Uploads bounds the memory of unfinished uploads: about 40 bytes for each chunk that has arrived
+	// of one that is open. 0 is 512 MiB. One user alone gets half of it.
+	Uploads int64
 
 	// Lease is how long a clean-up is one process's without a sign of it; 0 is five minutes.
 	Lease time.Duration
@@ -50,6 +55,7 @@ type Trees struct {
 	grip     string        // of this process: in the keys of its objects
 	attempts atomic.Int64  // makes each key another one
 	room     atomic.Int64  // what is left of it
+	values   *blob.Room    // for unfinished uploads
 
 	opening [64]chan struct{} // each holds one while an upload is opened; by the tree
 
@@ -71,12 +77,15 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	if o.Room == 0 {
 		o.Room = defaultRoom
 	}
+	if o.Uploads == 0 {
+		o.Uploads = defaultValues
+	}
 	if o.Lease == 0 {
 		o.Lease = defaultLease
 	}
 	var grip [8]byte
 	_, _ = rand.Read(grip[:]) // never fails
-	t := &Trees{names: names, bucket: bucket, o: o, after: 10 * time.Second, grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]int{}, keys: map[uploadKey]*upload{}}
+	t := &Trees{names: names, bucket: bucket, o: o, after: 10 * time.Second, values: blob.NewRoom(o.Uploads), grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]int{}, keys: map[uploadKey]*upload{}}
 	t.room.Store(o.Room)
 	for i := range t.opening {
 		t.opening[i] = make(chan struct{}, 1)

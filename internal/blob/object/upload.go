@@ -47,6 +47,8 @@ type upload struct {
 	mu      sync.Mutex // guards what follows
 	units   map[int64][]byte
 	have    int64           // chunks
+	charge  int64           // of Trees.values, for the upload and its units
+	left    bool            // nobody has it open any more, and the charge was given back
 	half    map[int64]*half // units of which chunks are missing
 	sealed  int             // how many holders have prepared it
 	gone    bool
@@ -61,6 +63,7 @@ type half struct {
 	data  []byte // nil if all of them are zeros
 	size  int64  // of the chunks
 	taken int64  // of the room
+	cost  int64  // of Trees.values
 	cvs   []byte
 }
 
@@ -136,6 +139,10 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 			}
 			continue // it has ended
 		}
+		charge := cost(&k)
+		if !t.s.values.Take(userOf(&k), charge) {
+			return nil, full(op, &k)
+		}
 		added := false
 		err = t.s.names.Change(ctx, func(q meta.NameQueries) (err error) {
 			if added, err = q.AddUpload(ctx, fresh); err == nil && added {
@@ -143,11 +150,12 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 			}
 			return err //nolint:wrapcheck // below
 		})
+		if err == nil && added {
+			return t.register(fresh, k, t.s.o.Unit, nil, charge, g), nil
+		}
+		t.s.values.Give(userOf(&k), charge)
 		if err != nil {
 			return nil, broken(ctx, op, k.Path, err)
-		}
-		if added {
-			return t.register(fresh, k, t.s.o.Unit, nil, g), nil
 		}
 	}
 	return nil, blob.Fail(op, k.Path, hufu.KindUnavailable, "database_busy")
@@ -218,7 +226,14 @@ func (t *Tree) load(ctx context.Context, op string, row meta.Upload, g blob.Guar
 		return nil, broken(ctx, op, p, t.s.discard(ctx, row.ID))
 	}
 	k := blob.UploadKey{Path: p, Size: row.Size, Source: row.Source, Owner: row.Owner}
-	return t.register(row, k, c.Layout, units, g), nil
+	charge := cost(&k)
+	for _, cvs := range units {
+		charge += costOfUnit(len(cvs))
+	}
+	if !t.s.values.Take(userOf(&k), charge) {
+		return nil, full(op, &k)
+	}
+	return t.register(row, k, c.Layout, units, charge, g), nil
 }
 
 // arrived reads what of an upload has arrived. The units may be newer than the content.
@@ -260,14 +275,56 @@ func (t *Tree) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entr
 	return e, true
 }
 
-// set takes over what has arrived.
+// set takes over what has arrived. It takes memory that cannot be refused.
 func (u *upload) set(units map[int64][]byte) {
-	if units != nil {
-		u.units, u.have = units, 0
-		for number := range units {
-			u.have += u.chunks(number)
-		}
+	u.units, u.have = units, 0
+	charge := cost(&u.key)
+	for number, cvs := range units {
+		u.have += u.chunks(number)
+		charge += costOfUnit(len(cvs))
 	}
+	u.charged(charge - u.charge)
+}
+
+// put notes the chaining values of a unit, nil for one that is not there any more.
+func (u *upload) put(number int64, cvs []byte) {
+	if old := u.units[number]; old != nil {
+		u.have -= u.chunks(number)
+		u.charged(-costOfUnit(len(old)))
+		delete(u.units, number)
+	}
+	if cvs != nil {
+		u.have += u.chunks(number)
+		u.charged(costOfUnit(len(cvs)))
+		u.units[number] = cvs
+	}
+}
+
+// charged notes that the upload takes n more bytes.
+func (u *upload) charged(n int64) {
+	if !u.left {
+		u.charge += n
+		u.t.s.values.Force(userOf(&u.key), n)
+	}
+}
+
+// cost returns about what an unfinished upload takes besides its units.
+func cost(k *blob.UploadKey) int64 {
+	return 1<<10 + 2*int64(len(k.Path.String())) + int64(len(k.Source)+len(k.Owner))
+}
+
+// costOfUnit returns about what a unit takes whose chaining values are n bytes.
+func costOfUnit(n int) int64 { return int64(n) + 64 }
+
+// full is the error of an upload for which no memory is free.
+func full(op string, k *blob.UploadKey) error {
+	return blob.Fail(op, k.Path, hufu.KindQuota, "uploads_full")
+}
+
+// userOf returns the user to whom an upload is charged, and to whom the folders belong that it makes.
+func userOf(k *blob.UploadKey) string {
+	user, _, _ := strings.Cut(k.Owner, "/")
+	return user
 }
 
 // chunks returns the number of chunks of a unit.
@@ -387,10 +444,4 @@ func (u *upload) poll(ctx context.Context) {
 		u.set(units)
 	}
 	u.notify()
-}
-
-// user is the owner of the folders that an upload makes.
-func (u *upload) user() string {
-	user, _, _ := strings.Cut(u.key.Owner, "/")
-	return user
 }

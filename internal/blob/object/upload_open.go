@@ -17,9 +17,10 @@ import (
 //  3. a transaction; in SQLite there is one at a time for the whole server
 //  4. Trees.mu
 //  5. upload.mu
+//  6. the mutex of a room
 //
 // The first three are held during requests to the database and the bucket, so each of them is waited
-// for with a context. The two mutexes are held for a few instructions: nothing that can wait is
+// for with a context. The mutexes are held for a few instructions: nothing that can wait is
 // called with one of them.
 
 // alone waits until nobody else opens an upload of the tree, or ctx ends.
@@ -51,13 +52,15 @@ func (t *Tree) hold(find func() *upload, g blob.Guard) blob.Upload {
 	return &holder{u: u, guard: g}
 }
 
-// register makes an upload one of those that are open.
-func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, g blob.Guard) blob.Upload {
+// register makes an upload one of those that are open. The charge was taken for it.
+func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, charge int64, g blob.Guard) blob.Upload {
 	u := &upload{
 		t: t, id: row.ID, key: k, row: row, unit: unit, alone: make(chan struct{}, 1), into: row.Into, holders: 1,
-		units: map[int64][]byte{}, half: map[int64]*half{}, changed: make(chan struct{}),
+		units: map[int64][]byte{}, half: map[int64]*half{}, changed: make(chan struct{}), charge: charge,
 	}
-	u.set(units)
+	if units != nil {
+		u.set(units)
+	}
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.s.uploads[u.id], t.s.keys[uploadKey{t.root, row.Key}] = u, u
@@ -126,6 +129,10 @@ func (u *upload) leave() (unbegun bool) {
 		return false
 	}
 	s.forget(u)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.charged(-u.charge)
+	u.left = true
 	return u.into.IsZero()
 }
 

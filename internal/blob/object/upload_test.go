@@ -2,6 +2,7 @@ package object_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"runtime"
 	"slices"
@@ -159,5 +160,69 @@ func TestTheObjectOfAnEarlierChunkStays(t *testing.T) {
 	remove(t, tree, "f")
 	if _, err := s.Clean(t.Context(), -time.Minute); err != nil || len(f.keys()) > 0 {
 		t.Errorf("%q are left: %v", f.keys(), err)
+	}
+}
+
+// TestUnfinishedUploadsTakeBoundedMemory: one user's uploads leave room for another's, what finds no
+// room is refused and can come later, and nothing is taken by what is over.
+func TestUnfinishedUploadsTakeBoundedMemory(t *testing.T) {
+	t.Parallel()
+	n := database(t)
+	_, b := newFake(t)
+	s := object.NewTrees(n, b, object.Options{Installation: "test", Uploads: 40 << 10})
+	tree := tree(t, s)
+	size := int64(8<<20 + 1)
+	var all []blob.Upload
+	opened := func(user string) (count int) {
+		for ; ; count++ {
+			key := blob.UploadKey{Path: path(t, fmt.Sprint(user, count)), Size: size, Source: "v", Owner: user + "/x"}
+			u, err := tree.OpenUpload(t.Context(), key, blob.Guard{})
+			if err != nil {
+				wantCode(t, err, hufu.KindQuota, "uploads_full")
+				return count
+			}
+			all = append(all, u)
+		}
+	}
+	if alice, bob := opened("alice"), opened("bob"); alice < 15 || alice > 20 || bob < 5 {
+		t.Errorf("alice has %d, bob %d", alice, bob)
+	}
+	// The memory for chunks is taken as well.
+	u, i := all[0], int64(0)
+	zeros := func(i int64) error {
+		return u.Write(t.Context(), i, nil, digest.Zeros(digest.ChunkLen(size, i), i))
+	}
+	for ; ; i++ {
+		if err := zeros(i); err != nil {
+			wantCode(t, err, hufu.KindQuota, "uploads_full")
+			break
+		}
+	}
+	for _, u := range all[1:] {
+		must(t, u.Close())
+	}
+	for ; i < digest.Chunks(size); i++ {
+		must(t, zeros(i))
+	}
+	used := s.Charged()
+	must(t, send(t, u, content(int(size), 'x'), 0)) // instead of zeros
+	if now := s.Charged(); now != used {
+		t.Errorf("%d bytes are taken, before it were %d", now, used)
+	}
+	again, err := object.NewTrees(n, b, object.Options{Installation: "test", Uploads: 2 << 10}).User(t.Context(), "alice")
+	must(t, err)
+	_, err = again.FindUpload(t.Context(), u.Info().ID, blob.Guard{}) // with all that has arrived
+	wantCode(t, err, hufu.KindQuota, "uploads_full")
+	must(t, zeros(0))
+	root, err := u.Root()
+	must(t, err)
+	_, err = blob.CommitUpload(t.Context(), u, root, blob.Meta{}, always)
+	must(t, err)
+	must(t, u.Close())
+	u = open(t, tree, "given up", content(int(size), 'x'))
+	must(t, zeros(3))
+	must(t, u.Abort())
+	if used := s.Charged(); used != 0 {
+		t.Errorf("%d bytes are taken for nothing", used)
 	}
 }

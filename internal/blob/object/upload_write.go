@@ -22,7 +22,7 @@ func (h *holder) Write(ctx context.Context, index int64, data []byte, cv digest.
 	if err != nil || full == nil {
 		return err
 	}
-	defer u.t.s.give(full.taken)
+	defer u.give(full)
 	return h.store(ctx, index/(u.unit/hufu.ChunkSize), full)
 }
 
@@ -67,7 +67,7 @@ func (h *holder) add(ctx context.Context, index int64, data []byte, cv digest.CV
 // gather adds a chunk to its unit, and returns the unit if that is complete now. If a unit with
 // another chunk in this place has arrived, it returns the chaining values of that: no arrived chunk
 // refers to the unit's bytes any more, so the unit must be given up first.
-func (h *holder) gather(index int64, data []byte, cv digest.CV) (full *half, stale []byte, err error) {
+func (h *holder) gather(index int64, data []byte, cv digest.CV) (whole *half, stale []byte, err error) {
 	const op = "write chunk"
 	u := h.u
 	per := u.unit / hufu.ChunkSize
@@ -89,9 +89,15 @@ func (h *holder) gather(index int64, data []byte, cv digest.CV) (full *half, sta
 			return nil, nil, u.fail(op, hufu.KindInvalid, "unit_order")
 		}
 		u.dropHalf(number)
-		part = &half{by: h}
+		part = &half{by: h, cost: costOfUnit(int(u.chunks(number) * cvSize))}
+		if !u.t.s.values.Take(userOf(&u.key), part.cost) { // it is charged to the upload when the unit is stored
+			return nil, nil, full(op, &u.key)
+		}
 	}
 	if err := part.add(u, data, digest.ChunkLen(u.key.Size, index), per); err != nil {
+		if part.n == 0 {
+			u.give(part)
+		}
 		return nil, nil, err
 	}
 	part.cvs = append(part.cvs, cv[:]...)
@@ -130,9 +136,15 @@ func (p *half) add(u *upload, data []byte, n int, per int64) error {
 // dropHalf forgets the chunks of a unit that is not complete.
 func (u *upload) dropHalf(number int64) {
 	if part := u.half[number]; part != nil {
-		u.t.s.give(part.taken)
+		u.give(part)
 		delete(u.half, number)
 	}
+}
+
+// give gives back what was taken for a unit.
+func (u *upload) give(part *half) {
+	u.t.s.give(part.taken)
+	u.t.s.values.Give(userOf(&u.key), part.cost)
 }
 
 // begin makes the folder for the first chunk of an upload, and ends the uploads that it replaces.
@@ -142,7 +154,7 @@ func (h *holder) begin(ctx context.Context) error {
 	if begun, err := u.begun(ctx, op); begun || err != nil {
 		return err
 	}
-	into, err := u.t.makeFolders(ctx, op, u.key.Path, u.key.Path.Parent(), u.user(), &h.guard)
+	into, err := u.t.makeFolders(ctx, op, u.key.Path, u.key.Path.Parent(), userOf(&u.key), &h.guard)
 	if err != nil {
 		return err
 	}
@@ -232,8 +244,7 @@ func (u *upload) void(ctx context.Context, number int64, stale []byte) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if there := u.units[number]; there != nil && &there[0] == &stale[0] { // another holder may have stored other bytes
-		delete(u.units, number)
-		u.have -= u.chunks(number)
+		u.put(number, nil)
 	}
 	return nil
 }
@@ -304,10 +315,7 @@ func (u *upload) ended(ctx context.Context, op string) error {
 func (u *upload) add(number int64, cvs []byte) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.units[number] == nil {
-		u.have += u.chunks(number)
-	}
-	u.units[number] = cvs
+	u.put(number, cvs)
 	u.notify()
 }
 
@@ -326,10 +334,7 @@ func (h *holder) replace(ctx context.Context, number int64, theirs []byte) error
 	u.mu.Lock()
 	sealed := u.sealed > 0 || u.done != nil
 	if !sealed {
-		if u.units[number] == nil {
-			u.have += u.chunks(number)
-		}
-		u.units[number] = theirs
+		u.put(number, theirs)
 	}
 	u.mu.Unlock()
 	if sealed {
