@@ -107,7 +107,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 
 // TestEveryCodeIsInTheProtocol holds the table of codes to the programs: every
 // code that an error of the server's packages may have stands in it, unless it is
-// one of those that stay on one machine, and nothing else does.
+// one of those that stay on one computer, and nothing else does.
 func TestEveryCodeIsInTheProtocol(t *testing.T) {
 	t.Parallel()
 	stay := map[string]string{

@@ -25,7 +25,7 @@ const (
 
 var invitationLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// Invitation is all that a new machine needs to find a server, to know it from
+// Invitation is all that a new computer needs to find a server, to know it from
 // an impostor, and to be let in once. Its text is a single shell word:
 //
 //	hufu1_<host>_<port>_<root fingerprint>_<secret>_<check>

@@ -41,7 +41,7 @@ func checkName(name, code string) error {
 	return &Error{Op: "check name", Kind: KindInvalid, Code: code, Args: map[string]string{"name": shown}}
 }
 
-// NameOf makes a valid name of any text, such as the name of a machine. A valid
+// NameOf makes a valid name of any text, such as the name of a computer. A valid
 // name stays as it is.
 func NameOf(s string) string {
 	if ValidName(s) {

@@ -154,5 +154,5 @@ func (p Path) String() string { return p.s }
 func (p Path) Virtual() string { return "/" + p.s }
 
 // Remote returns the path as users write a path on the server, with a colon before the slash,
-// which distinguishes it from a path of this machine.
+// which distinguishes it from a path of this computer.
 func (p Path) Remote() string { return ":/" + p.s }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures hufu beside other tools on this machine; bench/README.md says how to
+# Measures hufu beside other tools on this computer; bench/README.md says how to
 # read what comes out. The arguments are those of the runner:
 #
 #	bench/run.sh --list

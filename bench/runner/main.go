@@ -2,7 +2,7 @@
 
 // Command runner measures hufu beside other tools: it makes data, starts the
 // servers, lets each peer move the same bytes in turn (A B C, C B A, …, so that
-// whatever else the machine does hits all alike), looks whether everything has
+// whatever else the computer does hits all alike), looks whether everything has
 // arrived, and writes a line of CSV for each run. bench/run.sh starts it.
 package main
 
@@ -21,7 +21,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Settings are what the command line says.
+// settings are the values of the command line.
 type settings struct {
 	workloads []workload
 	peers     []string // empty: those that are usual for the workload
@@ -64,7 +64,7 @@ func run(args []string) error {
 	}
 	list := f.Bool("list", false, "show workloads and peers")
 	needs := f.Bool("needs", false, "print the Debian packages that are missing")
-	full := f.Bool("full", false, "2 GiB, 20,000 and 100,000 files, 5 runs; what is set besides wins")
+	full := f.Bool("full", false, "2 GiB, 20,000 small files, 100,000 for again, 5 runs; other flags override these")
 	f.StringSliceVar(&s.peers, "peers", nil, "`NAMES` with commas, or all (default: those marked in --list)")
 	f.IntVar(&s.runs, "runs", 3, "runs of each peer")
 	f.Var(&s.size, "size", "`SIZE` of the big file, as 64M or 2G")

@@ -24,7 +24,7 @@ type result struct {
 	wall, synced               time.Duration
 	clientCPU, serverCPU       time.Duration
 	clientMemory, serverMemory int64
-	load                       float64 // of the machine, before
+	load                       float64 // of the computer, before
 }
 
 // columns of the CSV; bench/plot reads them.
@@ -165,7 +165,7 @@ func (s *settings) interleave(ctx context.Context, w workload, all []peer, group
 	return bad, nil
 }
 
-// describe is what one must know to read the figures: machine, versions,
+// describe is what one must know to read the figures: computer, versions,
 // settings.
 func (s *settings) describe(grouped bool) []string {
 	first := func(argv ...string) string {

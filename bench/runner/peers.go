@@ -111,7 +111,7 @@ func peers() []peer {
 		})
 	}
 	return append(list, peer{
-		name: "rsyncd", about: "rsync -a to the rsync daemon: nobody proven, nothing encrypted", server: "rsyncd", packages: rsync,
+		name: "rsyncd", about: "rsync -a to the rsync daemon: neither authentication by certificate nor encryption", server: "rsyncd", packages: rsync,
 		commands: map[shape]string{
 			fileUp:   `exec rsync -a "$SRC" "$RSYNC/in/"`,
 			treeUp:   `exec rsync -a "$SRC" "$RSYNC/in/"`,

@@ -316,13 +316,11 @@ func (p *place) verify(ctx context.Context, who peer) error {
 	return verifyFile(p.src(), got)
 }
 
-// touch writes as much as is going to arrive and an eighth more, and removes it. A
-// virtual machine that gives free memory back to its host gets each page anew at
-// the first writing, many times slower than the second: without this, whoever runs
-// after a pause pays for it. It gives back what has been free for two seconds in
-// pieces of 2 MiB and more, which whoever is slow would pay for: so where
-// memory comes page by page, as in tmpfs, one of each 256 KiB stays in use until
-// the file that holds them is closed.
+// touch writes and removes a file an eighth larger than what is about to arrive. In a virtual
+// machine that gives free memory back to its host, the first write to a page is many times slower
+// than the second; without touch the first peer after a pause would be measured with it. The host
+// takes back pieces of 2 MiB or more that were free for two seconds. So in tmpfs one page of each
+// 256 KiB stays in use until the returned file is closed.
 func (p *place) touch(bytes int64) (held *os.File, err error) {
 	free, err := os.Create(filepath.Join(p.store, "touch"))
 	if err != nil {

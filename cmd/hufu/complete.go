@@ -65,7 +65,7 @@ func (a *app) completes(root *cobra.Command) {
 	}
 }
 
-// profiles returns the names of the profiles of this machine, with an ending.
+// profiles returns the names of the profiles of this computer, with an ending.
 func profiles(ending string) []string {
 	dirs, err := profile.UserDirs()
 	if err != nil {
@@ -78,7 +78,7 @@ func profiles(ending string) []string {
 	return names
 }
 
-// completeBoth completes a path on the server, or has the shell complete one of this machine.
+// completeBoth completes a path on the server, or has the shell complete one of this computer.
 func (a *app) completeBoth(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if !strings.Contains(begun, ":") && (begun != "" || slices.Contains([]string{"cp", "put", "sync"}, cmd.Name())) {
 		return nil, cobra.ShellCompDirectiveDefault

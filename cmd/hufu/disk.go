@@ -5,7 +5,7 @@ import (
 	"hufu/internal/client"
 )
 
-// localDisk is the file system of this machine, which the client reads from and
+// localDisk is the file system of this computer, which the client reads from and
 // writes to.
 type localDisk struct{}
 

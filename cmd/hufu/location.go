@@ -11,7 +11,7 @@ import (
 	"hufu/internal/profile"
 )
 
-// location is one argument of a command: a path on this machine, or one on a
+// location is one argument of a command: a path on this computer, or one on a
 // server.
 type location struct {
 	text    string

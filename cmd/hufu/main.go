@@ -1,4 +1,4 @@
-// Command hufu is the client: it enrolls this machine with a server, logs in,
+// Command hufu is the client: it enrolls this computer with a server, logs in,
 // and moves files both ways. Each file holds one command; what they do is in
 // package client.
 package main

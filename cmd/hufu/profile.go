@@ -30,7 +30,7 @@ type jsonProfile struct {
 	*cli.Failure
 }
 
-// about holds what this machine stores for a profile.
+// about holds what this computer stores for a profile.
 type about struct {
 	*profile.Profile
 	leaf, root *identity.Certificate

@@ -69,7 +69,7 @@ func newSync(a *app) *cobra.Command {
 	return cmd
 }
 
-// syncPlaces returns the places of the server and of this machine, and notes which is the source.
+// syncPlaces returns the places of the server and of this computer, and notes which is the source.
 func (a *app) syncPlaces(args []string, f *syncFlags) (far location, near string, err error) {
 	var both [2]location
 	for i, s := range args {

@@ -18,8 +18,8 @@ const (
 	collectAt = 30
 )
 
-// tuneHeap sets the garbage collector for a server, unless GOGC is set, and returns
-// the function that undoes it.
+// tuneHeap sets the garbage collector as suits a server, unless GOGC is set, and returns the
+// function that undoes it. Every command calls it, because it costs nothing there.
 func tuneHeap() (undo func()) {
 	room := make([]byte, ballast)
 	if os.Getenv("GOGC") != "" {

@@ -1,6 +1,7 @@
-// Command hufud is the server and the administration of its data folder: the
-// certificate authority, invitations, users and certificates. Each file holds
-// one command; a running server is told of every change at once.
+// Command hufud is the server and the administration of its data folder: the certificate authority,
+// invitations, users and certificates. Each group of commands has a file. After a change a command
+// notifies the server on the same data folder; other servers on the database notice the change by
+// polling.
 package main
 
 import (
@@ -233,9 +234,9 @@ func (a *app) change(ctx context.Context, f func(*site) error, say func() error)
 	return a.alter(ctx, f, func(*site) error { return say() })
 }
 
-// withdraw is change for what takes trust away. It returns when every live server on the database
-// has confirmed that it acts on the change, or with an error that names those that have not
-// confirmed. say reports the change, which is made in both cases.
+// withdraw is change for what takes trust away. On a shared database it waits until every live
+// server acts on the change, or returns an error that names those that do not. On SQLite only the
+// server of this data folder is told. say reports the change, which is made in any case.
 func (a *app) withdraw(ctx context.Context, f func(*site) error, say func() error) error {
 	return a.alter(ctx, f, func(s *site) error {
 		late, err := s.acc.Await(ctx, confirmLimit)

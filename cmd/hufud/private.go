@@ -15,10 +15,8 @@ import (
 	"hufu/internal/text"
 )
 
-// secrets are the entries that only the owner of a data folder may read or
-// write, besides the keys, which package ca checks: the folder itself and
-// everything in it that holds password hashes, passwords or the CA. A restored
-// copy often has wider modes.
+// secrets are the entries of a data folder that nobody but the owner may read or write. A restored
+// copy often has wider modes. The keys are checked by package ca, a database elsewhere by private.
 var secrets = [...]string{
 	".", ca.ConfigFile, ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
 }

@@ -138,9 +138,9 @@ func (a *app) makeData(ctx context.Context, dirs profile.Dirs) error {
 	return ca.Init(ctx, a.data, ca.InitOptions{Names: p.names, Common: true, Config: p.text, Database: src})
 }
 
-// prepare makes the first user, or finds it there; fresh says that the password
-// is new. It is empty if it was shown at an earlier start and its file is gone.
-// The caller holds the data folder's lock.
+// prepare creates the first user unless they exist. fresh reports whether the user was created now.
+// password is "" if the user exists and the password file is gone. The caller holds the data
+// folder's lock.
 func (a *app) prepare(ctx context.Context, dirs profile.Dirs) (password string, fresh bool, err error) {
 	path := filepath.Join(a.data, passwordFile)
 	if data, err := os.ReadFile(path); err == nil {
@@ -180,7 +180,7 @@ func (a *app) prepare(ctx context.Context, dirs profile.Dirs) (password string, 
 	return password, true, s.addUser(ctx, firstUser, true, password)
 }
 
-// profileFor returns the profile in which this machine is enrolled at the server with
+// profileFor returns the profile in which this computer is enrolled at the server with
 // this root; else the first one that is free.
 func profileFor(dirs profile.Dirs, root *identity.Certificate) (name string, enrolled bool, err error) {
 	free := ""
@@ -211,7 +211,7 @@ type welcome struct {
 	open           bool // the GUI, too
 }
 
-// welcome enrolls this machine once the server listens, and says what to try.
+// welcome enrolls this computer once the server listens, and says what to try.
 func (a *app) welcome(ctx context.Context, dirs profile.Dirs, w welcome) error {
 	name, err := a.enrollHere(ctx, dirs, w.address, w.password)
 	if err != nil {
@@ -268,7 +268,7 @@ func (a *app) toTry(profile, usual string) []string {
 	return lines
 }
 
-// enrollHere enrolls this machine as the first user, in the default profile if
+// enrollHere enrolls this computer as the first user, in the default profile if
 // that is free, else in one of its own; a profile of this server is used again.
 func (a *app) enrollHere(ctx context.Context, dirs profile.Dirs, address, password string) (string, error) {
 	s, err := a.open(ctx, true)

@@ -23,7 +23,7 @@ import (
 	"hufu/internal/server"
 )
 
-// lockFile is held by the one server of a data folder.
+// lockFile is held by the server of a data folder, or by "hufud db copy".
 const lockFile = "lock"
 
 // teachPort is where the teaching listener is unless the port is taken.
@@ -43,7 +43,7 @@ type serving struct {
 	drain      time.Duration
 	teach      int // port of the teaching listener, 0: none
 	commonName bool
-	trial      bool // by "hufud run": advice names make, too
+	trial      bool // started by "hufud run": a port in use is reported as run_cannot_listen, and SIGHUP stops the server
 	// ready is called when connections are accepted, with the addresses.
 	ready func(address, teach string)
 }
@@ -104,9 +104,8 @@ func (a *app) teachFlag(cmd *cobra.Command, port *int, preset int) {
 	cmd.Flags().Lookup("teach-plaintext").NoOptDefVal = strconv.Itoa(teachPort)
 }
 
-// check refuses a negative time, and what could not be listened on, before
-// anything is opened: the teaching listener comes first and would be found in the
-// other's way.
+// check validates the flags before anything is opened. Otherwise a port used twice would be
+// reported as taken by another program.
 func (o serving) check() error {
 	if o.drain < 0 {
 		return cli.Usage("admin_flag_duration", "flag", "--drain", "value", o.drain.String(), "example", "5s")
@@ -130,7 +129,7 @@ func (o serving) check() error {
 	return nil
 }
 
-// lock takes the lock of the data folder, which one server holds.
+// lock takes the lock of the data folder, which one server or "hufud db copy" holds.
 func (a *app) lock(ctx context.Context) (unlock func(), err error) {
 	if err := a.ready(); err != nil {
 		return nil, err

@@ -66,8 +66,8 @@ func (a *app) storeKey(key, file string) (string, error) {
 	return cli.FirstLine(file)
 }
 
-// claim makes the bucket of a new configuration that of the installation, and the folder that all
-// users share. It does nothing if the files are in the data folder.
+// claim returns a function that marks the bucket as belonging to the installation and, if common,
+// creates the shared folder. It returns nil if the files are on disk.
 func (a *app) claim(c *configuration, common bool) func(context.Context, *meta.DB) error {
 	if c.onDisk() {
 		return nil

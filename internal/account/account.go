@@ -1,12 +1,10 @@
-// Package account owns users: their names and passwords, the owners of
-// certificates, locks and revocations, logins and their tokens, invitations,
-// and the counting of wrong guesses. It promises that a certificate or a token
-// is judged from memory, without a wait. The state there is normally a few hundred
-// milliseconds behind the database, even if another process wrote there. If the
-// database cannot be read, decisions rest on the last state until that is
-// StateLimit old, and are then answered with "try again". Nobody new is refused by
-// an old state: AdmitOrLook and ResumeOrLook look in the database before. Making
-// certificates is left to ca, verifying signatures to identity.
+// Package account owns users: their names and passwords, the owners of certificates, locks and
+// revocations, logins and their tokens, invitations, and the counting of wrong guesses. It promises
+// that a certificate or a token is judged from memory, without a wait. The state in memory is
+// normally at most a few hundred milliseconds older than the database, whichever process wrote
+// last. If the database cannot be read, the last state is used until it is StateLimit old; after
+// that every decision is "try again". AdmitOrLook and ResumeOrLook read the database again before
+// they refuse a client. Making certificates is left to ca, verifying signatures to identity.
 package account
 
 import (
@@ -29,11 +27,10 @@ const (
 	PollInterval = 200 * time.Millisecond
 	// StateLimit is the greatest age of the state in memory for a decision.
 	StateLimit = 10 * time.Second
-	// pauseAfter is the greatest age of the state of a shared database with which a transfer goes
-	// on: others change it, and a revocation has to take effect within a second.
+	// A transfer on a shared database pauses while the state is older than pauseAfter, so that a
+	// revocation by another server takes effect within a second.
 	pauseAfter = 800 * time.Millisecond
-	// restoreTime is how long after a database has gone back each refusal is checked against all
-	// of its rows.
+	// restoreTime is how long after a restore all rows are read again before each refusal.
 	restoreTime = time.Hour
 )
 
@@ -41,8 +38,8 @@ const (
 type Options struct {
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // none if nil
-	// Judges says that connections are judged: the accounts are then kept in memory.
-	// Without it, neither Admit nor Resume nor Run may be called.
+	// Judges keeps the accounts in memory, for a server. Without it only administration works: no
+	// method may be called that admits, logs in, resumes, or keeps the state up to date.
 	Judges bool
 }
 
@@ -60,7 +57,7 @@ type Service struct {
 	version meta.Version
 	looked  time.Time // when it was last asked for, and found
 	went    time.Time // when the database was last found to have gone back to an earlier state
-	reread  time.Time // when it is read again for that reason
+	reread  time.Time // when all rows are read again because of that restore
 	away    bool      // the database did not answer the last time
 
 	applying sync.Mutex // taken before loading is given back; guards what follows
@@ -129,10 +126,9 @@ func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 	return s, nil
 }
 
-// OnChange registers f, which is called after each reload that changed a user,
-// a device, a certificate or a login; the caller then judges its live
-// connections again, from memory: f must not call Reload, nor what looks in the
-// database.
+// OnChange registers f, which runs after each reload that changed a user, a device, a certificate
+// or a login. f judges live connections again. It must decide from memory: calling Reload or Look
+// in it is a deadlock.
 func (s *Service) OnChange(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,8 +162,8 @@ func (s *Service) look(ctx context.Context) error {
 	return s.lookFor(ctx, false)
 }
 
-// lookAgain is look before a refusal: it reloads too if the database was restored in the last hour
-// and another table may have followed since.
+// lookAgain is look before a refusal: within restoreTime after a restore it reads all rows, because
+// a restore brings tables back one by one.
 func (s *Service) lookAgain(ctx context.Context) error {
 	return s.lookFor(ctx, true)
 }
@@ -251,8 +247,9 @@ func (s *Service) reload(ctx context.Context) (k known, changed bool, err error)
 	return k, !next.equal(old), nil
 }
 
-// restored reports and logs that the database is older than it was, as after its restore from a
-// backup. No command makes a revoked certificate valid again.
+// restored reports whether the database has gone back to an earlier state, and logs it with the
+// certificates that are valid again. No command but "hufud db copy --replace" makes a revoked
+// certificate valid again, so it normally comes from a backup.
 func (s *Service) restored(v meta.Version, old, next *state) bool {
 	const most = 20 // names in one line
 	var valid []string
@@ -301,9 +298,8 @@ func (s *Service) younger(limit time.Duration) bool {
 	return t != nil && now.Sub(*t) < limit && now.Round(0).Sub(t.Round(0)) < limit
 }
 
-// Keep is for a transfer that is under way. It returns at once as long as the state is young. With
-// a shared database it waits otherwise until the state is up to date again, or too old for any
-// decision.
+// Keep pauses a running transfer while the state of a shared database is older than pauseAfter. It
+// returns an error once the state is older than StateLimit. On SQLite it returns at once.
 func (s *Service) Keep(ctx context.Context) error {
 	const op = "go on"
 	if !s.db.Shared() {
@@ -325,8 +321,8 @@ func (s *Service) Keep(ctx context.Context) error {
 	return nil
 }
 
-// Look brings the state up to date now, before a change that others must not find made by somebody
-// who had lost the right to.
+// Look brings the state up to date now. It is called right before a commit, so that nobody commits
+// a change after losing the right to.
 func (s *Service) Look(ctx context.Context) error {
 	if err := s.look(ctx); err != nil {
 		return unsure("look at accounts", err)
@@ -442,7 +438,8 @@ func (s *Service) flush(ctx context.Context) {
 		s.log.Warn("last use of logins was not written", "error", err)
 		return
 	}
-	// On a shared database this is no change that would be noticed and read again.
+	// On a shared database writing last uses does not raise the version, so note here what was
+	// written.
 	logins := s.state.Load().logins
 	for hash, when := range touched {
 		if l := logins[hash]; l != nil {

@@ -36,9 +36,9 @@ func (s *Service) Admit(serial string, fingerprint [32]byte) (Subject, error) {
 	return Subject{User: c.user, Device: c.device, Serial: serial, Admin: st.users[c.user].Admin}, nil
 }
 
-// AdmitOrLook is Admit for a client that has just arrived. What admits it may
-// have been changed by another process a moment ago, so the state is brought up
-// to date before a refusal. If that is impossible the answer is "try again".
+// AdmitOrLook is Admit for a client that has just arrived. Another process may have just changed
+// its rows, so the state is brought up to date before a refusal. If that is impossible the answer
+// is "try again".
 func (s *Service) AdmitOrLook(ctx context.Context, serial string, fingerprint [32]byte) (Subject, error) {
 	sub, err := s.Admit(serial, fingerprint)
 	if !worthLook(err) {
@@ -56,7 +56,7 @@ func worthLook(err error) bool {
 	return err != nil && (k == hufu.KindRefused || k == hufu.KindCredentials || hufu.CodeOf(err) == "state_stale")
 }
 
-// unsure is the answer where the database had to be asked and was not there.
+// unsure is the error for a decision that needed the database while it could not be read.
 func unsure(op string, err error) error {
 	return &hufu.Error{Op: op, Kind: hufu.KindUnavailable, Code: "state_stale", Err: err}
 }
@@ -78,9 +78,9 @@ func (st *state) judge(op string, c cert, now time.Time) error {
 	return judge(op, c, st.users[c.user], st.devices[device{c.user, c.device}], now)
 }
 
-// Judge is Admit from the database, within the transaction that is going to
-// renew the certificate: exactly this one, judged as of at. A known certificate is
-// returned even if it is refused; an unknown one (cert_unknown) is not.
+// Judge decides like Admit, but from the rows that q reads and for the time at. It runs in the
+// transaction that renews the certificate. With a refusal it returns the certificate as well,
+// except for cert_unknown.
 func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]byte, at time.Time) (meta.Certificate, error) {
 	const op = "judge certificate"
 	c, err := q.Certificate(ctx, serial)

@@ -140,16 +140,16 @@ func (s *Service) Revoke(ctx context.Context, serial, reason string) error {
 	return err
 }
 
-// RevokeUser refuses all certificates that a user has now, and says how many
-// those are.
+// RevokeUser revokes all certificates that a user has, and returns how many were not revoked
+// before.
 func (s *Service) RevokeUser(ctx context.Context, user, reason string) (int, error) {
 	return s.revokeMany(ctx, user, reason, func(q meta.Queries) (int64, error) {
 		return q.RevokeUser(ctx, user, reason, s.now())
 	})
 }
 
-// RevokeDevice refuses all certificates that a device has now, and says how
-// many those are.
+// RevokeDevice revokes all certificates that a device has, and returns how many were not revoked
+// before.
 func (s *Service) RevokeDevice(ctx context.Context, user, name, reason string) (int, error) {
 	return s.revokeMany(ctx, user, reason, func(q meta.Queries) (int64, error) {
 		certs, err := q.DeviceCertificates(ctx, user, name)

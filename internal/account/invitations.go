@@ -166,10 +166,10 @@ func (s *Service) RevokeInvitations(ctx context.Context, user string) (int, erro
 	return n, err
 }
 
-// Invitation returns the invitation that belongs to secret, if it has not expired and its user is
-// admitted. It may have been used: the caller decides whether by the same key. remote is the
-// address of the client. The secret is looked up first, so a right one is always judged; an
-// address that sends too many wrong ones is told to wait.
+// Invitation returns the invitation of secret. It returns an error if the invitation has expired or
+// its user is locked or removed. It does not check Used: the same key may use an invitation again.
+// remote is the address of the client. The secret is looked up first, so a right one is always
+// judged; an address that sends too many wrong ones is told to wait.
 func (s *Service) Invitation(ctx context.Context, secret, remote string) (meta.Invitation, error) {
 	v, err := s.db.Invitation(ctx, sha256.Sum256([]byte(secret)))
 	if hufu.KindOf(err) == hufu.KindNotFound {
@@ -181,8 +181,8 @@ func (s *Service) Invitation(ctx context.Context, secret, remote string) (meta.I
 	return v, CheckInvitation(ctx, s.db.Queries, v, s.now())
 }
 
-// CheckInvitation returns an error unless the invitation still admits its user,
-// used or not. q may be a transaction.
+// CheckInvitation returns an error if the invitation has expired, its user may not act, or their
+// role is another one. It ignores Used. q may be a transaction.
 func CheckInvitation(ctx context.Context, q meta.Queries, v meta.Invitation, now time.Time) error {
 	const op = "check invitation"
 	if !now.Before(v.Expires) {
@@ -229,9 +229,8 @@ func (l *invitationLimits) wrong(op, remote string) error {
 	return &hufu.Error{Op: op, Kind: hufu.KindRefused, Code: "invitation_unknown"}
 }
 
-// of returns the limiter of an address. When too many addresses are remembered,
-// those are forgotten that have not been wrong lately, and if there are none, the
-// address is not limited.
+// of returns the limiter of an address. When maxRemotes addresses are remembered, of forgets those
+// without recent wrong secrets. If none can be forgotten, the new address is not limited.
 func (l *invitationLimits) of(key string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,8 +250,8 @@ func (l *invitationLimits) of(key string, now time.Time) *rate.Limiter {
 	return r
 }
 
-// remoteKey returns the unit of which one sender hardly has two: an IPv4 address, or the /64
-// network of an IPv6 one.
+// remoteKey returns what is limited as one sender: an IPv4 address, or the /64 network of an IPv6
+// address.
 func remoteKey(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

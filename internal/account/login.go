@@ -40,8 +40,7 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 	token := base64.RawURLEncoding.EncodeToString(random)
 	now := s.now()
 	err = s.db.Update(ctx, func(q meta.Queries) error {
-		// While the password was being proven the user may have been locked or
-		// have been given another one.
+		// While the password was checked, the user may have been locked, or their password changed.
 		u, err := q.User(ctx, sub.User)
 		if err != nil {
 			return err
@@ -104,8 +103,8 @@ func (s *Service) ResumeOrLook(ctx context.Context, sub Subject, token string) e
 	if hufu.CodeOf(err) != "login_ended" || old == nil || old.user != sub.User || old.device != sub.Device {
 		return err
 	}
-	// It may have been in use at another server all the time, whose note of that
-	// is no change to be noticed.
+	// The login may have been used at another server. Writing the last use does not raise the
+	// version, so read the rows again.
 	if err := s.Reload(ctx); err != nil {
 		return unsure(op, err)
 	}

@@ -14,8 +14,7 @@ const (
 	MaxReason   = 200
 )
 
-// CheckPassword reports whether password can be one: not empty and at most
-// MaxPassword bytes.
+// CheckPassword returns an error if password is empty or longer than MaxPassword bytes.
 func CheckPassword(password string) error {
 	switch {
 	case password == "":

@@ -29,8 +29,8 @@ type known struct {
 	clock   int64
 }
 
-// presence is this process as a node of a shared database. Only Join, Run and Leave use it, one
-// after the other.
+// presence is this process as a node of a shared database. Only Join, Run and Leave change it, one
+// after the other; Others reads row, before Run or in a process without Run.
 type presence struct {
 	row     *meta.Node // nil: it is none
 	written known
@@ -38,8 +38,8 @@ type presence struct {
 	failing bool
 }
 
-// stillApplied notes that what the server acts on is current, unless a newer state is about to be
-// put to use.
+// stillApplied notes that the applied state is still the current one. It does nothing while a newer
+// one is being applied.
 func (s *Service) stillApplied(k known) {
 	if s.applying.TryLock() {
 		defer s.applying.Unlock()
@@ -82,8 +82,8 @@ func (s *Service) Others(ctx context.Context) ([]meta.Node, error) {
 	return slices.DeleteFunc(all, func(o meta.Node) bool { return o.Age >= NodeLife || s.node.row != nil && o.ID == s.node.row.ID }), err
 }
 
-// Await waits until each live node acts on everything that had changed before, limit at most, and
-// returns the nodes that do not yet.
+// Await waits, at most for limit, until every live node acts on all changes made before the call,
+// and returns the nodes that do not.
 func (s *Service) Await(ctx context.Context, limit time.Duration) (late []meta.Node, err error) {
 	v, err := s.db.Version(ctx)
 	if err != nil {

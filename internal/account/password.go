@@ -42,8 +42,8 @@ const (
 
 var errPHC = errors.New("stored password is not argon2id in PHC form")
 
-// nobody is the hash that is compared for a user without a password, so that
-// the answer takes as long. No password has this hash.
+// nobody stands in for the missing hash of a user without a password, so that the answer takes as
+// long as for others. No password has this hash.
 var nobody = phc(make([]byte, hashSalt), make([]byte, hashSize))
 
 func phc(salt, key []byte) string {
@@ -51,8 +51,8 @@ func phc(salt, key []byte) string {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
 
-// idKey is argon2id, and gives its 19 MiB back to the system: left to the
-// collector, they would stay for as long as little else is allocated.
+// idKey computes argon2id and returns its 19 MiB to the system at once; the collector would keep
+// them for as long as little else is allocated.
 func idKey(password string, salt []byte, passes, memory, lanes, size int) []byte {
 	defer debug.FreeOSMemory()
 	return argon2.IDKey([]byte(password), salt, uint32(passes), uint32(memory), uint8(lanes), uint32(size))
@@ -83,8 +83,8 @@ func (s *Service) hashSlot(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// matches compares a password with a stored hash, whose own cost parameters
-// hold, within limits.
+// matches compares a password with a stored hash. It uses the cost parameters in the hash and
+// refuses extreme ones.
 func matches(stored, password string) (bool, error) {
 	var version, memory, passes, lanes int
 	f := strings.Split(stored, "$")

@@ -40,9 +40,9 @@ func (s *Service) Users(ctx context.Context) ([]User, error) {
 	return out, nil
 }
 
-// AddUser adds a person without a password; the first enrollment sets it. A
-// name that was removed may be given again: its folder's files belong to the
-// new person then, its old certificates and logins do not.
+// AddUser adds a user without a password; the first enrollment sets it. A name that was removed may
+// be given again: its folder's files belong to the new user then, its old certificates and logins
+// do not.
 func (s *Service) AddUser(ctx context.Context, name string, admin bool) error {
 	err := s.db.Update(ctx, func(q meta.Queries) error { return s.addUser(ctx, q, name, admin) })
 	if err == nil {
@@ -160,8 +160,8 @@ func (s *Service) setDevice(ctx context.Context, op string, d meta.Device) error
 	return err
 }
 
-// RemoveUser takes a person's certificates, logins and invitations away. The
-// files stay where they are.
+// RemoveUser takes a user's certificates, logins and invitations away. The files stay where they
+// are.
 func (s *Service) RemoveUser(ctx context.Context, name string) error {
 	return s.change(ctx, "remove user", name, func(q meta.Queries, u *meta.User) error {
 		*u = meta.User{Name: name, Created: u.Created, Removed: s.now()}
@@ -177,8 +177,7 @@ func (s *Service) RemoveUser(ctx context.Context, name string) error {
 	})
 }
 
-// CheckPresent reports whether there is a user of this name. q may be a
-// transaction.
+// CheckPresent returns user_unknown if there is no user of this name. q may be a transaction.
 func CheckPresent(ctx context.Context, q meta.Queries, name string) error {
 	_, err := present(ctx, q, "look up user", name)
 	return err

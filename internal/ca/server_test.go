@@ -209,7 +209,7 @@ func TestHandshakeWithEnrolledClient(t *testing.T) {
 	w.code(err, "cert_revoked_reason")
 }
 
-// TestAFurtherServer: on a second machine, with the CA alone, a server's certificate is made, once.
+// TestAFurtherServer: on a second computer, with the CA alone, a server's certificate is made, once.
 func TestAFurtherServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -62,7 +62,7 @@ func TestCommitWaits(t *testing.T) {
 	select {
 	case err := <-answered:
 		t.Errorf("the commit did not wait: %v", err)
-	case <-time.After(100 * time.Millisecond): // it is at the server by now, or a slow machine tests less
+	case <-time.After(100 * time.Millisecond): // it is at the server by now, or a slow computer tests less
 	}
 	send(1)
 	if err := <-answered; err != nil {

@@ -24,7 +24,7 @@ type Copy struct {
 	unfinished *unfinished // the command that is remembered until it has ended; nil if none is
 }
 
-// Close closes the folders of this machine that the copy opened.
+// Close closes the folders of this computer that the copy opened.
 func (c *Copy) Close() error {
 	var errs []error
 	for _, s := range c.stores {
@@ -37,7 +37,7 @@ func (r *Remote) newCopy() *Copy {
 	return &Copy{disk: r.o.Disk, stores: map[string]Folder{}, journal: r.p.Dirs().Journals()}
 }
 
-// store opens a folder of this machine once.
+// store opens a folder of this computer once.
 func (c *Copy) store(dir string) (Folder, error) {
 	if s := c.stores[dir]; s != nil {
 		return s, nil
@@ -53,7 +53,7 @@ func (c *Copy) store(dir string) (Folder, error) {
 	return s, nil
 }
 
-// side finds a path of this machine: the folder that holds it is opened, the
+// side finds a path of this computer: the folder that holds it is opened, the
 // path itself is never followed if it is a link.
 func (c *Copy) side(path string) (transfer.Side, error) {
 	abs, err := filepath.Abs(path)
@@ -73,7 +73,7 @@ func (c *Copy) side(path string) (transfer.Side, error) {
 	return transfer.Side{Store: s, Path: p, Local: path}, err
 }
 
-// inside opens a folder of this machine as the root of what is copied. The
+// inside opens a folder of this computer as the root of what is copied. The
 // folder itself may be named through a link: the user named it.
 func (c *Copy) inside(dir string) (transfer.Side, error) {
 	abs, err := filepath.Abs(dir)
@@ -358,7 +358,7 @@ func (r *Remote) PrepareGet(ctx context.Context, sources []Fetch, to string, how
 	return c, nil
 }
 
-// localFolder makes the folder of this machine that sources go to, with its parents, and opens
+// localFolder makes the folder of this computer that sources go to, with its parents, and opens
 // it. In a dry run it is not made; fresh says that it is missing.
 func (c *Copy) localFolder(dir string, how How) (root transfer.Side, fresh bool, err error) {
 	if how.DryRun {

@@ -9,7 +9,7 @@ import (
 	"hufu/internal/blob"
 )
 
-// Disk is the file system of this machine. The program hands it in, so that this
+// Disk is the file system of this computer. The program hands it in, so that this
 // package names only the contract of stored files.
 type Disk interface {
 	// Open opens the folder dir as a tree. journals is the folder in which unfinished
@@ -20,7 +20,7 @@ type Disk interface {
 	RenameNew(from, to string) error
 }
 
-// Folder is an open folder of this machine.
+// Folder is an open folder of this computer.
 type Folder interface {
 	blob.Tree
 	// Recover removes the journals of downloads that were finished when the program
@@ -31,7 +31,7 @@ type Folder interface {
 	Discard(p hufu.Path) error
 }
 
-// Discard removes from the folder dir of this machine what has arrived of unfinished
+// Discard removes from the folder dir of this computer what has arrived of unfinished
 // downloads of sources, and of everything below them.
 func Discard(d Disk, journals, dir string, sources []hufu.Path) error {
 	f, err := d.Open(canonical(dir), journals) // the name that the downloads were recorded with
@@ -49,7 +49,7 @@ func Discard(d Disk, journals, dir string, sources []hufu.Path) error {
 	return errors.Join(append(errs, f.Close())...)
 }
 
-// LocalEntry describes the file or folder at path on this machine. With digest it
+// LocalEntry describes the file or folder at path on this computer. With digest it
 // also reads the file and computes its digest, unless ctx ends before. A link is
 // not followed.
 func LocalEntry(ctx context.Context, d Disk, path string, digest bool) (hufu.Entry, error) {
@@ -74,7 +74,7 @@ func LocalEntry(ctx context.Context, d Disk, path string, digest bool) (hufu.Ent
 	return e, err
 }
 
-// LocalList calls fn for the entries of a folder of this machine, in any order.
+// LocalList calls fn for the entries of a folder of this computer, in any order.
 // free and total are its room in bytes, 0 if that is not known.
 func LocalList(ctx context.Context, d Disk, dir string, fn func(hufu.Entry) error) (free, total int64, err error) {
 	f, err := d.Open(dir, "")

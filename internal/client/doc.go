@@ -4,5 +4,5 @@
 // of a copy goes; package transfer then moves the bytes.
 //
 // The key and the certificate are those of a profile.Profile. Without TLS a Remote
-// speaks only to the teaching world on this machine.
+// speaks only to the teaching world on this computer.
 package client

@@ -35,7 +35,7 @@ func (r *Remote) Leave() func(context.Context, transfer.Side) error {
 	}
 }
 
-// folders are folders of this machine. They are compared by identity, not by name: a
+// folders are folders of this computer. They are compared by identity, not by name: a
 // link, a mount or another case of the letters gives a folder more than one name.
 type folders []os.FileInfo
 
@@ -127,7 +127,7 @@ func dataRoot(dir string) (root [32]byte, ok bool) {
 }
 
 // place returns the path of p in the data folder of r's server, if that folder is at path
-// or above it on this machine, "" if not. path has no links in it.
+// or above it on this computer, "" if not. path has no links in it.
 func (r *Remote) place(path string, p hufu.Path) string {
 	for dir := path; ; {
 		if root, ok := dataRoot(dir); ok && r.isRoot(root) {
@@ -151,7 +151,7 @@ func (r *Remote) isRoot(fingerprint [32]byte) bool {
 }
 
 // notInside returns an error if a transfer would copy a folder into itself. That can happen if
-// the server runs on this machine and serves the folder that the user has named.
+// the server runs on this computer and serves the folder that the user has named.
 func (r *Remote) notInside(op string, s transfer.Source) error {
 	if r.o.Teach {
 		return nil

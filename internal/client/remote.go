@@ -52,7 +52,7 @@ type Options struct {
 	// Patience, if not nil, replaces RetryFor, and holds for the first connection, too. An attempt
 	// to connect takes no longer than For.
 	Patience *Patience
-	// Disk opens the folders of this machine. It is needed to put and get, and to
+	// Disk opens the folders of this computer. It is needed to put and get, and to
 	// verify against local files.
 	Disk Disk
 	// NoRenew leaves the certificate as it is.
@@ -118,8 +118,8 @@ func New(p *profile.Profile, o Options) (*Remote, error) {
 	return r, err
 }
 
-// CheckLoopback returns an error unless address is on this machine: no other
-// machine is spoken to without TLS.
+// CheckLoopback returns an error unless address is on this computer: no other
+// computer is spoken to without TLS.
 func CheckLoopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -34,7 +34,7 @@ func isFolder(path string) bool {
 	return err == nil && i.IsDir()
 }
 
-// source finds one source of a put on this machine. A link that is named is
+// source finds one source of a put on this computer. A link that is named is
 // followed, as with cp and scp. Links inside folders stay links.
 func (c *Copy) source(path string, to hufu.Path, how How) (s transfer.Source, err error) {
 	s.Far = to
@@ -89,7 +89,7 @@ func dangling(path string, err error) error {
 	return e
 }
 
-// Missing returns the error of a path on this machine that cannot be used as op needs it. code is
+// Missing returns the error of a path on this computer that cannot be used as op needs it. code is
 // used if the path, or a name on the way to it, is not a folder (err is nil or ENOTDIR). Pass ""
 // if ENOTDIR needs no code of its own.
 func Missing(op, path string, err error, code string) *hufu.Error {

@@ -10,7 +10,7 @@ import (
 )
 
 // PrepareSync settles a copy that makes the folder "to" of the server equal to the folder "from" of
-// this machine or, if down is set, "from" equal to "to". The source must be there.
+// this computer or, if down is set, "from" equal to "to". The source must be there.
 func (r *Remote) PrepareSync(ctx context.Context, near string, far hufu.Path, down bool, how How) (*Copy, error) {
 	c := r.newCopy()
 	s, err := c.syncSide(ctx, r, near, far, down, how)
@@ -31,7 +31,7 @@ func (r *Remote) PrepareSync(ctx context.Context, near string, far hufu.Path, do
 	return c, nil
 }
 
-// syncSide checks both folders and opens the one of this machine.
+// syncSide checks both folders and opens the one of this computer.
 func (c *Copy) syncSide(ctx context.Context, r *Remote, near string, far hufu.Path, down bool, how How) (s transfer.Source, err error) {
 	s = transfer.Source{Far: far, Contents: true, Itself: !far.Signpost()}
 	i, err := os.Stat(near)

@@ -29,7 +29,7 @@ const (
 
 // Verify has the server read the file p, or every file below the folder p, and
 // compare it with the digest that it keeps. With local, the files are also compared
-// with that file or folder of this machine, and entries that are on one side only or
+// with that file or folder of this computer, and entries that are on one side only or
 // of different kinds are reported. report is called in the order of the names, from
 // one goroutine. Verify returns how many files were read.
 func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report func(Verified)) (files int, err error) {
@@ -86,7 +86,7 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 type verifier struct {
 	ahead
 	results chan (<-chan verified)
-	reading chan struct{} // taken while a file of this machine is read
+	reading chan struct{} // taken while a file of this computer is read
 }
 
 type verified struct {
@@ -208,7 +208,7 @@ func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entr
 	return nil
 }
 
-// notThere reports a name that is on this machine only.
+// notThere reports a name that is on this computer only.
 func (v *verifier) notThere(ctx context.Context, p hufu.Path, near transfer.Side, name string) {
 	q, err := p.Join(name)
 	local := filepath.Join(near.Local, name)
@@ -223,7 +223,7 @@ func (v *verifier) notThere(ctx context.Context, p hufu.Path, near transfer.Side
 	v.tell(ctx, q, err)
 }
 
-// nearNames are the names of a folder of this machine, in order. Without a store
+// nearNames are the names of a folder of this computer, in order. Without a store
 // there are none.
 type nearNames struct {
 	side  transfer.Side
@@ -275,7 +275,7 @@ func (n *nearNames) passTo(ctx context.Context, name string, only func(string)) 
 	}
 }
 
-// sameKind returns an error unless the entry on this machine has the same kind and,
+// sameKind returns an error unless the entry on this computer has the same kind and,
 // if it is a link, the same target.
 func sameKind(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Stat(ctx, side.Path)
@@ -295,7 +295,7 @@ func sameKind(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Si
 	return nil
 }
 
-// sameBytes returns an error unless the file on this machine has the same digest.
+// sameBytes returns an error unless the file on this computer has the same digest.
 func sameBytes(ctx context.Context, p hufu.Path, far hufu.Entry, side transfer.Side) error {
 	near, err := side.Store.Digest(ctx, side.Path)
 	if err != nil {

@@ -16,7 +16,7 @@ const defaultTeachPort = 9998
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// TeachPort asks a server over TLS at which port of this machine its listener
+// TeachPort asks a server over TLS at which port of this computer its listener
 // without TLS is. instance identifies this start of the server. The listener is
 // bound to loopback, so the server must be reached there too.
 func TeachPort(ctx context.Context, p *profile.Profile) (port int, instance []byte, err error) {

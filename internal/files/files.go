@@ -1,8 +1,8 @@
-// Package files is the served files as users see them: ":/" is the user's own folder,
-// ":/@shared/NAME" a folder shared by all. It turns a path into a place in a store exactly once,
-// asks access whether the user may, and leaves bytes, names and durability to a blob.Tree. A path
-// that a client sends is a claim until a function of this package has checked it; package server
-// checks digests and the form of chunks.
+// Package files shows a user the files of the server: ":/" is the user's own folder,
+// ":/@shared/NAME" a folder for all users. View.at is the only way from a path to a store; it asks
+// package access. Bytes, names and durability are left to a blob.Tree. A path that a client sends
+// is a claim until a function of this package has checked it; package server checks digests and the
+// form of chunks.
 package files
 
 import (
@@ -75,17 +75,17 @@ type View struct {
 	stores   map[hufu.Path]blob.Tree // in use, by the place of their root
 }
 
-// For returns the view of a user. The name must be a valid user name. mayAct
-// returns why the user may no longer act at all, or nil; it is asked about every
-// change at the moment of the change. log gets a line for each LogGet and each change,
-// except modes and times that were set, folders that were there already, and folders
-// that were made on the way to a name below them.
+// For returns the view of a user. The name must be a valid user name. mayAct returns why the user
+// may no longer act at all, or nil; it is asked about every change at the moment of the change. log
+// gets a line for each LogGet and each change. Not logged are changes of mode or time, folders that
+// existed already, and missing parent folders that a change created.
 func (s *Service) For(user, device string, mayAct func() error, log slog.Handler) *View {
 	return &View{s: s, sub: access.Subject{User: user, Device: device}, mayAct: mayAct, log: log, stores: map[hufu.Path]blob.Tree{}}
 }
 
-// Fence makes a store that other processes change, too, call last right before a change becomes
-// durable; see blob.Guard. It looks up, and returns why the user may no longer act, or nil.
+// Fence sets a last check for stores that several processes change: such a store calls last right
+// before it makes a change durable. last asks the database, and returns why the user may no longer
+// act, or nil; see blob.Guard.
 func (v *View) Fence(last func(context.Context) error) { v.last = last }
 
 // Close closes the stores that the view has used. Files, uploads and batches

@@ -21,8 +21,9 @@ type listing struct {
 }
 
 // Page calls yield for the entries of a folder that r asks for; its Limit must not be 0. next is
-// the name to continue after, or "" if there are no more. goesOn says that this page continues
-// the listing that this view began, so names that were read for its previous page may be used.
+// the name to continue after, or "" if there are no more. If goesOn is true, this page continues
+// the view's last listing of the folder and may use the names that were read for it; otherwise the
+// folder is read again.
 func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, goesOn bool, yield func(hufu.Entry) error) (next string, err error) {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {

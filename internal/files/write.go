@@ -159,8 +159,7 @@ func (b *Batch) Commit(ctx context.Context) []blob.Result {
 	return results
 }
 
-// OpenUpload begins or resumes an upload to p. Only the user's same device can
-// resume it.
+// OpenUpload begins an upload to p, or resumes one that the same user began on the same device.
 func (v *View) OpenUpload(ctx context.Context, p hufu.Path, size int64, source string) (blob.Upload, error) {
 	at, err := v.at(ctx, p, access.Create)
 	if err != nil {
@@ -282,5 +281,5 @@ func (v *View) Abandon(ctx context.Context, id string) error {
 	return u.Abort()
 }
 
-// Refuse takes a slot for a change that was refused earlier.
+// Refuse adds a change that has failed already; Commit returns err as its result.
 func (b *Batch) Refuse(err error) { b.slots = append(b.slots, slot{err: err}) }

@@ -14,7 +14,7 @@ import (
 	"hufu/internal/client"
 )
 
-// What is below a folder is looked at for belowTime at most, and maxBelow entries.
+// Limits of counting what a folder holds: the time, and the number of entries.
 const (
 	belowTime = 20 * time.Second
 	maxBelow  = 200_000

@@ -36,7 +36,7 @@ func (l *link) close() error {
 	return l.remote.Close()
 }
 
-// jsonProfile is one server that this machine is enrolled with.
+// jsonProfile is one server that this computer is enrolled with.
 type jsonProfile struct {
 	Name    string `json:"name"`
 	User    string `json:"user"`
@@ -56,7 +56,7 @@ type jsonLink struct {
 	Server   string      `json:"server"`
 	Teach    int         `json:"teach"` // port of the teaching world, 0: none
 	Proof    *demo.Proof `json:"proof"`
-	Turn     int         `json:"turn"` // an event of an earlier turn knows less
+	Turn     int         `json:"turn"` // counts changes of the link; the page ignores an event with a lower one
 }
 
 func (s *Server) state(w http.ResponseWriter, r *http.Request) error {
@@ -327,7 +327,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]any{}) // forgotten here, as requested
 }
 
-// entered returns the server that is logged in to.
+// entered returns the connection that the page shows. The error is not_logged_in if there is none.
 func (s *Server) entered() (*client.Remote, link, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

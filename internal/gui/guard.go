@@ -26,7 +26,7 @@ type secret [32]byte
 func hashed(s string) secret { return sha256.Sum256([]byte(s)) }
 
 // guard knows the valid sessions. A session is two secrets: a cookie, which a
-// browser sends by itself, also to other ports of the same machine; and a key
+// browser sends by itself, also to other ports of the same computer; and a key
 // in the page's own storage, which no other origin can read and which every
 // call of the interface must carry.
 type guard struct {
@@ -59,7 +59,7 @@ func (g *guard) origin() string {
 	return "http://" + g.host
 }
 
-// cookieName carries the port: cookies of one machine's ports share one jar.
+// cookieName carries the port: cookies of one computer's ports share one jar.
 func (g *guard) cookieName() string {
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(g.origin(), "http://"))
 	if err != nil {

@@ -1,13 +1,12 @@
 // Package gui is the local web page: it serves the front end and a small JSON
-// interface over packages client and queue to a browser on the same machine, and
+// interface over packages client and queue to a browser on the same computer, and
 // opens that browser. The key stays in this process; the browser needs no
 // certificate and never speaks to the server.
 //
-// It promises that nothing answers without a session (the router denies by
-// default), that a session begins with a start token that works once and for a
-// short time, that a page of another origin or a name bound again to loopback
-// reaches nothing, and that names of files are sent as data only: no body of a
-// file is ever served to the browser.
+// Every route except /start and /instance needs a session; the router denies by default. A session
+// begins with a start token, which works once and for ten minutes. Pages of other origins, and host
+// names that were rebound to loopback, reach nothing. Names of files are sent as data only, and the
+// contents of files are never sent to the browser.
 package gui
 
 import (
@@ -40,7 +39,7 @@ const (
 // Options configure the page.
 type Options struct {
 	Dirs    profile.Dirs
-	Disk    client.Disk // of this machine
+	Disk    client.Disk // of this computer
 	Profile string      // shown first
 	Lang    string      // used until the user chooses another
 	Home    string      // the folder that "this computer" begins with
@@ -50,7 +49,7 @@ type Options struct {
 	Patience time.Duration
 }
 
-// Server is the page of one person. Any number of windows may show it.
+// Server is the page of one user. Any number of windows may show it.
 type Server struct {
 	o        Options
 	queue    *queue.Queue
@@ -65,8 +64,8 @@ type Server struct {
 	news   chan struct{} // closed and replaced when the link changes
 	turn   int           // counts the changes of the link
 	link   link
-	gen    int // of the newest wish for a link, so that a slow connect does not overwrite a newer one
-	linked int // the wish that link came of
+	gen    int // number of the newest connect request; a slower, older one must not replace its link
+	linked int // number of the connect request that made link
 }
 
 // Open reads the queue of transfers and resumes it. KindUsage with code

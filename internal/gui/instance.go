@@ -43,7 +43,7 @@ func announce(dirs profile.Dirs, address string) (*instance, error) {
 
 func (in *instance) forget() { _ = os.Remove(in.path) }
 
-// again gives a start address to another program of the same person.
+// again answers a second "hufu gui" of the same user with a new start address.
 func (s *Server) again(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		Key string `json:"key"`

@@ -147,8 +147,8 @@ func (s *Server) jsonJob(c *text.Catalogue, j queue.Job) jsonJob {
 	return v
 }
 
-// events is a stream of lines, each the whole state of what moves by itself,
-// sent when it changes. A page that reads slowly misses states, not the last.
+// events sends a line of JSON with all jobs and the state of the connection, at once and after each
+// change, at most four a second. A page that reads slowly skips states, but gets the last one.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := http.NewResponseController(w)

@@ -37,7 +37,7 @@ func TestFindBrowser(t *testing.T) {
 	}
 }
 
-// TestOpenedBrowserSeesNoToken: other people of this machine can read the
+// TestOpenedBrowserSeesNoToken: other people of this computer can read the
 // arguments of a program. The browser here is this test, see TestMain.
 func TestOpenedBrowserSeesNoToken(t *testing.T) {
 	home := t.TempDir()

@@ -17,9 +17,9 @@ import (
 //go:embed web/index.html web/*.css web/*.js web/*.svg web/vendor/*.js web/vendor/*.svg
 var web embed.FS
 
-// startPage leads on to the page by an address of our own: a browser sends a
-// SameSite=Strict cookie only then. The key travels behind the #, which is sent
-// nowhere and which the page takes away at once.
+// startPage sends the browser to the page. It is an answer with a refresh, not a redirect: a
+// browser sends a SameSite=Strict cookie only if the navigation began on the same site. The key is
+// in the fragment (#), which browsers do not send; the page removes it from the address at once.
 var startPage = template.Must(template.New("start").Parse(
 	`<!doctype html><html lang="{{.Lang}}"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/#{{.Key}}"><title>hufu</title>` +
 		`<a href="/#{{.Key}}">hufu</a></html>`))
@@ -70,7 +70,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request) error {
 		s.fail(w, r, http.StatusForbidden, &hufu.Error{Op: "start", Kind: hufu.KindPermission, Code: "gui_start_expired"})
 		return nil
 	}
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // not Secure: it never leaves this machine, and there is no TLS on loopback
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // not Secure: it never leaves this computer, and there is no TLS on loopback
 		Name: s.guard.cookieName(), Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 	var page bytes.Buffer

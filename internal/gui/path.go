@@ -57,7 +57,7 @@ func remotePath(p string) (hufu.Path, error) {
 	return hufu.ParsePath(strings.Join(segments, "/"))
 }
 
-// localName reads a path of this machine; on Windows the first segment is the
+// localName reads a path of this computer; on Windows the first segment is the
 // volume.
 func localName(p string) (string, error) {
 	segments, err := unescape(p)

@@ -142,8 +142,8 @@ func harden(h http.Header) {
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), clipboard-read=()")
 }
 
-// cat returns the catalogue for a request: the language that the page names,
-// else the browser's.
+// cat returns the catalogue for a request: in the language that the page names, else that of
+// Options.Lang, else that of the browser.
 func (s *Server) cat(r *http.Request) *text.Catalogue {
 	lang := r.Header.Get("X-Hufu-Lang")
 	if lang == "" {

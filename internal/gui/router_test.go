@@ -124,7 +124,7 @@ func TestHT22NoHandlerRunsUnasked(t *testing.T) {
 }
 
 // TestHT23TheListenerIsLoopback: this listener's rule is that it can be reached
-// from this machine only, whatever it is told.
+// from this computer only, whatever it is told.
 func TestHT23TheListenerIsLoopback(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{

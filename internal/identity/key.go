@@ -258,7 +258,7 @@ func weakKey(pub crypto.PublicKey) string {
 	return keyName(pub)
 }
 
-// OwnersAlone refuses a file with a private key that others on this machine can
+// OwnersAlone refuses a file with a private key that others on this computer can
 // read, with KindUsage. Windows has no such bits; there the folder's rights
 // protect it.
 func OwnersAlone(path string) error {

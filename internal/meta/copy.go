@@ -20,8 +20,8 @@ const fillLimit = time.Hour
 // long before statementLimit.
 const certificatePage = 1000
 
-// Rows is everything that a database holds of users, each table in the order of its key. Rows of
-// different databases can be compared.
+// Rows holds all rows about users, certificates, invitations and logins, each table in the order of
+// its key. Rows of different databases can be compared.
 type Rows struct {
 	Users        []User
 	Devices      []Device
@@ -60,7 +60,7 @@ func (r Rows) Sorted() Rows {
 	return r
 }
 
-// Rows reads everything. Only within View or Update is it one state.
+// Rows reads these rows; only within View or Update are they from one moment.
 func (q Queries) Rows(ctx context.Context) (r Rows, err error) {
 	if r.Users, err = q.Users(ctx); err != nil {
 		return Rows{}, err

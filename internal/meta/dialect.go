@@ -26,7 +26,7 @@ var migrations embed.FS
 type dialect struct {
 	goose    goose.Dialect
 	tables   string // the folder of its migrations
-	shared   bool   // used by many machines: it has an epoch, bounds, and text as bytes
+	shared   bool   // used by many computers: it has an epoch, bounds, and text as bytes
 	numbered bool   // parameters are $1, $2, …
 	mysql    bool   // an upsert is spelled in its way
 	turn     string // the statement at which Updates take turns

@@ -1,11 +1,11 @@
-// Package meta owns the SQL database: users, certificates, invitations, logins and failed
-// attempts, and the names of a store whose bytes are objects; the files of a disk have no row. The
-// database is a file of SQLite, or one of PostgreSQL, MySQL or MariaDB that many servers share. It
-// promises that every value reaches the database as a bound parameter, that a transaction that
-// returned is durable, that the same calls mean the same on each database, and that a change of
-// people or certificates by another process is noticed by Version. The meaning of the rows, and who
-// may change them and when, is left to its callers. It is the only package that uses database/sql;
-// package metatest tests these promises.
+// Package meta owns the SQL database: users, devices, certificates, invitations, logins, failed
+// attempts, the servers that share it, and the names of a store whose bytes are objects; the files
+// of a disk have no row. The database is a file of SQLite, or one of PostgreSQL, MySQL or MariaDB
+// that many servers share. It promises that every value reaches the database as a bound parameter,
+// that a transaction that returned is durable, that the same calls mean the same on each database,
+// and that a change of users, devices, certificates or logins by another process is noticed by
+// Version. The meaning of the rows, and who may change them and when, is left to its callers. It is
+// the only package that uses database/sql; package metatest tests these promises.
 package meta
 
 import (
@@ -120,7 +120,7 @@ func (d *DB) Close() error {
 	return nil
 }
 
-// Shared reports whether servers on other machines may use the database, too.
+// Shared reports whether servers on other computers may use the database, too.
 func (d *DB) Shared() bool { return d.d.shared }
 
 // Version is a state of users, devices, certificates and logins. Two are equal
@@ -130,8 +130,8 @@ type Version struct {
 	random  [16]byte // a restored backup repeats counters
 }
 
-// Before reports whether v is certainly of an older state of a shared database than other, though
-// it was asked for later: the database was restored from a backup.
+// Before reports whether v, which was read after other, is an older state. That happens only when a
+// shared database was restored from a backup.
 func (v Version) Before(other Version) bool {
 	return v.counter <= other.counter && v.random != other.random
 }
@@ -149,8 +149,8 @@ func (d *DB) Version(ctx context.Context) (Version, error) {
 func (d *DB) VersionAt(ctx context.Context) (v Version, at int64, err error) {
 	const op = "ask for the database's version"
 	if d.watch == nil {
-		// A new connection takes several round trips. One that the question's own limit cut off would
-		// be begun again each time, and far away never be there.
+		// Opening a connection takes several round trips and has its own limit. Under versionLimit,
+		// opening one to a distant server would be cut off and begun again each time.
 		conn, err := d.connection(ctx)
 		if err != nil {
 			return Version{}, 0, failed(op, err)
@@ -190,22 +190,20 @@ func (d *DB) connection(ctx context.Context) (*sql.Conn, error) {
 // must set what it returns to its caller, never add to it, and do nothing that
 // only the first run may do.
 //
-// If the connection to a shared database breaks during COMMIT, nobody knows
-// whether the transaction is in. Update never repeats it then but returns the
-// code database_unsure, of KindUnavailable. It is for each caller to bear that
-// the change may have happened: by being repeatable with the same outcome
-// (enrolling and renewing by the same key, locking, revoking), by leaving
-// something that nobody can use (an invitation or a login whose secret was not
-// told) or by erring on the safe side (a guess at a password that counts twice).
+// If the connection to a shared database breaks during COMMIT, it is unknown whether the
+// transaction was committed. Update does not repeat it but returns the code database_unsure, of
+// KindUnavailable. Every caller must tolerate both outcomes: the change can be repeated (enrolling
+// and renewing by the same key, locking, revoking), or what it left is useless (an invitation or a
+// login whose secret was not told), or it errs on the safe side (a guess at a password that counts
+// twice).
 func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
 	return d.updateIn(ctx, updateLimit, fn)
 }
 
 // updateIn is Update; one run on a shared database may take until limit.
 func (d *DB) updateIn(ctx context.Context, limit time.Duration, fn func(Queries) error) error {
-	// SQLite only polls for its lock, so that on a slow disk one of many waiters would find it
-	// taken until busyTimeout; and on a shared database each waiter would occupy a connection of
-	// the pool.
+	// SQLite only polls for its lock: on a slow disk one of many waiters might never get it within
+	// busyTimeout. On a shared database each waiter would occupy a connection of the pool.
 	select {
 	case d.writing <- struct{}{}:
 		defer func() { <-d.writing }()

@@ -53,15 +53,16 @@ type NameQueries struct{ q Queries }
 
 // Change runs fn in one writing transaction, which is durable when Change returns nil and without
 // effect otherwise, with one exception below. The transaction is READ COMMITTED: each statement
-// sees what is committed when it begins. So fn must lock what its answer depends on, folders in the
-// order of their ids and before it reads what is in them:
+// sees what is committed when it begins. So fn must lock what its result depends on before it reads
+// it, in this order:
 //
 //   - LockTree, if a folder moves
-//   - LockFolder, in the order of ids
+//   - LockFolder, by ascending id
 //   - LockContent, of an upload
 //
-// fn may be run more than once, as that of DB.Update. It passes its own context to the statements;
-// the transaction goes on when that ends, within bounds, so that fn can commit what it has done.
+// fn may run more than once, as in DB.Update, and passes its own context to the statements. If ctx
+// ends while fn runs, the transaction stays open, for at most updateLimit, so that fn can still
+// commit what it has done.
 //
 // If the answer to COMMIT is lost, Change asks the database whether the transaction is in. Only if
 // that cannot be found out either, the error has the code database_unsure, and nothing may be

@@ -6,8 +6,9 @@ import (
 	"hufu"
 )
 
-// What follows is for a check of the whole store. Each question returns limit answers at most, in
-// the order of keys, and is one statement: so what it compares is of one moment.
+// The rest of the file is for hufud fsck. Each query, except UnitsOf, is one statement, so that all
+// it compares is from one moment. Lists are in the order of their keys and, with a limit, have at
+// most that many rows.
 
 // Checked is a content with what refers to it.
 type Checked struct {

@@ -38,9 +38,9 @@ func (q NameQueries) Abandon(ctx context.Context, ids ...ID) (bool, error) {
 	return n == int64(len(ids)), err
 }
 
-// Release takes a name from each of these contents, which must be different ones. The last one
-// leaves a content dead. The order matters: MySQL sees in each assignment the outcome of those
-// before it.
+// Release lowers the name count of each content by one; ids must be distinct. A content without
+// names becomes dead. The order of the assignments matters: MySQL sees in each assignment the
+// outcome of those before it.
 func (q NameQueries) Release(ctx context.Context, ids ...ID) error {
 	_, err := q.execIDs(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN CLOCK() ELSE changed_at END,
 		state = CASE WHEN refs = 1 THEN 3 ELSE state END, refs = refs - 1 WHERE state = 2 AND id IN ({?})`, ids)
@@ -48,7 +48,7 @@ func (q NameQueries) Release(ctx context.Context, ids ...ID) error {
 }
 
 // DropThrough removes the names in a folder up to last, all of them if last is "", and takes them
-// from their contents. Folders among them are for the caller to detach.
+// from their contents. The caller must detach the folders among them.
 func (q NameQueries) DropThrough(ctx context.Context, folder ID, last string) error {
 	const op, page = "remove entries", 1000
 	for after, more := "", true; more; {
@@ -136,7 +136,7 @@ func (q NameQueries) AddUpload(ctx context.Context, u Upload) (bool, error) {
 	return n == 1, err
 }
 
-// Uploads by what they are found by. At most one has a key or an id.
+// The next methods find uploads. At most one upload has a given key or id.
 
 // UploadsByKey returns the upload of this key.
 func (q NameQueries) UploadsByKey(ctx context.Context, tree ID, key [32]byte) ([]Upload, error) {
@@ -205,8 +205,7 @@ func (q NameQueries) CountUnits(ctx context.Context, content ID) (int64, error) 
 	return one(ctx, q.q, "count units", func(n *int64) []any { return []any{n} }, "SELECT COUNT(*) FROM units WHERE content = ?", content)
 }
 
-// NextUnit returns the number of the first unit from a number on that is not zeros, -1 if there is
-// none.
+// NextUnit returns the number of the first unit, from a number on, that has an object, or -1.
 func (q NameQueries) NextUnit(ctx context.Context, content ID, from int64) (int64, error) {
 	return one(ctx, q.q, "look up unit", func(n *int64) []any { return []any{n} },
 		"SELECT COALESCE(MIN(number), -1) FROM units WHERE content = ? AND number >= ? AND object <> ?", content, from, []byte{})
@@ -221,7 +220,7 @@ func (q NameQueries) VoidUnit(ctx context.Context, content ID, number int64) err
 	return err
 }
 
-// What follows is for the clean-up. Each question returns limit answers at most.
+// The rest of the file is for the clean-up. A query with a limit returns at most that many rows.
 
 func idColumn(id *ID) []any { return []any{idAt{id}} }
 

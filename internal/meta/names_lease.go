@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Lease gives the work name to holder for a time, by the clock of the database, unless another has
-// it. It reports whether holder has it now. A holder that is late may have lost it, so each step of
-// the work must be harmless after all.
+// Lease reserves the task name for holder, for length by the clock of the database, unless another
+// holder has it. It reports whether holder has it now. A slow holder may lose the lease without
+// noticing, so two holders at once must do no harm.
 func (q NameQueries) Lease(ctx context.Context, name, holder string, length time.Duration) (bool, error) {
 	const op = "take lease"
 	_, err := q.q.exec(ctx, op, q.q.d.pick(spelled{

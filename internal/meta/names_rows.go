@@ -10,7 +10,8 @@ import (
 	"hufu"
 )
 
-// ID names a folder, a content or a version. The zero ID means none.
+// ID names a folder, a content, an upload, a version, a node or a transaction. The zero ID means
+// none.
 type ID [16]byte
 
 // NewID returns an ID that nothing had before. Those that are made one after the other are next to

@@ -11,7 +11,7 @@ const (
 	UseServer = "server"
 )
 
-// User is a person. The zero time means "not" everywhere in these rows.
+// User is a row about a user. The zero time means "not" everywhere in these rows.
 type User struct {
 	Name     string
 	Admin    bool

@@ -84,7 +84,7 @@ func badOption(name string, err error) error {
 	return &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_option", Args: map[string]string{"option": name}, Err: err}
 }
 
-// Shared reports whether processes on many machines may use the database.
+// Shared reports whether processes on many computers may use the database.
 func (s Source) Shared() bool { return s.url != nil }
 
 // Path returns the file of SQLite, "" for a shared database.
@@ -143,7 +143,7 @@ func mode(u *url.URL) string {
 	return "verify-full"
 }
 
-// remote reports whether a host, as a driver takes it, may be another machine.
+// remote reports whether a host, as a driver takes it, may be another computer.
 func remote(host string) bool {
 	ip := net.ParseIP(host)
 	return host != "" && host != "localhost" && !strings.HasPrefix(host, "/") && (ip == nil || !ip.IsLoopback())

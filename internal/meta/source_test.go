@@ -104,7 +104,7 @@ func TestNamedCAIsNotIgnored(t *testing.T) {
 	}
 }
 
-// TLS and its proof are on unless the database is on this machine, or the user
+// TLS and its proof are on unless the database is on this computer, or the user
 // says otherwise. The environment, which PostgreSQL's programs listen to, does
 // not switch them off.
 func TestTLSIsOnByDefault(t *testing.T) {

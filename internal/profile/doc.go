@@ -1,4 +1,4 @@
-// Package profile holds one server and one identity on this machine: address
+// Package profile holds one server and one identity on this computer: address
 // and pinned root of the server, key and certificate of the user, and the login
 // that was kept. It makes a profile (Enroll, EnrollOwn), renews its certificate,
 // and proves a connection to its server (Dialer).

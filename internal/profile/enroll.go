@@ -217,7 +217,7 @@ func withoutRoot(chain []*identity.Certificate) []*identity.Certificate {
 	return chain[:n]
 }
 
-// deviceName returns the name of this machine, reduced to the characters of a
+// deviceName returns the name of this computer, reduced to the characters of a
 // device name.
 func deviceName() string {
 	host, _ := os.Hostname() // without one it is called device

@@ -17,7 +17,7 @@ import (
 	"hufu/internal/identity"
 )
 
-// Profile is one server and the identity that this machine has there.
+// Profile is one server and the identity that this computer has there.
 type Profile struct {
 	Name    string `json:"-"`
 	Address string `json:"address"` // HOST:PORT to dial

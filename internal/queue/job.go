@@ -37,7 +37,7 @@ type Spec struct {
 	Put     bool // to the server; else from it
 	Profile string
 	Teach   bool     // in the teaching world. The job is not kept: that world ends with its server
-	Sources []string // paths of this machine, or of the server
+	Sources []string // paths of this computer, or of the server
 	To      string   // the folder on the other side that the sources go into
 	// Conflict is empty if the user is asked about each conflict.
 	Conflict transfer.Policy

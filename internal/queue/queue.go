@@ -314,7 +314,7 @@ func (q *Queue) discard(j *job) {
 	q.removeSpoolLater(j)
 }
 
-// removeUnfinished removes from this machine what has arrived of the unfinished files of
+// removeUnfinished removes from this computer what has arrived of the unfinished files of
 // a get that does not run. The server removes by itself what a put has sent.
 func (q *Queue) removeUnfinished(j *job) error {
 	if j.Put {

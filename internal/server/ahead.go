@@ -19,10 +19,9 @@ const (
 	aheadRequests = 16
 )
 
-// ahead is what a connection reads before its turn. Where the bytes of files come over a network
-// (blob.Distant), gets and reads that wait behind the one in work are begun, side by side. They
-// are answered in their order. What could not be read ahead, for whatever reason, is read in its
-// turn.
+// ahead holds the requests of one connection that are read before their turn. If the files come
+// over a network (blob.Distant), waiting gets and reads start in parallel; answers keep the order
+// of the requests. A request that could not be read ahead is read in its turn.
 type ahead struct {
 	ctx   context.Context //nolint:containedctx // of all that is read ahead on this connection
 	stop  context.CancelFunc
@@ -81,7 +80,7 @@ func (c *conn) readAhead() {
 			read = c.chunkAhead(m)
 		}
 		if read == nil {
-			return // what follows may depend on it
+			return // stop at a request that cannot be read ahead: later ones may depend on its effect
 		}
 		if c.ahead.stop == nil {
 			c.ahead.ctx, c.ahead.stop = context.WithCancel(context.Background())
@@ -145,8 +144,8 @@ func (c *conn) chunkAhead(m *frame.Read) func(context.Context, *early) error {
 	}
 }
 
-// early waits for what was read ahead for a request, and begins what waits behind it. It returns
-// nil if nothing was. The caller frees what it returns.
+// early returns what was read ahead for r, or nil, and starts the requests behind r. It waits until
+// the read is done. The caller frees the result.
 func (c *conn) early(ctx context.Context, r *session.Request) *early {
 	c.readAhead()
 	e := c.ahead.begun[r]

@@ -41,7 +41,7 @@ func TestDigestEndsWithItsClient(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(50 * time.Millisecond) // the first is being read by now, or a slow machine tests less
+	time.Sleep(50 * time.Millisecond) // the first is being read by now, or a slow computer tests less
 	cancel()
 	asked.Wait()
 	_ = r.Close()

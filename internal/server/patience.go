@@ -9,7 +9,7 @@ import (
 const patienceTicks = 10
 
 // A patience counts the time in which this process runs. A process that was frozen (SIGSTOP, a
-// suspended machine) finds its timers expired when it wakes, before it has read what the peer
+// suspended computer) finds its timers expired when it wakes, before it has read what the peer
 // sent meanwhile: by its clock the peer was silent, and is not to blame.
 type patience struct {
 	tick time.Duration

@@ -307,7 +307,7 @@ func (c slowFrom) Write(p []byte) (int, error) {
 }
 
 // TestHT02CutsWithinASecond revokes in the middle of a transfer, beside an idle
-// connection. The promise is one second; five are allowed to a busy machine.
+// connection. The promise is one second; five are allowed to a busy computer.
 func TestHT02CutsWithinASecond(t *testing.T) {
 	t.Parallel()
 	const promise = time.Second

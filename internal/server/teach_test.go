@@ -41,7 +41,7 @@ func TestHT12TeachingListensOnLoopbackOnly(t *testing.T) {
 	}
 }
 
-// far is a connection that says that it comes from another machine.
+// far is a connection that says that it comes from another computer.
 type far struct{ net.Conn }
 
 func (far) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4711} }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// within returns a connection of the kernel's within this machine.
+// within returns a connection of the kernel's within this computer.
 func within(t *testing.T) net.Conn {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -23,7 +23,7 @@ func within(t *testing.T) net.Conn {
 	return c
 }
 
-// TestWayOnLoopback: what the kernel tells of a connection within one machine,
+// TestWayOnLoopback: what the kernel tells of a connection within one computer,
 // and that it is not paced.
 func TestWayOnLoopback(t *testing.T) {
 	t.Parallel()

@@ -159,7 +159,7 @@ func (e *Env) Invite(user string) hufu.Invitation {
 type Person struct {
 	Name     string
 	Password string
-	Home     string // everything of this person on this machine
+	Home     string // everything of this person on this computer
 	Dirs     profile.Dirs
 	Profile  *profile.Profile
 	t        testing.TB
@@ -193,7 +193,7 @@ func (p *Person) Remote(o client.Options) *client.Remote {
 // Local returns a path below the person's home.
 func (p *Person) Local(name string) string { return filepath.Join(p.Home, name) }
 
-// Disk is the file system of this machine, as hufu hands it to the client.
+// Disk is the file system of this computer, as hufu hands it to the client.
 type Disk struct{}
 
 // Open is of client.Disk.

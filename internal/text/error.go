@@ -18,7 +18,7 @@ import (
 // else those of its kind. The text of an unknown error is shown as its cause.
 //
 // A text may have variants. "error.<code>.cause" is chosen when the error under it came from this
-// machine and {cause} can name it; "error.<code>.bare" when the text would need a {path} and
+// computer and {cause} can name it; "error.<code>.bare" when the text would need a {path} and
 // there is none. "error.<code>.fix.profile" is for users of another profile than the default.
 // "error.<code>.fix.meant" is for a word that is close to one that there is, {meant}.
 // "error.<code>.fix.far" is for an error that the server has met.
@@ -41,7 +41,7 @@ func (c *Catalogue) Error(err error) (what, fix string) {
 	if one := key + ".one"; args["count"] == "1" && c.lang == English && c.Has(one) {
 		key = one
 	}
-	if errors.Is(err, syscall.ENAMETOOLONG) { // wherever a path of this machine is used
+	if errors.Is(err, syscall.ENAMETOOLONG) { // wherever a path of this computer is used
 		return c.variant(key, args), c.fixOf("name_too_long", kind, args)
 	}
 	if fix := "error." + name + ".fix.far"; far && c.Has(fix) {

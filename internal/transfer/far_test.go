@@ -620,7 +620,7 @@ func (l *testLane) Close() error {
 	return nil
 }
 
-// near is this machine's side: a folder and a store over it.
+// near is this computer's side: a folder and a store over it.
 type near struct {
 	t     testing.TB
 	dir   string

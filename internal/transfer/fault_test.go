@@ -321,7 +321,7 @@ func TestFolderIsToldOnce(t *testing.T) {
 	told("get", r, err, "in", "in/sub")
 }
 
-// TestFullHere: this machine's disk is full for one moment.
+// TestFullHere: this computer's disk is full for one moment.
 func TestFullHere(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64

@@ -17,7 +17,7 @@ func (e *Engine) Get(ctx context.Context, sources []Source) error {
 	return e.run(ctx, sources, &nearEnd{e, &staged{e: e}}, e.getLarge, e.runGetLane)
 }
 
-// nearEnd is this machine as a target.
+// nearEnd is this computer as a target.
 type nearEnd struct {
 	e    *Engine
 	made *staged // folders and links, modes and times
@@ -83,7 +83,7 @@ func (t *nearEnd) settle(ctx context.Context, whole bool) {
 	t.made.commit(ctx)
 }
 
-// mode is the mode that a file or folder gets on this machine. A folder that was
+// mode is the mode that a file or folder gets on this computer. A folder that was
 // there before is never opened to more people, unless it is to be equal to its source. A file that came to the server
 // without hufu has no known owner: among shared folders it counts as another
 // user's.
@@ -108,7 +108,7 @@ func (t *nearEnd) stripped(p pair) uint32 {
 	return 0o022
 }
 
-// keptMode leaves the bits that are stripped as the user of this machine has set them.
+// keptMode leaves the bits that are stripped as the user of this computer has set them.
 func (t *nearEnd) keptMode(p pair) uint32 { return t.mode(p) | p.target.Mode&t.stripped(p) }
 
 func (t *nearEnd) setMeta(ctx context.Context, p pair, m Meta, done func(error)) {

@@ -19,7 +19,7 @@ func nearStat(ctx context.Context, s Side) (*hufu.Entry, error) {
 	return &t, nil
 }
 
-// nearTaken returns the entry called name in the folder of p on this machine, and whether
+// nearTaken returns the entry called name in the folder of p on this computer, and whether
 // there is one.
 func nearTaken(ctx context.Context, p pair, name string) (*hufu.Entry, bool) {
 	q, err := p.near.Path.Parent().Join(name)

@@ -8,7 +8,7 @@ import (
 	"hufu/internal/blob"
 )
 
-// Side is where a transfer reads or writes on this machine.
+// Side is where a transfer reads or writes on this computer.
 type Side struct {
 	Store blob.Tree
 	Path  hufu.Path // in Store
@@ -31,7 +31,7 @@ type pair struct {
 	far    hufu.Path
 	source hufu.Entry
 	target *hufu.Entry // nil when nothing is there
-	toNear bool        // the target is on this machine
+	toNear bool        // the target is on this computer
 	below  string      // the path for Options.Filter; "" if there is none
 }
 

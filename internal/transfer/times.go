@@ -30,7 +30,7 @@ func (e *Engine) noteClamped(name string, t time.Time) {
 	}
 }
 
-// noteUnkept notes a name if this machine's file system did not store its time.
+// noteUnkept notes a name if this computer's file system did not store its time.
 func (e *Engine) noteUnkept(ctx context.Context, s Side, want time.Time) {
 	y := want.UTC().Year()
 	if y < firstYear || y > lastYear || y >= safeFrom && y <= safeTo {

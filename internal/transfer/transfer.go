@@ -1,4 +1,4 @@
-// Package transfer copies files and folders between this machine and a server: it plans, spreads
+// Package transfer copies files and folders between this computer and a server: it plans, spreads
 // the work over lanes, resumes, verifies and reports. It promises that a file appears under its
 // final name only whole and with the digest its sender computed, that what is there already is
 // not sent again, and that memory hardly grows with the number and size of files. What grows: a
@@ -104,7 +104,7 @@ const (
 
 // Report tells what became of one name.
 type Report struct {
-	Local   string // path on this machine
+	Local   string // path on this computer
 	Remote  hufu.Path
 	Kind    hufu.EntryKind
 	Size    int64
@@ -141,7 +141,7 @@ type Options struct {
 	Lanes    int  // connections that carry bytes; 0 chooses
 	Owner    string
 	// Strip takes off what other people's files and folders may not have on
-	// this machine: the permission to be executed, and to be written by
+	// this computer: the permission to be executed, and to be written by
 	// anybody but their owner (HT-33).
 	Strip bool
 	Me    string // the user's name, for Strip
@@ -155,7 +155,7 @@ type Options struct {
 	// DryRun only finds out what would be transferred. No name, file or folder of either side is
 	// changed.
 	DryRun bool
-	// Leave returns an error that says why a folder of this machine is left out of a
+	// Leave returns an error that says why a folder of this computer is left out of a
 	// put, nil if it is copied. Without Leave all are copied.
 	Leave func(context.Context, Side) error
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
@@ -170,7 +170,7 @@ type Options struct {
 type Engine struct {
 	far  Far
 	o    Options
-	gets bool // the target is on this machine
+	gets bool // the target is on this computer
 
 	queue         *queue
 	reportMu      sync.Mutex
@@ -410,7 +410,7 @@ func (e *Engine) within(op, local string, remote hufu.Path, err error) error {
 		c.Kind, c.Code = hufu.KindUnreadable, "target_unwritable"
 	case missing:
 		c.Code = "no_such_file"
-	case e.gets && c.Kind == hufu.KindPermission: // refused by this machine, not by the server
+	case e.gets && c.Kind == hufu.KindPermission: // refused by this computer, not by the server
 		c.Kind = hufu.KindUnreadable
 	}
 	return &c

@@ -86,7 +86,7 @@ func TestUnchangedFileGetsModeAndTime(t *testing.T) {
 }
 
 // TestOthersUnchangedFile: somebody else's file with the same contents keeps its mode and time,
-// which is no failure; and what the user of this machine allowed for one stays allowed.
+// which is no failure; and what the user of this computer allowed for one stays allowed.
 func TestOthersUnchangedFile(t *testing.T) {
 	t.Parallel()
 	w, n := newWorld(), newNear(t)

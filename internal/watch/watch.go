@@ -1,4 +1,4 @@
-// Package watch tells when something in a folder of this machine has changed.
+// Package watch tells when something in a folder of this computer has changed.
 package watch
 
 import (
@@ -17,8 +17,8 @@ import (
 	"hufu"
 )
 
-// A burst of changes is one change. It is over when nothing has changed for quiet, and lasts most at
-// most, so that constant changes hold up nobody.
+// A burst of changes is one change. It ends when nothing has changed for quiet, or after most,
+// whichever comes first.
 const (
 	quiet = 300 * time.Millisecond
 	most  = time.Second

@@ -28,8 +28,8 @@ const patience = 30 * time.Second
 // Password is the password of everybody.
 const Password = "correct horse battery staple"
 
-// Main is TestMain of the packages that run the programs: it sets bin to their
-// folder and ends with m's exit status. What starts start runs meanwhile.
+// Main is TestMain of the packages that run the programs: it sets bin to their folder and exits
+// with the status of m. Each of starts is called first, and its stop after m.
 func Main(m interface{ Run() int }, bin *string, starts ...func() (stop func(), err error)) {
 	os.Exit(func() int {
 		fail := func(err error) int {
@@ -176,7 +176,7 @@ func NewServerWith(init []string, bin, data string, flags ...string) (*Server, e
 	return s, err
 }
 
-// Join makes the data folder of another server of the same installation, as on a second machine: of
+// Join makes the data folder of another server of the same installation, as on a second computer: of
 // the first one's folder it gets the CA without its root key, and the configuration.
 func (s *Server) Join(data string, flags ...string) (*Server, error) {
 	address, _, err := port.Hold()
@@ -252,7 +252,7 @@ func (s *Server) Log() string {
 	return string(data)
 }
 
-// Kill ends the server as a power cut would, and is no error if it is gone.
+// Kill ends the server with SIGKILL. A server that has ended already is no error.
 func (s *Server) Kill() error {
 	if s.cmd == nil {
 		return nil

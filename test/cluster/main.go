@@ -145,14 +145,14 @@ Three servers are one service. alice is enrolled at node 1, bob at node 2:
   %[2]s ls -l :/@shared/common
   %[2]s get :/@shared/common/README.md /tmp/from-alice.md
 
-Look at them, and take alice's certificate away at node 3:
+Look at them, and lock alice at node 3. Node 1 refuses her at once ("user unlock alice" lets her in again):
 
   %[4]s status
   %[4]s cert list
   %[4]s user lock alice
   %[1]s ls :/
 
-Kill node 2. Its clients wait, and go on when it is back:
+Kill node 2, and start it again in a second terminal. Its clients wait, and continue when it is back:
 
   kill -9 %[5]d
   %[3]s serve --listen %[6]s
@@ -162,7 +162,8 @@ What they share:
   psql %[7]s
   S3 at %[8]s, access key %[9]s, secret key %[10]s
 
-Nothing of it is written to the disk for good. Ctrl-C ends everything and removes %[11]s.
+Ctrl-C here stops everything that this program has started and removes %[11]s. Stop a node that you have
+started yourself first.
 `, at("alice"), at("bob"), at("node2"), at("node3"), c.nodes[1].Pid(), c.nodes[1].Address,
 		quote(c.engines.Database.URL(c.engines.Database.Address, c.place.Database)), c.place.Bucket.Endpoint, c.place.Bucket.AccessKey, c.place.Bucket.SecretKey, c.dir)
 }

@@ -349,7 +349,7 @@ func TestFrozenNode(t *testing.T) {
 			if !came {
 				t.Fatal(word, "has not come")
 			}
-			// On a slow machine the database ends the transaction before the node wakes: try again.
+			// On a slow computer the database ends the transaction before the node wakes: try again.
 			if r.Code != 6 && r.Code != 5 {
 				t.Error(word, r)
 			}

@@ -179,8 +179,9 @@ func (s *Server) serve(program ...string) error {
 	s.cmd = cmd
 	ready := make(chan error)
 	go func() {
-		// The server is told of the end of this thread. Unlocked again, the thread never ends: it may
-		// have started other servers before, which are to outlive this one.
+		// Pdeathsig signals the server when the thread that started it ends. The goroutine is
+		// therefore locked to its thread while the server runs. It unlocks at the end, so that Go
+		// keeps the thread: other servers may have been started on it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

@@ -31,7 +31,7 @@ import (
 // patience is how long a page gets for what it does in milliseconds.
 const patience = 20 * time.Second
 
-// rebound is a name of somebody else's that leads to this machine.
+// rebound is a name of somebody else's that leads to this computer.
 const rebound = "rebound.test"
 
 //go:embed testdata/axe.min.js

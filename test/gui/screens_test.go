@@ -571,7 +571,7 @@ func TestExpiredStartAddress(t *testing.T) {
 }
 
 // TestHT21ForeignPagesReachNothing: a real browser, the session's own cookie and
-// key in it, and pages of other origins: a name bound to this machine, another
+// key in it, and pages of other origins: a name bound to this computer, another
 // name of it, another port.
 func TestHT21ForeignPagesReachNothing(t *testing.T) {
 	w := newWorld(t)

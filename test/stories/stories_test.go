@@ -163,7 +163,7 @@ func as(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Chdir(home))
 }
 
-// enroll makes somebody a user with a machine of their own, and goes on as
+// enroll makes somebody a user with a computer of their own, and goes on as
 // them.
 func enroll(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 2, "enroll NAME PERSON")

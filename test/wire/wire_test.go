@@ -259,7 +259,7 @@ func TestHT52PlaintextCommands(t *testing.T) {
 		want(t, alice, 2, args...)
 	}
 
-	// Somebody who has changed the address does not get it to another machine.
+	// Somebody who has changed the address does not get it to another computer.
 	profile := filepath.Join(alice.Home, ".config", "hufu", "profiles", "default", "profile.json")
 	data, err := os.ReadFile(profile)
 	if err != nil {

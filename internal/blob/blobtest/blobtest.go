@@ -37,7 +37,7 @@ type Store struct {
 	// Reopen opens the tree as the process after a killed one. The test has closed its handles,
 	// but not discarded batches. nil if nothing survives the process.
 	Reopen func() blob.Tree
-	// Reboot is Reopen after the machine was restarted: changes that were not
+	// Reboot is Reopen after the computer was restarted: changes that were not
 	// durable may be lost.
 	Reboot func() blob.Tree
 	// FailSync: counting from now, the n-th step of making something durable fails, once; 0

@@ -202,7 +202,7 @@ func renameNew(from sys.Dir, name string, to sys.Dir, base string) error {
 	return from.Rename(name, to, base)
 }
 
-// RenameNew renames a file or folder of this machine; both paths are in the
+// RenameNew renames a file or folder of this computer; both paths are in the
 // form of the operating system. An existing entry at to is never replaced: the
 // error is then fs.ErrExist.
 func RenameNew(from, to string) error {

@@ -50,7 +50,7 @@ func Help(t *testing.T, root func(lang string) (*cli.App, *cobra.Command)) {
 }
 
 // Secrets checks that no flag of any command takes a secret itself, which the
-// list of processes would show to everybody on the machine (HT-25): a secret
+// list of processes would show to everybody on the computer (HT-25): a secret
 // comes from a file, from standard input or from a question.
 func Secrets(t *testing.T, root *cobra.Command) {
 	t.Helper()

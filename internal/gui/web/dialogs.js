@@ -34,8 +34,8 @@ export function Properties({ side, path, entry, onClose }) {
       <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} autofocus /></div></${Dialog}>`
 }
 
-// typable is a name as it can be typed: what is shown as \x0a stands for a byte
-// that nobody means to keep, and would else become those four characters.
+// typable returns the name to put into the field. Escapes such as \x0a stand for bytes that cannot
+// be typed; each becomes "_", or the new name would contain the escape itself.
 export function typable(e) {
   let raw = ''
   try {

@@ -41,8 +41,8 @@ async function walk(entries) {
   return all
 }
 
-// asked is what an old interface answers, null if it fails in whatever way: a
-// name that is not UTF-8 makes some of them throw.
+// asked turns a callback interface into a promise. It gives null on any failure; some browsers
+// throw for a name that is not UTF-8.
 const asked = call => new Promise(ok => {
   try {
     call(ok, () => ok(null))

@@ -1,4 +1,4 @@
-// Join: an invitation becomes a certificate of this machine.
+// Join: an invitation becomes a certificate of this computer.
 import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { go, set, state, useStore } from './store.js'

@@ -47,8 +47,8 @@ export function useStore() {
 
 let serial = 0
 
-// notice shows a line: an error stays until it is dismissed, that of a transfer
-// until the drawer is opened that tells it too. Lines of one group become one.
+// notice shows a message. An error stays until it is dismissed; the error of a transfer goes when
+// the drawer is opened, which shows it too. Messages of one group are merged into one with a count.
 export function notice(kind, what, fix, more = {}) {
   const id = ++serial
   const said = state.notices.find(x => more.group && x.group === more.group)
@@ -136,7 +136,7 @@ export async function setNotify(notify) {
   set({ notify })
 }
 
-// announce shows a message of the desktop to who looks at something else.
+// announce shows a desktop notification while another window is in front.
 function announce(text) {
   if (state.notify && document.hidden && window.Notification?.permission === 'granted') new Notification('hufu', { body: text, icon: '/web/icon.svg', tag: 'hufu' })
 }

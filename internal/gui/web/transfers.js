@@ -17,7 +17,7 @@ const all = (jobs, what) => Promise.all(jobs.map(j => act(j.id, what)))
 
 const groupOf = j => j.question || j.state === 'failed' ? 'attention' : over(j) ? 'done' : 'active'
 
-// left is told when it is worth it: a rate that has nearly died says nothing.
+// left returns the remaining time, or "" if the rate is too low to predict it.
 function left(j) {
   const seconds = (j.bytes - j.bytes_done) / j.rate
   return j.rate > 0 && (j.planned || j.state === 'spooling') && seconds < 100 * 3600 ? duration(seconds) : ''

@@ -12,7 +12,7 @@ export const html = htm.bind(h)
 export const Icon = ({ name }) =>
   html`<svg class="icon" aria-hidden="true" focusable="false"><use href=${'/web/vendor/lucide.svg#' + name} /></svg>`
 
-// Button is a button. With why it cannot be used now, and says so to who tries.
+// Button is a button. If why is not empty, the button is gray, and pressing it shows why.
 export function Button({ icon, label, onClick, kind = '', disabled = false, type = 'button', short = false, why = '', ...rest }) {
   return html`<button type=${type} class=${'button ' + kind} onClick=${why ? () => notice('info', why) : onClick} disabled=${disabled}
     aria-disabled=${why ? 'true' : undefined} aria-label=${short ? label : undefined} title=${why || (short ? label : undefined)} ...${rest}>

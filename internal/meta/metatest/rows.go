@@ -306,8 +306,8 @@ func testLong(t *testing.T, url string) {
 	}
 }
 
-// testTwice: a key is there once, and who is named has to exist. A failure takes
-// the whole transaction back.
+// testTwice: a key exists once, and a row may name only users that exist. A failure takes the whole
+// transaction back.
 func testTwice(t *testing.T, url string) {
 	ctx, d := t.Context(), open(t, url)
 	must(t, d.PutUser(ctx, meta.User{Name: "alice", Created: moment}), d.AddCertificate(ctx, certificate("0a")))

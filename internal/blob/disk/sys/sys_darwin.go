@@ -163,7 +163,7 @@ func TraitsOf(d Dir) Traits {
 	return Traits{Renumbers: kind == "msdos" || kind == "exfat"}
 }
 
-// BootID identifies the run of the machine, "" if the system does not say.
+// BootID identifies the run of the computer, "" if the system does not say.
 func BootID() string {
 	tv, err := unix.SysctlTimeval("kern.boottime")
 	if err != nil {

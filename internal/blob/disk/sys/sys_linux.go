@@ -336,7 +336,7 @@ func kernelVersion() (major, minor int) {
 	return major, minor
 }
 
-// BootID identifies this boot of the machine.
+// BootID identifies this boot of the computer.
 func BootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
