@@ -73,8 +73,12 @@ func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
 
 // ChangeIf is Change with a last look: on a shared database it calls admit, if there is one, after
 // all statements and right before COMMIT. An error of admit refuses the whole change. A process that
-// was frozen in the middle of fn finds out there what has changed meanwhile. admit uses no
-// connection of the names.
+// was frozen in the middle of fn finds out there what has changed meanwhile.
+//
+// From before that look until the end of COMMIT, no Update that raises the version commits: it waits,
+// for idleLimit at most, after which the database has ended the transaction of a frozen process. So
+// what admit has found is still so when the change becomes visible. admit uses no connection of the
+// names and makes no Update.
 func (n *Names) ChangeIf(ctx context.Context, fn func(NameQueries) error, admit func(context.Context) error) error {
 	if !n.Shared() { // as in DB.Update: SQLite only polls for its lock
 		select {
@@ -120,9 +124,12 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(
 	}
 	q, stamp := NameQueries{Queries{run: tx, d: n.q.d}}, NewID()
 	err = fn(q)
-	if err == nil && n.Shared() {
+	switch {
+	case err != nil || !n.Shared():
+	case admit == nil:
 		_, err = q.stamp(limit, stamp)
-		if err == nil && admit != nil {
+	default:
+		if err = q.stampAdmitted(limit, stamp); err == nil {
 			err = admit(limit)
 		}
 	}
@@ -147,6 +154,21 @@ func (q NameQueries) stamp(ctx context.Context, id ID) (bool, error) {
 		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, CLOCK())",
 	}), id)
 	return n == 1, err
+}
+
+// stampAdmitted is stamp for a new id, and takes part in the lock under which the version is raised.
+// Many take part at once. Both databases let those who wait have their turns in order, so nobody who
+// raises the version waits for more than those before them.
+func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
+	const op = "stamp transaction"
+	n, err := q.q.exec(ctx, op, q.q.d.pick(spelled{
+		postgres: "INSERT INTO stamps (id, made_at) SELECT CAST(? AS BYTEA), CAST(? AS BIGINT) FROM pg_advisory_xact_lock_shared(1752524405)",
+		mysql:    "INSERT INTO stamps (id, made_at) SELECT ?, ? FROM epoch WHERE id = 1 LOCK IN SHARE MODE",
+	}), id, now())
+	if err == nil && n != 1 {
+		err = &hufu.Error{Op: op, Kind: hufu.KindIntegrity, Code: "database_corrupt"} // no epoch
+	}
+	return err
 }
 
 // settle finds out whether the transaction of stamp is in, and returns nil if it is. It leaves the
