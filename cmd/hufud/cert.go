@@ -162,8 +162,12 @@ func newCertRevoke(a *app) *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
-		var n, others int
+		var (
+			n    int
+			open *site // until withdraw returns
+		)
 		return a.withdraw(ctx, func(s *site) (err error) {
+			open = s
 			// One that is given and empty is no device, and not all of them.
 			switch {
 			case cmd.Flags().Changed("device"):
@@ -171,17 +175,19 @@ func newCertRevoke(a *app) *cobra.Command {
 			case cmd.Flags().Changed("user"):
 				n, err = s.acc.RevokeUser(ctx, user, reason)
 			default:
-				if err = s.acc.Revoke(ctx, args[0], reason); err == nil {
-					n = 1
-					others, err = sisters(cmd, s, args[0])
-				}
+				n, err = 1, s.acc.Revoke(ctx, args[0], reason)
 			}
 			return err
 		}, func() error {
+			var others int
+			var err error
+			if len(args) == 1 {
+				others, err = sisters(cmd, open, args[0])
+			}
 			if others > 0 {
 				a.Hint(a.Cat.N("hufud.cert.revoke.others", others))
 			}
-			return a.Printf("%s", a.Cat.N("hufud.cert.revoke.done", n))
+			return errors.Join(a.Printf("%s", a.Cat.N("hufud.cert.revoke.done", n)), err)
 		})
 	}
 	return cmd

@@ -16,10 +16,6 @@ import (
 	"hufu/internal/meta"
 )
 
-// aliveFor is how long a server that does not fit is watched before it counts as one that was
-// killed. A live one writes twice a second.
-const aliveFor = 3 * time.Second
-
 // confirmLimit is how long a command that takes trust away waits for the servers.
 const confirmLimit = 5 * time.Second
 
@@ -56,20 +52,26 @@ func (a *app) join(ctx context.Context, s *site, address string, log *slog.Logge
 	host, _ := os.Hostname() // many computers have the same one; the key of the server is no other's
 	n := meta.Node{
 		ID: meta.RandomID(), Folder: sha256.Sum256([]byte(host + "\x00" + a.data + "\x00" + string(own.Leaf.RawSubjectPublicKeyInfo))), Address: cmp.Or(told, address), Program: hufu.Version,
-		Root: identity.Fingerprint(s.ca.Root()), Files: redacted(c.Store.URL),
+		Root: identity.Fingerprint(s.ca.Root()), Files: strings.TrimSpace(redacted(c.Store.URL) + " " + redacted(c.Store.Endpoint)),
 	}
-	others, err := s.acc.Join(ctx, n)
+	others, err := s.acc.Join(ctx, n, func(o meta.Node) error { return fits(n, o) })
 	for _, o := range others {
-		misfit := fits(n, o)
-		if misfit != nil && alive(ctx, s.acc, o) {
-			s.acc.Leave(context.WithoutCancel(ctx))
-			return misfit
-		}
 		if o.Program != n.Program {
 			log.Warn("another server on this database runs another version", "server", o.Address, "version", o.Program, "own", n.Program)
 		}
+		if _, own := place(n); own != "" {
+			if _, theirs := place(o); theirs != "" && theirs != own {
+				log.Warn("another server on this database reaches the store at another endpoint: make sure that it is the same store", "server", o.Address, "endpoint", theirs, "own", own)
+			}
+		}
 	}
 	return err
+}
+
+// place returns where the files of a node are, and at which endpoint if it has named one.
+func place(n meta.Node) (store, endpoint string) {
+	store, endpoint, _ = strings.Cut(n.Files, " ")
+	return store, endpoint
 }
 
 // fits returns why the node n cannot serve beside the other, or nil.
@@ -81,43 +83,17 @@ func fits(n, other meta.Node) error {
 		}
 		return e
 	}
+	own, _ := place(n)
+	theirs, _ := place(other)
 	switch {
 	case n.Root != other.Root:
 		return misfit("node_other_ca", "theirs", hexOf(other.Root), "own", hexOf(n.Root))
-	case n.Files != other.Files:
-		return misfit("node_other_files", "theirs", other.Files, "own", n.Files)
-	case n.Files == defaultStore:
+	case own != theirs:
+		return misfit("node_other_files", "theirs", theirs, "own", own)
+	case own == defaultStore:
 		return misfit("node_disk")
 	}
 	return nil
-}
-
-// alive reports whether a node still writes.
-func alive(ctx context.Context, acc *account.Service, o meta.Node) bool {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(aliveFor); time.Now().Before(end); {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return true
-		}
-		others, err := acc.Others(ctx)
-		if err != nil {
-			return true
-		}
-		there := false
-		for _, now := range others {
-			there = there || now.ID == o.ID
-			if now.ID == o.ID && now.At != o.At {
-				return true
-			}
-		}
-		if !there {
-			return false
-		}
-	}
-	return false
 }
 
 // nodeLine is a node in the status.

@@ -53,9 +53,10 @@ type Service struct {
 	state   atomic.Pointer[state]     // never nil
 	checked atomic.Pointer[time.Time] // when state was last known to be the database's
 
-	loading sync.Mutex // one reload at a time; guards what follows
+	loading chan struct{} // holds one while the database is asked; guards what follows
 	version meta.Version
-	looked  time.Time // when it was last asked for, and found
+	looked  time.Time // when it was last asked for, and answered by the database or by its failure
+	found   error     // that failure
 	went    time.Time // when the database was last found to have gone back to an earlier state
 	reread  time.Time // when all rows are read again because of that restore
 	away    bool      // the database did not answer the last time
@@ -69,10 +70,10 @@ type Service struct {
 
 	node presence
 
-	hashing chan struct{}    // a place for each argon2id at work
-	seed    maphash.Seed     // for choosing a place in guess
-	guess   [64]sync.Mutex   // one guess at a time for each account, by hash of its key
-	codes   invitationLimits // wrong invitation secrets
+	hashing chan struct{}     // a place for each argon2id at work
+	seed    maphash.Seed      // for choosing a place in guess
+	guess   [64]chan struct{} // one guess at a time for each account, by hash of its key
+	codes   invitationLimits  // wrong invitation secrets
 }
 
 // state is the basis of decisions. It is replaced, never changed, except for
@@ -107,7 +108,11 @@ func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 		db: db, now: o.Now, log: o.Log, judges: o.Judges,
 		touched: make(map[[32]byte]time.Time),
 		hashing: make(chan struct{}, hashesAtOnce),
+		loading: make(chan struct{}, 1),
 		seed:    maphash.MakeSeed(),
+	}
+	for i := range s.guess {
+		s.guess[i] = make(chan struct{}, 1)
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -135,8 +140,8 @@ func (s *Service) OnChange(f func()) {
 	s.onChange = append(s.onChange, f)
 }
 
-// Run keeps the state up to date until ctx ends, and tells other nodes so; see
-// Join.
+// Run keeps the state up to date until ctx ends, and tells other nodes so. It
+// ends by itself, with an error, if this node must give way to another; see Join.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(PollInterval)
 	defer tick.Stop()
@@ -150,14 +155,19 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			_ = s.look(ctx) // logged there: the state is not renewed; once it is older than StateLimit every decision says so
-			s.beat(ctx)
+			if s.beat(ctx) {
+				if err := s.misfit(ctx); err != nil {
+					s.Leave(ctx)
+					return err
+				}
+			}
 			s.flush(ctx)
 		}
 	}
 }
 
 // look reloads if the database has changed. Of many who ask at the same time,
-// one looks for all.
+// one looks for all, also in vain.
 func (s *Service) look(ctx context.Context) error {
 	return s.lookFor(ctx, false)
 }
@@ -170,43 +180,56 @@ func (s *Service) lookAgain(ctx context.Context) error {
 
 func (s *Service) lookFor(ctx context.Context, refusal bool) error {
 	asked := time.Now()
-	s.loading.Lock()
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
 	if s.looked.After(asked) {
-		s.loading.Unlock()
-		return nil
+		defer s.exit()
+		return s.found
 	}
 	now, at := time.Now(), s.now()
 	v, clock, err := s.db.VersionAt(ctx)
-	same := err == nil && v == s.version
-	if same && !s.went.IsZero() && (!now.Before(s.reread) || refusal && now.Sub(s.went) < restoreTime) {
-		s.loading.Unlock()
-		return s.Reload(ctx)
+	if err == nil && (v != s.version || !s.went.IsZero() && (!now.Before(s.reread) || refusal && now.Sub(s.went) < restoreTime)) {
+		return s.reloadAndExit(ctx)
 	}
-	if same {
-		s.looked = now
+	defer s.exit()
+	s.mark(ctx, now, at, err)
+	if err == nil {
 		s.stillApplied(known{v, clock})
 	}
-	if same || err != nil {
-		s.mark(ctx, at, err)
-	}
-	s.loading.Unlock()
-	if same || err != nil {
-		return err
-	}
-	return s.Reload(ctx)
+	return err
 }
 
 // Reload reads the state from the database now.
 func (s *Service) Reload(ctx context.Context) error {
-	s.loading.Lock()
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	return s.reloadAndExit(ctx)
+}
+
+// enter waits until nobody else asks the database, or until ctx ends. exit must follow.
+func (s *Service) enter(ctx context.Context) error {
+	select {
+	case s.loading <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &hufu.Error{Op: "look at accounts", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
+}
+
+func (s *Service) exit() { <-s.loading }
+
+// reloadAndExit replaces the state and has the connections judged again. The caller has entered.
+func (s *Service) reloadAndExit(ctx context.Context) error {
 	k, changed, err := s.reload(ctx)
 	if err != nil {
-		s.loading.Unlock()
+		s.exit()
 		return err
 	}
 	s.applying.Lock() // before another reload finds nothing new while this one still cuts connections
 	defer s.applying.Unlock()
-	s.loading.Unlock()
+	s.exit()
 	if changed {
 		s.mu.Lock()
 		call := slices.Clone(s.onChange)
@@ -219,19 +242,19 @@ func (s *Service) Reload(ctx context.Context) error {
 	return nil
 }
 
-// reload replaces the state; the caller holds loading.
+// reload replaces the state. The caller has entered.
 func (s *Service) reload(ctx context.Context) (k known, changed bool, err error) {
 	// The version is read first: a change between it and the rows is read
 	// twice, never missed.
 	now, at := time.Now(), s.now()
 	if k.version, k.clock, err = s.db.VersionAt(ctx); err != nil {
-		s.mark(ctx, at, err)
+		s.mark(ctx, now, at, err)
 		return k, false, err
 	}
 	old := s.state.Load()
 	next, err := s.load(ctx, old)
 	if err != nil {
-		s.mark(ctx, at, err)
+		s.mark(ctx, now, at, err)
 		return k, false, err
 	}
 	if s.restored(k.version, old, next) {
@@ -241,9 +264,9 @@ func (s *Service) reload(ctx context.Context) (k known, changed bool, err error)
 		// A restore brings back one table after the other, some of them after the version.
 		s.reread = now.Add(max(PollInterval, now.Sub(s.went)))
 	}
-	s.version, s.looked = k.version, now
+	s.version = k.version
 	s.state.Store(next)
-	s.mark(ctx, at, nil)
+	s.mark(ctx, now, at, nil)
 	return k, !next.equal(old), nil
 }
 
@@ -267,13 +290,14 @@ func (s *Service) restored(v meta.Version, old, next *state) bool {
 	return true
 }
 
-// mark notes the outcome of a check that began at the given time, before the
-// database was asked, and logs when it differs from the last. A check whose
-// caller has given it up by the end of ctx says nothing about the database.
-func (s *Service) mark(ctx context.Context, at time.Time, err error) {
+// mark notes the outcome of a check that began at the given time, by the clock of this computer
+// and by that of the Service, before the database was asked. It logs when the outcome differs from
+// the last. A check whose caller has given it up by the end of ctx says nothing about the database.
+func (s *Service) mark(ctx context.Context, begun, at time.Time, err error) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
+	s.looked, s.found = begun, err
 	if err != nil {
 		if !s.away {
 			s.log.Warn("accounts cannot be read", "error", err)
@@ -406,13 +430,13 @@ func (a *state) equal(b *state) bool {
 		})
 }
 
-// changed makes a change of our own visible at once. The change itself is
+// changed makes a change of our own visible at once, unless ctx ends. The change itself is
 // already durable, so an error here is left to the next poll.
 func (s *Service) changed(ctx context.Context) {
 	if !s.judges {
 		return
 	}
-	_ = s.Reload(context.WithoutCancel(ctx)) // logged and remembered by mark
+	_ = s.Reload(ctx) // logged and remembered by mark
 }
 
 // flush writes the last uses of logins that Resume has noted.

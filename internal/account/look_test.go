@@ -156,7 +156,7 @@ func TestGivenUpIsNotAway(t *testing.T) {
 	if w.away || said.Len() > 0 {
 		t.Errorf("away %v, logged: %s", w.away, said.String())
 	}
-	w.mark(t.Context(), w.clock.now(), errors.New("gone"))
+	w.mark(t.Context(), time.Now(), w.clock.now(), errors.New("gone"))
 	if !w.away || said.Len() == 0 {
 		t.Errorf("without a database: away %v, logged: %s", w.away, said.String())
 	}
@@ -190,4 +190,84 @@ func TestRestoredDatabaseIsNoticed(t *testing.T) {
 	if said.Len() > 0 {
 		t.Errorf("revoked again: %s", said.String())
 	}
+}
+
+// occupy takes every connection to the database but that of Version until the returned function is
+// called.
+func (w *world) occupy() (release func()) {
+	w.t.Helper()
+	held := make(chan struct{})
+	var views sync.WaitGroup
+	for range 7 { // of 8
+		ready := make(chan struct{})
+		views.Go(func() {
+			if err := w.db.View(w.t.Context(), func(meta.Queries) error { close(ready); <-held; return nil }); err != nil {
+				w.t.Error(err)
+			}
+		})
+		<-ready
+	}
+	return func() { close(held); views.Wait() }
+}
+
+// within returns the error of f, or fails when f does not return.
+func (w *world) within(what string, f func() error) (err error) {
+	w.t.Helper()
+	over := make(chan error, 1)
+	go func() { over <- f() }()
+	select {
+	case err = <-over:
+	case <-time.After(20 * time.Second):
+		w.t.Errorf("%s does not end with its context", what)
+	}
+	return err
+}
+
+// A client that goes away, or a server that stops, does not wait for somebody else's question to a
+// database that does not answer.
+func TestNobodyWaitsWithoutAContext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.password("alice")
+	release := w.occupy()
+	asks := make(chan error, 2)
+	go func() { asks <- w.Reload(t.Context()) }()
+	go func() { asks <- w.Prove(t.Context(), "alice", "laptop", password) }()
+	busy := func() (n int) {
+		for _, turn := range w.guess {
+			n += len(turn)
+		}
+		return n + len(w.loading)
+	}
+	for end := time.Now().Add(20 * time.Second); busy() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nobody asks")
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for what, f := range map[string]func() error{
+		"look":   func() error { return w.look(ctx) },
+		"reload": func() error { return w.Reload(ctx) },
+		"guess":  func() error { return w.Prove(ctx, "alice", "laptop", password) },
+	} {
+		if err := w.within(what, f); hufu.KindOf(err) != hufu.KindCanceled {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	release()
+	w.must(<-asks)
+	w.must(<-asks)
+}
+
+// Who has waited while a question was asked in vain does not ask again.
+func TestAFailureIsShared(t *testing.T) {
+	t.Parallel()
+	w, gone := newWorld(t), errors.New("gone")
+	w.mark(t.Context(), time.Now().Add(time.Hour), w.clock.now(), gone) // begun after what follows
+	if err := w.look(t.Context()); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	w.must(w.Reload(t.Context()))
+	w.must(w.look(t.Context()))
 }

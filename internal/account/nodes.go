@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -20,6 +21,9 @@ const (
 	forgetEvery  = time.Minute
 	partTime     = time.Second // for the last words to the database
 	awaitEvery   = 50 * time.Millisecond
+	// aliveFor is how long a node that does not fit is watched before it counts as one that was
+	// killed. A live one writes twice a second.
+	aliveFor = 3 * time.Second
 )
 
 // known is a version of the accounts and when it was the current one, by the clock of the database
@@ -33,6 +37,8 @@ type known struct {
 // after the other; Others reads row, before Run or in a process without Run.
 type presence struct {
 	row     *meta.Node // nil: it is none
+	fits    func(other meta.Node) error
+	misfits map[meta.ID]int64 // nodes that do not fit and started earlier: At as it was first seen
 	written known
 	forgot  int64
 	failing bool
@@ -51,29 +57,98 @@ func (s *Service) stillApplied(k known) {
 
 // Join makes this process a node of the shared database until Run ends, and returns the other nodes
 // that may be alive. It comes before Run. ID, Folder, Address, Program, Root and Files of n are the
-// caller's. Earlier runs on the same data folder are forgotten. A database that is read-only at the
-// moment is no error.
-func (s *Service) Join(ctx context.Context, n meta.Node) (others []meta.Node, err error) {
+// caller's. Earlier runs on the same data folder are forgotten. A database that takes no changes at
+// the moment, because it is read-only or full, is no error.
+//
+// fits returns why this node cannot serve beside another one, or nil. Of two nodes that do not fit,
+// the one that started later gives way to a live one: Join returns that error, or Run does if the
+// other node is noticed only then.
+func (s *Service) Join(ctx context.Context, n meta.Node, fits func(other meta.Node) error) (others []meta.Node, err error) {
 	if err := s.Reload(ctx); err != nil {
 		return nil, err
 	}
 	k := s.lastApplied()
 	n.Started = time.UnixMilli(k.clock)
-	s.node.row = &n
+	s.node = presence{row: &n, fits: fits, misfits: map[meta.ID]int64{}}
+	defer func() {
+		if err != nil {
+			s.Leave(context.WithoutCancel(ctx))
+		}
+	}()
 	err = s.db.DropNodes(ctx, n.Folder, k.clock-rememberNode.Milliseconds())
 	if err == nil {
 		err = s.write(ctx, k)
 	}
-	switch {
-	case hufu.CodeOf(err) == "database_unreachable":
-		// It can be read, or Reload had failed, so it is read-only. While it is read-only nobody can take trust
-		// away, so no command has to wait for this node; Run writes as soon as it can.
+	switch code := hufu.CodeOf(err); {
+	case code == "database_unreachable", code == "database_full":
+		// It can be read, or Reload had failed. While it is read-only nobody can take trust away, so no
+		// command has to wait for this node; if it is full, that is noticed at the next look. Run
+		// writes as soon as it can.
 		s.node.failing = true
 		s.log.Warn("the other servers are not told what this one knows", "error", err)
 	case err != nil:
 		return nil, err
 	}
-	return s.Others(ctx)
+	// From now on a command that takes trust away waits for this node. What was taken away before is
+	// read now.
+	if err := s.look(ctx); err != nil {
+		return nil, err
+	}
+	return s.settle(ctx)
+}
+
+// settle waits until no node that does not fit, and started earlier, can be alive.
+func (s *Service) settle(ctx context.Context) (others []meta.Node, err error) {
+	tick := time.NewTicker(PollInterval)
+	defer tick.Stop()
+	for end := time.Now().Add(aliveFor); ; {
+		doubt := false
+		if others, doubt, err = s.clash(ctx); err != nil && hufu.KindOf(err) != hufu.KindUnavailable {
+			return nil, err
+		}
+		if err == nil && !doubt || time.Now().After(end) {
+			return others, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, &hufu.Error{Op: "join servers", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
+		_ = s.look(ctx) // logged there
+		s.beat(ctx)     // others watch this one, too
+	}
+}
+
+// clash returns the other nodes that may be alive, and the error of fits for one that does not fit,
+// started earlier and has written since it was first seen. doubt says that one has not written since.
+func (s *Service) clash(ctx context.Context) (others []meta.Node, doubt bool, err error) {
+	if others, err = s.Others(ctx); err != nil || s.node.fits == nil {
+		return others, false, err
+	}
+	for _, o := range others {
+		if !earlier(o, *s.node.row) {
+			continue
+		}
+		why := s.node.fits(o)
+		if why == nil {
+			continue
+		}
+		if at, seen := s.node.misfits[o.ID]; seen && at != o.At {
+			return nil, false, why
+		}
+		s.node.misfits[o.ID] = o.At
+		doubt = true
+	}
+	return others, doubt, nil
+}
+
+// earlier reports whether a started before b. Of two that started in the same moment, their ids
+// decide.
+func earlier(a, b meta.Node) bool {
+	if at, bt := a.Started.UnixMilli(), b.Started.UnixMilli(); at != bt {
+		return at < bt
+	}
+	return bytes.Compare(a.ID[:], b.ID[:]) < 0
 }
 
 // Others returns the other nodes that may be alive.
@@ -127,26 +202,43 @@ func (s *Service) lastApplied() known {
 	return s.applied
 }
 
-// beat writes what this node acts on, at once if that is news.
-func (s *Service) beat(ctx context.Context) {
+// beat writes what this node acts on, at once if that is news, and reports whether it has.
+func (s *Service) beat(ctx context.Context) bool {
 	k, last := s.lastApplied(), s.node.written
 	since := k.clock - last.clock // less than 0 if the clock was set back
 	if s.node.row == nil || k.version == last.version && since >= 0 && since < beatEvery.Milliseconds() {
-		return
+		return false
+	}
+	if last.clock > 0 && since >= NodeLife.Milliseconds() {
+		// Others have taken this node for dead, and some may have started that do not fit.
+		s.node.row.Started = time.UnixMilli(k.clock)
 	}
 	err := s.write(ctx, k)
 	if err == nil && k.clock-s.node.forgot >= forgetEvery.Milliseconds() {
 		s.node.forgot = k.clock
 		err = s.db.DropNodes(ctx, [32]byte{}, k.clock-rememberNode.Milliseconds())
 	}
-	if ctx.Err() != nil || (err != nil) == s.node.failing {
-		return
+	if ctx.Err() != nil {
+		return false
 	}
-	if s.node.failing = err != nil; err != nil {
-		s.log.Warn("the other servers are not told what this one knows", "error", err)
-	} else {
-		s.log.Info("the other servers are told again what this one knows")
+	if (err != nil) != s.node.failing {
+		if s.node.failing = err != nil; err != nil {
+			s.log.Warn("the other servers are not told what this one knows", "error", err)
+		} else {
+			s.log.Info("the other servers are told again what this one knows")
+		}
 	}
+	return err == nil
+}
+
+// misfit returns the error of fits if this node has to give way.
+func (s *Service) misfit(ctx context.Context) error {
+	_, _, err := s.clash(ctx)
+	if err == nil || hufu.KindOf(err) != hufu.KindUsage {
+		return nil // the database is asked again at the next beat
+	}
+	s.log.Error("another server on this database does not fit, so this one ends", "error", err)
+	return err
 }
 
 func (s *Service) write(ctx context.Context, k known) error {

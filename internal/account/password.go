@@ -120,9 +120,13 @@ func (s *Service) Prove(ctx context.Context, user, deviceName, password string) 
 		return CheckPassword(password)
 	}
 	key := attemptsOf(user) + deviceName
-	turn := &s.guess[maphash.String(s.seed, key)%uint64(len(s.guess))]
-	turn.Lock()
-	defer turn.Unlock()
+	turn := s.guess[maphash.String(s.seed, key)%uint64(len(s.guess))]
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return &hufu.Error{Op: op, Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
 	release, err := s.hashSlot(ctx)
 	if err != nil {
 		return err

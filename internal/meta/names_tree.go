@@ -11,6 +11,14 @@ import (
 // Installation returns the name of the installation, which is fresh if it had none.
 func (q NameQueries) Installation(ctx context.Context, fresh string) (name string, err error) {
 	const op = "look up installation"
+	column := func(s *string) []any { return []any{s} }
+	found, err := all(ctx, q.q, op, column, "SELECT name FROM installation WHERE id = 1")
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 1 { // no write then: the database may take none now
+		return found[0], nil
+	}
 	_, err = q.q.exec(ctx, op, q.q.d.upsert(upsert{
 		standard: "INSERT INTO installation (id, name) VALUES (1, ?) ON CONFLICT DO NOTHING",
 		mysql:    "INSERT IGNORE INTO installation (id, name) VALUES (1, ?)",
@@ -18,7 +26,7 @@ func (q NameQueries) Installation(ctx context.Context, fresh string) (name strin
 	if err != nil {
 		return "", err
 	}
-	return one(ctx, q.q, op, func(s *string) []any { return []any{s} }, "SELECT name FROM installation WHERE id = 1")
+	return one(ctx, q.q, op, column, "SELECT name FROM installation WHERE id = 1")
 }
 
 // Root returns the folder at the top of a tree, none if there is no such tree.

@@ -26,9 +26,9 @@ func (v Version) Covers(other Version) bool { return v == other || v.counter > o
 func (q Queries) Beat(ctx context.Context, n Node) error {
 	_, err := q.exec(ctx, "store node", q.d.upsert(upsert{
 		standard: `INSERT INTO nodes (id, folder, address, program, root, files, counter, random, beat_at, started_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET counter = excluded.counter, random = excluded.random, beat_at = excluded.beat_at`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET counter = excluded.counter, random = excluded.random, beat_at = excluded.beat_at, started_at = excluded.started_at`,
 		mysql: `INSERT INTO nodes (id, folder, address, program, root, files, counter, random, beat_at, started_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE counter = VALUES(counter), random = VALUES(random), beat_at = VALUES(beat_at)`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE counter = VALUES(counter), random = VALUES(random), beat_at = VALUES(beat_at), started_at = VALUES(started_at)`,
 	}), n.ID, n.Folder[:], n.Address, n.Program, n.Root[:], n.Files, n.Known.counter, n.Known.random[:], n.At, millis(n.Started))
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,13 +98,13 @@ func TestNodesConfirm(t *testing.T) {
 		b, err := account.Open(ctx, open(t, at), account.Options{Judges: true})
 		must(t, err)
 		want := meta.Node{ID: meta.NewID(), Folder: [32]byte{2}, Address: "b:1", Program: "1", Root: [32]byte{3}, Files: "s3://x"}
-		if others, err := a.Join(ctx, meta.Node{ID: meta.NewID(), Folder: [32]byte{1}, Address: "a:1"}); err != nil || len(others) != 0 {
+		if others, err := a.Join(ctx, meta.Node{ID: meta.NewID(), Folder: [32]byte{1}, Address: "a:1"}, nil); err != nil || len(others) != 0 {
 			t.Error(others, err)
 		}
 		earlier := want
 		earlier.ID = meta.NewID()
 		must(t, db.Beat(ctx, earlier)) // a run on the same folder that was killed
-		others, err := b.Join(ctx, want)
+		others, err := b.Join(ctx, want, nil)
 		if must(t, err); len(others) != 1 || others[0].Address != "a:1" {
 			t.Error(others)
 		}
@@ -228,4 +229,99 @@ func TestCallersRunAgain(t *testing.T) {
 	if err != nil || n != 3 || crossed != 2 {
 		t.Errorf("revoked %d, %v, crossed %d times", n, err, crossed)
 	}
+}
+
+// TestRevokedWhileANodeJoins: what is taken away before the others know of a new node is known to it
+// before it serves, because no command waits for it.
+func TestRevokedWhileANodeJoins(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, name, l := t.Context(), e.create(t), e.link(t)
+		through := e.at(l.address, name) + "?sslmode=disable"
+		if e.name == "postgres" {
+			through += "&default_query_exec_mode=describe_exec" // each statement is spelled out
+		}
+		db := open(t, e.at(e.address, name))
+		a, err := account.Open(ctx, db, account.Options{Judges: true})
+		must(t, err, a.AddUser(ctx, "alice", false))
+		b, err := account.Open(ctx, open(t, through), account.Options{Judges: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		must(t, err)
+		fp := sha256.Sum256([]byte("a1"))
+		must(t, db.AddCertificate(ctx, meta.Certificate{
+			Serial: "a1", Fingerprint: fp, Lineage: "a1", Use: meta.UseClient, User: "alice", Device: "laptop",
+			NotBefore: moment, NotAfter: time.Now().Add(time.Hour), Issued: moment,
+		}))
+		came := false
+		l.before("INSERT INTO nodes", func() {
+			came = true
+			must(t, a.Revoke(ctx, "a1", ""))
+			if late, err := a.Await(ctx, 0); err != nil || len(late) != 0 {
+				t.Error(late, err)
+			}
+		})
+		_, err = b.Join(ctx, meta.Node{ID: meta.NewID()}, nil)
+		if must(t, err); !came {
+			t.Fatal("it was not a node")
+		}
+		if _, err := b.Admit("a1", fp); hufu.CodeOf(err) != "cert_revoked" {
+			t.Error("a node that has joined admits a certificate that was revoked before:", err)
+		}
+	})
+}
+
+// TestMisfitsThatStartTogether: of two nodes that do not fit, one gives way, even if they start at
+// the same time, or if one was frozen for so long that the other has taken it for dead.
+func TestMisfitsThatStartTogether(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, at := t.Context(), e.fresh(t)
+		join := func(i byte) (*account.Service, error) {
+			s, err := account.Open(ctx, open(t, at), account.Options{Judges: true})
+			must(t, err)
+			_, err = s.Join(ctx, meta.Node{ID: meta.RandomID(), Folder: [32]byte{i}, Address: "a:1"}, func(meta.Node) error {
+				return &hufu.Error{Op: "join", Kind: hufu.KindUsage, Code: "node_disk"}
+			})
+			return s, err
+		}
+		run, stop := context.WithCancel(ctx)
+		defer stop()
+		over := make(chan error)
+		for i := range 2 {
+			go func() {
+				s, err := join(byte(i + 1))
+				if err == nil {
+					err = s.Run(run)
+				}
+				over <- err
+			}()
+		}
+		select {
+		case err := <-over:
+			if hufu.CodeOf(err) != "node_disk" {
+				t.Fatal(err)
+			}
+		case <-time.After(patience):
+			t.Fatal("both have started")
+		}
+		if os.Getenv("HUFU_LARGE") != "" {
+			stop()
+			must(t, <-over)
+			frozen, err := join(3)
+			must(t, err)
+			time.Sleep(account.NodeLife + time.Second)
+			other, err := join(4)
+			must(t, err)
+			run, stop = context.WithCancel(ctx)
+			defer stop()
+			go func() { over <- other.Run(run) }()
+			if err := frozen.Run(run); hufu.CodeOf(err) != "node_disk" {
+				t.Error("one that was frozen goes on:", err)
+			}
+		}
+		select {
+		case err := <-over:
+			t.Error("the other one has ended, too:", err)
+		case <-time.After(5 * account.PollInterval):
+		}
+		stop()
+		must(t, <-over)
+	})
 }

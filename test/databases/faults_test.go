@@ -301,7 +301,10 @@ func TestReadOnly(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
 		ctx, name := t.Context(), e.create(t)
 		d := open(t, e.at(e.address, name))
-		must(t, d.PutUser(ctx, meta.User{Name: "alice", Created: moment}))
+		names, err := d.Names()
+		must(t, err)
+		_, err = names.Installation(ctx, "one")
+		must(t, err, names.Close(), d.PutUser(ctx, meta.User{Name: "alice", Created: moment}))
 		role := "reader_" + name
 		exec := func(db *sql.DB, statements ...string) {
 			for _, s := range statements {
@@ -323,6 +326,12 @@ func TestReadOnly(t *testing.T) {
 			if err != nil || len(users) != 1 {
 				t.Errorf("users %+v, %v", users, err)
 			}
+			names, err := d.Names()
+			must(t, err)
+			if id, err := names.Installation(ctx, "two"); err != nil || id != "one" {
+				t.Errorf("the installation is %q, %v", id, err)
+			}
+			must(t, names.Close())
 			unavailable(t, "change", d.PutAttempts(ctx, meta.Attempts{Key: "k"}), want)
 			unavailable(t, "change in a transaction", d.PutUser(ctx, meta.User{Name: "bob"}), want)
 		}

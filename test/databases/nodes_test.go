@@ -223,6 +223,29 @@ func TestNodesOnDisks(t *testing.T) {
 	must(t, one.Kill(), two.Start())
 }
 
+// TestRevokedThoughOthersCannotBeCounted: a certificate that was revoked is reported as revoked, even
+// if it cannot be found out afterwards whether its device has another one.
+func TestRevokedThoughOthersCannotBeCounted(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		programs, err := bin()
+		must(t, err)
+		name := e.create(t)
+		s, err := built.NewServerWith([]string{"--database", e.at(e.address, name)}, programs, filepath.Join(t.TempDir(), "data"))
+		must(t, err)
+		r, err := s.Admin("cert", "list", "--json")
+		must(t, err)
+		var own struct {
+			Serial string `json:"serial"`
+		}
+		must(t, json.Unmarshal([]byte(r.Out), &own))
+		_, err = e.in(t, name).ExecContext(t.Context(), "ALTER TABLE devices RENAME TO elsewhere")
+		must(t, err)
+		if r, err = s.Admin("cert", "revoke", own.Serial); err != nil || r.Code == 0 || !strings.Contains(r.Out, "Revoked 1 certificate") {
+			t.Error(r, err)
+		}
+	})
+}
+
 // TestRevokedAtAnotherNode: what is revoked at one node ends the transfers at the other, and the
 // command says that all nodes have confirmed it.
 func TestRevokedAtAnotherNode(t *testing.T) {

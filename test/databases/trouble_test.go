@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/account"
 	"hufu/internal/meta"
 	"hufu/test/built"
 	dbengine "hufu/test/engine"
@@ -404,6 +405,26 @@ func TestFull(t *testing.T) {
 			}
 			if hufu.CodeOf(err) != "database_full" || hufu.KindOf(err) != hufu.KindQuota {
 				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		// A server that starts meanwhile cannot write that it is there, and starts nevertheless.
+		var err error
+		for err == nil {
+			err = d.Beat(t.Context(), meta.Node{ID: meta.RandomID(), Address: long, Program: "full", At: time.Now().Add(time.Hour).UnixMilli()})
+		}
+		if hufu.CodeOf(err) != "database_full" {
+			t.Fatal(err)
+		}
+		s, err := account.Open(t.Context(), d, account.Options{Judges: true})
+		must(t, err)
+		_, err = s.Join(t.Context(), meta.Node{ID: meta.RandomID(), Address: long, Program: long[:200], Files: long + long + long}, nil)
+		must(t, err)
+		s.Leave(t.Context())
+		filled, err := d.Nodes(t.Context())
+		must(t, err)
+		for _, n := range filled {
+			if n.Program == "full" {
+				must(t, d.DropNode(t.Context(), n.ID))
 			}
 		}
 		full := func() (r built.Result, err error) {
