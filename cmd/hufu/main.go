@@ -77,7 +77,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	a.patient(verbs...)
 	root.AddCommand(verbs...)
-	root.AddCommand(newEnroll(a), choose, newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
+	root.AddCommand(newEnroll(a), choose, newConfig(a), newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
 	cli.Suggest(root, otherWords)
 	cli.Suggest(choose, map[string]string{"list": "ls", "rm": "del delete remove", "show": "info view", "default": "set switch use"})
 	a.completes(root)
@@ -87,6 +87,7 @@ func newRoot(a *app) *cobra.Command {
 
 // otherWords are what other programs call the commands.
 var otherWords = map[string]string{
+	"config": "configuration settings",
 	"cp":     "copy duplicate",
 	"cat":    "less more print type",
 	"doctor": "check-config diagnose ping test",

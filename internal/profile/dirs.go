@@ -65,22 +65,29 @@ func (d Dirs) Profile(name string) string { return filepath.Join(d.Config, "prof
 
 func (d Dirs) profileState(name string) string { return filepath.Join(d.State, "profiles", name) }
 
-func (d Dirs) defaultFile() string { return filepath.Join(d.Config, "default-profile") }
+// DefaultFile is the file with the name of the profile that ":/path" means, if one was chosen.
+func (d Dirs) DefaultFile() string { return filepath.Join(d.Config, "default-profile") }
 
 // Default returns the name of the profile that ":/path" means.
 func (d Dirs) Default() (string, error) {
-	data, err := os.ReadFile(d.defaultFile())
+	data, err := os.ReadFile(d.DefaultFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return Default, nil
 	}
 	if err != nil {
-		return "", unread(d.defaultFile(), Default, err)
+		return "", unread(d.DefaultFile(), Default, err)
 	}
 	name := strings.TrimSpace(string(data))
 	if !Valid(name) {
-		return "", &hufu.Error{Op: "read default profile", Path: d.defaultFile(), Kind: hufu.KindUsage, Code: "profile_default_broken"}
+		return "", &hufu.Error{Op: "read default profile", Path: d.DefaultFile(), Kind: hufu.KindUsage, Code: "profile_default_broken"}
 	}
 	return name, nil
+}
+
+// HasDefault reports whether a profile was chosen as the one that ":/path" means.
+func (d Dirs) HasDefault() bool {
+	_, err := os.Stat(d.DefaultFile())
+	return err == nil
 }
 
 // SetDefault chooses the profile that ":/path" means.
@@ -88,7 +95,7 @@ func (d Dirs) SetDefault(name string) error {
 	if err := d.Has(name); err != nil {
 		return err
 	}
-	return writeFile(d.defaultFile(), []byte(name+"\n"))
+	return writeFile(d.DefaultFile(), []byte(name+"\n"))
 }
 
 // Has returns nil if there is a profile of this name, even a broken one.
@@ -129,7 +136,7 @@ func (d Dirs) Remove(name string) error {
 		return err
 	}
 	if chosen, err := d.Default(); err == nil && chosen == name {
-		if err := removeFile("remove profile", d.defaultFile()); err != nil {
+		if err := removeFile("remove profile", d.DefaultFile()); err != nil {
 			return err
 		}
 	}
