@@ -26,7 +26,9 @@ import (
 const program = "hufud"
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+	os.Exit(asService(func(stop <-chan struct{}) int {
+		return runUntil(stop, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	}))
 }
 
 // app holds what every command shares.
@@ -37,8 +39,14 @@ type app struct {
 }
 
 func run(args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
+	return runUntil(nil, args, in, out, stderr, getenv)
+}
+
+// runUntil is run until stop is closed, as by SIGTERM.
+func runUntil(stop <-chan struct{}, args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) int {
 	defer tuneHeap()()
 	a := &app{App: cli.New(program, args, in, out, stderr, getenv)}
+	a.Stop = stop
 	return a.Run(newRoot(a), args)
 }
 
@@ -50,7 +58,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.data, "data", "", a.Cat.T("hufud.flag.data"))
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
-	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newFsck(a), newStore(a), newVersion(a, root))
+	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newFsck(a), newStore(a), newService(a), newVersion(a, root))
 	a.Dress(root)
 	return root
 }

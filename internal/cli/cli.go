@@ -45,8 +45,9 @@ type App struct {
 	Out     io.Writer
 	Err     io.Writer
 	Getenv  func(string) string
-	Lang    string // --lang
-	HangUp  bool   // SIGHUP stops the program, as SIGTERM does
+	Lang    string          // --lang
+	Stop    <-chan struct{} // stops the program when it is closed, as SIGTERM does; nil never does
+	HangUp  bool            // SIGHUP stops the program, as SIGTERM does
 
 	out *output // Out
 }
@@ -103,7 +104,12 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	ended := make(chan struct{})
 	defer close(ended)
 	go func() { // ends with the program
-		cancel(Stopped{<-signals})
+		select {
+		case s := <-signals:
+			cancel(Stopped{s})
+		case <-a.Stop:
+			cancel(Stopped{syscall.SIGTERM})
+		}
 		signal.Stop(signals) // the next one ends the program
 		select {
 		case <-ended:

@@ -88,6 +88,9 @@ func tell(engines *nodes.Engines) testscript.Params {
 				return os.Geteuid() == 0, nil
 			case "nodes":
 				return engines != nil, nil
+			case "systemd":
+				_, err := os.Stat("/run/systemd/system")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

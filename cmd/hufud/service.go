@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"hufu"
+	"hufu/internal/cli"
+)
+
+// service is how the server is started by the service manager of the computer.
+type service struct {
+	exe, data string
+	file      string // that the service manager reads, "" if it keeps a database of its own
+	text      string // of the file, or what is entered there
+	install   []command
+	uninstall []command
+	// there reports whether the service manager runs, and occupied that a package has installed the
+	// service already.
+	there, occupied func() bool
+}
+
+// command is run by install or uninstall.
+type command struct {
+	name string
+	run  func(context.Context) error
+}
+
+func newService(a *app) *cobra.Command {
+	return a.Group("service", "hufud.service", newServiceInstall(a), newServiceUninstall(a))
+}
+
+func newServiceInstall(a *app) *cobra.Command {
+	cmd := a.Command("install", "hufud.service.install", "hufud service install", "hufud --data /srv/hufu service install --print")
+	var show bool
+	cmd.Flags().BoolVar(&show, "print", false, a.Cat.T("hufud.service.flag.print"))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := a.ready(); err != nil {
+			return err
+		}
+		s, err := a.service()
+		if err != nil {
+			return err
+		}
+		if show {
+			if s.file != "" {
+				a.Hint(a.Cat.T("hufud.service.would", "path", s.file))
+			}
+			return a.Printf("%s", s.text)
+		}
+		return a.installService(cmd.Context(), s)
+	}
+	return cmd
+}
+
+func newServiceUninstall(a *app) *cobra.Command {
+	cmd := a.Command("uninstall", "hufud.service.uninstall", "hufud service uninstall")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := a.service()
+		if err != nil {
+			return err
+		}
+		return a.uninstallService(cmd.Context(), s)
+	}
+	return cmd
+}
+
+// noManager is the error of a computer without a service manager that runs.
+func noManager() error {
+	return &hufu.Error{Op: "service", Kind: hufu.KindUnsupported, Code: "service_manager"}
+}
+
+func (a *app) installService(ctx context.Context, s *service) error {
+	switch {
+	case !s.there():
+		return noManager()
+	case s.occupied():
+		return cli.Usage("service_packaged")
+	}
+	if s.file != "" {
+		if err := writeUnit(s.file, s.text); err != nil {
+			return &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
+		}
+	}
+	if err := runAll(ctx, s.install); err != nil {
+		return err
+	}
+	return a.Printf("%s", a.Cat.T("hufud.service.installed", "data", s.data))
+}
+
+func (a *app) uninstallService(ctx context.Context, s *service) error {
+	if s.file != "" {
+		if _, err := os.Lstat(s.file); err != nil {
+			return &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindNotFound, Code: "service_missing", Err: err}
+		}
+	}
+	if !s.there() {
+		return noManager()
+	}
+	if err := runAll(ctx, s.uninstall); err != nil {
+		return err
+	}
+	return a.Printf("%s", a.Cat.T("hufud.service.uninstalled", "data", s.data))
+}
+
+func runAll(ctx context.Context, commands []command) error {
+	for _, c := range commands {
+		if err := c.run(ctx); err != nil {
+			return &hufu.Error{Op: "service", Kind: hufu.KindUnavailable, Code: "service_failed", Args: map[string]string{"command": c.name}, Err: err}
+		}
+	}
+	return nil
+}

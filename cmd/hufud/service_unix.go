@@ -1,0 +1,171 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"hufu"
+	"hufu/internal/atomicfile"
+)
+
+// service returns the service of this user; that of root is one of the whole computer, and runs as
+// the owner of the data folder.
+func (a *app) service() (*service, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, &hufu.Error{Op: "service", Kind: hufu.KindUnsupported, Code: "service_manager", Err: err}
+	}
+	p := place{root: os.Geteuid() == 0, uid: os.Geteuid(), home: a.Getenv("HOME"), config: a.Getenv("XDG_CONFIG_HOME")}
+	if i, err := os.Stat(a.data); err == nil && p.root {
+		if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 {
+			if u, err := user.LookupId(strconv.FormatUint(uint64(s.Uid), 10)); err == nil {
+				p.owner = u.Username
+			}
+		}
+	}
+	if runtime.GOOS == "darwin" {
+		return launchd(exe, a.data, p), nil
+	}
+	return systemd(exe, a.data, p), nil
+}
+
+// place is for whom a service is installed.
+type place struct {
+	root         bool
+	uid          int
+	owner        string // of the data folder, if it is not root
+	home, config string // of the user
+}
+
+// systemd returns the unit of a service.
+func systemd(exe, data string, p place) *service {
+	s := &service{exe: exe, data: data, file: "/etc/systemd/system/hufud.service"}
+	systemctl := []string{"systemctl"}
+	target := "multi-user.target"
+	var b strings.Builder
+	b.WriteString("[Unit]\nDescription=hufu file transfer server\n")
+	if p.root {
+		b.WriteString("After=network-online.target\nWants=network-online.target\n")
+	} else {
+		config := p.config
+		if !filepath.IsAbs(config) {
+			config = filepath.Join(p.home, ".config")
+		}
+		s.file = filepath.Join(config, "systemd", "user", "hufud.service")
+		systemctl, target = append(systemctl, "--user"), "default.target"
+	}
+	b.WriteString("\n[Service]\n")
+	if p.owner != "" {
+		b.WriteString("User=" + p.owner + "\n")
+	}
+	fmt.Fprintf(&b, "ExecStart=%s --data %s serve\n", unitWord(exe), unitWord(data))
+	b.WriteString(`ExecReload=/bin/kill -HUP $MAINPID
+KillSignal=SIGTERM
+TimeoutStopSec=60
+Restart=on-failure
+RestartSec=2
+LimitNOFILE=65536
+UMask=0077
+NoNewPrivileges=yes
+`)
+	b.WriteString("\n[Install]\nWantedBy=" + target + "\n")
+	s.text = b.String()
+	ctl := func(args ...string) command { return program1(append(append([]string{}, systemctl...), args...)...) }
+	s.install = []command{ctl("daemon-reload"), ctl("enable", "hufud.service"), ctl("restart", "hufud.service")}
+	s.uninstall = []command{ctl("disable", "--now", "hufud.service"), removal(s.file), ctl("daemon-reload")}
+	s.there = func() bool { i, err := os.Stat("/run/systemd/system"); return err == nil && i.IsDir() }
+	s.occupied = func() bool {
+		for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system"} {
+			if _, err := os.Stat(filepath.Join(dir, "hufud.service")); err == nil && p.root {
+				return true
+			}
+		}
+		return false
+	}
+	return s
+}
+
+// unitWord quotes a word for a unit.
+func unitWord(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `%`, `%%`, `$`, `$$`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s) + `"`
+}
+
+// launchd returns the property list of a service.
+func launchd(exe, data string, p place) *service {
+	s := &service{exe: exe, data: data, file: "/Library/LaunchDaemons/hufud.plist"}
+	domain := "system"
+	if !p.root {
+		s.file, domain = filepath.Join(p.home, "Library", "LaunchAgents", "hufud.plist"), fmt.Sprintf("gui/%d", p.uid)
+	}
+	var b strings.Builder
+	word := func(key, s string) {
+		if key != "" {
+			b.WriteString("\t<key>" + key + "</key>\n")
+		}
+		b.WriteString("\t<string>")
+		_ = xml.EscapeText(&b, []byte(s))
+		b.WriteString("</string>\n")
+	}
+	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0">
+<dict>
+`)
+	word("Label", "hufud")
+	if p.owner != "" {
+		word("UserName", p.owner)
+	}
+	b.WriteString("\t<key>ProgramArguments</key>\n\t<array>\n")
+	for _, arg := range []string{exe, "--data", data, "serve"} {
+		word("", arg)
+	}
+	b.WriteString("\t</array>\n\t<key>RunAtLoad</key>\n\t<true/>\n\t<key>KeepAlive</key>\n\t<dict>\n\t<key>SuccessfulExit</key>\n\t<false/>\n\t</dict>\n\t<key>Umask</key>\n\t<integer>63</integer>\n</dict>\n</plist>\n")
+	s.text = b.String()
+	s.install = []command{{"launchctl bootout", func(ctx context.Context) error {
+		_ = exec.CommandContext(ctx, "launchctl", "bootout", domain+"/hufud").Run() // an older one, if there is one
+		return nil
+	}}, program1("launchctl", "bootstrap", domain, s.file)}
+	s.uninstall = []command{program1("launchctl", "bootout", domain+"/hufud"), removal(s.file)}
+	s.there = func() bool { _, err := exec.LookPath("launchctl"); return err == nil }
+	s.occupied = func() bool { return false }
+	return s
+}
+
+// program1 is a command that runs a program. What that says belongs to the error.
+func program1(args ...string) command {
+	return command{strings.Join(args, " "), func(ctx context.Context) error {
+		out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+		if said := strings.TrimSpace(string(out)); err != nil && said != "" {
+			return errors.New(said)
+		}
+		return err //nolint:wrapcheck // the caller names the command
+	}}
+}
+
+func removal(file string) command {
+	return command{"rm " + file, func(context.Context) error {
+		return os.Remove(file) //nolint:wrapcheck // the caller names the command
+	}}
+}
+
+func writeUnit(file, text string) error {
+	if err := atomicfile.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Write(file, []byte(text), 0o644)
+}
+
+// asService runs the program. The service managers of Unix need no more.
+func asService(run func(stop <-chan struct{}) int) int { return run(nil) }
