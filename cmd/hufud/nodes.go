@@ -59,8 +59,8 @@ func (a *app) join(ctx context.Context, s *site, address string, log *slog.Logge
 		if o.Program != n.Program {
 			log.Warn("another server on this database runs another version", "server", o.Address, "version", o.Program, "own", n.Program)
 		}
-		if _, own := place(n); own != "" {
-			if _, theirs := place(o); theirs != "" && theirs != own {
+		if _, own := filesOf(n); own != "" {
+			if _, theirs := filesOf(o); theirs != "" && theirs != own {
 				log.Warn("another server on this database reaches the store at another endpoint: make sure that it is the same store", "server", o.Address, "endpoint", theirs, "own", own)
 			}
 		}
@@ -68,8 +68,8 @@ func (a *app) join(ctx context.Context, s *site, address string, log *slog.Logge
 	return err
 }
 
-// place returns where the files of a node are, and at which endpoint if it has named one.
-func place(n meta.Node) (store, endpoint string) {
+// filesOf returns where the files of a node are, and at which endpoint if it has named one.
+func filesOf(n meta.Node) (store, endpoint string) {
 	store, endpoint, _ = strings.Cut(n.Files, " ")
 	return store, endpoint
 }
@@ -83,8 +83,8 @@ func fits(n, other meta.Node) error {
 		}
 		return e
 	}
-	own, _ := place(n)
-	theirs, _ := place(other)
+	own, _ := filesOf(n)
+	theirs, _ := filesOf(other)
 	switch {
 	case n.Root != other.Root:
 		return misfit("node_other_ca", "theirs", hexOf(other.Root), "own", hexOf(n.Root))

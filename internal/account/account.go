@@ -55,11 +55,13 @@ type Service struct {
 
 	loading chan struct{} // holds one while the database is asked; guards what follows
 	version meta.Version
-	looked  time.Time // when it was last asked for, and answered by the database or by its failure
-	found   error     // that failure
-	went    time.Time // when the database was last found to have gone back to an earlier state
-	reread  time.Time // when all rows are read again because of that restore
-	away    bool      // the database did not answer the last time
+	looked  time.Time       // when it was last asked for, and answered by the database or by its failure
+	found   error           // that failure
+	read    time.Time       // when the state was last read
+	went    time.Time       // when the database was last found to have gone back to an earlier state
+	reread  time.Time       // when all rows are read again because of that restore
+	revoked map[string]cert // what had been revoked until then, by serial
+	away    bool            // the database did not answer the last time
 
 	applying sync.Mutex // taken before loading is given back; guards what follows
 	applied  known
@@ -106,7 +108,7 @@ type login struct {
 func Open(ctx context.Context, db *meta.DB, o Options) (*Service, error) {
 	s := &Service{
 		db: db, now: o.Now, log: o.Log, judges: o.Judges,
-		touched: make(map[[32]byte]time.Time),
+		touched: make(map[[32]byte]time.Time), revoked: make(map[string]cert),
 		hashing: make(chan struct{}, hashesAtOnce),
 		loading: make(chan struct{}, 1),
 		seed:    maphash.MakeSeed(),
@@ -183,13 +185,14 @@ func (s *Service) lookFor(ctx context.Context, refusal bool) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	if s.looked.After(asked) {
+	refusal = refusal && !s.went.IsZero() && asked.Sub(s.went) < restoreTime && !s.read.After(asked)
+	if s.looked.After(asked) && !refusal {
 		defer s.exit()
 		return s.found
 	}
 	now, at := time.Now(), s.now()
 	v, clock, err := s.db.VersionAt(ctx)
-	if err == nil && (v != s.version || !s.went.IsZero() && (!now.Before(s.reread) || refusal && now.Sub(s.went) < restoreTime)) {
+	if err == nil && (v != s.version || refusal || !s.went.IsZero() && !now.Before(s.reread)) {
 		return s.reloadAndExit(ctx)
 	}
 	defer s.exit()
@@ -257,37 +260,47 @@ func (s *Service) reload(ctx context.Context) (k known, changed bool, err error)
 		s.mark(ctx, now, at, err)
 		return k, false, err
 	}
-	if s.restored(k.version, old, next) {
-		s.went = now
-	}
-	if !s.went.IsZero() {
-		// A restore brings back one table after the other, some of them after the version.
-		s.reread = now.Add(max(PollInterval, now.Sub(s.went)))
-	}
-	s.version = k.version
+	s.restored(now, k.version, old, next)
+	s.version, s.read = k.version, now
 	s.state.Store(next)
 	s.mark(ctx, now, at, nil)
 	return k, !next.equal(old), nil
 }
 
-// restored reports whether the database has gone back to an earlier state, and logs it with the
+// restored looks whether the database has gone back to an earlier state, and logs it with the
 // certificates that are valid again. No command but "hufud db copy --replace" makes a revoked
-// certificate valid again, so it normally comes from a backup.
-func (s *Service) restored(v meta.Version, old, next *state) bool {
+// certificate valid again, so it normally comes from a backup. A restore brings back one table after
+// the other, some of them after the version: so the rows are read again at growing intervals, and
+// what was revoked before is compared with them for restoreTime.
+func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 	const most = 20 // names in one line
+	if !s.went.IsZero() && now.Sub(s.went) >= restoreTime {
+		clear(s.revoked)
+	}
 	var valid []string
-	for serial, c := range old.certs {
-		if again, ok := next.certs[serial]; ok && !c.revoked.IsZero() && again.revoked.IsZero() {
+	again := func(serial string, c cert) bool {
+		n, ok := next.certs[serial]
+		if ok = ok && n.revoked.IsZero(); ok {
 			valid = append(valid, serial+" ("+c.user+" "+c.device+")")
 		}
+		return ok
 	}
-	if len(valid) == 0 && !v.Before(s.version) {
-		return false
+	maps.DeleteFunc(s.revoked, again)
+	back := v.Before(s.version)
+	for serial, c := range old.certs {
+		if _, known := s.revoked[serial]; !c.revoked.IsZero() && !known && !again(serial, c) && back {
+			s.revoked[serial] = c
+		}
 	}
-	slices.Sort(valid)
-	s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
-		"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
-	return true
+	if len(valid) > 0 || back {
+		s.went = now
+		slices.Sort(valid)
+		s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
+			"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
+	}
+	if !s.went.IsZero() {
+		s.reread = now.Add(max(PollInterval, now.Sub(s.went)))
+	}
 }
 
 // mark notes the outcome of a check that began at the given time, by the clock of this computer

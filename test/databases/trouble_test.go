@@ -217,7 +217,8 @@ func TestRestored(t *testing.T) {
 		h.run(h.Admin("cert", "revoke", "--user", "eve")).is(0, "")
 		h.run(eve.Run("ls", ":/")).is(6, "revoked")
 
-		// A restore that is read in the middle: the version is back already, the logins follow.
+		// A restore that is read in the middle: the version is back already, logins and
+		// certificates follow.
 		raw := e.in(t, name)
 		exec := func(statements ...string) {
 			t.Helper()
@@ -227,11 +228,15 @@ func TestRestored(t *testing.T) {
 				}
 			}
 		}
-		exec("CREATE TABLE follow AS SELECT * FROM logins", "DELETE FROM logins", "UPDATE epoch SET counter = counter - 1, random = '0123456789abcdef'")
+		exec("CREATE TABLE follow AS SELECT * FROM logins", "CREATE TABLE back AS SELECT * FROM certificates WHERE user_name = 'eve'",
+			"DELETE FROM logins", "DELETE FROM certificates WHERE user_name = 'eve'", "UPDATE epoch SET counter = counter - 1, random = '0123456789abcdef'")
 		h.logged("earlier state: if a backup was restored, revoke the listed certificates again\" valid_again=0")
 		h.run(h.alice.Run("ls", ":/")).is(6, "login has ended")
 		exec("INSERT INTO logins SELECT * FROM follow")
 		h.run(h.alice.Run("ls", ":/")).is(0, "a")
+		exec("UPDATE back SET revoked_at = (SELECT MIN(revoked_at) FROM certificates WHERE user_name = 'alice')", "INSERT INTO certificates SELECT * FROM back")
+		h.run(eve.Run("ls", ":/")).is(0, "")
+		must(t, built.Eventually("eve's certificate is logged again", func() bool { return strings.Count(h.Log(), "valid_again=1 certificates=") == 2 }))
 	})
 }
 
