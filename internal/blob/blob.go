@@ -152,8 +152,9 @@ type File interface {
 	// other than zeros, or the size.
 	NextData(off int64) int64
 	// Check returns KindChanged if the file is no longer the version that was
-	// opened: written, truncated, replaced or removed.
-	Check() error
+	// opened: written, truncated, replaced or removed. One that has to ask another computer
+	// ends with ctx.
+	Check(ctx context.Context) error
 
 	// Close releases the file. A second Close does nothing.
 	Close() error

@@ -66,7 +66,7 @@ func differs(source hufu.Entry, got hufu.Digest) error {
 func (v *View) copySmall(ctx context.Context, f blob.File, source hufu.Entry, to hufu.Path, m blob.Meta, cond hufu.Condition, buf []byte) (hufu.Entry, error) {
 	data, err := f.Whole(ctx, buf)
 	if err == nil {
-		err = f.Check()
+		err = f.Check(ctx)
 	}
 	if err != nil {
 		return hufu.Entry{}, err
@@ -113,7 +113,7 @@ func (v *View) copyLarge(ctx context.Context, f blob.File, source hufu.Entry, to
 		err = differs(source, root)
 	}
 	if err == nil {
-		err = f.Check()
+		err = f.Check(ctx)
 	}
 	if err != nil {
 		return hufu.Entry{}, err

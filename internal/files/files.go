@@ -279,8 +279,8 @@ func (v *View) Distant() bool {
 
 // OpenAhead is Open for a file of a blob.Distant, in two steps: the returned function opens the
 // file and may be called on any goroutine, until Close.
-func (v *View) OpenAhead(p hufu.Path) (func(context.Context) (blob.File, error), error) {
-	at, err := v.readable(context.Background(), p)
+func (v *View) OpenAhead(ctx context.Context, p hufu.Path) (func(context.Context) (blob.File, error), error) {
+	at, err := v.readable(ctx, p)
 	if err != nil {
 		return nil, err
 	}

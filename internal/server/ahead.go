@@ -29,42 +29,70 @@ type ahead struct {
 	tasks sync.WaitGroup
 }
 
-// early is one request that is read ahead. All but done is set when done is closed.
+// early is one request that is read ahead. All but done and stop is set when done is closed.
 type early struct {
 	done  chan struct{}
+	stop  context.CancelFunc
 	f     blob.File // of a get
 	data  []byte
 	hole  bool
 	cv    digest.CV
 	chunk *session.Chunk // of a read
-	taken int64          // of Server.aheadRoom
+	taken int64          // of Server.ahead
 	err   error
 }
 
-// takeAhead takes n bytes of what all connections may read ahead, and reports whether they were
-// free.
-func (s *Server) takeAhead(n int64) bool {
-	if s.aheadUsed.Add(n) > aheadBytes {
-		s.aheadUsed.Add(-n)
+// aheadRoom is what all connections may read ahead together, and who has how much of it. A
+// connection may have as much as is left for the others, and a user twice as much. So one connection
+// alone has half of the room, and whoever comes later finds some.
+type aheadRoom struct {
+	mu     sync.Mutex // guards what follows
+	used   int64
+	ofConn map[*conn]int64
+	ofUser map[string]int64
+}
+
+// take takes n bytes for c, and reports whether c may have them.
+func (r *aheadRoom) take(c *conn, n int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	left := aheadBytes - r.used
+	if r.ofConn[c]+n > left || r.ofUser[c.sub.User]+n > 2*left {
 		return false
 	}
+	r.used += n
+	r.ofConn[c] += n
+	r.ofUser[c.sub.User] += n
 	return true
 }
 
+// give returns n bytes of c.
+func (r *aheadRoom) give(c *conn, n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used -= n
+	if r.ofConn[c] -= n; r.ofConn[c] == 0 {
+		delete(r.ofConn, c)
+	}
+	if r.ofUser[c.sub.User] -= n; r.ofUser[c.sub.User] == 0 {
+		delete(r.ofUser, c.sub.User)
+	}
+}
+
 // free gives back what e holds.
-func (s *Server) free(e *early) {
+func (c *conn) free(e *early) {
 	if e.f != nil {
 		_ = e.f.Close()
 	}
 	if e.chunk != nil {
 		e.chunk.Give()
 	}
-	s.aheadUsed.Add(-e.taken)
+	c.s.ahead.give(c, e.taken)
 	e.f, e.chunk, e.data, e.taken = nil, nil, nil, 0
 }
 
-// readAhead begins the gets and reads at the head of the queue.
-func (c *conn) readAhead() {
+// readAhead begins the gets and reads at the head of the queue. ctx is that of the request in work.
+func (c *conn) readAhead(ctx context.Context) {
 	if !c.view.Distant() {
 		return
 	}
@@ -75,7 +103,7 @@ func (c *conn) readAhead() {
 		var read func(ctx context.Context, e *early) error
 		switch m := r.Message.(type) {
 		case *frame.Get:
-			read = c.getAhead(m)
+			read = c.getAhead(ctx, m)
 		case *frame.Read:
 			read = c.chunkAhead(m)
 		}
@@ -86,10 +114,13 @@ func (c *conn) readAhead() {
 			c.ahead.ctx, c.ahead.stop = context.WithCancel(context.Background())
 			c.ahead.begun = map[*session.Request]*early{}
 		}
-		e, ctx := &early{done: make(chan struct{})}, c.ahead.ctx
+		e := &early{done: make(chan struct{})}
+		var ctx context.Context
+		ctx, e.stop = context.WithCancel(c.ahead.ctx)
 		c.ahead.begun[r] = e
 		c.ahead.tasks.Go(func() {
 			defer close(e.done)
+			defer e.stop()
 			defer func() {
 				if p := recover(); p != nil { // its turn comes, where a panic ends this connection alone
 					e.err = &hufu.Error{Op: "read ahead", Kind: hufu.KindInternal, Err: fmt.Errorf("%v", p)}
@@ -103,8 +134,8 @@ func (c *conn) readAhead() {
 var errNoRoom error = &hufu.Error{Op: "read ahead", Kind: hufu.KindUnavailable}
 
 // getAhead returns a function that reads a whole small file, nil if that is left to its turn.
-func (c *conn) getAhead(m *frame.Get) func(context.Context, *early) error {
-	open, err := c.view.OpenAhead(m.Path.Path())
+func (c *conn) getAhead(ctx context.Context, m *frame.Get) func(context.Context, *early) error {
+	open, err := c.view.OpenAhead(ctx, m.Path.Path())
 	if err != nil {
 		return nil
 	}
@@ -113,14 +144,14 @@ func (c *conn) getAhead(m *frame.Get) func(context.Context, *early) error {
 			return err
 		}
 		size := e.f.Size()
-		if size > hufu.ChunkSize || !c.s.takeAhead(size) {
+		if size > hufu.ChunkSize || !c.s.ahead.take(c, size) {
 			return errNoRoom
 		}
 		e.taken, e.data = size, make([]byte, size)
 		n, err := e.f.ReadAt(ctx, e.data, 0)
 		e.data = e.data[:n]
 		if err == nil {
-			err = e.f.Check()
+			err = e.f.Check(ctx)
 		}
 		return err
 	}
@@ -134,7 +165,7 @@ func (c *conn) chunkAhead(m *frame.Read) func(context.Context, *early) error {
 		return nil
 	}
 	f, index := c.readers[i].f, m.Index
-	if index >= digest.Chunks(f.Size()) || !c.s.takeAhead(hufu.ChunkSize) {
+	if index >= digest.Chunks(f.Size()) || !c.s.ahead.take(c, hufu.ChunkSize) {
 		return nil
 	}
 	return func(ctx context.Context, e *early) (err error) {
@@ -147,7 +178,7 @@ func (c *conn) chunkAhead(m *frame.Read) func(context.Context, *early) error {
 // early returns what was read ahead for r, or nil, and starts the requests behind r. It waits until
 // the read is done. The caller frees the result.
 func (c *conn) early(ctx context.Context, r *session.Request) *early {
-	c.readAhead()
+	c.readAhead(ctx)
 	e := c.ahead.begun[r]
 	if e == nil {
 		return nil
@@ -159,22 +190,23 @@ func (c *conn) early(ctx context.Context, r *session.Request) *early {
 	}
 	delete(c.ahead.begun, r)
 	if e.err != nil {
-		c.s.free(e)
+		c.free(e)
 		return nil
 	}
 	return e
 }
 
-// forget drops what was read ahead for a request that has ended without it.
+// forget stops and drops what is read ahead for a request that has ended without it.
 func (c *conn) forget(r *session.Request) {
 	e := c.ahead.begun[r]
 	if e == nil {
 		return
 	}
 	delete(c.ahead.begun, r)
+	e.stop()
 	c.ahead.tasks.Go(func() {
 		<-e.done
-		c.s.free(e)
+		c.free(e)
 	})
 }
 

@@ -26,6 +26,7 @@ type far struct {
 	mu     sync.Mutex
 	begun  int
 	enough int
+	late   atomic.Bool // a read has waited in vain
 }
 
 func (f *far) User(ctx context.Context, name string) (blob.Tree, error) {
@@ -44,6 +45,7 @@ func (f *far) wait(ctx context.Context) {
 	case <-f.waits:
 	case <-ctx.Done():
 	case <-time.After(20 * time.Second): // the test fails
+		f.late.Store(true)
 	}
 }
 
@@ -196,4 +198,42 @@ func TestReadingChunksAhead(t *testing.T) {
 	soon(t, "a read is carried out", begun.Load)
 	_ = w.Close()
 	soon(t, "nothing is held for a client that has left", func() bool { return env.Server.Ahead() == 0 })
+}
+
+// TestCanceledReadsAhead: what is read ahead for a request that the client takes back is stopped.
+func TestCanceledReadsAhead(t *testing.T) {
+	t.Parallel()
+	f := &far{Stores: mem.NewTrees(mem.Options{}), waits: make(chan struct{}), enough: 1000}
+	env := testenv.New(t, testenv.Options{Trees: f})
+	w := asPerson(t, env, env.Person("alice"))
+	w.put("f", "text", ifFree)
+	const gets = 4
+	canceled := make(chan struct{})
+	var once sync.Once
+	env.Server.Watch(func(ctx context.Context) context.Context {
+		once.Do(func() {
+			soon(t, "all requests are there", func() bool { return env.Server.Unanswered() == gets })
+			go func() {
+				soon(t, "all are read ahead", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.begun == gets })
+				close(canceled)
+			}()
+		})
+		return ctx
+	})
+	for range gets { // numbers 2 to 5, after hello and put
+		w.say(&frame.Get{Path: frame.Path("f")})
+	}
+	<-canceled
+	for _, n := range []uint64{5, 4, 3, 2} { // the one in work last: what follows it would be begun
+		w.say(&frame.Cancel{Request: n})
+	}
+	for range gets {
+		if e, ok := w.hear().(*frame.Error); !ok || e.Kind != hufu.KindCanceled.String() {
+			t.Errorf("%+v", e)
+		}
+	}
+	soon(t, "nothing is held", func() bool { return env.Server.Ahead() == 0 })
+	if f.late.Load() {
+		t.Error("a read went on after its request was taken back")
+	}
 }

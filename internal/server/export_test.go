@@ -57,7 +57,11 @@ func (s *Server) Unanswered() (n int) {
 }
 
 // Ahead returns how many bytes are read ahead.
-func (s *Server) Ahead() int64 { return s.aheadUsed.Load() }
+func (s *Server) Ahead() int64 {
+	s.ahead.mu.Lock()
+	defer s.ahead.mu.Unlock()
+	return s.ahead.used
+}
 
 // Unproven returns how many connections have not said a word, and how many are in their
 // handshake.

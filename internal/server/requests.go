@@ -250,7 +250,7 @@ func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *fram
 	e := c.early(ctx, r)
 	var f blob.File
 	if e != nil {
-		defer c.s.free(e)
+		defer c.free(e)
 		f = e.f
 	} else {
 		var err error
@@ -258,7 +258,7 @@ func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *fram
 			return err
 		}
 		defer func() { _ = f.Close() }()
-		c.readAhead()
+		c.readAhead(ctx)
 	}
 	if f.Size() > hufu.ChunkSize || m.Version != "" && !f.Is(m.Version) {
 		return &hufu.Error{Op: "get", Kind: hufu.KindChanged, Code: "file_changed"}
@@ -305,7 +305,7 @@ func (c *conn) whole(ctx context.Context, f blob.File, e *early) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return data[:n], f.Check()
+	return data[:n], f.Check(ctx)
 }
 
 // openedFile finds or opens the file that a read names, in the version that the read names.
@@ -349,7 +349,7 @@ func (c *conn) read(ctx context.Context, r *session.Request, p hufu.Path, m *fra
 	var hole bool
 	var cv digest.CV
 	if e := c.early(ctx, r); e != nil {
-		defer c.s.free(e)
+		defer c.free(e)
 		data, hole, cv = e.data, e.hole, e.cv
 	} else {
 		buf, err := c.buffer(ctx)

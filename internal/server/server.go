@@ -76,7 +76,7 @@ type Server struct {
 	enrolling  crowd
 	slots      chan struct{}
 	held       held
-	aheadUsed  atomic.Int64 // bytes that are read ahead
+	ahead      aheadRoom
 
 	conns    *connections
 	draining atomic.Bool
@@ -98,6 +98,7 @@ func New(o Options) (*Server, error) {
 		silent: crowd{limit: maxSilent}, handshakes: crowd{limit: maxHandshakes}, enrolling: crowd{limit: maxEnrolling},
 		slots: make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
 		held:  held{limit: maxHeld, holders: map[*conn]struct{}{}},
+		ahead: aheadRoom{ofConn: map[*conn]int64{}, ofUser: map[string]int64{}},
 		conns: newConnections(),
 	}
 	_, _ = rand.Read(s.instance) // never fails

@@ -63,5 +63,5 @@ func readWhole(ctx context.Context, it *item, files *opener, buf []byte) ([]byte
 		return nil, Meta{}, err
 	}
 	m := f.Meta()
-	return data, Meta{m.Mode, m.MTime}, f.Check()
+	return data, Meta{m.Mode, m.MTime}, f.Check(ctx)
 }

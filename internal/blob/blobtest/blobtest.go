@@ -216,7 +216,7 @@ func (s *suite) read(p string) (string, error) {
 		err = fmt.Errorf("%d bytes of %d", n, f.Size())
 	}
 	if err == nil {
-		err = f.Check()
+		err = f.Check(s.Context())
 	}
 	return string(data[:n]), err
 }

@@ -344,9 +344,9 @@ func aChangedFileIsNoticed(s *suite) {
 		s.mustPut("other", "0123456789")
 		f, err := s.open("f")
 		s.must(err)
-		s.must(f.Check())
+		s.must(f.Check(s.Context()))
 		s.made(change)
-		if err := f.Check(); hufu.KindOf(err) != hufu.KindChanged {
+		if err := f.Check(s.Context()); hufu.KindOf(err) != hufu.KindChanged {
 			s.Errorf("%s: %v", name, err)
 		}
 		if _, _, _, err := f.ReadChunk(s.Context(), 0, make([]byte, hufu.ChunkSize)); hufu.KindOf(err) != hufu.KindChanged {
@@ -362,7 +362,7 @@ func aChangedFileIsNoticed(s *suite) {
 	defer func() { _ = f.Close() }()
 	_, err = s.uploaded("f", data, always(), anyone)
 	s.must(err)
-	s.wantErr(f.Check(), hufu.KindChanged, "file_changed")
+	s.wantErr(f.Check(s.Context()), hufu.KindChanged, "file_changed")
 }
 
 func anUnchangedFilePassesCheck(s *suite) {
@@ -375,7 +375,7 @@ func anUnchangedFilePassesCheck(s *suite) {
 	if _, err := s.Tree.Digest(s.Context(), s.path("e/f")); err != nil {
 		s.Error(err)
 	}
-	s.must(f.Check())
+	s.must(f.Check(s.Context()))
 	data, err := f.Whole(s.Context(), make([]byte, hufu.ChunkSize))
 	if err != nil || string(data) != "0123456789" {
 		s.Errorf("the whole file is %q %v, want 0123456789", data, err)

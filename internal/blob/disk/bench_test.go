@@ -157,7 +157,7 @@ func BenchmarkRead4K(b *testing.B) {
 				if _, err := f.ReadAt(b.Context(), buf, 0); err != nil {
 					b.Fatal(err)
 				}
-				if err := f.Check(); err != nil {
+				if err := f.Check(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 				f.Close()

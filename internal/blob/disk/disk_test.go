@@ -208,7 +208,7 @@ func TestPutStatListRead(t *testing.T) {
 		if f.Entry() != e {
 			t.Errorf("open says %+v", f.Entry())
 		}
-		if err := f.Check(); err != nil {
+		if err := f.Check(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if got := names(t, filepath.Join(tr.root, "a/b")); !slices.Equal(got, []string{"c.txt"}) {
@@ -392,7 +392,7 @@ func TestDigestIsComputedKeptAndChecked(t *testing.T) {
 	if err != nil || e.Digest != digest.Sum(data) {
 		t.Fatal(e, err)
 	}
-	if err := f.Check(); err != nil {
+	if err := f.Check(t.Context()); err != nil {
 		t.Error("keeping the digest looks like a change:", err)
 	}
 	after, err := tr.Stat(t.Context(), path(t, "f"))

@@ -49,13 +49,13 @@ func TestHT48EveryChangeIsNoticed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := f.Check(); err != nil {
+				if err := f.Check(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if err := change(file); err != nil {
 					t.Fatal(err)
 				}
-				wantErr(t, f.Check(), hufu.KindChanged, "file_changed")
+				wantErr(t, f.Check(t.Context()), hufu.KindChanged, "file_changed")
 				f.Close()
 			}
 		})
@@ -194,7 +194,7 @@ func TestOldKernel(t *testing.T) {
 	if err := overwrite(filepath.Join(tr.root, "a/f"), 0, []byte("T")); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, f.Check(), hufu.KindChanged, "file_changed")
+	wantErr(t, f.Check(t.Context()), hufu.KindChanged, "file_changed")
 	if got := tr.list("a"); !slices.Equal(got, []string{"f"}) {
 		t.Error(got)
 	}

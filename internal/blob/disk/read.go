@@ -355,11 +355,11 @@ func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 			_, err = f.ReadAt(ctx, nil, f.n.Size) // nothing may follow
 		}
 		if err == nil {
-			err = f.Check()
+			err = f.Check(ctx)
 		}
 		return nil, true, digest.Zeros(n, index), err
 	}
-	if err := f.Check(); err != nil {
+	if err := f.Check(ctx); err != nil {
 		return nil, false, cv, err
 	}
 	data = buf[:n]
@@ -373,7 +373,7 @@ func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 		have = next
 		h.To(data[:have])
 	}
-	return data, false, h.Chunk(data), f.Check()
+	return data, false, h.Chunk(data), f.Check(ctx)
 }
 
 // Is reports whether the file, as it was opened, is the named version: the
@@ -388,7 +388,7 @@ func (f *file) Is(name string) bool {
 
 // Check returns KindChanged if the file is no longer the version that was
 // opened: written, truncated, replaced or removed.
-func (f *file) Check() error {
+func (f *file) Check(context.Context) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if !f.h.Ok() {
@@ -455,7 +455,7 @@ func (s *Store) Digest(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 		return hufu.Entry{}, err
 	}
 	e.Size = size
-	if err := f.Check(); err != nil {
+	if err := f.Check(ctx); err != nil {
 		return hufu.Entry{}, err
 	}
 	switch {

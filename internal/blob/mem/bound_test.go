@@ -105,8 +105,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	remove(t, tree, "d")
 	wantFull(t, put(t, tree, "g", make([]byte, 600<<10)))
 	got, err := f.Whole(t.Context(), make([]byte, hufu.ChunkSize))
-	if err != nil || len(got) != 600<<10 || hufu.KindOf(f.Check()) != hufu.KindChanged {
-		t.Errorf("%d bytes, %v, %v", len(got), err, f.Check())
+	if err != nil || len(got) != 600<<10 || hufu.KindOf(f.Check(t.Context())) != hufu.KindChanged {
+		t.Errorf("%d bytes, %v, %v", len(got), err, f.Check(t.Context()))
 	}
 	must(t, f.Close())
 	if got := free(t, tree); got != all {

@@ -142,7 +142,7 @@ func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 	if index < 0 || index >= digest.Chunks(f.Size()) {
 		return nil, false, cv, blob.Fail("read", f.p, hufu.KindInvalid, "chunk_index")
 	}
-	if err := cmp.Or(f.readable(ctx), f.Check()); err != nil {
+	if err := cmp.Or(f.readable(ctx), f.Check(ctx)); err != nil {
 		return nil, false, cv, err
 	}
 	chunk := f.bytes.chunk(index)
@@ -150,7 +150,7 @@ func (f *file) ReadChunk(ctx context.Context, index int64, buf []byte) (data []b
 		return nil, true, digest.Zeros(digest.ChunkLen(f.Size(), index), index), nil
 	}
 	data = buf[:copy(buf, chunk)]
-	return data, false, digest.Chunk(data, index), f.Check()
+	return data, false, digest.Chunk(data, index), f.Check(ctx)
 }
 
 func (f *file) NextData(off int64) int64 {
@@ -161,7 +161,7 @@ func (f *file) NextData(off int64) int64 {
 	return max(off, f.bytes.index[at]*hufu.ChunkSize)
 }
 
-func (f *file) Check() error {
+func (f *file) Check(context.Context) error {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
 	switch {

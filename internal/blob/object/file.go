@@ -226,9 +226,7 @@ func (f *file) NextData(off int64) int64 {
 	}
 }
 
-func (f *file) Check() error {
-	ctx, cancel := f.s.afterwards()
-	defer cancel()
+func (f *file) Check(ctx context.Context) error {
 	if f.closed.Load() {
 		return blob.Fail("check", f.p, hufu.KindInternal, "")
 	}
