@@ -185,14 +185,14 @@ func (s *Service) lookFor(ctx context.Context, refusal bool) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	refusal = refusal && !s.went.IsZero() && asked.Sub(s.went) < restoreTime && !s.read.After(asked)
-	if s.looked.After(asked) && !refusal {
+	now, at := time.Now(), s.now()
+	all := refusal && !s.went.IsZero() && now.Sub(s.went) < restoreTime && !s.read.After(asked)
+	if s.looked.After(asked) && !all {
 		defer s.exit()
 		return s.found
 	}
-	now, at := time.Now(), s.now()
 	v, clock, err := s.db.VersionAt(ctx)
-	if err == nil && (v != s.version || refusal || !s.went.IsZero() && !now.Before(s.reread)) {
+	if err == nil && (v != s.version || all || !s.went.IsZero() && !now.Before(s.reread)) {
 		return s.reloadAndExit(ctx)
 	}
 	defer s.exit()

@@ -133,7 +133,7 @@ func (s *Service) clash(ctx context.Context) (others []meta.Node, doubt bool, er
 		if why == nil {
 			continue
 		}
-		if at, seen := s.node.misfits[o.ID]; seen && at != o.At {
+		if at, seen := s.node.misfits[o.ID]; seen && o.At > at { // a restored backup may bring back an earlier one
 			return nil, false, why
 		}
 		s.node.misfits[o.ID] = o.At

@@ -250,14 +250,14 @@ func TestRevokedThoughOthersCannotBeCounted(t *testing.T) {
 // command says that all nodes have confirmed it.
 func TestRevokedAtAnotherNode(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
-		const promise = time.Second
+		const promise, rate = time.Second, 4 << 20
 		runs := 3
 		if os.Getenv("HUFU_LARGE") != "" {
 			runs = 20
 		}
 		s := newNodes(t, e, 2)
 		one, two := s.all[0], s.all[1]
-		slow, err := built.NewSlow(two.Address, 4<<20)
+		slow, err := built.NewSlow(two.Address, rate)
 		must(t, err)
 		defer slow.Close()
 		content := make([]byte, 32<<20)
@@ -265,7 +265,7 @@ func TestRevokedAtAnotherNode(t *testing.T) {
 		keeper := s.enroll(one, "keeper", one.Address)
 		must(t, os.WriteFile(filepath.Join(keeper.Home, "large"), content, 0o600))
 		s.ok(keeper.Run("put", "large", ":/@shared/common/"))
-		var slowest, answered time.Duration
+		var slowest, answered, onLink time.Duration
 		for i := range runs {
 			user := fmt.Sprintf("user%d", i)
 			// Enrolled at one node, and known at once to the other.
@@ -294,16 +294,20 @@ func TestRevokedAtAnotherNode(t *testing.T) {
 			if out := s.ok(one.Admin("cert", "revoke", "--user", user)); !strings.Contains(out, "Revoked 1 certificate") {
 				t.Error(out)
 			}
-			answered = max(answered, time.Since(begun))
+			took, passed := time.Since(begun), slow.Passed()
+			answered = max(answered, took)
 			for i, c := range ended {
 				if r := <-c; r.Code != 6 || !strings.Contains(r.Err, "revoked") {
 					t.Errorf("%d: %s", i, r)
 				}
-				slowest = max(slowest, time.Since(begun))
+			}
+			if took := time.Since(begun); took > slowest {
+				// All nodes had confirmed by then: this was in the buffers of the link.
+				slowest, onLink = took, time.Duration(slow.Passed()-passed)*time.Second/rate
 			}
 			cancel()
 		}
-		t.Logf("%d runs: the slowest client ended %v after the command had begun, the slowest command took %v", runs, slowest, answered)
+		t.Logf("%d runs: the slowest client ended %v after the command had begun, the slowest command took %v; what was on the way then took the link %v", runs, slowest, answered, onLink)
 		if slowest > 5*promise {
 			t.Errorf("%v until the end of a transfer", slowest)
 		}
