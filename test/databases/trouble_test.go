@@ -413,24 +413,16 @@ func TestFull(t *testing.T) {
 			}
 		}
 		// A server that starts meanwhile cannot write that it is there, and starts nevertheless.
-		var err error
-		for err == nil {
-			err = d.Beat(t.Context(), meta.Node{ID: meta.RandomID(), Address: long, Program: "full", At: time.Now().Add(time.Hour).UnixMilli()})
-		}
-		if hufu.CodeOf(err) != "database_full" {
-			t.Fatal(err)
-		}
-		s, err := account.Open(t.Context(), d, account.Options{Judges: true})
-		must(t, err)
-		_, err = s.Join(t.Context(), meta.Node{ID: meta.RandomID(), Address: long, Program: long[:200], Files: long + long + long}, nil)
-		must(t, err)
-		s.Leave(t.Context())
-		filled, err := d.Nodes(t.Context())
-		must(t, err)
-		for _, n := range filled {
-			if n.Program == "full" {
-				must(t, d.DropNode(t.Context(), n.ID))
+		if e.name == "postgres" { // on MariaDB the table of nodes has room left
+			n := meta.Node{ID: meta.RandomID(), Files: string(filler(16 << 10))}
+			if err := d.Beat(t.Context(), n); hufu.CodeOf(err) != "database_full" {
+				t.Fatal(err)
 			}
+			s, err := account.Open(t.Context(), d, account.Options{Judges: true})
+			must(t, err)
+			_, err = s.Join(t.Context(), n, nil)
+			must(t, err)
+			s.Leave(t.Context())
 		}
 		full := func() (r built.Result, err error) {
 			for i := range 500 { // less room than for a row of the filling
