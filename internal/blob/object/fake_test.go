@@ -3,6 +3,7 @@ package object_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/xml"
 	"fmt"
@@ -27,6 +28,7 @@ type fake struct {
 	objects map[string][]byte
 	written map[string]int
 	refuse  func(r *http.Request) bool // answer 503
+	busy    int                        // what is answered where refuse says so, 0 is 503
 	before  func(r *http.Request)      // is called before a request is answered
 	sorted  bool                       // listings are in order
 	age     time.Duration              // of all objects
@@ -84,7 +86,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refuse != nil && f.refuse(r) {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		w.WriteHeader(cmp.Or(f.busy, http.StatusServiceUnavailable))
 		return
 	}
 	data, there := f.objects[key]

@@ -194,17 +194,23 @@ func (p *prober) damaged(ctx context.Context, name, code string, damage func([]b
 		case hufu.CodeOf(err) != "store_object_missing":
 			return err
 		}
-		if status := statusOf(err); status >= 400 && status < 500 || errors.Is(err, errCut) {
+		if refuses(err) || errors.Is(err, errCut) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// statusOf returns the HTTP status of an answer that is an error, 0 if there was no answer.
-func statusOf(err error) int {
+// refuses reports whether err is an answer to what was asked, and not one that says to ask again.
+func refuses(err error) bool {
 	r, _ := errors.AsType[minio.ErrorResponse](err)
-	return r.StatusCode
+	switch r.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	case http.StatusNotImplemented:
+		return true
+	}
+	return r.StatusCode >= 400 && r.StatusCode < 500
 }
 
 // damaging changes the body of each PUT that passes through it.
@@ -258,10 +264,10 @@ func (p *prober) ranges(ctx context.Context) error {
 		return err
 	}
 	err = p.b.Get(ctx, key, probeBytes/2, make([]byte, probeBytes)) // there are not as many
-	switch status := statusOf(err); {
+	switch {
 	case err == nil:
 		return unfit("store_ranges", nil)
-	case errors.Is(err, errAnswer), errors.Is(err, io.ErrUnexpectedEOF), status >= 400 && status < 500:
+	case errors.Is(err, errAnswer), errors.Is(err, io.ErrUnexpectedEOF), refuses(err):
 		return nil
 	}
 	return err
@@ -356,9 +362,8 @@ func (p *prober) versions(ctx context.Context) error {
 	if err == nil && v.Enabled() {
 		return unfit("store_versions", nil)
 	}
-	status, err := statusOf(err), w.failed("look at bucket", err)
-	unknown := status == http.StatusNotImplemented || status >= 400 && status < 500 && status != http.StatusTooManyRequests
-	if unknown && hufu.CodeOf(err) != "store_denied" {
+	unknown := refuses(err)
+	if err = w.failed("look at bucket", err); unknown && hufu.CodeOf(err) != "store_denied" {
 		return nil
 	}
 	return err

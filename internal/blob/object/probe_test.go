@@ -69,18 +69,20 @@ func TestAStoreThatIsAwayHasRefusedNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		lies   string
 		refuse func(*http.Request) bool
+		busy   int
 		code   string
 	}{
-		"away":                {"", puts, "store_unreachable"},
-		"away for a moment":   {"checksum", once(puts), "store_no_checksum"},
-		"cannot say no":       {"", func(r *http.Request) bool { return puts(r) && damaged(r) }, ""},
-		"gone after the cut":  {"", func(r *http.Request) bool { return r.Method == http.MethodHead }, "store_unreachable"},
-		"all is as it should": {"", nil, ""},
+		"away":                {"", puts, 0, "store_unreachable"},
+		"away for a moment":   {"checksum", once(puts), 0, "store_no_checksum"},
+		"busy for a moment":   {"checksum", once(puts), http.StatusTooManyRequests, "store_no_checksum"},
+		"cannot say no":       {"", func(r *http.Request) bool { return puts(r) && damaged(r) }, 0, ""},
+		"gone after the cut":  {"", func(r *http.Request) bool { return r.Method == http.MethodHead }, 0, "store_unreachable"},
+		"all is as it should": {"", nil, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, b := newFake(t)
-			f.lies = c.lies
+			f.lies, f.busy = c.lies, c.busy
 			f.fails(c.refuse)
 			if err := b.Fit(t.Context()); c.code == "" && err != nil || c.code != "" && hufu.CodeOf(err) != c.code {
 				t.Errorf("%v, want %q", err, c.code)
