@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A shape is what a direction does to packets.
-type shape struct {
+// A line is what a direction does to packets.
+type line struct {
 	rate  float64 // bytes a second
 	delay time.Duration
 	queue time.Duration // longest wait for the line
@@ -24,7 +24,7 @@ type shape struct {
 // A direction carries packets from one device to the other. read owns all but
 // due and the counters; write only takes from due.
 type direction struct {
-	shape
+	line
 	from, to int
 	chance   *rand.Rand
 	idle     time.Time // when the line has sent what it has taken
@@ -39,8 +39,8 @@ type parcel struct {
 	packet []byte
 }
 
-func newDirection(from, to int, s shape, seed uint64) *direction {
-	return &direction{shape: s, from: from, to: to, chance: rand.New(rand.NewPCG(seed, seed)), due: make(chan parcel, 1<<17)}
+func newDirection(from, to int, l line, seed uint64) *direction {
+	return &direction{line: l, from: from, to: to, chance: rand.New(rand.NewPCG(seed, seed)), due: make(chan parcel, 1<<17)}
 }
 
 func (d *direction) String() string {

@@ -35,13 +35,13 @@ func main() {
 	near := flag.String("near", "10.99.0.1", "address here")
 	far := flag.String("far", "10.99.0.2", "address in the new namespace")
 	flag.Parse()
-	if err := run(*near, *far, shape{rate: *mbit * 1e6 / 8, delay: *rtt / 2, queue: *queue, loss: *loss / 100}, *seed); err != nil {
+	if err := run(*near, *far, line{rate: *mbit * 1e6 / 8, delay: *rtt / 2, queue: *queue, loss: *loss / 100}, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "farlink:", err)
 		os.Exit(1)
 	}
 }
 
-func run(near, far string, s shape, seed uint64) error {
+func run(near, far string, l line, seed uint64) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, unix.SIGTERM)
 	a, err := device("far0", near, far)
@@ -52,7 +52,7 @@ func run(near, far string, s shape, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	there, back := newDirection(a, b, s, seed), newDirection(b, a, s, seed+1)
+	there, back := newDirection(a, b, l, seed), newDirection(b, a, l, seed+1)
 	failed := make(chan error, 4)
 	for _, d := range []*direction{there, back} {
 		go func() { failed <- d.read() }()

@@ -20,11 +20,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The workloads on an S3 store have more below store:
+// The workloads on an S3 store have more below root:
 //
-//	store/s3        what versitygw keeps: a folder for each bucket
-//	store/database  what PostgreSQL keeps
-//	store/back      what hufu has put, fetched again to be compared
+//	root/s3        what versitygw keeps: a folder for each bucket
+//	root/database  what PostgreSQL keeps
+//	root/back      what hufu has put, fetched again to be compared
 //
 // One bucket is hufu's, one that of the peers.
 const (
@@ -36,30 +36,30 @@ const (
 const atOnce = 32
 
 // lanesDir is where the source lies in as many parts.
-func (p *place) lanesDir() string { return p.store + "/src/lanes" }
+func (p *place) lanesDir() string { return p.root + "/src/lanes" }
 
-func (p *place) bucket(name string) string { return filepath.Join(p.store, "s3", name) }
+func (p *place) bucket(name string) string { return filepath.Join(p.root, "s3", name) }
 
 // makeStore makes the folders and the keys of the store.
 func (p *place) makeStore() error {
-	for _, dir := range []string{p.bucket(ourBucket), p.bucket(theirBucket), p.store + "/database", p.store + "/back"} {
+	for _, dir := range []string{p.bucket(ourBucket), p.bucket(theirBucket), p.root + "/database", p.root + "/back"} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	p.s3Key, p.s3Secret = "bench", word()
+	p.s3Key, p.s3Secret = "bench", randomPassword()
 	p.env = append(p.env, "ROOT_ACCESS_KEY_ID="+p.s3Key, "ROOT_SECRET_ACCESS_KEY="+p.s3Secret,
 		"AWS_ACCESS_KEY_ID="+p.s3Key, "AWS_SECRET_ACCESS_KEY="+p.s3Secret)
-	who := servant()
+	who := unprivileged()
 	if who == nil {
 		return nil
 	}
 	// The database server runs as another user, who has to get there.
-	return errors.Join(os.Chmod(p.store, 0o711), os.Chown(p.store+"/database", int(who.Uid), int(who.Gid)))
+	return errors.Join(os.Chmod(p.root, 0o711), os.Chown(p.root+"/database", int(who.Uid), int(who.Gid)))
 }
 
-// servant is the user who runs the database server, which refuses to be root.
-func servant() *syscall.Credential {
+// unprivileged is the user who runs the database server, which refuses to be root.
+func unprivileged() *syscall.Credential {
 	if os.Getuid() != 0 {
 		return nil
 	}
@@ -67,8 +67,8 @@ func servant() *syscall.Credential {
 	return &syscall.Credential{Uid: nobody, Gid: nobody}
 }
 
-// below starts what the server of a peer keeps its files in.
-func (p *place) below(ctx context.Context, who peer) error {
+// startStorage starts what the server of a peer keeps its files in.
+func (p *place) startStorage(ctx context.Context, who peer) error {
 	names := []string{"s3"}
 	if who.server == "hufud" {
 		names = append(names, "postgres")
@@ -99,14 +99,14 @@ func (s *server) address() string {
 // configureS3 has the attributes of objects beside them where the file system keeps none.
 func (p *place) configureS3(address string) (argv, env []string, err error) {
 	argv = []string{"versitygw", "--port", address, "--quiet", "posix"}
-	if unix.Setxattr(p.store+"/s3", "user.bench", nil, 0) != nil {
-		beside := p.store + "/s3-attributes"
+	if unix.Setxattr(p.root+"/s3", "user.bench", nil, 0) != nil {
+		beside := p.root + "/s3-attributes"
 		if err := os.Mkdir(beside, 0o700); err != nil {
 			return nil, nil, err
 		}
 		argv = append(argv, "--sidecar", beside)
 	}
-	return append(argv, p.store+"/s3"), nil, nil
+	return append(argv, p.root+"/s3"), nil, nil
 }
 
 func (p *place) configurePostgres(ctx context.Context, port string) (argv, env []string, err error) {
@@ -114,9 +114,9 @@ func (p *place) configurePostgres(ctx context.Context, port string) (argv, env [
 	if err != nil || len(bin) == 0 {
 		return nil, nil, errors.New("PostgreSQL is not installed")
 	}
-	at, dir := bin[len(bin)-1], p.store+"/database"
-	p.dbPassword = word()
-	who, secret := servant(), dir+"/secret"
+	at, dir := bin[len(bin)-1], p.root+"/database"
+	p.dbPassword = randomPassword()
+	who, secret := unprivileged(), dir+"/secret"
 	if err := os.WriteFile(secret, []byte(p.dbPassword+"\n"), 0o600); err != nil {
 		return nil, nil, err
 	}
@@ -183,7 +183,7 @@ func (p *place) configureSFTPGo(ctx context.Context, port string) (argv, env []s
 		"data_provider": object{"driver": "memory", "name": "", "users_base_dir": "", "create_default_admin": false},
 	})
 	load, err2 := json.Marshal(object{"version": 16, "folders": []object{}, "users": []object{{
-		"id": 1, "username": me.Username, "status": 1, "public_keys": []string{strings.TrimSpace(string(id))}, "home_dir": p.store + "/sftpgo", "permissions": object{"/": []string{"*"}},
+		"id": 1, "username": me.Username, "status": 1, "public_keys": []string{strings.TrimSpace(string(id))}, "home_dir": p.root + "/sftpgo", "permissions": object{"/": []string{"*"}},
 		"filesystem": object{"provider": 1, "s3config": object{
 			"bucket": theirBucket, "region": "us-east-1", "access_key": p.s3Key, "access_secret": object{"status": "Plain", "payload": p.s3Secret},
 			"endpoint": "http://" + p.servers["s3"].address(), "force_path_style": true,
@@ -228,7 +228,7 @@ func (p *place) provide(ctx context.Context, who peer) error {
 
 // fetch gets back what hufu has put. That is not measured.
 func (p *place) fetch(ctx context.Context) error {
-	return errors.Join(empty(p.store+"/back"), p.do(ctx, "hufu", "get", "-q", ":/in", p.store+"/back/"))
+	return errors.Join(empty(p.root+"/back"), p.do(ctx, "hufu", "get", "-q", ":/in", p.root+"/back/"))
 }
 
 // clearStore removes the uploaded files. hufu keeps the objects of removed files for 30 days.
@@ -236,11 +236,11 @@ func (p *place) clearStore(ctx context.Context, who peer) error {
 	if who.server != "hufud" {
 		return empty(p.bucket(theirBucket) + "/in")
 	}
-	if !p.holds {
+	if !p.uploaded {
 		return nil
 	}
-	p.holds = false
-	err := errors.Join(empty(p.store+"/back"), p.do(ctx, "hufu", "rm", "-r", ":/in"))
+	p.uploaded = false
+	err := errors.Join(empty(p.root+"/back"), p.do(ctx, "hufu", "rm", "-r", ":/in"))
 	all, err2 := filepath.Glob(p.bucket(ourBucket) + "/*/*")
 	err = errors.Join(err, err2)
 	for _, content := range all {

@@ -23,31 +23,31 @@ import (
 //
 // and those that its server adds, see servers.go.
 type peer struct {
-	name     string
-	about    string
-	server   string
-	packages []string // of Debian: name of the package, then a program in it
-	commands map[shape]string
-	parts    int // arrives in so many parts, 0 is one
-	farOnly  bool
-	store    store
+	name      string
+	about     string
+	server    string
+	packages  []string // of Debian: name of the package, then a program in it
+	commands  map[shape]string
+	parts     int // arrives in so many parts, 0 is one
+	farOnly   bool
+	workloads where
 	// read takes what was moved in which time from the command's own words,
 	// where its start and end are not to be counted. nil: nothing is special.
 	read func(output []byte) (bytes int64, items int, wall time.Duration, err error)
 }
 
-// store says which workloads a peer takes part in.
-type store int
+// where says which workloads a peer takes part in: those with files on a disk, in S3, or both.
+type where int
 
 const (
-	onDisk store = iota
+	onDisk where = iota
 	onBoth
 	onS3
 )
 
 // takesPart reports whether a peer can do a workload.
 func (p peer) takesPart(w workload) bool {
-	return p.commands[w.shape] != "" && (!p.farOnly || w.far) && (p.store == onBoth || w.s3 == (p.store == onS3))
+	return p.commands[w.shape] != "" && (!p.farOnly || w.far) && (p.workloads == onBoth || w.s3 == (p.workloads == onS3))
 }
 
 func peers() []peer {
@@ -55,7 +55,7 @@ func peers() []peer {
 	rsync := []string{"rsync", "rsync"}
 	nginx := []string{"nginx", "nginx", "curl", "curl"}
 	list := []peer{{
-		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud", store: onBoth,
+		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud", workloads: onBoth,
 		commands: map[shape]string{
 			fileUp:    `exec hufu put -q "$SRC" :/in/`,
 			treeUp:    `exec hufu put -q "$SRC" :/in/`,
@@ -154,7 +154,7 @@ for p in $pids; do wait "$p" || exit 1; done`,
 		},
 		read: readIperf,
 	}, peer{
-		name: "hufu-64", about: "32 hufu commands at once, 64 lanes in all, each moves a part: for the memory of the node", server: "hufud", store: onS3, parts: atOnce,
+		name: "hufu-64", about: "32 hufu commands at once, 64 lanes in all, each moves a part: for the memory of the node", server: "hufud", workloads: onS3, parts: atOnce,
 		commands: map[shape]string{
 			fileUp: `pids= i=0
 while [ $i -lt $ATONCE ]; do hufu put -q "$LANES/$i" :/in/ & pids="$pids $!"; i=$((i + 1)); done
@@ -164,7 +164,7 @@ while [ $i -lt $ATONCE ]; do hufu get -q ":/src/lanes/$i" "$DST/$NAME.$i" & pids
 for p in $pids; do wait "$p" || exit 1; done`,
 		},
 	}, peer{
-		name: "sftpgo", about: "SFTPGo with its S3 backend; a file by sftp, a tree by rclone with 8 transfers", server: "sftpgo", store: onS3,
+		name: "sftpgo", about: "SFTPGo with its S3 backend; a file by sftp, a tree by rclone with 8 transfers", server: "sftpgo", workloads: onS3,
 		packages: []string{"openssh-client", "sftp", "sftpgo", "sftpgo", "rclone", "rclone"},
 		commands: map[shape]string{
 			fileUp:   `echo "put $SRC /in/" | sftp -q -b - -F "$WORK/sftpgo_ssh" sftpgo`,
@@ -173,10 +173,10 @@ for p in $pids; do wait "$p" || exit 1; done`,
 			treeDown: `exec rclone copy --config "" --transfers 8 "$RSFTP/src/$NAME" "$DST/$NAME"`,
 		},
 	}, peer{
-		name: "rclone-webdav", about: "rclone copy, 8 transfers, to rclone serve webdav on the store, mutual TLS", server: "rclone-webdav", store: onS3, packages: []string{"rclone", "rclone"},
+		name: "rclone-webdav", about: "rclone copy, 8 transfers, to rclone serve webdav on the store, mutual TLS", server: "rclone-webdav", workloads: onS3, packages: []string{"rclone", "rclone"},
 		commands: rcloneTo(`--ca-cert "$WORK/ca.pem" --client-cert "$WORK/client.pem" --client-key "$WORK/client.key" `, "$DAV"),
 	}, peer{
-		name: "rclone-s3", about: "rclone copy, 8 transfers, straight to the store, which is the server in the table", server: "s3", store: onS3, packages: []string{"rclone", "rclone"},
+		name: "rclone-s3", about: "rclone copy, 8 transfers, straight to the store, which is the server in the table", server: "s3", workloads: onS3, packages: []string{"rclone", "rclone"},
 		commands: rcloneTo("", "$S3"),
 	})
 }

@@ -21,32 +21,32 @@ import (
 
 // A place is where a workload happens: folders, servers, perhaps a far link.
 //
-//	store/src     what is moved
-//	store/in      where what is put arrives, of all but hufu
-//	store/out     where what is fetched arrives
-//	store/hufud   data folder of the hufu server
-//	store/work    settings, logs, and the HOME of all
+//	root/src     what is moved
+//	root/in      where what is put arrives, of all but hufu
+//	root/out     where what is fetched arrives
+//	root/hufud   data folder of the hufu server
+//	root/work    settings, logs, and the HOME of all
 type place struct {
-	s       *settings
-	w       workload
-	store   string
-	work    string
-	groups  string
-	address string   // of the servers
-	there   []string // in front of a server's command line
-	env     []string
-	link    *exec.Cmd
-	client  *side
-	servers map[string]*server
+	s            *settings
+	w            workload
+	root         string
+	work         string
+	groups       string
+	address      string   // of the servers
+	serverPrefix []string // in front of a server's command line
+	env          []string
+	link         *exec.Cmd
+	client       *side
+	servers      map[string]*server
 	// enroll is what makes hufu known to its server, when that listens.
 	enroll     string
 	enrollArgs []string
 
 	s3Key, s3Secret, dbPassword string
-	holds                       bool // hufu's bucket has the uploaded files
+	uploaded                    bool // hufu's bucket has the uploaded files
 }
 
-func (p *place) hufud() string { return p.store + "/hufud" }
+func (p *place) hufud() string { return p.root + "/hufud" }
 
 // name is what the moved thing is called.
 func (p *place) name() string {
@@ -56,21 +56,21 @@ func (p *place) name() string {
 	return "big"
 }
 
-func (p *place) src() string { return p.store + "/src/" + p.name() }
+func (p *place) src() string { return p.root + "/src/" + p.name() }
 
 // arrival is the folder in which it shall appear.
 func (p *place) arrival(who peer) string {
 	switch {
 	case !p.w.shape.up():
-		return p.store + "/out"
+		return p.root + "/out"
 	case p.w.s3 && who.server == "hufud":
-		return p.store + "/back/in"
+		return p.root + "/back/in"
 	case p.w.s3:
 		return p.bucket(theirBucket) + "/in"
 	case who.server == "hufud":
 		return p.hufud() + "/files/users/bench/in"
 	}
-	return p.store + "/in"
+	return p.root + "/in"
 }
 
 func (s *settings) open(ctx context.Context, w workload, groups string) (p *place, err error) {
@@ -85,7 +85,7 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 		return nil, err
 	}
 	p = &place{s: s, w: w, groups: groups, address: "127.0.0.1", servers: make(map[string]*server)}
-	if p.store, err = os.MkdirTemp(parent, "hufu-bench-"); err != nil {
+	if p.root, err = os.MkdirTemp(parent, "hufu-bench-"); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -93,12 +93,12 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 			p.close()
 		}
 	}()
-	if strings.ContainsAny(p.store, " \t\n'\"") {
-		return nil, fmt.Errorf("%q: not every peer can bear blanks or quotes in a path", p.store)
+	if strings.ContainsAny(p.root, " \t\n'\"") {
+		return nil, fmt.Errorf("%q: not every peer can bear blanks or quotes in a path", p.root)
 	}
-	p.work = filepath.Join(p.store, "work")
+	p.work = filepath.Join(p.root, "work")
 	for _, dir := range []string{"src", "in", "out", "work/home"} {
-		if err := os.MkdirAll(filepath.Join(p.store, dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(p.root, dir), 0o700); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,7 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 		return nil, err
 	}
 	if w.far {
-		if err := p.lengthen(); err != nil {
+		if err := p.startFarLink(); err != nil {
 			return nil, err
 		}
 	}
@@ -166,8 +166,8 @@ func (p *place) fill() error {
 	return errors.Join(makeFile(p.src(), bytes), makeParts(p.src(), bytes))
 }
 
-// lengthen puts the far link between us and the servers.
-func (p *place) lengthen() error {
+// startFarLink puts the far link between us and the servers.
+func (p *place) startFarLink() error {
 	if !p.s.own {
 		return errors.New("the far link needs a network namespace of its own: run it as root")
 	}
@@ -193,7 +193,7 @@ func (p *place) lengthen() error {
 		text, _ := os.ReadFile(log.Name())
 		return fmt.Errorf("the far link does not start: %s", lastLine(text))
 	}
-	p.address, p.there = "10.99.0.2", []string{"nsenter", "--net=" + namespace}
+	p.address, p.serverPrefix = "10.99.0.2", []string{"nsenter", "--net=" + namespace}
 	return nil
 }
 
@@ -208,7 +208,7 @@ func (p *place) close() {
 	if p.client != nil {
 		p.client.close()
 	}
-	_ = os.RemoveAll(p.store)
+	_ = os.RemoveAll(p.root)
 }
 
 // do runs something that is not measured.
@@ -225,7 +225,7 @@ func (p *place) do(ctx context.Context, argv ...string) error {
 // prepare brings a peer to the point from which it is measured.
 func (p *place) prepare(ctx context.Context, who peer) error {
 	if p.w.s3 {
-		if err := p.below(ctx, who); err != nil {
+		if err := p.startStorage(ctx, who); err != nil {
 			return err
 		}
 	}
@@ -247,7 +247,7 @@ func (p *place) prepare(ctx context.Context, who peer) error {
 		}
 		if who.server == "nginx" && p.w.shape.tree() {
 			https := strings.TrimPrefix(s.env[0], "HTTPS=")
-			if err := curlLists(p.src(), p.work, https, "in", p.store+"/out"); err != nil {
+			if err := curlLists(p.src(), p.work, https, "in", p.root+"/out"); err != nil {
 				return err
 			}
 		}
@@ -292,7 +292,7 @@ func (p *place) clear(ctx context.Context, who peer) error {
 func (p *place) verify(ctx context.Context, who peer) error {
 	got := filepath.Join(p.arrival(who), p.name())
 	if p.w.s3 && p.w.shape.up() && who.server == "hufud" {
-		p.holds = true
+		p.uploaded = true
 		if err := p.fetch(ctx); err != nil {
 			return err
 		}
@@ -322,12 +322,12 @@ func (p *place) verify(ctx context.Context, who peer) error {
 // takes back pieces of 2 MiB or more that were free for two seconds. So in tmpfs one page of each
 // 256 KiB stays in use until the returned file is closed.
 func (p *place) touch(bytes int64) (held *os.File, err error) {
-	free, err := os.Create(filepath.Join(p.store, "touch"))
+	free, err := os.Create(filepath.Join(p.root, "touch"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, free.Close(), os.Remove(free.Name())) }()
-	held, err = os.Create(filepath.Join(p.store, "held"))
+	held, err = os.Create(filepath.Join(p.root, "held"))
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +343,7 @@ func (p *place) touch(bytes int64) (held *os.File, err error) {
 
 // sync waits until all that was written is on the disk.
 func (p *place) sync() error {
-	f, err := os.Open(p.store)
+	f, err := os.Open(p.root)
 	if err != nil {
 		return err
 	}

@@ -43,12 +43,12 @@ func (p *place) start(ctx context.Context, name string) (*server, error) {
 		return nil, err
 	}
 	defer log.Close()
-	argv = append(p.there, argv...)
+	argv = append(p.serverPrefix, argv...)
 	s.cmd = exec.Command(argv[0], argv[1:]...)
 	s.cmd.Env, s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr, s.cmd.SysProcAttr = p.env, p.work, log, log, s.side.attributes()
 	if name == "postgres" {
-		s.cmd.SysProcAttr.Credential = servant()
-		s.cmd.Dir = p.store + "/database"
+		s.cmd.SysProcAttr.Credential = unprivileged()
+		s.cmd.Dir = p.root + "/database"
 	}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (p *place) configure(ctx context.Context, name, port string) (argv, env []s
 		if os.Getuid() == 0 {
 			ids = "uid = root\ngid = root\n"
 		}
-		err = p.write("rsyncd.conf", fmt.Sprintf("use chroot = no\nlog file = %s/rsyncd.log\n%s[store]\npath = %s\nread only = no\n", p.work, ids, p.store))
+		err = p.write("rsyncd.conf", fmt.Sprintf("use chroot = no\nlog file = %s/rsyncd.log\n%s[store]\npath = %s\nread only = no\n", p.work, ids, p.root))
 		return []string{"rsync", "--daemon", "--no-detach", "--config", p.work + "/rsyncd.conf", "--address", p.address, "--port", port},
 			[]string{"RSYNC=rsync://" + net.JoinHostPort(p.address, port) + "/store"}, err
 	case "s3":
@@ -133,7 +133,7 @@ func (p *place) configureHufud(ctx context.Context, port string) (argv, env []st
 		}
 		initialize = append(initialize, "--config", p.work+"/hufud.toml")
 	}
-	if err := errors.Join(p.write("password", word()+"\n"), p.do(ctx, initialize...)); err != nil {
+	if err := errors.Join(p.write("password", randomPassword()+"\n"), p.do(ctx, initialize...)); err != nil {
 		return nil, nil, err
 	}
 	argv = []string{"hufud", "--data", p.hufud(), "serve", "--listen", address, "--log-file", p.work + "/hufud.log"}
@@ -210,7 +210,7 @@ func (p *place) configureNginx(port string) (argv, env []string, err error) {
 	}
 	err = errors.Join(
 		certificates(p.work, p.address),
-		os.MkdirAll(p.store+"/nginx", 0o755), // on the same file system: what has arrived is renamed
+		os.MkdirAll(p.root+"/nginx", 0o755), // on the same file system: what has arrived is renamed
 		p.write("curlrc", strings.ReplaceAll(`silent
 show-error
 fail
@@ -221,7 +221,7 @@ cacert = WORK/ca.pem
 cert = WORK/client.pem
 key = WORK/client.key
 `, "WORK", p.work)),
-		p.write("nginx.conf", strings.NewReplacer("WORK", p.work, "ADDRESS", p.address, "PORT", port, "STORE", p.store, "USER", me).Replace(`USER
+		p.write("nginx.conf", strings.NewReplacer("WORK", p.work, "ADDRESS", p.address, "PORT", port, "STORE", p.root, "USER", me).Replace(`USER
 daemon off;
 worker_processes auto;
 pid WORK/nginx.pid;
