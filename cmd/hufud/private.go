@@ -21,7 +21,7 @@ var secrets = [...]string{
 	".", ca.ConfigFile, ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
 }
 
-// private refuses a data folder that others on this machine can read or write.
+// private refuses a data folder that others on this computer can read or write.
 // Windows has no such bits.
 func (a *app) private() error {
 	if runtime.GOOS == "windows" {

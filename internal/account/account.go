@@ -168,8 +168,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// look reloads if the database has changed. Of many who ask at the same time,
-// one looks for all, also in vain.
+// look reloads the state if the database has changed. Concurrent callers share one query, and its
+// failure.
 func (s *Service) look(ctx context.Context) error {
 	return s.lookFor(ctx, false)
 }
@@ -303,9 +303,9 @@ func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 	}
 }
 
-// mark notes the outcome of a check that began at the given time, by the clock of this computer
-// and by that of the Service, before the database was asked. It logs when the outcome differs from
-// the last. A check whose caller has given it up by the end of ctx says nothing about the database.
+// mark records the outcome of a check that began at the given time, by the clock of this computer
+// and by that of the Service, and logs it if it differs from the last one. It ignores an error
+// after the end of ctx, which says nothing about the database.
 func (s *Service) mark(ctx context.Context, begun, at time.Time, err error) {
 	if err != nil && ctx.Err() != nil {
 		return

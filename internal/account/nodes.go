@@ -81,16 +81,16 @@ func (s *Service) Join(ctx context.Context, n meta.Node, fits func(other meta.No
 	}
 	switch code := hufu.CodeOf(err); {
 	case code == "database_unreachable", code == "database_full":
-		// It can be read, or Reload had failed. While it is read-only nobody can take trust away, so no
-		// command has to wait for this node; if it is full, that is noticed at the next look. Run
-		// writes as soon as it can.
+		// Reload has just read the database, so it is only not writable. While it is read-only no
+		// command can revoke anything, so none waits for this node; if it is full, that is noticed
+		// at the next look. Run writes as soon as it can.
 		s.node.failing = true
-		s.log.Warn("the other servers are not told what this one knows", "error", err)
+		s.log.Warn("this server cannot report its state to the other servers yet", "error", err)
 	case err != nil:
 		return nil, err
 	}
-	// From now on a command that takes trust away waits for this node. What was taken away before is
-	// read now.
+	// From now on a command that takes trust away waits for this node. Changes made before are read
+	// now.
 	if err := s.look(ctx); err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (s *Service) Leave(ctx context.Context) {
 		return
 	}
 	if err := s.db.DropNode(ctx, s.node.row.ID); err != nil {
-		s.log.Warn("the other servers are not told that this one has ended", "error", err)
+		s.log.Warn("this server cannot report its end to the other servers", "error", err)
 	}
 	s.node.row = nil
 }
@@ -223,9 +223,9 @@ func (s *Service) beat(ctx context.Context) bool {
 	}
 	if (err != nil) != s.node.failing {
 		if s.node.failing = err != nil; err != nil {
-			s.log.Warn("the other servers are not told what this one knows", "error", err)
+			s.log.Warn("this server cannot report its state to the other servers; commands that revoke will name it", "error", err)
 		} else {
-			s.log.Info("the other servers are told again what this one knows")
+			s.log.Info("this server reports its state to the other servers again")
 		}
 	}
 	return err == nil

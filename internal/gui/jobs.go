@@ -231,8 +231,9 @@ func (s *Server) addJob(w http.ResponseWriter, r *http.Request) error {
 	return s.ok(w, map[string]string{"id": id})
 }
 
-// actJob pauses, resumes, retries, cancels, dismisses or puts first; without an id, all
-// that it makes sense for.
+// actJob pauses, resumes, retries, cancels or dismisses a job, or puts it first. Without an id,
+// "retry" means all failed jobs and "dismiss" all that are done or canceled; the other actions need
+// an id.
 func (s *Server) actJob(w http.ResponseWriter, r *http.Request) error {
 	req, err := read[struct {
 		ID  string `json:"id"`

@@ -71,9 +71,9 @@ func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
 	return n.ChangeIf(ctx, fn, nil)
 }
 
-// ChangeIf is Change with a last look: on a shared database it calls admit, if there is one, after
-// all statements and right before COMMIT. An error of admit refuses the whole change. A process that
-// was frozen in the middle of fn finds out there what has changed meanwhile.
+// ChangeIf is Change with a last check: on a shared database it calls admit, if not nil, after the
+// last statement and right before COMMIT; an error of admit rolls the change back. So a process
+// that was frozen during fn notices what has changed.
 //
 // From before that look until the end of COMMIT, no Update that raises the version commits: it waits,
 // for idleLimit at most, after which the database has ended the transaction of a frozen process. So
@@ -171,9 +171,9 @@ func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
 	return err
 }
 
-// settle finds out whether the transaction of stamp is in, and returns nil if it is. It leaves the
-// same stamp. If the transaction is still open somewhere, that waits for its end; if it is not in,
-// it can never get in afterwards.
+// settle finds out whether the transaction of stamp was committed, and returns nil if it was. It
+// inserts the same stamp. The insert waits while the transaction is open. If it succeeds, the
+// transaction was rolled back and can no longer commit; if the stamp is there, it was committed.
 func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()

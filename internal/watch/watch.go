@@ -226,9 +226,8 @@ func (w *Watcher) failure() error {
 	return w.err
 }
 
-// Wait returns when something has changed since the last Wait, and then nothing for a moment, or
-// when the time is over. Its error says that the folder is gone, or cannot be watched any more, or
-// that ctx has ended.
+// Wait returns once a burst of changes since the last Wait is over, or after limit. It returns an
+// error if the folder is gone, can no longer be watched, or ctx has ended.
 func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 	select {
 	case <-w.changed:

@@ -77,7 +77,7 @@ func (e *Engines) Config(p Place, database, store, advertise string) string {
 }
 
 // Make makes the data folders of n servers, dir with 1, 2 and so on behind it: the first one with
-// "hufud init", the others as on further machines. None is started.
+// "hufud init", the others as on further computers. None is started.
 func Make(bin, dir, config string, n int) (all []*built.Server, err error) {
 	file := filepath.Join(filepath.Dir(dir), filepath.Base(dir)+".toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

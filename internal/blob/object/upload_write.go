@@ -141,7 +141,7 @@ func (u *upload) dropHalf(number int64) {
 	}
 }
 
-// give gives back what was taken for a unit.
+// give returns the memory of a unit.
 func (u *upload) give(part *half) {
 	u.t.s.give(part.taken)
 	u.t.s.values.Give(userOf(&u.key), part.cost)

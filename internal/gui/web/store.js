@@ -184,7 +184,7 @@ function take(update) {
   measure(update.jobs)
   heard = true
   const change = { jobs: update.jobs, limit: update.limit, lost: update.lost }
-  // A line that was on its way when somebody logged in says nothing of it.
+  // Ignore an event that was sent before this login.
   const left = state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)
   set(change)
   if (left) {
