@@ -223,20 +223,27 @@ func (a *app) sign() (string, error) {
 	return src.Path(), nil
 }
 
-// advertised returns the address that clients are told. In this order: what the
-// running server tells; the configured advertise; the first configured name with
-// the port that the server listens on; else none.
+// advertised returns the address that clients are told: that of --advertise at the
+// last start, else "advertise" of the configuration, else its first name with the
+// port that the server listens on, else none.
 func (a *app) advertised() (string, error) {
-	if _, told := a.listenLines(); told != "" {
-		return told, nil
+	_, told := a.listenLines()
+	return a.advertisedAt(a.listening(), told)
+}
+
+// advertisedAt is advertised for a server that listens at an address and was given --advertise, or
+// not.
+func (a *app) advertisedAt(listening, flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
 	}
 	c, _, err := a.config()
 	if err != nil || c.Advertise != "" || len(c.Names) == 0 {
 		return c.advertise(), err
 	}
-	_, port, err := net.SplitHostPort(a.listening())
+	_, port, err := net.SplitHostPort(listening)
 	if err != nil {
-		return "", cli.Usage("admin_address_form", "address", a.listening())
+		return "", cli.Usage("admin_address_form", "address", listening)
 	}
 	return net.JoinHostPort(c.Names[0], port), nil
 }

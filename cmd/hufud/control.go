@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"hufu"
@@ -28,7 +31,8 @@ import (
 const (
 	controlSocket  = "server.sock"
 	controlTimeout = 5 * time.Second
-	maxControlLine = 4096 // bytes
+	controlPause   = 50 * time.Millisecond // after an Accept that failed
+	maxControlLine = 4096                  // bytes
 )
 
 // maxSocketPath is the length in bytes that a unix socket address can hold on
@@ -103,15 +107,23 @@ func listenControl(data string) (net.Listener, error) {
 }
 
 // serveControl answers on the control socket until ctx ends or l is closed.
-func serveControl(ctx context.Context, l net.Listener, reload func(context.Context) error, status func() any) {
+func serveControl(ctx context.Context, l net.Listener, log *slog.Logger, reload func(context.Context) error, status func() any) {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	for {
 		c, err := l.Accept()
-		if err != nil {
+		if err == nil {
+			go answerControl(ctx, c, reload, status) // ends by the deadline at the latest
+			continue
+		}
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return
 		}
-		go answerControl(ctx, c, reload, status) // ends by the deadline at the latest
+		log.Warn("accept on control socket", "error", err) // out of descriptors, for example
+		select {
+		case <-time.After(controlPause):
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -155,40 +167,60 @@ func (a *app) askStatus(ctx context.Context) *running {
 	return &s
 }
 
-// errNoServer says that no server runs on the data folder.
-var errNoServer = errors.New("no server runs on this data folder")
+var (
+	// errNoServer means that no server runs on the data folder.
+	errNoServer = errors.New("no server runs on this data folder")
+	// errSilent means that a server runs on the data folder but has not answered.
+	errSilent = errors.New("the server has not answered")
+)
 
-// askServer sends one line to the running server and returns its answer.
+// notDialed returns why the control socket could not be reached. A socket that nobody holds
+// refuses a connection; one whose queue is full, or that takes too long, has a server.
+func notDialed(err error) error {
+	timeout, isNet := errors.AsType[net.Error](err)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), hufu.CodeOf(err) == "admin_data_folder_long":
+		err = errors.Join(errNoServer, err)
+	case errors.Is(err, syscall.EAGAIN), isNet && timeout.Timeout():
+		err = errors.Join(errSilent, err)
+	case runtime.GOOS == "windows": // which has several errors for a socket that nobody holds
+		err = errors.Join(errNoServer, err)
+	}
+	return fmt.Errorf("ask server: %w", err)
+}
+
+// askServer sends one line to the running server and returns its answer. The error is errNoServer
+// if no server runs, and errSilent if one does not answer.
 func (a *app) askServer(ctx context.Context, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
 	path, done, err := socketPath(a.data)
 	if err != nil {
-		return "", err
+		return "", notDialed(err)
 	}
 	defer done()
 	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", errNoServer, err)
+		return "", notDialed(err)
 	}
 	defer func() { _ = c.Close() }()
 	deadline, _ := ctx.Deadline()
 	if err := c.SetDeadline(deadline); err != nil {
-		return "", fmt.Errorf("ask server: %w", err)
+		return "", fmt.Errorf("%w: %w", errSilent, err)
 	}
 	if _, err := fmt.Fprintln(c, line); err != nil {
-		return "", fmt.Errorf("ask server: %w", err)
+		return "", fmt.Errorf("%w: %w", errSilent, err)
 	}
 	answer, err := bufio.NewReader(io.LimitReader(c, 1<<20)).ReadString('\n')
 	if err != nil {
-		return "", fmt.Errorf("ask server: %w", err)
+		return "", fmt.Errorf("%w: %w", errSilent, err)
 	}
 	return strings.TrimSuffix(answer, "\n"), nil
 }
 
-// poke makes a running server apply a change now. The change is already durable
-// and the server looks for changes four times a second, so a failed poke only
-// gives a hint.
+// poke tells the running server to apply a change now. The change is already
+// durable, and the server looks for changes every account.PollInterval, so a
+// failed poke gives only a hint.
 func (a *app) poke(ctx context.Context) {
 	answer, err := a.askServer(context.WithoutCancel(ctx), "reload")
 	if errors.Is(err, errNoServer) || err == nil && answer == "ok" {

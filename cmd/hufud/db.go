@@ -53,8 +53,10 @@ func newDBCopy(a *app) *cobra.Command {
 		if sameDatabase(source, target) {
 			return cli.Usage("db_copy_same", "database", target.String())
 		}
-		if err := privateFile(target.Path()); err != nil {
-			return err
+		for _, path := range databaseFiles(target) {
+			if err := privateFile(path); err != nil {
+				return err
+			}
 		}
 		rows, err := a.rowsOf(cmd.Context(), source)
 		if err != nil {
@@ -140,8 +142,9 @@ func (a *app) rowsOf(ctx context.Context, source meta.Source) (rows meta.Rows, e
 	return rows, nil
 }
 
-// fill writes the rows of source to target. Other rows there are replaced only if that is wanted
-// and they belong to the same installation.
+// fill writes the rows that were read from source to target. Other rows there are replaced only if
+// that is wanted and they belong to the same installation. It is an error if source has changed
+// since: what was revoked there meanwhile would be valid in the copy.
 func (a *app) fill(ctx context.Context, source, target meta.Source, rows meta.Rows, replace bool) (changed bool, err error) {
 	db, err := meta.Open(ctx, target)
 	if err != nil {
@@ -156,7 +159,16 @@ func (a *app) fill(ctx context.Context, source, target meta.Source, rows meta.Ro
 		}
 		return nil
 	})
-	return changed, a.about(target, errors.Join(err, db.Close()))
+	if err := errors.Join(err, db.Close()); err != nil {
+		return false, a.about(target, err)
+	}
+	now, err := a.rowsOf(ctx, source)
+	if err == nil && !now.Equal(rows) {
+		err = &hufu.Error{Op: "copy database", Kind: hufu.KindUnavailable, Code: "db_copy_changed", Args: map[string]string{
+			"database": target.String(), "from": source.String(),
+		}}
+	}
+	return changed, err
 }
 
 // about returns an error that names the database it is about: there are two.

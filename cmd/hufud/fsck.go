@@ -58,7 +58,7 @@ func newFsck(a *app) *cobra.Command {
 			return err
 		}
 		if c.onDisk() {
-			return a.fsckDisk()
+			return a.fsckDisk(repair)
 		}
 		s, err := a.open(cmd.Context(), false)
 		if err != nil {
@@ -130,9 +130,12 @@ func (a *app) problem(f object.Finding) error {
 }
 
 // fsckDisk says what is to be checked where files are on a disk.
-func (a *app) fsckDisk() error {
+func (a *app) fsckDisk(repair bool) error {
 	if err := a.ready(); err != nil {
 		return err
+	}
+	if repair {
+		a.Hint(a.Cat.T("hufud.fsck.disk_repair"))
 	}
 	dir := filepath.Join(a.data, "uploads")
 	n := 0 // journals are below the folder of their user or shared folder; what is being written has a dot

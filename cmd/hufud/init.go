@@ -54,16 +54,20 @@ func newInit(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		err = ca.Init(cmd.Context(), a.data, ca.InitOptions{
-			Names: p.names, Subject: subject, KeyType: kind, Passphrase: []byte(secret), Common: !noCommon && p.config.onDisk(),
-			Config: p.text, Database: src, Files: a.claim(p.config, !noCommon),
-		})
-		if err != nil {
+		o := a.initOptions(p, src, !noCommon)
+		o.Subject, o.KeyType, o.Passphrase = subject, kind, []byte(secret)
+		if err := ca.Init(cmd.Context(), a.data, o); err != nil {
 			return err
 		}
 		return a.made(cmd, noPassphrase)
 	}
 	return cmd
+}
+
+// initOptions returns what a new data folder is made from, with a folder that all users share if
+// common, where the configuration has its files.
+func (a *app) initOptions(p planned, src meta.Source, common bool) ca.InitOptions {
+	return ca.InitOptions{Names: p.names, Common: common && p.config.onDisk(), Config: p.text, Database: src, Files: a.claim(p.config, common)}
 }
 
 // passphrase is that of the root key. To have none must be said.

@@ -16,6 +16,7 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
+	"hufu/internal/atomicfile"
 	"hufu/internal/ca"
 	"hufu/internal/cli"
 	"hufu/internal/identity"
@@ -284,6 +285,19 @@ func (a *app) listening() string {
 		return defaultAddress
 	}
 	return line
+}
+
+// noteListen writes where the server listens and what it was given as --advertise, for invitations.
+func (a *app) noteListen(address, advertise string) error {
+	lines := address + "\n"
+	if advertise != "" {
+		lines += advertise + "\n"
+	}
+	path := filepath.Join(a.data, listenFile)
+	if err := atomicfile.Write(path, []byte(lines), 0o600); err != nil {
+		return &hufu.Error{Op: "write file", Path: path, Kind: hufu.KindUnreadable, Err: err}
+	}
+	return nil
 }
 
 // listenLines returns what the server has noted of its addresses.

@@ -156,13 +156,7 @@ func (s *site) addUser(ctx context.Context, name string, admin bool, password st
 	if password == "" {
 		return s.acc.AddUser(ctx, name, admin)
 	}
-	if err := account.CheckNewPassword(password); err != nil {
-		return err // before the user is made
-	}
-	if err := s.acc.AddUser(ctx, name, admin); err != nil {
-		return err
-	}
-	return s.acc.SetPassword(ctx, name, password)
+	return s.acc.AddUserWithPassword(ctx, name, admin, password)
 }
 
 // open opens the accounts of the data folder, and its CA too if a command needs

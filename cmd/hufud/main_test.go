@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -137,7 +138,7 @@ func serverCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	go func() {
 		defer close(done)
-		serveControl(ctx, l, func(context.Context) error { note("reload"); return nil },
+		serveControl(ctx, l, slog.New(slog.DiscardHandler), func(context.Context) error { note("reload"); return nil },
 			func() any {
 				note("status")
 				return server.Status{
@@ -214,6 +215,45 @@ func TestCopyLeavesNoFileBehind(t *testing.T) {
 	}
 }
 
+// TestCopyNoticesChange: what is revoked in the source while it is copied is not valid in a copy that
+// the command calls good.
+func TestCopyNoticesChange(t *testing.T) {
+	t.Parallel()
+	ctx, dir := t.Context(), t.TempDir()
+	a := &app{App: cli.New(program, nil, nil, io.Discard, io.Discard, func(string) string { return "" }), data: dir}
+	source, target := meta.File(filepath.Join(dir, "old.db")), meta.File(filepath.Join(dir, "new.db"))
+	db, err := meta.Open(ctx, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	err = errors.Join(
+		db.PutUser(ctx, meta.User{Name: "alice", Created: time.UnixMilli(1)}),
+		db.AddCertificate(ctx, meta.Certificate{Serial: "0a", Use: meta.UseServer, Issued: time.UnixMilli(1)}),
+		db.AddCertificate(ctx, meta.Certificate{Serial: "0b", Fingerprint: [32]byte{1}, Use: meta.UseClient, User: "alice", Device: "laptop", Issued: time.UnixMilli(1)}),
+		db.AddInvitation(ctx, meta.Invitation{SecretHash: [32]byte{1}, User: "alice"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func() error{
+		"nothing":       func() error { return nil },
+		"a certificate": func() error { _, err := db.Revoke(ctx, "0b", "stolen", time.UnixMilli(2)); return err },
+		"an invitation": func() error { return db.DropInvitation(ctx, [32]byte{1}) },
+	} {
+		rows, err := a.rowsOf(ctx, source)
+		if err == nil {
+			err = change()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.fill(ctx, source, target, rows, true)
+		if what == "nothing" && err != nil || what != "nothing" && hufu.CodeOf(err) != "db_copy_changed" {
+			t.Errorf("%s is changed: %v", what, err)
+		}
+	}
+}
+
 func TestControlSocket(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -241,7 +281,7 @@ func TestControlSocket(t *testing.T) {
 		fail := errors.New("no")
 		go func() {
 			defer close(done)
-			serveControl(ctx, l, func(context.Context) error { return fail }, func() any { return 1 })
+			serveControl(ctx, l, slog.New(slog.DiscardHandler), func(context.Context) error { return fail }, func() any { return 1 })
 		}()
 		for line, want := range map[string]string{"reload": "error", "status": "1", "nonsense": "unknown"} {
 			if got, err := a.askServer(t.Context(), line); err != nil || got != want {

@@ -31,8 +31,8 @@ func nodeNames(nodes []meta.Node) string {
 }
 
 // join makes the server a node of its database, if that is shared, unless a live node has another
-// root CA or other files.
-func (a *app) join(ctx context.Context, s *site, address string, log *slog.Logger) error {
+// root CA or other files. advertise is the flag, address where the server listens.
+func (a *app) join(ctx context.Context, s *site, address, advertise string, log *slog.Logger) error {
 	src, err := a.database()
 	if err != nil || !src.Shared() {
 		return err
@@ -41,7 +41,7 @@ func (a *app) join(ctx context.Context, s *site, address string, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	told, err := a.advertised()
+	told, err := a.advertisedAt(address, advertise)
 	if err != nil {
 		return err
 	}

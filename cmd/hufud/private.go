@@ -12,6 +12,7 @@ import (
 
 	"hufu"
 	"hufu/internal/ca"
+	"hufu/internal/meta"
 	"hufu/internal/text"
 )
 
@@ -19,6 +20,14 @@ import (
 // copy often has wider modes. The keys are checked by package ca, a database elsewhere by private.
 var secrets = [...]string{
 	".", ca.ConfigFile, ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
+}
+
+// databaseFiles returns the files in which SQLite keeps a database; none of a shared one.
+func databaseFiles(src meta.Source) []string {
+	if src.Shared() {
+		return nil
+	}
+	return []string{src.Path(), src.Path() + "-wal", src.Path() + "-shm"}
 }
 
 // private refuses a data folder that others on this computer can read or write.
@@ -34,7 +43,7 @@ func (a *app) private() error {
 		paths = append(paths, filepath.Join(a.data, name))
 	}
 	if src, err := a.database(); err == nil && src.Path() != "" && !slices.Contains(paths, src.Path()) {
-		paths = append(paths, src.Path())
+		paths = append(paths, databaseFiles(src)...)
 	}
 	for _, path := range paths {
 		i, err := os.Stat(path)

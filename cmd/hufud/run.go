@@ -135,7 +135,7 @@ func (a *app) makeData(ctx context.Context, dirs profile.Dirs) error {
 	if err != nil {
 		return err
 	}
-	return ca.Init(ctx, a.data, ca.InitOptions{Names: p.names, Common: true, Config: p.text, Database: src})
+	return ca.Init(ctx, a.data, a.initOptions(p, src, true))
 }
 
 // prepare creates the first user unless they exist. fresh reports whether the user was created now.

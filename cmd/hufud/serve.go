@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"hufu"
-	"hufu/internal/atomicfile"
 	"hufu/internal/blob/mem"
 	"hufu/internal/cli"
 	"hufu/internal/files"
@@ -237,15 +236,11 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 		return err
 	}
 	address := ln.Addr().String()
-	lines := address + "\n"
-	if o.advertise != "" {
-		lines += o.advertise + "\n"
+	if err := a.join(ctx, s, address, o.advertise, log.Logger); err != nil {
+		return errors.Join(err, control.Close())
 	}
-	if err := atomicfile.Write(filepath.Join(a.data, listenFile), []byte(lines), 0o600); err != nil {
-		return errors.Join(&hufu.Error{Op: "write file", Path: filepath.Join(a.data, listenFile), Kind: hufu.KindUnreadable, Err: err}, control.Close())
-	}
-
-	if err := a.join(ctx, s, address, log.Logger); err != nil {
+	if err := a.noteListen(address, o.advertise); err != nil { // not before join: a start that is refused changes nothing
+		s.acc.Leave(context.WithoutCancel(ctx))
 		return errors.Join(err, control.Close())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -254,7 +249,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 	defer served()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		serveControl(judging, control, s.acc.Reload, func() any { return running{srv.Status(), os.Getpid(), address} })
+		serveControl(judging, control, log.Logger, s.acc.Reload, func() any { return running{srv.Status(), os.Getpid(), address} })
 	})
 	wg.Go(func() {
 		if err := s.acc.Run(judging); err != nil && judging.Err() == nil {

@@ -109,7 +109,7 @@ func (a *app) status(cmd *cobra.Command, s *site) (statusLine, error) {
 // ask puts in what the running server says of itself.
 func (a *app) ask(ctx context.Context, l *statusLine) {
 	answer, err := a.askServer(ctx, "status")
-	l.Running = !errors.Is(err, errNoServer)
+	l.Running = err == nil || errors.Is(err, errSilent)
 	if err == nil && json.Valid([]byte(answer)) {
 		l.Server = json.RawMessage(answer)
 	}

@@ -144,6 +144,7 @@ func (a *app) objects(ctx context.Context, db *meta.DB, c *configuration) (t *ob
 		return nil, err
 	}
 	if t.names, err = db.Names(); err != nil {
+		t.bucket.Close()
 		return nil, err
 	}
 	id, err := t.names.Installation(ctx, strings.ToLower(rand.Text()))

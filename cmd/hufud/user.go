@@ -145,8 +145,16 @@ func newUserRemove(a *app) *cobra.Command {
 	cmd := a.Command("rm USER", "hufud.user.rm")
 	cli.Exactly(cmd, 1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, _, err := a.config()
+		if err != nil {
+			return err
+		}
+		where := redacted(c.Store.URL)
+		if c.onDisk() {
+			where = filepath.Join(a.data, "files", "users", args[0])
+		}
 		return a.withdraw(cmd.Context(), func(s *site) error { return s.acc.RemoveUser(cmd.Context(), args[0]) }, func() error {
-			return a.Printf("%s", a.Cat.T("hufud.user.rm.done", "user", args[0], "path", filepath.Join(a.data, "files", "users", args[0])))
+			return a.Printf("%s", a.Cat.T("hufud.user.rm.done", "user", args[0], "path", where))
 		})
 	}
 	return cmd

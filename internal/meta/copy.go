@@ -32,7 +32,10 @@ type Rows struct {
 }
 
 // Empty reports whether there is no row at all.
-func (r Rows) Empty() bool { return reflect.DeepEqual(r, Rows{}) }
+func (r Rows) Empty() bool { return r.Equal(Rows{}) }
+
+// Equal reports whether both hold the same rows. Both must be sorted.
+func (r Rows) Equal(other Rows) bool { return reflect.DeepEqual(r, other) }
 
 // SameInstallation reports whether both hold a certificate of the same server.
 func (r Rows) SameInstallation(other Rows) bool {
@@ -131,7 +134,7 @@ func (d *DB) Fill(ctx context.Context, rows Rows, may func(have Rows) error) (ch
 	err = d.updateIn(ctx, fillLimit, func(q Queries) error {
 		changed = false
 		have, err := q.Rows(ctx)
-		if err != nil || reflect.DeepEqual(have, rows) {
+		if err != nil || have.Equal(rows) {
 			return err
 		}
 		if !have.Empty() {
@@ -147,7 +150,7 @@ func (d *DB) Fill(ctx context.Context, rows Rows, may func(have Rows) error) (ch
 		}
 		changed = true
 		back, err := q.Rows(ctx)
-		if err == nil && !reflect.DeepEqual(back, rows) {
+		if err == nil && !back.Equal(rows) {
 			return &hufu.Error{Op: "compare rows", Kind: hufu.KindIntegrity, Code: "database_differs"}
 		}
 		return err

@@ -220,6 +220,9 @@ func TestNodesOnDisks(t *testing.T) {
 	if err := two.Start(); err == nil || !strings.Contains(err.Error(), "keeps its files on its own disk") {
 		t.Error(err)
 	}
+	if _, err := os.Stat(filepath.Join(two.Data, "listen")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a server that was refused has noted its address for invitations: %v", err)
+	}
 	must(t, one.Kill(), two.Start())
 }
 
