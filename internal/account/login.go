@@ -16,7 +16,10 @@ const (
 	LoginLife = 30 * 24 * time.Hour
 	// touchEvery is how often the last use of a login is written.
 	touchEvery = time.Hour
-	tokenSize  = 32 // bytes
+	// maxLogins is how many logins a device has at most. One more ends the one that was not used
+	// for the longest time.
+	maxLogins = 64
+	tokenSize = 32 // bytes
 )
 
 // Login checks the password of an admitted subject and returns a login token
@@ -50,6 +53,9 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 		}
 		if u.Password != before.Password {
 			return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "wrong_password"}
+		}
+		if err := q.KeepLogins(ctx, sub.User, sub.Device, maxLogins-1); err != nil {
+			return err
 		}
 		return q.AddLogin(ctx, meta.Login{
 			TokenHash: sha256.Sum256([]byte(token)), Lineage: c.lineage, User: sub.User, Device: sub.Device,

@@ -179,6 +179,70 @@ func TestUnlockEndsLockOut(t *testing.T) {
 	w.must(w.UnlockUser(ctx, "alice"))
 	_, err = w.Login(ctx, alice, password)
 	w.must(err)
+	// Unlocking one device ends its own delay, and locking one does not.
+	for _, device := range []string{"laptop", "phone"} {
+		w.must(w.db.PutAttempts(ctx, meta.Attempts{
+			Key: attemptsOf("alice") + device, Failures: lockAfter, Last: w.clock.now(), Until: w.clock.now().Add(lockTime),
+		}))
+	}
+	w.must(w.LockDevice(ctx, "alice", "laptop"))
+	for device, want := range map[string]int{"laptop": lockAfter, "phone": lockAfter} {
+		if a, err := w.db.Attempts(ctx, attemptsOf("alice")+device); err != nil || a.Failures != want {
+			t.Errorf("%s after locking: %+v, %v", device, a, err)
+		}
+	}
+	w.must(w.UnlockDevice(ctx, "alice", "laptop"))
+	_, err = w.Login(ctx, alice, password)
+	w.must(err)
+	if a, err := w.db.Attempts(ctx, attemptsOf("alice")+"phone"); err != nil || a.Failures != lockAfter {
+		t.Errorf("the other device: %+v, %v", a, err)
+	}
+}
+
+// A device has maxLogins logins. One more ends that which was not used for the longest time, and none
+// of another device.
+func TestLoginsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	w.password("bob")
+	alice, bob := w.subject("alice1"), w.subject("bob1")
+	other, err := w.Login(ctx, bob, password)
+	w.must(err)
+	first, err := w.Login(ctx, alice, password)
+	w.must(err)
+	w.must(w.db.Update(ctx, func(q meta.Queries) error { // quickly
+		for i := range maxLogins + 5 {
+			err := q.AddLogin(ctx, meta.Login{
+				TokenHash: [32]byte{1, byte(i)}, Lineage: "alice1", User: "alice", Device: "laptop", Created: w.clock.now(),
+				LastUsed: w.clock.now().Add(time.Duration(1+i) * time.Second),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	w.clock.add(time.Hour)
+	w.must(w.Reload(ctx))
+	last, err := w.Login(ctx, alice, password)
+	w.must(err)
+	logins, err := w.db.Logins(ctx)
+	w.must(err)
+	count := map[string]int{}
+	for _, l := range logins {
+		count[l.User]++
+		if l.User == "alice" && l.TokenHash[0] == 1 && l.TokenHash[2] == 0 && l.TokenHash[1] < 6 {
+			t.Errorf("login %d is there", l.TokenHash[1])
+		}
+	}
+	if count["alice"] != maxLogins || count["bob"] != 1 {
+		t.Errorf("logins: %v", count)
+	}
+	w.code(w.Resume(ctx, alice, first), "login_ended")
+	w.must(w.Resume(ctx, alice, last))
+	w.must(w.Resume(ctx, bob, other))
 }
 
 // Guessing in parallel gets no more guesses than guessing in turn.

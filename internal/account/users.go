@@ -135,7 +135,7 @@ func (s *Service) LockDevice(ctx context.Context, user, name string) error {
 	return s.setDevice(ctx, "lock device", meta.Device{User: user, Name: name, Locked: s.now()})
 }
 
-// UnlockDevice lets a device in again.
+// UnlockDevice lets a device in again, and ends its delay after too many wrong passwords.
 func (s *Service) UnlockDevice(ctx context.Context, user, name string) error {
 	return s.setDevice(ctx, "unlock device", meta.Device{User: user, Name: name})
 }
@@ -151,6 +151,11 @@ func (s *Service) setDevice(ctx context.Context, op string, d meta.Device) error
 		}
 		if len(certs) == 0 {
 			return &hufu.Error{Op: op, Kind: hufu.KindNotFound, Code: "device_unknown", Args: map[string]string{"user": d.User, "device": clip(d.Name)}}
+		}
+		if d.Locked.IsZero() {
+			if err := q.DropAttempts(ctx, attemptsOf(d.User)+d.Name); err != nil {
+				return err
+			}
 		}
 		return q.PutDevice(ctx, d)
 	})

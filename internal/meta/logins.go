@@ -74,6 +74,21 @@ func (q Queries) AddLogin(ctx context.Context, l Login) error {
 	return err
 }
 
+// KeepLogins ends the logins of a device but for the keep that were used last.
+func (q Queries) KeepLogins(ctx context.Context, user, device string, keep int) error {
+	const op = "drop logins"
+	first, err := all(ctx, q, op, func(l *Login) []any { return []any{sum{&l.TokenHash}, at{&l.LastUsed}} },
+		`SELECT token_hash, last_used FROM logins WHERE user_name = ? AND device = ?
+		ORDER BY last_used DESC, token_hash DESC LIMIT 1 OFFSET ?`, user, device, keep)
+	if err != nil || len(first) == 0 {
+		return err
+	}
+	used := millis(first[0].LastUsed)
+	_, err = q.change(ctx, op, "DELETE FROM logins WHERE user_name = ? AND device = ? AND (last_used < ? OR last_used = ? AND token_hash <= ?)",
+		user, device, used, used, first[0].TokenHash[:])
+	return err
+}
+
 // TouchLogin notes when a login was last used.
 func (q Queries) TouchLogin(ctx context.Context, tokenHash [32]byte, when time.Time) error {
 	_, err := q.exec(ctx, "touch login", "UPDATE logins SET last_used = ? WHERE token_hash = ? AND last_used < ?",

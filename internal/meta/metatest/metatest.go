@@ -20,6 +20,7 @@ func Run(t *testing.T, fresh func(t *testing.T) string) {
 	for name, test := range map[string]func(t *testing.T, url string){
 		"rows":          testRows,
 		"drops":         testDrops,
+		"keep_logins":   testKeepLogins,
 		"expiry":        testExpiry,
 		"bytes":         testBytes,
 		"injection":     testInjection,

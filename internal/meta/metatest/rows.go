@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,43 @@ func testRows(t *testing.T, url string) {
 	same(t, "attempts", tries, err, a)
 	tries, err = d.Attempts(ctx, "login/alice/")
 	same(t, "no attempts", tries, err, meta.Attempts{Key: "login/alice/"})
+}
+
+// testKeepLogins: of the logins of a device those stay that were used last.
+func testKeepLogins(t *testing.T, url string) {
+	ctx, d := t.Context(), open(t, url)
+	add := func(hash byte, user, device string, used time.Duration) {
+		t.Helper()
+		l := login(hash, user)
+		l.Device, l.LastUsed = device, moment.Add(used)
+		must(t, d.AddLogin(ctx, l))
+	}
+	for i, used := range []time.Duration{5, 1, 3, 3, 3, 2} {
+		add(byte(1+i), "alice", "laptop", used*time.Second)
+	}
+	add(10, "alice", "phone", 0)
+	add(11, "alice2", "laptop", 0)
+	for _, c := range []struct {
+		keep int
+		left string
+	}{{9, "1 2 3 4 5 6"}, {6, "1 2 3 4 5 6"}, {5, "1 3 4 5 6"}, {3, "1 4 5"}, {1, "1"}, {0, ""}} {
+		must(t, d.Update(ctx, func(q meta.Queries) error { return q.KeepLogins(ctx, "alice", "laptop", c.keep) }))
+		logins, err := d.Logins(ctx)
+		must(t, err)
+		var left []string
+		others := 0
+		for _, l := range logins {
+			if l.User == "alice" && l.Device == "laptop" {
+				left = append(left, strconv.Itoa(int(l.TokenHash[0])))
+			} else {
+				others++
+			}
+		}
+		slices.Sort(left)
+		if got := strings.Join(left, " "); got != c.left || others != 2 {
+			t.Errorf("keep %d: %q and %d others are left, want %q", c.keep, got, others, c.left)
+		}
+	}
 }
 
 // testDrops: each removal takes what it names and leaves its neighbour.
