@@ -21,8 +21,9 @@ type Name struct {
 	turn    atomic.Int64
 	delay   atomic.Int64 // of what is read, in nanoseconds
 
-	mu    sync.Mutex   // guards what follows
-	ln    net.Listener // nil while connections are refused
+	mu    sync.Mutex    // guards what follows
+	ln    net.Listener  // nil while connections are refused
+	over  chan struct{} // closed when ln is not used any more
 	conns map[net.Conn]struct{}
 }
 
@@ -49,8 +50,10 @@ func (n *Name) Lead(to ...string) (err error) {
 			return err
 		}
 	}
-	ln := n.ln
+	ln, over := n.ln, make(chan struct{})
+	n.over = over
 	go func() {
+		defer close(over)
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -84,10 +87,24 @@ func (n *Name) Refuse() {
 	if n.ln != nil {
 		_ = n.ln.Close()
 	}
+	if n.over != nil {
+		<-n.over // until then the port is in use
+	}
+	n.ln, n.over = nil, nil
+	n.cut()
+}
+
+// Cut ends all connections; others can be made at once.
+func (n *Name) Cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut()
+}
+
+func (n *Name) cut() {
 	for c := range n.conns {
 		_ = c.Close()
 	}
-	n.ln = nil
 }
 
 // Close ends the name.
