@@ -34,6 +34,7 @@ type Watcher struct {
 	in      *fsnotify.Watcher
 	changed chan struct{} // holds one when something has changed since the last Wait
 	work    chan struct{} // holds one when there are tasks
+	ended   chan struct{} // closed when fsnotify tells nothing any more
 	device  func(os.FileInfo) uint64
 	over    sync.WaitGroup
 
@@ -69,7 +70,7 @@ func begin(dir string, device func(os.FileInfo) uint64) (*Watcher, error) {
 	if err != nil {
 		return nil, cannot(dir, err)
 	}
-	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1), device: device, mounts: map[string]uint64{}}
+	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}), device: device, mounts: map[string]uint64{}}
 	w.over.Go(w.read) // before the first Add, which may wait for it
 	if w.add(w.root()); w.failure() != nil {
 		return nil, errors.Join(w.failure(), w.Close())
@@ -88,7 +89,7 @@ func (w *Watcher) Close() error {
 // read takes what fsnotify tells. It calls nothing of fsnotify: fsnotify may hold its lock until an
 // event or an error is taken.
 func (w *Watcher) read() {
-	defer close(w.work)
+	defer close(w.ended)
 	for {
 		select {
 		case e, open := <-w.in.Events:
@@ -126,7 +127,7 @@ func (w *Watcher) tell() {
 	}
 }
 
-// later has tend do a task. Only read and Wait call it, and Wait never after Close.
+// later has tend do a task.
 func (w *Watcher) later(t task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -142,7 +143,12 @@ func (w *Watcher) later(t task) {
 // tend does the tasks. A new folder is watched before the change is told: files that were created
 // in it earlier are seen by the pass that follows the Wait.
 func (w *Watcher) tend() {
-	for range w.work {
+	for {
+		select {
+		case <-w.work:
+		case <-w.ended:
+			return
+		}
 		w.mu.Lock()
 		tasks := w.tasks
 		w.tasks = nil
@@ -187,6 +193,7 @@ func (w *Watcher) root() string {
 
 // add watches a folder and those below it. What is no folder, or vanishes meanwhile, is passed over.
 func (w *Watcher) add(dir string) {
+	root := w.root()
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return nil //nolint:nilerr // the transfer tells of what cannot be read
@@ -195,7 +202,9 @@ func (w *Watcher) add(dir string) {
 			w.fail(cannot(path, err))
 			return filepath.SkipAll
 		}
-		w.noteMount(path, d)
+		if path != root {
+			w.noteMount(path, d)
+		}
 		return nil
 	})
 }
@@ -204,7 +213,7 @@ func (w *Watcher) add(dir string) {
 func (w *Watcher) noteMount(path string, d fs.DirEntry) {
 	i, err := d.Info()
 	above, upErr := os.Stat(filepath.Dir(path))
-	if path == w.root() || err != nil || upErr != nil {
+	if err != nil || upErr != nil {
 		return
 	}
 	if on := w.device(i); on != w.device(above) {
