@@ -26,6 +26,8 @@ type swap struct {
 	p      pair // its target is the entry
 	beside pair // the other name; its target is what stood there before
 	whole  bool // what stood there is equal to the source
+	// barred says that the filter protects something in the folder: it stays, and nothing is brought.
+	barred bool
 }
 
 // besides returns p with a free name in the same folder, or one that is taken by an entry that is
@@ -69,9 +71,21 @@ func (pl *planner) besides(ctx context.Context, p pair, suffix string, beside ne
 }
 
 // replacesFolder has the file or link p, whose target is a folder, brought to a name beside it. It
-// changes p to that name, and reports whether it may be done; if not, it has reported why.
+// changes p to that name, and reports whether it may be done; if not, it has reported why, or
+// swapAll does.
 func (pl *planner) replacesFolder(ctx context.Context, p *pair, beside neighbours) (*swap, bool) {
 	if !pl.mayGo(*p) {
+		return nil, false
+	}
+	barred, err := pl.protects(ctx, *p, p.below+"/")
+	if barred && err == nil {
+		pl.mu.Lock()
+		defer pl.mu.Unlock()
+		pl.swaps = append(pl.swaps, &swap{p: *p, barred: true})
+		return nil, false
+	}
+	if err != nil {
+		pl.e.fail(*p, err)
 		return nil, false
 	}
 	q, err := pl.besides(ctx, *p, newSuffix, beside, func(x *hufu.Entry) bool { return x.Kind == p.source.Kind })
@@ -125,6 +139,11 @@ func (pl *planner) swapAll(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if s.barred {
+			pl.clear(ctx, r, s.p)
+			pl.e.fail(s.p, wrongKind(s.p))
+			continue
+		}
 		now, err := pl.to.look(ctx, s.beside)
 		here := s.beside.target
 		switch {
@@ -134,20 +153,66 @@ func (pl *planner) swapAll(ctx context.Context) {
 		case now == nil || here != nil && !s.whole && now.Version == here.Version:
 			continue // it has not arrived, and that was reported
 		}
-		there := *s.p.target
-		q := pair{near: s.p.near, far: s.p.far, source: there, target: &there, toNear: s.p.toNear}
-		free := !pl.e.removals.unread.Load() && r.folder(ctx, q, s.p.below+"/")
-		if s.p.toNear {
-			pl.to.settle(ctx, true)
-		}
 		err = wrongKind(s.p)
-		if free {
+		if pl.clear(ctx, r, s.p) {
 			err = pl.to.rename(ctx, s.beside, s.p)
 		}
 		if err != nil {
 			pl.failFolder(s.p, err)
 			s.beside.target = now
 			pl.to.remove(ctx, s.beside, func(error) {}) // the next run brings it again
+			if s.p.toNear {
+				pl.to.settle(ctx, true)
+			}
+		}
+	}
+}
+
+// clear removes the target of p, a folder, but for what the filter protects, and reports whether it
+// is gone.
+func (pl *planner) clear(ctx context.Context, r *remover, p pair) bool {
+	if pl.e.removals.unread.Load() {
+		pl.e.removals.kept.Store(true)
+		return false
+	}
+	there := *p.target
+	gone := r.folder(ctx, pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}, p.below+"/")
+	if p.toNear {
+		pl.to.settle(ctx, true)
+	}
+	return gone
+}
+
+// protects reports whether the filter protects something in the target of p, a folder. below is the
+// path of the folder for the filter.
+func (pl *planner) protects(ctx context.Context, p pair, below string) (bool, error) {
+	if pl.e.o.Filter.Empty() {
+		return false, nil
+	}
+	names := pl.to.lister(p)
+	defer names.Close()
+	j := folderJob{pair: p}
+	found := false
+	for after := ""; ; {
+		var folders []hufu.Entry
+		next, err := names.List(ctx, blob.Page{After: after, Limit: PageNames, Brief: true}, func(x hufu.Entry) error {
+			found = found || pl.e.o.Filter.Excludes(below+x.Name, x.Kind == hufu.Folder)
+			if x.Kind == hufu.Folder {
+				folders = append(folders, x)
+			}
+			return nil
+		})
+		for _, x := range folders {
+			if found || err != nil {
+				break
+			}
+			var q pair
+			if q, err = j.entryOf(x); err == nil {
+				found, err = pl.protects(ctx, q, below+x.Name+"/")
+			}
+		}
+		if after = next; found || err != nil || next == "" {
+			return found, err
 		}
 	}
 }

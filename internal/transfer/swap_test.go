@@ -115,6 +115,44 @@ func TestReplacementComesFirst(t *testing.T) {
 	}
 }
 
+// TestBarredFolder: a file is not brought for a folder that stays because the filter protects
+// something in it; what it does not protect goes, and nothing is left beside.
+func TestBarredFolder(t *testing.T) {
+	t.Parallel()
+	o := mirror(true, -1)
+	o.Filter = &Filter{}
+	if err := o.Filter.Add(false, "*.o"); err != nil {
+		t.Fatal(err)
+	}
+	w, src := newWorld(), newNear(t)
+	src.write("d", []byte("a file"))
+	w.set("t/d/sub/x.o", []byte("kept"), someTime, "")
+	w.set("t/d/sub/y", []byte("not"), someTime, "")
+	for range 2 {
+		e := New(w, o)
+		if err := e.Put(t.Context(), src.whole("t")); err != nil || e.Stats.Failed.Load() != 1 || e.Stats.Sent.Load() != 0 {
+			t.Errorf("%v, %d failed, %d sent", err, e.Stats.Failed.Load(), e.Stats.Sent.Load())
+		}
+	}
+	if w.things["t/d/sub/x.o"] == nil || w.things["t/d/sub/y"] != nil || w.things["t/d.hufu-new"] != nil {
+		t.Error("not what a mirror leaves")
+	}
+
+	// Here only the last moment shows that the folder stays.
+	w, dst := newWorld(), newNear(t)
+	w.set("t/d", []byte("a file"), someTime, "")
+	dst.write("d/old", []byte("old"))
+	w.fault = func(op string, _ hufu.Path, after bool) error {
+		if op == "get" && !after {
+			dst.write("d/new.o", []byte("put there meanwhile"))
+		}
+		return nil
+	}
+	if r, err := get(t.Context(), w, o, dst.whole("t")); err != nil || r.codes() != "target_wrong_kind" || !slices.Equal(dst.names(), []string{"d", "d/new.o"}) {
+		t.Errorf("%v %s %q", err, r.codes(), dst.names())
+	}
+}
+
 // TestBesideNames: the names beside are free, of this length, and none of the source.
 func TestBesideNames(t *testing.T) {
 	t.Parallel()
