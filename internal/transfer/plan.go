@@ -72,7 +72,6 @@ type planner struct {
 	folders []folderMeta
 	extras  []extra
 	swaps   []*swap             // folders that files and links replace
-	asides  []*swap             // files and links that folders replace
 	fresh   map[uint64]struct{} // names of the source that the target did not have; see folded
 }
 

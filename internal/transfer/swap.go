@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -15,7 +16,7 @@ import (
 // A folder that a file or a link replaces stays until then: the file is brought to a name beside it,
 // and after everything else the folder is removed and the file gets its name. A file or a link that
 // a folder replaces gets another name, which is removed when the whole transfer is over and nothing
-// has failed. If the transfer ends early, both are still at the target, and the next run goes on.
+// in the folder has failed. If the transfer ends early, both are still at the target, and the next run goes on.
 const (
 	newSuffix = ".hufu-new" // of the file beside the folder
 	oldSuffix = ".hufu-old" // of the file that has made way for a folder
@@ -28,6 +29,22 @@ type swap struct {
 	whole  bool // what stood there is equal to the source
 	// barred says that the filter protects something in the folder: it stays, and nothing is brought.
 	barred bool
+	failed bool // something in the folder that has taken the place of an entry
+}
+
+// asides are the files and links that folders have replaced.
+type asides struct {
+	mu  sync.Mutex
+	all []*swap
+}
+
+// failed notes that the entry at p of the far side could not be transferred.
+func (a *asides) failed(p hufu.Path) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.all {
+		s.failed = s.failed || p.Below(s.p.far)
+	}
 }
 
 // besides returns p with a free name in the same folder, or one that is taken by an entry that is
@@ -126,9 +143,9 @@ func (pl *planner) replacedByFolder(ctx context.Context, p *pair) bool {
 		return false
 	}
 	p.target = nil
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	pl.asides = append(pl.asides, s)
+	pl.e.asides.mu.Lock()
+	defer pl.e.asides.mu.Unlock()
+	pl.e.asides.all = append(pl.e.asides.all, s)
 	return true
 }
 
@@ -224,14 +241,14 @@ func (pl *planner) failFolder(p pair, err error) {
 	pl.e.fail(p, err)
 }
 
-// dropAsides removes what has made way for folders, unless something has failed.
+// dropAsides removes what has made way for folders, unless something in such a folder has failed.
 func (pl *planner) dropAsides(ctx context.Context) {
-	for _, s := range pl.asides {
+	for _, s := range pl.e.asides.all {
 		if ctx.Err() != nil {
 			return
 		}
 		var err error
-		if pl.e.Stats.Failed.Load() == 0 {
+		if !s.failed {
 			pl.to.remove(ctx, s.beside, func(failed error) { err = failed })
 			if s.p.toNear {
 				pl.to.settle(ctx, true)

@@ -128,10 +128,15 @@ func TestBarredFolder(t *testing.T) {
 	src.write("d", []byte("a file"))
 	w.set("t/d/sub/x.o", []byte("kept"), someTime, "")
 	w.set("t/d/sub/y", []byte("not"), someTime, "")
-	for range 2 {
+	src.write("n/in", []byte("1")) // which has nothing to do with it
+	w.set("t/n", []byte("a file"), someTime, "")
+	for _, sent := range []int64{1, 0} {
 		e := New(w, o)
-		if err := e.Put(t.Context(), src.whole("t")); err != nil || e.Stats.Failed.Load() != 1 || e.Stats.Sent.Load() != 0 {
+		if err := e.Put(t.Context(), src.whole("t")); err != nil || e.Stats.Failed.Load() != 1 || e.Stats.Sent.Load() != sent {
 			t.Errorf("%v, %d failed, %d sent", err, e.Stats.Failed.Load(), e.Stats.Sent.Load())
+		}
+		if w.things["t/n.hufu-old"] != nil {
+			t.Error("what made way for a whole folder is still there")
 		}
 	}
 	if w.things["t/d/sub/x.o"] == nil || w.things["t/d/sub/y"] != nil || w.things["t/d.hufu-new"] != nil {

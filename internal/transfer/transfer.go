@@ -187,6 +187,7 @@ type Engine struct {
 	asking sync.WaitGroup
 
 	removals removals
+	asides   asides
 
 	timesMu   sync.Mutex
 	times     int64  // names whose time was not kept
@@ -285,8 +286,11 @@ func (e *Engine) found(s hufu.Entry) {
 }
 
 func (e *Engine) report(r Report) {
-	if r.Outcome == Failed && e.unread(r.Err) {
-		e.removals.unread.Store(true)
+	if r.Outcome == Failed {
+		if e.unread(r.Err) {
+			e.removals.unread.Store(true)
+		}
+		e.asides.failed(r.Remote)
 	}
 	if r.Outcome == Failed && r.Kind == hufu.Folder && !e.failedFolders.claim(r.Local+"\x00"+r.Remote.String()) {
 		return // reported already: if making it failed, setting its mode and time fails too
