@@ -148,6 +148,13 @@ func (mysqlLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
+// duplicate reports whether a row was not written because its key is there. InnoDB has undone the
+// statement then, not the transaction.
+func duplicate(err error) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && e.Number == 1062
+}
+
 func mysqlClass(err error) class {
 	if errors.Is(err, mysql.ErrInvalidConn) {
 		return classAway

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"hufu"
@@ -27,11 +28,20 @@ type runner interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// exec runs a change and says how many rows it touched.
+// exec runs a change and returns how many rows it touched. INSERT IGNORE of MySQL, for one row that may
+// be there already, would also store the beginning of a value that is too long; so it is a plain
+// INSERT, whose error for a duplicate key means no row.
 func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
 	ctx, cancel := q.bounded(ctx)
 	defer cancel()
+	values, unlessThere := strings.CutPrefix(query, "INSERT IGNORE ")
+	if unlessThere {
+		query = "INSERT " + values
+	}
 	r, err := q.run.ExecContext(ctx, q.d.spell(query), q.d.bind(args)...)
+	if unlessThere && duplicate(err) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, failed(op, cause(ctx, err))
 	}

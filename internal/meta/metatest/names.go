@@ -24,6 +24,7 @@ func RunNames(t *testing.T, fresh func(t *testing.T) string) {
 		"many":      testMany,
 		"uploads":   testUploads,
 		"units":     testUnits,
+		"long":      testLongNames,
 		"clean":     testClean,
 		"check":     testCheck,
 		"pages":     testPages,

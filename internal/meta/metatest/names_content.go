@@ -238,6 +238,53 @@ func testUnits(t *testing.T, n *meta.Names) {
 	add(2, "late", false) // it is not open any more
 }
 
+// testLongNames: a value comes back whole or is refused, it is never cut.
+func testLongNames(t *testing.T, n *meta.Names) {
+	ctx, id := t.Context(), content(t, n, meta.StateOpen)
+	whole := func(what string, got string, err error, want string) {
+		t.Helper()
+		if err == nil && got != want {
+			t.Errorf("%s of %d bytes was cut to %d", what, len(want), len(got))
+		}
+	}
+	for i, size := range []int{2048, 2049, 1 << 17} {
+		cvs := strings.Repeat("c", size)
+		_, err := n.AddUnit(ctx, id, meta.Unit{Number: int64(i), Object: "g/0.1", CVs: []byte(cvs)})
+		if size == 2048 {
+			must(t, err)
+		}
+		units, err2 := n.Units(ctx, id, int64(i), 1)
+		must(t, err2)
+		if (err == nil) != (len(units) == 1) {
+			t.Errorf("a unit with %d bytes: %d units, %v", size, len(units), err)
+			continue
+		}
+		if len(units) == 1 {
+			whole("the chaining values", string(units[0].CVs), err, cvs)
+		}
+	}
+	long := strings.Repeat("n", 1000)
+	err := n.Change(ctx, func(q meta.NameQueries) error {
+		return q.AddTree(ctx, "users/"+long, meta.Folder{ID: meta.NewID(), Mode: 0o755})
+	})
+	trees, err2 := n.Trees(ctx, "users/", "users0")
+	must(t, err2)
+	if (err == nil) != (len(trees) == 1) {
+		t.Errorf("a tree with a long name: %d trees, %v", len(trees), err)
+	} else if len(trees) == 1 {
+		whole("the name of a tree", trees[0], err, "users/"+long)
+	}
+	u := meta.Upload{ID: meta.NewID(), Key: [32]byte{1}, Path: strings.Repeat("p", 70_000), Source: "s"}
+	ok, err := n.AddUpload(ctx, u)
+	found, err2 := n.UploadsByKey(ctx, u.Tree, u.Key)
+	must(t, err2)
+	if (err == nil) != (len(found) == 1) || ok != (err == nil) {
+		t.Errorf("an upload with a long path: %v, %d uploads, %v", ok, len(found), err)
+	} else if len(found) == 1 {
+		whole("the path of an upload", found[0].Path, err, u.Path)
+	}
+}
+
 func testClean(t *testing.T, n *meta.Names) {
 	ctx, top := t.Context(), root(t, n, "users/alice")
 	f := folder(t, n, top, "f")
