@@ -22,14 +22,6 @@ var secrets = [...]string{
 	".", ca.ConfigFile, ca.Database, ca.Database + "-wal", ca.Database + "-shm", ca.Folder, passwordFile, controlSocket,
 }
 
-// databaseFiles returns the files in which SQLite keeps a database; none of a shared one.
-func databaseFiles(src meta.Source) []string {
-	if src.Shared() {
-		return nil
-	}
-	return []string{src.Path(), src.Path() + "-wal", src.Path() + "-shm"}
-}
-
 // private refuses a data folder that others on this computer can read or write.
 // Windows has no such bits.
 func (a *app) private() error {
@@ -66,4 +58,12 @@ func (a *app) private() error {
 	return &hufu.Error{Op: "open data folder", Path: a.data, Kind: hufu.KindUsage, Code: "data_folder_open", Args: map[string]string{
 		"first": first, "all": strings.Join(open, " "),
 	}}
+}
+
+// databaseFiles returns the files in which SQLite keeps a database; none of a shared one.
+func databaseFiles(src meta.Source) []string {
+	if src.Shared() {
+		return nil
+	}
+	return []string{src.Path(), src.Path() + "-wal", src.Path() + "-shm"}
 }
