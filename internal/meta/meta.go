@@ -277,3 +277,6 @@ func notCommitted(d *dialect, err error) error {
 	}
 	return &hufu.Error{Op: op, Kind: hufu.KindUnavailable, Code: "database_unsure", Err: err}
 }
+
+// now is the time by the clock of this computer, in milliseconds.
+func now() int64 { return time.Now().UnixMilli() }

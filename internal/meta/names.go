@@ -162,9 +162,9 @@ func (q NameQueries) stamp(ctx context.Context, id ID) (bool, error) {
 func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
 	const op = "stamp transaction"
 	n, err := q.q.exec(ctx, op, q.q.d.pick(spelled{
-		postgres: "INSERT INTO stamps (id, made_at) SELECT CAST(? AS BYTEA), CAST(? AS BIGINT) FROM pg_advisory_xact_lock_shared(1752524405)",
-		mysql:    "INSERT INTO stamps (id, made_at) SELECT ?, ? FROM epoch WHERE id = 1 LOCK IN SHARE MODE",
-	}), id, now())
+		postgres: "INSERT INTO stamps (id, made_at) SELECT CAST(? AS BYTEA), CLOCK() FROM pg_advisory_xact_lock_shared(1752524405)",
+		mysql:    "INSERT INTO stamps (id, made_at) SELECT ?, CLOCK() FROM epoch WHERE id = 1 LOCK IN SHARE MODE",
+	}), id)
 	if err == nil && n != 1 {
 		err = &hufu.Error{Op: op, Kind: hufu.KindIntegrity, Code: "database_corrupt"} // no epoch
 	}
@@ -200,6 +200,3 @@ func (q NameQueries) Clock(ctx context.Context) (time.Time, error) {
 	at, err := one(ctx, q.q, "look at clock", func(n *int64) []any { return []any{n} }, "SELECT CLOCK()")
 	return time.UnixMilli(at), err
 }
-
-// now is the time by the clock of this computer, in milliseconds.
-func now() int64 { return time.Now().UnixMilli() }
