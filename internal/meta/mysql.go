@@ -169,9 +169,9 @@ func mysqlClass(err error) class {
 	switch e.Number {
 	case 1213, 1020: // deadlock; changed since it was read
 		return classAgain
-	case 1205, 1040, 1203, 1226, 1317, 1969, 3024: // a lock, too many connections, interrupted, limit of a statement
+	case 1205, 1040, 1041, 1203, 1226, 1317, 1969, 3024: // a lock, too many connections, out of memory, interrupted, limit of a statement
 		return classBusy
-	case 1021, 1041, 1114: // disk full, out of memory, table full
+	case 1021, 1114: // disk full, table full
 		return classFull
 	case 1053, 1290, 1792, 1836, 1927, 4031: // shutting down, read-only, connection ended
 		return classAway
