@@ -120,7 +120,7 @@ func TestServiceSteps(t *testing.T) {
 	if got := strings.Join(did, ", "); got != "reload, start, reload, start, stop, reload, without file" {
 		t.Error(got)
 	}
-	s.install[1] = program1("sh", "-c", "echo no bus >&2; exit 3")
+	s.install[1] = runs("sh", "-c", "echo no bus >&2; exit 3")
 	err := a.installService(t.Context(), s)
 	if what, _ := a.Cat.Error(err); hufu.CodeOf(err) != "service_failed" || !strings.Contains(what, "no bus") {
 		t.Errorf("%v: %s", err, what)

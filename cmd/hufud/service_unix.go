@@ -82,7 +82,7 @@ NoNewPrivileges=yes
 `)
 	b.WriteString("\n[Install]\nWantedBy=" + target + "\n")
 	s.text = b.String()
-	ctl := func(args ...string) command { return program1(append(append([]string{}, systemctl...), args...)...) }
+	ctl := func(args ...string) command { return runs(append(append([]string{}, systemctl...), args...)...) }
 	s.install = []command{ctl("daemon-reload"), ctl("enable", "hufud.service"), ctl("restart", "hufud.service")}
 	s.uninstall = []command{ctl("disable", "--now", "hufud.service"), removal(s.file), ctl("daemon-reload")}
 	s.there = func() bool { i, err := os.Stat("/run/systemd/system"); return err == nil && i.IsDir() }
@@ -136,17 +136,17 @@ func launchd(exe, data string, p place) *service {
 	s.install = []command{{"launchctl bootout", func(ctx context.Context) error {
 		_ = exec.CommandContext(ctx, "launchctl", "bootout", domain+"/hufud").Run() // an older one, if there is one
 		return nil
-	}}, program1("launchctl", "bootstrap", domain, s.file)}
-	s.uninstall = []command{program1("launchctl", "bootout", domain+"/hufud"), removal(s.file)}
+	}}, runs("launchctl", "bootstrap", domain, s.file)}
+	s.uninstall = []command{runs("launchctl", "bootout", domain+"/hufud"), removal(s.file)}
 	s.there = func() bool { _, err := exec.LookPath("launchctl"); return err == nil }
 	s.occupied = func() bool { return false }
 	return s
 }
 
-// program1 is a command that runs a program. What that says belongs to the error.
-func program1(args ...string) command {
+// runs is a command that runs a program. What that says belongs to the error.
+func runs(args ...string) command {
 	return command{strings.Join(args, " "), func(ctx context.Context) error {
-		out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() //nolint:gosec // the programs are named above
 		if said := strings.TrimSpace(string(out)); err != nil && said != "" {
 			return errors.New(said)
 		}

@@ -177,7 +177,7 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 	fresh := p.target == nil
 	if !fresh && p.target.Kind != hufu.Folder {
-		free := false
+		var free bool
 		if m := pl.e.o.Mirror; m == nil || pl.e.o.DryRun || p.target.Kind == hufu.Other {
 			free = pl.makeWay(ctx, &p)
 		} else {
@@ -396,7 +396,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	}
 	var sw *swap
 	if t := p.target; e.o.Mirror != nil && t != nil && (t.Kind == hufu.Folder || t.Kind == hufu.Other) {
-		free := false
+		var free bool
 		if t.Kind == hufu.Folder && e.o.Mirror.Delete && !e.o.DryRun {
 			sw, free = pl.replacesFolder(ctx, &p, beside)
 		} else {
