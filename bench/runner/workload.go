@@ -83,6 +83,9 @@ func (s *settings) amount(w workload) (bytes int64, files int) {
 	return int64(s.size), 1
 }
 
+// maxSize is the largest size that may be given, in bytes.
+const maxSize = 1 << 50
+
 // A size is a number of bytes, in powers of 1024 on the command line.
 type size int64
 
@@ -92,14 +95,17 @@ func (s *size) Set(text string) error {
 	if err != nil || n <= 0 {
 		return fmt.Errorf("%q is no size", text)
 	}
-	for _, unit := range "KMG" {
-		n <<= 10
+	for i, unit := range "KMG" {
 		if strings.Contains(strings.ToUpper(text), string(unit)) {
-			*s = size(n)
-			return nil
+			shift := 10 * (i + 1)
+			if n > maxSize>>shift {
+				return fmt.Errorf("%q is too large", text)
+			}
+			n <<= shift
+			break
 		}
 	}
-	*s = size(n >> 30)
+	*s = size(n)
 	return nil
 }
 
