@@ -284,14 +284,14 @@ func TestMisfitsThatStartTogether(t *testing.T) {
 		run, stop := context.WithCancel(ctx)
 		defer stop()
 		over := make(chan error)
-		for i := range 2 {
-			go func() {
-				s, err := join(byte(i + 1))
-				if err == nil {
-					err = s.Run(run)
-				}
-				over <- err
-			}()
+		var both []*account.Service
+		for i := range 2 { // each has joined before either runs: neither has seen the other one write
+			s, err := join(byte(i + 1))
+			must(t, err)
+			both = append(both, s)
+		}
+		for _, s := range both {
+			go func() { over <- s.Run(run) }()
 		}
 		select {
 		case err := <-over:
