@@ -101,8 +101,8 @@ func (s *Service) Join(ctx context.Context, n meta.Node, fits func(other meta.No
 func (s *Service) settle(ctx context.Context) (others []meta.Node, err error) {
 	tick := time.NewTicker(PollInterval)
 	defer tick.Stop()
+	var doubt bool
 	for end := time.Now().Add(aliveFor); ; {
-		doubt := false
 		if others, doubt, err = s.clash(ctx); err != nil && hufu.KindOf(err) != hufu.KindUnavailable {
 			return nil, err
 		}
