@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,11 +18,13 @@ type service struct {
 	exe, data string
 	file      string // that the service manager reads, "" if it keeps a database of its own
 	text      string // of the file, or what is entered there
+	mark      string // a line of text by which a file of ours is known
 	install   []command
 	uninstall []command
 	// there reports whether the service manager runs, and occupied that a package has installed the
 	// service already.
 	there, occupied func() bool
+	runs            func(context.Context) error // waits until the server runs; nil: does not
 }
 
 // command is run by install or uninstall.
@@ -44,6 +49,7 @@ func newServiceInstall(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		s.runs = a.awaitServer
 		if show {
 			if s.file != "" {
 				a.Hint(a.Cat.T("hufud.service.would", "path", s.file))
@@ -79,22 +85,72 @@ func (a *app) installService(ctx context.Context, s *service) error {
 	case s.occupied():
 		return cli.Usage("service_packaged")
 	}
+	made, err := s.made()
+	if err != nil {
+		return err
+	}
 	if s.file != "" {
 		if err := writeUnit(s.file, s.text); err != nil {
 			return &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
 	}
 	if err := runAll(ctx, s.install); err != nil {
+		if s.file != "" && !made {
+			_ = os.Remove(s.file) // or the service manager would start it some day
+		}
 		return err
+	}
+	if s.runs != nil {
+		if err := s.runs(ctx); err != nil {
+			return err
+		}
 	}
 	return a.Printf("%s", a.Cat.T("hufud.service.installed", "data", s.data))
 }
 
-func (a *app) uninstallService(ctx context.Context, s *service) error {
-	if s.file != "" {
-		if _, err := os.Lstat(s.file); err != nil {
-			return &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindNotFound, Code: "service_missing", Err: err}
+// made reports whether the file is there. It is an error if somebody else has written it.
+func (s *service) made() (bool, error) {
+	if s.file == "" {
+		return false, nil
+	}
+	old, err := os.ReadFile(s.file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	case !strings.Contains(string(old), s.mark):
+		return true, cli.Usage("service_foreign", "path", s.file)
+	}
+	return true, nil
+}
+
+// serviceStart is how long a server may take to start.
+const serviceStart = 30 * time.Second
+
+// awaitServer waits until a server answers on the data folder.
+func (a *app) awaitServer(ctx context.Context) error {
+	for end := time.Now().Add(serviceStart); ; {
+		if a.askStatus(ctx) != nil {
+			return nil
 		}
+		if time.Now().After(end) {
+			return &hufu.Error{Op: "service", Kind: hufu.KindUnavailable, Code: "service_not_running", Args: map[string]string{"data": a.data}}
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return &hufu.Error{Op: "service", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		}
+	}
+}
+
+func (a *app) uninstallService(ctx context.Context, s *service) error {
+	if made, err := s.made(); err != nil || !made && s.file != "" {
+		if err == nil {
+			err = &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindNotFound, Code: "service_missing"}
+		}
+		return err
 	}
 	if !s.there() {
 		return noManager()

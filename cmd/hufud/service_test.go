@@ -31,7 +31,7 @@ func TestUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := `/srv/100%/"quoted" \ $HOME` + "\n<data>"
-	for _, p := range []place{{root: true, owner: "daemon"}, {root: true}, {uid: 1000, home: "/home/me"}, {uid: 1000, home: "/home/me", config: "/conf"}} {
+	for _, p := range []place{{root: true, owner: "daemon"}, {root: true, owner: "70000", group: "70001"}, {root: true}, {uid: 1000, home: "/home/me"}, {uid: 1000, home: "/home/me", config: "/conf"}} {
 		s := systemd(exe, data, p)
 		want := "/etc/systemd/system/hufud.service"
 		switch {
@@ -62,7 +62,7 @@ func TestUnits(t *testing.T) {
 		var list struct {
 			Words []string `xml:"dict>array>string"`
 		}
-		if err := xml.Unmarshal([]byte(l.text), &list); err != nil || strings.Join(list.Words, "|") != exe+"|--data|"+data+"|serve" {
+		if err := xml.Unmarshal([]byte(l.text), &list); err != nil || strings.Join(list.Words, "|") != exe+"|--data|"+data+"|serve|--log-file|"+data+"/hufud.log" {
 			t.Errorf("%v %q\n%s", err, list.Words, l.text)
 		}
 	}
@@ -120,9 +120,34 @@ func TestServiceSteps(t *testing.T) {
 	if got := strings.Join(did, ", "); got != "reload, start, reload, start, stop, reload, without file" {
 		t.Error(got)
 	}
+	// A unit of somebody else is neither replaced nor removed.
+	s.mark = "# mark"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("[Unit]"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.installService(t.Context(), s); hufu.CodeOf(err) != "service_foreign" {
+		t.Error(err)
+	}
+	if err := a.uninstallService(t.Context(), s); hufu.CodeOf(err) != "service_foreign" {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "[Unit]" {
+		t.Errorf("%v %q", err, text)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	// One that cannot be started does not stay to be started some day.
 	s.install[1] = runs("sh", "-c", "echo no bus >&2; exit 3")
 	err := a.installService(t.Context(), s)
 	if what, _ := a.Cat.Error(err); hufu.CodeOf(err) != "service_failed" || !strings.Contains(what, "no bus") {
 		t.Errorf("%v: %s", err, what)
+	}
+	if _, err := os.Lstat(file); err == nil {
+		t.Error("a unit that could not be started stays")
+	}
+	s.install, s.runs = nil, func(context.Context) error { return errors.New("not running") }
+	if err := a.installService(t.Context(), s); err == nil {
+		t.Error("a service that does not run is reported to run")
 	}
 }

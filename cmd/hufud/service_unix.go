@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"hufu"
 	"hufu/internal/atomicfile"
@@ -30,8 +31,11 @@ func (a *app) service() (*service, error) {
 	p := place{root: os.Geteuid() == 0, uid: os.Geteuid(), home: a.Getenv("HOME"), config: a.Getenv("XDG_CONFIG_HOME")}
 	if i, err := os.Stat(a.data); err == nil && p.root {
 		if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 {
-			if u, err := user.LookupId(strconv.FormatUint(uint64(s.Uid), 10)); err == nil {
-				p.owner = u.Username
+			p.owner, p.group = strconv.FormatUint(uint64(s.Uid), 10), strconv.FormatUint(uint64(s.Gid), 10)
+			if u, err := user.LookupId(p.owner); err == nil {
+				p.owner, p.group = u.Username, ""
+			} else if runtime.GOOS == "darwin" { // where a service needs the name
+				return nil, &hufu.Error{Op: "service", Path: a.data, Kind: hufu.KindUnsupported, Code: "service_owner", Args: map[string]string{"uid": p.owner}, Err: err}
 			}
 		}
 	}
@@ -45,17 +49,18 @@ func (a *app) service() (*service, error) {
 type place struct {
 	root         bool
 	uid          int
-	owner        string // of the data folder, if it is not root
+	owner        string // of the data folder, if it is not root: the name, or the number if it has none
+	group        string // of an owner without a name
 	home, config string // of the user
 }
 
 // systemd returns the unit of a service.
 func systemd(exe, data string, p place) *service {
-	s := &service{exe: exe, data: data, file: "/etc/systemd/system/hufud.service"}
+	s := &service{exe: exe, data: data, file: "/etc/systemd/system/hufud.service", mark: "# Written by \"hufud service install\"."}
 	systemctl := []string{"systemctl"}
 	target := "multi-user.target"
 	var b strings.Builder
-	b.WriteString("[Unit]\nDescription=hufu file transfer server\n")
+	b.WriteString(s.mark + "\n[Unit]\nDescription=hufu file transfer server\n")
 	if p.root {
 		b.WriteString("After=network-online.target\nWants=network-online.target\n")
 	} else {
@@ -69,6 +74,9 @@ func systemd(exe, data string, p place) *service {
 	b.WriteString("\n[Service]\n")
 	if p.owner != "" {
 		b.WriteString("User=" + p.owner + "\n")
+	}
+	if p.group != "" {
+		b.WriteString("Group=" + p.group + "\n")
 	}
 	fmt.Fprintf(&b, "ExecStart=%s --data %s serve\n", unitWord(exe), unitWord(data))
 	b.WriteString(`ExecReload=/bin/kill -HUP $MAINPID
@@ -104,7 +112,7 @@ func unitWord(s string) string {
 
 // launchd returns the property list of a service.
 func launchd(exe, data string, p place) *service {
-	s := &service{exe: exe, data: data, file: "/Library/LaunchDaemons/hufud.plist"}
+	s := &service{exe: exe, data: data, file: "/Library/LaunchDaemons/hufud.plist", mark: "<!-- Written by \"hufud service install\". -->"}
 	domain := "system"
 	if !p.root {
 		s.file, domain = filepath.Join(p.home, "Library", "LaunchAgents", "hufud.plist"), fmt.Sprintf("gui/%d", p.uid)
@@ -120,6 +128,7 @@ func launchd(exe, data string, p place) *service {
 	}
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+` + s.mark + `
 <plist version="1.0">
 <dict>
 `)
@@ -128,13 +137,19 @@ func launchd(exe, data string, p place) *service {
 		word("UserName", p.owner)
 	}
 	b.WriteString("\t<key>ProgramArguments</key>\n\t<array>\n")
-	for _, arg := range []string{exe, "--data", data, "serve"} {
+	for _, arg := range []string{exe, "--data", data, "serve", "--log-file", filepath.Join(data, "hufud.log")} { // launchd discards standard error
 		word("", arg)
 	}
 	b.WriteString("\t</array>\n\t<key>RunAtLoad</key>\n\t<true/>\n\t<key>KeepAlive</key>\n\t<dict>\n\t<key>SuccessfulExit</key>\n\t<false/>\n\t</dict>\n\t<key>Umask</key>\n\t<integer>63</integer>\n</dict>\n</plist>\n")
 	s.text = b.String()
 	s.install = []command{{"launchctl bootout", func(ctx context.Context) error {
 		_ = exec.CommandContext(ctx, "launchctl", "bootout", domain+"/hufud").Run() // an older one, if there is one
+		for range 100 {                                                             // it ends in the background
+			if exec.CommandContext(ctx, "launchctl", "print", domain+"/hufud").Run() != nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
 		return nil
 	}}, runs("launchctl", "bootstrap", domain, s.file)}
 	s.uninstall = []command{runs("launchctl", "bootout", domain+"/hufud"), removal(s.file)}

@@ -17,7 +17,7 @@ import (
 
 const serviceName = "hufud"
 
-// stopLimit is how long uninstall waits for the service to stop.
+// stopLimit is how long a command waits for the service to stop.
 const stopLimit = time.Minute
 
 // service returns the service of this computer, which runs as LocalSystem.
@@ -51,10 +51,11 @@ func (a *app) service() (*service, error) {
 func create(m *mgr.Mgr, exe string, args []string, line string) error {
 	h, err := m.OpenService(serviceName)
 	if err == nil {
+		halt(h) // it is started again afterwards
 		c, err := h.Config()
 		if err == nil {
 			c.BinaryPathName, c.StartType = line, mgr.StartAutomatic
-			err = h.UpdateConfig(c)
+			err = errors.Join(h.UpdateConfig(c), recovers(h))
 		}
 		return errors.Join(err, h.Close())
 	}
@@ -62,8 +63,25 @@ func create(m *mgr.Mgr, exe string, args []string, line string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // the caller names the command
 	}
+	return errors.Join(recovers(h), h.Close())
+}
+
+// recovers has the service started again if the program ends with an error.
+func recovers(h *mgr.Service) error {
 	again := []mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: 2 * time.Second}}
-	return errors.Join(h.SetRecoveryActions(again, uint32((24*time.Hour).Seconds())), h.Close())
+	return errors.Join(h.SetRecoveryActions(again, uint32((24*time.Hour).Seconds())), h.SetRecoveryActionsOnNonCrashFailures(true))
+}
+
+// halt stops the service, if it runs.
+func halt(h *mgr.Service) {
+	if _, err := h.Control(svc.Stop); err != nil {
+		return
+	}
+	for end := time.Now().Add(stopLimit); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if now, err := h.Query(); err != nil || now.State == svc.Stopped {
+			return
+		}
+	}
 }
 
 func start(m *mgr.Mgr) error {
@@ -71,10 +89,7 @@ func start(m *mgr.Mgr) error {
 	if err != nil {
 		return err //nolint:wrapcheck // the caller names the command
 	}
-	if err = h.Start(); errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING) {
-		err = nil
-	}
-	return errors.Join(err, h.Close())
+	return errors.Join(h.Start(), h.Close())
 }
 
 func remove(m *mgr.Mgr) error {
@@ -82,13 +97,7 @@ func remove(m *mgr.Mgr) error {
 	if err != nil {
 		return err //nolint:wrapcheck // the caller names the command
 	}
-	if _, err := h.Control(svc.Stop); err == nil {
-		for end := time.Now().Add(stopLimit); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-			if now, err := h.Query(); err != nil || now.State == svc.Stopped {
-				break
-			}
-		}
-	}
+	halt(h)
 	return errors.Join(h.Delete(), h.Close())
 }
 

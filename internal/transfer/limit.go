@@ -40,8 +40,8 @@ func (l *Limit) Wait(ctx context.Context, lane Lane, n int) {
 		if !waits {
 			_ = lane.Flush() // the next request on the lane says what is wrong with it
 		}
-		second := int(min(int64(n), bytes)) // no more at once: another rate is soon used
-		_ = l.bucket.WaitN(ctx, second)
-		n -= second
+		part := int(min(int64(n), max(bytes/20, 1))) // no more at once: dozens of lanes wait, and another rate is to be used soon
+		_ = l.bucket.WaitN(ctx, part)
+		n -= part
 	}
 }

@@ -43,7 +43,7 @@ async function answer(request) {
 }
 
 export const get = (path, language) => answer(fetch('/api/' + path, { headers: headers(undefined, language), cache: 'no-store' }))
-export const post = (path, body = {}) => answer(fetch('/api/' + path, { method: 'POST', headers: headers(), body: JSON.stringify(body) }))
+export const post = (path, body = {}, signal) => answer(fetch('/api/' + path, { method: 'POST', headers: headers(), body: JSON.stringify(body), signal }))
 export const postBytes = (path, blob) => answer(fetch('/api/' + path, { method: 'POST', headers: headers('application/octet-stream'), body: blob }))
 
 // listen gives each state of the stream to fn until signal ends it; down is told

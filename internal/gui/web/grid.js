@@ -50,10 +50,9 @@ export function Grid({ pane, label, acts, menu, over }) {
     if (top < b.scrollTop) b.scrollTop = top
     else if (top + 2 * rowHeight > b.scrollTop + b.clientHeight) b.scrollTop = top + 2 * rowHeight - b.clientHeight
   }
-  // What a search has chosen is brought into sight; whoever moves sees it already.
   useEffect(() => {
-    if (entries[at] && chosen.has(entries[at].key)) show(at)
-  }, [at, entries.length])
+    if (pane.found) show(at)
+  }, [pane.found])
   const range = (from, to) => new Set(entries.slice(Math.min(from, to), Math.max(from, to) + 1).map(e => e.key))
   const move = (to, { shift, ctrl }) => {
     to = Math.max(0, Math.min(entries.length - 1, to))

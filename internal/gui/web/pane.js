@@ -37,6 +37,7 @@ export function usePane(side, path, open) {
   const [at, setAt] = useState(0)
   const [sizes, setSizes] = useState(new Map()) // of folders, by path
   const [sought, setSought] = useState(null) // an entry that is to be chosen once its folder is shown
+  const [found, setFound] = useState(null) // what of that was chosen last
   const now = useRef({})
   now.current = { path, tag: list?.path === path ? list.tag : '' }
 
@@ -89,6 +90,7 @@ export function usePane(side, path, open) {
     if (i >= 0) {
       setChosen(new Set([sought.key]))
       setAt(i)
+      setFound(sought)
     }
     setSought(null)
   }, [sought, entries])
@@ -110,7 +112,7 @@ export function usePane(side, path, open) {
     }
   }
   return {
-    side, path, open, load, find, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
+    side, path, open, load, find, found, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
     hiding: s.hidden ? 0 : all.filter(isHidden).length, at: Math.min(at, Math.max(entries.length - 1, 0)), setAt,
     known: list?.path === path, away: side === 'remote' && (away(problem) || Boolean(s.lost)),
   }

@@ -10,9 +10,9 @@ export function Search({ pane, words, onClose }) {
   const [found, setFound] = useState(null)
   const [problem, setProblem] = useState(null)
   useEffect(() => {
-    let late = false
-    post('search', { side: pane.side, path: pane.path, words, hidden: state.hidden }).then(a => late || setFound(a), e => late || setProblem(e))
-    return () => { late = true }
+    const stop = new AbortController()
+    post('search', { side: pane.side, path: pane.path, words, hidden: state.hidden }, stop.signal).then(setFound, e => stop.signal.aborted || setProblem(e))
+    return () => stop.abort()
   }, [])
   const show = hit => {
     onClose()
