@@ -254,6 +254,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 	wg.Go(func() {
 		if err := s.acc.Run(judging); err != nil && judging.Err() == nil {
 			cancel(err)
+			_ = s.acc.Run(judging) // connections are judged until they are drained
 		}
 	})
 	wg.Go(func() { expire(ctx, fs) })

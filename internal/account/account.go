@@ -159,7 +159,7 @@ func (s *Service) Run(ctx context.Context) error {
 			_ = s.look(ctx) // logged there: the state is not renewed; once it is older than StateLimit every decision says so
 			if s.beat(ctx) {
 				if err := s.misfit(ctx); err != nil {
-					s.Leave(ctx)
+					s.node.fits = nil
 					return err
 				}
 			}
@@ -295,6 +295,7 @@ func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 	if len(valid) > 0 || back {
 		s.went = now
 		slices.Sort(valid)
+		valid = slices.Compact(valid) // what was noted before is in old as well
 		s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
 			"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
 	}

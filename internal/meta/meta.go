@@ -228,12 +228,14 @@ func (d *DB) update(ctx context.Context, limit time.Duration, fn func(Queries) e
 		if err := fn(q); err != nil || !*q.raise {
 			return err
 		}
-		// Those in stampAdmitted come first. On MySQL the turn has waited for them. PostgreSQL has a
-		// lock for this alone: those who share a row's lock would all write to that row.
-		if !d.d.mysql {
-			if _, err := q.exec(ctx, "raise epoch", "SELECT pg_advisory_xact_lock(1752524405)"); err != nil {
-				return err
-			}
+		// Those in stampAdmitted come first. PostgreSQL has a lock for this alone: those who share a
+		// row's lock would all write to that row. MySQL has the row of the installation, which is not
+		// the one of the turn: so only an Update that raises the version holds them up.
+		if _, err := q.exec(ctx, "raise epoch", d.d.pick(spelled{
+			postgres: "SELECT pg_advisory_xact_lock(1752524405)",
+			mysql:    "SELECT id FROM installation WHERE id = 1 FOR UPDATE",
+		})); err != nil {
+			return err
 		}
 		var fresh [16]byte
 		_, _ = rand.Read(fresh[:]) // never fails

@@ -127,7 +127,7 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(
 	switch {
 	case err != nil || !n.Shared():
 	case admit == nil:
-		_, err = q.stamp(limit, stamp)
+		err = q.stamp(limit, stamp)
 	default:
 		if err = q.stampAdmitted(limit, stamp); err == nil {
 			err = admit(limit)
@@ -147,26 +147,24 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(
 	return nil
 }
 
-// stamp leaves the id of a transaction, unless it is there.
-func (q NameQueries) stamp(ctx context.Context, id ID) (bool, error) {
-	n, err := q.q.exec(ctx, "stamp transaction", q.q.d.upsert(upsert{
-		standard: "INSERT INTO stamps (id, made_at) VALUES (?, CLOCK()) ON CONFLICT DO NOTHING",
-		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, CLOCK())",
-	}), id)
-	return n == 1, err
+// stamp leaves the id of a transaction.
+func (q NameQueries) stamp(ctx context.Context, id ID) error {
+	_, err := q.q.exec(ctx, "stamp transaction", "INSERT INTO stamps (id, made_at) VALUES (?, CLOCK())", id)
+	return err
 }
 
 // stampAdmitted is stamp for a new id, and takes part in the lock under which the version is raised.
-// Many take part at once. Both databases let those who wait have their turns in order, so nobody who
-// raises the version waits for more than those before them.
+// Many take part at once. PostgreSQL and MariaDB let those who wait have their turns in order, so
+// nobody who raises the version waits for more than those before them; MySQL 8 prefers those for whom
+// others wait, within bounds.
 func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
 	const op = "stamp transaction"
 	n, err := q.q.exec(ctx, op, q.q.d.pick(spelled{
 		postgres: "INSERT INTO stamps (id, made_at) SELECT CAST(? AS BYTEA), CLOCK() FROM pg_advisory_xact_lock_shared(1752524405)",
-		mysql:    "INSERT INTO stamps (id, made_at) SELECT ?, CLOCK() FROM epoch WHERE id = 1 LOCK IN SHARE MODE",
+		mysql:    "INSERT INTO stamps (id, made_at) SELECT ?, CLOCK() FROM installation WHERE id = 1 LOCK IN SHARE MODE",
 	}), id)
 	if err == nil && n != 1 {
-		err = &hufu.Error{Op: op, Kind: hufu.KindIntegrity, Code: "database_corrupt"} // no epoch
+		err = &hufu.Error{Op: op, Kind: hufu.KindIntegrity, Code: "database_corrupt"} // no installation
 	}
 	return err
 }
@@ -174,13 +172,14 @@ func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
 // settle finds out whether the transaction of stamp was committed, and returns nil if it was. It
 // inserts the same stamp. The insert waits while the transaction is open. If it succeeds, the
 // transaction was rolled back and can no longer commit; if the stamp is there, it was committed.
+// The stamps of settle have a time below zero, so that one whose answer was lost is known again.
 func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()
 	for {
-		fresh, err := n.stamp(ctx, stamp)
+		in, err := n.isIn(ctx, stamp)
 		switch {
-		case err == nil && fresh:
+		case err == nil && !in:
 			return &hufu.Error{Op: "commit transaction", Kind: hufu.KindUnavailable, Code: "database_busy", Err: errors.Join(errNotIn, unsure)}
 		case err == nil:
 			return nil
@@ -191,6 +190,20 @@ func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
 			return unsure
 		}
 	}
+}
+
+// isIn reports whether the transaction of stamp was committed, and keeps it from being committed from now on.
+func (q NameQueries) isIn(ctx context.Context, stamp ID) (bool, error) {
+	const op = "look up stamp"
+	n, err := q.q.exec(ctx, op, q.q.d.upsert(upsert{
+		standard: "INSERT INTO stamps (id, made_at) VALUES (?, -CLOCK()) ON CONFLICT DO NOTHING",
+		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, -CLOCK())",
+	}), stamp)
+	if err != nil || n == 1 {
+		return false, err
+	}
+	at, err := one(ctx, q.q, op, func(at *int64) []any { return []any{at} }, "SELECT made_at FROM stamps WHERE id = ?", stamp)
+	return at > 0, err
 }
 
 var errNotIn = errors.New("the transaction is not in")

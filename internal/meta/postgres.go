@@ -52,9 +52,11 @@ func postgresConfig(u *url.URL) (*pgx.ConnConfig, error) {
 	full := *u
 	q := full.Query()
 	q.Set("sslmode", mode(u))
+	ca := "" // none, whatever the environment says
 	if q.Has("sslrootcert") {
-		q.Set("sslrootcert", cmp.Or(q.Get("sslrootcert"), systemCAs))
+		ca = cmp.Or(q.Get("sslrootcert"), systemCAs)
 	}
+	q.Set("sslrootcert", ca)
 	full.RawQuery = q.Encode()
 	if full.Host == "" && !q.Has("host") {
 		full.Host = "127.0.0.1"

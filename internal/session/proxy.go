@@ -82,9 +82,7 @@ func isHere(address string) bool {
 		return true
 	}
 	if own, err := os.Hostname(); err == nil {
-		own = strings.ToLower(strings.TrimSuffix(own, "."))
-		short, _, _ := strings.Cut(own, ".")
-		if host == own || host == short {
+		if host == strings.ToLower(strings.TrimSuffix(own, ".")) {
 			return true
 		}
 	}

@@ -147,6 +147,7 @@ type sweep struct {
 
 	ahead map[meta.ID][]meta.Entry // of folders that were read before their turn, all of their entries
 	kept  int                      // entries in ahead
+	alone map[meta.ID]bool         // folders that are too large to be read ahead
 }
 
 // The bounds of reading ahead: folders of one question, and entries that are kept.
@@ -219,12 +220,12 @@ func (s *sweep) page(id meta.ID, last string) ([]meta.Entry, error) {
 // the first entry is a folder that was not read yet. All of them are locked, so nothing changes
 // until their turn.
 func (s *sweep) readAhead(entries []meta.Entry) error {
-	if _, there := s.ahead[entries[0].Child]; there || entries[0].Kind != hufu.Folder || s.kept > maxKept {
+	if _, there := s.ahead[entries[0].Child]; there || s.alone[entries[0].Child] || entries[0].Kind != hufu.Folder || s.kept > maxKept {
 		return nil
 	}
 	var ids []meta.ID
 	for _, e := range entries {
-		if _, there := s.ahead[e.Child]; !there && e.Kind == hufu.Folder && len(ids) < maxAhead {
+		if _, there := s.ahead[e.Child]; !there && !s.alone[e.Child] && e.Kind == hufu.Folder && len(ids) < maxAhead {
 			ids = append(ids, e.Child)
 		}
 	}
@@ -241,7 +242,7 @@ func (s *sweep) readAhead(entries []meta.Entry) error {
 		return err //nolint:wrapcheck // folder does
 	}
 	if s.ahead == nil {
-		s.ahead = map[meta.ID][]meta.Entry{}
+		s.ahead, s.alone = map[meta.ID][]meta.Entry{}, map[meta.ID]bool{}
 	}
 	of := map[meta.ID][]meta.Entry{}
 	for _, e := range found {
@@ -251,6 +252,8 @@ func (s *sweep) readAhead(entries []meta.Entry) error {
 		if n := len(found); n < pageSize || bytes.Compare(id[:], found[n-1].Folder[:]) < 0 { // none is left out
 			s.ahead[id] = of[id]
 			s.kept += len(of[id])
+		} else if id == found[n-1].Folder { // the answer ends in it; those after it are asked about again
+			s.alone[id] = true
 		}
 	}
 	return nil

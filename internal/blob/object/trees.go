@@ -36,7 +36,7 @@ type Options struct {
 	Inline       int64  // the largest file whose bytes are in the database; 0 is 7 KiB, less than 0 none
 	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 128 MiB
 
-	// Uploads bounds the memory of unfinished uploads: about 40 bytes for each chunk that has arrived
+	// Uploads bounds the memory of unfinished uploads: about 100 bytes for each chunk that has arrived
 	// of one that is open. 0 is 512 MiB. One user alone gets half of it.
 	Uploads int64
 

@@ -223,12 +223,22 @@ func (u *upload) void(ctx context.Context, number int64, stale []byte) error {
 	const op = "write chunk"
 	s := u.t.s
 	state := 0
+	var now []byte // what is there instead
 	err := s.names.Change(ctx, func(q meta.NameQueries) error {
+		now = nil
 		c, err := q.LockContent(ctx, u.id)
-		if state = c.State; err == nil && state == meta.StateOpen {
-			err = q.VoidUnit(ctx, u.id, number)
+		if state = c.State; err != nil || state != meta.StateOpen {
+			return err //nolint:wrapcheck // below
 		}
-		return err //nolint:wrapcheck // below
+		there, err := q.Units(ctx, u.id, number, 1)
+		if err != nil || len(there) == 0 || there[0].Number != number {
+			return err //nolint:wrapcheck // below
+		}
+		if !bytes.Equal(there[0].CVs, stale) { // another process has stored other bytes
+			now = there[0].CVs
+			return nil
+		}
+		return q.VoidUnit(ctx, u.id, number) //nolint:wrapcheck // below
 	})
 	if err != nil {
 		return u.broken(ctx, op, err)
@@ -244,7 +254,7 @@ func (u *upload) void(ctx context.Context, number int64, stale []byte) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if there := u.units[number]; there != nil && &there[0] == &stale[0] { // another holder may have stored other bytes
-		u.put(number, nil)
+		u.put(number, now)
 	}
 	return nil
 }
