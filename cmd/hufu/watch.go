@@ -25,15 +25,18 @@ const (
 func (a *app) watch(ctx context.Context, r *client.Remote, near string, far hufu.Path, f *syncFlags, o transfer.Options) error {
 	wait := func(d time.Duration) error { return pause(ctx, d) }
 	there := func() error { return nil }
+	look := there
 	source, every := far.Remote(), lookFar
 	if !f.down {
-		w, err := watch.New(near) // before the first pass, so that no change is missed
+		w, err := watch.New(near, f.delete) // before the first pass, so that no change is missed
 		if err != nil {
 			return err
 		}
 		defer func() { _ = w.Close() }()
 		wait = func(d time.Duration) error { return w.Wait(ctx, d) }
-		there = w.There
+		there = func() error { return w.There(ctx) }
+		look = func() error { return w.Look(ctx) }
+		o.Mirror.There = there
 		source, every = near, lookAgain
 	}
 	f.again = true
@@ -49,6 +52,9 @@ func (a *app) watch(ctx context.Context, r *client.Remote, near string, far hufu
 			a.told(err)
 			next = lostPause
 		default:
+			return err
+		}
+		if err := look(); err != nil && ctx.Err() == nil {
 			return err
 		}
 		if first && !f.quiet {

@@ -104,13 +104,16 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	ended := make(chan struct{})
 	defer close(ended)
 	go func() { // ends with the program
+		by := os.Signal(syscall.SIGTERM)
 		select {
-		case s := <-signals:
-			cancel(Stopped{s})
+		case by = <-signals:
 		case <-a.Stop:
-			cancel(Stopped{syscall.SIGTERM})
+		}
+		if a.HangUp { // a terminal that is closed sends it twice: the shell does, and the system
+			signal.Ignore(syscall.SIGHUP)
 		}
 		signal.Stop(signals) // the next one ends the program
+		cancel(Stopped{by})
 		select {
 		case <-ended:
 		case <-time.After(stoppingAfter):

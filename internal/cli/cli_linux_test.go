@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -223,4 +224,26 @@ func TestStoppingIsTold(t *testing.T) {
 	}
 	close(release)
 	<-status
+}
+
+// TestHangUpTwice: a terminal that is closed hangs up twice, and the program ends in order.
+func TestHangUpTwice(t *testing.T) { //nolint:paralleltest // a signal is the whole program's
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("SIGHUP is ignored, as under nohup")
+	}
+	defer signal.Reset(syscall.SIGHUP)
+	a := app(nil)
+	a.HangUp = true
+	cmd := &cobra.Command{Use: "hufu", SilenceUsage: true, SilenceErrors: true, RunE: func(cmd *cobra.Command, _ []string) error {
+		for range 2 {
+			if err := unix.Kill(unix.Getpid(), unix.SIGHUP); err != nil {
+				return err
+			}
+			<-cmd.Context().Done()
+		}
+		return &hufu.Error{Op: "test", Kind: hufu.KindCanceled, Err: cmd.Context().Err()}
+	}}
+	if status := a.Run(cmd, nil); status != exitHungUp {
+		t.Error(status)
+	}
 }

@@ -21,6 +21,9 @@ type Mirror struct {
 	// only if all of the source could be read. It also allows that a folder is replaced with everything in it.
 	Delete bool
 	Most   int64 // names are removed at most; below 0 there is no bound
+	// There, if it is not nil, returns an error if a part of the source has vanished. It is asked before
+	// anything is removed, and then nothing is.
+	There func() error
 }
 
 // Kept says why names that the source does not have are still at the target.
@@ -109,13 +112,22 @@ func (pl *planner) isNew(ctx context.Context, x extra) bool {
 	}
 }
 
+// mayRemove reports whether all of the source could be read so far, and is there.
+func (pl *planner) mayRemove() bool {
+	m, unread := pl.e.o.Mirror, &pl.e.removals.unread
+	if m.There != nil && !unread.Load() && m.There() != nil {
+		unread.Store(true)
+	}
+	return !unread.Load()
+}
+
 // removeExtras removes what the source does not have, unless a part of the source could not be
 // read.
 func (pl *planner) removeExtras(ctx context.Context) {
 	if len(pl.extras) == 0 {
 		return
 	}
-	if pl.e.removals.unread.Load() {
+	if !pl.mayRemove() {
 		pl.e.removals.kept.Store(true)
 		return
 	}
@@ -254,7 +266,7 @@ func (r *remover) one(ctx context.Context, p pair) bool {
 // reported that.
 func (pl *planner) mayGo(p pair) bool {
 	m, folder := pl.e.o.Mirror, p.target.Kind == hufu.Folder
-	if pl.e.o.Filter.Excludes(p.below, folder) || folder && m.Delete && (m.Most >= 0 || pl.e.removals.unread.Load()) {
+	if pl.e.o.Filter.Excludes(p.below, folder) || folder && m.Delete && (m.Most >= 0 || !pl.mayRemove()) {
 		pl.e.fail(p, wrongKind(p))
 		return false
 	}

@@ -115,6 +115,14 @@ func TestMirrorDeletesNothing(t *testing.T) {
 		t.Errorf("over the bound: %v %+v, %d deleted", err, e.Kept(), e.Stats.Deleted.Load())
 	}
 
+	w, src = mixed(t) // a file system that is unmounted meanwhile
+	o := mirror(true, -1)
+	o.Mirror.There = func() error { return errors.New("gone") }
+	e = New(w, o)
+	if err := e.Put(t.Context(), src.whole("t")); err != nil || !e.Kept().Unread || w.things["t/extra"] == nil || w.things["t/old/b/c"] == nil {
+		t.Errorf("gone: %v %+v", err, e.Kept())
+	}
+
 	w, src = mixed(t) // a file that vanishes, or may not be read
 	vanish := sync.OnceFunc(func() { _ = os.Remove(filepath.Join(src.dir, "new")) })
 	w.fault = func(op string, _ hufu.Path, after bool) error {
@@ -123,7 +131,7 @@ func TestMirrorDeletesNothing(t *testing.T) {
 		}
 		return nil
 	}
-	o := mirror(true, -1)
+	o = mirror(true, -1)
 	e = New(w, o)
 	if err := e.Put(t.Context(), src.whole("t")); err != nil || !e.Kept().Unread || w.things["t/extra"] == nil || w.things["t/old/b/c"] == nil {
 		t.Errorf("unread: %v %+v", err, e.Kept())

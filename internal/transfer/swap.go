@@ -188,7 +188,7 @@ func (pl *planner) swapAll(ctx context.Context) {
 // clear removes the target of p, a folder, but for what the filter protects, and reports whether it
 // is gone.
 func (pl *planner) clear(ctx context.Context, r *remover, p pair) bool {
-	if pl.e.removals.unread.Load() {
+	if !pl.mayRemove() {
 		pl.e.removals.kept.Store(true)
 		return false
 	}

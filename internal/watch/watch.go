@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,16 +34,19 @@ type Watcher struct {
 	dir     string
 	was     os.FileInfo // of dir
 	in      *fsnotify.Watcher
-	changed chan struct{} // holds one when something has changed since the last Wait
-	work    chan struct{} // holds one when there are tasks
-	ended   chan struct{} // closed when fsnotify tells nothing any more
-	device  func(os.FileInfo) uint64
+	changed chan struct{}       // holds one when something has changed since the last Wait
+	work    chan struct{}       // holds one when there are tasks
+	ended   chan struct{}       // closed when fsnotify tells nothing any more
+	mount   func(string) uint64 // what is mounted on a folder, nil if that does not matter
 	over    sync.WaitGroup
+	known   map[string]struct{} // what fsnotify watches, and perhaps more; tend's
 
-	mu     sync.Mutex
-	tasks  []task            // to be done in order
-	mounts map[string]uint64 // the folders below dir that other file systems are mounted on, and these
-	err    error             // why not everything is watched
+	mu      sync.Mutex
+	tasks   []task            // to be done in order
+	waiting []chan struct{}   // closed when the tasks are done
+	mounts  map[string]uint64 // the folders below dir that other file systems are mounted on, and these
+	moved   map[string]uint64 // those of them that were renamed, or a folder above them
+	err     error             // why not everything is watched
 }
 
 // task is what to do about a name in the folder.
@@ -58,10 +63,16 @@ const (
 	watchAnew        // forget everything, and begin again
 )
 
-// New begins to watch a folder: what changes from now on ends a Wait.
-func New(dir string) (*Watcher, error) { return begin(dir, device) }
+// New begins to watch a folder: what changes from now on ends a Wait. With mounts, There also judges
+// the file systems that are mounted below it.
+func New(dir string, mounts bool) (*Watcher, error) {
+	if mounts {
+		return begin(dir, mount)
+	}
+	return begin(dir, nil)
+}
 
-func begin(dir string, device func(os.FileInfo) uint64) (*Watcher, error) {
+func begin(dir string, mount func(string) uint64) (*Watcher, error) {
 	was, err := os.Stat(dir)
 	if err != nil {
 		return nil, gone(dir, err)
@@ -70,7 +81,7 @@ func begin(dir string, device func(os.FileInfo) uint64) (*Watcher, error) {
 	if err != nil {
 		return nil, cannot(dir, err)
 	}
-	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}), device: device, mounts: map[string]uint64{}}
+	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}), mount: mount, known: map[string]struct{}{}, mounts: map[string]uint64{}, moved: map[string]uint64{}}
 	w.over.Go(w.read) // before the first Add, which may wait for it
 	if w.add(w.root()); w.failure() != nil {
 		return nil, errors.Join(w.failure(), w.Close())
@@ -150,8 +161,8 @@ func (w *Watcher) tend() {
 			return
 		}
 		w.mu.Lock()
-		tasks := w.tasks
-		w.tasks = nil
+		tasks, waiting := w.tasks, w.waiting
+		w.tasks, w.waiting = nil, nil
 		w.mu.Unlock()
 		for _, t := range tasks {
 			switch t.do {
@@ -163,8 +174,12 @@ func (w *Watcher) tend() {
 				w.forget("")
 				w.add(w.root())
 			case look:
+				w.prune()
 				w.add(w.root())
 			}
+		}
+		for _, c := range waiting {
+			close(c)
 		}
 		if len(tasks) > 1 || len(tasks) == 1 && tasks[0].do != look {
 			w.tell()
@@ -172,13 +187,57 @@ func (w *Watcher) tend() {
 	}
 }
 
+// done returns once the tasks that wait are done.
+func (w *Watcher) done(ctx context.Context) {
+	c := make(chan struct{})
+	w.mu.Lock()
+	w.waiting = append(w.waiting, c)
+	w.mu.Unlock()
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+	select {
+	case <-c:
+	case <-w.ended:
+	case <-ctx.Done():
+	}
+}
+
 // forget ends the watch of a folder that had this name, and of those below it; of all if it is "".
 // The system goes on watching a folder that is renamed, and fsnotify would report what happens in
 // it under its old name.
 func (w *Watcher) forget(name string) {
+	if _, ok := w.known[name]; !ok && name != "" {
+		return // a file
+	}
+	in := func(path string) bool {
+		return name == "" || path == name || strings.HasPrefix(path, name+string(filepath.Separator))
+	}
 	for _, path := range w.in.WatchList() {
-		if name == "" || path == name || strings.HasPrefix(path, name+string(filepath.Separator)) {
+		if in(path) {
 			_ = w.in.Remove(path) // or it is gone already
+		}
+	}
+	maps.DeleteFunc(w.known, func(path string, _ struct{}) bool { return in(path) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for path, on := range w.mounts {
+		if name != "" && in(path) {
+			delete(w.mounts, path)
+			w.moved[path] = on
+		}
+	}
+}
+
+// prune drops from known the folders that were removed. One above a folder that is watched stays: it
+// was renamed perhaps, and is to be forgotten.
+func (w *Watcher) prune() {
+	clear(w.known)
+	for _, path := range w.in.WatchList() {
+		for _, ok := w.known[path]; !ok; _, ok = w.known[path] {
+			w.known[path] = struct{}{}
+			path = filepath.Dir(path)
 		}
 	}
 }
@@ -198,28 +257,33 @@ func (w *Watcher) add(dir string) {
 		if err != nil || !d.IsDir() {
 			return nil //nolint:nilerr // the transfer tells of what cannot be read
 		}
+		if _, ok := w.known[path]; !ok && runtime.GOOS == "windows" {
+			_ = w.in.Remove(path) // a renamed folder is watched under its old name
+		}
+		w.known[path] = struct{}{}
 		if err := w.in.Add(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fsnotify.ErrClosed) {
 			w.fail(cannot(path, err))
 			return filepath.SkipAll
 		}
 		if path != root {
-			w.noteMount(path, d)
+			w.noteMount(path)
 		}
 		return nil
 	})
 }
 
-// noteMount remembers a folder that another file system is mounted on.
-func (w *Watcher) noteMount(path string, d fs.DirEntry) {
-	i, err := d.Info()
-	above, upErr := os.Stat(filepath.Dir(path))
-	if err != nil || upErr != nil {
+// noteMount remembers a folder that another file system is mounted on. What it knows of stays: There
+// judges that.
+func (w *Watcher) noteMount(path string) {
+	if w.mount == nil {
 		return
 	}
-	if on := w.device(i); on != w.device(above) {
+	if on := w.mount(path); on != 0 {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.mounts[path] = on
+		if _, ok := w.mounts[path]; !ok {
+			w.mounts[path] = on
+		}
 	}
 }
 
@@ -248,7 +312,7 @@ func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 	if ctx.Err() != nil {
 		return &hufu.Error{Op: "watch", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 	}
-	if err := w.There(); err != nil {
+	if err := w.There(ctx); err != nil {
 		return err
 	}
 	return w.failure()
@@ -256,16 +320,54 @@ func (w *Watcher) Wait(ctx context.Context, limit time.Duration) error {
 
 // There returns an error if the folder is gone, or is another one: an empty mount point, say. It also
 // does if a file system that was mounted below it no longer is.
-func (w *Watcher) There() error {
+func (w *Watcher) There(ctx context.Context) error {
+	err := w.judge(ctx)
+	if err != nil && w.mount != nil { // the system tells in a moment that a folder was renamed
+		select {
+		case <-time.After(quiet):
+			err = w.judge(ctx)
+		case <-ctx.Done():
+		}
+	}
+	return err
+}
+
+// Look is There, and notes what has been mounted meanwhile: the system does not tell of that. To be
+// called after each pass, so that what the pass has seen is missed when it is gone.
+func (w *Watcher) Look(ctx context.Context) error {
+	if w.mount != nil {
+		w.later(task{do: look})
+	}
+	return w.There(ctx)
+}
+
+func (w *Watcher) judge(ctx context.Context) error {
 	if now, err := os.Stat(w.dir); err != nil || !os.SameFile(w.was, now) {
 		return gone(w.dir, err)
 	}
+	if w.mount == nil {
+		return nil
+	}
+	w.done(ctx) // a renamed folder is not gone
+	w.mu.Lock()
+	mounts, moved := maps.Clone(w.mounts), maps.Clone(w.moved)
+	w.mu.Unlock()
+	there := map[uint64]bool{}
+	for path, was := range mounts { // without the lock: a file system may not answer
+		if w.mount(path) != was {
+			return gone(path, nil)
+		}
+		there[was] = true
+	}
+	for path, was := range moved {
+		if !there[was] {
+			return gone(path, nil)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for path, was := range w.mounts {
-		if now, err := os.Lstat(path); err != nil || w.device(now) != was {
-			return gone(path, err)
-		}
+	for path := range moved {
+		delete(w.moved, path)
 	}
 	return nil
 }

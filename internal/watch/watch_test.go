@@ -23,7 +23,7 @@ func newWatcher(t *testing.T) (w *Watcher, dir string) {
 	if err := os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w, err := New(dir)
+	w, err := New(dir, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +96,26 @@ func TestFolderVanishes(t *testing.T) {
 			t.Errorf("%v: %v", again, err)
 		}
 	}
-	if _, err := New(filepath.Join(t.TempDir(), "none")); hufu.CodeOf(err) != "watch_gone" {
+	if _, err := New(filepath.Join(t.TempDir(), "none"), true); hufu.CodeOf(err) != "watch_gone" {
 		t.Error(err)
 	}
+}
+
+// withDisk watches dir. A file system is mounted on each folder with the name "disk" while mounted says
+// so.
+func withDisk(t *testing.T, dir string, mounted *atomic.Bool) *Watcher {
+	t.Helper()
+	w, err := begin(dir, func(path string) uint64 {
+		if _, err := os.Lstat(path); err == nil && filepath.Base(path) == "disk" && mounted.Load() {
+			return 2
+		}
+		return 0
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w
 }
 
 // TestMountVanishes: a file system that was mounted below the folder and no longer is leaves an empty
@@ -110,24 +127,95 @@ func TestMountVanishes(t *testing.T) {
 	write(t, file)
 	var mounted atomic.Bool
 	mounted.Store(true)
-	w, err := begin(dir, func(i os.FileInfo) uint64 {
-		if i.Name() == "disk" && mounted.Load() {
-			return 2
-		}
-		return 1
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.Close() })
-	if err := w.There(); err != nil {
+	w := withDisk(t, dir, &mounted)
+	if err := w.There(t.Context()); err != nil {
 		t.Error(err)
 	}
 	mounted.Store(false)
 	write(t, file)
-	err = w.Wait(t.Context(), time.Hour)
+	err := w.Wait(t.Context(), time.Hour)
 	if e, ok := errors.AsType[*hufu.Error](err); !ok || e.Code != "watch_gone" || e.Path != filepath.Join(w.root(), "disk") {
 		t.Error(err)
+	}
+}
+
+// TestMountAppears: a file system that is mounted later is missed as well.
+func TestMountAppears(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "disk", "f"))
+	var mounted atomic.Bool
+	w := withDisk(t, dir, &mounted)
+	for _, now := range []bool{false, true, false} {
+		mounted.Store(now)
+		if err := w.Look(t.Context()); err != nil && !now {
+			if hufu.CodeOf(err) != "watch_gone" || len(w.mounts) != 1 {
+				t.Error(err)
+			}
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("not missed")
+}
+
+// TestMountIsRenamed: a file system below a renamed folder is still there, and is missed under its new
+// name. If it was unmounted before, that is noticed, too.
+func TestMountIsRenamed(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []bool{false, true} {
+		dir := t.TempDir()
+		up := filepath.Join(dir, "up")
+		write(t, filepath.Join(up, "disk", "f"))
+		var mounted atomic.Bool
+		mounted.Store(true)
+		w := withDisk(t, dir, &mounted)
+		mounted.Store(!gone)
+		if err := os.Rename(up, up+"2"); err != nil {
+			t.Fatal(err)
+		}
+		switch err := w.Wait(t.Context(), time.Hour); {
+		case gone:
+			if hufu.CodeOf(err) != "watch_gone" {
+				t.Error("unmounted, then renamed:", err)
+			}
+			continue
+		case err != nil:
+			t.Fatal(err)
+		}
+		mounted.Store(false)
+		err := w.There(t.Context())
+		if e, ok := errors.AsType[*hufu.Error](err); !ok || e.Code != "watch_gone" || e.Path != filepath.Join(w.root(), "up2", "disk") {
+			t.Error(err)
+		}
+	}
+}
+
+// TestKnown: a folder that was removed is forgotten at the next look.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	w, dir := newWatcher(t)
+	for i := range 20 {
+		write(t, filepath.Join(dir, strconv.Itoa(i), "f"))
+	}
+	watches(t, w, dir)
+	for i := range 20 {
+		if err := os.RemoveAll(filepath.Join(dir, strconv.Itoa(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watches(t, w, dir)
+	if err := w.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for path := range w.known {
+		if i, err := os.Stat(path); err != nil || !i.IsDir() {
+			t.Errorf("%s is known: %v", path, err)
+		}
+	}
+	if _, ok := w.known[filepath.Join(w.root(), "a", "b")]; !ok {
+		t.Errorf("not known: %v", w.known)
 	}
 }
 

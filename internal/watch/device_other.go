@@ -1,7 +1,0 @@
-//go:build !unix
-
-package watch
-
-import "os"
-
-func device(os.FileInfo) uint64 { return 0 }
