@@ -142,6 +142,9 @@ func (pl *planner) removeExtras(ctx context.Context) {
 			pl.e.fail(p, err)
 			continue
 		}
+		if pl.isNeeded(ctx, x, p) {
+			continue
+		}
 		if pl.isNew(ctx, x) {
 			pl.e.fail(p, &hufu.Error{Op: "compare", Kind: hufu.KindExists, Code: "sync_same_name", Args: map[string]string{"target": p.into()}})
 			continue
@@ -263,10 +266,10 @@ func (r *remover) one(ctx context.Context, p pair) bool {
 }
 
 // mayGo reports whether the target of p is the mirror's to remove, and not too much. If not, it has
-// reported that.
+// reported that. Whether all of the source could be read is known in the end only: see swapAll.
 func (pl *planner) mayGo(p pair) bool {
 	m, folder := pl.e.o.Mirror, p.target.Kind == hufu.Folder
-	if pl.e.o.Filter.Excludes(p.below, folder) || folder && m.Delete && (m.Most >= 0 || !pl.mayRemove()) {
+	if pl.e.o.Filter.Excludes(p.below, folder) || folder && m.Delete && (m.Most >= 0 || pl.e.o.DryRun && pl.e.removals.unread.Load()) {
 		pl.e.fail(p, wrongKind(p))
 		return false
 	}
@@ -288,13 +291,14 @@ func (pl *planner) makeWay(ctx context.Context, p *pair) bool {
 	there := *p.target
 	q := pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}
 	free := false
+	var err error
 	switch r := newRemover(pl); {
 	case there.Kind == hufu.Folder && m.Delete:
 		free = r.folder(ctx, q, p.below+"/")
 	case pl.e.o.DryRun:
 		free = there.Kind != hufu.Folder
 	default:
-		pl.to.remove(ctx, q, func(err error) { free = err == nil })
+		pl.to.remove(ctx, q, func(failed error) { free, err = failed == nil, failed })
 	}
 	if p.toNear && !pl.e.o.DryRun {
 		pl.to.settle(ctx, true)
@@ -302,6 +306,9 @@ func (pl *planner) makeWay(ctx context.Context, p *pair) bool {
 	switch {
 	case free:
 		p.target = nil
+	case ctx.Err() != nil: // that is the reason
+	case Stops(err):
+		pl.e.fail(*p, err)
 	case there.Kind == hufu.Folder && !m.Delete:
 		pl.e.fail(*p, &hufu.Error{Op: "compare", Kind: hufu.KindWrongKind, Code: "sync_folder_in_the_way", Args: map[string]string{"target": p.into()}})
 	default:

@@ -234,6 +234,25 @@ func TestNamesThatDifferInCaseOnly(t *testing.T) {
 	}
 }
 
+// TestMakingWayUnderFaults: a connection that is lost meanwhile ends the transfer, and is no failure
+// of the name.
+func TestMakingWayUnderFaults(t *testing.T) {
+	t.Parallel()
+	w, src := newWorld(), newNear(t)
+	src.write("f", []byte("a file here"))
+	w.set("t/f/x", []byte("x"), someTime, "")
+	delete(w.things, "t/f/x")
+	w.fault = func(op string, _ hufu.Path, after bool) error {
+		if op == "remove" && !after {
+			return failed(hufu.KindUnavailable, "store_away")
+		}
+		return nil
+	}
+	if r, err := put(t.Context(), w, mirror(false, -1), src.whole("t")); hufu.CodeOf(err) != "store_away" || r.codes() != "" {
+		t.Errorf("%v %s", err, told(r))
+	}
+}
+
 // TestNoFolderMakesWay that a filter protects, or that is more than may be deleted.
 func TestNoFolderMakesWay(t *testing.T) {
 	t.Parallel()

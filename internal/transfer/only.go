@@ -100,8 +100,8 @@ func (o *Only) first() *only {
 }
 
 // take returns what is listed below the entry called name of the folder n. ok is false if the entry
-// is not listed. A nil n means that there is no list.
-func (n *only) take(name string) (below *only, ok bool) {
+// is not listed, and is no folder above a listed name. A nil n means that there is no list.
+func (n *only) take(name string, kind hufu.EntryKind) (below *only, ok bool) {
 	if n == nil {
 		return nil, true
 	}
@@ -118,7 +118,7 @@ func (n *only) take(name string) (below *only, ok bool) {
 	case n.all:
 		kid.all = true
 	}
-	return kid, true
+	return kid, n.all || n.contents || kid.listed || kind == hufu.Folder
 }
 
 // bare reports whether nothing in the folder n is listed.

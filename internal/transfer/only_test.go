@@ -35,6 +35,8 @@ func TestOnlyListed(t *testing.T) {
 		{list: "#h\x00d/b\x00", null: true, want: "#h d d/b"},
 		{list: "none\nd/none/x\na/b\na\n", want: "a d", failed: 3},
 		{list: "d\nd/none\n", all: true, want: "d d/b d/e d/e/c d/e/f d/e/f/x", failed: 1},
+		{list: "a/b\n", failed: 1}, // a is a file
+		{list: "a/b\ng/\ng/k/x\n", want: "g g/k", failed: 2},
 		{list: "d/../g/k\n", want: "g g/k"},
 		{list: ""},
 	} {

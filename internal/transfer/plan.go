@@ -321,7 +321,7 @@ func (pl *planner) failListing(ctx context.Context, j folderJob, err error) {
 // nothing does. It reports whether the target folder will change.
 func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *hufu.Entry, beside neighbours, s *stack) (changes bool) {
 	e := pl.e
-	below, listed := j.only.take(t.Name)
+	below, listed := j.only.take(t.Name, t.Kind)
 	if !listed {
 		return false
 	}
@@ -408,7 +408,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	}
 	v := e.judge(ctx, &p, pl.to.same)
 	if sw != nil && v.outcome == Same && sameMeta(pl.to.mode(p), &p) { // an earlier run has brought it
-		sw.whole = true
+		sw.bring()
 		r.Outcome, r.Resumed = Transferred, p.source.Size
 		e.Stats.BytesDone.Add(p.source.Size)
 		e.Stats.Resumed.Add(p.source.Size)
@@ -451,7 +451,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	p.source.Mode = pl.to.mode(p)
 	e.noteClamped(p.near.Local, p.source.MTime)
 	if p.source.Kind == hufu.Link {
-		pl.link(ctx, p, v.cond, r)
+		pl.link(ctx, p, v.cond, r, sw)
 		return true
 	}
 	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename, swap: sw}
@@ -466,13 +466,14 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	return true
 }
 
-// link makes a link at the target and reports it.
-func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report) {
+// link makes a link at the target and reports it. sw is that of the link, if it has one.
+func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report, sw *swap) {
 	pl.to.link(ctx, p, c, func(err error) {
 		if err != nil {
 			pl.e.fail(p, err)
 			return
 		}
+		sw.bring()
 		r.Outcome = Transferred
 		pl.e.report(r)
 	})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -26,10 +28,77 @@ const (
 type swap struct {
 	p      pair // its target is the entry
 	beside pair // the other name; its target is what stood there before
-	whole  bool // what stood there is equal to the source
+	// arrived says that the source is at the other name, brought by this run or by an earlier one.
+	arrived atomic.Bool
 	// barred says that the filter protects something in the folder: it stays, and nothing is brought.
 	barred bool
 	failed bool // something in the folder that has taken the place of an entry
+	// unseen says why the entry that has got the other name could not be looked at.
+	unseen error
+}
+
+// bring notes that the source has arrived. A nil s is of an entry that keeps its name.
+func (s *swap) bring() {
+	if s != nil {
+		s.arrived.Store(true)
+	}
+}
+
+// keep reports under which name something is kept: with sync_old_kept what the target was, with
+// sync_new_kept what is to replace it.
+func (pl *planner) keep(code string, target, as pair) {
+	pl.e.report(Report{
+		Local: target.near.Local, Remote: target.far, Kind: hufu.Folder, Outcome: Skipped,
+		Err: &hufu.Error{Op: "compare", Kind: hufu.KindWrongKind, Code: code, Args: map[string]string{"target": target.into(), "as": as.into()}},
+	})
+}
+
+// other returns the other name of s, also as people write it.
+func (s *swap) other() pair {
+	as := s.beside
+	if as.toNear {
+		as.near.Local = filepath.Join(filepath.Dir(s.p.near.Local), as.near.Path.Base())
+	}
+	return as
+}
+
+// at reports whether p is the other name of s.
+func (s *swap) at(p pair) bool {
+	if p.toNear {
+		return p.near.Store == s.beside.near.Store && p.near.Path == s.beside.near.Path
+	}
+	return p.far == s.beside.far
+}
+
+var otherName = regexp.MustCompile(`^(?s:(.+))(` + regexp.QuoteMeta(oldSuffix) + "|" + regexp.QuoteMeta(newSuffix) + `)(?:-[0-9]+)?$`)
+
+// isNeeded reports whether x, which is at p, may be all that there is of an entry: something has
+// failed, in this run too, before the entry was replaced. Then x stays, and that is reported.
+func (pl *planner) isNeeded(ctx context.Context, x extra, p pair) bool {
+	m := otherName.FindStringSubmatch(x.entry.Name)
+	if m == nil || x.entry.Kind == hufu.Folder || pl.e.Stats.Failed.Load() == 0 {
+		return false
+	}
+	for _, all := range [][]*swap{pl.swaps, pl.e.asides.all} {
+		for _, s := range all {
+			if !s.barred && s.at(p) {
+				return true // reported already
+			}
+		}
+	}
+	target, err := x.in.entryOf(hufu.Entry{Name: m[1]})
+	if err != nil {
+		return false // then it is none of these names
+	}
+	if now, err := pl.to.look(ctx, target); err == nil && now != nil && now.Kind != hufu.Folder {
+		return false // the entry is a file or a link, so this is over
+	}
+	code := "sync_old_kept"
+	if m[2] == newSuffix {
+		code = "sync_new_kept"
+	}
+	pl.keep(code, target, p)
+	return true
 }
 
 // asides are the files and links that folders have replaced.
@@ -127,7 +196,7 @@ func (pl *planner) replacedByFolder(ctx context.Context, p *pair) bool {
 	s := &swap{p: *p}
 	now, err := pl.to.look(ctx, *p)
 	if err == nil && (now == nil || now.Version != p.target.Version) {
-		err = &hufu.Error{Op: "compare", Kind: hufu.KindChanged, Code: "target_changed"}
+		err = &hufu.Error{Op: "compare", Kind: hufu.KindChanged, Code: "target_changed", Far: !p.toNear}
 	}
 	if err == nil {
 		s.beside, err = pl.besides(ctx, *p, oldSuffix, neighbours{}, func(*hufu.Entry) bool { return false })
@@ -135,14 +204,22 @@ func (pl *planner) replacedByFolder(ctx context.Context, p *pair) bool {
 	if err == nil {
 		err = pl.to.rename(ctx, *p, s.beside)
 	}
-	if err == nil {
-		s.beside.target, err = pl.to.look(ctx, s.beside)
-	}
 	if err != nil {
 		pl.e.fail(*p, err)
 		return false
 	}
+	if s.beside.target, err = pl.to.look(ctx, s.beside); err != nil {
+		if Stops(err) {
+			pl.keep("sync_old_kept", s.p, s.other())
+			pl.e.fail(*p, err)
+			return false
+		}
+		s.unseen = err
+	}
 	p.target = nil
+	if err == nil && s.beside.target == nil {
+		return true // somebody has removed it
+	}
 	pl.e.asides.mu.Lock()
 	defer pl.e.asides.mu.Unlock()
 	pl.e.asides.all = append(pl.e.asides.all, s)
@@ -157,27 +234,43 @@ func (pl *planner) swapAll(ctx context.Context) {
 			return
 		}
 		if s.barred {
-			pl.clear(ctx, r, s.p)
-			pl.e.fail(s.p, wrongKind(s.p))
+			if pl.clear(ctx, r, s.p); ctx.Err() == nil {
+				pl.e.fail(s.p, wrongKind(s.p))
+			}
 			continue
+		}
+		if !s.arrived.Load() {
+			continue // that was reported
 		}
 		now, err := pl.to.look(ctx, s.beside)
-		here := s.beside.target
-		switch {
-		case err != nil:
-			pl.failFolder(s.p, err)
-			continue
-		case now == nil || here != nil && !s.whole && now.Version == here.Version:
-			continue // it has not arrived, and that was reported
-		}
-		err = wrongKind(s.p)
-		if pl.clear(ctx, r, s.p) {
-			err = pl.to.rename(ctx, s.beside, s.p)
+		if err == nil && (now == nil || now.Kind != s.p.source.Kind) {
+			err = &hufu.Error{Op: "compare", Kind: hufu.KindChanged, Code: "target_changed", Far: !s.p.toNear}
 		}
 		if err != nil {
 			pl.failFolder(s.p, err)
+			continue
+		}
+		if !pl.mayRemove() {
+			pl.e.removals.kept.Store(true)
+			pl.keep("sync_new_kept", s.p, s.other())
+			continue
+		}
+		gone := pl.clear(ctx, r, s.p)
+		switch {
+		case gone:
+			if err = pl.to.rename(ctx, s.beside, s.p); err == nil {
+				continue
+			}
+			pl.failFolder(s.p, err)
+			pl.keep("sync_new_kept", s.p, s.other())
+		case ctx.Err() == nil:
+			pl.failFolder(s.p, wrongKind(s.p))
 			s.beside.target = now
-			pl.to.remove(ctx, s.beside, func(error) {}) // the next run brings it again
+			pl.to.remove(ctx, s.beside, func(err error) { // the next run brings it again
+				if Stops(err) {
+					pl.e.fatal(err)
+				}
+			})
 			if s.p.toNear {
 				pl.to.settle(ctx, true)
 			}
@@ -247,24 +340,21 @@ func (pl *planner) dropAsides(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		var err error
-		if !s.failed {
+		as, err := s.other(), s.unseen
+		if s.failed {
+			pl.keep("sync_old_kept", s.p, as)
+			continue
+		}
+		if err == nil {
 			pl.to.remove(ctx, s.beside, func(failed error) { err = failed })
 			if s.p.toNear {
 				pl.to.settle(ctx, true)
 			}
-			if err == nil || hufu.KindOf(err) == hufu.KindNotFound {
-				continue
-			}
 		}
-		as := s.beside
-		if as.toNear {
-			as.near.Local = filepath.Join(filepath.Dir(s.p.near.Local), as.near.Path.Base())
+		if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
+			as.source = *s.p.target
+			pl.e.fail(as, err)
 		}
-		pl.e.report(Report{
-			Local: s.p.near.Local, Remote: s.p.far, Kind: hufu.Folder, Outcome: Skipped,
-			Err: &hufu.Error{Op: "compare", Kind: hufu.KindWrongKind, Code: "sync_old_kept", Args: map[string]string{"target": s.p.into(), "as": as.into()}, Err: err},
-		})
 	}
 }
 

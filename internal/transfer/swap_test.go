@@ -3,6 +3,7 @@
 package transfer
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,7 @@ func TestReplacementComesFirst(t *testing.T) {
 	for name, fault := range map[string]func(string, hufu.Path, bool) error{
 		"refused": refused("put", "commit", "link", "get", "read"), "ended": lost("put", "commit", "link", "get", "read"),
 		"not removed": refused("remove"), "ended later": lost("remove", "rename"),
+		"ended in remove": lost("remove"),
 	} {
 		for _, down := range []bool{false, true} {
 			w, here := newWorld(), newNear(t)
@@ -83,6 +85,9 @@ func TestReplacementComesFirst(t *testing.T) {
 			far2near := down && strings.Contains(name, "remove") || down && name == "ended later" // the fault is not of this side
 			if !far2near && err == nil && r.codes() == "" {
 				t.Errorf("%s %v: nothing has failed", name, down)
+			}
+			if name != "not removed" && strings.Contains(r.codes(), "wrong_kind") {
+				t.Errorf("%s, down %v: %v %s", name, down, err, told(r))
 			}
 			for file, data := range map[string]string{"small/old": "1", "large/old": "2", "folder": "4"} {
 				if !far2near && !holds(file, data) {
@@ -179,6 +184,146 @@ func TestBesideNames(t *testing.T) {
 	for _, name := range []string{"a", "a.hufu-new", long, "f/in", "f.hufu-old"} {
 		if at, _ := w.content("t/" + name); string(at) != string(src.content(name)) {
 			t.Errorf("%.20s: %q", name, at)
+		}
+	}
+}
+
+// TestOldStaysUntilTheFolderIsThere: in later runs, and if it is listed as an extra in the same one.
+func TestOldStaysUntilTheFolderIsThere(t *testing.T) {
+	t.Parallel()
+	w, src := newWorld(), newNear(t)
+	w.pageOf = 1 // so that f.hufu-old is listed after f has made way
+	src.write("f/big", []byte("new"))
+	w.set("t/f", []byte("old"), someTime, "")
+	for _, name := range []string{"f.a", "f.b", "f.c"} {
+		src.write(name, []byte("x"))
+		w.set("t/"+name, []byte("x"), someTime, "")
+	}
+	w.set("t/z", []byte("an extra"), someTime, "")
+	w.set("t/z.hufu-old", []byte("an extra"), someTime, "")
+	src.write("z", []byte("z"))
+	w.fault = func(op string, p hufu.Path, after bool) error {
+		if op == "put" && p.Base() == "big" && !after {
+			return failed(hufu.KindPermission, "not_yours")
+		}
+		return nil
+	}
+	for n := range 3 {
+		r, err := put(t.Context(), w, mirror(true, -1), src.whole("t"))
+		if old, _ := w.content("t/f.hufu-old"); err != nil || string(old) != "old" || r.codes() != "not_yours" {
+			t.Fatalf("run %d: %v %q %s", n, err, old, told(r))
+		}
+		if n := len(slices.DeleteFunc(r, func(x Report) bool { return hufu.CodeOf(x.Err) != "sync_old_kept" })); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		if w.things["t/z.hufu-old"] != nil {
+			t.Error("what is needed no longer is still there")
+		}
+	}
+	w.fault = nil
+	if r, err := put(t.Context(), w, mirror(true, -1), src.whole("t")); err != nil || r.codes() != "" || w.things["t/f.hufu-old"] != nil || w.things["t/f/big"] == nil {
+		t.Errorf("%v %s", err, told(r))
+	}
+}
+
+// TestNotWhatArrived: what somebody else puts under the name beside a folder does not replace it.
+func TestNotWhatArrived(t *testing.T) {
+	t.Parallel()
+	for _, stale := range []bool{false, true} {
+		w, src := newWorld(), newNear(t)
+		src.write("f", []byte("new"))
+		w.set("t/f/old", []byte("old"), someTime, "")
+		if stale {
+			w.set("t/f.hufu-new", []byte("sta"), someTime, "")
+		}
+		w.fault = func(op string, p hufu.Path, after bool) error {
+			if op == "put" && !after {
+				w.set("t/f.hufu-new", []byte("another"), someTime, "bob")
+				return failed(hufu.KindPermission, "not_yours")
+			}
+			return nil
+		}
+		r, err := put(t.Context(), w, mirror(true, -1), src.whole("t"))
+		if err != nil || r.codes() != "not_yours" || w.things["t/f/old"] == nil {
+			t.Errorf("%v: %v %s", stale, err, told(r))
+		}
+	}
+}
+
+// TestNewStaysWithoutItsName: a file that cannot get the name of the folder that it has replaced is
+// kept, until a later run has brought it.
+func TestNewStaysWithoutItsName(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []hufu.Kind{hufu.KindPermission, hufu.KindUnavailable} {
+		w, src := newWorld(), newNear(t)
+		src.write("f", []byte("new"))
+		w.set("t/f/old", []byte("old"), someTime, "")
+		refused := "rename"
+		w.fault = func(op string, _ hufu.Path, after bool) error {
+			if op == refused && !after {
+				return failed(kind, "refused")
+			}
+			return nil
+		}
+		for _, refused = range []string{"rename", "put"} {
+			r, err := put(t.Context(), w, mirror(true, -1), src.whole("t"))
+			if beside, _ := w.content("t/f.hufu-new"); string(beside) != "new" || Stops(err) != (kind == hufu.KindUnavailable) {
+				t.Fatalf("%s: %v %q %s", refused, err, beside, told(r))
+			}
+			if hears := slices.ContainsFunc(r, func(x Report) bool { return hufu.CodeOf(x.Err) == "sync_new_kept" }); !hears && (refused == "rename" || err == nil) {
+				t.Errorf("%s: not told: %s", refused, told(r))
+			}
+		}
+		w.fault = nil
+		if r, err := put(t.Context(), w, mirror(true, -1), src.whole("t")); err != nil || r.codes() != "" || w.things["t/f.hufu-new"] != nil || w.things["t/f"].Kind != hufu.File {
+			t.Errorf("%v %s", err, told(r))
+		}
+	}
+}
+
+// TestOldUnderFaults: what made way for a folder vanishes, cannot be looked at, or cannot be removed.
+func TestOldUnderFaults(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		op, want string
+		kind     hufu.Kind
+	}{
+		{op: "vanishes"}, {"stat", "refused", hufu.KindPermission}, {"remove", "refused", hufu.KindPermission},
+		{op: "remove", kind: hufu.KindNotFound}, {op: "remove", kind: hufu.KindUnavailable}, {op: "stat", kind: hufu.KindUnavailable},
+	} {
+		w, src := newWorld(), newNear(t)
+		src.write("f/in", []byte("in"))
+		w.set("t/f", []byte("old"), someTime, "")
+		renamed := false
+		w.fault = func(op string, p hufu.Path, after bool) error {
+			switch {
+			case op == "rename" && after:
+				renamed = true
+				if c.op == "vanishes" {
+					w.mu.Lock()
+					delete(w.things, "t/f.hufu-old")
+					w.mu.Unlock()
+				}
+			case renamed && op == c.op && !after && p.Base() == "f.hufu-old":
+				return failed(c.kind, "refused")
+			}
+			return nil
+		}
+		r, err := put(t.Context(), w, mirror(true, -1), src.whole("t"))
+		if r.codes() != c.want || Stops(err) != (c.kind == hufu.KindUnavailable) || c.kind != hufu.KindUnavailable && err != nil {
+			t.Errorf("%+v: %v %s %s", c, err, r.codes(), told(r))
+		}
+		if told := slices.ContainsFunc(r, func(x Report) bool {
+			var as string
+			if e, ok := errors.AsType[*hufu.Error](x.Err); ok {
+				as = e.Path + e.Args["as"]
+			}
+			return strings.HasSuffix(as, "f.hufu-old")
+		}); told != (c.want != "" || c.op == "stat") {
+			t.Errorf("%+v: told where it is: %v", c, told)
+		}
+		if c.op == "vanishes" && w.things["t/f/in"] == nil {
+			t.Error("the folder has not arrived")
 		}
 	}
 }

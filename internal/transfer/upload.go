@@ -21,6 +21,7 @@ func (e *Engine) putLarge(ctx context.Context, it *item) {
 		e.failItem(it, err)
 		return
 	}
+	it.swap.bring()
 	r := it.rep(Transferred, nil)
 	r.Digest, r.Resumed = entry.Digest, resumed
 	e.report(r)
