@@ -52,7 +52,7 @@ func TestCluster(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	out, over := &words{said: make(chan string, 1000)}, make(chan error, 1)
 	go func() { over <- run(ctx, bin, out) }()
-	text := out.until(t, "Ctrl-C ends everything")
+	text := out.until(t, "Ctrl-C here stops everything")
 	type answer struct {
 		code int
 		says string

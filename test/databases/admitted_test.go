@@ -23,6 +23,8 @@ func TestNothingIsWithdrawnBetweenTheLastLookAndCommit(t *testing.T) {
 		names, err := db.Names()
 		must(t, err)
 		t.Cleanup(func() { must(t, names.Close()) })
+		_, err = names.Installation(ctx, "this")
+		must(t, err)
 		top := meta.NewID()
 		must(t, names.AddTree(ctx, "users/alice", meta.Folder{ID: top, Mode: 0o755}))
 		withdraw := func(ctx context.Context) error {
