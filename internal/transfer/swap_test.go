@@ -288,8 +288,12 @@ func TestOldUnderFaults(t *testing.T) {
 		op, want string
 		kind     hufu.Kind
 	}{
-		{op: "vanishes"}, {"stat", "refused", hufu.KindPermission}, {"remove", "refused", hufu.KindPermission},
-		{op: "remove", kind: hufu.KindNotFound}, {op: "remove", kind: hufu.KindUnavailable}, {op: "stat", kind: hufu.KindUnavailable},
+		{op: "vanishes"},
+		{"stat", "refused", hufu.KindPermission},
+		{"remove", "refused", hufu.KindPermission},
+		{op: "remove", kind: hufu.KindNotFound},
+		{op: "remove", kind: hufu.KindUnavailable},
+		{op: "stat", kind: hufu.KindUnavailable},
 	} {
 		w, src := newWorld(), newNear(t)
 		src.write("f/in", []byte("in"))
