@@ -70,7 +70,7 @@ func TestCluster(t *testing.T) {
 		"node2 serve":           {0, ""},
 		"psql ":                 {0, ""},
 	}
-	dir := regexp.MustCompile(`removes (\S+)\.\n`).FindStringSubmatch(text)[1]
+	dir := regexp.MustCompile(`removes (\S+)\. `).FindStringSubmatch(text)[1]
 	var server *exec.Cmd
 	for line := range strings.Lines(text) {
 		command := strings.TrimPrefix(strings.TrimSpace(line), dir+"/")
