@@ -44,7 +44,7 @@ type early struct {
 
 // aheadRoom is what all connections may read ahead together, and who has how much of it. A
 // connection may have as much as is left for the others, and a user twice as much. So one connection
-// alone has half of the room, and whoever comes later finds some.
+// alone has half of the room, and a later one finds some.
 type aheadRoom struct {
 	mu     sync.Mutex // guards what follows
 	used   int64

@@ -21,8 +21,9 @@ func (l *flushed) Flush() error { l.n++; return nil }
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		now := int64(hufu.ChunkSize)
-		l, lane := NewLimit(func(time.Time) int64 { return now }), &flushed{}
+		var now atomic.Int64
+		now.Store(hufu.ChunkSize)
+		l, lane := NewLimit(func(time.Time) int64 { return now.Load() }), &flushed{}
 		began := time.Now()
 		took := func(want time.Duration) {
 			t.Helper()
@@ -34,18 +35,18 @@ func TestLimit(t *testing.T) {
 			l.Wait(t.Context(), lane, hufu.ChunkSize)
 		}
 		took(4 * time.Second)
-		now = 0
+		now.Store(0)
 		l.Wait(t.Context(), lane, hufu.ChunkSize)
 		took(4 * time.Second)
-		now = hufu.ChunkSize / 10
+		now.Store(hufu.ChunkSize / 10)
 		l.Wait(t.Context(), lane, hufu.ChunkSize/2)
 		took(9 * time.Second)
 		if lane.n != 5 {
 			t.Errorf("flushed %d times", lane.n)
 		}
 		// Who waits already is served at the next rate soon.
-		now = 10
-		time.AfterFunc(3*time.Second, func() { now = hufu.ChunkSize })
+		now.Store(10)
+		time.AfterFunc(3*time.Second, func() { now.Store(hufu.ChunkSize) })
 		began = time.Now()
 		l.Wait(t.Context(), lane, hufu.ChunkSize)
 		if got := time.Since(began); got > 6*time.Second {
