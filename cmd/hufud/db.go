@@ -143,8 +143,8 @@ func (a *app) rowsOf(ctx context.Context, source meta.Source) (rows meta.Rows, e
 }
 
 // fill writes the rows that were read from source to target. Other rows there are replaced only if
-// that is wanted and they belong to the same installation. It is an error if source has changed
-// since: what was revoked there meanwhile would be valid in the copy.
+// that is wanted and they belong to the same installation. It is an error if source was changed after
+// it was read, because a certificate that was revoked there meanwhile would be valid in the copy.
 func (a *app) fill(ctx context.Context, source, target meta.Source, rows meta.Rows, replace bool) (changed bool, err error) {
 	db, err := meta.Open(ctx, target)
 	if err != nil {

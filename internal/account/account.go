@@ -476,8 +476,8 @@ func (s *Service) flush(ctx context.Context) {
 		s.log.Warn("last use of logins was not written", "error", err)
 		return
 	}
-	// On a shared database writing last uses does not raise the version, so note here what was
-	// written.
+	// Writing last uses to a shared database does not raise its version, so nothing is read again.
+	// The state in memory notes them itself.
 	logins := s.state.Load().logins
 	for hash, when := range touched {
 		if l := logins[hash]; l != nil {

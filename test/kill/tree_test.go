@@ -15,7 +15,7 @@ import (
 )
 
 // smallFiles is how many files the tree has, in folders of a hundred.
-const smallFiles = 5000
+var smallFiles = map[bool]int{false: 2500, true: 5000}[os.Getenv("HUFU_LARGE") != ""]
 
 // TestKillAmongSmallFiles: the same for a tree of small files, which travel
 // many to a commit.
