@@ -59,7 +59,6 @@ type Service struct {
 	found   error           // that failure
 	read    time.Time       // when the state was last read
 	went    time.Time       // when the database was last found to have gone back to an earlier state
-	reread  time.Time       // when all rows are read again because of that restore
 	revoked map[string]cert // what had been revoked until then, by serial
 	away    bool            // the database did not answer the last time
 
@@ -159,7 +158,7 @@ func (s *Service) Run(ctx context.Context) error {
 			_ = s.look(ctx) // logged there: the state is not renewed; once it is older than StateLimit every decision says so
 			if s.beat(ctx) {
 				if err := s.misfit(ctx); err != nil {
-					s.node.fits = nil
+					s.node.fits = nil // a second Run judges connections until they are drained, whatever other nodes do
 					return err
 				}
 			}
@@ -192,13 +191,16 @@ func (s *Service) lookFor(ctx context.Context, refusal bool) error {
 		return s.found
 	}
 	v, clock, err := s.db.VersionAt(ctx)
-	if err == nil && (v != s.version || all || !s.went.IsZero() && !now.Before(s.reread)) {
-		return s.reloadAndExit(ctx)
+	k := known{v, clock}
+	// After a restore all rows are read again, at growing intervals.
+	due := !s.went.IsZero() && now.Sub(s.read) >= max(PollInterval, s.read.Sub(s.went))
+	if err == nil && (v != s.version || all || due) {
+		return s.reloadAndExit(ctx, now, at, k)
 	}
 	defer s.exit()
 	s.mark(ctx, now, at, err)
 	if err == nil {
-		s.stillApplied(known{v, clock})
+		s.stillApplied(k)
 	}
 	return err
 }
@@ -208,7 +210,14 @@ func (s *Service) Reload(ctx context.Context) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	return s.reloadAndExit(ctx)
+	now, at := time.Now(), s.now()
+	v, clock, err := s.db.VersionAt(ctx)
+	if err != nil {
+		s.mark(ctx, now, at, err)
+		s.exit()
+		return err
+	}
+	return s.reloadAndExit(ctx, now, at, known{v, clock})
 }
 
 // enter waits until nobody else asks the database, or until ctx ends. exit must follow.
@@ -223,9 +232,10 @@ func (s *Service) enter(ctx context.Context) error {
 
 func (s *Service) exit() { <-s.loading }
 
-// reloadAndExit replaces the state and has the connections judged again. The caller has entered.
-func (s *Service) reloadAndExit(ctx context.Context) error {
-	k, changed, err := s.reload(ctx)
+// reloadAndExit replaces the state and has the connections judged again. The caller has entered, and
+// then asked for k.
+func (s *Service) reloadAndExit(ctx context.Context, now, at time.Time, k known) error {
+	changed, err := s.reload(ctx, now, at, k)
 	if err != nil {
 		s.exit()
 		return err
@@ -245,33 +255,27 @@ func (s *Service) reloadAndExit(ctx context.Context) error {
 	return nil
 }
 
-// reload replaces the state. The caller has entered.
-func (s *Service) reload(ctx context.Context) (k known, changed bool, err error) {
-	// The version is read first: a change between it and the rows is read
-	// twice, never missed.
-	now, at := time.Now(), s.now()
-	if k.version, k.clock, err = s.db.VersionAt(ctx); err != nil {
-		s.mark(ctx, now, at, err)
-		return k, false, err
-	}
+// reload replaces the state. The version was read before the rows are: a change between the two is read
+// twice, never missed. The caller has entered.
+func (s *Service) reload(ctx context.Context, now, at time.Time, k known) (changed bool, err error) {
 	old := s.state.Load()
 	next, err := s.load(ctx, old)
 	if err != nil {
 		s.mark(ctx, now, at, err)
-		return k, false, err
+		return false, err
 	}
 	s.restored(now, k.version, old, next)
 	s.version, s.read = k.version, now
 	s.state.Store(next)
 	s.mark(ctx, now, at, nil)
-	return k, !next.equal(old), nil
+	return !next.equal(old), nil
 }
 
 // restored looks whether the database has gone back to an earlier state, and logs it with the
 // certificates that are valid again. No command but "hufud db copy --replace" makes a revoked
 // certificate valid again, so it normally comes from a backup. A restore brings back one table after
-// the other, some of them after the version: so the rows are read again at growing intervals, and
-// what was revoked before is compared with them for restoreTime.
+// another. A certificate can therefore become valid again after the version has gone back. For
+// restoreTime, the certificates that were revoked before are looked for in the rows of each reload.
 func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 	const most = 20 // names in one line
 	if !s.went.IsZero() && now.Sub(s.went) >= restoreTime {
@@ -295,12 +299,9 @@ func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 	if len(valid) > 0 || back {
 		s.went = now
 		slices.Sort(valid)
-		valid = slices.Compact(valid) // what was noted before is in old as well
+		valid = slices.Compact(valid) // a certificate may be both in s.revoked and in old
 		s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
 			"valid_again", len(valid), "certificates", strings.Join(valid[:min(most, len(valid))], ", "))
-	}
-	if !s.went.IsZero() {
-		s.reread = now.Add(max(PollInterval, now.Sub(s.went)))
 	}
 }
 

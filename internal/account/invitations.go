@@ -57,7 +57,7 @@ func (s *Service) InviteAs(ctx context.Context, user string, admin bool, ttl tim
 		out.NewUser = hufu.KindOf(err) == hufu.KindNotFound
 		if out.NewUser {
 			u.Admin = admin
-			err = s.addUser(ctx, q, user, admin)
+			err = s.addUser(ctx, q, user, admin, "")
 		}
 		switch {
 		case err != nil:

@@ -54,12 +54,10 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 		if u.Password != before.Password {
 			return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "wrong_password"}
 		}
-		if s.judges {
-			for hash, l := range s.state.Load().logins { // the rows are up to touchEvery behind
-				if l.user == sub.User && l.device == sub.Device {
-					if err := q.TouchLogin(ctx, hash, time.UnixMilli(l.used.Load())); err != nil {
-						return err
-					}
+		for hash, l := range s.state.Load().logins { // the rows are up to touchEvery behind
+			if used := l.used.Load(); l.user == sub.User && l.device == sub.Device && used > l.written.Load() {
+				if err := q.TouchLogin(ctx, hash, time.UnixMilli(used)); err != nil {
+					return err
 				}
 			}
 		}

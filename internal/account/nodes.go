@@ -1,7 +1,6 @@
 package account
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -148,7 +147,7 @@ func earlier(a, b meta.Node) bool {
 	if at, bt := a.Started.UnixMilli(), b.Started.UnixMilli(); at != bt {
 		return at < bt
 	}
-	return bytes.Compare(a.ID[:], b.ID[:]) < 0
+	return a.ID.Compare(b.ID) < 0
 }
 
 // Others returns the other nodes that may be alive.

@@ -44,14 +44,35 @@ func (s *Service) Users(ctx context.Context) ([]User, error) {
 // be given again: its folder's files belong to the new user then, its old certificates and logins
 // do not.
 func (s *Service) AddUser(ctx context.Context, name string, admin bool) error {
-	err := s.db.Update(ctx, func(q meta.Queries) error { return s.addUser(ctx, q, name, admin) })
+	err := s.db.Update(ctx, func(q meta.Queries) error { return s.addUser(ctx, q, name, admin, "") })
 	if err == nil {
 		s.changed(ctx)
 	}
 	return err
 }
 
-func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admin bool) error {
+// AddUserWithPassword is AddUser for a user who has a password from the start. User and password
+// are written in one transaction: a user without a password gets one from the first device that is
+// enrolled.
+func (s *Service) AddUserWithPassword(ctx context.Context, name string, admin bool, password string) error {
+	hash, err := s.HashPassword(ctx, password)
+	if err != nil {
+		return err
+	}
+	err = s.db.Update(ctx, func(q meta.Queries) error {
+		if err := s.addUser(ctx, q, name, admin, hash); err != nil {
+			return err
+		}
+		return q.DropAttemptsBelow(ctx, attemptsOf(name)) // of guesses before there was this user
+	})
+	if err == nil {
+		s.changed(ctx)
+	}
+	return err
+}
+
+// addUser adds a user with the hash of a password, "" for none.
+func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admin bool, hash string) error {
 	if err := hufu.CheckUserName(name); err != nil {
 		return err
 	}
@@ -63,7 +84,7 @@ func (s *Service) addUser(ctx context.Context, q meta.Queries, name string, admi
 	case slices.Contains(commands[:], name):
 		return &hufu.Error{Op: "add user", Kind: hufu.KindInvalid, Code: "user_name_command", Args: map[string]string{"name": name}}
 	}
-	return q.PutUser(ctx, meta.User{Name: name, Admin: admin, Created: s.now()})
+	return q.PutUser(ctx, meta.User{Name: name, Admin: admin, Password: hash, Created: s.now()})
 }
 
 // change reads an existing user, lets f change the row, and writes it back.

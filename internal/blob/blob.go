@@ -18,6 +18,7 @@ package blob
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"hufu"
@@ -244,6 +245,18 @@ type UploadKey struct {
 	Size   int64  // in bytes, more than a chunk
 	Source string // the version of the source, as the sender names it
 	Owner  string // "user/device"; the user is what precedes the first slash
+}
+
+// User returns the user who owns the upload. A Room charges all devices of a user together, and the
+// folders that the upload makes are theirs.
+func (k UploadKey) User() string {
+	user, _, _ := strings.Cut(k.Owner, "/")
+	return user
+}
+
+// Cost returns about how many bytes an unfinished upload takes besides its chunks.
+func (k UploadKey) Cost() int64 {
+	return 1<<10 + 2*int64(len(k.Path.String())) + int64(len(k.Source)+len(k.Owner))
 }
 
 // UploadInfo describes an unfinished upload.

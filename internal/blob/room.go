@@ -2,9 +2,9 @@ package blob
 
 import "sync"
 
-// Room bounds the memory of unfinished uploads, in all stores that share it. A nil Room has no bound. After a Take, an
-// owner may not hold more than what is still free: one owner alone takes at most half of the
-// limit, two a third each. So a new owner always finds some.
+// Room bounds the memory of unfinished uploads, in all stores that share it. A nil Room has no
+// bound. After a Take, an owner may not hold more than what is still free: one owner alone takes at
+// most half of the limit, two a third each. So a new owner always finds some.
 type Room struct {
 	limit int64
 

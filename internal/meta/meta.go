@@ -159,10 +159,7 @@ func (d *DB) VersionAt(ctx context.Context) (v Version, at int64, err error) {
 		ctx, cancel := context.WithTimeout(ctx, versionLimit)
 		defer cancel()
 		v, err = one(ctx, Queries{run: conn, d: d.d}, op, func(v *Version) []any { return []any{&v.counter, random{&v.random}, &at} },
-			d.d.pick(spelled{
-				postgres: "SELECT counter, random, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) FROM epoch WHERE id = 1",
-				mysql:    "SELECT counter, random, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 FROM epoch WHERE id = 1",
-			}))
+			"SELECT counter, random, CLOCK() FROM epoch WHERE id = 1")
 		return v, at, err
 	}
 	d.mu.Lock()

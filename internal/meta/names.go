@@ -192,13 +192,10 @@ func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
 	}
 }
 
-// isIn reports whether the transaction of stamp was committed, and keeps it from being committed from now on.
+// isIn reports whether the transaction of stamp was committed. If not, it can no longer be.
 func (q NameQueries) isIn(ctx context.Context, stamp ID) (bool, error) {
 	const op = "look up stamp"
-	n, err := q.q.exec(ctx, op, q.q.d.upsert(upsert{
-		standard: "INSERT INTO stamps (id, made_at) VALUES (?, -CLOCK()) ON CONFLICT DO NOTHING",
-		mysql:    "INSERT IGNORE INTO stamps (id, made_at) VALUES (?, -CLOCK())",
-	}), stamp)
+	n, err := q.q.execNew(ctx, op, "INSERT INTO stamps (id, made_at) VALUES (?, -CLOCK())", stamp)
 	if err != nil || n == 1 {
 		return false, err
 	}

@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -78,7 +77,7 @@ func (q NameQueries) DropThrough(ctx context.Context, folder ID, last string) er
 
 // releaseAll is Release for contents that may be the same.
 func (q NameQueries) releaseAll(ctx context.Context, ids []ID) error {
-	slices.SortFunc(ids, func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(ids, ID.Compare)
 	for len(ids) > 0 {
 		var once, again []ID
 		for i, id := range ids {
@@ -127,12 +126,8 @@ func uploadColumns(u *Upload) []any {
 
 // AddUpload writes a new upload, unless there is one of this key, and reports whether it did.
 func (q NameQueries) AddUpload(ctx context.Context, u Upload) (bool, error) {
-	n, err := q.q.exec(ctx, "store upload", q.q.d.upsert(upsert{
-		standard: `INSERT INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CLOCK()) ON CONFLICT DO NOTHING`,
-		mysql: `INSERT IGNORE INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CLOCK())`,
-	}), u.ID, u.Tree, u.Key[:], u.Place[:], []byte(u.Path), u.Size, []byte(u.Source), []byte(u.Owner), u.Into)
+	n, err := q.q.execNew(ctx, "store upload", `INSERT INTO uploads (id, tree, key_hash, place_hash, path, size, source, owner, into_folder, opened_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, CLOCK())`, u.ID, u.Tree, u.Key[:], u.Place[:], []byte(u.Path), u.Size, []byte(u.Source), []byte(u.Owner), u.Into)
 	return n == 1, err
 }
 
@@ -177,12 +172,12 @@ func (q NameQueries) DropUnbegun(ctx context.Context, id ID) (bool, error) {
 // AddUnit writes a unit that has arrived, unless one of this number is there or the content is not
 // open, and reports whether it did.
 func (q NameQueries) AddUnit(ctx context.Context, content ID, u Unit) (bool, error) {
-	n, err := q.q.exec(ctx, "store unit", q.q.d.pick(spelled{
+	n, err := q.q.execNew(ctx, "store unit", q.q.d.pick(spelled{
 		sqlite: `INSERT INTO units (content, number, object, cvs, added_at)
-			SELECT id, ?, ?, ?, CLOCK() FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
+			SELECT id, ?, ?, ?, CLOCK() FROM contents WHERE id = ? AND state = 1`,
 		postgres: `INSERT INTO units (content, number, object, cvs, added_at)
-			SELECT id, CAST(? AS BIGINT), CAST(? AS BYTEA), CAST(? AS BYTEA), CLOCK() FROM contents WHERE id = ? AND state = 1 ON CONFLICT DO NOTHING`,
-		mysql: `INSERT IGNORE INTO units (content, number, object, cvs, added_at)
+			SELECT id, CAST(? AS BIGINT), CAST(? AS BYTEA), CAST(? AS BYTEA), CLOCK() FROM contents WHERE id = ? AND state = 1`,
+		mysql: `INSERT INTO units (content, number, object, cvs, added_at)
 			SELECT id, ?, ?, ?, CLOCK() FROM contents WHERE id = ? AND state = 1`,
 	}), u.Number, []byte(u.Object), u.CVs, content)
 	return n == 1, err

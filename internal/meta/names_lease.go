@@ -14,6 +14,7 @@ func (q NameQueries) Lease(ctx context.Context, name, holder string, length time
 		sqlite: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) + ?)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
 			WHERE leases.holder = excluded.holder OR leases.ends <= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`,
+		// Not CLOCK(): it must be the time after the wait for the row.
 		postgres: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + ?)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
 			WHERE leases.holder = excluded.holder OR leases.ends <= CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`,

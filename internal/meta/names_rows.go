@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"crypto/rand"
 	"database/sql"
 	"encoding/binary"
@@ -27,6 +28,9 @@ func RandomID() (id ID) {
 	_, _ = rand.Read(id[:]) // never fails
 	return id
 }
+
+// Compare orders IDs as the database does.
+func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
 
 // ParseID reads 32 hex digits.
 func ParseID(s string) (id ID, ok bool) {

@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"bytes"
 	"context"
 	"slices"
 
@@ -19,10 +18,7 @@ func (q NameQueries) Installation(ctx context.Context, fresh string) (name strin
 	if len(found) == 1 { // no write then: the database may take none now
 		return found[0], nil
 	}
-	_, err = q.q.exec(ctx, op, q.q.d.upsert(upsert{
-		standard: "INSERT INTO installation (id, name) VALUES (1, ?) ON CONFLICT DO NOTHING",
-		mysql:    "INSERT IGNORE INTO installation (id, name) VALUES (1, ?)",
-	}), []byte(fresh))
+	_, err = q.q.execNew(ctx, op, "INSERT INTO installation (id, name) VALUES (1, ?)", []byte(fresh))
 	if err != nil {
 		return "", err
 	}
@@ -46,10 +42,7 @@ func (q NameQueries) first(ctx context.Context, op, query string, args ...any) (
 // AddTree makes a tree, unless there is one of this name, and its root folder. The caller looks up
 // which root it has got.
 func (q NameQueries) AddTree(ctx context.Context, tree string, root Folder) error {
-	n, err := q.q.exec(ctx, "make tree", q.q.d.upsert(upsert{
-		standard: "INSERT INTO trees (root, name) VALUES (?, ?) ON CONFLICT DO NOTHING",
-		mysql:    "INSERT IGNORE INTO trees (root, name) VALUES (?, ?)",
-	}), root.ID, []byte(tree))
+	n, err := q.q.execNew(ctx, "make tree", "INSERT INTO trees (root, name) VALUES (?, ?)", root.ID, []byte(tree))
 	if err != nil || n == 0 {
 		return err
 	}
@@ -89,7 +82,7 @@ func (q NameQueries) LockFolder(ctx context.Context, id ID) (Folder, error) {
 // LockFolders is LockFolder for several folders, in the order of their ids. Those that are not there
 // are left out.
 func (q NameQueries) LockFolders(ctx context.Context, ids ...ID) (found []Folder, err error) {
-	ids = slices.SortedFunc(slices.Values(ids), func(a, b ID) int { return bytes.Compare(a[:], b[:]) })
+	ids = slices.SortedFunc(slices.Values(ids), ID.Compare)
 	err = partsOf(maxIDs, ids, func(part []ID) error {
 		// MySQL locks the rows that it looks at, in the order of the index that it uses.
 		some, err := all(ctx, q.q, "lock folders", folderColumns, rows(q.q.d.pick(spelled{

@@ -52,10 +52,7 @@ func (q Queries) Nodes(ctx context.Context) ([]Node, error) {
 			at{&n.Started},
 			&n.Age,
 		}
-	}, q.d.pick(spelled{
-		postgres: "SELECT id, folder, address, program, root, files, counter, random, beat_at, started_at, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) FROM nodes ORDER BY started_at, id",
-		mysql:    "SELECT id, folder, address, program, root, files, counter, random, beat_at, started_at, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000 FROM nodes ORDER BY started_at, id",
-	}))
+	}, "SELECT id, folder, address, program, root, files, counter, random, beat_at, started_at, CLOCK() FROM nodes ORDER BY started_at, id")
 	for i, n := range nodes {
 		nodes[i].Age = max(0, time.Duration(int64(n.Age)-n.At)*time.Millisecond)
 	}

@@ -36,7 +36,7 @@ func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 	db.SetConnMaxIdleTime(idleLimit)
 	return db, &dialect{
 		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, numbered: true,
-		clock: "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)", // of clock_timestamp() no index is used
+		clock: "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)", // no index is used with clock_timestamp()
 		// It takes no snapshot, so the transaction sees what the one before it has written;
 		// others can still read the table.
 		turn: "LOCK TABLE epoch IN EXCLUSIVE MODE",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 	"time"
 
 	"hufu"
@@ -28,20 +27,11 @@ type runner interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// exec runs a change and returns how many rows it touched. INSERT IGNORE of MySQL, for one row that may
-// be there already, would also store the beginning of a value that is too long; so it is a plain
-// INSERT, whose error for a duplicate key means no row.
+// exec runs a change and returns how many rows it touched.
 func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
 	ctx, cancel := q.bounded(ctx)
 	defer cancel()
-	values, unlessThere := strings.CutPrefix(query, "INSERT IGNORE ")
-	if unlessThere {
-		query = "INSERT " + values
-	}
 	r, err := q.run.ExecContext(ctx, q.d.spell(query), q.d.bind(args)...)
-	if unlessThere && duplicate(err) {
-		return 0, nil
-	}
 	if err != nil {
 		return 0, failed(op, cause(ctx, err))
 	}
@@ -50,6 +40,20 @@ func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64
 		return 0, failed(op, err)
 	}
 	return n, nil
+}
+
+// execNew is exec for an INSERT of one row, without effect if its key is there. On MySQL the error for a
+// duplicate key, which undoes the statement alone, says so: INSERT IGNORE would also store the beginning
+// of a value that is too long.
+func (q Queries) execNew(ctx context.Context, op, insert string, args ...any) (int64, error) {
+	if !q.d.mysql {
+		return q.exec(ctx, op, insert+" ON CONFLICT DO NOTHING", args...)
+	}
+	n, err := q.exec(ctx, op, insert, args...)
+	if duplicate(err) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // change is exec for what servers keep in memory: in the same transaction it

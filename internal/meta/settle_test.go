@@ -2,7 +2,6 @@ package meta
 
 import (
 	"errors"
-	"net/url"
 	"path/filepath"
 	"testing"
 )
@@ -39,18 +38,5 @@ func TestSettle(t *testing.T) {
 		if err := n.settle(t.Context(), asked, unsure); !errors.Is(err, errNotIn) {
 			t.Errorf("it is not in: %v", err)
 		}
-	}
-}
-
-// TestEnvironmentNamesNoCA: only the URL says how the database proves its name.
-func TestEnvironmentNamesNoCA(t *testing.T) {
-	t.Setenv("PGSSLROOTCERT", filepath.Join(t.TempDir(), "none.pem"))
-	u, err := url.Parse("postgres://u:p@db.test/hufu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := postgresConfig(u)
-	if err != nil || c.TLSConfig == nil || c.TLSConfig.RootCAs != nil || c.TLSConfig.ServerName != "db.test" {
-		t.Errorf("%v", err)
 	}
 }

@@ -289,3 +289,16 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestEnvironmentNamesNoCA: only the URL says how the database proves its name.
+func TestEnvironmentNamesNoCA(t *testing.T) {
+	t.Setenv("PGSSLROOTCERT", filepath.Join(t.TempDir(), "none.pem"))
+	u, err := url.Parse("postgres://u:p@db.test/hufu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := postgresConfig(u)
+	if err != nil || c.TLSConfig == nil || c.TLSConfig.RootCAs != nil || c.TLSConfig.ServerName != "db.test" {
+		t.Errorf("%v", err)
+	}
+}

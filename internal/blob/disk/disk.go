@@ -133,7 +133,7 @@ func (s *Store) Close() error {
 	defer s.reg.mu.Unlock()
 	if s.reg.loaded {
 		for _, p := range s.reg.byID { // another Open of the tree counts them again
-			s.o.Room.Give(userOf(&p.key), p.charge)
+			s.o.Room.Give(p.key.User(), p.charge)
 			p.charge = 0
 		}
 		s.reg.byID = nil

@@ -174,7 +174,7 @@ func (p *pending) makeFolder(ctx context.Context, g blob.Guard) (sys.Dir, error)
 		return d, err
 	}
 	b := s.Batch(g)
-	b.Mkdir(ctx, path, blob.Meta{Mode: 0o755, By: userOf(&p.key)}, true)
+	b.Mkdir(ctx, path, blob.Meta{Mode: 0o755, By: p.key.User()}, true)
 	if err := b.Finish(context.WithoutCancel(ctx))[0].Err; err != nil {
 		return sys.NoDir, err
 	}
@@ -433,7 +433,7 @@ func (p *pending) shut() {
 	p.staging, p.journal, p.opened = sys.NoFile, sys.NoFile, false
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.s.o.Room.Give(userOf(&p.key), int64(len(p.chunks.segs))*segmentCost)
+	p.s.o.Room.Give(p.key.User(), int64(len(p.chunks.segs))*segmentCost)
 	p.chunks = newChunkTable(p.chunks.n)
 }
 

@@ -52,12 +52,12 @@ func (s *Store) loadLocked() error {
 			return
 		}
 		r.byID[name] = p
-		p.charge = costOf(&key)
-		s.o.Room.Force(userOf(&key), p.charge)
+		p.charge = key.Cost()
+		s.o.Room.Force(key.User(), p.charge)
 	})
 	if err != nil {
 		for _, p := range r.byID { // the next try counts them again
-			s.o.Room.Give(userOf(&p.key), p.charge)
+			s.o.Room.Give(p.key.User(), p.charge)
 		}
 		d.Close()
 		r.dir, r.byID = sys.NoDir, nil
@@ -82,7 +82,7 @@ func (r *registry) dropLocked(p *pending) {
 // registry.
 func (r *registry) returnRoomLocked(p *pending) {
 	if p.refs == 0 && r.byID[p.id] != p {
-		p.s.o.Room.Give(userOf(&p.key), p.charge)
+		p.s.o.Room.Give(p.key.User(), p.charge)
 		p.charge = 0
 	}
 }
@@ -233,12 +233,12 @@ func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 		}
 	}
 	if found == nil {
-		if !s.o.Room.Take(userOf(&k), costOf(&k)) {
+		if !s.o.Room.Take(k.User(), k.Cost()) {
 			return nil, &hufu.Error{Op: "open upload", Path: k.Path.String(), Kind: hufu.KindQuota, Code: "uploads_full"}
 		}
 		id := newID()
 		raw, _ := hex.DecodeString(id)
-		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: sys.NoFile, journal: sys.NoFile, charge: costOf(&k)}
+		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: sys.NoFile, journal: sys.NoFile, charge: k.Cost()}
 		s.reg.byID[id] = found
 	}
 	found.refs++

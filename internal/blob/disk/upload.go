@@ -252,7 +252,7 @@ func (p *pending) replaceLocked(index int64, old *digest.CV) error {
 
 // growLocked makes place for a chunk in the table.
 func (p *pending) growLocked(index int64) error {
-	if !p.chunks.grow(index) || p.s.o.Room.Take(userOf(&p.key), segmentCost) {
+	if !p.chunks.grow(index) || p.s.o.Room.Take(p.key.User(), segmentCost) {
 		return nil
 	}
 	delete(p.chunks.segs, index/segmentChunks)

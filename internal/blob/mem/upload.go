@@ -6,7 +6,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"hufu"
@@ -249,8 +248,7 @@ func (h *holder) open(op string) error {
 func (t *Tree) begin(ctx context.Context, h *holder) (err error) {
 	u := h.u
 	if u.into == nil {
-		user, _, _ := strings.Cut(u.key.Owner, "/")
-		if u.into, err = t.makeFolders(ctx, "open upload", u.key.Path.Parent(), user, &h.guard); err == nil {
+		if u.into, err = t.makeFolders(ctx, "open upload", u.key.Path.Parent(), u.key.User(), &h.guard); err == nil {
 			t.discardSuperseded(u)
 		}
 	}

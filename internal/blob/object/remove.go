@@ -1,9 +1,9 @@
 package object
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"math/bits"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -229,11 +229,7 @@ func (s *sweep) readAhead(entries []meta.Entry) error {
 			ids = append(ids, e.Child)
 		}
 	}
-	for n := maxAhead; n > len(ids); { // so that a database prepares few different statements
-		if n /= 2; n <= len(ids) {
-			ids = ids[:n]
-		}
-	}
+	ids = ids[:1<<(bits.Len(uint(len(ids)))-1)] // a power of two, so that a database prepares few different statements
 	if len(ids) == 1 {
 		return nil // it is read in its turn
 	}
@@ -249,7 +245,7 @@ func (s *sweep) readAhead(entries []meta.Entry) error {
 		of[e.Folder] = append(of[e.Folder], e.Entry)
 	}
 	for _, id := range ids {
-		if n := len(found); n < pageSize || bytes.Compare(id[:], found[n-1].Folder[:]) < 0 { // none is left out
+		if n := len(found); n < pageSize || id.Compare(found[n-1].Folder) < 0 { // none is left out
 			s.ahead[id] = of[id]
 			s.kept += len(of[id])
 		} else if id == found[n-1].Folder { // the answer ends in it; those after it are asked about again

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -139,8 +138,8 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 			}
 			continue // it has ended
 		}
-		charge := cost(&k)
-		if !t.s.values.Take(userOf(&k), charge) {
+		charge := cost(&k, nil)
+		if !t.s.values.Take(k.User(), charge) {
 			return nil, full(op, &k)
 		}
 		added := false
@@ -151,9 +150,9 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 			return err //nolint:wrapcheck // below
 		})
 		if err == nil && added {
-			return t.register(fresh, k, t.s.o.Unit, nil, charge, g), nil
+			return t.register(fresh, k, t.s.o.Unit, map[int64][]byte{}, g), nil
 		}
-		t.s.values.Give(userOf(&k), charge)
+		t.s.values.Give(k.User(), charge)
 		if err != nil {
 			return nil, broken(ctx, op, k.Path, err)
 		}
@@ -226,14 +225,10 @@ func (t *Tree) load(ctx context.Context, op string, row meta.Upload, g blob.Guar
 		return nil, broken(ctx, op, p, t.s.discard(ctx, row.ID))
 	}
 	k := blob.UploadKey{Path: p, Size: row.Size, Source: row.Source, Owner: row.Owner}
-	charge := cost(&k)
-	for _, cvs := range units {
-		charge += costOfUnit(len(cvs))
-	}
-	if !t.s.values.Take(userOf(&k), charge) {
+	if !t.s.values.Take(k.User(), cost(&k, units)) {
 		return nil, full(op, &k)
 	}
-	return t.register(row, k, c.Layout, units, charge, g), nil
+	return t.register(row, k, c.Layout, units, g), nil
 }
 
 // arrived reads what of an upload has arrived. The units may be newer than the content.
@@ -278,12 +273,10 @@ func (t *Tree) Committed(ctx context.Context, id string, p hufu.Path) (hufu.Entr
 // set takes over what has arrived. It takes memory that cannot be refused.
 func (u *upload) set(units map[int64][]byte) {
 	u.units, u.have = units, 0
-	charge := cost(&u.key)
-	for number, cvs := range units {
+	for number := range units {
 		u.have += u.chunks(number)
-		charge += costOfUnit(len(cvs))
 	}
-	u.charged(charge - u.charge)
+	u.charged(cost(&u.key, units) - u.charge)
 }
 
 // put notes the chaining values of a unit, nil for one that is not there any more.
@@ -304,13 +297,17 @@ func (u *upload) put(number int64, cvs []byte) {
 func (u *upload) charged(n int64) {
 	if !u.left {
 		u.charge += n
-		u.t.s.values.Force(userOf(&u.key), n)
+		u.t.s.values.Force(u.key.User(), n)
 	}
 }
 
-// cost returns about what an unfinished upload takes besides its units.
-func cost(k *blob.UploadKey) int64 {
-	return 1<<10 + 2*int64(len(k.Path.String())) + int64(len(k.Source)+len(k.Owner))
+// cost returns about what an unfinished upload with these units takes.
+func cost(k *blob.UploadKey, units map[int64][]byte) int64 {
+	n := k.Cost()
+	for _, cvs := range units {
+		n += costOfUnit(len(cvs))
+	}
+	return n
 }
 
 // costOfUnit returns about what a unit takes whose chaining values are n bytes.
@@ -319,12 +316,6 @@ func costOfUnit(n int) int64 { return int64(n) + 64 }
 // full is the error of an upload for which no memory is free.
 func full(op string, k *blob.UploadKey) error {
 	return blob.Fail(op, k.Path, hufu.KindQuota, "uploads_full")
-}
-
-// userOf returns the user to whom an upload is charged, and to whom the folders belong that it makes.
-func userOf(k *blob.UploadKey) string {
-	user, _, _ := strings.Cut(k.Owner, "/")
-	return user
 }
 
 // chunks returns the number of chunks of a unit.

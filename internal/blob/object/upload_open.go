@@ -52,15 +52,13 @@ func (t *Tree) hold(find func() *upload, g blob.Guard) blob.Upload {
 	return &holder{u: u, guard: g}
 }
 
-// register makes an upload one of those that are open. The charge was taken for it.
-func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, charge int64, g blob.Guard) blob.Upload {
+// register makes an upload one of those that are open. The caller has taken cost(&k, units) for it.
+func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, g blob.Guard) blob.Upload {
 	u := &upload{
 		t: t, id: row.ID, key: k, row: row, unit: unit, alone: make(chan struct{}, 1), into: row.Into, holders: 1,
-		units: map[int64][]byte{}, half: map[int64]*half{}, changed: make(chan struct{}), charge: charge,
+		half: map[int64]*half{}, changed: make(chan struct{}), charge: cost(&k, units),
 	}
-	if units != nil {
-		u.set(units)
-	}
+	u.set(units)
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.s.uploads[u.id], t.s.keys[uploadKey{t.root, row.Key}] = u, u

@@ -90,7 +90,7 @@ func (h *holder) gather(index int64, data []byte, cv digest.CV) (whole *half, st
 		}
 		u.dropHalf(number)
 		part = &half{by: h, cost: costOfUnit(int(u.chunks(number) * cvSize))}
-		if !u.t.s.values.Take(userOf(&u.key), part.cost) { // it is charged to the upload when the unit is stored
+		if !u.t.s.values.Take(u.key.User(), part.cost) { // it is charged to the upload when the unit is stored
 			return nil, nil, full(op, &u.key)
 		}
 	}
@@ -144,7 +144,7 @@ func (u *upload) dropHalf(number int64) {
 // give returns the memory of a unit.
 func (u *upload) give(part *half) {
 	u.t.s.give(part.taken)
-	u.t.s.values.Give(userOf(&u.key), part.cost)
+	u.t.s.values.Give(u.key.User(), part.cost)
 }
 
 // begin makes the folder for the first chunk of an upload, and ends the uploads that it replaces.
@@ -154,7 +154,7 @@ func (h *holder) begin(ctx context.Context) error {
 	if begun, err := u.begun(ctx, op); begun || err != nil {
 		return err
 	}
-	into, err := u.t.makeFolders(ctx, op, u.key.Path, u.key.Path.Parent(), userOf(&u.key), &h.guard)
+	into, err := u.t.makeFolders(ctx, op, u.key.Path, u.key.Path.Parent(), u.key.User(), &h.guard)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package object
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -218,7 +217,7 @@ func (w *work) flush(ctx context.Context) error {
 	for at, e := range todo.entries {
 		byFolder[at.folder] = append(byFolder[at.folder], e)
 	}
-	released := slices.SortedFunc(maps.Keys(todo.released), func(a, b meta.ID) int { return bytes.Compare(a[:], b[:]) })
+	released := slices.SortedFunc(maps.Keys(todo.released), meta.ID.Compare)
 	err := w.AddContent(ctx, todo.contents...)
 	open := true
 	if err == nil && len(todo.alive) > 0 {
