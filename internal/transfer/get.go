@@ -148,7 +148,7 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 		return
 	}
 	e.noteUnkept(ctx, Side{it.store, it.path, it.local}, it.from.MTime)
-	it.swap.bring()
+	it.swap.markArrived()
 	r := it.rep(Transferred, nil)
 	r.Digest, r.Resumed = entry.Digest, resumed
 	e.report(r)

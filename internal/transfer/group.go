@@ -109,7 +109,7 @@ func (g *group) commit() {
 		} else {
 			g.e.Stats.BytesDone.Add(t.it.from.Size)
 			g.e.noteUnkept(g.ctx, Side{t.it.store, t.it.path, t.it.local}, t.it.from.MTime)
-			t.it.swap.bring()
+			t.it.swap.markArrived()
 			rep := t.it.rep(Transferred, nil)
 			rep.Digest = g.got[i]
 			g.e.report(rep)

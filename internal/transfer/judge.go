@@ -148,37 +148,44 @@ func freeName(name string, taken func(string) bool) string {
 		stem, ext = name, ""
 	}
 	for n := 2; ; n++ {
-		suffix := fmt.Sprintf(" (%d)", n)
-		s := stem
-		if excess := len(s) + len(suffix) + len(ext) - hufu.MaxSegment; excess > 0 {
-			s = strings.ToValidUTF8(s[:max(1, len(s)-excess)], "")
-		}
-		if c := s + suffix + ext; !taken(c) {
+		if c := fitted(stem, fmt.Sprintf(" (%d)%s", n, ext)); !taken(c) {
 			return c
 		}
 	}
+}
+
+// fitted returns stem with end behind it. The stem is cut if the name would be too long.
+func fitted(stem, end string) string {
+	if excess := len(stem) + len(end) - hufu.MaxSegment; excess > 0 {
+		stem = strings.ToValidUTF8(stem[:max(1, len(stem)-excess)], "")
+	}
+	return stem + end
+}
+
+// inSource reports whether the source has name beside p, so that the target will have it, too.
+func (pl *planner) inSource(ctx context.Context, p pair, name string, source *listed) bool {
+	if source != nil {
+		if t, known := source.has(name); t != nil || known {
+			return t != nil
+		}
+	}
+	return pl.to.sourceHas(ctx, p, name)
 }
 
 // rename gives the target of p a free name and claims it. same reports whether an earlier try
 // already copied the source to that name. Names of the source's folder are not free: they will
 // exist at the target too.
 func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same bool, err error) {
-	base := p.far.Base()
-	if p.toNear {
-		base = p.near.Path.Base()
-	}
 	at := func(n string) (*hufu.Entry, bool) {
 		if q := *p; q.rename(n) == nil && pl.e.claimed.has(q.key()) {
 			return nil, true // claimed by another source, whose file may not be there yet
 		}
-		if beside.source != nil {
-			t, known := beside.source.has(n)
-			if t != nil || !known && pl.to.sourceHas(ctx, *p, n) {
-				return nil, true
-			}
+		if beside.source != nil && pl.inSource(ctx, *p, n, beside.source) {
+			return nil, true
 		}
 		return pl.to.taken(ctx, *p, n, beside.target)
 	}
+	base := p.base()
 	for {
 		name, same := pl.e.freeNameFor(p, base, at)
 		if err := p.rename(name); err != nil || pl.e.claimed.claim(p.key()) {

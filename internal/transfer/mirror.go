@@ -21,8 +21,8 @@ type Mirror struct {
 	// only if all of the source could be read. It also allows that a folder is replaced with everything in it.
 	Delete bool
 	Most   int64 // names are removed at most; below 0 there is no bound
-	// There, if it is not nil, returns an error if a part of the source has vanished. It is asked before
-	// anything is removed, and then nothing is.
+	// There, if not nil, returns an error if a part of the source has vanished. It is called before
+	// something is removed; after an error nothing is.
 	There func() error
 }
 
@@ -112,23 +112,23 @@ func (pl *planner) isNew(ctx context.Context, x extra) bool {
 	}
 }
 
-// mayRemove reports whether all of the source could be read so far, and is there.
+// mayRemove reports whether all of the source could be read so far, and is there. If not, it notes that
+// something is kept.
 func (pl *planner) mayRemove() bool {
-	m, unread := pl.e.o.Mirror, &pl.e.removals.unread
-	if m.There != nil && !unread.Load() && m.There() != nil {
-		unread.Store(true)
+	m, r := pl.e.o.Mirror, &pl.e.removals
+	if m.There != nil && !r.unread.Load() && m.There() != nil {
+		r.unread.Store(true)
 	}
-	return !unread.Load()
+	if r.unread.Load() {
+		r.kept.Store(true)
+	}
+	return !r.unread.Load()
 }
 
 // removeExtras removes what the source does not have, unless a part of the source could not be
 // read.
 func (pl *planner) removeExtras(ctx context.Context) {
-	if len(pl.extras) == 0 {
-		return
-	}
-	if !pl.mayRemove() {
-		pl.e.removals.kept.Store(true)
+	if len(pl.extras) == 0 || !pl.mayRemove() {
 		return
 	}
 	r := newRemover(pl)
@@ -265,8 +265,26 @@ func (r *remover) one(ctx context.Context, p pair) bool {
 	return !failed.Load()
 }
 
-// mayGo reports whether the target of p is the mirror's to remove, and not too much. If not, it has
-// reported that. Whether all of the source could be read is known in the end only: see swapAll.
+// displace has the target of p, which is of another kind than the source, make way. It reports
+// whether the name is free; if not, it has reported why, or swapAll does. A swap is returned if the
+// source is brought to a name beside a folder; p is changed to that name.
+func (pl *planner) displace(ctx context.Context, p *pair, beside neighbours) (*swap, bool) {
+	switch m := pl.e.o.Mirror; {
+	case m == nil:
+		pl.e.fail(*p, wrongKind(*p))
+		return nil, false
+	case !pl.mayGo(*p):
+		return nil, false
+	case pl.e.o.DryRun, p.target.Kind == hufu.Other, p.target.Kind == hufu.Folder && !m.Delete:
+		return nil, pl.makeWay(ctx, p)
+	case p.target.Kind == hufu.Folder:
+		return pl.replacesFolder(ctx, p, beside)
+	}
+	return nil, pl.replacedByFolder(ctx, p)
+}
+
+// mayGo reports whether the mirror may remove the target of p. If not, it has reported that. swapAll
+// asks later whether all of the source could be read.
 func (pl *planner) mayGo(p pair) bool {
 	m, folder := pl.e.o.Mirror, p.target.Kind == hufu.Folder
 	if pl.e.o.Filter.Excludes(p.below, folder) || folder && m.Delete && (m.Most >= 0 || pl.e.o.DryRun && pl.e.removals.unread.Load()) {
@@ -276,18 +294,11 @@ func (pl *planner) mayGo(p pair) bool {
 	return true
 }
 
-// makeWay removes the target of p, which is of another kind than the source, at once: one that
-// holds nothing, or is neither file nor folder nor link, or in a dry run. It does so if
-// Options.Mirror allows that, and reports whether the name is free. If not, it has reported why.
+// makeWay removes the target of p at once, or in a dry run reports that. It is for an empty folder
+// without Delete, and for what is neither file nor folder nor link. It reports whether the name is
+// free; if not, it has reported why.
 func (pl *planner) makeWay(ctx context.Context, p *pair) bool {
 	m := pl.e.o.Mirror
-	if m == nil {
-		pl.e.fail(*p, wrongKind(*p))
-		return false
-	}
-	if !pl.mayGo(*p) {
-		return false
-	}
 	there := *p.target
 	q := pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}
 	free := false

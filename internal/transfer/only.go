@@ -27,9 +27,6 @@ type only struct {
 	found    bool // the source has it; each is set by the planner of the folder above
 }
 
-// all is a folder of which everything is listed.
-var all = &only{all: true}
-
 // AddLines adds the names of a list. They end at a line feed or a carriage return, and lines that
 // are empty or begin with '#' or ';' mean nothing; with null they end at a NUL character instead. Names
 // are paths below the source; one that leads out of it is an error.
@@ -106,18 +103,14 @@ func (n *only) take(name string, kind hufu.EntryKind) (below *only, ok bool) {
 		return nil, true
 	}
 	kid := n.kids[name]
-	if kid != nil {
-		kid.found = true
-	}
-	switch {
-	case kid == nil:
-		if n.all {
-			return all, true
+	if kid == nil {
+		if listed := n.all || n.contents; !listed || kind != hufu.Folder {
+			return nil, listed
 		}
-		return &only{}, n.contents
-	case n.all:
-		kid.all = true
+		return &only{all: n.all}, true
 	}
+	kid.found = true
+	kid.all = kid.all || n.all
 	return kid, n.all || n.contents || kid.listed || kind == hufu.Folder
 }
 

@@ -59,6 +59,14 @@ func (p *pair) key() string {
 	return p.far.String()
 }
 
+// base is the name of the target in its folder.
+func (p *pair) base() string {
+	if p.toNear {
+		return p.near.Path.Base()
+	}
+	return p.far.Base()
+}
+
 // rename gives the target another name in the same folder.
 func (p *pair) rename(name string) (err error) {
 	if p.toNear {

@@ -177,13 +177,7 @@ func (pl *planner) named(ctx context.Context, s Source, p pair, err error) (fold
 func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 	fresh := p.target == nil
 	if !fresh && p.target.Kind != hufu.Folder {
-		var free bool
-		if m := pl.e.o.Mirror; m == nil || pl.e.o.DryRun || p.target.Kind == hufu.Other {
-			free = pl.makeWay(ctx, &p)
-		} else {
-			free = pl.replacedByFolder(ctx, &p)
-		}
-		if !free {
+		if _, free := pl.displace(ctx, &p, neighbours{}); !free {
 			return folderJob{}, false
 		}
 		fresh = true
@@ -397,18 +391,13 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	var sw *swap
 	if t := p.target; e.o.Mirror != nil && t != nil && (t.Kind == hufu.Folder || t.Kind == hufu.Other) {
 		var free bool
-		if t.Kind == hufu.Folder && e.o.Mirror.Delete && !e.o.DryRun {
-			sw, free = pl.replacesFolder(ctx, &p, beside)
-		} else {
-			free = pl.makeWay(ctx, &p)
-		}
-		if !free {
+		if sw, free = pl.displace(ctx, &p, beside); !free {
 			return true
 		}
 	}
 	v := e.judge(ctx, &p, pl.to.same)
 	if sw != nil && v.outcome == Same && sameMeta(pl.to.mode(p), &p) { // an earlier run has brought it
-		sw.bring()
+		sw.markArrived()
 		r.Outcome, r.Resumed = Transferred, p.source.Size
 		e.Stats.BytesDone.Add(p.source.Size)
 		e.Stats.Resumed.Add(p.source.Size)
@@ -473,7 +462,7 @@ func (pl *planner) link(ctx context.Context, p pair, c hufu.Condition, r Report,
 			pl.e.fail(p, err)
 			return
 		}
-		sw.bring()
+		sw.markArrived()
 		r.Outcome = Transferred
 		pl.e.report(r)
 	})

@@ -90,7 +90,7 @@ func (e *Engine) smallDone(t task, o Outcome, d hufu.Digest, size int64, err err
 	case err == nil:
 		e.Stats.Bytes.Add(size - t.it.from.Size) // the listed size may be wrong, as in /proc
 		e.Stats.BytesDone.Add(size)
-		t.it.swap.bring()
+		t.it.swap.markArrived()
 		r := t.it.rep(o, nil)
 		r.Digest, r.Size = d, size
 		e.report(r)

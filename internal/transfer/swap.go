@@ -3,9 +3,7 @@ package transfer
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -18,7 +16,8 @@ import (
 // A folder that a file or a link replaces stays until then: the file is brought to a name beside it,
 // and after everything else the folder is removed and the file gets its name. A file or a link that
 // a folder replaces gets another name, which is removed when the whole transfer is over and nothing
-// in the folder has failed. If the transfer ends early, both are still at the target, and the next run goes on.
+// in the folder has failed. If the transfer ends early, both are still at the target, and the next run
+// goes on.
 const (
 	newSuffix = ".hufu-new" // of the file beside the folder
 	oldSuffix = ".hufu-old" // of the file that has made way for a folder
@@ -26,40 +25,28 @@ const (
 
 // swap is an entry of the target that is of another kind than its source.
 type swap struct {
-	p      pair // its target is the entry
-	beside pair // the other name; its target is what stood there before
-	// arrived says that the source is at the other name, brought by this run or by an earlier one.
-	arrived atomic.Bool
-	// barred says that the filter protects something in the folder: it stays, and nothing is brought.
-	barred bool
-	failed bool // something in the folder that has taken the place of an entry
-	// unseen says why the entry that has got the other name could not be looked at.
-	unseen error
+	p       pair        // its target is the entry
+	beside  pair        // the other name; its target is what stood there before
+	arrived atomic.Bool // the source is at the other name, brought by this run or an earlier one
+	barred  bool        // the filter protects something in the folder: it stays, and nothing is brought
+	failed  bool        // something in the new folder could not be transferred
+	unseen  error       // from looking at the entry under its other name
 }
 
-// bring notes that the source has arrived. A nil s is of an entry that keeps its name.
-func (s *swap) bring() {
+// markArrived notes that the source is at the other name. A nil s does nothing.
+func (s *swap) markArrived() {
 	if s != nil {
 		s.arrived.Store(true)
 	}
 }
 
-// keep reports under which name something is kept: with sync_old_kept what the target was, with
-// sync_new_kept what is to replace it.
-func (pl *planner) keep(code string, target, as pair) {
+// tellKept reports that something stays under the name as: the old entry (sync_old_kept) or the new
+// one (sync_new_kept).
+func (pl *planner) tellKept(code string, target, as pair) {
 	pl.e.report(Report{
 		Local: target.near.Local, Remote: target.far, Kind: hufu.Folder, Outcome: Skipped,
 		Err: &hufu.Error{Op: "compare", Kind: hufu.KindWrongKind, Code: code, Args: map[string]string{"target": target.into(), "as": as.into()}},
 	})
-}
-
-// other returns the other name of s, also as people write it.
-func (s *swap) other() pair {
-	as := s.beside
-	if as.toNear {
-		as.near.Local = filepath.Join(filepath.Dir(s.p.near.Local), as.near.Path.Base())
-	}
-	return as
 }
 
 // at reports whether p is the other name of s.
@@ -72,8 +59,8 @@ func (s *swap) at(p pair) bool {
 
 var otherName = regexp.MustCompile(`^(?s:(.+))(` + regexp.QuoteMeta(oldSuffix) + "|" + regexp.QuoteMeta(newSuffix) + `)(?:-[0-9]+)?$`)
 
-// isNeeded reports whether x, which is at p, may be all that there is of an entry: something has
-// failed, in this run too, before the entry was replaced. Then x stays, and that is reported.
+// isNeeded reports whether x, which is at p, may be the only copy of an entry whose replacement has
+// failed. Then x is kept, and that is reported.
 func (pl *planner) isNeeded(ctx context.Context, x extra, p pair) bool {
 	m := otherName.FindStringSubmatch(x.entry.Name)
 	if m == nil || x.entry.Kind == hufu.Folder || pl.e.Stats.Failed.Load() == 0 {
@@ -97,7 +84,7 @@ func (pl *planner) isNeeded(ctx context.Context, x extra, p pair) bool {
 	if m[2] == newSuffix {
 		code = "sync_new_kept"
 	}
-	pl.keep(code, target, p)
+	pl.tellKept(code, target, p)
 	return true
 }
 
@@ -116,38 +103,20 @@ func (a *asides) failed(p hufu.Path) {
 	}
 }
 
-// besides returns p with a free name in the same folder, or one that is taken by an entry that is
-// usable.
+// besides returns p under another name in the same folder. The name is free, or usable accepts the
+// entry there.
 func (pl *planner) besides(ctx context.Context, p pair, suffix string, beside neighbours, usable func(*hufu.Entry) bool) (q pair, err error) {
-	base := p.far.Base()
-	if p.toNear {
-		base = p.near.Path.Base()
-	}
 	for n := 1; ; n++ {
 		end := suffix
 		if n > 1 {
 			end = fmt.Sprint(suffix, "-", n)
 		}
-		name := base
-		if excess := len(name) + len(end) - hufu.MaxSegment; excess > 0 {
-			name = strings.ToValidUTF8(name[:len(name)-excess], "")
-		}
-		name += end
-		var t *hufu.Entry
-		known := false
-		if beside.source != nil {
-			t, known = beside.source.has(name)
-		}
-		if t != nil || !known && pl.to.sourceHas(ctx, p, name) {
-			continue // it will be at the target too
+		name := fitted(p.base(), end)
+		if pl.inSource(ctx, p, name, beside.source) {
+			continue
 		}
 		q = p
-		if q.toNear {
-			q.near.Path, err = p.near.Path.Parent().Join(name) // Local stays: it is for people
-		} else {
-			q.far, err = p.far.Parent().Join(name)
-		}
-		if err != nil {
+		if err = q.rename(name); err != nil {
 			return q, err
 		}
 		if q.target, err = pl.to.look(ctx, q); err != nil || q.target == nil || usable(q.target) {
@@ -160,9 +129,6 @@ func (pl *planner) besides(ctx context.Context, p pair, suffix string, beside ne
 // changes p to that name, and reports whether it may be done; if not, it has reported why, or
 // swapAll does.
 func (pl *planner) replacesFolder(ctx context.Context, p *pair, beside neighbours) (*swap, bool) {
-	if !pl.mayGo(*p) {
-		return nil, false
-	}
 	barred, err := pl.protects(ctx, *p, p.below+"/")
 	if barred && err == nil {
 		pl.mu.Lock()
@@ -181,6 +147,7 @@ func (pl *planner) replacesFolder(ctx context.Context, p *pair, beside neighbour
 	}
 	s := &swap{p: *p, beside: q}
 	*p = q
+	p.near.Local = s.p.near.Local // it is for people
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	pl.swaps = append(pl.swaps, s)
@@ -190,9 +157,6 @@ func (pl *planner) replacesFolder(ctx context.Context, p *pair, beside neighbour
 // replacedByFolder gives the target of p, a file or a link, another name, so that a folder can take its
 // name. It reports whether the name is free; if not, it has reported why.
 func (pl *planner) replacedByFolder(ctx context.Context, p *pair) bool {
-	if !pl.mayGo(*p) {
-		return false
-	}
 	s := &swap{p: *p}
 	now, err := pl.to.look(ctx, *p)
 	if err == nil && (now == nil || now.Version != p.target.Version) {
@@ -210,7 +174,7 @@ func (pl *planner) replacedByFolder(ctx context.Context, p *pair) bool {
 	}
 	if s.beside.target, err = pl.to.look(ctx, s.beside); err != nil {
 		if Stops(err) {
-			pl.keep("sync_old_kept", s.p, s.other())
+			pl.tellKept("sync_old_kept", s.p, s.beside)
 			pl.e.fail(*p, err)
 			return false
 		}
@@ -234,7 +198,10 @@ func (pl *planner) swapAll(ctx context.Context) {
 			return
 		}
 		if s.barred {
-			if pl.clear(ctx, r, s.p); ctx.Err() == nil {
+			if pl.mayRemove() {
+				pl.clear(ctx, r, s.p)
+			}
+			if ctx.Err() == nil {
 				pl.e.fail(s.p, wrongKind(s.p))
 			}
 			continue
@@ -251,8 +218,7 @@ func (pl *planner) swapAll(ctx context.Context) {
 			continue
 		}
 		if !pl.mayRemove() {
-			pl.e.removals.kept.Store(true)
-			pl.keep("sync_new_kept", s.p, s.other())
+			pl.tellKept("sync_new_kept", s.p, s.beside)
 			continue
 		}
 		gone := pl.clear(ctx, r, s.p)
@@ -262,7 +228,7 @@ func (pl *planner) swapAll(ctx context.Context) {
 				continue
 			}
 			pl.failFolder(s.p, err)
-			pl.keep("sync_new_kept", s.p, s.other())
+			pl.tellKept("sync_new_kept", s.p, s.beside)
 		case ctx.Err() == nil:
 			pl.failFolder(s.p, wrongKind(s.p))
 			s.beside.target = now
@@ -281,10 +247,6 @@ func (pl *planner) swapAll(ctx context.Context) {
 // clear removes the target of p, a folder, but for what the filter protects, and reports whether it
 // is gone.
 func (pl *planner) clear(ctx context.Context, r *remover, p pair) bool {
-	if !pl.mayRemove() {
-		pl.e.removals.kept.Store(true)
-		return false
-	}
 	there := *p.target
 	gone := r.folder(ctx, pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}, p.below+"/")
 	if p.toNear {
@@ -340,9 +302,9 @@ func (pl *planner) dropAsides(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		as, err := s.other(), s.unseen
+		as, err := s.beside, s.unseen
 		if s.failed {
-			pl.keep("sync_old_kept", s.p, as)
+			pl.tellKept("sync_old_kept", s.p, as)
 			continue
 		}
 		if err == nil {

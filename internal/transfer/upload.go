@@ -21,7 +21,7 @@ func (e *Engine) putLarge(ctx context.Context, it *item) {
 		e.failItem(it, err)
 		return
 	}
-	it.swap.bring()
+	it.swap.markArrived()
 	r := it.rep(Transferred, nil)
 	r.Digest, r.Resumed = entry.Digest, resumed
 	e.report(r)
