@@ -61,9 +61,9 @@ func (a *app) commonFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
 	cmd.Flags().StringVar(&f.filesFrom, "files-from", "", a.Cat.T("hufu.flag.files_from"))
 	cmd.Flags().BoolVar(&f.from0, "from0", false, a.Cat.T("hufu.flag.from0"))
-	cmd.Flags().Var(ruleFlag{f, addRule(true), false}, "include", a.Cat.T("hufu.flag.include"))
-	cmd.Flags().Var(ruleFlag{f, addRule(false), false}, "exclude", a.Cat.T("hufu.flag.exclude"))
-	cmd.Flags().Var(ruleFlag{f, a.addRulesOf, true}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
+	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
+	cmd.Flags().Var(ruleFlag{f, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
+	cmd.Flags().Var(ruleFlag{f, a.addRulesOf(f)}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
 }
 
 // options checks the flags and reads the files that they name.
@@ -75,7 +75,6 @@ func (a *app) options(ctx context.Context, f *copyFlags) (transfer.Options, erro
 		f.conflict = string(transfer.Replace)
 	}
 	for _, r := range f.rules {
-		f.input = f.input || r.file && r.text == "-"
 		if err := r.add(ctx, &f.filter, r.text); err != nil {
 			return transfer.Options{}, err
 		}
@@ -107,15 +106,13 @@ func (a *app) options(ctx context.Context, f *copyFlags) (transfer.Options, erro
 type rule struct {
 	add  func(ctx context.Context, f *transfer.Filter, text string) error
 	text string
-	file bool // text names a file with rules
 }
 
 // ruleFlag is the value of a flag that adds a rule. All such flags of a command share one list, so
 // that their order on the command line counts.
 type ruleFlag struct {
-	f    *copyFlags
-	add  func(context.Context, *transfer.Filter, string) error
-	file bool
+	f   *copyFlags
+	add func(context.Context, *transfer.Filter, string) error
 }
 
 func (ruleFlag) String() string { return "" }
@@ -125,7 +122,7 @@ func (ruleFlag) Type() string { return "pattern" }
 
 // Set adds the rule, or the file, that s names. It is read by options.
 func (r ruleFlag) Set(s string) error {
-	r.f.rules = append(r.f.rules, rule{r.add, s, r.file})
+	r.f.rules = append(r.f.rules, rule{r.add, s})
 	return nil
 }
 
@@ -136,12 +133,16 @@ func addRule(include bool) func(context.Context, *transfer.Filter, string) error
 // maxRules bounds a file with patterns, in bytes.
 const maxRules = 1 << 20
 
-func (a *app) addRulesOf(ctx context.Context, f *transfer.Filter, file string) error {
-	text, err := a.ReadFile(ctx, file, maxRules)
-	if err != nil {
-		return err
+// addRulesOf returns the function that adds the rules of a file.
+func (a *app) addRulesOf(f *copyFlags) func(context.Context, *transfer.Filter, string) error {
+	return func(ctx context.Context, filter *transfer.Filter, file string) error {
+		f.input = f.input || file == "-"
+		text, err := a.ReadFile(ctx, file, maxRules)
+		if err != nil {
+			return err
+		}
+		return cli.InFile(file, filter.AddLines(string(text)))
 	}
-	return cli.InFile(file, f.AddLines(string(text)))
 }
 
 func newPut(a *app) *cobra.Command {

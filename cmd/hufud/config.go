@@ -268,13 +268,6 @@ func (c *configuration) advertise() string {
 	return c.Advertise
 }
 
-// settingLine is a setting in --json.
-type settingLine struct {
-	Key   string `json:"key"`
-	Value any    `json:"value"`
-	From  string `json:"from"` // "default", the name of the file, or of the variable
-}
-
 func newConfig(a *app) *cobra.Command {
 	cmd := a.Command("config", "hufud.config", "hufud config", "HUFU_LISTEN=0.0.0.0:9999 hufud config --json")
 	cmd.Flags().BoolVar(&a.json, "json", false, a.Cat.T("hufud.flag.json"))
@@ -289,52 +282,20 @@ func newConfig(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		lines := []settingLine{{"names", c.Names, from["names"]}}
+		lines := []cli.Setting{{Key: "names", Value: append([]string{}, c.Names...), From: from["names"]}}
 		for _, s := range c.settings() {
 			shown := *s.value
 			if s.show != nil {
 				shown = s.show(shown)
 			}
-			lines = append(lines, settingLine{s.key, shown, from[s.key]})
+			lines = append(lines, cli.Setting{Key: s.key, Value: shown, From: from[s.key]})
 			if s.key == "store.region" {
-				lines = append(lines, settingLine{"store.path_style", c.Store.PathStyle, from["store.path_style"]})
+				lines = append(lines, cli.Setting{Key: "store.path_style", Value: c.Store.PathStyle, From: from["store.path_style"]})
 			}
 		}
-		return a.printSettings(lines)
+		return a.Settings(lines, a.json, true)
 	}
 	return cmd
-}
-
-func (a *app) printSettings(lines []settingLine) error {
-	rows := [][]string{{a.Cat.T("hufud.column.setting"), a.Cat.T("hufud.column.value"), a.Cat.T("hufud.column.from")}}
-	for _, l := range lines {
-		if a.json {
-			if l.Key == "names" {
-				l.Value = append([]string{}, l.Value.([]string)...)
-			}
-			if err := a.JSON(l); err != nil {
-				return err
-			}
-			continue
-		}
-		value := ""
-		switch v := l.Value.(type) {
-		case string:
-			value = v
-		case []string:
-			value = strings.Join(v, ", ")
-		case bool:
-			value = strconv.FormatBool(v)
-		}
-		if l.From == "default" {
-			l.From = a.Cat.T("hufud.config.default")
-		}
-		rows = append(rows, []string{l.Key, orDash(value), l.From})
-	}
-	if a.json {
-		return nil
-	}
-	return a.Table(rows)
 }
 
 // planned is what init is asked for: by its flags, a file and the environment.

@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"hufu"
+	"hufu/internal/atomicfile"
 	"hufu/internal/cli"
 )
 
 // service is how the server is started by the service manager of the computer.
 type service struct {
-	exe, data string
+	data      string
 	file      string // that the service manager reads, "" if it keeps a database of its own
 	text      string // of the file, or what is entered there
 	mark      string // a line of text by which a file of ours is known
@@ -24,7 +26,7 @@ type service struct {
 	// there reports whether the service manager runs, and occupied that a package has installed the
 	// service already.
 	there, occupied func() bool
-	runs            func(context.Context) error // waits until the server runs; nil: does not
+	await           func(context.Context) error // returns once the server answers; nil in tests
 }
 
 // command is run by install or uninstall.
@@ -49,7 +51,7 @@ func newServiceInstall(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s.runs = a.awaitServer
+		s.await = a.awaitServer
 		if show {
 			if s.file != "" {
 				a.Hint(a.Cat.T("hufud.service.would", "path", s.file))
@@ -85,12 +87,16 @@ func (a *app) installService(ctx context.Context, s *service) error {
 	case s.occupied():
 		return cli.Usage("service_packaged")
 	}
-	made, err := s.made()
+	made, err := s.written()
 	if err != nil {
 		return err
 	}
 	if s.file != "" {
-		if err := writeUnit(s.file, s.text); err != nil {
+		err := atomicfile.MkdirAll(filepath.Dir(s.file), 0o755)
+		if err == nil {
+			err = atomicfile.Write(s.file, []byte(s.text), 0o644)
+		}
+		if err != nil {
 			return &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
 	}
@@ -100,16 +106,16 @@ func (a *app) installService(ctx context.Context, s *service) error {
 		}
 		return err
 	}
-	if s.runs != nil {
-		if err := s.runs(ctx); err != nil {
+	if s.await != nil {
+		if err := s.await(ctx); err != nil {
 			return err
 		}
 	}
 	return a.Printf("%s", a.Cat.T("hufud.service.installed", "data", s.data))
 }
 
-// made reports whether the file is there. It is an error if somebody else has written it.
-func (s *service) made() (bool, error) {
+// written reports whether the file is there. It is an error if somebody else has written it.
+func (s *service) written() (bool, error) {
 	if s.file == "" {
 		return false, nil
 	}
@@ -146,7 +152,7 @@ func (a *app) awaitServer(ctx context.Context) error {
 }
 
 func (a *app) uninstallService(ctx context.Context, s *service) error {
-	if made, err := s.made(); err != nil || !made && s.file != "" {
+	if made, err := s.written(); err != nil || !made && s.file != "" {
 		if err == nil {
 			err = &hufu.Error{Op: "service", Path: s.file, Kind: hufu.KindNotFound, Code: "service_missing"}
 		}

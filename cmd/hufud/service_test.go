@@ -138,7 +138,7 @@ func TestServiceSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One that cannot be started does not stay to be started some day.
-	s.install[1] = runs("sh", "-c", "echo no bus >&2; exit 3")
+	s.install[1] = calls("sh", "-c", "echo no bus >&2; exit 3")
 	err := a.installService(t.Context(), s)
 	if what, _ := a.Cat.Error(err); hufu.CodeOf(err) != "service_failed" || !strings.Contains(what, "no bus") {
 		t.Errorf("%v: %s", err, what)
@@ -146,7 +146,7 @@ func TestServiceSteps(t *testing.T) {
 	if _, err := os.Lstat(file); err == nil {
 		t.Error("a unit that could not be started stays")
 	}
-	s.install, s.runs = nil, func(context.Context) error { return errors.New("not running") }
+	s.install, s.await = nil, func(context.Context) error { return errors.New("not running") }
 	if err := a.installService(t.Context(), s); err == nil {
 		t.Error("a service that does not run is reported to run")
 	}

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"hufu"
-	"hufu/internal/atomicfile"
 )
 
 // service returns the service of this user; that of root is one of the whole computer, and runs as
@@ -56,7 +55,7 @@ type place struct {
 
 // systemd returns the unit of a service.
 func systemd(exe, data string, p place) *service {
-	s := &service{exe: exe, data: data, file: "/etc/systemd/system/hufud.service", mark: "# Written by \"hufud service install\"."}
+	s := &service{data: data, file: "/etc/systemd/system/hufud.service", mark: "# Written by \"hufud service install\"."}
 	systemctl := []string{"systemctl"}
 	target := "multi-user.target"
 	var b strings.Builder
@@ -90,7 +89,7 @@ NoNewPrivileges=yes
 `)
 	b.WriteString("\n[Install]\nWantedBy=" + target + "\n")
 	s.text = b.String()
-	ctl := func(args ...string) command { return runs(append(append([]string{}, systemctl...), args...)...) }
+	ctl := func(args ...string) command { return calls(append(append([]string{}, systemctl...), args...)...) }
 	s.install = []command{ctl("daemon-reload"), ctl("enable", "hufud.service"), ctl("restart", "hufud.service")}
 	s.uninstall = []command{ctl("disable", "--now", "hufud.service"), removal(s.file), ctl("daemon-reload")}
 	s.there = func() bool { i, err := os.Stat("/run/systemd/system"); return err == nil && i.IsDir() }
@@ -112,7 +111,7 @@ func unitWord(s string) string {
 
 // launchd returns the property list of a service.
 func launchd(exe, data string, p place) *service {
-	s := &service{exe: exe, data: data, file: "/Library/LaunchDaemons/hufud.plist", mark: "<!-- Written by \"hufud service install\". -->"}
+	s := &service{data: data, file: "/Library/LaunchDaemons/hufud.plist", mark: "<!-- Written by \"hufud service install\". -->"}
 	domain := "system"
 	if !p.root {
 		s.file, domain = filepath.Join(p.home, "Library", "LaunchAgents", "hufud.plist"), fmt.Sprintf("gui/%d", p.uid)
@@ -151,15 +150,15 @@ func launchd(exe, data string, p place) *service {
 			time.Sleep(100 * time.Millisecond)
 		}
 		return nil
-	}}, runs("launchctl", "bootstrap", domain, s.file)}
-	s.uninstall = []command{runs("launchctl", "bootout", domain+"/hufud"), removal(s.file)}
+	}}, calls("launchctl", "bootstrap", domain, s.file)}
+	s.uninstall = []command{calls("launchctl", "bootout", domain+"/hufud"), removal(s.file)}
 	s.there = func() bool { _, err := exec.LookPath("launchctl"); return err == nil }
 	s.occupied = func() bool { return false }
 	return s
 }
 
-// runs is a command that runs a program. What that says belongs to the error.
-func runs(args ...string) command {
+// calls is a command that runs a program. What that says belongs to the error.
+func calls(args ...string) command {
 	return command{strings.Join(args, " "), func(ctx context.Context) error {
 		out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput() //nolint:gosec // the programs are named above
 		if said := strings.TrimSpace(string(out)); err != nil && said != "" {
@@ -173,13 +172,6 @@ func removal(file string) command {
 	return command{"rm " + file, func(context.Context) error {
 		return os.Remove(file) //nolint:wrapcheck // the caller names the command
 	}}
-}
-
-func writeUnit(file, text string) error {
-	if err := atomicfile.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return atomicfile.Write(file, []byte(text), 0o644)
 }
 
 // asService runs the program. The service managers of Unix need no more.

@@ -27,7 +27,7 @@ func (a *app) service() (*service, error) {
 		return nil, &hufu.Error{Op: "service", Kind: hufu.KindUnsupported, Code: "service_manager", Err: err}
 	}
 	args := []string{"--data", a.data, "serve", "--log-file", filepath.Join(a.data, "hufud.log")} // a service has no standard error
-	s := &service{exe: exe, data: a.data, text: windows.ComposeCommandLine(append([]string{exe}, args...))}
+	s := &service{data: a.data, text: windows.ComposeCommandLine(append([]string{exe}, args...))}
 	s.there = func() bool { return true }
 	s.occupied = func() bool { return false }
 	with := func(do func(*mgr.Mgr) error) func(context.Context) error {
@@ -100,8 +100,6 @@ func remove(m *mgr.Mgr) error {
 	halt(h)
 	return errors.Join(h.Delete(), h.Close())
 }
-
-func writeUnit(string, string) error { return nil } // the service manager keeps a database
 
 // asService runs the program, and tells the service manager of it if that has started the program.
 func asService(run func(stop <-chan struct{}) int) int {

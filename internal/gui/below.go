@@ -14,11 +14,11 @@ import (
 	"hufu/internal/client"
 )
 
-// Limits of counting what a folder holds: the time, and the number of entries.
+// Limits of a walk below a folder: the time, the entries, and the hits of a search.
 const (
 	belowTime = 20 * time.Second
 	maxBelow  = 200_000
-	maxHits   = 500 // of a search
+	maxHits   = 500
 )
 
 // errBelow ends a walk that has seen enough.
@@ -127,11 +127,8 @@ func (s *Server) size(w http.ResponseWriter, r *http.Request) error {
 
 // jsonHit is an entry that a search has found.
 type jsonHit struct {
-	Path  string `json:"path"` // escaped
-	Name  string `json:"name"`
-	Kind  string `json:"kind"`
-	Size  int64  `json:"size"`
-	MTime int64  `json:"mtime"` // milliseconds
+	jsonEntry
+	Path string `json:"path"` // escaped
 }
 
 // search looks for names below a folder: those that hold the words, or match them if there is a *
@@ -169,7 +166,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
 		if below := strings.TrimPrefix(p, strings.TrimSuffix(req.Path, "/")); !req.Hidden && strings.Contains(below, "/.") {
 			return nil
 		}
-		hits = append(hits, jsonHit{p, hufu.Printable(e.Name), e.Kind.String(), e.Size, e.MTime.UnixMilli()})
+		hits = append(hits, jsonHit{entryOf(e), p})
 		return nil
 	})
 	if err != nil {

@@ -212,3 +212,38 @@ func TestBrokenQueueIsPutAside(t *testing.T) {
 		}
 	}
 }
+
+// TestFirst: a job that waits is put before the others that wait, and never before one that runs.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	q := openQueue(t, queueDirs(t))
+	defer q.close(t)
+	var ids []string
+	for range 4 {
+		id, err := q.Add(queue.Spec{Put: true, Profile: "default", Sources: []string{"/x"}, To: ":/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	<-q.asked // the first
+	if err := errors.Join(q.First(ids[3]), q.First(ids[2]), q.First(ids[0])); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.First("none"); hufu.CodeOf(err) != "no_such_job" {
+		t.Errorf("an unknown job: %v", err)
+	}
+	for i, want := range []string{ids[0], ids[2], ids[3], ids[1]} {
+		if i > 0 {
+			<-q.asked
+		}
+		jobs, _ := q.Jobs()
+		for _, j := range jobs {
+			if j.State == queue.Running && j.ID != want {
+				t.Errorf("as number %d another job runs", i+1)
+			}
+		}
+		q.release <- errGone
+		q.until(want, func(j queue.Job) bool { return j.State == queue.Failed })
+	}
+}

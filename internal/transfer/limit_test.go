@@ -44,7 +44,7 @@ func TestLimit(t *testing.T) {
 		if lane.n != 5 {
 			t.Errorf("flushed %d times", lane.n)
 		}
-		// Who waits already is served at the next rate soon.
+		// A waiter notices a new rate soon.
 		now.Store(10)
 		time.AfterFunc(3*time.Second, func() { now.Store(hufu.ChunkSize) })
 		began = time.Now()

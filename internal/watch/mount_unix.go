@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// mount returns the file system that is mounted on a folder, 0 if none is. One that is mounted when
-// somebody looks into the folder (autofs) is mounted.
+// mount returns the device that is mounted on a folder, 0 if none is. Opening the folder mounts an
+// automount (autofs).
 func mount(dir string) uint64 {
 	above, upErr := os.Stat(filepath.Dir(dir))
 	i, err := os.Lstat(dir)
-	if err != nil || upErr != nil || device(i) == device(above) || !root(dir) {
+	if err != nil || upErr != nil || device(i) == device(above) || !isMountPoint(dir) {
 		return 0
 	}
 	if f, err := os.Open(dir); err == nil {

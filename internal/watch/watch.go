@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,7 +40,7 @@ type Watcher struct {
 	ended   chan struct{}       // closed when fsnotify tells nothing any more
 	mount   func(string) uint64 // what is mounted on a folder, nil if that does not matter
 	over    sync.WaitGroup
-	known   map[string]struct{} // what fsnotify watches, and perhaps more; tend's
+	known   map[string]struct{} // watched folders, and perhaps some that are gone; only tend uses it
 
 	mu      sync.Mutex
 	tasks   []task            // to be done in order
@@ -81,7 +82,11 @@ func begin(dir string, mount func(string) uint64) (*Watcher, error) {
 	if err != nil {
 		return nil, cannot(dir, err)
 	}
-	w := &Watcher{dir: dir, was: was, in: in, changed: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}), mount: mount, known: map[string]struct{}{}, mounts: map[string]uint64{}, moved: map[string]uint64{}}
+	w := &Watcher{
+		dir: dir, was: was, in: in, mount: mount,
+		changed: make(chan struct{}, 1), work: make(chan struct{}, 1), ended: make(chan struct{}),
+		known: map[string]struct{}{}, mounts: map[string]uint64{}, moved: map[string]uint64{},
+	}
 	w.over.Go(w.read) // before the first Add, which may wait for it
 	if w.add(w.root()); w.failure() != nil {
 		return nil, errors.Join(w.failure(), w.Close())
@@ -181,7 +186,7 @@ func (w *Watcher) tend() {
 		for _, c := range waiting {
 			close(c)
 		}
-		if len(tasks) > 1 || len(tasks) == 1 && tasks[0].do != look {
+		if slices.ContainsFunc(tasks, func(t task) bool { return t.do != look }) {
 			w.tell()
 		}
 	}
@@ -230,8 +235,8 @@ func (w *Watcher) forget(name string) {
 	}
 }
 
-// prune drops from known the folders that were removed. One above a folder that is watched stays: it
-// was renamed perhaps, and is to be forgotten.
+// prune removes deleted folders from known. A folder above a watched one stays: it may have been renamed,
+// and forget needs it.
 func (w *Watcher) prune() {
 	clear(w.known)
 	for _, path := range w.in.WatchList() {
@@ -332,8 +337,8 @@ func (w *Watcher) There(ctx context.Context) error {
 	return err
 }
 
-// Look is There, and notes what has been mounted meanwhile: the system does not tell of that. To be
-// called after each pass, so that what the pass has seen is missed when it is gone.
+// Look is There, and also notes new mounts, of which the system does not tell. Call it after each pass, so
+// that a mount that the pass has read is missed when it goes.
 func (w *Watcher) Look(ctx context.Context) error {
 	if w.mount != nil {
 		w.later(task{do: look})

@@ -18,6 +18,7 @@ import (
 
 	"hufu/internal/blob/object"
 	"hufu/test/built"
+	shared "hufu/test/nodes"
 )
 
 // nodes are servers on one database and one bucket.
@@ -47,8 +48,7 @@ func newNodesOn(t *testing.T, database string, n int, last string) *nodes {
 	s := &nodes{t: t, dir: t.TempDir(), database: database}
 	s.bucket, err = store.Bucket()
 	must(t, err)
-	s.text = fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
-		s.database, s.bucket.URL, s.bucket.Endpoint, s.bucket.AccessKey, s.bucket.SecretKey)
+	s.text = shared.Text(s.database, s.bucket)
 	file := filepath.Join(s.dir, "hufud.toml")
 	must(t, os.WriteFile(file, []byte(s.text), 0o600))
 	first, err := built.NewServerWith([]string{"--config", file}, programs, filepath.Join(s.dir, "node0"))

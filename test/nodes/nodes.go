@@ -72,8 +72,14 @@ func (e *Engines) Config(p Place, database, store, advertise string) string {
 	if advertise != "" {
 		text = fmt.Sprintf("advertise = %q\n", advertise)
 	}
-	return text + fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
-		e.Database.URL(database, p.Database), p.Bucket.URL, "http://"+store, p.Bucket.AccessKey, p.Bucket.SecretKey)
+	p.Bucket.Endpoint = "http://" + store
+	return text + Text(e.Database.URL(database, p.Database), p.Bucket)
+}
+
+// Text is a hufud.toml for servers on a database, given by its URL, and a bucket.
+func Text(database string, b object.Source) string {
+	return fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\naccess_key = %q\nsecret_key = %q\n",
+		database, b.URL, b.Endpoint, b.AccessKey, b.SecretKey)
 }
 
 // Make makes the data folders of n servers, dir with 1, 2 and so on behind it: the first one with

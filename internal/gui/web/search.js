@@ -16,7 +16,7 @@ export function Search({ pane, words, onClose }) {
   }, [])
   const show = hit => {
     onClose()
-    pane.find(parent(hit.path), hit.path.slice(hit.path.lastIndexOf('/') + 1))
+    pane.find(parent(hit.path), hit.key)
   }
   return html`<${Dialog} title=${t('gui.search.title', { words })} onClose=${onClose} wide>
     <p class="hint">${trail(pane.side, pane.path)}</p>

@@ -1,5 +1,0 @@
-//go:build unix && !linux
-
-package watch
-
-func root(string) bool { return true }
