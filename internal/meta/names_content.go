@@ -236,8 +236,8 @@ func (q NameQueries) UploadsInto(ctx context.Context, folder ID) ([]Upload, erro
 		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE into_folder = ?", folder)
 }
 
-// IdleUploads returns the uploads to which nothing was added for a time, in the order of their ids:
-// those whose ids follow after.
+// IdleUploads returns the uploads with ids above after to which nothing was added for the time idle, by
+// id.
 func (q NameQueries) IdleUploads(ctx context.Context, idle time.Duration, after ID, limit int) ([]Upload, error) {
 	return all(ctx, q.q, "look up uploads", uploadColumns,
 		`SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads u WHERE id > ? AND opened_at < CLOCK() - ?
@@ -251,8 +251,8 @@ func (q NameQueries) Staged(ctx context.Context, age time.Duration, limit int) (
 		"SELECT c.id FROM contents c LEFT JOIN uploads u ON u.id = c.id WHERE c.state = 1 AND c.changed_at < CLOCK() - ? AND u.id IS NULL LIMIT ?", age.Milliseconds(), limit)
 }
 
-// Contents returns contents that have been in a state for a time, without bytes, in the order in which
-// they took it: those that follow after.
+// Contents returns contents that have been in a state for at least age, without their bytes: those after
+// the given one, by Changed and id.
 func (q NameQueries) Contents(ctx context.Context, state int, age time.Duration, after Content, limit int) ([]Content, error) {
 	return all(ctx, q.q, "look up contents", func(c *Content) []any { return []any{idAt{&c.ID}, &c.Size, &c.Layout, &c.State, &c.Changed} },
 		`SELECT id, size, layout, state, changed_at FROM contents WHERE state = ? AND changed_at < CLOCK() - ?

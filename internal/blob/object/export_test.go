@@ -9,7 +9,7 @@ import (
 // Charged returns how many bytes of memory unfinished uploads take.
 func (s *Trees) Charged() int64 { return s.values.Used() }
 
-// Hurry makes a call wait only so long for what must be done even though its context has ended.
+// Hurry sets how long a call may take for its work after its context has ended.
 func (s *Trees) Hurry(d time.Duration) { s.after = d }
 
 // Locked reports whether somebody has one of the mutexes of an upload or of its store.

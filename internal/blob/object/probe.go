@@ -166,9 +166,9 @@ func (p *prober) cut(ctx context.Context) error {
 	})
 }
 
-// damaged stores bytes that damage changes on the way. The store must not keep them. If there is no
-// answer that refuses them, the store may just be away: so whole bytes are stored in between, and
-// only damaged ones may fail, each time.
+// damaged stores bytes that damage changes on the way. The store must refuse them. A failure without
+// an answer may only mean that the store is away. So whole bytes are stored after each try: if these
+// arrive and the damaged ones fail probeTries times, the store refuses damage.
 func (p *prober) damaged(ctx context.Context, name, code string, damage func([]byte) io.Reader) error {
 	o := p.b.o
 	o.Transport = damaging{p.b.http, damage}

@@ -3,8 +3,6 @@ package object_test
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -13,28 +11,6 @@ import (
 	"hufu/internal/blob/object"
 	"hufu/internal/meta"
 )
-
-// counted is a context that counts how often the database looks whether it has ended: once or a few
-// times when a statement begins.
-type counted struct {
-	context.Context //nolint:containedctx // it is one
-	n               *atomic.Int64
-}
-
-func (c counted) Done() <-chan struct{} {
-	pc := make([]uintptr, 30)
-	for frames := runtime.CallersFrames(pc[:runtime.Callers(0, pc)]); ; {
-		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "(*Tx).QueryContext") || strings.HasSuffix(f.Function, "(*Tx).ExecContext") {
-			c.n.Add(1)
-			break
-		}
-		if !more {
-			break
-		}
-	}
-	return c.Context.Done()
-}
 
 // TestAChangeOfAWholeFolderTakesFewStatements: a tree with many folders is removed and moved in time,
 // however far away the database is.
@@ -96,7 +72,7 @@ func TestAChangeOfAWholeFolderTakesFewStatements(t *testing.T) {
 			} else {
 				batch.Remove(t.Context(), path(t, "d"), true, "")
 			}
-			err := batch.Finish(counted{t.Context(), calls})[0].Err
+			err := batch.Finish(traced{t.Context(), func() { calls.Add(1) }, []string{"(*Tx).QueryContext", "(*Tx).ExecContext"}})[0].Err
 			if name == "remove, denied" {
 				wantCode(t, err, hufu.KindPermission, "permission")
 				rest, err := n.Entries(t.Context(), d, "", 10)

@@ -8,8 +8,8 @@ import (
 	"hufu/internal/meta"
 )
 
-// The locks of this package, in the order in which they are taken. Who has one may wait for those
-// below it, and for none above it.
+// The locks of this package, in the order in which they are taken. The holder of one may wait for
+// those below it, never for one above it.
 //
 //  1. Trees.opening, while an upload of a tree is opened, and while one that nobody has open any more
 //     is dropped

@@ -18,23 +18,29 @@ import (
 	"hufu/internal/meta"
 )
 
-// turn is a context that tells when a change of names begins to wait for its turn.
-type turn struct {
+// traced is a context that calls seen when Done is called from within one of some functions.
+type traced struct {
 	context.Context //nolint:containedctx // it is one
-	waits           func()
+	seen            func()
+	in              []string // how the names of the functions end
 }
 
-func (c turn) Done() <-chan struct{} {
+func (c traced) Done() <-chan struct{} {
 	pc := make([]uintptr, 50)
-	for frames := runtime.CallersFrames(pc[:runtime.Callers(0, pc)]); ; {
-		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "(*Names).ChangeIf") {
-			c.waits()
-		}
-		if !more {
-			return c.Context.Done()
+	for frames, more := runtime.CallersFrames(pc[:runtime.Callers(0, pc)]), true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if slices.ContainsFunc(c.in, func(end string) bool { return strings.HasSuffix(f.Function, end) }) {
+			c.seen()
+			break
 		}
 	}
+	return c.Context.Done()
+}
+
+// inTurn is a context that tells when a change of names begins to wait for its turn.
+func inTurn(ctx context.Context, waits func()) context.Context {
+	return traced{ctx, waits, []string{"(*Names).ChangeIf"}}
 }
 
 func chunk(data []byte, i int64) ([]byte, digest.CV) {
@@ -57,11 +63,11 @@ func TestNoMutexIsHeldDuringRequests(t *testing.T) {
 			t.Error("a mutex is held during a request to the bucket")
 		}
 	}
-	ctx := turn{t.Context(), func() {
+	ctx := inTurn(t.Context(), func() {
 		if waited++; object.Locked(u) {
 			t.Error("a mutex is held while a change of names waits for its turn")
 		}
-	}}
+	})
 	write := func(data []byte, i int64) {
 		c, cv := chunk(data, i)
 		must(t, u.Write(ctx, i, c, cv))
@@ -114,7 +120,7 @@ func TestCloseReleasesTheUploadWhateverHappens(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			wg.Go(func() {
-				ctx := turn{ctx, sync.OnceFunc(func() { close(opening) })}
+				ctx := inTurn(ctx, sync.OnceFunc(func() { close(opening) }))
 				key := blob.UploadKey{Path: path(t, "other"), Size: int64(len(data)), Source: "v", Owner: "alice/x"}
 				if name == "close" {
 					_, _ = tree.OpenUpload(ctx, key, blob.Guard{})
