@@ -31,9 +31,9 @@ type crew struct {
 	engines *nodes.Engines
 	place   nodes.Place
 	raw     *sql.DB
-	way     *nodes.Way  // from the nodes to the store
-	link    *nodes.Name // from the nodes to the database
-	name    *nodes.Name // from the clients to the nodes
+	way     *nodes.FaultyStore // from the nodes to the store
+	link    *nodes.Balancer    // from the nodes to the database
+	name    *nodes.Balancer    // from the clients to the nodes
 	servers []*built.Server
 }
 
@@ -52,14 +52,14 @@ func newCrew(t *testing.T) *crew {
 	w.raw, err = w.engines.Database.Open(w.place.Database)
 	w.must(err)
 	t.Cleanup(func() { _ = w.raw.Close() })
-	w.way, err = nodes.NewWay(w.engines.Store.Address)
+	w.way, err = nodes.NewFaultyStore(w.engines.Store.Address)
 	w.must(err)
 	t.Cleanup(w.way.Close)
-	w.link, err = nodes.NewName("")
+	w.link, err = nodes.NewBalancer("")
 	w.must(err)
 	t.Cleanup(w.link.Close)
 	w.must(w.link.Lead(w.engines.Database.Address))
-	w.name, err = nodes.NewName("")
+	w.name, err = nodes.NewBalancer("")
 	w.must(err)
 	t.Cleanup(w.name.Close)
 	config := w.engines.Config(w.place, w.link.Address, w.way.Address, w.name.Address)

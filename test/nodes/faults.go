@@ -33,8 +33,8 @@ const (
 // Faults are all of them.
 var Faults = []Fault{CutUpload, CutAnswer, FlipBit, Busy, Lost, FalseOK, Clock, Slow}
 
-// Way is a way to an S3 service on which things go wrong.
-type Way struct {
+// FaultyStore is a proxy in front of an S3 service that makes things go wrong.
+type FaultyStore struct {
 	Address string
 
 	server *http.Server
@@ -43,13 +43,13 @@ type Way struct {
 	met    atomic.Int64 // how many have met it
 }
 
-// NewWay begins one that leads to an address and has no fault.
-func NewWay(to string) (*Way, error) {
+// NewFaultyStore begins one that leads to the S3 service at an address and has no fault.
+func NewFaultyStore(to string) (*FaultyStore, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	w := &Way{Address: ln.Addr().String()}
+	w := &FaultyStore{Address: ln.Addr().String()}
 	w.Fault(None)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -66,20 +66,20 @@ func NewWay(to string) (*Way, error) {
 	return w, nil
 }
 
-// Close ends the way.
-func (w *Way) Close() { _ = w.server.Close() }
+// Close ends the proxy.
+func (w *FaultyStore) Close() { _ = w.server.Close() }
 
 // Fault makes this go wrong from now on.
-func (w *Way) Fault(f Fault) {
+func (w *FaultyStore) Fault(f Fault) {
 	w.fault.Store(f)
 	w.asked.Store(0)
 	w.met.Store(0)
 }
 
 // Met is how many requests have met the fault.
-func (w *Way) Met() int64 { return w.met.Load() }
+func (w *FaultyStore) Met() int64 { return w.met.Load() }
 
-func (w *Way) pass(proxy http.Handler, out http.ResponseWriter, r *http.Request) {
+func (w *FaultyStore) pass(proxy http.Handler, out http.ResponseWriter, r *http.Request) {
 	f := w.fault.Load().(Fault)
 	if n := w.asked.Add(1); f != Slow && f != Clock && n%2 == 0 {
 		f = None
@@ -118,7 +118,7 @@ func (w *Way) pass(proxy http.Handler, out http.ResponseWriter, r *http.Request)
 
 const faultHeader = "X-Hufu-Test-Fault"
 
-func (w *Way) answer(r *http.Response) error {
+func (w *FaultyStore) answer(r *http.Response) error {
 	switch Fault(r.Request.Header.Get(faultHeader)) {
 	case Lost:
 		return errors.New("lost")

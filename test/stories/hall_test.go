@@ -15,7 +15,7 @@ import (
 // hall is the server of a story: one that is alone, or several nodes behind one name.
 type hall struct {
 	servers []*built.Server
-	name    *nodes.Name // nil if it is alone
+	name    *nodes.Balancer // nil if it is alone
 	turn    int
 }
 
@@ -29,7 +29,7 @@ func newHall(engines *nodes.Engines, data, address string) (*hall, error) {
 		}
 		return &hall{servers: []*built.Server{s}}, err
 	}
-	name, err := nodes.NewName(address)
+	name, err := nodes.NewBalancer(address)
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,9 @@ import (
 	"hufu/internal/testenv/port"
 )
 
-// Name is one address for several servers. It leads each connection to the next of them, as a name
+// Balancer is one address for several servers. It leads each connection to the next of them, as a name
 // with several addresses does, and past those that do not answer.
-type Name struct {
+type Balancer struct {
 	Address string
 
 	release func()
@@ -27,10 +27,10 @@ type Name struct {
 	conns map[net.Conn]struct{}
 }
 
-// NewName returns a name that leads nowhere yet. With address "" its port is its own until Close;
+// NewBalancer returns a Balancer that leads nowhere yet. With address "" its port is its own until Close;
 // otherwise it listens at the address from now on.
-func NewName(address string) (n *Name, err error) {
-	n = &Name{Address: address, release: func() {}, conns: map[net.Conn]struct{}{}}
+func NewBalancer(address string) (n *Balancer, err error) {
+	n = &Balancer{Address: address, release: func() {}, conns: map[net.Conn]struct{}{}}
 	if address == "" {
 		n.Address, n.release, err = port.Hold()
 		return n, err
@@ -42,7 +42,7 @@ func NewName(address string) (n *Name, err error) {
 }
 
 // Lead leads connections to the servers at these addresses, until Refuse.
-func (n *Name) Lead(to ...string) (err error) {
+func (n *Balancer) Lead(to ...string) (err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ln == nil {
@@ -66,7 +66,7 @@ func (n *Name) Lead(to ...string) (err error) {
 }
 
 // Delay makes everything that is sent in either direction come that much later.
-func (n *Name) Delay(d time.Duration) { n.delay.Store(int64(d)) }
+func (n *Balancer) Delay(d time.Duration) { n.delay.Store(int64(d)) }
 
 // late is a connection whose bytes come later.
 type late struct {
@@ -81,7 +81,7 @@ func (l late) Read(b []byte) (int, error) {
 }
 
 // Refuse ends all connections; others are refused until Lead.
-func (n *Name) Refuse() {
+func (n *Balancer) Refuse() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ln != nil {
@@ -95,26 +95,26 @@ func (n *Name) Refuse() {
 }
 
 // Cut ends all connections; others can be made at once.
-func (n *Name) Cut() {
+func (n *Balancer) Cut() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut()
 }
 
-func (n *Name) cut() {
+func (n *Balancer) cut() {
 	for c := range n.conns {
 		_ = c.Close()
 	}
 }
 
 // Close ends the name.
-func (n *Name) Close() {
+func (n *Balancer) Close() {
 	n.Refuse()
 	n.release()
 }
 
 // dial connects to the next server that answers.
-func (n *Name) dial(to []string) (net.Conn, error) {
+func (n *Balancer) dial(to []string) (net.Conn, error) {
 	first := n.turn.Add(1)
 	var err error
 	for i := range int64(len(to)) {
@@ -127,7 +127,7 @@ func (n *Name) dial(to []string) (net.Conn, error) {
 }
 
 // open notes a connection, or closes it if the name leads nowhere any more.
-func (n *Name) open(c net.Conn) bool {
+func (n *Balancer) open(c net.Conn) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ln == nil {
@@ -138,7 +138,7 @@ func (n *Name) open(c net.Conn) bool {
 	return true
 }
 
-func (n *Name) close(c net.Conn) {
+func (n *Balancer) close(c net.Conn) {
 	_ = c.Close()
 	n.mu.Lock()
 	delete(n.conns, c)
@@ -146,7 +146,7 @@ func (n *Name) close(c net.Conn) {
 }
 
 // carry hands on bytes in both directions. An end, and a reset, are handed on as well.
-func (n *Name) carry(c net.Conn, to []string) {
+func (n *Balancer) carry(c net.Conn, to []string) {
 	if !n.open(c) {
 		return
 	}
