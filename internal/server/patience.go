@@ -1,7 +1,7 @@
 package server
 
 import (
-	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,20 +33,24 @@ func (p *patience) over(now time.Time) bool {
 }
 
 // afterRunning calls f when this process has run for d, unless waiting says before that there is
-// nothing to wait for any more, or ctx ends. Both are called from a goroutine of their own.
-func afterRunning(ctx context.Context, d time.Duration, waiting func() bool, f func()) {
+// nothing to wait for any more, or stop is called. Both are called from a goroutine of their own.
+// What they refer to can be collected after stop.
+func afterRunning(d time.Duration, waiting func() bool, f func()) (stop func()) {
 	p := newPatience(d, time.Now())
-	var next func()
-	next = func() {
-		time.AfterFunc(p.tick, func() {
-			switch {
-			case ctx.Err() != nil || !waiting():
-			case p.over(time.Now()):
-				f()
-			default:
-				next()
-			}
-		})
+	var stopped atomic.Bool
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		switch {
+		case stopped.Load() || !waiting():
+		case p.over(time.Now()):
+			f()
+		default:
+			timer.Reset(p.tick)
+		}
+	})
+	timer.Reset(p.tick) // only now: its function uses timer
+	return func() {
+		stopped.Store(true)
+		timer.Stop()
 	}
-	next()
 }

@@ -1,10 +1,11 @@
 package server
 
 import (
-	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 )
 
 func TestTimeInWhichTheProcessIsFrozenDoesNotCount(t *testing.T) {
@@ -30,16 +31,36 @@ func TestAfterRunning(t *testing.T) {
 		start := time.Now()
 		var at time.Duration
 		wrong := func() { t.Error("called although nothing was waited for") }
-		afterRunning(t.Context(), 10*time.Second, func() bool { return true }, func() { at = time.Since(start) })
-		afterRunning(t.Context(), 10*time.Second, func() bool { return time.Since(start) < 9*time.Second }, wrong)
-		ctx, cancel := context.WithCancel(t.Context())
-		afterRunning(ctx, 10*time.Second, func() bool { return true }, wrong)
+		afterRunning(10*time.Second, func() bool { return true }, func() { at = time.Since(start) })
+		afterRunning(10*time.Second, func() bool { return time.Since(start) < 9*time.Second }, wrong)
+		stop := afterRunning(10*time.Second, func() bool { return true }, wrong)
 		time.Sleep(9 * time.Second)
-		cancel()
+		stop()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if at != 10*time.Second {
 			t.Errorf("called after %v", at)
 		}
 	})
+}
+
+// TestAfterRunningHoldsNothing: a connection that has ended must not stay in memory until the
+// next tick.
+func TestAfterRunningHoldsNothing(t *testing.T) {
+	type connection struct{ buffer [64 << 10]byte }
+	begin := func() weak.Pointer[connection] {
+		c := new(connection)
+		stop := afterRunning(time.Hour, func() bool { return c != nil }, func() { c.buffer[0] = 1 })
+		stop()
+		return weak.Make(c)
+	}
+	held := begin()
+	for range 20 { // the runtime sweeps stopped timers when it next looks at them
+		time.Sleep(time.Millisecond)
+		runtime.GC()
+		if held.Value() == nil {
+			return
+		}
+	}
+	t.Error("a stopped wait holds what its functions refer to")
 }

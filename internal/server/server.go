@@ -301,11 +301,9 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 		h.session.Part(stopping())
 	}
 	h.log.Info("connected", "over", over, "serial", h.sub.Serial, "way", h.stream.Way().String())
-	waits, served := context.WithCancel(ctx)
-	defer served()
-	afterRunning(waits, helloTime, func() bool { return !h.greeted.Load() }, func() {
+	defer afterRunning(helloTime, func() bool { return !h.greeted.Load() }, func() {
 		h.session.Part(&hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "hello_missing"})
-	})
+	})()
 	err = h.session.Serve(ctx, h)
 	h.close() // its last lines in the log come before the line "gone"
 	in, out := h.stream.Bytes()
