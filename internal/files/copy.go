@@ -11,11 +11,11 @@ import (
 	"hufu/internal/digest"
 )
 
-// Copy makes the file at to one with the bytes, mode and time of the file at from, and describes
-// it. With a version it copies only that version. The bytes do not leave the server. Everything
-// that holds for a put of these bytes holds for it: rights, condition, durability. buf has space for
-// a chunk. A copy that is interrupted, or that the store had to give up for a moment, is resumed by
-// the next one.
+// Copy copies the bytes, mode and time of the file from to the path to, and describes the copy. With
+// a version it copies only that version. The bytes do not leave the server. Everything that holds for
+// a put of these bytes holds for it: rights, condition, durability. If another user uploaded from,
+// some bits of the mode are removed. buf has space for a chunk. A copy that was interrupted, or for
+// which the store was unavailable, is resumed by the next one.
 func (v *View) Copy(ctx context.Context, from, to hufu.Path, version string, cond hufu.Condition, buf []byte) (hufu.Entry, error) {
 	f, err := v.Open(ctx, from)
 	if err != nil {
@@ -94,7 +94,7 @@ func (v *View) copyLarge(ctx context.Context, f blob.File, source hufu.Entry, to
 	}
 	defer func() {
 		if err != nil && ctx.Err() == nil && hufu.KindOf(err) != hufu.KindUnavailable {
-			_ = u.Abort() // trying again cannot help, so nobody would finish it
+			_ = u.Abort() // another try would give the same error, or needs space first
 			return
 		}
 		_ = u.Close()

@@ -50,7 +50,7 @@ func New(stores Stores, log *slog.Logger) *Service { return &Service{stores: sto
 // Close closes the stores; nothing may be in use.
 func (s *Service) Close() error { return s.stores.Close() }
 
-// Expire removes uploads that were not resumed for UploadLife.
+// Expire removes uploads to which nothing was added for UploadLife.
 func (s *Service) Expire(ctx context.Context) {
 	n, err := s.stores.Expire(ctx, UploadLife)
 	if err != nil {
@@ -77,8 +77,8 @@ type View struct {
 
 // For returns the view of a user. The name must be a valid user name. mayAct returns why the user
 // may no longer act at all, or nil; it is asked about every change at the moment of the change. log
-// gets a line for each LogGet and each change. Not logged are changes of mode or time, folders that
-// existed already, and missing parent folders that a change created.
+// gets a line for each LogGet and for each request that changed something, except changes of mode or
+// time. Folders that existed already, and missing parent folders that a change created, have none.
 func (s *Service) For(user, device string, mayAct func() error, log slog.Handler) *View {
 	return &View{s: s, sub: access.Subject{User: user, Device: device}, mayAct: mayAct, log: log, stores: map[hufu.Path]blob.Tree{}}
 }
@@ -125,8 +125,8 @@ type spot struct {
 	byOwner bool      // the owner of the entry matters
 }
 
-// at is the only way from a path to a store: it resolves p and checks that the user may do a
-// there. Another entry may be there when the store makes the change, so here the user counts as
+// at is the only way from a path to a store: it resolves p and checks that the user may perform the
+// action a at p. Another entry may be there when the store makes the change, so here the user counts as
 // the owner; guard checks the real owner when the change is made.
 func (v *View) at(ctx context.Context, p hufu.Path, a access.Action) (spot, error) {
 	if ctx.Err() != nil {

@@ -57,8 +57,8 @@ func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, goesOn bool, 
 	return "", nil
 }
 
-// listing returns the Lister for the folder of at. Unless goesOn it starts empty, so names made
-// before this call are listed.
+// listing returns the Lister for the folder of at. If goesOn is false, the Lister forgets the names
+// that it remembers: so entries created before this call are listed.
 func (v *View) listing(at spot, goesOn bool) blob.Lister {
 	i := v.listed(at)
 	if i < 0 {

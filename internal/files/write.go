@@ -53,13 +53,13 @@ func (b *Batch) stage(ctx context.Context, c event, a access.Action, op func(blo
 }
 
 func (b *Batch) add(at spot, c event, op func(blob.Batch, hufu.Path) int) {
-	db := b.batches[at.store]
-	if db == nil {
-		db = &part{Batch: at.store.Batch(b.v.guard(at))}
-		b.batches[at.store] = db
+	staged := b.batches[at.store]
+	if staged == nil {
+		staged = &part{Batch: at.store.Batch(b.v.guard(at))}
+		b.batches[at.store] = staged
 	}
-	db.waiting = true
-	b.slots = append(b.slots, slot{event: c, store: at.store, n: op(db, at.path)})
+	staged.waiting = true
+	b.slots = append(b.slots, slot{event: c, store: at.store, n: op(staged, at.path)})
 }
 
 // Put stages a whole file. data may be reused when it returns.
@@ -70,7 +70,7 @@ func (b *Batch) Put(ctx context.Context, p hufu.Path, data []byte, m blob.Meta, 
 func (b *Batch) put(ctx context.Context, op string, p hufu.Path, data []byte, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
 	b.bytes += int64(len(data))
-	b.stage(ctx, event{op: op, path: p, size: int64(len(data))}, access.Create, func(db blob.Batch, q hufu.Path) int { return db.Put(ctx, q, data, m, cond) })
+	b.stage(ctx, event{op: op, path: p, size: int64(len(data))}, access.Create, func(staged blob.Batch, q hufu.Path) int { return staged.Put(ctx, q, data, m, cond) })
 }
 
 // Mkdir creates a folder; an existing one is no error.
@@ -81,27 +81,27 @@ func (b *Batch) Mkdir(ctx context.Context, p hufu.Path, mode uint32, parents boo
 			return
 		}
 	}
-	b.stage(ctx, event{op: "mkdir", path: p}, access.Create, func(db blob.Batch, q hufu.Path) int {
-		return db.Mkdir(ctx, q, blob.Meta{Mode: mode, By: b.v.sub.User}, parents)
+	b.stage(ctx, event{op: "mkdir", path: p}, access.Create, func(staged blob.Batch, q hufu.Path) int {
+		return staged.Mkdir(ctx, q, blob.Meta{Mode: mode, By: b.v.sub.User}, parents)
 	})
 }
 
 // Link creates a symbolic link, which is data and never followed here.
 func (b *Batch) Link(ctx context.Context, p hufu.Path, target string, m blob.Meta, cond hufu.Condition) {
 	m.By = b.v.sub.User
-	b.stage(ctx, event{op: "link", path: p}, access.Link, func(db blob.Batch, q hufu.Path) int { return db.Symlink(ctx, q, target, m, cond) })
+	b.stage(ctx, event{op: "link", path: p}, access.Link, func(staged blob.Batch, q hufu.Path) int { return staged.Symlink(ctx, q, target, m, cond) })
 }
 
 // SetMeta sets mode and time.
 func (b *Batch) SetMeta(ctx context.Context, p hufu.Path, m blob.Meta, version string) {
 	m.By = b.v.sub.User
-	b.stage(ctx, event{op: "setmeta", path: p}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.SetMeta(ctx, q, m, version) })
+	b.stage(ctx, event{op: "setmeta", path: p}, access.Change, func(staged blob.Batch, q hufu.Path) int { return staged.SetMeta(ctx, q, m, version) })
 }
 
 // Remove removes a name. In a shared folder everything below must be the user's
 // own.
 func (b *Batch) Remove(ctx context.Context, p hufu.Path, recursive bool, version string) {
-	b.stage(ctx, event{op: "remove", path: p}, access.Change, func(db blob.Batch, q hufu.Path) int { return db.Remove(ctx, q, recursive, version) })
+	b.stage(ctx, event{op: "remove", path: p}, access.Change, func(staged blob.Batch, q hufu.Path) int { return staged.Remove(ctx, q, recursive, version) })
 }
 
 // Rename moves a name within one place. Between places a client copies and
@@ -121,27 +121,33 @@ func (b *Batch) Rename(ctx context.Context, from, to hufu.Path, cond hufu.Condit
 		b.Refuse(err)
 		return
 	}
-	b.add(src, event{op: "rename", path: from, to: to}, func(db blob.Batch, q hufu.Path) int { return db.Rename(ctx, q, dst.path, cond, version) })
+	b.add(src, event{op: "rename", path: from, to: to}, func(staged blob.Batch, q hufu.Path) int { return staged.Rename(ctx, q, dst.path, cond, version) })
 }
 
 // Discard drops everything that is staged.
 func (b *Batch) Discard() {
-	for _, db := range b.batches {
-		db.Discard()
+	for _, staged := range b.batches {
+		staged.Discard()
 	}
 	clear(b.slots)
 	b.slots, b.bytes = b.slots[:0], 0
 	clear(b.batches)
 }
 
+// Release frees the room that the batch keeps for more changes. Nothing may be staged.
+func (b *Batch) Release() {
+	b.Discard()
+	b.slots = nil
+}
+
 // Commit makes everything durable and returns the result of each change, in
 // order. The batch is then empty and may be used again.
 func (b *Batch) Commit(ctx context.Context) []blob.Result {
 	done := make(map[blob.Tree][]blob.Result, len(b.batches))
-	for st, db := range b.batches {
-		if db.waiting {
-			done[st] = db.Finish(ctx)
-			db.waiting = false
+	for st, staged := range b.batches {
+		if staged.waiting {
+			done[st] = staged.Finish(ctx)
+			staged.waiting = false
 		}
 	}
 	results := make([]blob.Result, len(b.slots))

@@ -9,7 +9,7 @@ import (
 	"hufu"
 )
 
-// device is the origin of connections.
+// device is the user and device that a connection belongs to.
 type device struct{ user, name string }
 
 // admitted is a connection past its handshake, or one of the teaching listener. Connections that
@@ -57,16 +57,16 @@ func (cs *connections) join(c admitted) bool {
 	cs.all[c] = struct{}{}
 	cs.ofUser[from.user]++
 	cs.ofDevice[from]++
-	out := cs.full(c)
+	out, code := cs.full(c)
 	if out == nil {
 		return true
 	}
 	if out != c {
-		out.logger().Warn("cut", "why", tooMany)
+		out.logger().Warn("cut", "why", code)
 	}
-	// While mu is held: the next one that comes must not take it for one that stays, and have its
-	// place although nobody leaves.
-	out.cut(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: tooMany})
+	// While mu is held. Otherwise the next connection could choose out too: two would come, and one
+	// would leave.
+	out.cut(&hufu.Error{Op: "server", Kind: hufu.KindUnavailable, Code: code})
 	return out != c
 }
 
@@ -97,8 +97,8 @@ func (cs *connections) judge() {
 	cs.mu.Unlock()
 	for _, c := range all {
 		if err := c.judge(); err != nil {
-			// A connection has half a second to read its goodbye. All must be gone within one
-			// second, so cut does not wait.
+			// A goodbye takes up to session.PartTimeout. All must be gone within that time, so cut
+			// does not wait.
 			cs.mu.Lock()
 			if _, here := cs.all[c]; here && !c.isCut() {
 				c.logger().Warn("cut", "why", hufu.CodeOf(err))
@@ -109,17 +109,21 @@ func (cs *connections) judge() {
 	}
 }
 
-// tooMany is the code of a connection that is one too many.
-const tooMany = "too_many_connections"
+// The codes of a connection that has to go.
+const (
+	tooMany = "too_many_connections" // of its device or user
+	allFull = "server_full"          // of all
+)
 
-// full returns the connection that has to go because c has come, or nil if there is room
-// for all; the caller holds mu. A device or a user who has too many loses the one that has
+// full returns the connection that has to go because c has come and the code that it is told, or
+// nil if there is room for all; the caller holds mu. A device or a user who has too many loses the one that has
 // been idle for longest, or else the new one. When all places are taken, the user with the
 // most places loses a connection, even an active one; if that is the user of c, active ones
 // are spared.
-func (cs *connections) full(c admitted) admitted {
+func (cs *connections) full(c admitted) (out admitted, code string) {
 	from := c.from()
 	user := from.user
+	code = tooMany
 	var among func(device) bool
 	switch {
 	case cs.ofDevice[from] > MaxOfOneDevice:
@@ -133,10 +137,10 @@ func (cs *connections) full(c admitted) admitted {
 			}
 		}
 		among = func(d device) bool { return d.user == user }
+		code = allFull
 	default:
-		return nil
+		return nil, ""
 	}
-	var out admitted
 	for other := range cs.all {
 		switch {
 		case other == c || !among(other.from()) || other.isCut() || user == from.user && other.active():
@@ -145,9 +149,9 @@ func (cs *connections) full(c admitted) admitted {
 		}
 	}
 	if out == nil {
-		return c
+		return c, code
 	}
-	return out
+	return out, code
 }
 
 // partIdle tells all connections to come back later, except those at work if they may

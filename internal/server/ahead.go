@@ -29,7 +29,8 @@ type ahead struct {
 	tasks sync.WaitGroup
 }
 
-// early is one request that is read ahead. All but done and stop is set when done is closed.
+// early is one request that is read ahead. The fields other than done and stop may be read after
+// done is closed.
 type early struct {
 	done  chan struct{}
 	stop  context.CancelFunc
@@ -38,7 +39,7 @@ type early struct {
 	hole  bool
 	cv    digest.CV
 	chunk *session.Chunk // of a read
-	taken int64          // of Server.ahead
+	taken int64          // bytes of the aheadRoom
 	err   error
 }
 
@@ -87,11 +88,12 @@ func (c *conn) free(e *early) {
 	if e.chunk != nil {
 		e.chunk.Give()
 	}
-	c.s.ahead.give(c, e.taken)
+	c.s.aheadRoom.give(c, e.taken)
 	e.f, e.chunk, e.data, e.taken = nil, nil, nil, 0
 }
 
-// readAhead begins the gets and reads at the head of the queue. ctx is that of the request in work.
+// readAhead begins the gets and reads at the head of the queue. ctx is that of the request that is
+// carried out now.
 func (c *conn) readAhead(ctx context.Context) {
 	if !c.view.Distant() {
 		return
@@ -115,18 +117,18 @@ func (c *conn) readAhead(ctx context.Context) {
 			c.ahead.begun = map[*session.Request]*early{}
 		}
 		e := &early{done: make(chan struct{})}
-		var ctx context.Context
-		ctx, e.stop = context.WithCancel(c.ahead.ctx)
+		var taskCtx context.Context
+		taskCtx, e.stop = context.WithCancel(c.ahead.ctx)
 		c.ahead.begun[r] = e
 		c.ahead.tasks.Go(func() {
 			defer close(e.done)
 			defer e.stop()
 			defer func() {
-				if p := recover(); p != nil { // its turn comes, where a panic ends this connection alone
+				if p := recover(); p != nil { // the request is read again in its turn; a panic there ends only this connection
 					e.err = &hufu.Error{Op: "read ahead", Kind: hufu.KindInternal, Err: fmt.Errorf("%v", p)}
 				}
 			}()
-			e.err = read(ctx, e)
+			e.err = read(taskCtx, e)
 		})
 	}
 }
@@ -144,7 +146,7 @@ func (c *conn) getAhead(ctx context.Context, m *frame.Get) func(context.Context,
 			return err
 		}
 		size := e.f.Size()
-		if size > hufu.ChunkSize || !c.s.ahead.take(c, size) {
+		if size > hufu.ChunkSize || !c.s.aheadRoom.take(c, size) {
 			return errNoRoom
 		}
 		e.taken, e.data = size, make([]byte, size)
@@ -165,7 +167,7 @@ func (c *conn) chunkAhead(m *frame.Read) func(context.Context, *early) error {
 		return nil
 	}
 	f, index := c.readers[i].f, m.Index
-	if index >= digest.Chunks(f.Size()) || !c.s.ahead.take(c, hufu.ChunkSize) {
+	if index >= digest.Chunks(f.Size()) || !c.s.aheadRoom.take(c, hufu.ChunkSize) {
 		return nil
 	}
 	return func(ctx context.Context, e *early) (err error) {

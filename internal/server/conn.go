@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -18,16 +19,17 @@ import (
 	"hufu/internal/session"
 )
 
-// A group of small changes is made durable when this much is waiting, or when the client has
-// nothing more under way. groupChanges is below session.MaxRequests, so that a client always has
+// A group of small changes is made durable when this much is waiting, before a request that must
+// see its effect, and when the client has nothing more under way. groupChanges is below session.MaxRequests, so that a client always has
 // requests to send while a group is being synced.
 const (
 	groupChanges = 512
 	groupBytes   = 8 << 20
+	keptChanges  = 32 // an idle connection keeps no room for more
 )
 
-// Limits of what one connection keeps open. A file that was closed to make room is opened again
-// when it is needed, and so is an upload of which a chunk has arrived.
+// Limits of what one connection keeps open. A file or upload that was closed to make room is opened
+// again when it is needed. An upload of which no chunk has arrived is gone when it is closed.
 const (
 	openFiles   = 8  // for reading
 	openUploads = 16 // a client has fewer, but an upload that another connection has ended stays open here
@@ -60,7 +62,7 @@ type conn struct {
 	uploads    []blob.Upload // most recent first, like readers
 	readers    []*reader
 	ahead      ahead
-	buf        *session.Chunk // room for answers, kept from one get or read to the next
+	buf        *session.Chunk // for the answers of gets and reads; kept from one to the next
 	copies     bool           // both ends have named the feature
 	committing atomic.Bool
 	judged     time.Time
@@ -123,7 +125,7 @@ func (c *conn) cut(why *hufu.Error) {
 
 func (c *conn) active() bool { return c.session.Unanswered() > 0 || c.committing.Load() }
 
-// keep waits while the server does not know whether the right was lost.
+// keep waits while the accounts in memory are too old to tell whether the user may still act.
 func (c *conn) keep(ctx context.Context) error {
 	if c.plain {
 		return nil
@@ -176,6 +178,10 @@ func (c *conn) Idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if cap(c.group) > keptChanges {
+		c.group = nil
+		c.batch.Release()
+	}
 	if c.s.draining.Load() {
 		return stopping()
 	}
@@ -194,7 +200,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 	case *frame.Get:
 	case *frame.Read:
 		c.letGoOfFolder()
-	default: // may take long; needs neither the open folder nor the chunk
+	default: // may take long, and needs neither the open folder nor the chunk for answers
 		c.letGoOfFolder()
 		c.giveBack()
 	}
@@ -208,6 +214,9 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		c.judged = now
 		c.letGoOfFolder() // no folder is held for long, however many gets come
 		if err := c.keep(ctx); err != nil {
+			if err = canceledOr(ctx, err); errors.Is(err, session.ErrCanceled) {
+				return c.refuse(ctx, err) // only this request has ended
+			}
 			return err
 		}
 		if err := c.judge(); err != nil {
@@ -277,9 +286,15 @@ func createsName(m frame.Message) bool {
 	return false
 }
 
-// weight returns what a request takes of the teaching world: its bytes, and the cost of a name.
+// weight returns what a request counts against MaxTaught: the bytes that it sends, and the cost of a
+// name.
 func weight(r *session.Request) int64 {
-	if _, chunk := r.Message.(*frame.Range); chunk || createsName(r.Message) {
+	counts := createsName(r.Message)
+	switch r.Message.(type) {
+	case *frame.Range, *frame.Copy:
+		counts = true
+	}
+	if counts {
 		return int64(len(r.Raw)) + 1<<10
 	}
 	return 0
@@ -301,7 +316,7 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 	case m.Version != frame.Version || !slices.Contains(m.Features, frame.FeatureCore):
 		return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "protocol_version"}
 	}
-	c.greeted.Store(true) // now: a database may take long to tell whose token it is
+	c.greeted.Store(true) // before resume: a slow database must not count as time in which the client is silent
 	a := &frame.HelloAnswer{
 		Version: frame.Version, Features: []string{frame.FeatureCore}, Requests: session.MaxRequests, Bytes: session.MaxAsked,
 		Program: "hufud " + hufu.Version, Time: c.s.o.Now().UnixNano(), Instance: c.s.instance, User: c.sub.User, Device: c.sub.Device,

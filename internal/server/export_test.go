@@ -58,9 +58,9 @@ func (s *Server) Unanswered() (n int) {
 
 // Ahead returns how many bytes are read ahead.
 func (s *Server) Ahead() int64 {
-	s.ahead.mu.Lock()
-	defer s.ahead.mu.Unlock()
-	return s.ahead.used
+	s.aheadRoom.mu.Lock()
+	defer s.aheadRoom.mu.Unlock()
+	return s.aheadRoom.used
 }
 
 // Unproven returns how many connections have not said a word, and how many are in their

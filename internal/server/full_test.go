@@ -19,6 +19,8 @@ import (
 
 	"hufu"
 	"hufu/internal/account"
+	"hufu/internal/blob/mem"
+	"hufu/internal/files"
 	"hufu/internal/frame"
 	"hufu/internal/session"
 )
@@ -28,6 +30,7 @@ func bare() *Server {
 	return &Server{
 		codec: frame.NewCodec(), conns: newConnections(),
 		held: held{limit: 2, holders: map[*conn]struct{}{}},
+		long: held{limit: 3, ofUser: 2, holders: map[*conn]struct{}{}},
 	}
 }
 
@@ -198,7 +201,7 @@ func TestHeldChunks(t *testing.T) {
 		s := bare()
 		var all sync.WaitGroup
 		defer all.Wait()
-		// Two of mallory's, the answers to which he does not read.
+		// Two of mallory's, who does not read the answers.
 		var stuck []*conn
 		for range s.held.limit {
 			time.Sleep(time.Millisecond)
@@ -255,6 +258,77 @@ func TestHeldChunks(t *testing.T) {
 			t.Errorf("%d hold one, %d wait", len(s.held.holders), len(s.held.waiting))
 		}
 	})
+}
+
+// TestLongRequestsOfOneUser: copies and digests of one user never take the last place, however
+// many wait, and each of them gets one in the end.
+func TestLongRequestsOfOneUser(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := bare()
+		var has []*conn
+		var all sync.WaitGroup
+		begin := func(user string) {
+			c, far := s.connection(user, "pc")
+			all.Go(func() {
+				defer far.Close()
+				if err := s.long.take(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+				has = append(has, c)
+			})
+			synctest.Wait()
+		}
+		users := func() (u string) {
+			for _, c := range has {
+				u += c.sub.User[:1]
+			}
+			return u
+		}
+		end := func() {
+			c := has[0]
+			has = has[1:]
+			s.long.release(c)
+			synctest.Wait()
+		}
+		for range 4 {
+			begin("mallory")
+		}
+		if got := users(); got != "mm" {
+			t.Errorf("at work: %q, not two of one user", got)
+		}
+		begin("alice")
+		if got := users(); got != "mma" {
+			t.Errorf("at work: %q, alice does not get the free place", got)
+		}
+		begin("bob")
+		end() // the place of one of mallory's
+		if got := users(); got != "mab" {
+			t.Errorf("at work: %q, bob waits behind mallory", got)
+		}
+		for len(has) > 0 {
+			end()
+		}
+		if len(s.long.waiting)+len(s.long.holders) != 0 {
+			t.Errorf("%d wait, %d are at work", len(s.long.waiting), len(s.long.holders))
+		}
+		all.Wait()
+	})
+}
+
+// TestIdleConnectionKeepsNoRoom: not for the largest group that it ever had.
+func TestIdleConnectionKeepsNoRoom(t *testing.T) {
+	t.Parallel()
+	s := bare()
+	c, far := s.connection("alice", "pc")
+	defer far.Close()
+	fs := files.New(mem.NewTrees(mem.Options{}), slog.New(slog.DiscardHandler))
+	c.view = fs.For("alice", "pc", func() error { return nil }, slog.DiscardHandler)
+	c.batch = c.view.Batch()
+	c.group = make([]change, 0, groupChanges)
+	if err := c.Idle(t.Context()); err != nil || cap(c.group) > keptChanges {
+		t.Errorf("%v, room for %d", err, cap(c.group))
+	}
 }
 
 // TestDrainEndsWhateverHappens: what does not end is left behind, in time.

@@ -14,18 +14,31 @@ import (
 // answers.
 const maxHeld = 256
 
-// While a connection waits for a chunk, each heldWait one connection is dropped that has been
-// blocked in a write for at least that long.
+// The limits of requests that read whole files within the server, which may take hours: of all
+// users together, and of each.
+const (
+	maxLong       = 32
+	maxLongOfUser = 8
+)
+
+// heldWait is how long a client may take nothing of an answer while others wait for a chunk.
 const heldWait = time.Second
 
-// held limits the chunk buffers of all connections together. A connection takes one for a get or
-// read, and gives it back at its next other request or when it becomes idle. A client that reads
-// slowly keeps one for long. When all are taken, the next one goes to the user who has the
-// fewest. While a connection waits, one that has been blocked in a write for heldWait or longer
-// is closed: of these, one of the user who holds the most chunks, and of that user's the one
-// blocked for longest: its client reconnects and resumes.
+// held limits how many connections have something at the same time.
+//
+// Server.held is for chunk buffers. A connection takes one for a get or read, and gives it back at
+// its next request of another kind or when it becomes idle. A client that reads slowly keeps one
+// for long.
+//
+// Server.long is for copies and digests, each from its begin to its end.
+//
+// When all are taken, the next one goes to the user who has the fewest. A connection that waits
+// drops one other connection every heldWait: one that has been blocked in a write for at least that
+// long. Of these it chooses the user who has the most, and of that user's the one blocked for
+// longest. Its client reconnects and resumes.
 type held struct {
-	limit int
+	limit  int
+	ofUser int // the limit of one user, 0 if there is none
 
 	mu      sync.Mutex // guards what follows
 	holders map[*conn]struct{}
@@ -37,10 +50,10 @@ type waiter struct {
 	ready chan struct{} // closed when c is in holders
 }
 
-// take waits until c may hold a chunk.
+// take waits until c may hold one.
 func (h *held) take(ctx context.Context, c *conn) error {
 	h.mu.Lock()
-	if len(h.holders) < h.limit {
+	if len(h.holders) < h.limit && h.allows(c) {
 		h.holders[c] = struct{}{}
 		h.mu.Unlock()
 		return nil
@@ -68,7 +81,7 @@ func (h *held) take(ctx context.Context, c *conn) error {
 	}
 }
 
-// release frees the chunk of c, if it has one, and hands it to a waiting connection.
+// release frees what c holds, if it holds one, and hands it to a waiting connection.
 func (h *held) release(c *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,13 +93,26 @@ func (h *held) release(c *conn) {
 		return
 	}
 	count := h.count()
-	next := slices.MinFunc(h.waiting, func(a, b *waiter) int { return count[a.c.sub.User] - count[b.c.sub.User] })
+	var next *waiter
+	for _, w := range h.waiting {
+		if h.allows(w.c) && (next == nil || count[w.c.sub.User] < count[next.c.sub.User]) {
+			next = w
+		}
+	}
+	if next == nil {
+		return
+	}
 	h.waiting = slices.DeleteFunc(h.waiting, func(x *waiter) bool { return x == next })
 	h.holders[next.c] = struct{}{}
 	close(next.ready)
 }
 
-// count returns how many chunks each user has; the caller holds mu.
+// allows reports whether the user of c may have one more; the caller holds mu.
+func (h *held) allows(c *conn) bool {
+	return h.ofUser == 0 || h.count()[c.sub.User] < h.ofUser
+}
+
+// count returns how many each user has; the caller holds mu.
 func (h *held) count() map[string]int {
 	count := map[string]int{}
 	for c := range h.holders {
@@ -95,7 +121,7 @@ func (h *held) count() map[string]int {
 	return count
 }
 
-// slowest returns the connection that is to lose its chunk, or nil if no holder has waited
+// slowest returns the connection that is to be dropped, or nil if no holder has waited
 // heldWait for its client.
 func (h *held) slowest(now time.Time) (out *conn) {
 	h.mu.Lock()

@@ -13,8 +13,8 @@ import (
 	"hufu"
 )
 
-// Log is the server's log, a line for each event. A line is written at once; only the line of
-// each transfer may be kept until flush: there are tens of thousands in a second, and a system
+// Log is the server's log, a line for each event. A line is written at once; only the lines of gets
+// and changes may be kept until flush: there are tens of thousands in a second, and a system
 // call costs as much as the line.
 type Log struct {
 	*slog.Logger

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// patienceTicks is in how many parts a wait is counted.
+// patienceTicks is the number of parts of a wait.
 const patienceTicks = 10
 
 // A patience counts the time in which this process runs. A process that was frozen (SIGSTOP, a
@@ -32,9 +32,9 @@ func (p *patience) over(now time.Time) bool {
 	return p.left == 0
 }
 
-// afterRunning calls f when this process has run for d, unless waiting says before that there is
-// nothing to wait for any more, or stop is called. Both are called from a goroutine of their own.
-// What they refer to can be collected after stop.
+// afterRunning calls f when this process has run for d. It does not call f if waiting returns false
+// before that, or stop is called. Both are called from a goroutine of their own. After stop, the
+// memory that they refer to can be collected.
 func afterRunning(d time.Duration, waiting func() bool, f func()) (stop func()) {
 	p := newPatience(d, time.Now())
 	var stopped atomic.Bool

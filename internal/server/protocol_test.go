@@ -583,7 +583,7 @@ func TestTeachingIsToldToEverybody(t *testing.T) {
 	if e := w.entry("f"); e.By != "somebody" {
 		t.Errorf("put by %q", e.By)
 	}
-	w.fails(&frame.Login{User: "somebody", Password: "else"}, nil, hufu.KindCredentials, "wrong_password")
+	w.fails(&frame.Login{User: "somebody", Password: "else"}, nil, hufu.KindCredentials, "teach_wrong_password")
 	w.fails(&frame.Login{User: "Some Body", Password: "x"}, nil, hufu.KindInvalid, "user_name")
 	lane := connect(t, env, p)
 	a = answered[*frame.HelloAnswer](lane, &frame.Hello{Version: 1, Features: []string{"core", "teach"}, Token: token}, nil)

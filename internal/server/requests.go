@@ -71,7 +71,9 @@ func (c *conn) finish(ctx context.Context) error {
 	defer c.committing.Store(false)
 	results := c.batch.Commit(ctx)
 	if err := c.judge(); err != nil {
-		return err // the guard has already refused the changes after the right was lost; the error ends the connection, so none is answered
+		// The user may no longer act. The guard has refused the changes that came after that. This
+		// error ends the connection, and no change is answered.
+		return err
 	}
 	for i, p := range c.group {
 		res := results[i]
@@ -87,7 +89,7 @@ func (c *conn) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	clear(c.group) // an idle connection keeps no paths
+	clear(c.group) // the group keeps no paths
 	c.group, c.hasOther = c.group[:0], false
 	c.session.Settle()
 	return nil
@@ -131,9 +133,7 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		if c.s.draining.Load() {
 			return stopping() // there may be hundreds, each of a large file
 		}
-		var e hufu.Entry
-		e, err = c.view.Digest(ctx, path)
-		answer = &frame.DigestAnswer{Entry: frame.WireEntry(e)}
+		answer, err = c.digest(ctx, path)
 	case *frame.Get:
 		op, path = "get", m.Path.Path()
 		if err = c.get(ctx, r, path, m); err == nil {
@@ -225,8 +225,8 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 	return &a, err
 }
 
-// buffer returns the chunk buffer for answers and waits until one is free. An idle
-// connection holds none.
+// buffer returns the chunk buffer for the answers of gets and reads, and waits until one is free.
+// An idle connection holds none.
 func (c *conn) buffer(ctx context.Context) ([]byte, error) {
 	if c.buf == nil {
 		if err := c.s.held.take(ctx, c); err != nil {
@@ -266,9 +266,9 @@ func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *fram
 	var a frame.GetAnswer
 	var want hufu.Digest
 	if copy(want[:], m.Digest) == 0 {
-		e := frame.WireEntry(f.Entry())
-		copy(want[:], e.Digest)
-		a.Entry = &e
+		entry := frame.WireEntry(f.Entry())
+		copy(want[:], entry.Digest)
+		a.Entry = &entry
 	}
 	data, err := c.whole(ctx, f, e)
 	if err != nil {
@@ -277,7 +277,7 @@ func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *fram
 	d := digest.Sum(data)
 	if !want.IsZero() && want != d {
 		stored := f.Entry().Digest
-		if stored.IsZero() || stored == d { // the client is wrong
+		if stored.IsZero() || stored == d { // no stored digest contradicts the bytes: take the client to be wrong
 			return &hufu.Error{Op: "get", Kind: hufu.KindInvalid, Code: "digest_differs", Args: map[string]string{"want": want.String(), "got": d.String()}}
 		}
 		return &hufu.Error{

@@ -1,8 +1,8 @@
-// Package server is the one port: it accepts, lets TLS prove both ends, and gives each connection
-// to the protocol that ALPN chose. A second listener, on loopback and without TLS, serves the
-// teaching world only. It owns the limits on connections, the cutting of those whose certificate
-// or login is no longer good, and the manner of stopping. What a request may do is decided in
-// account and files.
+// Package server accepts connections on one port. TLS verifies both ends, and ALPN chooses the
+// protocol. A second listener, on loopback and without TLS, serves the teaching world only. The
+// package owns the limits on connections, the cutting of those whose certificate or login is no
+// longer valid, and the manner of stopping. Package account decides whether a user may act;
+// packages files and access decide on what.
 package server
 
 import (
@@ -75,8 +75,9 @@ type Server struct {
 	handshakes crowd
 	enrolling  crowd
 	slots      chan struct{}
-	held       held
-	ahead      aheadRoom
+	held       held // for chunks of answers
+	long       held // for requests that read whole files here
+	aheadRoom  aheadRoom
 
 	conns    *connections
 	draining atomic.Bool
@@ -96,10 +97,11 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(maxIntake),
 		silent: crowd{limit: maxSilent}, handshakes: crowd{limit: maxHandshakes}, enrolling: crowd{limit: maxEnrolling},
-		slots: make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
-		held:  held{limit: maxHeld, holders: map[*conn]struct{}{}},
-		ahead: aheadRoom{ofConn: map[*conn]int64{}, ofUser: map[string]int64{}},
-		conns: newConnections(),
+		slots:     make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
+		held:      held{limit: maxHeld, holders: map[*conn]struct{}{}},
+		long:      held{limit: maxLong, ofUser: maxLongOfUser, holders: map[*conn]struct{}{}},
+		aheadRoom: aheadRoom{ofConn: map[*conn]int64{}, ofUser: map[string]int64{}},
+		conns:     newConnections(),
 	}
 	_, _ = rand.Read(s.instance) // never fails
 	s.tls = identity.Server{
@@ -121,8 +123,8 @@ func New(o Options) (*Server, error) {
 
 // Serve accepts connections from ln until ctx ends, then drains: a connection whose requests are
 // all answered is told to try again later, and so is every other one when drain has passed.
-// Handshakes are closed at once, and enrollments together, once no transfer and no enrollment is
-// under way or the time is over. Neither is told why. When Serve returns, every connection is
+// Handshakes are closed at once. Enrollments are closed when no transfer and no enrollment is under
+// way, at the latest after drain. Neither is told why. When Serve returns, every connection is
 // closed, unless the error is serve_stuck.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, drain time.Duration) error {
 	config, err := s.tls.Config()
@@ -223,7 +225,6 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 	_ = raw.SetDeadline(time.Now().Add(handshakeTime))
 	err := c.HandshakeContext(hctx)
 	cancel()
-	st.place.leave()
 	if err != nil {
 		s.count.refused.Add(1)
 		why := refusal(err)
@@ -234,9 +235,10 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 			why = "stopping"
 		}
 		s.o.Log.Warn("refused", "remote", remote, "why", why)
-		part(stream)
+		part(stream) // within its place: a peer that never reads the alert counts, and makes room for others
 		return nil
 	}
+	st.place.leave()
 	_ = raw.SetDeadline(time.Time{})
 	state := c.ConnectionState()
 	switch state.NegotiatedProtocol {
@@ -316,12 +318,14 @@ func (s *Server) run(ctx context.Context, h *conn, fs *files.Service, over strin
 
 // gone removes a connection that has ended, for any reason.
 func (s *Server) gone(h *conn) {
+	defer h.cuts.Wait()
+	defer func() { // even if close panics: a connection that is not there must not be counted
+		s.conns.leave(h)
+		in, out := h.stream.Bytes()
+		s.count.in.Add(in)
+		s.count.out.Add(out)
+	}()
 	h.close()
-	in, out := h.stream.Bytes()
-	s.conns.leave(h)
-	s.count.in.Add(in)
-	s.count.out.Add(out)
-	h.cuts.Wait()
 }
 
 func stopping() *hufu.Error {
@@ -376,7 +380,7 @@ type Status struct {
 	Fresh       bool      `json:"fresh"` // accounts are up to date
 }
 
-// Status returns how the server does.
+// Status returns the state and the counters of the server.
 func (s *Server) Status() Status {
 	open, users, in, out := s.conns.totals()
 	puts, gets := s.o.Files.Transfers()

@@ -34,8 +34,8 @@ const (
 const taughtIntake = 16 << 20
 
 // Teach is the throw-away world of the teaching mode: accounts that the first
-// login makes, and files in memory. It knows nothing of the real accounts, grants
-// and files.
+// login makes, and files in memory. It knows nothing of the real accounts and
+// files.
 type Teach struct {
 	files *files.Service
 	ln    net.Listener
@@ -44,7 +44,7 @@ type Teach struct {
 
 	mu     sync.Mutex // guards what follows
 	pupils []*pupil   // oldest first
-	taken  int64      // bytes that were put
+	taken  int64      // bytes of MaxTaught that are taken
 }
 
 // reserve takes so many bytes of the teaching world's limit, or refuses.
@@ -143,7 +143,7 @@ func (t *Teach) login(user, password string) (string, error) {
 	}
 	p := t.pupils[i]
 	if subtle.ConstantTimeCompare([]byte(p.password), []byte(password)) != 1 {
-		return "", &hufu.Error{Op: "teach login", Kind: hufu.KindCredentials, Code: "wrong_password"}
+		return "", &hufu.Error{Op: "teach login", Kind: hufu.KindCredentials, Code: "teach_wrong_password"}
 	}
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails

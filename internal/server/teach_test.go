@@ -88,7 +88,7 @@ func TestTeachingAccounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.login("pupil", "another"); hufu.CodeOf(err) != "wrong_password" {
+	if _, err := w.login("pupil", "another"); hufu.CodeOf(err) != "teach_wrong_password" {
 		t.Errorf("another password: %v", err)
 	}
 	if _, err := w.login("../pupil", "x"); err == nil {
