@@ -23,6 +23,8 @@ dpkg dpkg-deb
 rpm rpm
 systemd systemd-analyze
 iproute2 tc
+desktop-file-utils desktop-file-validate
+libglib2.0-bin gio
 '
 
 PATH=$PATH:/usr/sbin:/sbin

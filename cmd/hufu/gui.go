@@ -20,14 +20,27 @@ import (
 const browserTime = 5 * time.Second
 
 func newGui(a *app) *cobra.Command {
-	cmd := a.Command("gui", "hufu.gui", "hufu gui", "hufu gui --listen 127.0.0.1:8080 --no-open")
+	cmd := a.Command("gui", "hufu.gui", "hufu gui", "hufu gui --listen 127.0.0.1:8080 --no-open", "hufu gui --install")
 	var listen string
 	var noOpen bool
+	var menu menuFlags
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", a.Cat.T("hufu.flag.gui_listen"))
 	cmd.Flags().BoolVar(&noOpen, "no-open", false, a.Cat.T("hufu.flag.no_open"))
+	cmd.Flags().BoolVar(&menu.install, "install", false, a.Cat.T("hufu.flag.gui_install"))
+	cmd.Flags().BoolVar(&menu.uninstall, "uninstall", false, a.Cat.T("hufu.flag.gui_uninstall"))
+	cmd.Flags().BoolVar(&menu.print, "print", false, a.Cat.T("hufu.flag.gui_print"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.plaintext {
 			return cli.Usage("plaintext_only_wire")
+		}
+		if menu.given() {
+			if noOpen {
+				return cli.Usage("flags_contradict", "one", "--no-open", "other", "--install")
+			}
+			if !cmd.Flag("listen").Changed {
+				listen = ""
+			}
+			return menu.run(cmd.Context(), a, listen)
 		}
 		return a.gui(cmd.Context(), listen, noOpen)
 	}
