@@ -42,7 +42,12 @@ type configuration struct {
 		SecretKeyFile string `toml:"secret_key_file"`
 		Grace         string `toml:"grace"` // how long objects are kept that no file needs any more
 	} `toml:"store"`
+
+	pathStyle string // HUFU_STORE_PATH_STYLE
 }
+
+// pathStyleVariable overrides store.path_style.
+const pathStyleVariable = "HUFU_STORE_PATH_STYLE"
 
 // The values of a data folder without a configuration.
 const (
@@ -167,6 +172,9 @@ func (a *app) complete(c *configuration) (from map[string]string) {
 	if c.Store.PathStyle {
 		from["store.path_style"] = ca.ConfigFile
 	}
+	if c.pathStyle = a.Getenv(pathStyleVariable); c.pathStyle != "" {
+		c.Store.PathStyle, from["store.path_style"] = c.pathStyle == "true", pathStyleVariable
+	}
 	for _, s := range c.settings() {
 		from[s.key] = ca.ConfigFile
 		if v := a.Getenv(s.variable); s.variable != "" && v != "" {
@@ -175,6 +183,9 @@ func (a *app) complete(c *configuration) (from map[string]string) {
 		if *s.value == "" {
 			*s.value, from[s.key] = s.preset, "default"
 		}
+	}
+	if u, err := url.Parse(c.Store.Endpoint); err == nil && net.ParseIP(u.Hostname()) != nil && !c.Store.PathStyle {
+		c.Store.PathStyle, from["store.path_style"] = true, "store.endpoint" // no bucket is in front of an address
 	}
 	return from
 }
@@ -186,6 +197,9 @@ func (c *configuration) check() error {
 	}
 	if d, err := time.ParseDuration(c.Store.Grace); err != nil || d < 0 {
 		return cli.Usage("config_grace", "value", c.Store.Grace)
+	}
+	if v := c.pathStyle; v != "" && v != "true" && v != "false" {
+		return cli.Usage("config_path_style", "variable", pathStyleVariable, "value", v)
 	}
 	for _, n := range c.Names {
 		if !hufu.ValidHost(n) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,9 @@ type service struct {
 	// there reports whether the service manager runs, and occupied that a package has installed the
 	// service already.
 	there, occupied func() bool
-	await           func(context.Context) error // returns once the server answers; nil in tests
+	// pid returns the process of the service, 0 if it does not run.
+	pid   func(context.Context) int
+	await func(context.Context) error // returns once the server answers; nil in tests
 }
 
 // command is run by install or uninstall.
@@ -86,6 +89,9 @@ func (a *app) installService(ctx context.Context, s *service) error {
 		return noManager()
 	case s.occupied():
 		return cli.Usage("service_packaged")
+	}
+	if r := a.askStatus(ctx); r != nil && r.PID != s.pid(ctx) {
+		return cli.Usage("service_by_hand", "data", s.data, "pid", strconv.Itoa(r.PID), "address", r.Address)
 	}
 	made, err := s.written()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,9 @@ func TestUnits(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "hufud.service:") {
 				t.Errorf("systemd-analyze %q: %v\n%s", args, err, out)
 			}
+		}
+		if got := launchdPID("system/hufud = {\n\tstate = running\n\tpid = 4711\n\timmediate reason = x\n}\n"); got != 4711 {
+			t.Errorf("process %d", got)
 		}
 		l := launchd(exe, data, p)
 		var list struct {
@@ -120,6 +124,26 @@ func TestServiceSteps(t *testing.T) {
 	if got := strings.Join(did, ", "); got != "reload, start, reload, start, stop, reload, without file" {
 		t.Error(got)
 	}
+	// A server that somebody has started stays, and the service is not installed beside it.
+	hand := serviceApp(&out)
+	hand.data = t.TempDir()
+	ln, err := listenControl(hand.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go serveControl(t.Context(), ln, slog.New(slog.DiscardHandler), nil, func() any { return running{PID: 4711, Address: "[::1]:9999"} })
+	s.pid = func(context.Context) int { return 0 }
+	err = hand.installService(t.Context(), s)
+	if what, _ := hand.Cat.Error(err); hufu.CodeOf(err) != "service_by_hand" || !strings.Contains(what, "4711") {
+		t.Errorf("%v: %s", err, what)
+	}
+	if _, err := os.Lstat(file); err == nil {
+		t.Error("a service was installed beside a server")
+	}
+	s.pid = func(context.Context) int { return 4711 } // it is the service
+	if err := errors.Join(hand.installService(t.Context(), s), hand.uninstallService(t.Context(), s)); err != nil {
+		t.Error(err)
+	}
 	// A unit of somebody else is neither replaced nor removed.
 	s.mark = "# mark"
 	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("[Unit]"), 0o600)); err != nil {
@@ -139,7 +163,7 @@ func TestServiceSteps(t *testing.T) {
 	}
 	// One that cannot be started does not stay to be started some day.
 	s.install[1] = calls("sh", "-c", "echo no bus >&2; exit 3")
-	err := a.installService(t.Context(), s)
+	err = a.installService(t.Context(), s)
 	if what, _ := a.Cat.Error(err); hufu.CodeOf(err) != "service_failed" || !strings.Contains(what, "no bus") {
 		t.Errorf("%v: %s", err, what)
 	}

@@ -93,6 +93,9 @@ NoNewPrivileges=yes
 	s.install = []command{ctl("daemon-reload"), ctl("enable", "hufud.service"), ctl("restart", "hufud.service")}
 	s.uninstall = []command{ctl("disable", "--now", "hufud.service"), removal(s.file), ctl("daemon-reload")}
 	s.there = func() bool { i, err := os.Stat("/run/systemd/system"); return err == nil && i.IsDir() }
+	s.pid = func(ctx context.Context) int {
+		return number(said(ctx, append(append([]string{}, systemctl...), "show", "--property=MainPID", "--value", "hufud.service")...))
+	}
 	s.occupied = func() bool {
 		for _, dir := range []string{"/usr/lib/systemd/system", "/lib/systemd/system"} {
 			if _, err := os.Stat(filepath.Join(dir, "hufud.service")); err == nil && p.root {
@@ -153,6 +156,7 @@ func launchd(exe, data string, p place) *service {
 	}}, calls("launchctl", "bootstrap", domain, s.file)}
 	s.uninstall = []command{calls("launchctl", "bootout", domain+"/hufud"), removal(s.file)}
 	s.there = func() bool { _, err := exec.LookPath("launchctl"); return err == nil }
+	s.pid = func(ctx context.Context) int { return launchdPID(said(ctx, "launchctl", "print", domain+"/hufud")) }
 	s.occupied = func() bool { return false }
 	return s
 }
@@ -166,6 +170,31 @@ func calls(args ...string) command {
 		}
 		return err //nolint:wrapcheck // the caller names the command
 	}}
+}
+
+// said returns what a program writes, "" if it fails.
+func said(ctx context.Context, args ...string) string {
+	out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output() //nolint:gosec // the programs are named above
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
+// number reads a process number, 0 if there is none.
+func number(s string) int {
+	n, _ := strconv.Atoi(strings.TrimSpace(s))
+	return n
+}
+
+// launchdPID returns the process in the description of a service by "launchctl print".
+func launchdPID(description string) int {
+	for line := range strings.Lines(description) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "pid = "); ok {
+			return number(value)
+		}
+	}
+	return 0
 }
 
 func removal(file string) command {

@@ -39,6 +39,19 @@ func (a *app) service() (*service, error) {
 			return errors.Join(do(m), m.Disconnect())
 		}
 	}
+	s.pid = func(ctx context.Context) int {
+		pid := 0
+		_ = with(func(m *mgr.Mgr) error {
+			h, err := m.OpenService(serviceName)
+			if err != nil {
+				return err //nolint:wrapcheck // no service, no process
+			}
+			now, err := h.Query()
+			pid = int(now.ProcessId)
+			return errors.Join(err, h.Close())
+		})(ctx)
+		return pid
+	}
 	s.install = []command{
 		{"create " + serviceName, with(func(m *mgr.Mgr) error { return create(m, exe, args, s.text) })},
 		{"start " + serviceName, with(start)},
