@@ -124,6 +124,11 @@ func TestSameBytes(t *testing.T) {
 	if platforms != platform {
 		t.Run("manifests", func(t *testing.T) { manifests(t, one, a) })
 	}
+	if os.Geteuid() != 0 {
+		t.Log("installing packages needs root: they were only built")
+		return
+	}
+	t.Run("documents", func(t *testing.T) { documents(t, deb(one, "1.0.0")) })
 	t.Run("installed", func(t *testing.T) {
 		before := deb(one, "1.0.0")
 		if platforms != platform {
@@ -292,21 +297,40 @@ func renumbered(t *testing.T, deb string) string {
 	return to
 }
 
-// installed runs testdata/install.sh: a copy of this computer's system, in memory, without network,
-// in which the packages are installed, used, upgraded, removed and purged. The programs of the second
-// are of version newer.
+// installed runs testdata/install.sh: the packages are installed, used, upgraded, removed and purged.
+// The programs of the second are of version newer.
 func installed(t *testing.T, before, after, newer string) {
-	if os.Geteuid() != 0 {
-		t.Log("installing packages needs root: only built")
-		return
-	}
+	out := inCopy(t, "install.sh", map[string]string{"old.deb": before, "new.deb": after}, newer)
+	t.Logf("%s", out)
+}
+
+// inCopy runs a script of testdata in a copy of this computer's system, in memory, without network. The
+// files, by their names in the script's folder, are copied there.
+func inCopy(t *testing.T, script string, files map[string]string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--propagation", "private",
-		"sh", "testdata/install.sh", before, after, t.TempDir(), newer)
+	in := t.TempDir()
+	files[script] = filepath.Join("testdata", script)
+	for name, from := range files {
+		data, err := os.ReadFile(from)
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(filepath.Join(in, name)), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(in, name), data, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{
+		"--mount", "--pid", "--net", "--fork", "--kill-child", "--propagation", "private",
+		"sh", "testdata/copy.sh", t.TempDir(), in, script,
+	}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil || !bytes.HasSuffix(out, []byte("\nall done\n")) {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("%s", out)
+	return string(out)
 }

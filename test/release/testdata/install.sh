@@ -1,28 +1,9 @@
 #!/bin/sh
-# install.sh OLD.deb NEW.deb FOLDER VERSION: install, use, upgrade, remove and purge the package in
-# a copy of this system. VERSION is that of the programs in NEW.deb. To be run in namespaces of its
-# own (mounts, processes, network): nothing stays.
+# install.sh VERSION: install old.deb, use it, upgrade it to new.deb, remove and purge it, in a copy of
+# this system (see copy.sh). VERSION is that of the programs in new.deb.
 set -eu
 
-if [ "$1" != inside ]; then
-	mount -t tmpfs -o size=2g tmpfs "$3"
-	mkdir "$3/upper" "$3/work" "$3/root"
-	mount -t overlay overlay -o "lowerdir=/,upperdir=$3/upper,workdir=$3/work" "$3/root"
-	mount -t proc proc "$3/root/proc"
-	mount --bind /dev "$3/root/dev"
-	mount -t tmpfs tmpfs "$3/root/tmp"
-	mount -t tmpfs tmpfs "$3/root/run"
-	rm -f "$3/root/var/lib/man-db/auto-update" # building its index takes longer than all the rest
-	cp "$1" "$3/root/tmp/old.deb"
-	cp "$2" "$3/root/tmp/new.deb"
-	cp "$0" "$3/root/tmp/install.sh"
-	ip link set lo up
-	exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-		chroot "$3/root" sh /tmp/install.sh inside "$4"
-fi
-
-newer=$2
-cd /tmp
+newer=$1
 data=/var/lib/hufu/data
 unit=/usr/lib/systemd/system/hufud.service
 env=/etc/hufu/hufud.env
