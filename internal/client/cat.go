@@ -95,8 +95,8 @@ func (c *cat) on(ctx context.Context, r *Remote) error {
 			if a.err != nil {
 				return a.err
 			}
-			if _, err := c.w.Write(a.data); err != nil {
-				return &hufu.Error{Op: "write output", Kind: hufu.KindUnreadable, Code: "output_lost", Err: err}
+			if err := written(c.w, a.data); err != nil {
+				return err
 			}
 			if c.large {
 				c.tree.Push(a.cv)

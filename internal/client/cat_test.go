@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -124,5 +125,43 @@ func TestGlob(t *testing.T) {
 		if err != nil || !slices.Equal(names, want) {
 			t.Errorf("%s: %q %v", pattern, names, err)
 		}
+	}
+}
+
+// TestLocalCat: the same of a file of this computer, and its folder need not be the current one.
+func TestLocalCat(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	noise := make([]byte, 2<<20+5)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(noise)
+	cat := func(name string, w io.Writer) error {
+		return client.LocalCat(t.Context(), testenv.Disk{}, filepath.Join(dir, name), w)
+	}
+	for name, data := range map[string][]byte{"empty": nil, "one": noise[:1], "chunk": noise[:hufu.ChunkSize], "large": noise} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := cat(name, &b); err != nil || !bytes.Equal(b.Bytes(), data) {
+			t.Errorf("%s: %v, %d bytes", name, err, b.Len())
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "large"), 5<<20+3); err != nil { // a hole behind it
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := cat("large", &b); err != nil || !bytes.Equal(b.Bytes(), append(noise, make([]byte, 5<<20+3-len(noise))...)) {
+		t.Errorf("with a hole: %v, %d bytes", err, b.Len())
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "folder"), 0o700), os.Symlink("one", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]hufu.Kind{"folder": hufu.KindWrongKind, "link": hufu.KindWrongKind, "none": hufu.KindNotFound} {
+		if err := cat(name, &b); hufu.KindOf(err) != want {
+			t.Errorf("%s: %v %v", name, hufu.KindOf(err), err)
+		}
+	}
+	if err := cat("large", broken{}); hufu.CodeOf(err) != "output_lost" {
+		t.Errorf("to a full disk: %v", err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"image"
+	"image/png"
 	"io"
 	"io/fs"
 	"net/http"
@@ -19,57 +21,86 @@ import (
 	"hufu/internal/queue"
 )
 
-// TestHT41NoBodyOfAFileIsServed: whatever route is asked for a file that holds
-// a page, its bytes do not come.
+// TestHT41NoBodyOfAFileIsServed: whatever route is asked for a file that holds a page, a drawing or
+// an image, its bytes do not come. Only the preview shows anything of a file: a plain text, as JSON
+// for a text node, and the pixels of an image, encoded again.
 func TestHT41NoBodyOfAFileIsServed(t *testing.T) {
 	t.Parallel()
 	p := sit(t)
 	const marker = "MARKER-OF-THE-BODY"
-	name := filepath.Join(p.home, "evil.html")
-	if err := os.WriteFile(name, []byte("<script>"+marker+"</script>"), 0o600); err != nil {
+	const script = "<script>" + marker + "</script>"
+	var pixel bytes.Buffer
+	if err := png.Encode(&pixel, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
 		t.Fatal(err)
 	}
-	at := localPath(name)
-	bodies := []string{
-		`{}`, `{"side":"local","path":` + quoted(at) + `}`, `{"side":"local","path":` + quoted(at) + `,"tag":""}`, `{"side":"local","path":` + quoted(at) + `,"digest":true}`,
-		`{"side":"local","path":` + quoted(localPath(p.home)) + `}`, `{"side":"local","path":` + quoted(at) + `,"to":` + quoted(at) + `}`,
-		`{"op":"put","sources":[` + quoted(at) + `],"to":"/"}`, `{"profile":"default","file":` + quoted(name) + `,"secrets":true,"mitm":false}`, `{"code":` + quoted(name) + `}`,
-	}
-	answers := 0
-	for _, rt := range p.routes() {
-		method, where := target(rt.pattern)
-		if where == "/api/events" {
-			continue
+	for name, content := range map[string]string{
+		"evil.html": script, "evil": "<!doctype html>" + script, "evil.svg": "<svg xmlns='http://www.w3.org/2000/svg'>" + script + "</svg>",
+		"drawing": "<?xml version='1.0'?><svg>" + script + "</svg>", "evil.pdf": "%PDF-1.7\n" + marker, "evil.png": pixel.String() + script,
+	} {
+		file := filepath.Join(p.home, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		targets := []string{where, where + "?path=" + at, where + "?file=" + at}
-		if method == http.MethodGet {
-			targets = append(targets, "/web"+at, "/web/..%2f"+strings.TrimPrefix(at, "/"), at, "/web/index.html", "/file"+at)
+		at := localPath(file)
+		bodies := []string{
+			`{}`, `{"side":"local","path":` + quoted(at) + `}`, `{"side":"local","path":` + quoted(at) + `,"tag":""}`, `{"side":"local","path":` + quoted(at) + `,"digest":true}`,
+			`{"side":"local","path":` + quoted(localPath(p.home)) + `}`, `{"side":"local","path":` + quoted(at) + `,"to":` + quoted(at) + `}`,
+			`{"side":"local","path":` + quoted(at) + `,"width":10,"height":10}`,
+			`{"op":"put","sources":[` + quoted(at) + `],"to":"/"}`, `{"profile":"default","file":` + quoted(file) + `,"secrets":true,"mitm":false}`, `{"code":` + quoted(file) + `}`,
 		}
-		for _, tg := range targets {
-			for _, body := range bodies {
-				w := p.do(method, tg, body)
-				answers++
-				if strings.Contains(w.Body.String(), marker) {
-					t.Fatalf("%s %s %s serves the file", method, tg, body)
-				}
-				typ := w.Header().Get("Content-Type")
-				// The start address leads on to the page by one of two constant pages.
-				if page := strings.HasPrefix(typ, "text/html"); page && tg != "/" && !strings.HasPrefix(tg, "/?") && where != "/start" {
-					t.Errorf("%s %s is a page", method, tg)
-				}
-				if w.Header().Get("X-Content-Type-Options") != "nosniff" {
-					t.Errorf("%s %s may be sniffed", method, tg)
+		answers := 0
+		for _, rt := range p.routes() {
+			method, where := target(rt.pattern)
+			if where == "/api/events" {
+				continue
+			}
+			targets := []string{where, where + "?path=" + at, where + "?file=" + at}
+			if method == http.MethodGet {
+				targets = append(targets, "/web"+at, "/web/..%2f"+strings.TrimPrefix(at, "/"), at, "/web/index.html", "/file"+at)
+			}
+			for _, tg := range targets {
+				for _, body := range bodies {
+					w := p.do(method, tg, body)
+					answers++
+					if strings.Contains(w.Body.String(), marker) {
+						t.Fatalf("%s %s %s serves the file", method, tg, body)
+					}
+					typ := w.Header().Get("Content-Type")
+					// The start address leads on to the page by one of two constant pages.
+					if page := strings.HasPrefix(typ, "text/html"); page && tg != "/" && !strings.HasPrefix(tg, "/?") && where != "/start" {
+						t.Errorf("%s %s is a page", method, tg)
+					}
+					if w.Header().Get("X-Content-Type-Options") != "nosniff" {
+						t.Errorf("%s %s may be sniffed", method, tg)
+					}
 				}
 			}
 		}
+		if answers < 500 {
+			t.Errorf("%d answers only: the walk is broken", answers)
+		}
+		// What was asked for did exist, and only the digest and the preview came of it.
+		var got struct{ Entry jsonEntry }
+		if e := p.ask("properties", map[string]any{"side": "local", "path": at, "digest": true}, &got); e != nil || got.Entry.Digest == "" || got.Entry.Name != name {
+			t.Errorf("properties: %+v %+v", got, e)
+		}
+		want := jsonPreview{Kind: shownNot, Why: otherType}
+		if name == "evil.png" {
+			want = jsonPreview{Kind: shownImage, Width: 1, Height: 1}
+		}
+		var seen jsonPreview
+		if e := p.ask("preview", where{"local", at}, &seen); e != nil || seen.Kind != want.Kind || seen.Why != want.Why || seen.Width != want.Width || seen.Text != "" || (seen.PNG != nil) != (want.Width > 0) || bytes.Contains(seen.PNG, []byte(marker)) {
+			t.Errorf("%s: %+v %+v", name, seen, e)
+		}
 	}
-	if answers < 500 {
-		t.Errorf("%d answers only: the walk is broken", answers)
+	// A plain text comes as data in JSON, in which no markup stands as such.
+	file := filepath.Join(p.home, "notes.txt")
+	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	// What was asked for did exist, and only the digest came of it.
-	var got struct{ Entry jsonEntry }
-	if e := p.ask("properties", map[string]any{"side": "local", "path": at, "digest": true}, &got); e != nil || got.Entry.Digest == "" || got.Entry.Name != "evil.html" {
-		t.Errorf("properties: %+v %+v", got, e)
+	w := p.do(http.MethodPost, "/api/preview", `{"side":"local","path":`+quoted(localPath(file))+`}`)
+	if w.Header().Get("Content-Type") != "application/json" || !strings.Contains(w.Body.String(), marker) || strings.ContainsAny(w.Body.String(), "<>") {
+		t.Errorf("a text: %s %s", w.Header().Get("Content-Type"), w.Body)
 	}
 }
 

@@ -5,8 +5,9 @@
 //
 // Every route except /start and /instance needs a session; the router denies by default. A session
 // begins with a start token, which works once and for ten minutes. Pages of other origins, and host
-// names that were rebound to loopback, reach nothing. Names of files are sent as data only, and the
-// contents of files are never sent to the browser.
+// names that were rebound to loopback, reach nothing. Names of files are sent as data only. Of the
+// contents of files the browser gets plain texts, as data too, and images that were decoded here
+// and encoded again; see preview.
 package gui
 
 import (
@@ -59,6 +60,7 @@ type Server struct {
 	static   *static
 	handler  http.Handler
 	done     chan struct{} // closed when the server stops; ends the event streams
+	pictures chan struct{} // has room for the one image that is decoded at a time
 
 	mu     sync.Mutex    // guards what follows
 	news   chan struct{} // closed and replaced when the link changes
@@ -80,7 +82,7 @@ func Open(o Options) (*Server, error) {
 	if o.Patience == 0 {
 		o.Patience = browseTime
 	}
-	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), news: make(chan struct{})}
+	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), pictures: make(chan struct{}, 1), news: make(chan struct{})}
 	for _, l := range text.Languages() {
 		s.cats[l] = text.For(l)
 	}

@@ -54,6 +54,7 @@ func (s *Server) routes() []route {
 		{"POST /api/rename", byKey, s.rename},
 		{"POST /api/remove", byKey, s.remove},
 		{"POST /api/properties", byKey, s.properties},
+		{"POST /api/preview", byKey, s.preview},
 		{"POST /api/size", byKey, s.size},
 		{"POST /api/search", byKey, s.search},
 		{"POST /api/jobs", byKey, s.addJob},

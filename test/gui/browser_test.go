@@ -238,7 +238,7 @@ func find(what string) string {
 		return "document.querySelector(" + quote(what) + ")"
 	}
 	return `[...(document.querySelector('dialog[open]') ?? document).querySelectorAll('button, a, select, [role=switch]')].find(e => e.offsetParent !== null && ` +
-		`(e.innerText.trim() === ` + quote(words) + ` || e.getAttribute('aria-label') === ` + quote(words) + `))`
+		`((e.querySelector(':scope > span:not([class])') ?? e).innerText.trim() === ` + quote(words) + ` || e.getAttribute('aria-label') === ` + quote(words) + `))`
 }
 
 func (w *window) sees(text string) {

@@ -297,6 +297,9 @@ func TestManyNames(t *testing.T) {
 		write(t, filepath.Join(dir, fmt.Sprintf("f%05d", i)), []byte{byte(i), byte(i >> 8)})
 	}
 	p := enter(t, sit(t, alice))
+	// The folder takes long to read, once.
+	eval[chromedp.Void](p, `(items => { const get = items.webkitGetAsEntry; items.webkitGetAsEntry = function () { const e = get.call(this), make = e.createReader; e.createReader = () => { `+
+		`const r = make.call(e), read = r.readEntries; r.readEntries = (...to) => { r.readEntries = read; setTimeout(() => r.readEntries(...to), 1000) }; return r }; return e } })(DataTransferItem.prototype)`)
 	begin := time.Now()
 	p.dropFiles("section.pane:nth-of-type(2) .grid", dir)
 	p.sees("scanning folders")

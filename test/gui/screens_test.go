@@ -257,6 +257,11 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.until("document.querySelector('dialog[open]')")
 	look(p, "properties")
 	p.keys(kb.Escape)
+	p.until("!document.querySelector('dialog')")
+	p.enterFolder("local", "there.txt") // a double click: its preview
+	p.until("document.querySelector('.seen pre')")
+	look(p, "preview")
+	p.keys(kb.Escape)
 	for _, what := range []string{"rename", "move", "remove"} {
 		p.until("!document.querySelector('dialog')")
 		p.act("local", what)
@@ -461,6 +466,9 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	p.until("document.querySelector('main.files')")
 	p.upload("lesson.txt")
 	p.until(row("remote", "lesson.txt"))
+	p.enterFolder("remote", "lesson.txt") // a double click: its preview
+	p.until("document.querySelector('.seen pre')?.textContent === 'lesson'")
+	p.keys(kb.Escape)
 	if eval[bool](p, "!!"+row("remote", "real.txt")) {
 		t.Error("HT-52: a real file is in the teaching world")
 	}

@@ -5,6 +5,7 @@ import { Folder, Properties, Remove, typable } from './dialogs.js'
 import { collect, spool } from './drop.js'
 import { moveAll, Pane, tellFailed, usePane } from './pane.js'
 import { escape, join, last, mime, written } from './places.js'
+import { Preview } from './preview.js'
 import { Search } from './search.js'
 import { notice, set, tell, useStore, visit } from './store.js'
 import { n, t } from './text.js'
@@ -22,6 +23,7 @@ export function Files() {
   }, [ended])
   const [ask, setAsk] = useState(null)
   const [menu, setMenu] = useState(null)
+  const [seen, setSeen] = useState(null) // the file that is previewed
   const files = useRef()
   const folder = useRef()
   const close = () => setAsk(null)
@@ -54,6 +56,7 @@ export function Files() {
 
   const actsOf = pane => ({
     copy: () => transfer(pane.side, pane.path, pane.picked.map(e => e.key), other(pane).path),
+    preview: e => setSeen({ side: pane.side, path: pane.path, key: e.key }),
     properties: () => {
       const e = pane.picked[0] || pane.entries[pane.at]
       if (e) setAsk(html`<${Properties} side=${pane.side} path=${join(pane.path, e.key)} entry=${e} onClose=${close} />`)
@@ -119,12 +122,13 @@ export function Files() {
   const copyIcon = pane => pane.side === 'local' ? 'upload' : 'download'
   const chosenMenu = (pane, acts) => [
     ...pane.picked.length === 1 && pane.picked[0].kind === 'folder' ? [{ name: t('gui.menu.open'), icon: 'folder-open', act: () => pane.open(join(pane.path, pane.picked[0].key)), key: '↵' }] : [],
+    ...pane.picked.length === 1 && pane.picked[0].kind === 'file' ? [{ name: t('gui.preview'), icon: 'eye', act: () => acts.preview(pane.picked[0]), why: away(pane), key: '↵' }] : [],
     { name: copyWords(pane), icon: copyIcon(pane), act: acts.copy, key: 'F5' }, null,
     { name: t('gui.rename.title'), icon: 'pencil', act: acts.rename, why: away(pane) || one(pane), key: 'F2' },
     { name: t('gui.move.title'), icon: 'folder-input', act: acts.move, why: away(pane) },
     { name: t('gui.menu.path'), icon: 'copy', act: acts.copyPath },
     ...pane.picked.some(e => e.kind === 'folder') ? [{ name: t('gui.size.count'), icon: 'calculator', act: acts.count, why: away(pane) }] : [],
-    { name: t('gui.properties'), icon: 'info', act: acts.properties, why: one(pane) }, null,
+    { name: t('gui.properties'), icon: 'info', act: acts.properties, why: one(pane), key: 'Alt ↵' }, null,
     { name: t('gui.remove.title'), icon: 'trash-2', act: acts.remove, why: away(pane), danger: true, key: 'Del' },
   ]
   const folderMenu = (pane, acts) => [
@@ -160,11 +164,17 @@ export function Files() {
       menu=${(x, y, onRow) => open(pane, onRow ? 'chosen' : 'folder', label, x, y)}>${Tools(pane, acts)}</${Pane}>`
   }
   const pointed = menu?.side === 'local' ? local : remote
+  const looked = seen?.side === 'local' ? local : remote
+  const show = key => {
+    looked.point(key)
+    setSeen({ ...seen, key })
+  }
   return html`<h1 class="hidden">${t('gui.nav.files')}</h1>
     <div class="sides-tabs" role="group" aria-label=${t('gui.files.side')}>${[['local', 'gui.files.local', 'monitor'], ['remote', 'gui.files.remote', 'hard-drive']].map(([side, key, icon]) => html`
       <${Button} icon=${icon} kind="quiet" label=${t(key)} aria-pressed=${s.side === side ? 'true' : 'false'} onClick=${() => set({ side })} />`)}</div>
     <div class=${'panes show-' + s.side}>${Side(local, t('gui.files.local'))}${Side(remote, t('gui.files.remote'))}</div>
     <input type="file" multiple hidden ref=${files} id="choose-files" onChange=${chooser} />
     <input type="file" webkitdirectory hidden ref=${folder} id="choose-folder" onChange=${chooser} />
-    ${menu && html`<${Menu} at=${menu.at} label=${menu.label} items=${shown[menu.of](pointed, actsOf(pointed))} onClose=${() => setMenu(null)} />`}${ask}`
+    ${menu && html`<${Menu} at=${menu.at} label=${menu.label} items=${shown[menu.of](pointed, actsOf(pointed))} onClose=${() => setMenu(null)} />`}${ask}
+    ${seen && html`<${Preview} pane=${looked} path=${seen.path} at=${seen.key} go=${show} sendWords=${copyWords(looked)} sendIcon=${copyIcon(looked)} send=${key => transfer(seen.side, seen.path, [key], other(looked).path)} onClose=${() => setSeen(null)} />`}`
 }

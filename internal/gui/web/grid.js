@@ -75,6 +75,7 @@ export function Grid({ pane, label, acts, menu, over }) {
   const enter = e => {
     if (!e) return
     if (e.kind === 'folder') pane.open(join(pane.path, e.key))
+    else if (e.kind === 'file') acts.preview(e)
     else acts.properties()
   }
   const seek = letter => {
@@ -94,6 +95,7 @@ export function Grid({ pane, label, acts, menu, over }) {
     const moves = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: entries.length - 1 }
     if (e.key in moves && !e.altKey) move(moves[e.key], { shift: e.shiftKey, ctrl })
     else if (e.key === ' ') toggle(at)
+    else if (e.key === 'Enter' && e.altKey) acts.properties()
     else if (e.key === 'Enter') enter(entries[at])
     else if (e.key === 'Backspace') pane.path !== '/' && pane.open(parent(pane.path))
     else if (e.key === 'a' && ctrl) pane.setChosen(new Set(entries.map(x => x.key)))

@@ -5,7 +5,7 @@ import { Button, Dialog, html } from './ui.js'
 
 const rows = () => [
   ['↑ ↓ Home End', t('gui.keys.move')], ['Space', t('gui.keys.toggle')], ['Shift ↑ ↓', t('gui.keys.range')], ['Ctrl A', t('gui.keys.all')], ['A–Z', t('gui.keys.seek')],
-  ['Enter', t('gui.keys.open')], ['Backspace', t('gui.keys.up')], ['Ctrl L', t('gui.keys.path')], ['F5', t('gui.keys.copy')], ['F2', t('gui.keys.rename')],
+  ['Enter', t('gui.keys.open')], ['← →', t('gui.keys.preview')], ['Alt Enter', t('gui.properties')], ['Backspace', t('gui.keys.up')], ['Ctrl L', t('gui.keys.path')], ['F5', t('gui.keys.copy')], ['F2', t('gui.keys.rename')],
   ['Del', t('gui.keys.remove')], ['Shift F10', t('gui.keys.menu')], ['Esc', t('gui.keys.clear')], ['Alt ← →', t('gui.keys.back')], ['?', t('gui.keys.title')],
 ]
 

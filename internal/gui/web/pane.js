@@ -99,6 +99,12 @@ export function usePane(side, path, open) {
     setSought({ path: folder, key })
     open(folder)
   }
+  // point chooses one entry and brings it into sight.
+  const point = key => {
+    setChosen(new Set([key]))
+    setAt(entries.findIndex(e => e.key === key))
+    setFound({ key })
+  }
   const picked = entries.filter(e => chosen.has(e.key))
   const count = async e => {
     const p = join(path, e.key)
@@ -112,7 +118,7 @@ export function usePane(side, path, open) {
     }
   }
   return {
-    side, path, open, load, find, found, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
+    side, path, open, load, find, found, point, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
     hiding: s.hidden ? 0 : all.filter(isHidden).length, at: Math.min(at, Math.max(entries.length - 1, 0)), setAt,
     known: list?.path === path, away: side === 'remote' && (away(problem) || Boolean(s.lost)),
   }

@@ -80,7 +80,7 @@ export const Trouble = ({ problem, children }) => problem && html`
 
 // Dialog is a window over the page: the browser keeps the focus inside and
 // gives it back.
-export function Dialog({ title, onClose, children, wide = false }) {
+export function Dialog({ title, onClose, children, wide = false, kind = '', onKeyDown }) {
   const ref = useRef()
   useLayoutEffect(() => {
     const d = ref.current
@@ -95,7 +95,7 @@ export function Dialog({ title, onClose, children, wide = false }) {
     e.preventDefault()
     onClose()
   }
-  return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title" onCancel=${cancel}>
+  return html`<dialog ref=${ref} class=${wide ? 'wide' : kind} aria-labelledby="dialog-title" onCancel=${cancel} onKeyDown=${onKeyDown}>
     <h2 id="dialog-title">${title}</h2>${children}</dialog>`
 }
 
