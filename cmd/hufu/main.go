@@ -199,7 +199,7 @@ func (a *app) with(ctx context.Context, loc location, foresee func(*client.Remot
 		return err
 	}
 	defer func() { _ = r.Close() }()
-	return a.forProfile(loc.profile, f(r))
+	return a.forProfile(loc.profile, a.meantPath(ctx, r, f(r)))
 }
 
 // jsonTime returns a time in the form of all JSON output.

@@ -70,6 +70,9 @@ func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[st
 			code, far = e.Code, e.Far
 			maps.Copy(args, e.Args)
 		}
+		if meant := e.Args["meant"]; meant != "" { // of errors without a code, too
+			args["meant"] = meant
+		}
 		rest = e.Err
 	}
 	switch {
