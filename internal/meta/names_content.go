@@ -163,12 +163,6 @@ func (q NameQueries) DropUpload(ctx context.Context, id ID) (bool, error) {
 	return n == 1, err
 }
 
-// DropUnbegun forgets an upload of which nothing has arrived, and reports whether it was there.
-func (q NameQueries) DropUnbegun(ctx context.Context, id ID) (bool, error) {
-	n, err := q.q.exec(ctx, "drop upload", "DELETE FROM uploads WHERE id = ? AND into_folder = ?", id, ID{})
-	return n == 1, err
-}
-
 // AddUnit writes a unit that has arrived, unless one of this number is there or the content is not
 // open, and reports whether it did.
 func (q NameQueries) AddUnit(ctx context.Context, content ID, u Unit) (bool, error) {
@@ -236,13 +230,14 @@ func (q NameQueries) UploadsInto(ctx context.Context, folder ID) ([]Upload, erro
 		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE into_folder = ?", folder)
 }
 
-// IdleUploads returns the uploads with ids above after to which nothing was added for the time idle, by
-// id.
-func (q NameQueries) IdleUploads(ctx context.Context, idle time.Duration, after ID, limit int) ([]Upload, error) {
+// IdleUploads returns the uploads with ids above after to which nothing was added for the time idle, and
+// which no process but that of grip has open, by id.
+func (q NameQueries) IdleUploads(ctx context.Context, grip string, idle time.Duration, after ID, limit int) ([]Upload, error) {
 	return all(ctx, q.q, "look up uploads", uploadColumns,
 		`SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads u WHERE id > ? AND opened_at < CLOCK() - ?
-		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = u.id AND t.added_at >= CLOCK() - ?) ORDER BY id LIMIT ?`,
-		after, idle.Milliseconds(), idle.Milliseconds(), limit)
+		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = u.id AND t.added_at >= CLOCK() - ?)
+		AND NOT EXISTS (SELECT 1 FROM holders h WHERE h.upload = u.id AND h.grip <> ? AND h.ends > CLOCK()) ORDER BY id LIMIT ?`,
+		after, idle.Milliseconds(), idle.Milliseconds(), []byte(grip), limit)
 }
 
 // Staged returns contents that have been open for a time and belong to no upload.

@@ -35,10 +35,3 @@ func (q NameQueries) Yield(ctx context.Context, name, holder string) error {
 	_, err := q.q.exec(ctx, "give lease back", "DELETE FROM leases WHERE name = ? AND holder = ?", []byte(name), []byte(holder))
 	return err
 }
-
-// DropIdle forgets an upload to which nothing was added for a time, and reports whether it did.
-func (q NameQueries) DropIdle(ctx context.Context, id ID, idle time.Duration) (bool, error) {
-	n, err := q.q.exec(ctx, "expire upload", `DELETE FROM uploads WHERE id = ? AND opened_at < CLOCK() - ?
-		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = uploads.id AND t.added_at >= CLOCK() - ?)`, id, idle.Milliseconds(), idle.Milliseconds())
-	return n == 1, err
-}

@@ -21,11 +21,11 @@ const (
 	defaultLease = 5 * time.Minute
 )
 
-// Expire gives up the unfinished uploads that have received nothing for olderThan, and returns how
-// many.
+// Expire gives up the unfinished uploads that have received nothing for olderThan and that no process
+// has open, and returns how many.
 func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err error) {
 	for after, more := (meta.ID{}), true; more; {
-		all, err := s.names.IdleUploads(ctx, olderThan, after, cleanPage)
+		all, err := s.names.IdleUploads(ctx, s.grip, olderThan, after, cleanPage)
 		if err != nil {
 			return n, broken(ctx, "expire uploads", hufu.Path{}, err)
 		}
@@ -37,7 +37,7 @@ func (s *Trees) Expire(ctx context.Context, olderThan time.Duration) (n int, err
 			}
 			idle := false // it may go on by now, elsewhere
 			err := s.names.Change(ctx, func(q meta.NameQueries) (err error) {
-				if idle, err = q.DropIdle(ctx, u.ID, olderThan); err == nil && idle {
+				if idle, err = q.DropIdle(ctx, u.ID, s.grip, olderThan); err == nil && idle {
 					_, err = q.Abandon(ctx, u.ID)
 				}
 				return err //nolint:wrapcheck // below

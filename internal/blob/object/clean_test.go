@@ -102,23 +102,31 @@ func TestOneObjectThatCannotBeDeletedKeepsNoOther(t *testing.T) {
 	}
 }
 
-// TestUploadsThatAreOpenKeepNoneFromExpiring: however many they are.
+// TestUploadsThatAreOpenKeepNoneFromExpiring: however many they are, here or in another process.
 func TestUploadsThatAreOpenKeepNoneFromExpiring(t *testing.T) {
 	t.Parallel()
 	n := database(t)
 	_, b := newFake(t)
 	o := object.Options{Installation: "test"}
 	s := object.NewTrees(n, b, o)
-	here, elsewhere := tree(t, s), tree(t, object.NewTrees(n, b, o))
+	other := object.NewTrees(n, b, o)
+	here, elsewhere := tree(t, s), tree(t, other)
 	data := content(1<<20+1, 'd')
 	want := 0
 	for i := range 130 {
-		tree := here
-		if i >= 105 {
-			tree = elsewhere
+		u := open(t, here, fmt.Sprint(i), data)
+		switch i % 3 {
+		case 0:
+			must(t, send(t, u, data, 0))
+			must(t, u.Close())
 			want++
+		case 1:
+			v, err := elsewhere.FindUpload(t.Context(), u.Info().ID, blob.Guard{})
+			must(t, err)
+			defer func() { _ = v.Close() }()
+			must(t, send(t, v, data, 0))
+			must(t, u.Close())
 		}
-		open(t, tree, fmt.Sprint(i), data)
 	}
 	if expired, err := s.Expire(t.Context(), -time.Hour); expired != want || err != nil {
 		t.Errorf("%d uploads have expired, want %d: %v", expired, want, err)
@@ -150,14 +158,15 @@ func TestAgesAreByTheClockOfTheDatabase(t *testing.T) {
 			u, err := tree.OpenUpload(t.Context(), blob.UploadKey{Path: path(t, "f"), Size: 2 << 20, Owner: "alice/x"}, blob.Guard{})
 			must(t, err)
 			id, _ = meta.ParseID(u.Info().ID)
+			must(t, s.Close())
 			must(t, n.AddContent(t.Context(), meta.Content{ID: meta.NewID(), State: meta.StateOpen}, meta.Content{ID: meta.NewID(), State: meta.StateDead}))
 		})
 	})
 	with(func(n *meta.Names) {
 		ctx := t.Context()
-		idle, err := n.IdleUploads(ctx, time.Hour, meta.ID{}, 5)
+		idle, err := n.IdleUploads(ctx, "", time.Hour, meta.ID{}, 5)
 		must(t, err)
-		dropped, err := n.DropIdle(ctx, id, time.Hour)
+		dropped, err := n.DropIdle(ctx, id, "", time.Hour)
 		must(t, err)
 		staged, err := n.Staged(ctx, time.Hour, 5)
 		must(t, err)

@@ -26,3 +26,9 @@ func Locked(u blob.Upload) bool {
 	}
 	return false
 }
+
+// Grip returns what names this process in the database.
+func (s *Trees) Grip() string { return s.grip }
+
+// Settle waits for what closed uploads have left to do.
+func (s *Trees) Settle() { s.rest.Wait() }

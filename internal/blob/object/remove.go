@@ -46,7 +46,13 @@ func (w *work) remove(ctx context.Context, p hufu.Path, recursive bool, version 
 	if err != nil {
 		return w.failed(ctx, op, p, err)
 	}
-	if len(inside) > 0 || w.t.s.uploading(e.Child) {
+	busy := len(inside) > 0 || w.t.s.uploading(e.Child)
+	if !busy {
+		if busy, err = w.HeldInto(ctx, e.Child, w.t.s.grip); err != nil {
+			return w.failed(ctx, op, p, err)
+		}
+	}
+	if busy {
 		return blob.Fail(op, p, hufu.KindNotEmpty, "")
 	}
 	return w.detach(ctx, p, dir, e.Name, []meta.ID{e.Child})

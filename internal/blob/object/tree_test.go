@@ -256,11 +256,14 @@ func TestWhatTheCleanUpHasTakenGetsNoName(t *testing.T) {
 	if n, err := s.Expire(t.Context(), -time.Hour); n != 0 || err != nil {
 		t.Errorf("%d open uploads have expired: %v", n, err)
 	}
-	other := object.NewTrees(n, b, object.Options{Installation: "test"}) // another process does not know that it is open
+	other := object.NewTrees(n, b, object.Options{Installation: "test"})
 	if n, err := other.Expire(t.Context(), time.Hour); n != 0 || err != nil {
 		t.Errorf("%d new uploads have expired: %v", n, err)
 	}
 	must(t, u.Prepare(t.Context(), digest.Sum(data), blob.Meta{}))
+	uploadID, _ := meta.ParseID(id)
+	_, err = n.Hold(t.Context(), uploadID, s.Grip(), -time.Second) // the other process takes this one for dead
+	must(t, err)
 	if n, err := other.Expire(t.Context(), -time.Hour); n != 1 || err != nil {
 		t.Errorf("%d uploads have expired: %v", n, err)
 	}

@@ -42,6 +42,10 @@ type Options struct {
 
 	// Lease is how long a clean-up is one process's without a sign of it; 0 is five minutes.
 	Lease time.Duration
+
+	// Hold is how long an upload counts as open without a sign of the process that has it open; 0 is
+	// 30 seconds.
+	Hold time.Duration
 }
 
 // Trees are the trees of an installation: one for each user, and the shared folders. Their names
@@ -59,14 +63,21 @@ type Trees struct {
 
 	opening [64]chan struct{} // each holds one while an upload is opened; by the tree
 
+	stays sync.WaitGroup  // stay, while it runs
+	rest  sync.WaitGroup  // what closed uploads have left to do
+	life  context.Context // ends with Close
+	end   context.CancelFunc
+	late  context.Context // ends a moment later
+	cut   context.CancelFunc
+
 	mu      sync.Mutex // guards what follows, and where an upload goes into
+	staying bool       // stay runs
 	uploads map[meta.ID]*upload
 	coming  map[meta.ID]int       // how many are opening an upload
 	keys    map[uploadKey]*upload // the same, without those that are over
 }
 
-// NewTrees returns the trees whose names are in names and whose bytes are in bucket. Both stay the
-// caller's.
+// NewTrees returns the trees whose names are in names and whose bytes are in bucket.
 func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	if o.Unit == 0 {
 		o.Unit = hufu.ChunkSize
@@ -83,9 +94,14 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	if o.Lease == 0 {
 		o.Lease = defaultLease
 	}
+	if o.Hold == 0 {
+		o.Hold = defaultHold
+	}
 	var grip [8]byte
 	_, _ = rand.Read(grip[:]) // never fails
 	t := &Trees{names: names, bucket: bucket, o: o, after: 10 * time.Second, values: blob.NewRoom(o.Uploads), grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]int{}, keys: map[uploadKey]*upload{}}
+	t.life, t.end = context.WithCancel(context.Background())
+	t.late, t.cut = context.WithCancel(context.Background())
 	t.room.Store(o.Room)
 	for i := range t.opening {
 		t.opening[i] = make(chan struct{}, 1)
@@ -143,9 +159,6 @@ func (s *Trees) open(ctx context.Context, name string, create bool) (blob.Tree, 
 	}
 	return &Tree{s: s, root: root}, nil
 }
-
-// Close does nothing: what the trees are made of is the caller's.
-func (s *Trees) Close() error { return nil }
 
 // key returns the key of an object of a content.
 func (s *Trees) key(content meta.ID, object string) string {

@@ -17,9 +17,12 @@ import (
 	"hufu/internal/meta"
 )
 
-// pollEvery is how often a holder that waits for chunks looks for those that came to other
-// processes.
-const pollEvery = 500 * time.Millisecond
+// A holder that waits for chunks looks for those that came to other processes: at once, after
+// firstPoll, and then at growing intervals.
+const (
+	firstPoll = 20 * time.Millisecond
+	lastPoll  = 200 * time.Millisecond
+)
 
 // cvSize is the size of a chaining value in bytes.
 const cvSize = int64(len(digest.CV{}))
@@ -125,6 +128,7 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 	defer t.s.expect(fresh.ID)()
 	for range maxTries {
 		if h := t.hold(func() *upload { return t.s.keys[uploadKey{t.root, fresh.Key}] }, g); h != nil {
+			h.u.refresh(ctx)
 			return h, nil
 		}
 		found, err := t.s.names.UploadsByKey(ctx, t.root, fresh.Key)
@@ -146,6 +150,9 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 		err = t.s.names.Change(ctx, func(q meta.NameQueries) (err error) {
 			if added, err = q.AddUpload(ctx, fresh); err == nil && added {
 				err = q.AddContent(ctx, meta.Content{ID: fresh.ID, Size: k.Size, Layout: t.s.o.Unit, State: meta.StateOpen})
+			}
+			if err == nil && added {
+				_, err = q.Hold(ctx, fresh.ID, t.s.grip, t.s.o.Hold)
 			}
 			return err //nolint:wrapcheck // below
 		})
@@ -216,6 +223,9 @@ func (t *Tree) load(ctx context.Context, op string, row meta.Upload, g blob.Guar
 		if err != nil || at != row.Into {
 			return nil, broken(ctx, op, p, t.s.discard(ctx, row.ID))
 		}
+	}
+	if there, err := t.s.names.Hold(ctx, row.ID, t.s.grip, t.s.o.Hold); err != nil || !there {
+		return nil, broken(ctx, op, p, err)
 	}
 	c, units, err := t.s.arrived(ctx, row.ID)
 	if err != nil {
@@ -394,9 +404,7 @@ func (u *upload) root() (hufu.Digest, error) {
 
 func (h *holder) Await(ctx context.Context) {
 	u := h.u
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
+	for wait := time.Duration(0); ; {
 		u.mu.Lock()
 		over := u.have == digest.Chunks(u.key.Size) || u.gone
 		changed := u.changed
@@ -404,35 +412,60 @@ func (h *holder) Await(ctx context.Context) {
 		if over || ctx.Err() != nil {
 			return
 		}
+		if wait == 0 {
+			if u.complete(ctx) {
+				return
+			}
+			wait = firstPoll
+		}
+		poll := time.NewTimer(wait)
 		select {
 		case <-changed:
 		case <-ctx.Done():
-		case <-tick.C:
-			u.poll(ctx)
+		case <-poll.C:
+			if u.complete(ctx) {
+				return
+			}
+			wait = min(2*wait, lastPoll)
 		}
+		poll.Stop()
 	}
 }
 
-// poll looks for units that came to other processes, and whether the upload has ended.
-func (u *upload) poll(ctx context.Context) {
+// complete reports whether all units have arrived, at whatever process, or the upload has ended.
+func (u *upload) complete(ctx context.Context) bool {
+	if !u.t.s.names.Shared() {
+		return false
+	}
+	state, units, err := u.t.s.names.Progress(ctx, u.id)
+	return err == nil && (state != meta.StateOpen || units == u.count()) // after an error it is asked again
+}
+
+// count returns the number of units.
+func (u *upload) count() int64 {
+	per := u.unit / hufu.ChunkSize
+	return (digest.Chunks(u.key.Size) + per - 1) / per
+}
+
+// refresh takes over what has come to other processes since the upload was opened here. What cannot be
+// found out is sent again.
+func (u *upload) refresh(ctx context.Context) {
 	if !u.t.s.names.Shared() {
 		return
 	}
-	release, err := u.exclude(ctx, "look for chunks")
+	release, err := u.exclude(ctx, "open upload")
 	if err != nil {
 		return
 	}
 	defer release()
 	c, units, err := u.t.s.arrived(ctx, u.id)
 	if err != nil {
-		return // it is asked again
+		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.done == nil && c.State != meta.StateOpen {
-		u.gone = true
-	} else if u.done == nil {
+	if u.done == nil && c.State == meta.StateOpen {
 		u.set(units)
+		u.notify()
 	}
-	u.notify()
 }

@@ -7,7 +7,6 @@ import (
 
 	"hufu"
 	"hufu/internal/blob"
-	"hufu/internal/digest"
 	"hufu/internal/meta"
 )
 
@@ -188,8 +187,7 @@ func (u *upload) commit(ctx context.Context, w *work, row *meta.Entry, ready *pr
 	if err != nil {
 		return w.failed(ctx, op, p, err)
 	}
-	per := u.unit / hufu.ChunkSize
-	if content.Voided != ready.voided || n != (digest.Chunks(u.key.Size)+per-1)/per {
+	if content.Voided != ready.voided || n != u.count() {
 		return u.fail(op, hufu.KindChanged, "file_changed") // through another process
 	}
 	_, err = w.Enliven(ctx, u.id)
@@ -238,7 +236,15 @@ func (h *holder) Close() error {
 	}
 	over := u.gone || u.done != nil
 	u.mu.Unlock()
-	if closed || !u.leave() || over {
+	if closed {
+		return nil
+	}
+	last, unbegun := u.leave()
+	switch {
+	case !last, over: // the rows of an upload that is over are gone
+		return nil
+	case !unbegun:
+		u.letGo()
 		return nil
 	}
 	ctx, cancel := s.afterwards()
@@ -252,9 +258,11 @@ func (h *holder) Close() error {
 		return nil
 	}
 	_ = s.names.Change(ctx, func(q meta.NameQueries) error {
-		there, err := q.DropUnbegun(ctx, u.id)
+		there, err := q.DropUnbegun(ctx, u.id, s.grip)
 		if err == nil && there {
 			_, err = q.Abandon(ctx, u.id)
+		} else if err == nil {
+			err = q.LetGo(ctx, u.id, s.grip) // it goes on elsewhere
 		}
 		return err //nolint:wrapcheck // it is dropped
 	})

@@ -36,7 +36,7 @@ func (t *Tree) alone(ctx context.Context, op string, p hufu.Path) (release func(
 
 // hold returns a new holder of an upload of this tree that is open and not over, nil if find finds
 // none.
-func (t *Tree) hold(find func() *upload, g blob.Guard) blob.Upload {
+func (t *Tree) hold(find func() *upload, g blob.Guard) *holder {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	u := find()
@@ -52,7 +52,8 @@ func (t *Tree) hold(find func() *upload, g blob.Guard) blob.Upload {
 	return &holder{u: u, guard: g}
 }
 
-// register makes an upload one of those that are open. The caller has taken cost(&k, units) for it.
+// register makes an upload one of those that are open. The caller has taken cost(&k, units) for it and
+// noted in the database that it is open here.
 func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map[int64][]byte, g blob.Guard) blob.Upload {
 	u := &upload{
 		t: t, id: row.ID, key: k, row: row, unit: unit, alone: make(chan struct{}, 1), into: row.Into, holders: 1,
@@ -62,6 +63,10 @@ func (t *Tree) register(row meta.Upload, k blob.UploadKey, unit int64, units map
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.s.uploads[u.id], t.s.keys[uploadKey{t.root, row.Key}] = u, u
+	if !t.s.staying && t.s.life.Err() == nil {
+		t.s.staying = true
+		t.s.stays.Go(t.s.stay)
+	}
 	return &holder{u: u, guard: g}
 }
 
@@ -118,20 +123,20 @@ func (s *Trees) expect(id meta.ID) (done func()) {
 }
 
 // leave takes a holder from the upload, and forgets the upload with the last one. It reports whether
-// that was the last and no chunk has begun the upload.
-func (u *upload) leave() (unbegun bool) {
+// that was the last, and whether no chunk that is known here has begun the upload.
+func (u *upload) leave() (last, unbegun bool) {
 	s := u.t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u.holders--; u.holders > 0 {
-		return false
+		return false, false
 	}
 	s.forget(u)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.charged(-u.charge)
 	u.left = true
-	return u.into.IsZero()
+	return true, u.into.IsZero()
 }
 
 // exclude waits until nobody else changes the upload as a whole, or ctx ends.

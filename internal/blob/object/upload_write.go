@@ -207,8 +207,12 @@ func (s *Trees) supersede(ctx context.Context, q meta.NameQueries, u *upload) er
 		if old.ID == u.id || s.held(old.ID) {
 			continue
 		}
-		if _, err := q.DropUpload(ctx, old.ID); err != nil {
+		dropped, err := q.DropUnheld(ctx, old.ID, s.grip)
+		if err != nil {
 			return err //nolint:wrapcheck // the caller does
+		}
+		if !dropped {
+			continue
 		}
 		if _, err := q.Abandon(ctx, old.ID); err != nil {
 			return err //nolint:wrapcheck // the caller does

@@ -31,6 +31,8 @@ func RunNames(t *testing.T, fresh func(t *testing.T) string) {
 		"clock":     testClock,
 		"lease":     testLease,
 		"idle":      testIdle,
+		"holders":   testHolders,
+		"handover":  testHandover,
 		"all":       testNamesAllOrNothing,
 		"canceled":  testNamesCanceled,
 		"in_turn":   testFoldersInTurn,

@@ -156,7 +156,7 @@ func testUploads(t *testing.T, n *meta.Names) {
 		func() ([]meta.Upload, error) { return n.UploadsByKey(ctx, top, u.Key) },
 		func() ([]meta.Upload, error) { return n.UploadsByID(ctx, top, u.ID) },
 		func() ([]meta.Upload, error) { return n.UploadsAt(ctx, top, u.Place) },
-		func() ([]meta.Upload, error) { return n.IdleUploads(ctx, -time.Hour, meta.ID{}, 5) },
+		func() ([]meta.Upload, error) { return n.IdleUploads(ctx, "me", -time.Hour, meta.ID{}, 5) },
 		func() ([]meta.Upload, error) {
 			if ok, err := n.SetInto(ctx, u.ID, into); err != nil || !ok {
 				t.Errorf("%v %v", ok, err)
@@ -172,7 +172,7 @@ func testUploads(t *testing.T, n *meta.Names) {
 	if got, err := n.UploadsByID(ctx, meta.NewID(), u.ID); err != nil || len(got) != 0 {
 		t.Errorf("in another tree: %+v %v", got, err)
 	}
-	if ok, err := n.DropUnbegun(ctx, u.ID); err != nil || ok {
+	if ok, err := n.DropUnbegun(ctx, u.ID, "me"); err != nil || ok {
 		t.Errorf("%v %v", ok, err)
 	}
 	for _, want := range []bool{true, false} {
@@ -186,7 +186,7 @@ func testUploads(t *testing.T, n *meta.Names) {
 	if ok, err := n.AddUpload(ctx, second); err != nil || !ok {
 		t.Errorf("%v %v", ok, err)
 	}
-	if ok, err := n.DropUnbegun(ctx, second.ID); err != nil || !ok {
+	if ok, err := n.DropUnbegun(ctx, second.ID, "me"); err != nil || !ok {
 		t.Errorf("%v %v", ok, err)
 	}
 }
@@ -344,7 +344,7 @@ func testPages(t *testing.T, n *meta.Names) {
 	}
 	var after meta.ID
 	for count := 0; ; count++ {
-		page, err := n.IdleUploads(ctx, -time.Hour, after, 1)
+		page, err := n.IdleUploads(ctx, "me", -time.Hour, after, 1)
 		must(t, err)
 		if len(page) == 0 {
 			if count != len(contents) {

@@ -39,7 +39,7 @@ func testIdle(t *testing.T, n *meta.Names) {
 		return at
 	}
 	drop := func(id meta.ID, idle time.Duration) bool {
-		dropped, err := n.DropIdle(ctx, id, idle)
+		dropped, err := n.DropIdle(ctx, id, "me", idle)
 		must(t, err)
 		return dropped
 	}
