@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"hufu"
@@ -41,6 +42,7 @@ type presence struct {
 	written known
 	forgot  int64
 	failing bool
+	told    atomic.Pointer[[]string] // see Nodes
 }
 
 // stillApplied notes that the applied state is still the current one. It does nothing while a newer
@@ -68,7 +70,7 @@ func (s *Service) Join(ctx context.Context, n meta.Node, fits func(other meta.No
 	}
 	k := s.lastApplied()
 	n.Started = time.UnixMilli(k.clock)
-	s.node = presence{row: &n, fits: fits, misfits: map[meta.ID]int64{}}
+	s.node.row, s.node.fits, s.node.misfits = &n, fits, map[meta.ID]int64{}
 	defer func() {
 		if err != nil {
 			s.Leave(context.WithoutCancel(ctx))
@@ -121,8 +123,12 @@ func (s *Service) settle(ctx context.Context) (others []meta.Node, err error) {
 // clash returns the other nodes that may be alive, and the error of fits for one that does not fit,
 // started earlier and has written since it was first seen. doubt says that one has not written since.
 func (s *Service) clash(ctx context.Context) (others []meta.Node, doubt bool, err error) {
-	if others, err = s.Others(ctx); err != nil || s.node.fits == nil {
+	if others, err = s.Others(ctx); err != nil {
 		return others, false, err
+	}
+	s.tell(others)
+	if s.node.fits == nil {
+		return others, false, nil
 	}
 	for _, o := range others {
 		if !earlier(o, *s.node.row) {
@@ -139,6 +145,27 @@ func (s *Service) clash(ctx context.Context) (others []meta.Node, doubt bool, er
 		doubt = true
 	}
 	return others, doubt, nil
+}
+
+// tell notes the addresses of the other nodes for Nodes.
+func (s *Service) tell(others []meta.Node) {
+	told := []string{}
+	for _, o := range others {
+		if o.Age < aliveFor && o.Address != s.node.row.Address && !slices.Contains(told, o.Address) {
+			told = append(told, o.Address)
+		}
+	}
+	s.node.told.Store(&told)
+}
+
+// Nodes returns where clients reach the other live nodes, and whether this process is a node. Nodes
+// behind one address are none that a client can choose, so an address is there once, and that of this
+// node is not.
+func (s *Service) Nodes() (at []string, node bool) {
+	if told := s.node.told.Load(); told != nil {
+		return *told, true
+	}
+	return nil, false
 }
 
 // earlier reports whether a started before b. Of two that started in the same moment, their ids

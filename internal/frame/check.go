@@ -42,7 +42,9 @@ func (m *HelloAnswer) check() error {
 		}
 	}
 	return errors.Join(checkIf(len(m.User) <= MaxName && len(m.Device) <= MaxName && len(m.Program) <= MaxName && len(m.Padding) <= MaxPadding && m.Requests > 0 &&
-		m.Bytes >= MaxRaw && len(m.Instance) == 16, "hello answer"), checkFeatures(m.Features))
+		m.Bytes >= MaxRaw && len(m.Instance) == 16, "hello answer"), checkFeatures(m.Features),
+		checkIf(len(m.Nodes) <= MaxNodes && !slices.ContainsFunc(m.Nodes, func(s string) bool { return s == "" || len(s) > MaxAddress }), "nodes"),
+		checkIf(len(m.Nodes) == 0 || slices.Contains(m.Features, FeatureNodes), "nodes without the feature"))
 }
 
 func (m *Login) check() error {

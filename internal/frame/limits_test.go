@@ -78,6 +78,8 @@ func TestHT42Limits(t *testing.T) {
 		"user of the answer":     {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.User = text(n) }) }},
 		"device of the answer":   {MaxName, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Device = text(n) }) }},
 		"instance":               {16, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Instance = fill(0, n) }) }},
+		"nodes":                  {MaxNodes, func(n int) Message { return nodes(many(n, "a:1")) }},
+		"address of a node":      {MaxAddress, func(n int) Message { return nodes([]string{text(n)}) }},
 		"user":                   {MaxName, func(n int) Message { return &Login{User: text(n), Password: "p"} }},
 		"password":               {MaxPassword, func(n int) Message { return &Login{User: "u", Password: text(n)} }},
 		"path":                   {hufu.MaxPath, func(n int) Message { return &Stat{Path: longPath(n)} }},
@@ -200,6 +202,8 @@ func TestHT42Limits(t *testing.T) {
 		"no password":                 &Login{User: "u"},
 		"no token":                    &LoginAnswer{},
 		"empty feature":               features([]string{""}),
+		"empty address of a node":     nodes([]string{""}),
+		"nodes without the feature":   helloAnswer(func(m *HelloAnswer) { m.Nodes = []string{"a:1"} }),
 		"no requests allowed":         helloAnswer(func(m *HelloAnswer) { m.Requests = 0 }),
 		"less than a chunk asked for": helloAnswer(func(m *HelloAnswer) { m.Bytes = MaxRaw - 1 }),
 		"no target":                   &Link{Condition: always},
@@ -220,6 +224,11 @@ func TestHT42Limits(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// nodes is an answer with these addresses.
+func nodes(at []string) Message {
+	return &HelloAnswer{Version: 1, Features: []string{FeatureCore, FeatureNodes}, Requests: 1, Bytes: MaxRaw, Instance: fill(0, 16), Nodes: at}
 }
 
 // alternate is runs of one chunk each, the most that take part in n values.
@@ -278,6 +287,7 @@ func TestLargestMessagesFit(t *testing.T) {
 		&Enroll{Secret: text(MaxName), CSR: fill(1, MaxCSR), Password: text(MaxPassword), Device: text(MaxName)},
 		&OpenAnswer{Upload: text(MaxName), Unit: hufu.ChunkSize, Runs: alternate(MaxCVs)},
 		&EnrollAnswer{User: text(MaxName), Device: text(MaxName), Chain: many(MaxChain, fill(1, MaxCertificate))},
+		nodes(many(MaxNodes, text(MaxAddress))),
 		&big,
 	} {
 		if err := Check(m); err != nil {

@@ -12,11 +12,12 @@ import (
 const Version = 1
 
 // Features that hello may name. Core is everything in this package; Teach
-// requests the teaching world.
+// requests the teaching world, Nodes the addresses of the other servers of the installation.
 const (
 	FeatureCore  = "core"
 	FeatureTeach = "teach"
 	FeatureCopy  = "copy"
+	FeatureNodes = "nodes"
 )
 
 // Limits of values in a message.
@@ -37,6 +38,8 @@ const (
 	MaxTarget      = 4096    // bytes of a symbolic link's target
 	MaxVersion     = 128     // bytes of a version
 	MaxUnit        = 1 << 30 // bytes that a store takes at once
+	MaxNodes       = 64      // addresses of servers
+	MaxAddress     = 260     // bytes of an address, HOST:PORT
 )
 
 // Type names a message. Answers carry the request's type and answerBit.

@@ -35,6 +35,7 @@ type HelloAnswer struct {
 	Instance []byte   `cbor:"11,keyasint"`           // 16 bytes, new at every start of the server
 	Why      *Error   `cbor:"12,keyasint,omitempty"` // why a token was not good
 	Padding  []byte   `cbor:"13,keyasint,omitempty"`
+	Nodes    []string `cbor:"14,keyasint,omitempty"` // of FeatureNodes: where the other servers of the installation say that they are
 }
 
 // Login proves the second factor.

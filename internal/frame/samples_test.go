@@ -116,6 +116,10 @@ func samples() []sample {
 		{"cancel", "the third request is not wanted any more", &Cancel{Request: 2}, false, nil},
 		{"copy", "this version, to a name that is free", &Copy{From: path, To: Path("b"), Condition: absent, Version: "v-1"}, false, nil},
 		{"copy answer", "durable", &CopyAnswer{Entry: entry}, false, nil},
+		{"hello answer, nodes", "one of three servers of an installation", &HelloAnswer{
+			Version: 1, Features: []string{"core", "nodes"}, User: "alice", Device: "laptop", LoggedIn: true, Requests: 1024, Bytes: 64 << 20,
+			Time: 1, Instance: fill(0x1d, 16), Nodes: []string{"node2.example.org:9999", "[2001:db8::3]:9999"},
+		}, false, nil},
 	}
 }
 

@@ -5,10 +5,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"hufu"
 	"hufu/internal/account"
@@ -324,6 +327,12 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 	if c.copies = slices.Contains(m.Features, frame.FeatureCopy); c.copies {
 		a.Features = append(a.Features, frame.FeatureCopy)
 	}
+	if slices.Contains(m.Features, frame.FeatureNodes) && !slices.Contains(m.Features, frame.FeatureTeach) {
+		if at, node := c.s.o.Account.Nodes(); node {
+			a.Features = append(a.Features, frame.FeatureNodes)
+			a.Nodes = reachable(at)
+		}
+	}
 	if t := c.s.o.Teach; t != nil {
 		a.Teach = uint16(t.Port())
 		if slices.Contains(m.Features, frame.FeatureTeach) {
@@ -349,6 +358,18 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 		a.Padding = make([]byte, m.Pad)
 	}
 	return c.session.Answer(a, false, nil)
+}
+
+// reachable returns the addresses that mean something to a client, as many as an answer holds. Which
+// ones is left to chance if there are more.
+func reachable(at []string) []string {
+	at = slices.DeleteFunc(slices.Clone(at), func(address string) bool {
+		host, _, err := net.SplitHostPort(address)
+		ip := net.ParseIP(host)
+		return err != nil || len(address) > frame.MaxAddress || !utf8.ValidString(address) || host == "" || ip != nil && ip.IsUnspecified()
+	})
+	rand.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] }) //nolint:gosec // no secret
+	return at[:min(len(at), frame.MaxNodes)]
 }
 
 func (c *conn) resume(ctx context.Context, token string) error {

@@ -648,6 +648,17 @@ func TestChangesOfOneVersion(t *testing.T) {
 	}
 }
 
+// TestASingleServerListsNoNodes: nor does it say that it could.
+func TestASingleServerListsNoNodes(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	p := env.Person("alice")
+	a := answered[*frame.HelloAnswer](connect(t, env, p), &frame.Hello{Version: 1, Features: []string{"core", "nodes"}, Token: p.Profile.Token()}, nil)
+	if !slices.Equal(a.Features, []string{"core"}) || a.Nodes != nil {
+		t.Errorf("features: %v, nodes: %v", a.Features, a.Nodes)
+	}
+}
+
 // TestCopyIsAFeature: a copy is a request only where both ends have named the feature.
 func TestCopyIsAFeature(t *testing.T) {
 	t.Parallel()
