@@ -88,13 +88,18 @@ func (r *Remote) connectOnce(ctx context.Context) error {
 	}
 	c.Allow(int(a.Requests), int(a.Bytes))
 	r.control, r.hello, r.state = c, a, state
+	r.servers.learn(a.Nodes)
 	return nil
 }
 
 // greet sends hello with the requests that are foreseen, and waits for the answer
 // to hello. The caller holds mu.
 func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnswer, error) {
-	hello := r.foreseeing(r.helloMessage(r.token))
+	m := r.helloMessage(r.token)
+	if r.spreads() {
+		m.Features = append(m.Features, frame.FeatureNodes)
+	}
+	hello := r.foreseeing(m)
 	if err := hello.send(c); err != nil {
 		return nil, err
 	}
@@ -110,17 +115,38 @@ func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnsw
 	return answer, err
 }
 
-// dial makes one connection and starts a session on it. The caller sends hello.
-// reached, if not nil, is told how far the server is, before TLS is spoken. With
-// ask, a server that refuses the certificate is asked for the reason.
-func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (*session.Client, *tls.ConnectionState, error) {
+// dial makes one connection and starts a session on it. The caller sends hello. If the server does not
+// answer, another one of its installation does as well.
+func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (c *session.Client, s *tls.ConnectionState, err error) {
 	limit := session.DialTimeout
 	if p := r.o.Patience; p != nil && p.For > 0 {
 		limit = min(limit, p.For)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	raw, err := session.Dial(ctx, r.p.Dirs().Proxy, r.o.Address)
+	all := r.servers.candidates()
+	for i, at := range all {
+		one, stop := ctx, context.CancelFunc(func() {})
+		if i < len(all)-1 {
+			one, stop = context.WithTimeout(ctx, nextAfter)
+		}
+		c, s, err = r.dialAt(one, at, reached, ask)
+		stop()
+		if err == nil {
+			r.servers.move(at)
+			return c, s, nil
+		}
+		if ctx.Err() != nil || !Transient(err) {
+			break
+		}
+	}
+	return nil, nil, err
+}
+
+// dialAt is dial to one address. reached, if not nil, is told how far the server is, before TLS is
+// spoken. With ask, a server that refuses the certificate is asked for the reason.
+func (r *Remote) dialAt(ctx context.Context, address string, reached func(session.Way), ask bool) (*session.Client, *tls.ConnectionState, error) {
+	raw, err := session.Dial(ctx, r.p.Dirs().Proxy, address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +166,7 @@ func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) 
 	if r.dialer == nil {
 		return session.NewClient(stream, stream, frame.NewCodec(), nil), nil, nil
 	}
-	return r.dialer.Handshake(ctx, stream, ask)
+	return r.dialer.At(address).Handshake(ctx, stream, ask)
 }
 
 func (r *Remote) helloMessage(token []byte) *frame.Hello {

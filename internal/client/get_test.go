@@ -61,7 +61,7 @@ func TestGetTakesTheAnswerItAskedFor(t *testing.T) {
 				_, _ = io.Copy(io.Discard, far)
 			}()
 			stream := session.NewStream(near)
-			l := &lane{session.NewClient(stream, stream, codec, nil)}
+			l := &lane{c: session.NewClient(stream, stream, codec, nil)}
 			defer func() { _ = l.Close() }()
 			type answer struct {
 				e    hufu.Entry

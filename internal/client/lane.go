@@ -16,6 +16,9 @@ import (
 // lane is one more connection to the server, for bytes.
 type lane struct {
 	c *session.Client
+	// spare says that it goes to another server than the control connection. What that server cannot
+	// do, for a reason that is not the file's, is done by others.
+	spare bool
 }
 
 // The number of lanes depends on the round trip to the server. For a near
@@ -28,15 +31,17 @@ const (
 	farFrom   = 5 * time.Millisecond
 )
 
-// Lanes returns how many lanes are worth their cost on the way to the server.
-func (r *Remote) Lanes(ctx context.Context) int {
+// Lanes returns how many lanes to the server are worth their cost, or its share of jobs lanes to all
+// servers.
+func (r *Remote) Lanes(ctx context.Context, jobs int) int {
 	_, _ = r.Connect(ctx) // the next call reports the error
+	n := 1 + len(r.servers.list())
+	if jobs > 0 {
+		return share(jobs, n, 0)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isSlowLink() {
-		return manyLanes
-	}
-	return fewLanes
+	return r.lanesPerServer(r.way, n)
 }
 
 // isSlowLink reports whether the round trip to the server is known to be long. The caller holds mu.
@@ -220,7 +225,7 @@ func (r *Remote) openLane(ctx context.Context, hello *frame.Hello, ask bool) (*l
 	if err != nil {
 		return nil, err
 	}
-	return &lane{c}, c.Send(hello, nil, 0, func(session.Answer) {})
+	return &lane{c: c}, c.Send(hello, nil, 0, func(session.Answer) {})
 }
 
 // bound gives a lane the limits that the server has named on the control connection.
@@ -234,8 +239,12 @@ func (r *Remote) bound(l *lane) {
 }
 
 // lost returns the error of an answer, with transfer.ErrLost if the lane was lost.
-func lost(a session.Answer) error {
-	if a.Lost {
+func (l *lane) lost(a session.Answer) error {
+	spared := !a.Lost && l.spare && transfer.Stops(a.Err)
+	if spared {
+		l.c.Drop()
+	}
+	if a.Lost || spared {
 		return fmt.Errorf("%w: %w", transfer.ErrLost, a.Err)
 	}
 	return a.Err
@@ -244,11 +253,11 @@ func lost(a session.Answer) error {
 func (l *lane) Put(p hufu.Path, m transfer.Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error {
 	return l.c.Send(&frame.Put{
 		Path: frame.WirePath(p), Mode: m.Mode & 0o777, MTime: frame.Nanos(m.MTime), Digest: d[:], Condition: frame.WireCondition(c),
-	}, data, 0, func(a session.Answer) { done(lost(a)) })
+	}, data, 0, func(a session.Answer) { done(l.lost(a)) })
 }
 
 func (l *lane) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
-	return l.c.Send(&frame.Range{Upload: upload, Index: index, CV: cv[:], Hole: hole}, data, 0, func(a session.Answer) { done(lost(a)) })
+	return l.c.Send(&frame.Range{Upload: upload, Index: index, CV: cv[:], Hole: hole}, data, 0, func(a session.Answer) { done(l.lost(a)) })
 }
 
 func (l *lane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
@@ -257,7 +266,7 @@ func (l *lane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte,
 		m.Digest = listed.Digest[:]
 	}
 	return l.c.Send(m, nil, int(listed.Size), func(a session.Answer) {
-		if err := lost(a); err != nil {
+		if err := l.lost(a); err != nil {
 			done(hufu.Entry{}, nil, err)
 			return
 		}
@@ -275,7 +284,7 @@ func (l *lane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte,
 
 func (l *lane) Read(p hufu.Path, version string, index int64, size int, done func(transfer.Chunk, error)) error {
 	return l.c.Send(&frame.Read{Path: frame.WirePath(p), Version: version, Index: index}, nil, size, func(a session.Answer) {
-		if err := lost(a); err != nil {
+		if err := l.lost(a); err != nil {
 			done(transfer.Chunk{}, err)
 			return
 		}

@@ -58,7 +58,7 @@ func TestWarmUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.WarmUp(client.Down, 0)
-	near := r.Lanes(t.Context())
+	near := r.Lanes(t.Context(), 0)
 	lane, err := r.Lane(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestWarmUp(t *testing.T) {
 	}
 
 	client.Far(r)
-	far := r.Lanes(t.Context())
+	far := r.Lanes(t.Context(), 0)
 	if far <= near {
 		t.Errorf("%d lanes near, %d far", near, far)
 	}
@@ -137,7 +137,7 @@ func TestWarmUpFromTheFirstRoundTrip(t *testing.T) {
 	if err := r.LoggedIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	far := r.Lanes(t.Context())
+	far := r.Lanes(t.Context(), 0)
 	until(t, "the lanes were not opened", func() bool { return len(d.all()) == 1+far })
 	quiet := func() int64 {
 		mu.Lock()
@@ -197,7 +197,7 @@ func TestFarTransfer(t *testing.T) {
 		}
 	}
 	r.WarmUp(client.Down, 0)
-	far := r.Lanes(t.Context())
+	far := r.Lanes(t.Context(), 0)
 	until(t, "the lanes were not opened", func() bool { return len(d.all()) == 1+far })
 	c, err := r.PreparePut(t.Context(), []string{src + "/"}, parse(t, "there"), client.How{Folder: true})
 	run(c, err, (*transfer.Engine).Put)

@@ -81,6 +81,7 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 		limit, tries = p.For, p.Tries
 	}
 	wait := firstPause
+	others := len(r.servers.list()) > 0
 	var since time.Time // of the loss
 	defer func() {
 		if !since.IsZero() {
@@ -93,6 +94,10 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 		}
 		if limit <= 0 || n == tries {
 			return err
+		}
+		if others { // one of them may do it at once
+			others = false
+			continue
 		}
 		r.outage.lost(err, since.IsZero())
 		if since.IsZero() {

@@ -87,7 +87,8 @@ type Remote struct {
 	failed error     // of the last try to connect, nil if it succeeded
 	tried  time.Time // when it ended
 
-	outage outage // has its own lock
+	outage  outage  // has its own lock
+	servers servers // has its own lock
 
 	maxForeseenBytes int64 // equals the constant of this name, except in tests
 }
@@ -103,6 +104,7 @@ func New(p *profile.Profile, o Options) (*Remote, error) {
 	if o.Address == "" {
 		r.o.Address = p.Address
 	}
+	r.servers.home = r.o.Address
 	if !o.Teach && !o.Plaintext {
 		r.token = p.Token()
 	}

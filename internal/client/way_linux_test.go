@@ -43,7 +43,7 @@ func TestRemembersTheWay(t *testing.T) {
 		if err := r.LoggedIn(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for range r.Lanes(t.Context()) {
+		for range r.Lanes(t.Context(), 0) {
 			lane, err := r.Lane(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -33,6 +33,13 @@ func (p *Profile) Dialer(address string, keyLog io.Writer) (*Dialer, error) {
 	return &Dialer{p: p, address: address, config: config, codec: frame.NewCodec()}, nil
 }
 
+// At returns a Dialer for another server of the same installation. It has to prove the same name.
+func (d *Dialer) At(address string) *Dialer {
+	at := *d
+	at.address = address
+	return &at
+}
+
 func (p *Profile) config(alpn string, keyLog io.Writer) (*tls.Config, error) {
 	roots, err := p.Roots()
 	if err != nil {

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,8 @@ type world struct {
 	stat     func(hufu.Path) (hufu.Entry, error)
 	list     func(hufu.Path, func(hufu.Entry) error) error
 	page     func(hufu.Path, blob.Page, func(hufu.Entry) error) (string, error)
-	pageOf   int // names that a page has at most, if not 0
+	pageOf   int                                             // names that a page has at most, if not 0
+	spread   func(ctx context.Context, use func(Lane, bool)) // to other servers
 	read     func(p hufu.Path, index int64, size int) ([]byte, bool, digest.CV, error)
 	get      func(hufu.Path) (hufu.Entry, []byte, error)
 }
@@ -390,7 +392,13 @@ func (w *world) Commit(ctx context.Context, upload string, p hufu.Path, d hufu.D
 	return e, err
 }
 
-func (*world) Lanes(context.Context) int { return 2 }
+func (*world) Lanes(_ context.Context, jobs int) int { return cmp.Or(jobs, 2) }
+
+func (w *world) Spread(ctx context.Context, _ int, use func(Lane, bool)) {
+	if w.spread != nil {
+		w.spread(ctx, use)
+	}
+}
 
 func (w *world) Abandon(ctx context.Context, upload string) error {
 	return w.control(ctx, "abandon", hufu.Path{}, func() error {

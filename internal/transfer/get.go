@@ -14,7 +14,7 @@ import (
 // Side the name it gets.
 func (e *Engine) Get(ctx context.Context, sources []Source) error {
 	e.gets = true
-	return e.run(ctx, sources, &nearEnd{e, &staged{e: e}}, e.getLarge, e.runGetLane)
+	return e.run(ctx, sources, &nearEnd{e, &staged{e: e}}, e.getLarge, e.getWorker)
 }
 
 // nearEnd is this computer as a target.
@@ -197,10 +197,10 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	return entry, l.resumed.Load(), err
 }
 
-// runGetLane is runPutLane's counterpart.
-func (e *Engine) runGetLane(ctx context.Context, n int) error {
+// getWorker is putWorker's counterpart.
+func (e *Engine) getWorker(ctx context.Context) (do worker, end func()) {
 	var g *group
-	return e.onLanes(ctx, n, func(lane Lane, t task) error {
+	return func(lane Lane, t task) error {
 		if g == nil || g.lane != lane {
 			g = &group{e: e, ctx: context.WithoutCancel(ctx), life: ctx, lane: lane}
 		}
@@ -208,7 +208,7 @@ func (e *Engine) runGetLane(ctx context.Context, n int) error {
 			return g.fetchUnit(t)
 		}
 		return g.fetch(t)
-	})
+	}, func() {}
 }
 
 // placeChunk puts chunk index, of size bytes, in its place, if it is what the far

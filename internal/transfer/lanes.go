@@ -12,7 +12,7 @@ import (
 // run starts the planner, the goroutines that carry large files, and the lanes. It waits until
 // all files are at their place, finishes the folders, and ends the lanes. Nothing that it has
 // started still runs when it returns.
-func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one func(context.Context, *item), lane func(context.Context, int) error) error {
+func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one func(context.Context, *item), worker newWorker) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	e.fatal = cancel
@@ -28,17 +28,18 @@ func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one fu
 			}
 		})
 	}
-	count := e.o.Lanes
-	if count <= 0 {
-		count = e.far.Lanes(ctx)
-	}
-	for i := range count {
+	for i := range max(1, e.far.Lanes(ctx, e.o.Lanes)) {
 		lanes.Go(func() {
-			if err := lane(ctx, i); err != nil {
+			do, end := worker(ctx)
+			defer end()
+			if err := e.onLanes(ctx, i == 0, do); err != nil {
 				cancel(err)
 			}
 		})
 	}
+	spreading, stop := context.WithCancel(ctx)
+	defer stop()
+	lanes.Go(func() { e.spread(spreading, worker) })
 	after := e.plan(ctx, sources, to, larges)
 	e.Stats.Planned.Store(true)
 	close(e.planned)
@@ -46,6 +47,7 @@ func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one fu
 	opening.Wait()
 	after(e.queue.drain())
 	e.queue.close()
+	stop()
 	lanes.Wait()
 	e.asking.Wait()
 	err := context.Cause(ctx)
@@ -69,14 +71,19 @@ const (
 	lastPause    = 2 * time.Second
 )
 
+// worker carries one task over a lane, one after the other. An error means that the lane failed; the
+// task then returns to the queue, at the latest when the lane is closed.
+type worker = func(Lane, task) error
+
+// newWorker returns a worker, and what ends it.
+type newWorker = func(context.Context) (do worker, end func())
+
 // onLanes runs do for tasks as they come. The first lane takes small files before chunks and the
-// others chunks before small files, so that neither kind waits for the other. An error of do
-// means that the lane failed; the task then returns to the queue, at the latest when the lane is
-// closed.
-func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) error {
+// others chunks before small files, so that neither kind waits for the other.
+func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 	fruitless, pause := 0, firstPause
 	for {
-		t, ok := e.queue.next(n == 0, true)
+		t, ok := e.queue.next(first, true)
 		if !ok {
 			return nil
 		}
@@ -87,7 +94,7 @@ func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) 
 		}
 		e.Stats.Lanes.Add(1)
 		before := e.answered.Load()
-		err = e.onLane(ctx, lane, n, t, do)
+		err = e.onLane(ctx, lane, first, t, do)
 		_ = lane.Close() // waits until every done callback has run
 		e.Stats.Lanes.Add(-1)
 		if err == nil || ctx.Err() != nil {
@@ -111,7 +118,30 @@ func (e *Engine) onLanes(ctx context.Context, n int, do func(Lane, task) error) 
 	}
 }
 
-func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(Lane, task) error) error {
+// spread carries tasks over lanes to other servers as well, if there is enough to do. It ends with ctx.
+// Whatever happens to such a lane, its tasks return to the queue, and no error is told: the lanes of
+// run carry all of them if need be.
+func (e *Engine) spread(ctx context.Context, worker newWorker) {
+	select {
+	case <-e.queue.much:
+	case <-ctx.Done():
+		return
+	}
+	e.far.Spread(ctx, e.o.Lanes, func(l Lane, first bool) {
+		t, ok := e.queue.next(first, true)
+		if !ok {
+			return
+		}
+		do, end := worker(ctx)
+		defer end()
+		e.Stats.Lanes.Add(1)
+		defer e.Stats.Lanes.Add(-1)
+		_ = e.onLane(ctx, l, first, t, do)
+		_ = l.Close() // waits until every done callback has run
+	})
+}
+
+func (e *Engine) onLane(ctx context.Context, lane Lane, first bool, t task, do worker) error {
 	stop := context.AfterFunc(ctx, func() { _ = lane.Close() })
 	defer stop()
 	for {
@@ -119,13 +149,13 @@ func (e *Engine) onLane(ctx context.Context, lane Lane, n int, t task, do func(L
 			return err
 		}
 		var ok bool
-		if t, ok = e.queue.next(n == 0, false); ok {
+		if t, ok = e.queue.next(first, false); ok {
 			continue
 		}
 		if err := lane.Flush(); err != nil {
 			return err
 		}
-		if t, ok = e.queue.next(n == 0, true); !ok {
+		if t, ok = e.queue.next(first, true); !ok {
 			return nil
 		}
 	}

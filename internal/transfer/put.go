@@ -36,7 +36,7 @@ type Source struct {
 // Put copies sources to the far side. The error is what ended the transfer as
 // a whole; what became of each name is in the reports.
 func (e *Engine) Put(ctx context.Context, sources []Source) error {
-	return e.run(ctx, sources, newFarEnd(e), e.putLarge, e.runPutLane)
+	return e.run(ctx, sources, newFarEnd(e), e.putLarge, e.putWorker)
 }
 
 // farEnd is the far side as a target.

@@ -4,12 +4,20 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"hufu"
 	"hufu/internal/blob"
 )
 
 // maxWaiting is how many small files the planner may queue, and how many large ones. Then
 // it waits for room, so memory stays flat.
 const maxWaiting = 4096
+
+// Lanes to further servers pay off from spreadFrom bytes on. A small file costs as much as smallCost
+// bytes at least.
+const (
+	spreadFrom = 16 << 20
+	smallCost  = 64 << 10
+)
 
 // task is what a lane does next: one small file, or one unit of a large one.
 type task struct {
@@ -24,13 +32,15 @@ type queue struct {
 	cond    *sync.Cond
 	small   []*item
 	large   []*large
-	smallIn int  // handed out, not finished
-	closed  bool // nothing more will come
+	smallIn int           // handed out, not finished
+	added   int64         // bytes
+	much    chan struct{} // closed when spreadFrom bytes were added
+	closed  bool          // nothing more will come
 	aborted bool
 }
 
 func newQueue() *queue {
-	q := &queue{}
+	q := &queue{much: make(chan struct{})}
 	q.cond = sync.NewCond(&q.mu)
 	return q
 }
@@ -78,13 +88,24 @@ func (q *queue) addSmall(it *item) {
 		return
 	}
 	q.small = append(q.small, it)
+	q.count(max(it.from.Size, smallCost))
 	q.cond.Broadcast()
+}
+
+// count notes that n bytes were added. The caller holds mu.
+func (q *queue) count(n int64) {
+	if before := q.added; before < spreadFrom {
+		if q.added += n; q.added >= spreadFrom {
+			close(q.much)
+		}
+	}
 }
 
 func (q *queue) addLarge(l *large) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.large = append(q.large, l)
+	q.count(l.left * l.per * hufu.ChunkSize)
 	q.endIfDone(l)
 	q.cond.Broadcast()
 }

@@ -8,18 +8,16 @@ import (
 	"hufu/internal/digest"
 )
 
-// runPutLane carries tasks over one lane until there are none, and gets itself a
-// new lane when one is lost. Its error ends the transfer.
-func (e *Engine) runPutLane(ctx context.Context, n int) error {
+// putWorker sends files and chunks.
+func (e *Engine) putWorker(ctx context.Context) (do worker, end func()) {
 	buf := make([]byte, hufu.ChunkSize)
-	var files opener
-	defer files.close()
-	return e.onLanes(ctx, n, func(lane Lane, t task) error {
+	files := &opener{}
+	return func(lane Lane, t task) error {
 		if t.it.large != nil {
 			return e.sendUnit(ctx, lane, t, buf)
 		}
-		return e.sendSmall(ctx, lane, t, &files, buf)
-	})
+		return e.sendSmall(ctx, lane, t, files, buf)
+	}, files.close
 }
 
 // sendSmall reads a small file and sends it in one request.

@@ -42,8 +42,13 @@ type Far interface {
 	// Rename gives the entry at from the name to, if c holds there.
 	Rename(ctx context.Context, from, to hufu.Path, c hufu.Condition) error
 	Lane(ctx context.Context) (Lane, error)
-	// Lanes returns how many lanes pay off on the network path to the server.
-	Lanes(ctx context.Context) int
+	// Lanes returns how many lanes to open with Lane: as many as pay off on the network path to the
+	// server or, if jobs is not 0, the share of the server in that many.
+	Lanes(ctx context.Context, jobs int) int
+	// Spread opens lanes to the other servers of an installation until ctx ends, and calls use with
+	// each of them, for all at once. A lane that is lost is opened again. first says that the lane is
+	// the first one to its server. jobs is that of Lanes.
+	Spread(ctx context.Context, jobs int, use func(l Lane, first bool))
 }
 
 // Upload is an unfinished upload at the far side, and what is there of it.

@@ -249,6 +249,8 @@ func TestRevokedThoughOthersCannotBeCounted(t *testing.T) {
 	})
 }
 
+// In the following tests a command has one lane, so that it uses one node.
+
 // TestRevokedAtAnotherNode: what is revoked at one node ends the transfers at the other, and the
 // command says that all nodes have confirmed it.
 func TestRevokedAtAnotherNode(t *testing.T) {
@@ -278,7 +280,7 @@ func TestRevokedAtAnotherNode(t *testing.T) {
 			in0, out0 := s.traffic(two)
 			ctx, cancel := context.WithCancel(t.Context())
 			var ended [2]chan built.Result
-			for i, args := range [][]string{{"put", filepath.Join(keeper.Home, "large"), ":/"}, {"get", ":/@shared/common/large", "got"}} {
+			for i, args := range [][]string{{"put", "--jobs", "1", filepath.Join(keeper.Home, "large"), ":/"}, {"get", "--jobs", "1", ":/@shared/common/large", "got"}} {
 				ended[i] = make(chan built.Result, 1)
 				cmd := p.Command(ctx, args...)
 				go func() {
@@ -399,7 +401,7 @@ func TestFrozenNode(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		over := make(chan built.Result, 1)
-		cmd := p.Command(ctx, "get", ":/@shared/common/random", "got")
+		cmd := p.Command(ctx, "get", "--jobs", "1", ":/@shared/common/random", "got")
 		go func() {
 			r, _ := built.Run(cmd)
 			over <- r

@@ -1,0 +1,207 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"hufu"
+	"hufu/internal/frame"
+	"hufu/internal/session"
+	"hufu/internal/transfer"
+)
+
+// Several servers may serve one installation. Hello's answer says where the others are. A transfer
+// spreads its lanes over them, and a lost connection is made again to another one if its own server
+// does not answer. Each of them has to prove the same name as the first one, with the same root: the
+// address in the list proves nothing.
+
+const (
+	// maxServers is how many servers one transfer uses, maxLanes how many lanes to all of them
+	// together if the way is long.
+	maxServers = 8
+	maxLanes   = 48
+	// triedOthers is how many other servers a lost connection is tried with.
+	triedOthers = 2
+	// nextAfter is how long a server is waited for if there is another one to connect to.
+	nextAfter = 2 * time.Second
+
+	firstAway = time.Second // pauses between the attempts to open a lane to another server
+	lastAway  = 30 * time.Second
+	// lastsLong is the time after which a lane that is lost was none that fails at once.
+	lastsLong = 10 * time.Second
+)
+
+// servers are the addresses of an installation.
+type servers struct {
+	mu     sync.Mutex
+	home   string   // where the control connection goes
+	others []string // where hello has said that the others are
+}
+
+// spreads reports whether other servers may be used: not if the caller has named an address, or wants to
+// see every byte.
+func (r *Remote) spreads() bool {
+	return r.dialer != nil && !r.o.Teach && r.o.Tap == nil && r.o.Address == r.p.Address
+}
+
+// learn takes over the addresses in hello's answer.
+func (s *servers) learn(told []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.others = nil
+	for _, at := range told {
+		if len(s.others) < maxServers-1 && at != s.home && isAddress(at) && !slices.Contains(s.others, at) {
+			s.others = append(s.others, at)
+		}
+	}
+}
+
+// isAddress reports whether an address can be dialed.
+func isAddress(at string) bool {
+	host, port, err := net.SplitHostPort(at)
+	n, convErr := strconv.ParseUint(port, 10, 16)
+	return err == nil && convErr == nil && host != "" && n > 0
+}
+
+// list returns the other servers.
+func (s *servers) list() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.others)
+}
+
+// candidates returns the addresses to connect to, one after the other. If there are several, the last
+// is the first one again, for all the time that is left.
+func (s *servers) candidates() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []string{s.home}
+	if len(s.others) > 0 {
+		all = append(all, s.others[:min(triedOthers, len(s.others))]...)
+		all = append(all, s.home)
+	}
+	return all
+}
+
+// move makes an address the home: it has answered, and the one before has not.
+func (s *servers) move(to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.home != to {
+		s.others = append(slices.DeleteFunc(s.others, func(at string) bool { return at == to }), s.home)
+		s.home = to
+	}
+}
+
+// lanesPerServer returns how many lanes to one of n servers are worth their cost.
+func (r *Remote) lanesPerServer(way session.Way, n int) int {
+	if way.RTT < r.farRTT {
+		return fewLanes
+	}
+	return max(fewLanes, min(manyLanes, maxLanes/n))
+}
+
+// share returns how many of jobs lanes go to the server with this number, of n.
+func share(jobs, n, number int) int { return (jobs + n - 1 - number) / n }
+
+// Spread opens lanes to the other servers of the installation until ctx ends, and calls use with each
+// of them. It says nothing of a server that cannot be used.
+func (r *Remote) Spread(ctx context.Context, jobs int, use func(l transfer.Lane, first bool)) {
+	others := r.servers.list()
+	n := len(others) + 1
+	var all sync.WaitGroup
+	for i, at := range others {
+		most := share(jobs, n, i+1)
+		if jobs > 0 && most == 0 {
+			break
+		}
+		all.Go(func() {
+			r.lanesTo(ctx, at, func(way session.Way) int {
+				if jobs > 0 {
+					return most
+				}
+				return r.lanesPerServer(way, n)
+			}, use)
+		})
+	}
+	all.Wait()
+}
+
+// lanesTo opens lanes to another server until ctx ends: one, and when that has shown how far the server
+// is, as many as count says.
+func (r *Remote) lanesTo(ctx context.Context, at string, count func(session.Way) int, use func(l transfer.Lane, first bool)) {
+	var more sync.WaitGroup
+	begun := false
+	r.keepLane(ctx, at, func(l *lane) {
+		if !begun {
+			begun = true
+			for range count(l.c.Way()) - 1 {
+				more.Go(func() { r.keepLane(ctx, at, func(l *lane) { use(l, false) }) })
+			}
+		}
+		use(l, true)
+	})
+	more.Wait()
+}
+
+// keepLane opens a lane to another server, calls use with it, and opens it again after a pause, until
+// ctx ends.
+func (r *Remote) keepLane(ctx context.Context, at string, use func(*lane)) {
+	for pause := firstAway; ctx.Err() == nil; {
+		l, err := r.openSpare(ctx, at)
+		if errors.Is(err, errSameServer) {
+			return
+		}
+		if err == nil {
+			begun := time.Now()
+			use(l)
+			_ = l.Close()
+			if time.Since(begun) >= lastsLong {
+				pause = firstAway
+			}
+		}
+		select {
+		case <-time.After(Jitter(pause)):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, lastAway)
+	}
+}
+
+var errSameServer = errors.New("the server has another address")
+
+// openSpare opens a lane to another server, and waits until that has accepted the login.
+func (r *Remote) openSpare(ctx context.Context, at string) (*lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
+	defer cancel()
+	r.mu.Lock()
+	hello, home := r.helloMessage(r.token), r.hello
+	r.mu.Unlock()
+	c, _, err := r.dialAt(ctx, at, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.Do(ctx, hello)
+	a, ok := m.(*frame.HelloAnswer)
+	switch {
+	case err != nil:
+	case !ok:
+		err = &hufu.Error{Op: "hello", Kind: hufu.KindProtocol}
+	case home != nil && slices.Equal(a.Instance, home.Instance): // by another address
+		err = errSameServer
+	default:
+		err = r.notLoggedIn(a)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	c.Allow(int(a.Requests), int(a.Bytes))
+	c.AskLess(laneWindow)
+	return &lane{c: c, spare: true}, nil
+}

@@ -1,0 +1,66 @@
+package client_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"testing"
+
+	"hufu"
+	"hufu/internal/client"
+	"hufu/internal/testenv"
+	"hufu/internal/transfer"
+)
+
+// TestHT57AnotherServerProvesTheSameName: a server whose address a client was told is used only if it
+// proves the name of the first one by the same root. Otherwise it does not learn who the client is.
+func TestHT57AnotherServerProvesTheSameName(t *testing.T) {
+	t.Parallel()
+	env, foreign := testenv.New(t, testenv.Options{}), testenv.New(t, testenv.Options{})
+	r := env.Person("alice").Remote(client.Options{})
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := client.OpenSpare(t.Context(), r, foreign.Address)
+	if _, unproven := errors.AsType[*tls.CertificateVerificationError](err); !unproven {
+		t.Errorf("a server of another root: %v", err)
+	}
+	if strings.Contains(foreign.Log.String(), "alice") {
+		t.Error("it has learnt who the client is:\n" + foreign.Log.String())
+	}
+	// The same server at another address is no further one.
+	_, port, _ := strings.Cut(env.Address, ":")
+	if err := client.OpenSpare(t.Context(), r, "localhost:"+port); !errors.Is(err, client.ErrSameServer) {
+		t.Errorf("the same server: %v", err)
+	}
+	client.Learn(r, []string{"localhost:" + port, foreign.Address})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	used := make(chan struct{})
+	go func() {
+		defer close(used)
+		r.Spread(ctx, 0, func(transfer.Lane, bool) { t.Error("a lane was opened") })
+	}()
+	until(t, "the other server is tried", func() bool { return strings.Count(foreign.Log.String(), "\n") > 1 })
+	cancel()
+	<-used
+}
+
+// TestAnotherServerTakesTheConnection: if the own server is gone, another one that is known is asked at
+// once, and nobody is told.
+func TestAnotherServerTakesTheConnection(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	told := 0
+	r := env.Person("alice").Remote(client.Options{Notify: func(error) { told++ }})
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(env.Address, ":")
+	client.Learn(r, []string{"localhost:" + port})
+	client.Lose(r, "127.0.0.1:1")
+	if _, err := r.Stat(t.Context(), hufu.Path{}); err != nil || told != 0 {
+		t.Errorf("%v; told %d times", err, told)
+	}
+}

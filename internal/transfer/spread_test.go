@@ -1,0 +1,124 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"hufu"
+	"hufu/internal/digest"
+)
+
+// spare is a lane to another server, which may be lost at each request.
+type spare struct {
+	*testLane
+	asked *atomic.Int64
+	loses bool
+	begun func() // called at each request
+}
+
+func (s *spare) use() {
+	s.asked.Add(1)
+	s.begun()
+	if s.loses {
+		s.lose(&hufu.Error{Op: "lane", Kind: hufu.KindRefused, Code: "cert_unknown"})
+	}
+}
+
+func (s *spare) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
+	defer s.use()
+	return s.testLane.Range(upload, index, data, hole, cv, done)
+}
+
+func (s *spare) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
+	defer s.use()
+	return s.testLane.Read(p, version, index, size, done)
+}
+
+// TestSpread: lanes to other servers carry a part, and what they lose is carried again; nobody hears of
+// it.
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	data := noise(24*hufu.ChunkSize+5, 1)
+	for _, loses := range []bool{false, true} {
+		w, src, dst := newWorld(), newNear(t), newNear(t)
+		src.write("f", data)
+		var asked atomic.Int64
+		var lanes sync.WaitGroup
+		meet := func() {
+			begun := make(chan struct{})
+			begin := sync.OnceFunc(func() { close(begun) })
+			w.spread = func(ctx context.Context, use func(Lane, bool)) {
+				for i := range 3 {
+					lanes.Go(func() {
+						for n := 0; ctx.Err() == nil && n < 3; n++ {
+							l, err := w.Lane(ctx)
+							if err != nil {
+								return
+							}
+							use(&spare{l.(*testLane), &asked, loses, begin}, i == 0)
+						}
+					})
+				}
+				lanes.Wait()
+				<-ctx.Done()
+			}
+			w.fault = func(op string, _ hufu.Path, after bool) error {
+				if (op == "range" || op == "read") && !after {
+					<-begun // until another server has been asked for something
+				}
+				return nil
+			}
+		}
+		meet()
+		told, err := put(t.Context(), w, Options{Lanes: 1}, src.all())
+		if got, _ := w.content("f"); err != nil || told.codes() != "" || !bytes.Equal(got, data) {
+			t.Fatal(err, told.codes())
+		}
+		up := asked.Swap(0)
+		meet()
+		told, err = get(t.Context(), w, Options{Lanes: 1}, dst.all())
+		if err != nil || told.codes() != "" || !bytes.Equal(dst.content("f"), data) {
+			t.Fatal(err, told.codes())
+		}
+		if up == 0 || asked.Load() == 0 {
+			t.Errorf("%d chunks went up over other servers, %d down", up, asked.Load())
+		}
+	}
+}
+
+// TestLittleIsNotSpread: lanes to other servers are opened only if there is enough to do.
+func TestLittleIsNotSpread(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		size, files int
+		want        bool
+	}{
+		{spreadFrom - hufu.ChunkSize, 1, false},
+		{spreadFrom, 1, true},
+		{10, spreadFrom/smallCost - 1, false},
+		{10, spreadFrom / smallCost, true},
+	} {
+		w, src := newWorld(), newNear(t)
+		for i := range c.files {
+			src.write(string(rune('a'+i%26))+string(rune('a'+i/26)), noise(c.size, 1))
+		}
+		begun, spread := make(chan struct{}), false
+		w.spread = func(context.Context, func(Lane, bool)) {
+			spread = true
+			close(begun)
+		}
+		w.fault = func(op string, _ hufu.Path, after bool) error {
+			if c.want && (op == "range" || op == "put") && !after {
+				<-begun
+			}
+			return nil
+		}
+		told, err := put(t.Context(), w, Options{}, src.all())
+		if err != nil || told.codes() != "" || spread != c.want {
+			t.Errorf("%d files of %d bytes: %v, want %v: %v %s", c.files, c.size, spread, c.want, err, told.codes())
+		}
+	}
+}
