@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hufu"
+	"hufu/internal/blob/disk"
 	"hufu/internal/blob/mem"
 	"hufu/internal/cli"
 	"hufu/internal/files"
@@ -30,6 +31,10 @@ const teachPort = 9998
 
 // maxPort is the last port there is.
 const maxPort = 65535
+
+// objectIntake is the limit in bytes for requests that were not carried out yet, on a server whose
+// files are objects: such a server shares its memory with what is on its way to and from the store.
+const objectIntake = 64 << 20
 
 // expireEvery is how often expired uploads are looked for.
 const expireEvery = time.Hour
@@ -217,6 +222,9 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 	defer func() { err = errors.Join(err, fs.Close()) }()
 
 	so := server.Options{Account: s.acc, Authority: s.ca, Files: fs, Log: log, CommonName: o.commonName}
+	if _, onDisk := trees.(*disk.Trees); !onDisk {
+		so.Intake = objectIntake
+	}
 	teachAddress := ""
 	if o.teach != 0 {
 		world := mem.NewTrees(mem.Options{Room: mem.NewRoom(server.MaxTaught + server.MaxTaught/8)})

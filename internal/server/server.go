@@ -46,7 +46,8 @@ const (
 )
 
 // maxIntake is the limit in bytes for requests that were not carried out yet, on all native
-// connections together; see session.Intake. Those of the teaching listener have one of their own.
+// connections together, unless Options say otherwise; see session.Intake. Those of the teaching
+// listener have one of their own.
 const maxIntake = 128 << 20
 
 // Options configure a server.
@@ -57,6 +58,7 @@ type Options struct {
 	Teach     *Teach // nil: no teaching world
 	Log       *Log
 	Now       func() time.Time
+	Intake    int // bytes of requests that were not carried out yet; 0 is 128 MiB
 	// CommonName also accepts certificates of an operator's CA, without usage and hufu name; see
 	// identity.
 	CommonName bool
@@ -94,8 +96,11 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Intake == 0 {
+		o.Intake = maxIntake
+	}
 	s := &Server{
-		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(maxIntake),
+		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(o.Intake),
 		silent: crowd{limit: maxSilent}, handshakes: crowd{limit: maxHandshakes}, enrolling: crowd{limit: maxEnrolling},
 		slots:     make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
 		held:      held{limit: maxHeld, holders: map[*conn]struct{}{}},
