@@ -40,17 +40,17 @@ test: ## run every test once: race detector, shuffled; then the end-to-end tests
 	@[ "$$($(GO) env GOOS GOARCH | tr '\n' /)" != linux/amd64/ ] || GOARCH=386 CGO_ENABLED=0 $(GO) test ./internal/digest
 	$(GO) test -tags e2e -count=1 -p 2 -timeout $(TESTTIMEOUT) ./test/...
 
-soak: ## what takes an hour: kills in files of 1 GiB, a million names, all packages twice, each fuzz target for two minutes
+soak: ## what takes an hour: pictures, kills in files of 1 GiB, a million names, all packages twice, each fuzz target for two minutes
 	@test/requires.sh
-	HUFU_LARGE=1 $(GO) test -tags e2e -count=1 -p 1 -v -timeout 3h ./test/... ./internal/blob/object
+	HUFU_LARGE=1 $(GO) test -tags e2e,pictures -count=1 -p 1 -v -timeout 3h ./test/... ./internal/blob/object
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=2m
 
 check: ## look at the source without running it: format, vet, fix, tidy, lint
 	@out=$$($(TOOL) gofumpt -l .) && if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
-	$(GO) vet -tags e2e ./...
+	$(GO) vet -tags e2e,pictures ./...
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
-	$(GO) fix -diff -tags e2e ./...
+	$(GO) fix -diff -tags e2e,pictures ./...
 	$(GO) mod tidy -diff
 	$(TOOL) golangci-lint run ./...
 
@@ -69,7 +69,7 @@ cluster: build ## run three servers on one database and one S3 service, to try t
 	@$(GO) run -tags e2e ./test/cluster
 
 pictures: ## make the pictures of the page in docs/images anew; needs Chromium
-	HUFU_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -tags e2e -count=1 -run TestPictures ./test/gui
+	HUFU_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -tags e2e,pictures -count=1 -run TestPictures ./test/gui
 
 man: build ## write the manual pages, English and Chinese, to bin/man
 	bin/hufu man bin/man/man1 && bin/hufud man bin/man/man1

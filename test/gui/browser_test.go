@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
@@ -111,6 +112,9 @@ func tab(parent context.Context, t *testing.T, o ...chromedp.ContextOption) *win
 	t.Cleanup(w.close)
 	w.do(func(ctx context.Context, tg *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, tg, cdplog.Enable, cdp.Empty{})
+		if err == nil { // several windows are open, and each is as if it were in front
+			_, err = cdp.Call(ctx, tg, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+		}
 		return chromedp.Void{}, err
 	})
 	if err := chromedp.Listen(ctx, w.hear); err != nil {
@@ -205,9 +209,9 @@ func (w *window) audit(screen string) {
 	if eval[bool](w, "!window.axe") { // half a megabyte, once for each page
 		eval[chromedp.Void](w, axe)
 	}
-	for _, theme := range []string{"light", "dark"} {
+	for theme, rules := range map[string]string{"light": "", "dark": ", runOnly: ['color-contrast', 'link-in-text-block']"} { // the others see no color
 		eval[chromedp.Void](w, "document.documentElement.dataset.theme = "+quote(theme))
-		found, err := chromedp.Run(w.ctx, chromedp.Evaluate[[]string](`(async () => { const r = await axe.run(document, {resultTypes: ['violations']}); `+
+		found, err := chromedp.Run(w.ctx, chromedp.Evaluate[[]string](`(async () => { const r = await axe.run(document, {resultTypes: ['violations']`+rules+`}); `+
 			`return r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + ' ' + (n.any[0]?.message ?? '')).join(' | ')) })()`,
 			chromedp.EvalAwaitPromise))
 		if err != nil {

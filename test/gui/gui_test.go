@@ -30,7 +30,15 @@ type world struct {
 	*built.Server
 }
 
+// newWorld is called by tests that run beside each other: each has a server, people and windows of
+// its own.
 func newWorld(t *testing.T, flags ...string) *world {
+	t.Helper()
+	t.Parallel()
+	return aloneInWorld(t, flags...)
+}
+
+func aloneInWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	s, err := built.NewServer(bin, filepath.Join(t.TempDir(), "data"), flags...)
 	if err == nil {

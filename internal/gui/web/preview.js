@@ -45,14 +45,14 @@ export function Preview({ pane, path, at, go, send, sendWords, sendIcon, onClose
   const entry = last.current?.entry
   useEffect(() => {
     setSeen(null)
-    setProblem(null)
-    if (!entry) return
+    setProblem(pane.away ? { what: t('gui.why.away') } : null)
+    if (!entry || pane.away) return
     const stop = new AbortController()
     const fit = x => Math.ceil(x * devicePixelRatio)
     post('preview', { side: pane.side, path: join(path, at), width: fit(innerWidth), height: fit(innerHeight) }, stop.signal)
       .then(setSeen, e => stop.signal.aborted || setProblem(e))
     return () => stop.abort()
-  }, [at, entry?.size, entry?.mtime, turn])
+  }, [at, entry?.size, entry?.mtime, pane.away, turn])
   useEffect(() => { if (!entry || pane.path !== path) onClose() }, [pane.path])
   const box = useRef()
   useLayoutEffect(() => { // the text that had the focus may be gone

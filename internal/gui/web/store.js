@@ -55,7 +55,8 @@ export function notice(kind, what, fix, more = {}) {
   const names = [...said?.names || [], ...more.name ? [more.name] : []]
   const text = names.length > 1 ? n(more.many, names.length) : what
   set({ notices: [...state.notices.filter(x => x !== said && x.what !== text), { id, kind, what: text, fix, ...more, names }] })
-  if (kind !== 'error') setTimeout(() => dismiss(id), 8000)
+  // An error that it covers must not wait long.
+  if (kind !== 'error') setTimeout(() => dismiss(id), state.notices.some(x => x.kind === 'error') ? 2500 : 8000)
 }
 
 export const dismiss = id => set({ notices: state.notices.filter(x => x.id !== id) })
@@ -96,8 +97,10 @@ export function visit(side, path) {
   go('files', { at: { ...state.at, [side]: path }, side })
 }
 
-// forget leaves the folders of the one who was logged in.
+// forget leaves the folders of the one who was logged in. The answer to a logout and the stream of
+// events both call it, in any order: the second one must not disturb the next login.
 export function forget() {
+  if (!state.entered) return
   set({ entered: false, link: null, shared: true, at: { local: state.at.local, remote: '/' } })
   go('login')
 }
@@ -187,10 +190,8 @@ function take(update) {
   // Ignore an event that was sent before this login.
   const left = state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)
   set(change)
-  if (left) {
-    state.entered = false
-    if (state.screen !== 'join') forget()
-  }
+  if (left && state.screen === 'join') state.entered = false
+  else if (left) forget()
   for (const j of update.jobs) {
     if (!finished(j.state) || (before.has(j.id) ? finished(before.get(j.id)) : !news)) continue
     const name = label(j)
