@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -25,9 +26,10 @@ const (
 var errBelow = errors.New("enough")
 
 // below calls visit for an entry and everything below it, on either side, with its name, kind, size
-// and time; path returns its escaped path. Links are not followed; folders that cannot be read are
-// passed over. whole is false if the walk ended early.
-func (s *Server) below(ctx context.Context, at where, visit func(e hufu.Entry, path func() string) error) (whole bool, err error) {
+// and time; path returns its escaped path. Links are not followed, but with through the entry itself
+// may be a link of this computer to a folder. Folders that cannot be read are passed over. whole is
+// false if the walk ended early.
+func (s *Server) below(ctx context.Context, at where, through bool, visit func(e hufu.Entry, path func() string) error) (whole bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, belowTime)
 	defer cancel()
 	if at.Side == "local" {
@@ -35,9 +37,13 @@ func (s *Server) below(ctx context.Context, at where, visit func(e hufu.Entry, p
 		if name, err = localName(at.Path); err != nil {
 			return false, err
 		}
-		err = filepath.WalkDir(name, func(at string, d fs.DirEntry, err error) error {
+		root := name
+		if i, err := os.Lstat(name); through && err == nil && i.Mode().Type() == fs.ModeSymlink {
+			root += string(filepath.Separator) // names the folder behind the link
+		}
+		err = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
 			if err != nil {
-				if at == name && d == nil {
+				if at == root && d == nil {
 					return err
 				}
 				return nil //nolint:nilerr // a folder that this user may not read
@@ -101,7 +107,7 @@ func (s *Server) size(w http.ResponseWriter, r *http.Request) error {
 	var files, folders, bytes int64
 	whole := true
 	for _, p := range req.Paths {
-		all, err := s.below(r.Context(), where{req.Side, p}, func(e hufu.Entry, _ func() string) error {
+		all, err := s.below(r.Context(), where{req.Side, p}, false, func(e hufu.Entry, _ func() string) error {
 			switch {
 			case files+folders >= maxBelow:
 				return errBelow
@@ -155,7 +161,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) error {
 		return &hufu.Error{Op: "search", Kind: hufu.KindInvalid, Code: "gui_bad_request"}
 	}
 	hits, seen := []jsonHit{}, -1 // the folder itself is no hit
-	whole, err := s.below(r.Context(), req.where, func(e hufu.Entry, at func() string) error {
+	whole, err := s.below(r.Context(), req.where, true, func(e hufu.Entry, at func() string) error {
 		if seen++; seen == 0 || !matches(strings.ToLower(e.Name)) {
 			return nil
 		}

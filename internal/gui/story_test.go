@@ -492,7 +492,10 @@ func TestSearch(t *testing.T) {
 			}
 		}
 	}
-	for side, top := range map[string]string{"local": filepath.ToSlash(v.Local("in")), "remote": "/in"} {
+	if err := os.Symlink(v.Local("in"), v.Local("link")); err != nil {
+		t.Fatal(err)
+	}
+	for top, side := range map[string]string{filepath.ToSlash(v.Local("in")): "local", filepath.ToSlash(v.Local("link")): "local", "/in": "remote"} {
 		for words, want := range map[string][]string{
 			"report": {"/Report.txt", "/a/b/report%20%5B1%5D.TXT", "/reports"}, "*.txt": {"/Report.txt", "/a/b/report%20%5B1%5D.TXT", "/%E6%95%B0%E6%8D%AE/%E5%B9%B4%E5%BA%A6%E6%8A%A5%E5%91%8A.txt"},
 			"[1]": {"/a/b/report%20%5B1%5D.TXT"}, "?[1*": nil, "年度": {"/%E6%95%B0%E6%8D%AE/%E5%B9%B4%E5%BA%A6%E6%8A%A5%E5%91%8A.txt"}, "in": nil, "nowhere": nil, "x": {"/Report.txt", "/a/b/report%20%5B1%5D.TXT", "/reports/x", "/%E6%95%B0%E6%8D%AE/%E5%B9%B4%E5%BA%A6%E6%8A%A5%E5%91%8A.txt"},
