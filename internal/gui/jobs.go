@@ -163,7 +163,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		s.mu.Lock()
 		lost, entered, turn, news := s.link.lost, s.link.entered, s.turn, s.news
 		s.mu.Unlock()
-		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "limit": s.queue.Limit(), "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
+		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "limit": s.queue.Limit(), "lanes": s.queue.Lanes(), "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
 			return nil //nolint:nilerr // the page is gone
 		}
 		alive := time.After(eventAlive)
@@ -275,6 +275,20 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.queue.SetLimit(req.Bytes); err != nil {
+		return err
+	}
+	return s.ok(w, map[string]any{})
+}
+
+// lanes sets how many connections a transfer uses; 0 leaves it to the distance of the server.
+func (s *Server) lanes(w http.ResponseWriter, r *http.Request) error {
+	req, err := read[struct {
+		Lanes int `json:"lanes"`
+	}](r)
+	if err != nil {
+		return err
+	}
+	if err := s.queue.SetLanes(req.Lanes); err != nil {
 		return err
 	}
 	return s.ok(w, map[string]any{})

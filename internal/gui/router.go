@@ -61,6 +61,7 @@ func (s *Server) routes() []route {
 		{"POST /api/jobs/act", byKey, s.actJob},
 		{"POST /api/jobs/answer", byKey, s.answerJob},
 		{"POST /api/limit", byKey, s.limit},
+		{"POST /api/lanes", byKey, s.lanes},
 		{"POST /api/wire", byKey, s.wire},
 		{"POST /api/explain", byKey, s.explain},
 		{"POST /api/spool", byKey, s.spool},

@@ -286,6 +286,13 @@ func TestStory(t *testing.T) {
 		t.Errorf("the limit is told as %v", got)
 	}
 	v.must("limit", m{"bytes": 0})
+	if _, code := v.ask("lanes", m{"lanes": 65}); code != "lanes_range" {
+		t.Errorf("65 lanes: %q", code)
+	}
+	v.must("lanes", m{"lanes": 3})
+	if got := v.next()["lanes"]; got != 3.0 {
+		t.Errorf("the lanes are told as %v", got)
+	}
 
 	// Removing goes on after a name that is not there.
 	r := v.must("remove", m{"side": "remote", "paths": []string{"/none", "/f", "/@shared"}})

@@ -45,3 +45,32 @@ func TestLimit(t *testing.T) {
 		q.close(t)
 	}
 }
+
+// TestLanes: the same of the number of lanes.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	dirs := queueDirs(t)
+	q := openQueue(t, dirs)
+	if err := q.SetLanes(64); err != nil || q.Lanes() != 64 {
+		t.Fatal(q.Lanes(), err)
+	}
+	for _, n := range []int{-1, 65, 1 << 40} {
+		if err := q.SetLanes(n); hufu.CodeOf(err) != "lanes_range" || q.Lanes() != 64 {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	q.close(t)
+	q = openQueue(t, dirs)
+	if got := q.Lanes(); got != 64 {
+		t.Errorf("opened again: %d", got)
+	}
+	q.close(t)
+	if err := os.WriteFile(filepath.Join(dirs.State, "lanes"), []byte("65"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q = openQueue(t, dirs)
+	if got := q.Lanes(); got != 0 {
+		t.Errorf("of a damaged file: %d", got)
+	}
+	q.close(t)
+}

@@ -50,6 +50,7 @@ type Queue struct {
 
 	limit *transfer.Limit // of all jobs together
 	rate  atomic.Int64    // see SetLimit
+	lanes atomic.Int64    // see SetLanes
 
 	mu       sync.Mutex // guards what follows, and every job
 	jobs     []*job     // oldest first
@@ -86,7 +87,8 @@ func Open(o Options) (*Queue, error) {
 	if err != nil {
 		return nil, errors.Join(err, q.lock.Unlock())
 	}
-	q.rate.Store(q.loadLimit())
+	q.rate.Store(q.remembered(limitFile, isLimit))
+	q.lanes.Store(q.remembered(lanesFile, isLanes))
 	q.limit = transfer.NewLimit(func(time.Time) int64 { return q.rate.Load() })
 	q.ctx, q.stop = context.WithCancel(context.Background())
 	q.mu.Lock()

@@ -128,9 +128,9 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 	}
 	defer release()
 	if j.Put {
-		r.WarmUp(client.Up, 0)
+		r.WarmUp(client.Up, q.Lanes())
 	} else {
-		r.WarmUp(client.Down, 0)
+		r.WarmUp(client.Down, q.Lanes())
 	}
 	if err := r.LoggedIn(ctx); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) (err error) {
 	q.mu.Unlock()
 	o := transfer.Options{
 		Checksum: j.Checksum, Owner: r.Profile().User + "@" + r.Profile().Name, Strip: true, Me: r.Profile().User,
-		Leave: r.Leave(), Limit: q.limit,
+		Leave: r.Leave(), Limit: q.limit, Lanes: q.Lanes(),
 		Ask:    func(ctx context.Context, c transfer.Conflict) (transfer.Policy, error) { return q.ask(ctx, j, c) },
 		Report: func(rep transfer.Report) { q.report(j, rep) },
 	}

@@ -187,6 +187,7 @@ func TestTheDrawer(t *testing.T) {
 	slow.Rate(crawl / 4)
 	p.show("settings")
 	p.choose(`select[aria-label="Speed limit"]`, "524288")
+	p.choose(`select[aria-label="Lanes per transfer"]`, "1") // two, if nobody chooses
 	p.show("files")
 	p.enterFolder("local", "Documents")
 	p.upload("one.bin")
@@ -196,8 +197,9 @@ func TestTheDrawer(t *testing.T) {
 	p.until("document.querySelector('.drawer-head [role=progressbar]')")
 	p.sees("2 active")
 	p.sees("Limited to 512.0 KiB/s")
+	p.until(`[...document.querySelectorAll('.facts-line span')].some(e => e.innerText === '1 lane')`)
 	p.show("settings")
-	p.until(`document.querySelector('select[aria-label="Speed limit"]').value === '524288'`)
+	p.until(`document.querySelector('select[aria-label="Speed limit"]').value === '524288' && document.querySelector('select[aria-label="Lanes per transfer"]').value === '1'`)
 	p.choose(`select[aria-label="Speed limit"]`, "0")
 	p.until(`!document.body.innerText.includes('Limited to')`)
 	p.sees("Home › Documents → My files")

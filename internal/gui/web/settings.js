@@ -15,16 +15,15 @@ export function Theme() {
     ${['auto', 'light', 'dark'].map(x => html`<option value=${x}>${t('gui.theme.' + x)}</option>`)}</select>`
 }
 
-const limits = [128, 512, 1024, 2048, 5120, 10240, 51200].map(k => k * 1024)
+const limits = [0, 128, 512, 1024, 2048, 5120, 10240, 51200].map(k => k * 1024)
 
-// SpeedLimit offers the usual limits, and the one that is set.
-function SpeedLimit() {
-  const s = useStore()
-  const all = [...new Set([...limits, s.limit])].filter(x => x > 0).sort((a, b) => a - b)
-  return html`<select aria-label=${t('gui.settings.limit')} value=${String(s.limit)} onChange=${e => post('limit', { bytes: Number(e.target.value) }).catch(why => {
-    e.target.value = String(s.limit)
+// Choice is a list of numbers of which one is kept by the program, under the same name in its interface.
+function Choice({ label, value, all, words, put }) {
+  const offered = [...new Set([...all, value])].sort((a, b) => a - b)
+  return html`<select aria-label=${label} value=${String(value)} onChange=${e => put(Number(e.target.value)).catch(why => {
+    e.target.value = String(value)
     tell(why)
-  })}><option value="0">${t('gui.settings.limit.none')}</option>${all.map(x => html`<option value=${String(x)}>${rate(x)}</option>`)}</select>`
+  })}>${offered.map(x => html`<option value=${String(x)}>${words(x)}</option>`)}</select>`
 }
 
 const Setting = ({ title, hint, children }) => html`<div class="setting"><strong>${title}</strong><span class="control">${children}</span>${hint && html`<p class="hint">${hint}</p>`}</div>`
@@ -40,6 +39,7 @@ export function Settings() {
       e.target.checked = s.notify // until the browser has agreed
       setNotify(on)
     }} /></${Setting}>
-    <${Setting} title=${t('gui.settings.limit')} hint=${t('gui.settings.limit.hint')}><${SpeedLimit} /></${Setting}>
+    <${Setting} title=${t('gui.settings.limit')} hint=${t('gui.settings.limit.hint')}><${Choice} label=${t('gui.settings.limit')} value=${s.limit} all=${limits} words=${x => x ? rate(x) : t('gui.settings.limit.none')} put=${bytes => post('limit', { bytes })} /></${Setting}>
+    <${Setting} title=${t('gui.settings.lanes')} hint=${t('gui.settings.lanes.hint')}><${Choice} label=${t('gui.settings.lanes')} value=${s.lanes} all=${[0, 1, 2, 4, 8, 16, 32]} words=${x => x || t('gui.settings.lanes.auto')} put=${lanes => post('lanes', { lanes })} /></${Setting}>
     <p class="hint">${t('gui.settings.version', { version: s.version })}</p></div>`
 }

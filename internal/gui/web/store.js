@@ -14,6 +14,7 @@ export const state = {
   entered: false,
   lost: null,
   jobs: [],
+  lanes: 0, // of a transfer; 0: as the distance of the server demands
   limit: 0, // of all transfers together, in bytes a second; 0: none
   home: '/',
   roots: ['/'],
@@ -186,7 +187,7 @@ function take(update) {
   const news = heard
   measure(update.jobs)
   heard = true
-  const change = { jobs: update.jobs, limit: update.limit, lost: update.lost }
+  const change = { jobs: update.jobs, limit: update.limit, lanes: update.lanes, lost: update.lost }
   // Ignore an event that was sent before this login.
   const left = state.entered && !update.entered && update.turn >= (state.link?.turn ?? 0)
   set(change)
