@@ -47,12 +47,13 @@ var arrows = map[string][]string{
 	"internal/demo":          {"internal/client", "internal/profile", "internal/transfer", "internal/capture", "internal/report", "internal/identity"},
 	"internal/server":        {"internal/session", "internal/frame", "internal/identity", "internal/account", "internal/files", "internal/ca", "internal/blob", "internal/digest"},
 	"internal/picture":       {},
+	"internal/autostart":     {"internal/atomicfile"},
 	"internal/cli":           {"internal/text"},
 	"internal/testenv/port":  {},
 	"internal/testenv/proxy": {},
 	"internal/testenv/rerun": {},
 	"internal/cli/clitest":   {"internal/cli", "internal/text"},
-	"internal/gui":           {"internal/queue", "internal/client", "internal/profile", "internal/demo", "internal/picture", "internal/text", "internal/atomicfile"},
+	"internal/gui":           {"internal/queue", "internal/client", "internal/profile", "internal/demo", "internal/picture", "internal/autostart", "internal/text", "internal/atomicfile"},
 	"internal/blob/blobtest": {"internal/blob", "internal/digest"},
 }
 

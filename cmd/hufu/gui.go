@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hufu"
+	"hufu/internal/autostart"
 	"hufu/internal/cli"
 	"hufu/internal/gui"
 	"hufu/internal/profile"
@@ -58,8 +59,12 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	}
 	defer func() { _ = ln.Close() }()
 	home, _ := os.UserHomeDir() // without one the page begins at the root
+	var entry autostart.Entry
+	if exe, err := os.Executable(); err == nil && home != "" {
+		entry = autostart.New(a.atLogin(exe), home, a.Getenv)
+	}
 	s, err := gui.Open(gui.Options{
-		Dirs: dirs, Disk: localDisk{}, Profile: a.profileName(), Lang: text.Lang(a.Lang, a.Getenv), Home: home, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: hufu.PrintableAttr})),
+		Dirs: dirs, Disk: localDisk{}, Profile: a.profileName(), Lang: text.Lang(a.Lang, a.Getenv), Home: home, Autostart: entry, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: hufu.PrintableAttr})),
 	})
 	if hufu.CodeOf(err) == "queue_in_use" {
 		// A second window of the page that is running already.
@@ -98,6 +103,18 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 		err = shown
 	}
 	return err
+}
+
+// atLogin is the command that the page's setting starts when the user logs in to the desktop: the
+// transfers resume, and a window opens only when somebody asks for one.
+func (a *app) atLogin(exe string) []string {
+	words := []string{exe, "gui", "--no-open"}
+	for _, f := range [][2]string{{"--profile", a.profile}, {"--lang", a.Lang}, {"--proxy", a.proxy}} {
+		if f[1] != "" {
+			words = append(words, f[0], f[1])
+		}
+	}
+	return words
 }
 
 // show prints the address, which works once, and opens a window on it. If no

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/autostart"
 	"hufu/internal/client"
 	"hufu/internal/profile"
 	"hufu/internal/queue"
@@ -46,6 +47,8 @@ type Options struct {
 	Home    string      // the folder that "this computer" begins with
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Autostart, if not nil, is the entry that starts this program when the user logs in to the desktop.
+	Autostart autostart.Entry
 	// Patience is how long the page waits for an answer of the server about one folder, 10 s if zero.
 	Patience time.Duration
 }

@@ -62,6 +62,8 @@ func (s *Server) routes() []route {
 		{"POST /api/jobs/answer", byKey, s.answerJob},
 		{"POST /api/limit", byKey, s.limit},
 		{"POST /api/lanes", byKey, s.lanes},
+		{"GET /api/autostart", byKey, s.autostart},
+		{"POST /api/autostart", byKey, s.setAutostart},
 		{"POST /api/wire", byKey, s.wire},
 		{"POST /api/explain", byKey, s.explain},
 		{"POST /api/spool", byKey, s.spool},

@@ -5,6 +5,7 @@ package gui
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -172,6 +173,21 @@ func TestTheDrawer(t *testing.T) {
 	p.show("settings")
 	p.show("transfers")
 	p.job("dropped.txt", "done")
+	// The program starts with the desktop, if the user wants it.
+	entry := filepath.Join(alice.Home, ".config", "autostart", "hufu.desktop")
+	box := `input[aria-label="Start with the desktop"]`
+	p.click(box)
+	p.until("document.querySelector('" + box + "').checked")
+	if data, err := os.ReadFile(entry); err != nil || !strings.Contains(string(data), "/hufu\" \"gui\" \"--no-open\"") {
+		t.Errorf("%s: %s %v", entry, data, err)
+	}
+	p.do(chromedp.Reload())
+	p.until("document.querySelector('" + box + "')?.checked")
+	p.click(box)
+	p.until("!document.querySelector('" + box + "').checked")
+	if _, err := os.Stat(entry); !os.IsNotExist(err) {
+		t.Errorf("switched off: %v", err)
+	}
 	// A desktop notification while another window is in front, if the user wants it.
 	eval[chromedp.Void](p, `window.said = []; window.Notification = class { static permission = 'granted'; static requestPermission = async () => 'granted'; constructor(title, o) { said.push(o.body) } }; `+
 		`Object.defineProperty(document, 'hidden', { get: () => true })`)

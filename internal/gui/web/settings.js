@@ -1,5 +1,6 @@
 // Settings: what this browser shows and how.
-import { post } from './api.js'
+import { useEffect, useState } from './vendor/hooks.js'
+import { get, post } from './api.js'
 import { setHidden, setLang, setNotify, setTheme, tell, useStore } from './store.js'
 import { lang, rate, t } from './text.js'
 import { html } from './ui.js'
@@ -28,6 +29,16 @@ function Choice({ label, value, all, words, put }) {
 
 const Setting = ({ title, hint, children }) => html`<div class="setting"><strong>${title}</strong><span class="control">${children}</span>${hint && html`<p class="hint">${hint}</p>`}</div>`
 
+function Autostart() {
+  const [start, setStart] = useState(null)
+  useEffect(() => { get('autostart').then(setStart, tell) }, [])
+  return html`<input type="checkbox" aria-label=${t('gui.settings.autostart')} checked=${Boolean(start?.on)} disabled=${!start?.possible} onChange=${e => {
+    const on = e.target.checked
+    e.target.checked = start.on // until it is so
+    post('autostart', { on }).then(setStart, tell)
+  }} />`
+}
+
 export function Settings() {
   const s = useStore()
   return html`<div class="page narrow"><h1>${t('gui.nav.settings')}</h1>
@@ -41,5 +52,6 @@ export function Settings() {
     }} /></${Setting}>
     <${Setting} title=${t('gui.settings.limit')} hint=${t('gui.settings.limit.hint')}><${Choice} label=${t('gui.settings.limit')} value=${s.limit} all=${limits} words=${x => x ? rate(x) : t('gui.settings.limit.none')} put=${bytes => post('limit', { bytes })} /></${Setting}>
     <${Setting} title=${t('gui.settings.lanes')} hint=${t('gui.settings.lanes.hint')}><${Choice} label=${t('gui.settings.lanes')} value=${s.lanes} all=${[0, 1, 2, 4, 8, 16, 32]} words=${x => x || t('gui.settings.lanes.auto')} put=${lanes => post('lanes', { lanes })} /></${Setting}>
+    <${Setting} title=${t('gui.settings.autostart')} hint=${t('gui.settings.autostart.hint')}><${Autostart} /></${Setting}>
     <p class="hint">${t('gui.settings.version', { version: s.version })}</p></div>`
 }
