@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"hufu"
@@ -61,6 +62,22 @@ func noInput(source string) error {
 		return cli.Usage("input_unsupported")
 	}
 	return nil
+}
+
+// matchesHere replaces patterns among the sources by the names on this computer that match them, as
+// shells do but those of Windows. A pattern without a match stays.
+func matchesHere(system string, sources []string) (all []string) {
+	for _, s := range sources {
+		var names []string
+		if system == "windows" && strings.ContainsAny(s, "*?") {
+			names, _ = filepath.Glob(s) // a pattern with a wrong bracket is a name that is not there
+		}
+		if len(names) == 0 {
+			names = []string{s}
+		}
+		all = append(all, names...)
+	}
+	return all
 }
 
 // matches replaces the patterns among locs by the paths that match them.

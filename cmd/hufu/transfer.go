@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -172,7 +173,7 @@ func (a *app) put(cmd *cobra.Command, args []string, f *copyFlags) error {
 	if !to.remote {
 		return cli.Usage("put_target_local", "target", to.text)
 	}
-	sources := args[:len(args)-1]
+	sources := matchesHere(runtime.GOOS, args[:len(args)-1])
 	if o.Only != nil {
 		if sources, err = oneFolder(sources); err != nil {
 			return err
