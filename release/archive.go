@@ -46,7 +46,9 @@ func (r *release) contents(ctx context.Context, p platform, pages []file) ([]fil
 	if p.OS == "linux" {
 		all = append(all,
 			file{"systemd/hufud.service", filepath.Join("release", "package", "hufud.service"), 0o644},
-			file{"systemd/hufud.env", filepath.Join("release", "package", "hufud.env"), 0o644})
+			file{"systemd/hufud.env", filepath.Join("release", "package", "hufud.env"), 0o644},
+			file{"desktop/hufu.desktop", filepath.Join("release", "package", "hufu.desktop"), 0o644},
+			file{"desktop/hufu.svg", filepath.Join("internal", "gui", "web", "icon.svg"), 0o644})
 	}
 	slices.SortFunc(all, func(a, b file) int { return cmp.Compare(a.name, b.name) })
 	return all, nil

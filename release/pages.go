@@ -111,6 +111,10 @@ func places(name string, executable bool) []place {
 		return []place{{to: "/usr/lib/systemd/system/hufud.service"}}
 	case name == "systemd/hufud.env": // the configuration has a line of its own
 		return nil
+	case name == "desktop/hufu.desktop":
+		return []place{{to: "/usr/share/applications/hufu.desktop"}}
+	case name == "desktop/hufu.svg":
+		return []place{{to: "/usr/share/icons/hicolor/scalable/apps/hufu.svg"}}
 	case dir == "man", strings.HasPrefix(dir, "man/"):
 		return []place{{to: path.Join("/usr/share", dir, "man"+ext, base+".gz")}}
 	case dir == "completions" && ext == "bash":

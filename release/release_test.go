@@ -147,6 +147,8 @@ func TestPlaces(t *testing.T) {
 		"completions/hufu.ps1":  nil,
 		"systemd/hufud.service": {{to: "/usr/lib/systemd/system/hufud.service"}},
 		"systemd/hufud.env":     nil,
+		"desktop/hufu.desktop":  {{to: "/usr/share/applications/hufu.desktop"}},
+		"desktop/hufu.svg":      {{to: "/usr/share/icons/hicolor/scalable/apps/hufu.svg"}},
 	} {
 		if got := places(name, false); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", name, got, want)

@@ -60,6 +60,10 @@ case $(hufu version) in 'hufu 1.0.0 '*) ;; *) fail "$(hufu version)" ;; esac
 systemd-analyze verify "$unit" 2>&1 | tee verify.txt
 [ ! -s verify.txt ] || fail "systemd does not like the unit"
 gzip -t /usr/share/man/man1/hufu.1.gz
+desktop-file-validate /usr/share/applications/hufu.desktop
+[ -s /usr/share/icons/hicolor/scalable/apps/hufu.svg ] || fail 'the menu has no icon'
+HOME=/tmp hufu gui --install --print 2>print.txt | grep -Ev '^#|Exec=' >entry
+grep -v Exec= /usr/share/applications/hufu.desktop | cmp - entry || fail 'the menu entry is not that of hufu gui --install'
 
 step 'the first server, as the README says'
 useradd --create-home --home-dir /tmp/alice alice
