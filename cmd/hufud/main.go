@@ -59,7 +59,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVar(&a.Lang, "lang", "", a.Cat.T("hufu.flag.lang"))
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
 	root.AddCommand(newInit(a), newServe(a), newRun(a), newInvite(a), newUser(a), newCert(a), newCA(a), newStatus(a), newConfig(a), newDB(a), newFsck(a), newStore(a), newService(a), newVersion(a, root))
-	a.Dress(root)
+	a.Dress(root, "settings", "exit")
 	return root
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +23,7 @@ func (a *App) helpCommand(root *cobra.Command, topics []string) *cobra.Command {
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if len(args) == 1 && a.Cat.Has("topic."+args[0]+".long") {
+		if len(args) == 1 && slices.Contains(topics, args[0]) {
 			return a.Printf("%s", a.Cat.T("topic."+args[0]+".long"))
 		}
 		found := root
