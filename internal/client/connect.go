@@ -67,6 +67,9 @@ func (r *Remote) connectAnew(ctx context.Context) error {
 }
 
 func (r *Remote) connectOnce(ctx context.Context) error {
+	if r.hello == nil {
+		r.recall()
+	}
 	if r.hurry && r.wasLongAndWide() {
 		r.warmUp(true)
 	}
@@ -88,7 +91,7 @@ func (r *Remote) connectOnce(ctx context.Context) error {
 	}
 	c.Allow(int(a.Requests), int(a.Bytes))
 	r.control, r.hello, r.state = c, a, state
-	r.servers.learn(a.Nodes)
+	r.learn(a.Nodes)
 	return nil
 }
 
@@ -139,6 +142,7 @@ func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) 
 		if ctx.Err() != nil || !Transient(err) {
 			break
 		}
+		r.servers.failed(at)
 	}
 	return nil, nil, err
 }

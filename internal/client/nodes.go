@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"slices"
@@ -61,11 +62,56 @@ func (s *servers) learn(told []string) {
 	}
 }
 
+// nodesFile holds the addresses of the other servers, as hello's answer had them the last time, sorted, in
+// the state of the profile: a command finds another server if its own is down when it starts.
+const nodesFile = "nodes.json"
+
+// keptNodes reads them, none if that is impossible.
+func (r *Remote) keptNodes() (at []string) {
+	data, err := r.p.Kept(nodesFile)
+	if err != nil || json.Unmarshal(data, &at) != nil {
+		return nil
+	}
+	return at
+}
+
+// recall takes over the addresses of the last time.
+func (r *Remote) recall() {
+	if r.spreads() {
+		r.servers.learn(r.keptNodes())
+	}
+}
+
+// learn takes over the addresses in hello's answer, and keeps them for the next time. A failure costs the
+// next command no more than them.
+func (r *Remote) learn(told []string) {
+	if !r.spreads() {
+		return
+	}
+	r.servers.learn(told)
+	if home := r.servers.address(); home != r.p.Address { // which may still be down the next time
+		told = append(slices.Clone(told), home)
+	}
+	if told = slices.Sorted(slices.Values(told)); slices.Equal(told, r.keptNodes()) {
+		return
+	}
+	if data, err := json.Marshal(told); err == nil {
+		_ = r.p.Keep(nodesFile, append(data, '\n'))
+	}
+}
+
 // isAddress reports whether an address can be dialed.
 func isAddress(at string) bool {
 	host, port, err := net.SplitHostPort(at)
 	n, convErr := strconv.ParseUint(port, 10, 16)
 	return err == nil && convErr == nil && host != "" && n > 0
+}
+
+// address returns where the control connection goes.
+func (s *servers) address() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.home
 }
 
 // list returns the other servers.
@@ -86,6 +132,15 @@ func (s *servers) candidates() []string {
 		all = append(all, s.home)
 	}
 	return all
+}
+
+// failed notes that an address did not answer: others come first the next time.
+func (s *servers) failed(at string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.others, at); i >= 0 {
+		s.others = append(slices.Delete(s.others, i, i+1), at)
+	}
 }
 
 // move makes an address the home: it has answered, and the one before has not.

@@ -47,6 +47,41 @@ func TestHT57AnotherServerProvesTheSameName(t *testing.T) {
 	<-used
 }
 
+// TestTheOwnServerIsDown: a command begins over another server that the last one was told of or has used,
+// and forgets those that are none any more.
+func TestTheOwnServerIsDown(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	_, port, _ := strings.Cut(env.Address, ":")
+	alice.Profile.Address = "127.0.0.1:1"
+	once := client.Options{Patience: &client.Patience{}}
+	try := func(kept string, known bool) {
+		t.Helper()
+		if kept != "" {
+			if err := alice.Profile.Keep("nodes.json", []byte(kept)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := alice.Remote(once).LoggedIn(t.Context())
+		if known != (err == nil) || !known && hufu.CodeOf(err) != "cannot_connect" {
+			t.Errorf("%q: %v", kept, err)
+		}
+	}
+	try("", false)
+	try("no list", false)
+	try(`["localhost:1", "localhost:`+port+`"]`, true)
+	try("", true)
+	if got, err := alice.Profile.Kept("nodes.json"); err != nil || string(got) != `["localhost:`+port+"\"]\n" {
+		t.Errorf("%s %v", got, err)
+	}
+	alice.Profile.Address = env.Address
+	try("", true)
+	if got, err := alice.Profile.Kept("nodes.json"); err != nil || strings.Contains(string(got), port) {
+		t.Errorf("%s %v", got, err)
+	}
+}
+
 // TestAnotherServerTakesTheConnection: if the own server is gone, another one that is known is asked at
 // once, and nobody is told.
 func TestAnotherServerTakesTheConnection(t *testing.T) {
