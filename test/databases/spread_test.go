@@ -177,7 +177,7 @@ func TestSpread(t *testing.T) {
 	// Begun over three servers, finished over the last one, after the others were killed.
 	must(t, s.all[0].Start())
 	knowEachOther(t, e, database, 3)
-	content = random(t, alice, "second", 96<<20)
+	content = random(t, alice, "second", 48<<20)
 	over, kill := begin(t, alice, "put", "--json", "second", ":/")
 	before := storedBy(t, e, database)
 	must(t, built.Eventually("another put over three servers", func() bool {
@@ -194,7 +194,7 @@ func TestSpread(t *testing.T) {
 	must(t, s.all[0].Kill(), s.all[1].Kill())
 	r, err := alice.Run("put", "--json", "second", ":/")
 	must(t, err)
-	if sum := quiet(t, r); sum.Resumed < 8<<20 || sum.Resumed+sum.Sent < int64(len(content)) {
+	if sum := quiet(t, r); sum.Resumed < 6<<20 || sum.Resumed+sum.Sent < int64(len(content)) {
 		t.Errorf("%d MiB were there, %d MiB were sent", sum.Resumed>>20, sum.Sent>>20)
 	}
 	r, err = alice.Run("get", "--json", ":/second", "second-got")
