@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
 
 	"hufu"
@@ -26,12 +27,12 @@ var migrations embed.FS
 type dialect struct {
 	goose    goose.Dialect
 	tables   string // the folder of its migrations
-	shared   bool   // used by many computers: it has an epoch, bounds, and text as bytes
-	numbered bool   // parameters are $1, $2, …
-	mysql    bool   // an upsert is spelled in its way
+	shared   bool   // used by many computers: it has a row with its version, bounds, and text as bytes
+	postgres bool   // PostgreSQL
+	mysql    bool   // MySQL or MariaDB
 	turn     string // the statement at which Updates take turns
 	clock    string // CLOCK() in a statement
-	// locker makes the lock that one process holds while it migrates.
+	// locker makes the lock that one process holds while it migrates a shared database.
 	locker func() (lock.SessionLocker, error)
 }
 
@@ -51,7 +52,7 @@ type spelled struct{ sqlite, postgres, mysql string }
 
 func (d *dialect) pick(s spelled) string {
 	switch {
-	case d.numbered:
+	case d.postgres:
 		return s.postgres
 	case d.mysql:
 		return s.mysql
@@ -64,7 +65,7 @@ func (d *dialect) pick(s spelled) string {
 // statement began, by the clock of the database, in milliseconds since 1970.
 func (d *dialect) spell(query string) string {
 	query = strings.ReplaceAll(query, "CLOCK()", d.clock)
-	if !d.numbered {
+	if !d.postgres {
 		return query
 	}
 	var b strings.Builder
@@ -118,43 +119,85 @@ func tooNew() error {
 	return &hufu.Error{Op: "open database", Kind: hufu.KindUsage, Code: "database_newer"}
 }
 
-func migrate(ctx context.Context, db *sql.DB, d *dialect) (err error) {
+// version returns the number of the newest migration that the database has. It fails if there is
+// none.
+func version(ctx context.Context, db *sql.DB, d *dialect) (int64, error) {
+	s, err := database.NewStore(d.goose, goose.DefaultTablename)
+	if err != nil {
+		return 0, err //nolint:wrapcheck // classify looks at it
+	}
+	return s.GetLatestVersion(ctx, db) //nolint:wrapcheck // classify looks at it
+}
+
+// migrate brings the tables of db up to date. A database that is up to date is only read: a process
+// that was frozen while it migrated keeps nobody else from it.
+func migrate(ctx context.Context, src Source, db *sql.DB, d *dialect) (err error) {
 	const op = "migrate database"
 	p, newest, err := provider(db, d)
 	if err != nil {
 		return err
 	}
-	if d.locker != nil {
-		l, err := d.locker()
-		if err != nil {
-			return failed(op, err)
-		}
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return failed("open database", err)
-		}
-		defer func() { _ = conn.Close() }() // back to the pool
-		if err := l.SessionLock(ctx, conn); err != nil {
-			return failed(op, err)
-		}
-		defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }() // at the latest when the pool closes the connection
-	}
-	have, err := p.GetDBVersion(ctx)
-	if err == nil && have > newest {
+	switch have, err := version(ctx, db, d); {
+	case err == nil && have > newest:
 		return tooNew()
-	}
-	if err == nil && have == newest {
+	case err == nil && have == newest:
 		return nil
+	case err != nil && d.shared && classify(err) != classOther: // other than "no such table"
+		return failed("open database", err)
 	}
-	if _, err = p.Up(ctx); err == nil {
-		return nil
+	if !d.shared {
+		return up(ctx, p, newest)
 	}
-	// Without a lock another process may have done the same at the same time;
-	// the second one finds everything in place.
-	if have, again := p.GetDBVersion(ctx); again == nil && have == newest {
-		return nil
+	patient, _, err := src.openFor(migrating)
+	if err != nil {
+		return err
 	}
-	return failed(op, err)
+	defer func() {
+		if e := patient.Close(); err == nil && e != nil {
+			err = failed(op, e)
+		}
+	}()
+	l, err := d.locker()
+	if err != nil {
+		return failed(op, err)
+	}
+	conn, err := patient.Conn(ctx)
+	if err != nil {
+		return failed("open database", err)
+	}
+	defer func() { _ = conn.Close() }() // back to the pool
+	if err := l.SessionLock(ctx, conn); err != nil {
+		return failed(op, err)
+	}
+	defer func() { _ = l.SessionUnlock(context.WithoutCancel(ctx), conn) }() // at the latest when the connection ends
+	if p, newest, err = provider(patient, d); err != nil {
+		return err
+	}
+	return up(ctx, p, newest)
+}
+
+// up runs the migrations that are missing. A file of SQLite has no lock for that: if another process
+// migrates it, too, a step fails here that was made there. So up tries again while the version rises.
+func up(ctx context.Context, p *goose.Provider, newest int64) error {
+	const op = "migrate database"
+	var failure error
+	for before := int64(-1); ; {
+		have, err := p.GetDBVersion(ctx)
+		switch {
+		case err != nil:
+			return failed(op, errors.Join(failure, err))
+		case have > newest:
+			return tooNew()
+		case have == newest:
+			return nil
+		case have <= before:
+			return failed(op, failure)
+		}
+		before = have
+		if _, failure = p.Up(ctx); failure == nil {
+			return nil
+		}
+	}
 }
 
 // class says what an error of a database means for us.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"hufu"
 )
 
@@ -59,7 +61,7 @@ func Open(ctx context.Context, src Source) (*DB, error) {
 			return nil, err
 		}
 	}
-	return connect(ctx, src, false, migrate)
+	return connect(ctx, src, serving, func(ctx context.Context, db *sql.DB, d *dialect) error { return migrate(ctx, src, db, d) })
 }
 
 // OpenReadOnly opens a file of SQLite on a file system that is read-only. Every
@@ -68,7 +70,7 @@ func OpenReadOnly(ctx context.Context, src Source) (*DB, error) {
 	if src.Shared() {
 		return Open(ctx, src)
 	}
-	return connect(ctx, src, true, func(ctx context.Context, db *sql.DB, d *dialect) error {
+	return connect(ctx, src, reading, func(ctx context.Context, db *sql.DB, d *dialect) error {
 		p, newest, err := provider(db, d)
 		if err != nil {
 			return err
@@ -86,8 +88,8 @@ func OpenReadOnly(ctx context.Context, src Source) (*DB, error) {
 	})
 }
 
-func connect(ctx context.Context, src Source, readOnly bool, prepare func(context.Context, *sql.DB, *dialect) error) (*DB, error) {
-	db, d, err := src.open(readOnly)
+func connect(ctx context.Context, src Source, p purpose, prepare func(context.Context, *sql.DB, *dialect) error) (*DB, error) {
+	db, d, err := src.openFor(p)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +100,9 @@ func connect(ctx context.Context, src Source, readOnly bool, prepare func(contex
 	}
 	out := &DB{src: src, sql: db, writing: make(chan struct{}, 1)}
 	out.Queries = Queries{run: db, d: d, db: out}
+	if !d.shared {
+		out.turn = out.writing
+	}
 	if !d.shared {
 		if out.watch, err = db.Conn(ctx); err != nil {
 			return nil, errors.Join(failed("open database", err), db.Close())
@@ -201,12 +206,11 @@ func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
 func (d *DB) updateIn(ctx context.Context, limit time.Duration, fn func(Queries) error) error {
 	// SQLite only polls for its lock: on a slow disk one of many waiters might never get it within
 	// busyTimeout. On a shared database each waiter would occupy a connection of the pool.
-	select {
-	case d.writing <- struct{}{}:
-		defer func() { <-d.writing }()
-	case <-ctx.Done():
-		return failed("begin transaction", ctx.Err())
+	release, err := takeTurn(ctx, "begin transaction", d.writing)
+	if err != nil {
+		return err
 	}
+	defer release()
 	return again(ctx, func() error { return d.update(ctx, limit, fn) })
 }
 
@@ -241,13 +245,19 @@ func (d *DB) update(ctx context.Context, limit time.Duration, fn func(Queries) e
 	})
 }
 
-// View runs fn on one consistent state of the database.
+// View runs fn on one consistent state of the database. What fn has read counts, however the
+// transaction ends.
 func (d *DB) View(ctx context.Context, fn func(Queries) error) error {
 	o := &sql.TxOptions{ReadOnly: true}
 	if d.d.shared {
 		o.Isolation = sql.LevelRepeatableRead
 	}
-	return d.tx(ctx, o, fn)
+	tx, err := d.sql.BeginTx(ctx, o)
+	if err != nil {
+		return failed("begin transaction", err)
+	}
+	defer func() { _ = tx.Rollback() }() // it has changed nothing
+	return fn(Queries{run: tx, d: d.d, raise: new(bool)})
 }
 
 func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) error {
@@ -255,23 +265,38 @@ func (d *DB) tx(ctx context.Context, o *sql.TxOptions, fn func(Queries) error) e
 	if err != nil {
 		return failed("begin transaction", err)
 	}
+	defer func() { _ = tx.Rollback() }() // if fn panics; otherwise it has ended by then
 	if err := fn(Queries{run: tx, d: d.d, raise: new(bool)}); err != nil {
 		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) && !d.d.shared {
 			return errors.Join(err, failed("roll back transaction", back))
 		}
 		return err // a failed rollback is not reported: the database rolls back when the connection ends
 	}
-	if err := tx.Commit(); err != nil {
+	if err := commit(ctx, tx); err != nil {
 		return notCommitted(d.d, err)
 	}
 	return nil
 }
 
-// notCommitted distinguishes a COMMIT that certainly failed from one that may have succeeded.
+// errNotSent is the error of a COMMIT that was not sent.
+var errNotSent = errors.New("the context had ended before")
+
+// commit commits tx, unless ctx has ended: an error of a context alone does not say whether COMMIT
+// was sent.
+func commit(ctx context.Context, tx *sql.Tx) error {
+	if err := ctx.Err(); err != nil {
+		return errors.Join(errNotSent, err)
+	}
+	return tx.Commit() //nolint:wrapcheck // notCommitted does
+}
+
+// notCommitted distinguishes a COMMIT that certainly failed, or was not sent, from one that may have
+// succeeded.
 func notCommitted(d *dialect, err error) error {
 	const op = "commit transaction"
 	refused := classify(err) == classAgain || errors.Is(err, sql.ErrTxDone) || rolledBack(err)
-	if !d.shared || refused {
+	unsent := errors.Is(err, errNotSent) || pgconn.SafeToRetry(err)
+	if !d.shared || refused || unsent {
 		return failed(op, err)
 	}
 	return &hufu.Error{Op: op, Kind: hufu.KindUnavailable, Code: "database_unsure", Err: err}

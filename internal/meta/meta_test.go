@@ -196,7 +196,7 @@ func literal(e ast.Expr) bool {
 // PostgreSQL.
 func TestSpell(t *testing.T) {
 	t.Parallel()
-	d := &dialect{numbered: true}
+	d := &dialect{postgres: true}
 	if got := d.spell("UPDATE t SET a = ?, b = ? WHERE c = ?"); got != "UPDATE t SET a = $1, b = $2 WHERE c = $3" {
 		t.Error(got)
 	}

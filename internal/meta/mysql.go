@@ -19,8 +19,9 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// openMySQL opens a database of MySQL or MariaDB. Nothing is asked of it yet.
-func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
+// openMySQL opens a database of MySQL or MariaDB. Nothing is asked of it yet. With patient, a
+// statement may take any time, but waits for a lock no longer than others.
+func openMySQL(u *url.URL, patient bool) (*sql.DB, *dialect, error) {
 	c := mysql.NewConfig()
 	c.Net, c.Addr = "tcp", net.JoinHostPort(cmp.Or(u.Hostname(), "127.0.0.1"), cmp.Or(u.Port(), "3306"))
 	c.User = u.User.Username()
@@ -28,7 +29,10 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	c.DBName = strings.Trim(u.Path, "/")
 	c.Timeout = connectLimit
 	c.ReadTimeout, c.WriteTimeout = updateLimit, updateLimit // COMMIT has no other limit
-	c.Collation = "binary"                                   // text is bytes, the server changes nothing in it
+	if patient {
+		c.ReadTimeout = 0
+	}
+	c.Collation = "binary" // text is bytes, the server changes nothing in it
 	c.ClientFoundRows = true
 	c.Logger = &mysql.NopLogger{}
 	for name, values := range u.Query() {
@@ -47,7 +51,7 @@ func openMySQL(u *url.URL) (*sql.DB, *dialect, error) {
 	if err != nil {
 		return nil, nil, badOption(scrub(u, err), nil)
 	}
-	db := sql.OpenDB(bounded{to})
+	db := sql.OpenDB(bounded{to, patient})
 	db.SetConnMaxIdleTime(idleLimit / 2) // the server ends a connection after idleLimit
 	return db, &dialect{
 		goose: goose.DialectMySQL, tables: "migrations/mysql", shared: true, mysql: true,
@@ -86,12 +90,16 @@ func mysqlTLS(c *mysql.Config, u *url.URL) error {
 	return nil
 }
 
-// bounded makes connections that do not depend on the settings of the server.
-type bounded struct{ driver.Connector }
+// bounded makes connections whose settings are ours, where those of the server would matter.
+type bounded struct {
+	driver.Connector
+	patient bool // a statement may take any time
+}
 
-// Connect makes the server refuse values that do not fit, and sets the time limits. MariaDB and
-// MySQL name the limit of a statement differently; each executes only the `/*!…*/` comment that
-// is meant for it.
+// Connect makes the server refuse values that do not fit, and sets the time zone and the time limits.
+// The isolation is set for each transaction. A local time would be ambiguous for an hour of each
+// autumn. MariaDB and MySQL name the limit of a statement differently; each executes only the
+// `/*!…*/` comment that is meant for it.
 func (b bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := b.Connector.Connect(ctx)
 	if err != nil {
@@ -101,8 +109,11 @@ func (b bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("the driver cannot set its bounds"), conn.Close())
 	}
-	_, err = x.ExecContext(ctx, `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5,
+	_, err = x.ExecContext(ctx, `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', innodb_lock_wait_timeout = 5,
 		lock_wait_timeout = 5, wait_timeout = 5 /*M!100101 , max_statement_time = 10 */ /*!50708 , max_execution_time = 10000 */`, nil)
+	if err == nil && b.patient {
+		_, err = x.ExecContext(ctx, "SET SESSION wait_timeout = 604800 /*M!100101 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */", nil)
+	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -116,13 +127,8 @@ type mysqlLocker struct{}
 
 var errLocked = errors.New("another process is migrating the database")
 
-// SessionLock waits for its turn. The connection is idle while another one
-// migrates, and must not end meanwhile.
+// SessionLock waits for its turn, at most for a minute.
 func (mysqlLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	if _, err := conn.ExecContext(ctx, "SET SESSION wait_timeout = 3600"); err != nil {
-		return fmt.Errorf("keep connection: %w", err)
-	}
-	// Each try waits for 5 s, less than statementLimit.
 	for range 12 {
 		var got sql.NullInt64
 		err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(CONCAT('hufu ', MD5(DATABASE())), 5)").Scan(&got)
@@ -141,9 +147,6 @@ func (mysqlLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	var done sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(CONCAT('hufu ', MD5(DATABASE())))").Scan(&done); err != nil {
 		return fmt.Errorf("give lock back: %w", err)
-	}
-	if _, err := conn.ExecContext(ctx, "SET SESSION wait_timeout = 5"); err != nil {
-		return fmt.Errorf("bound connection: %w", err)
 	}
 	return nil
 }

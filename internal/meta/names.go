@@ -27,13 +27,17 @@ type Names struct {
 
 // Names opens the names of the database. Close them before the DB.
 func (d *DB) Names() (*Names, error) {
-	db, di, err := d.src.open(false)
+	db, di, err := d.src.openFor(serving)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(namesConnections)
 	db.SetMaxIdleConns(namesConnections)
-	return &Names{NameQueries: NameQueries{Queries{run: db, d: di}}, sql: db, writing: d.writing}, nil
+	n := &Names{NameQueries: NameQueries{Queries{run: db, d: di}}, sql: db, writing: d.writing}
+	if !di.shared {
+		n.q.turn = d.writing
+	}
+	return n, nil
 }
 
 // Close gives the connections back.
@@ -81,12 +85,11 @@ func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
 // names and makes no Update.
 func (n *Names) ChangeIf(ctx context.Context, fn func(NameQueries) error, admit func(context.Context) error) error {
 	if !n.Shared() { // as in DB.Update: SQLite only polls for its lock
-		select {
-		case n.writing <- struct{}{}:
-			defer func() { <-n.writing }()
-		case <-ctx.Done():
-			return failed("begin transaction", ctx.Err())
+		release, err := takeTurn(ctx, "begin transaction", n.writing)
+		if err != nil {
+			return err
 		}
+		defer release()
 	}
 	return again(ctx, func() error { return n.try(ctx, fn, admit) })
 }
@@ -122,6 +125,7 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(
 	if err != nil {
 		return failed("begin transaction", err)
 	}
+	defer func() { _ = tx.Rollback() }() // if fn panics; otherwise it has ended by then
 	q, stamp := NameQueries{Queries{run: tx, d: n.q.d}}, NewID()
 	err = fn(q)
 	switch {
@@ -137,9 +141,11 @@ func (n *Names) try(ctx context.Context, fn func(NameQueries) error, admit func(
 		_ = tx.Rollback() // the database rolls back when the connection ends, at the latest
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := commit(limit, tx); err != nil {
 		err = notCommitted(n.q.d, err)
 		if hufu.CodeOf(err) == "database_unsure" {
+			// settle takes a connection. If many break at once, each would wait for those of the others.
+			_ = conn.Close()
 			return n.settle(ctx, stamp, err)
 		}
 		return err

@@ -261,17 +261,43 @@ func (q NameQueries) Remove(ctx context.Context, id ID) error {
 	return err
 }
 
-// ForgetContent removes the rows of a content that is removed, or whose bytes are in its row.
+// forgetPage is the most rows that one statement of ForgetContent and ForgetStamps deletes, so that
+// it ends long before statementLimit, however many there are.
+const forgetPage = 2000
+
+// ForgetContent removes the rows of a content that is removed, or whose bytes are in its row. The
+// units go first, in pieces.
 func (q NameQueries) ForgetContent(ctx context.Context, id ID) error {
-	_, err := q.q.exec(ctx, "forget content", "DELETE FROM units WHERE content = ?", id)
+	const op = "forget content"
+	err := pieces(func() (int64, error) {
+		return q.q.exec(ctx, op, q.q.d.pick(spelled{
+			sqlite:   "DELETE FROM units WHERE (content, number) IN (SELECT content, number FROM units WHERE content = ? ORDER BY number LIMIT ?)",
+			postgres: "DELETE FROM units WHERE (content, number) IN (SELECT content, number FROM units WHERE content = ? ORDER BY number LIMIT ?)",
+			mysql:    "DELETE FROM units WHERE content = ? ORDER BY number LIMIT ?",
+		}), id, forgetPage)
+	})
 	if err == nil {
-		_, err = q.q.exec(ctx, "forget content", "DELETE FROM contents WHERE id = ? AND (state = 4 OR state = 3 AND layout = 0)", id)
+		_, err = q.q.exec(ctx, op, "DELETE FROM contents WHERE id = ? AND (state = 4 OR state = 3 AND layout = 0)", id)
 	}
 	return err
 }
 
-// ForgetStamps removes the stamps of transactions that were made so long ago.
+// ForgetStamps removes the stamps of transactions that were made so long ago, in pieces.
 func (q NameQueries) ForgetStamps(ctx context.Context, age time.Duration) error {
-	_, err := q.q.exec(ctx, "forget stamps", "DELETE FROM stamps WHERE made_at < CLOCK() - ?", age.Milliseconds())
-	return err
+	return pieces(func() (int64, error) {
+		return q.q.exec(ctx, "forget stamps", q.q.d.pick(spelled{
+			sqlite:   "DELETE FROM stamps WHERE id IN (SELECT id FROM stamps WHERE made_at < CLOCK() - ? ORDER BY made_at LIMIT ?)",
+			postgres: "DELETE FROM stamps WHERE id IN (SELECT id FROM stamps WHERE made_at < CLOCK() - ? ORDER BY made_at LIMIT ?)",
+			mysql:    "DELETE FROM stamps WHERE made_at < CLOCK() - ? ORDER BY made_at LIMIT ?",
+		}), age.Milliseconds(), forgetPage)
+	})
+}
+
+// pieces calls remove, which deletes at most forgetPage rows and returns how many, until none is left.
+func pieces(remove func() (int64, error)) error {
+	for {
+		if n, err := remove(); err != nil || n < forgetPage {
+			return err
+		}
+	}
 }

@@ -18,8 +18,9 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// openPostgres opens a database of PostgreSQL. Nothing is asked of it yet.
-func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
+// openPostgres opens a database of PostgreSQL. Nothing is asked of it yet. With patient, a statement
+// may take any time, but waits for a lock no longer than others.
+func openPostgres(u *url.URL, patient bool) (*sql.DB, *dialect, error) {
 	c, err := postgresConfig(u)
 	if err != nil {
 		return nil, nil, err
@@ -31,11 +32,14 @@ func openPostgres(u *url.URL) (*sql.DB, *dialect, error) {
 		"lock_timeout":                        milliseconds(lockLimit),
 		"idle_in_transaction_session_timeout": milliseconds(idleLimit),
 	})
+	if patient {
+		c.RuntimeParams["statement_timeout"] = "0"
+	}
 	db := stdlib.OpenDB(*c)
 	// Few connections are idle, so that after a silent loss of all of them a new one is made soon.
 	db.SetConnMaxIdleTime(idleLimit)
 	return db, &dialect{
-		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, numbered: true,
+		goose: goose.DialectPostgres, tables: "migrations/postgres", shared: true, postgres: true,
 		clock: "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)", // no index is used with clock_timestamp()
 		// It takes no snapshot, so the transaction sees what the one before it has written;
 		// others can still read the table.

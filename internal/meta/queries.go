@@ -18,8 +18,9 @@ var errSum = errors.New("not a digest of 32 bytes")
 type Queries struct {
 	run   runner
 	d     *dialect
-	db    *DB   // for a change outside a transaction, which needs an Update
-	raise *bool // within a transaction: set when the epoch is to be raised
+	db    *DB           // for a change outside a transaction, which needs an Update
+	turn  chan struct{} // of SQLite, outside a transaction: see updateIn
+	raise *bool         // within a transaction: set when the version is to be raised
 }
 
 type runner interface {
@@ -29,6 +30,13 @@ type runner interface {
 
 // exec runs a change and returns how many rows it touched.
 func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64, error) {
+	if q.turn != nil {
+		release, err := takeTurn(ctx, op, q.turn)
+		if err != nil {
+			return 0, err
+		}
+		defer release()
+	}
 	ctx, cancel := q.bounded(ctx)
 	defer cancel()
 	r, err := q.run.ExecContext(ctx, q.d.spell(query), q.d.bind(args)...)
@@ -40,6 +48,16 @@ func (q Queries) exec(ctx context.Context, op, query string, args ...any) (int64
 		return 0, failed(op, err)
 	}
 	return n, nil
+}
+
+// takeTurn waits until no other goroutine writes.
+func takeTurn(ctx context.Context, op string, writing chan struct{}) (release func(), err error) {
+	select {
+	case writing <- struct{}{}:
+		return func() { <-writing }, nil
+	case <-ctx.Done():
+		return nil, failed(op, ctx.Err())
+	}
 }
 
 // execNew is exec for an INSERT of one row, without effect if its key is there. On MySQL the error for a
@@ -170,6 +188,16 @@ func (q Queries) PutUser(ctx context.Context, u User) error {
 func (q Queries) Devices(ctx context.Context) ([]Device, error) {
 	return all(ctx, q, "list devices", func(d *Device) []any { return []any{&d.User, &d.Name, at{&d.Locked}} },
 		"SELECT user_name, name, locked_at FROM devices")
+}
+
+// Device returns a device that is locked, or was, and the zero Device for any other.
+func (q Queries) Device(ctx context.Context, user, name string) (Device, error) {
+	found, err := all(ctx, q, "look up device", func(d *Device) []any { return []any{&d.User, &d.Name, at{&d.Locked}} },
+		"SELECT user_name, name, locked_at FROM devices WHERE user_name = ? AND name = ?", user, name)
+	if err != nil || len(found) == 0 {
+		return Device{}, err
+	}
+	return found[0], nil
 }
 
 // PutDevice writes the whole device, new or not.

@@ -107,14 +107,23 @@ func (s Source) String() string {
 	return s.url.Redacted()
 }
 
-func (s Source) open(readOnly bool) (*sql.DB, *dialect, error) {
+// purpose is what connections are opened for.
+type purpose int
+
+const (
+	serving   purpose = iota
+	reading           // a file of SQLite on a file system that is read-only
+	migrating         // one statement may take hours: an index on millions of rows
+)
+
+func (s Source) openFor(p purpose) (*sql.DB, *dialect, error) {
 	if s.url == nil {
-		return openSQLite(s.file, readOnly)
+		return openSQLite(s.file, p == reading)
 	}
 	if s.url.Scheme == "postgres" {
-		return openPostgres(s.url)
+		return openPostgres(s.url, p == migrating)
 	}
-	return openMySQL(s.url)
+	return openMySQL(s.url, p == migrating)
 }
 
 // systemCAs is the value of sslrootcert that means the CAs of this computer, as in PostgreSQL.

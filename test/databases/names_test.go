@@ -3,6 +3,7 @@
 package databases
 
 import (
+	"sync"
 	"testing"
 
 	"hufu"
@@ -56,5 +57,33 @@ func TestAnUnsureChangeOfNamesIsLookedUp(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// TestManyUnsureChangesAtOnce: when all connections of the names break during COMMIT at once, each
+// change still finds out what happened.
+func TestManyUnsureChangesAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		const all = 32 // connections of the names
+		ctx, l := t.Context(), e.link(t)
+		db := open(t, e.at(l.address, e.create(t))+"?sslmode=disable")
+		n, err := db.Names()
+		must(t, err)
+		defer func() { must(t, n.Close()) }()
+		var begun, over sync.WaitGroup
+		begun.Add(all)
+		for range all {
+			over.Go(func() {
+				first := sync.OnceFunc(func() {
+					begun.Done()
+					begun.Wait()
+					l.breakAt("COMMIT", false) // not before: BEGIN says READ COMMITTED
+				})
+				if err := n.Change(ctx, func(meta.NameQueries) error { first(); return nil }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		over.Wait()
 	})
 }
