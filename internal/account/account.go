@@ -141,9 +141,15 @@ func (s *Service) OnChange(f func()) {
 	s.onChange = append(s.onChange, f)
 }
 
-// Run keeps the state up to date until ctx ends, and tells other nodes so. It
-// ends by itself, with an error, if this node must give way to another; see Join.
+// Run keeps the state up to date until ctx ends, tells other nodes so, and writes the last uses of
+// logins. It ends by itself, with an error, if this node must give way to another; see Join.
 func (s *Service) Run(ctx context.Context) error {
+	// A write may wait long for its turn, while the state must stay fresh.
+	writing, stop := context.WithCancel(ctx)
+	var writer sync.WaitGroup
+	writer.Go(func() { s.keepFlushing(writing) })
+	defer writer.Wait()
+	defer stop()
 	tick := time.NewTicker(PollInterval)
 	defer tick.Stop()
 	for {
@@ -151,7 +157,6 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partTime)
 			defer cancel()
-			s.flush(ctx)
 			s.Leave(ctx)
 			return nil
 		case <-tick.C:
@@ -162,7 +167,6 @@ func (s *Service) Run(ctx context.Context) error {
 					return err
 				}
 			}
-			s.flush(ctx)
 		}
 	}
 }
@@ -452,37 +456,4 @@ func (s *Service) changed(ctx context.Context) {
 		return
 	}
 	_ = s.Reload(ctx) // logged and remembered by mark
-}
-
-// flush writes the last uses of logins that Resume has noted.
-func (s *Service) flush(ctx context.Context) {
-	s.mu.Lock()
-	touched := s.touched
-	if len(touched) > 0 {
-		s.touched = make(map[[32]byte]time.Time)
-	}
-	s.mu.Unlock()
-	if len(touched) == 0 {
-		return
-	}
-	err := s.db.Update(ctx, func(q meta.Queries) error {
-		for hash, when := range touched {
-			if err := q.TouchLogin(ctx, hash, when); err != nil {
-				return err
-			}
-		}
-		return q.DropLoginsBefore(ctx, s.now().Add(-LoginLife))
-	})
-	if err != nil {
-		s.log.Warn("last use of logins was not written", "error", err)
-		return
-	}
-	// Writing last uses to a shared database does not raise its version, so nothing is read again.
-	// The state in memory notes them itself.
-	logins := s.state.Load().logins
-	for hash, when := range touched {
-		if l := logins[hash]; l != nil {
-			l.written.Store(max(when.UnixMilli(), l.written.Load()))
-		}
-	}
 }

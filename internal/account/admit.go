@@ -94,11 +94,11 @@ func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]b
 	if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
 		return c, err
 	}
-	locked, err := locks(ctx, q)
+	d, err := q.Device(ctx, c.User, c.Device)
 	if err != nil {
 		return c, err
 	}
-	return c, judge(op, certOf(c), u, locked[device{c.User, c.Device}], at)
+	return c, judge(op, certOf(c), u, d.Locked, at)
 }
 
 // judge is the one place that decides whether a known certificate still admits

@@ -20,6 +20,9 @@ const (
 	// for the longest time.
 	maxLogins = 64
 	tokenSize = 32 // bytes
+	// flushLimit is the time that writing the last uses of logins may take, and the pause after it
+	// has failed.
+	flushLimit = 10 * time.Second
 )
 
 // Login checks the password of an admitted subject and returns a login token
@@ -31,11 +34,8 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 	if err != nil {
 		return "", err
 	}
-	before, err := s.db.User(ctx, sub.User)
+	proven, err := s.prove(ctx, sub.User, sub.Device, password)
 	if err != nil {
-		return "", err
-	}
-	if err := s.Prove(ctx, sub.User, sub.Device, password); err != nil {
 		return "", err
 	}
 	random := make([]byte, tokenSize)
@@ -43,7 +43,7 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 	token := base64.RawURLEncoding.EncodeToString(random)
 	now := s.now()
 	err = s.db.Update(ctx, func(q meta.Queries) error {
-		// While the password was checked, the user may have been locked, or their password changed.
+		// Since the password was checked, the user may have been locked, or their password changed.
 		u, err := q.User(ctx, sub.User)
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 		if err := checkUser(op, u); err != nil {
 			return err
 		}
-		if u.Password != before.Password {
+		if u.Password != proven {
 			return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "wrong_password"}
 		}
 		for hash, l := range s.state.Load().logins { // the rows are up to touchEvery behind
@@ -76,20 +76,34 @@ func (s *Service) Login(ctx context.Context, sub Subject, password string) (stri
 	return token, nil
 }
 
-// Resume returns an error unless token is of an earlier Login of this subject. It decides from
-// memory; every lane of a client calls it.
-func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
+// LoggedIn returns an error unless token is of an earlier Login of this subject. It decides from
+// memory and is no use of the login: for connections on which nothing happens.
+func (s *Service) LoggedIn(sub Subject, token string) error {
+	_, err := s.loggedIn(sub, sha256.Sum256([]byte(token)), s.now())
+	return err
+}
+
+func (s *Service) loggedIn(sub Subject, hash [32]byte, now time.Time) (*login, error) {
 	const op = "resume login"
 	st, c, err := s.again(op, sub)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	hash := sha256.Sum256([]byte(token))
 	l := st.logins[hash]
-	now := s.now()
 	if l == nil || l.user != sub.User || l.device != sub.Device || l.lineage != c.lineage ||
 		now.Sub(time.UnixMilli(l.used.Load())) > LoginLife {
-		return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "login_ended"}
+		return nil, &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "login_ended"}
+	}
+	return l, nil
+}
+
+// Resume is LoggedIn for a client that arrives or sends requests: it uses the login. Every lane of a
+// client calls it.
+func (s *Service) Resume(_ context.Context, sub Subject, token string) error {
+	hash, now := sha256.Sum256([]byte(token)), s.now()
+	l, err := s.loggedIn(sub, hash, now)
+	if err != nil {
+		return err
 	}
 	l.used.Store(max(now.UnixMilli(), l.used.Load()))
 	if now.Sub(time.UnixMilli(l.written.Load())) >= touchEvery {
@@ -133,5 +147,72 @@ func (s *Service) Logout(ctx context.Context, sub Subject, token string) error {
 		return err
 	}
 	s.changed(ctx)
+	return nil
+}
+
+// keepFlushing writes the last uses of logins until ctx ends, and then once more.
+func (s *Service) keepFlushing(ctx context.Context) {
+	const message = "last use of logins was not written"
+	failing := false
+	for wait := PollInterval; ; {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			if err := s.flush(context.WithoutCancel(ctx), partTime); err != nil {
+				s.log.Warn(message, "error", err)
+			}
+			return
+		}
+		err := s.flush(ctx, flushLimit)
+		if err != nil && ctx.Err() == nil && !failing {
+			s.log.Warn(message, "error", err)
+		}
+		wait, failing = PollInterval, err != nil
+		if failing {
+			wait = flushLimit
+		}
+	}
+}
+
+// flush writes the last uses of logins that Resume has noted. What is not written within limit stays
+// noted.
+func (s *Service) flush(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	s.mu.Lock()
+	touched := s.touched
+	if len(touched) > 0 {
+		s.touched = make(map[[32]byte]time.Time)
+	}
+	s.mu.Unlock()
+	if len(touched) == 0 {
+		return nil
+	}
+	err := s.db.Update(ctx, func(q meta.Queries) error {
+		for hash, when := range touched {
+			if err := q.TouchLogin(ctx, hash, when); err != nil {
+				return err
+			}
+		}
+		return q.DropLoginsBefore(ctx, s.now().Add(-LoginLife))
+	})
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for hash, when := range touched {
+			if s.touched[hash].Before(when) {
+				s.touched[hash] = when
+			}
+		}
+		return err
+	}
+	// Writing last uses to a shared database does not raise its version, so nothing is read again.
+	// The state in memory notes them itself.
+	logins := s.state.Load().logins
+	for hash, when := range touched {
+		if l := logins[hash]; l != nil {
+			l.written.Store(max(when.UnixMilli(), l.written.Load()))
+		}
+	}
 	return nil
 }

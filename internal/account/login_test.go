@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func TestLoginEndsAfterLastUse(t *testing.T) {
 	}
 	wait(29 * 24 * time.Hour)
 	w.must(w.Resume(ctx, alice, token))
-	w.flush(ctx)
+	w.must(w.flush(ctx, flushLimit))
 	// Another process, after a restart say, knows of the last use.
 	again, err := Open(ctx, w.db, Options{Judges: true, Now: w.clock.now})
 	w.must(err)
@@ -94,7 +95,7 @@ func TestLastUseIsWrittenAtMostHourly(t *testing.T) {
 	if len(w.touched) != 1 {
 		t.Error("the last use is not to be written after an hour")
 	}
-	w.flush(ctx)
+	w.must(w.flush(ctx, flushLimit))
 	logins, err := w.db.Logins(ctx)
 	w.must(err)
 	if len(logins) != 1 || !logins[0].LastUsed.Equal(w.clock.now()) {
@@ -434,6 +435,119 @@ func TestLastUseIsWrittenOnce(t *testing.T) {
 		if got := len(w.touched); got != c.want {
 			t.Errorf("%v later: %d to write, want %d", c.later, got, c.want)
 		}
-		w.flush(ctx)
+		w.must(w.flush(ctx, flushLimit))
+	}
+}
+
+// A connection on which nothing happens does not keep its login alive; one that sends requests does.
+func TestAnIdleConnectionDoesNotUseItsLogin(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.password("alice")
+	sub := w.subject("alice1")
+	idle, err := w.Login(ctx, sub, password)
+	w.must(err)
+	active, err := w.Login(ctx, sub, password)
+	w.must(err)
+	for range 3 {
+		w.clock.add(LoginLife / 3)
+		w.must(w.Reload(ctx))
+		w.must(w.LoggedIn(sub, idle))
+		w.must(w.Resume(ctx, sub, active))
+	}
+	w.clock.add(time.Minute)
+	w.must(w.Reload(ctx))
+	w.code(w.LoggedIn(sub, idle), "login_ended")
+	w.must(w.LoggedIn(sub, active))
+	w.must(w.flush(ctx, flushLimit))
+	rows, err := w.db.Logins(ctx)
+	if w.must(err); len(rows) != 1 {
+		t.Errorf("the login that ended is kept: %+v", rows)
+	}
+}
+
+// A password that is changed while a guess waits for its turn is the one that counts.
+func TestPasswordChangedBeforeItIsChecked(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.password("alice")
+	sub := w.subject("alice1")
+	hash, err := w.HashPassword(ctx, "another password")
+	w.must(err)
+	for range hashesAtOnce {
+		w.hashing <- struct{}{}
+	}
+	over := make(chan error, 1)
+	go func() { _, err := w.Login(ctx, sub, "another password"); over <- err }()
+	w.until("the guess waits", func() bool {
+		for _, turn := range w.guess {
+			if len(turn) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	u, err := w.db.User(ctx, "alice")
+	w.must(err)
+	u.Password = hash
+	w.must(w.db.PutUser(ctx, u))
+	for range hashesAtOnce {
+		<-w.hashing
+	}
+	w.must(<-over)
+}
+
+// until waits for a condition.
+func (w *world) until(what string, is func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatal("not within 20 s: " + what)
+		}
+	}
+}
+
+// While the last use of a login waits for its turn to be written, the state stays fresh; and Run ends
+// soon.
+func TestStateStaysFreshWhileAnotherWrites(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	w.password("alice")
+	sub := w.subject("alice1")
+	token, err := w.Login(ctx, sub, password)
+	w.must(err)
+	w.clock.add(touchEvery)
+	w.must(w.Reload(ctx))
+	held, release := make(chan struct{}), make(chan struct{})
+	updated := make(chan error, 1)
+	go func() {
+		updated <- w.db.Update(ctx, func(meta.Queries) error { close(held); <-release; return nil })
+	}()
+	<-held
+	w.must(w.Resume(ctx, sub, token))
+	run, stop := context.WithCancel(ctx)
+	over := make(chan error, 1)
+	go func() { over <- w.Run(run) }()
+	w.until("the use is being written", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.touched) == 0
+	})
+	w.clock.add(StateLimit)
+	w.until("the state is fresh again", w.Fresh)
+	stop()
+	w.must(<-over)
+	if len(w.touched) != 1 {
+		t.Error("a use that was not written is forgotten")
+	}
+	close(release)
+	w.must(<-updated)
+	w.must(w.flush(ctx, flushLimit))
+	rows, err := w.db.Logins(ctx)
+	if w.must(err); len(rows) != 1 || !rows[0].LastUsed.After(rows[0].Created) {
+		t.Errorf("%+v", rows)
 	}
 }

@@ -115,9 +115,15 @@ func matches(stored, password string) (bool, error) {
 // does not lock out the others. Each guess is counted before it is checked:
 // guessing in parallel gains nothing.
 func (s *Service) Prove(ctx context.Context, user, deviceName, password string) error {
+	_, err := s.prove(ctx, user, deviceName, password)
+	return err
+}
+
+// prove is Prove. It returns the stored hash that the password was compared with.
+func (s *Service) prove(ctx context.Context, user, deviceName, password string) (stored string, err error) {
 	const op = "check password"
 	if len(password) > MaxPassword {
-		return CheckPassword(password)
+		return "", CheckPassword(password)
 	}
 	key := attemptsOf(user) + deviceName
 	turn := s.guess[maphash.String(s.seed, key)%uint64(len(s.guess))]
@@ -125,18 +131,17 @@ func (s *Service) Prove(ctx context.Context, user, deviceName, password string) 
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
 	case <-ctx.Done():
-		return &hufu.Error{Op: op, Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+		return "", &hufu.Error{Op: op, Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
 	}
 	release, err := s.hashSlot(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
 	// From here on the guess counts, so it is judged even if its sender goes
 	// away: else a lost connection would look like a wrong password.
 	ctx = context.WithoutCancel(ctx)
 
-	var stored string
 	err = s.db.Update(ctx, func(q meta.Queries) error {
 		u, err := q.User(ctx, user)
 		if err != nil && hufu.KindOf(err) != hufu.KindNotFound {
@@ -153,7 +158,7 @@ func (s *Service) Prove(ctx context.Context, user, deviceName, password string) 
 		return q.PutAttempts(ctx, a)
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	known := stored != ""
 	if !known {
@@ -161,12 +166,13 @@ func (s *Service) Prove(ctx context.Context, user, deviceName, password string) 
 	}
 	ok, err := matches(stored, password)
 	if err != nil {
-		return &hufu.Error{Op: op, Kind: hufu.KindInternal, Err: err}
+		return "", &hufu.Error{Op: op, Kind: hufu.KindInternal, Err: err}
 	}
 	if !ok || !known {
-		return &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "wrong_password"}
+		return "", &hufu.Error{Op: op, Kind: hufu.KindCredentials, Code: "wrong_password"}
 	}
-	return s.db.DropAttempts(ctx, key)
+	// Tried again while the database is busy: otherwise a right password would be refused and counted.
+	return stored, s.db.Update(ctx, func(q meta.Queries) error { return q.DropAttempts(ctx, key) })
 }
 
 // attemptsOf returns the beginning of the keys under which a user's guesses are

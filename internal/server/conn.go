@@ -86,8 +86,18 @@ type reader struct {
 	f    blob.File
 }
 
-// judge returns an error if the connection must end.
+// judge returns an error if the connection must end. It is no use of the login: a connection on which
+// nothing happens does not keep it alive.
 func (c *conn) judge() error {
+	return c.judgeBy(c.s.o.Account.LoggedIn)
+}
+
+// judgeRequest is judge for a request, which is a use of the login.
+func (c *conn) judgeRequest(ctx context.Context) error {
+	return c.judgeBy(func(sub account.Subject, token string) error { return c.s.o.Account.Resume(ctx, sub, token) })
+}
+
+func (c *conn) judgeBy(loggedIn func(account.Subject, string) error) error {
 	if c.plain {
 		return nil
 	}
@@ -95,7 +105,7 @@ func (c *conn) judge() error {
 		return err
 	}
 	if t := c.token.Load(); t != nil {
-		return c.s.o.Account.Resume(context.Background(), c.sub, *t)
+		return loggedIn(c.sub, *t)
 	}
 	return nil
 }
@@ -222,7 +232,7 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 			}
 			return err
 		}
-		if err := c.judge(); err != nil {
+		if err := c.judgeRequest(ctx); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Teach bool // with a teaching world
 	// Trees keep the files, below the data folder if nil. The server closes them.
 	Trees files.Stores
+	// Now is the time by which certificates and logins are judged; time.Now if nil.
+	Now func() time.Time
 }
 
 // Env is a running server and its parts.
@@ -95,7 +97,7 @@ func (e *Env) Start(o Options) {
 	var err error
 	e.DB, err = meta.Open(ctx, meta.File(filepath.Join(e.Data, ca.Database)))
 	check(t, err)
-	e.Account, err = account.Open(ctx, e.DB, account.Options{Judges: true, Log: log.Logger})
+	e.Account, err = account.Open(ctx, e.DB, account.Options{Judges: true, Log: log.Logger, Now: o.Now})
 	check(t, err)
 	e.Authority, err = ca.Open(ctx, e.Data, e.DB, e.Account, ca.Options{Log: log.Logger})
 	check(t, err)

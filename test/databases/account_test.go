@@ -151,6 +151,48 @@ func TestNodesConfirm(t *testing.T) {
 	})
 }
 
+// TestANodeLeavesThoughItCannotWrite: a node that ends says so, though the last uses of its logins
+// wait for another's Update.
+func TestANodeLeavesThoughItCannotWrite(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		ctx, at := t.Context(), e.fresh(t)
+		db := open(t, at)
+		var shift atomic.Int64
+		a, err := account.Open(ctx, open(t, at), account.Options{Judges: true, Now: func() time.Time { return time.Now().Add(time.Duration(shift.Load())) }})
+		must(t, err)
+		const password = "correct horse"
+		fp := sha256.Sum256([]byte("a1"))
+		must(t, a.AddUser(ctx, "alice", false), a.SetPassword(ctx, "alice", password))
+		must(t, db.AddCertificate(ctx, meta.Certificate{
+			Serial: "a1", Fingerprint: fp, Lineage: "a1", Use: meta.UseClient, User: "alice", Device: "laptop",
+			NotBefore: moment, NotAfter: time.Now().Add(2 * account.LoginLife), Issued: moment,
+		}))
+		sub, err := a.AdmitOrLook(ctx, "a1", fp)
+		must(t, err)
+		token, err := a.Login(ctx, sub, password)
+		must(t, err)
+		_, err = a.Join(ctx, meta.Node{ID: meta.NewID(), Folder: [32]byte{1}, Address: "a:1"}, nil)
+		must(t, err)
+		shift.Store(int64(2 * time.Hour)) // its last use is to be written
+		must(t, a.Reload(ctx), a.Resume(ctx, sub, token))
+		run, stop := context.WithCancel(ctx)
+		over := make(chan error, 1)
+		first := true
+		must(t, db.Update(ctx, func(meta.Queries) error {
+			if first {
+				first = false
+				stop()
+				go func() { over <- a.Run(run) }()
+				must(t, <-over)
+				if nodes, err := db.Nodes(ctx); err != nil || len(nodes) != 0 {
+					t.Errorf("it has ended: %+v, %v", nodes, err)
+				}
+			}
+			return nil
+		}))
+	})
+}
+
 // TestATransferWaits: without the database a transfer waits until it is known again who may what.
 func TestATransferWaits(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
