@@ -57,35 +57,37 @@ func (q NameQueries) lockUpload(ctx context.Context, id ID) error {
 }
 
 // The next methods forget an upload, unless another process has it open, and report whether they
-// did. They are part of a transaction.
+// did. They are part of a transaction, and each locks the upload first, so it sees every holder.
 
 // DropUnheld forgets an upload.
 func (q NameQueries) DropUnheld(ctx context.Context, id ID, grip string) (bool, error) {
-	return q.dropUnheld(ctx, "drop upload", id, `DELETE FROM uploads WHERE id = ?
+	if err := q.lockUpload(ctx, id); err != nil {
+		return false, err
+	}
+	n, err := q.q.exec(ctx, "drop upload", `DELETE FROM uploads WHERE id = ?
 		AND NOT EXISTS (SELECT 1 FROM holders h WHERE h.upload = uploads.id AND h.grip <> ? AND h.ends > CLOCK())`, id, []byte(grip))
+	return n == 1, err
 }
 
 // DropUnbegun forgets an upload of which nothing has arrived.
 func (q NameQueries) DropUnbegun(ctx context.Context, id ID, grip string) (bool, error) {
-	return q.dropUnheld(ctx, "drop upload", id, `DELETE FROM uploads WHERE id = ? AND into_folder = ?
+	if err := q.lockUpload(ctx, id); err != nil {
+		return false, err
+	}
+	n, err := q.q.exec(ctx, "drop upload", `DELETE FROM uploads WHERE id = ? AND into_folder = ?
 		AND NOT EXISTS (SELECT 1 FROM holders h WHERE h.upload = uploads.id AND h.grip <> ? AND h.ends > CLOCK())`, id, ID{}, []byte(grip))
+	return n == 1, err
 }
 
 // DropIdle forgets an upload to which nothing was added for a time.
 func (q NameQueries) DropIdle(ctx context.Context, id ID, grip string, idle time.Duration) (bool, error) {
-	return q.dropUnheld(ctx, "expire upload", id, `DELETE FROM uploads WHERE id = ? AND opened_at < CLOCK() - ?
-		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = uploads.id AND t.added_at >= CLOCK() - ?)
-		AND NOT EXISTS (SELECT 1 FROM holders h WHERE h.upload = uploads.id AND h.grip <> ? AND h.ends > CLOCK())`,
-		id, idle.Milliseconds(), idle.Milliseconds(), []byte(grip))
-}
-
-// dropUnheld runs a statement that forgets an upload. It comes after the lock, so it sees every
-// holder.
-func (q NameQueries) dropUnheld(ctx context.Context, op string, id ID, statement string, args ...any) (bool, error) {
 	if err := q.lockUpload(ctx, id); err != nil {
 		return false, err
 	}
-	n, err := q.q.exec(ctx, op, statement, args...)
+	n, err := q.q.exec(ctx, "expire upload", `DELETE FROM uploads WHERE id = ? AND opened_at < CLOCK() - ?
+		AND NOT EXISTS (SELECT 1 FROM units t WHERE t.content = uploads.id AND t.added_at >= CLOCK() - ?)
+		AND NOT EXISTS (SELECT 1 FROM holders h WHERE h.upload = uploads.id AND h.grip <> ? AND h.ends > CLOCK())`,
+		id, idle.Milliseconds(), idle.Milliseconds(), []byte(grip))
 	return n == 1, err
 }
 
