@@ -90,7 +90,7 @@ func (r *Remote) connectOnce(ctx context.Context) error {
 		return TeachOff()
 	}
 	c.Allow(int(a.Requests), int(a.Bytes))
-	r.control, r.hello, r.state = c, a, state
+	r.control, r.hello, r.greeted, r.state = c, a, time.Now(), state
 	r.learn(a.Nodes)
 	return nil
 }

@@ -33,6 +33,8 @@ const (
 
 	firstAway = time.Second // pauses between the attempts to open a lane to another server
 	lastAway  = 30 * time.Second
+	// listFor is how long the list of hello's answer counts as new.
+	listFor = 2 * time.Second
 	// lastsLong is the time after which a lane that is lost was none that fails at once.
 	lastsLong = 10 * time.Second
 )
@@ -167,6 +169,7 @@ func share(jobs, n, number int) int { return (jobs + n - 1 - number) / n }
 // Spread opens lanes to the other servers of the installation until ctx ends, and calls use with each
 // of them. It says nothing of a server that cannot be used.
 func (r *Remote) Spread(ctx context.Context, jobs int, use func(l transfer.Lane, first bool)) {
+	r.refresh(ctx)
 	others := r.servers.list()
 	n := len(others) + 1
 	var all sync.WaitGroup
@@ -185,6 +188,31 @@ func (r *Remote) Spread(ctx context.Context, jobs int, use func(l transfer.Lane,
 		})
 	}
 	all.Wait()
+}
+
+// refresh asks for the other servers again, over a connection of its own, if the control connection is
+// that to one of several and older than the list may be: servers that have joined since are used by the
+// next transfer.
+func (r *Remote) refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, nextAfter)
+	defer cancel()
+	r.mu.Lock()
+	old := r.hello != nil && slices.Contains(r.hello.Features, frame.FeatureNodes) && time.Since(r.greeted) >= listFor
+	hello := r.helloMessage(r.token)
+	r.mu.Unlock()
+	if !old {
+		return
+	}
+	hello.Features = append(hello.Features, frame.FeatureNodes)
+	c, _, err := r.dialAt(ctx, r.servers.address(), nil, false)
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	m, err := c.Do(ctx, hello)
+	if a, ok := m.(*frame.HelloAnswer); err == nil && ok {
+		r.learn(a.Nodes)
+	}
 }
 
 // lanesTo opens lanes to another server until ctx ends: one, and when that has shown how far the server

@@ -72,6 +72,7 @@ type Remote struct {
 	mu      sync.Mutex // guards what follows; held while connecting
 	control *session.Client
 	hello   *frame.HelloAnswer
+	greeted time.Time // when hello was answered
 	state   *tls.ConnectionState
 	token   []byte
 	way     session.Way // to the server, zero before it was reached

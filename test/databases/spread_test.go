@@ -12,7 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"hufu/internal/client"
+	"hufu/internal/profile"
+	"hufu/internal/transfer"
 	"hufu/test/built"
 )
 
@@ -213,6 +217,34 @@ func TestSpread(t *testing.T) {
 	if r := <-over; r.Code != 6 || !strings.Contains(r.Err, "revoked") {
 		t.Error(r)
 	}
+}
+
+// TestAServerThatJoins: a program that stays connected uses it for its next transfer.
+func TestAServerThatJoins(t *testing.T) {
+	t.Parallel()
+	e, err := postgres()
+	must(t, err)
+	database := e.create(t)
+	s := newNodesOn(t, e.at(e.address, database), 1, "")
+	alice := s.enroll(s.all[0], "alice", s.all[0].Address)
+	p, err := profile.Load(profile.Dirs{Config: filepath.Join(alice.Home, ".config", "hufu"), State: filepath.Join(alice.Home, ".local", "state", "hufu")}, profile.Default)
+	must(t, err)
+	r, err := client.New(p, client.Options{})
+	must(t, err, r.LoggedIn(t.Context()))
+	defer func() { _ = r.Close() }()
+	s.all = append(s.all, s.further("node1"))
+	must(t, s.all[1].Start())
+	knowEachOther(t, e, database, 2)
+	must(t, built.Eventually("it is used", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		used := false
+		r.Spread(ctx, 2, func(transfer.Lane, bool) { // one lane to each server
+			used = true
+			cancel()
+		})
+		return used
+	}))
 }
 
 // TestServersThatCannotBeUsed: an address that leads nowhere, to something that says nothing, or to a
