@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func newGui(a *app) *cobra.Command {
 	var listen string
 	var noOpen bool
 	var menu menuFlags
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", a.Cat.T("hufu.flag.gui_listen"))
+	cmd.Flags().StringVar(&listen, "listen", anyPort, a.Cat.T("hufu.flag.gui_listen"))
 	cmd.Flags().BoolVar(&noOpen, "no-open", false, a.Cat.T("hufu.flag.no_open"))
 	cmd.Flags().BoolVar(&menu.install, "install", false, a.Cat.T("hufu.flag.gui_install"))
 	cmd.Flags().BoolVar(&menu.uninstall, "uninstall", false, a.Cat.T("hufu.flag.gui_uninstall"))
@@ -48,6 +49,9 @@ func newGui(a *app) *cobra.Command {
 	return cmd
 }
 
+// anyPort is where the page listens if nothing else is said.
+const anyPort = "127.0.0.1:0"
+
 func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	dirs, err := a.dirs()
 	if err != nil {
@@ -61,7 +65,8 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	home, _ := os.UserHomeDir() // without one the page begins at the root
 	var entry autostart.Entry
 	if exe, err := os.Executable(); err == nil && home != "" {
-		entry = autostart.New(a.atLogin(exe), home, a.Getenv)
+		// At login transfers resume, and a window opens only when somebody asks for one.
+		entry = autostart.New(append(a.pageCommand(exe, strings.TrimPrefix(listen, anyPort)), "--no-open"), home, a.Getenv)
 	}
 	s, err := gui.Open(gui.Options{
 		Dirs: dirs, Disk: localDisk{}, Profile: a.profileName(), Lang: text.Lang(a.Lang, a.Getenv), Home: home, Autostart: entry, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: hufu.PrintableAttr})),
@@ -103,18 +108,6 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 		err = shown
 	}
 	return err
-}
-
-// atLogin is the command that the page's setting starts when the user logs in to the desktop: the
-// transfers resume, and a window opens only when somebody asks for one.
-func (a *app) atLogin(exe string) []string {
-	words := []string{exe, "gui", "--no-open"}
-	for _, f := range [][2]string{{"--profile", a.profile}, {"--lang", a.Lang}, {"--proxy", a.proxy}} {
-		if f[1] != "" {
-			words = append(words, f[0], f[1])
-		}
-	}
-	return words
 }
 
 // show prints the address, which works once, and opens a window on it. If no

@@ -17,6 +17,7 @@ import (
 
 	"hufu"
 	"hufu/internal/atomicfile"
+	"hufu/internal/autostart"
 	"hufu/internal/cli"
 	"hufu/internal/gui"
 	"hufu/internal/text"
@@ -82,12 +83,7 @@ func (a *app) menu(listen string) (*menuEntry, error) {
 	if err != nil {
 		return nil, &hufu.Error{Op: "find folders", Kind: hufu.KindUsage, Code: "no_home", Err: err}
 	}
-	words := []string{inPath(exe), "gui"}
-	for _, f := range [][2]string{{"--profile", a.profile}, {"--lang", a.Lang}, {"--proxy", a.proxy}, {"--listen", listen}} {
-		if f[1] != "" {
-			words = append(words, f[0], f[1])
-		}
-	}
+	words := a.pageCommand(exe, listen)
 	switch runtime.GOOS {
 	case "windows":
 		return startMenu(words, p), nil
@@ -95,6 +91,18 @@ func (a *app) menu(listen string) (*menuEntry, error) {
 		return appBundle(words, p), nil
 	}
 	return desktopEntry(words, p), nil
+}
+
+// pageCommand returns the command that starts the page of this program with the same --profile, --lang
+// and --proxy.
+func (a *app) pageCommand(exe, listen string) []string {
+	words := []string{inPath(exe), "gui"}
+	for _, f := range [][2]string{{"--profile", a.profile}, {"--lang", a.Lang}, {"--proxy", a.proxy}, {"--listen", listen}} {
+		if f[1] != "" {
+			words = append(words, f[0], f[1])
+		}
+	}
+	return words
 }
 
 // inPath returns the name by which a program is found in PATH, which an upgrade keeps, or else the
@@ -118,36 +126,18 @@ func desktopEntry(words []string, p menuPlace) *menuEntry {
 	if !filepath.IsAbs(data) { // the specification: a relative one is ignored
 		data = filepath.Join(p.home, ".local", "share")
 	}
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = desktopWord(w)
-	}
-	if strings.Contains(words[0], "%") { // GLib looks for such a program by a wrong name
-		quoted = append([]string{"env"}, quoted...)
-	}
 	icon := filepath.Join(data, "icons", "hicolor", "scalable", "apps", "hufu.svg")
 	var b strings.Builder
 	b.WriteString("# " + menuMark + "\n[Desktop Entry]\nType=Application\nName=hufu\n")
 	for _, line := range [][2]string{{"GenericName", "hufu.gui.menu.generic"}, {"Comment", "hufu.gui.menu.comment"}} {
 		b.WriteString(line[0] + "=" + text.For(text.English).T(line[1]) + "\n" + line[0] + "[zh_CN]=" + text.For(text.Chinese).T(line[1]) + "\n")
 	}
-	b.WriteString("TryExec=" + desktopString(words[0]) + "\nExec=" + strings.Join(quoted, " ") + "\nIcon=hufu\nTerminal=false\nCategories=Network;FileTransfer;\n")
+	b.WriteString("TryExec=" + autostart.String(words[0]) + "\nExec=" + autostart.Exec(words) + "\nIcon=hufu\nTerminal=false\nCategories=Network;FileTransfer;\n")
 	entry := filepath.Join(data, "applications", "hufu.desktop")
 	return &menuEntry{path: entry, files: []menuFile{
 		{entry, b.String(), 0o600, true},
 		{icon, "<!-- " + menuMark + " -->\n" + string(gui.Icon()), 0o600, false},
 	}}
-}
-
-// desktopString writes a value of a desktop entry.
-func desktopString(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s)
-}
-
-// desktopWord writes a word of the command in a desktop entry.
-func desktopWord(s string) string {
-	s = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`, `%`, `%%`).Replace(s)
-	return desktopString(`"` + s + `"`)
 }
 
 // appBundle returns an application of macOS. Its program starts the page and ends: if it went on, a

@@ -86,17 +86,29 @@ func desktopEntry(words []string, home, config string) file {
 	if !filepath.IsAbs(config) { // the specification: a relative one is ignored
 		config = filepath.Join(home, ".config")
 	}
+	return file{
+		filepath.Join(config, "autostart", "hufu.desktop"),
+		"# " + mark + "\n[Desktop Entry]\nType=Application\nName=hufu\nExec=" + Exec(words) + "\nTerminal=false\nNoDisplay=true\n",
+		[]string{"hidden=true", "x-gnome-autostart-enabled=false"},
+	}
+}
+
+// Exec returns the value of the key Exec of a desktop entry: a program and its arguments (Desktop Entry
+// Specification, The Exec key).
+func Exec(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`, `%`, `%%`).Replace(w) + `"`
 	}
-	// The value of a key is escaped once more.
-	exec := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(strings.Join(quoted, " "))
-	return file{
-		filepath.Join(config, "autostart", "hufu.desktop"),
-		"# " + mark + "\n[Desktop Entry]\nType=Application\nName=hufu\nExec=" + exec + "\nTerminal=false\nNoDisplay=true\n",
-		[]string{"hidden=true", "x-gnome-autostart-enabled=false"},
+	if strings.Contains(words[0], "%") { // GLib looks for such a program by a wrong name
+		quoted = append([]string{"env"}, quoted...)
 	}
+	return String(strings.Join(quoted, " "))
+}
+
+// String returns the value of a key of a desktop entry, escaped.
+func String(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s)
 }
 
 // agent is an agent of launchd.
