@@ -55,10 +55,10 @@ type Service struct {
 
 	loading chan struct{} // holds one while the database is asked; guards what follows
 	version meta.Version
-	looked  time.Time       // when it was last asked for, and answered by the database or by its failure
-	found   error           // that failure
+	asked   time.Time       // when the last question for the version began that was answered or failed
+	failure error           // of that question, nil if it was answered
 	read    time.Time       // when the state was last read
-	went    time.Time       // when the database was last found to have gone back to an earlier state
+	backAt  time.Time       // when the database was last found to have gone back to an earlier state
 	revoked map[string]cert // what had been revoked until then, by serial
 	away    bool            // the database did not answer the last time
 
@@ -73,7 +73,7 @@ type Service struct {
 
 	hashing chan struct{}     // a place for each argon2id at work
 	seed    maphash.Seed      // for choosing a place in guess
-	guess   [64]chan struct{} // one guess at a time for each account, by hash of its key
+	guess   [64]chan struct{} // one guess at a time for each user and device, by hash of both
 	codes   invitationLimits  // wrong invitation secrets
 }
 
@@ -184,20 +184,20 @@ func (s *Service) lookAgain(ctx context.Context) error {
 }
 
 func (s *Service) lookFor(ctx context.Context, refusal bool) error {
-	asked := time.Now()
+	began := time.Now()
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
 	now, at := time.Now(), s.now()
-	all := refusal && !s.went.IsZero() && now.Sub(s.went) < restoreTime && !s.read.After(asked)
-	if s.looked.After(asked) && !all {
+	all := refusal && !s.backAt.IsZero() && now.Sub(s.backAt) < restoreTime && !s.read.After(began)
+	if s.asked.After(began) && !all {
 		defer s.exit()
-		return s.found
+		return s.failure
 	}
 	v, clock, err := s.db.VersionAt(ctx)
 	k := known{v, clock}
 	// After a restore all rows are read again, at growing intervals.
-	due := !s.went.IsZero() && now.Sub(s.read) >= max(PollInterval, s.read.Sub(s.went))
+	due := !s.backAt.IsZero() && now.Sub(s.read) >= max(PollInterval, s.read.Sub(s.backAt))
 	if err == nil && (v != s.version || all || due) {
 		return s.reloadAndExit(ctx, now, at, k)
 	}
@@ -282,7 +282,7 @@ func (s *Service) reload(ctx context.Context, now, at time.Time, k known) (chang
 // restoreTime, the certificates that were revoked before are looked for in the rows of each reload.
 func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 	const most = 20 // names in one line
-	if !s.went.IsZero() && now.Sub(s.went) >= restoreTime {
+	if !s.backAt.IsZero() && now.Sub(s.backAt) >= restoreTime {
 		clear(s.revoked)
 	}
 	var valid []string
@@ -301,7 +301,7 @@ func (s *Service) restored(now time.Time, v meta.Version, old, next *state) {
 		}
 	}
 	if len(valid) > 0 || back {
-		s.went = now
+		s.backAt = now
 		slices.Sort(valid)
 		valid = slices.Compact(valid) // a certificate may be both in s.revoked and in old
 		s.log.Warn("the database has gone back to an earlier state: if a backup was restored, revoke the listed certificates again",
@@ -316,7 +316,7 @@ func (s *Service) mark(ctx context.Context, begun, at time.Time, err error) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
-	s.looked, s.found = begun, err
+	s.asked, s.failure = begun, err
 	if err != nil {
 		if !s.away {
 			s.log.Warn("accounts cannot be read", "error", err)

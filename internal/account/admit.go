@@ -79,8 +79,8 @@ func (st *state) judge(op string, c cert, now time.Time) error {
 }
 
 // Judge decides like Admit, but from the rows that q reads and for the time at. It runs in the
-// transaction that renews the certificate. With a refusal it returns the certificate as well,
-// except for cert_unknown.
+// transaction that renews the certificate. With an error it returns the certificate as well, if it
+// was found and has this fingerprint.
 func Judge(ctx context.Context, q meta.Queries, serial string, fingerprint [32]byte, at time.Time) (meta.Certificate, error) {
 	const op = "judge certificate"
 	c, err := q.Certificate(ctx, serial)

@@ -12,7 +12,7 @@ import (
 // CertState is the current state of a certificate.
 type CertState string
 
-// The states, the first that applies.
+// The states of a certificate. Where several apply, its state is the first of them.
 const (
 	CertRevoked CertState = "revoked"
 	CertExpired CertState = "expired"
@@ -68,8 +68,8 @@ func (s *Service) Certificate(ctx context.Context, serial string) (Certificate, 
 	return out, err
 }
 
-// locks returns the time since which each user and device is locked; a user is
-// a device without a name.
+// locks returns the time since which each user and device is locked. The key of a user is a device
+// without a name.
 func locks(ctx context.Context, q meta.Queries) (map[device]time.Time, error) {
 	users, err := q.Users(ctx)
 	if err != nil {

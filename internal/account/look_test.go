@@ -272,7 +272,7 @@ func TestAFailureIsShared(t *testing.T) {
 	w.must(w.look(t.Context()))
 
 	// After a restore nobody is refused by what another one has found: rows may have followed since.
-	w.went = time.Now()
+	w.backAt = time.Now()
 	w.mark(t.Context(), time.Now().Add(time.Hour), w.clock.now(), gone)
 	w.must(w.lookAgain(t.Context()))
 }

@@ -13,8 +13,8 @@ import (
 // The times of nodes.
 const (
 	beatEvery = 500 * time.Millisecond // how often a node writes that it knows nothing new
-	// NodeLife is the time after which a node that has written nothing counts as dead. It carries
-	// out no request by then: its state is older than StateLimit.
+	// NodeLife is the time after which a node that has written nothing counts as dead. If it cannot
+	// read the database either, it carries out no request by then: its state is older than StateLimit.
 	NodeLife = StateLimit
 	// rememberNode is how long a dead node is listed.
 	rememberNode = 10 * time.Minute
@@ -34,7 +34,7 @@ type known struct {
 }
 
 // presence is this process as a node of a shared database. Only Join, Run and Leave change it, one
-// after the other; Others reads row, before Run or in a process without Run.
+// after the other. Others reads row: within Join and Run, before Run, or in a process without Run.
 type presence struct {
 	row     *meta.Node // nil: it is none
 	fits    func(other meta.Node) error
@@ -61,9 +61,9 @@ func (s *Service) stillApplied(k known) {
 // caller's. Earlier runs on the same data folder are forgotten. A database that takes no changes at
 // the moment, because it is read-only or full, is no error.
 //
-// fits returns why this node cannot serve beside another one, or nil. Of two nodes that do not fit,
-// the one that started later gives way to a live one: Join returns that error, or Run does if the
-// other node is noticed only then.
+// fits returns why this node cannot serve beside another one, as an error of KindUsage, or nil. Of two
+// nodes that do not fit, the one that started later gives way to a live one: Join returns that error,
+// or Run does if the other node is noticed only then. Run ignores errors of any other kind.
 func (s *Service) Join(ctx context.Context, n meta.Node, fits func(other meta.Node) error) (others []meta.Node, err error) {
 	if err := s.Reload(ctx); err != nil {
 		return nil, err
@@ -82,9 +82,9 @@ func (s *Service) Join(ctx context.Context, n meta.Node, fits func(other meta.No
 	}
 	switch code := hufu.CodeOf(err); {
 	case code == "database_unreachable", code == "database_full":
-		// Reload has just read the database, so it is only not writable. While it is read-only no
-		// command can revoke anything, so none waits for this node; if it is full, that is noticed
-		// at the next look. Run writes as soon as it can.
+		// The database was read just now, so it only takes no changes, and Run writes as soon as it
+		// does. Until then commands do not wait for this node. In a read-only database they can revoke
+		// nothing; a revocation in a full one is noticed at the next look.
 		s.node.failing = true
 		s.log.Warn("this server cannot report its state to the other servers yet", "error", err)
 	case err != nil:

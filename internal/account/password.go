@@ -110,8 +110,8 @@ func matches(stored, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 
-// Prove checks a user's password, after the delay that earlier wrong guesses
-// have caused. Guesses are counted for each device, so that guessing on one
+// Prove checks a user's password. It refuses to while the delay lasts that
+// earlier wrong guesses have caused. Guesses are counted for each device, so that guessing on one
 // does not lock out the others. Each guess is counted before it is checked:
 // guessing in parallel gains nothing.
 func (s *Service) Prove(ctx context.Context, user, deviceName, password string) error {

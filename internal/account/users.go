@@ -21,8 +21,8 @@ type User struct {
 // commands cannot be the names of new users: "hufud invite list" lists.
 var commands = [...]string{"list", "revoke"}
 
-// reasonRemoved is recorded with the certificates of a removed user, so that
-// they stay refused if the name is used again.
+// reasonRemoved is the reason with which the certificates of a removed user are revoked. They stay
+// revoked if the name is used again.
 const reasonRemoved = "user removed"
 
 // Users lists the users there are, by name.

@@ -12,8 +12,8 @@ import (
 	"hufu"
 )
 
-// fillLimit is the time that a Fill may take. It writes every row of an installation, one
-// statement each, and the database may be far away.
+// fillLimit is the time that the transaction of a Fill may take on a shared database. It writes every
+// row of an installation, one statement each, and the database may be far away.
 const fillLimit = time.Hour
 
 // certificatePage is how many certificates one statement reads with their bytes, so that it ends

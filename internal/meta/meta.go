@@ -45,13 +45,13 @@ type DB struct {
 	Queries
 	src     Source
 	sql     *sql.DB
-	writing chan struct{} // holds one while an Update of this process runs
+	writing chan struct{} // holds one while this process runs an Update, or on SQLite changes anything
 
 	mu    sync.Mutex // guards watch
 	watch *sql.Conn  // of SQLite: never writes, so its data_version counts everyone's changes
 }
 
-// Open opens a database and brings its tables up to date, one process at a time.
+// Open opens a database and brings its tables up to date. Many processes may do so at once.
 // A file of SQLite is made with mode 0600 if there is none. A database written by
 // a newer hufud is refused. So is a file on a read-only file system, with the code
 // data_folder_read_only.
@@ -135,16 +135,17 @@ type Version struct {
 	random  [16]byte // a restored backup repeats counters
 }
 
-// Before reports whether v, which was read after other, is an older state. That happens only when a
-// shared database was restored from a backup.
+// Before reports whether v is an older state than other, which was read first. A shared database has
+// an older state only after it was restored from a backup.
 func (v Version) Before(other Version) bool {
 	return v.counter <= other.counter && v.random != other.random
 }
 
 // Version returns the current version. It changes with every change of a user, device,
 // certificate or login by anybody, in this process or another, except the time of a login's last
-// use; on SQLite with every other change, too. It costs microseconds on SQLite and a round trip
-// on a shared database, and fails there after versionLimit, or connectLimit without a connection.
+// use; on SQLite with every other change, too. It costs microseconds on SQLite and a round trip on a
+// shared database. There it waits at most connectLimit for a connection, and then versionLimit for
+// the answer.
 func (d *DB) Version(ctx context.Context) (Version, error) {
 	v, _, err := d.VersionAt(ctx)
 	return v, err
@@ -195,9 +196,9 @@ func (d *DB) connection(ctx context.Context) (*sql.Conn, error) {
 // If the connection to a shared database breaks during COMMIT, it is unknown whether the
 // transaction was committed. Update does not repeat it but returns the code database_unsure, of
 // KindUnavailable. Every caller must tolerate both outcomes: the change can be repeated (enrolling
-// and renewing by the same key, locking, revoking), or what it left is useless (an invitation or a
-// login whose secret was not told), or it errs on the safe side (a guess at a password that counts
-// twice).
+// and renewing by the same key, locking, revoking), or repeating it says that it was made (adding or
+// removing a user, adding a certificate), or it left something useless (an invitation or a login
+// whose secret was not told), or it errs on the safe side (a guess at a password that counts twice).
 func (d *DB) Update(ctx context.Context, fn func(Queries) error) error {
 	return d.updateIn(ctx, updateLimit, fn)
 }
@@ -221,8 +222,8 @@ func (d *DB) update(ctx context.Context, limit time.Duration, fn func(Queries) e
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return d.tx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable}, func(q Queries) error {
-		// Without this, two Updates that read and then write the same would
-		// both get to the point where one of them has to begin again.
+		// Without turns, two Updates that read and then write the same row could both read it before
+		// either writes, and one of them would have to begin again.
 		if _, err := q.exec(ctx, "take turns", d.d.turn); err != nil {
 			return err
 		}
@@ -232,7 +233,7 @@ func (d *DB) update(ctx context.Context, limit time.Duration, fn func(Queries) e
 		// Those in stampAdmitted come first. PostgreSQL has a lock for this alone: those who share a
 		// row's lock would all write to that row. MySQL has the row of the installation, which is not
 		// the one of the turn: so only an Update that raises the version holds them up.
-		if _, err := q.exec(ctx, "raise epoch", d.d.pick(spelled{
+		if _, err := q.exec(ctx, "raise version", d.d.pick(spelled{
 			postgres: "SELECT pg_advisory_xact_lock(1752524405)",
 			mysql:    "SELECT id FROM installation WHERE id = 1 FOR UPDATE",
 		})); err != nil {
@@ -240,7 +241,7 @@ func (d *DB) update(ctx context.Context, limit time.Duration, fn func(Queries) e
 		}
 		var fresh [16]byte
 		_, _ = rand.Read(fresh[:]) // never fails
-		_, err := q.exec(ctx, "raise epoch", "UPDATE epoch SET counter = counter + 1, random = ? WHERE id = 1", fresh[:])
+		_, err := q.exec(ctx, "raise version", "UPDATE epoch SET counter = counter + 1, random = ? WHERE id = 1", fresh[:])
 		return err
 	})
 }

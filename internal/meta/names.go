@@ -10,8 +10,7 @@ import (
 	"hufu"
 )
 
-// The bounds of what keeps names. Many lanes change names at once, so they have connections of
-// their own.
+// The bounds of Names. Many lanes change names at once, so names have connections of their own.
 const (
 	namesConnections = 32
 	settleLimit      = 15 * time.Second // longer than a frozen transaction can last: see idleLimit
@@ -64,7 +63,7 @@ type NameQueries struct{ q Queries }
 //   - LockFolder, by ascending id
 //   - LockContent, of an upload
 //
-// fn may run more than once, as in DB.Update, and passes its own context to the statements. If ctx
+// fn may run more than once, as in DB.Update. It gives the statements a context of its own. If ctx
 // ends while fn runs, the transaction stays open, for at most updateLimit, so that fn can still
 // commit what it has done.
 //
@@ -79,9 +78,9 @@ func (n *Names) Change(ctx context.Context, fn func(NameQueries) error) error {
 // last statement and right before COMMIT; an error of admit rolls the change back. So a process
 // that was frozen during fn notices what has changed.
 //
-// From before that look until the end of COMMIT, no Update that raises the version commits: it waits,
-// for idleLimit at most, after which the database has ended the transaction of a frozen process. So
-// what admit has found is still so when the change becomes visible. admit uses no connection of the
+// No Update that raises the version commits between admit and the end of COMMIT, so what admit has
+// found still holds when the change becomes visible. Such an Update waits for idleLimit at most: then
+// the database ends the transaction of a frozen process. admit uses no connection of the
 // names and makes no Update.
 func (n *Names) ChangeIf(ctx context.Context, fn func(NameQueries) error, admit func(context.Context) error) error {
 	if !n.Shared() { // as in DB.Update: SQLite only polls for its lock
@@ -94,7 +93,8 @@ func (n *Names) ChangeIf(ctx context.Context, fn func(NameQueries) error, admit 
 	return again(ctx, func() error { return n.try(ctx, fn, admit) })
 }
 
-// again runs a transaction until it does not fail for a reason that passes, within bounds.
+// again runs a transaction. If it fails for a reason that passes, again repeats it, at most maxTries
+// times and not after retryFor.
 func again(ctx context.Context, run func() error) error {
 	for start, try := time.Now(), 1; ; try++ {
 		err := run()
@@ -159,8 +159,8 @@ func (q NameQueries) stamp(ctx context.Context, id ID) error {
 	return err
 }
 
-// stampAdmitted is stamp for a new id, and takes part in the lock under which the version is raised.
-// Many take part at once. PostgreSQL and MariaDB let those who wait have their turns in order, so
+// stampAdmitted is stamp for a new id. It also takes the lock under which the version is raised, shared
+// with others that stamp. PostgreSQL and MariaDB let those who wait have their turns in order, so
 // nobody who raises the version waits for more than those before them; MySQL 8 prefers those for whom
 // others wait, within bounds.
 func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
@@ -178,7 +178,8 @@ func (q NameQueries) stampAdmitted(ctx context.Context, id ID) error {
 // settle finds out whether the transaction of stamp was committed, and returns nil if it was. It
 // inserts the same stamp. The insert waits while the transaction is open. If it succeeds, the
 // transaction was rolled back and can no longer commit; if the stamp is there, it was committed.
-// The stamps of settle have a time below zero, so that one whose answer was lost is known again.
+// The stamps of settle have a time below zero: if the answer to one is lost, the next try tells it
+// from the stamp of the transaction.
 func (n *Names) settle(ctx context.Context, stamp ID, unsure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLimit)
 	defer cancel()

@@ -6,7 +6,7 @@ import (
 	"hufu"
 )
 
-// The rest of the file is for hufud fsck. Each query, except UnitsOf, is one statement, so that all
+// This file is for hufud fsck. Each query, except UnitsOf, is one statement, so that all
 // it compares is from one moment. Lists are in the order of their keys and, with a limit, have at
 // most that many rows.
 
@@ -16,14 +16,13 @@ type Checked struct {
 	Refs    int64 // names that it counts
 	Names   int64 // names that there are
 	Uploads int64 // 1 if it is that of an unfinished upload
-	Changed int64 // when it took its state, in milliseconds since 1970
 }
 
 func checkedColumns(c *Checked) []any {
 	return []any{idAt{&c.ID}, &c.Size, &c.Layout, &c.State, &c.Refs, &c.Changed, &c.Names, &c.Uploads}
 }
 
-// CheckContents returns the contents whose ids follow after, without their bytes.
+// CheckContents returns the contents whose ids are greater than after, without their bytes.
 func (q NameQueries) CheckContents(ctx context.Context, after ID, limit int) ([]Checked, error) {
 	return all(ctx, q.q, "check contents", checkedColumns,
 		`SELECT c.id, c.size, c.layout, c.state, c.refs, c.changed_at, (SELECT COUNT(*) FROM entries e WHERE e.child = c.id AND e.kind = 1),
@@ -43,9 +42,9 @@ func (q NameQueries) CheckContent(ctx context.Context, id ID) (Checked, error) {
 
 // CheckedName is an entry with what it leads to.
 type CheckedName struct {
-	Folder ID // that holds it
-	In     bool
-	Gone   bool // that folder is removed
+	Folder ID   // that holds it
+	In     bool // the folder has a row
+	Gone   bool // the folder is removed
 	Name   string
 	Kind   hufu.EntryKind
 	Child  ID
@@ -54,10 +53,11 @@ type CheckedName struct {
 	State                      int   // of the content of a file, 0 if there is none
 	ContentSize, ContentLayout int64
 	Parent                     ID   // of the folder that a folder's entry leads to
-	Leads                      bool // there is that folder, and it is not removed
+	Leads                      bool // the folder that the entry leads to has a row, and is not removed
 }
 
-// CheckNames returns the entries that follow the entry after in folder.
+// CheckNames returns the entries of all folders that are greater than the entry after in folder, by
+// folder and name.
 func (q NameQueries) CheckNames(ctx context.Context, folder ID, after string, limit int) ([]CheckedName, error) {
 	args := []any{folder, []byte(after), limit}
 	if q.q.d.mysql { // it finds no range of its index in a comparison of two pairs
@@ -100,7 +100,7 @@ type CheckedFolder struct {
 	Names  int64 // entries that lead to it, and trees whose top it is
 }
 
-// CheckFolders returns the folders whose ids follow after.
+// CheckFolders returns the folders whose ids are greater than after.
 func (q NameQueries) CheckFolders(ctx context.Context, after ID, limit int) ([]CheckedFolder, error) {
 	return all(ctx, q.q, "check folders", func(f *CheckedFolder) []any { return []any{idAt{&f.ID}, &f.GoneAt, &f.Names} },
 		`SELECT f.id, f.gone_at, (SELECT COUNT(*) FROM entries e WHERE e.child = f.id AND e.kind = 2) + (SELECT COUNT(*) FROM trees t WHERE t.root = f.id)
@@ -114,7 +114,7 @@ type CheckedUpload struct {
 	State int
 }
 
-// CheckUploads returns the uploads whose ids follow after.
+// CheckUploads returns the uploads whose ids are greater than after.
 func (q NameQueries) CheckUploads(ctx context.Context, after ID, limit int) ([]CheckedUpload, error) {
 	return all(ctx, q.q, "check uploads", func(u *CheckedUpload) []any { return []any{idAt{&u.ID}, &u.Path, &u.State} },
 		"SELECT u.id, u.path, COALESCE(c.state, 0) FROM uploads u LEFT JOIN contents c ON c.id = u.id WHERE u.id > ? ORDER BY u.id LIMIT ?", after, limit)
@@ -148,20 +148,20 @@ func (q NameQueries) UnitsOf(ctx context.Context, content ID, numbers []int64) (
 	return out, err
 }
 
-// Named is a name in a folder.
-type Named struct {
+// NameIn is a name in a folder.
+type NameIn struct {
 	Folder ID
 	Name   string
 }
 
 // NamesOf returns the names of a content.
-func (q NameQueries) NamesOf(ctx context.Context, content ID, limit int) ([]Named, error) {
-	return all(ctx, q.q, "look up names", func(n *Named) []any { return []any{idAt{&n.Folder}, &n.Name} },
+func (q NameQueries) NamesOf(ctx context.Context, content ID, limit int) ([]NameIn, error) {
+	return all(ctx, q.q, "look up names", func(n *NameIn) []any { return []any{idAt{&n.Folder}, &n.Name} },
 		"SELECT folder, name FROM entries WHERE child = ? AND kind = 1 ORDER BY folder, name LIMIT ?", content, limit)
 }
 
-// Above is where a folder is.
-type Above struct {
+// Location is where a folder is.
+type Location struct {
 	Tree   string // of which it is the top, "" if of none
 	Parent ID
 	Name   string // in Parent, "" if it has none
@@ -169,12 +169,12 @@ type Above struct {
 }
 
 // Above returns where a folder is.
-func (q NameQueries) Above(ctx context.Context, folder ID) (Above, error) {
-	found, err := all(ctx, q.q, "look up folder", func(a *Above) []any { return []any{textAt{&a.Tree}, idAt{&a.Parent}, textAt{&a.Name}, &a.Gone} },
+func (q NameQueries) Above(ctx context.Context, folder ID) (Location, error) {
+	found, err := all(ctx, q.q, "look up folder", func(a *Location) []any { return []any{textAt{&a.Tree}, idAt{&a.Parent}, textAt{&a.Name}, &a.Gone} },
 		`SELECT t.name, f.parent, e.name, f.gone_at > 0 FROM folders f LEFT JOIN trees t ON t.root = f.id
 		LEFT JOIN entries e ON e.child = f.id AND e.kind = 2 AND e.folder = f.parent WHERE f.id = ?`, folder)
 	if err != nil || len(found) == 0 {
-		return Above{Gone: true}, err
+		return Location{Gone: true}, err
 	}
 	return found[0], nil
 }

@@ -25,7 +25,8 @@ func (q NameQueries) AddContent(ctx context.Context, list ...Content) error {
 	})
 }
 
-// Enliven gives open contents their first names, and reports whether all of them were open.
+// Enliven makes open contents live, each with a count of one name, and reports whether all of them
+// were open. The caller writes the names.
 func (q NameQueries) Enliven(ctx context.Context, ids ...ID) (bool, error) {
 	n, err := q.execIDs(ctx, "give content its name", "UPDATE contents SET state = 2, refs = 1, changed_at = CLOCK() WHERE state = 1 AND id IN ({?})", ids)
 	return n == int64(len(ids)), err
@@ -38,7 +39,7 @@ func (q NameQueries) Abandon(ctx context.Context, ids ...ID) (bool, error) {
 }
 
 // Release lowers the name count of each content by one; ids must be distinct. A content without
-// names becomes dead. The order of the assignments matters: MySQL sees in each assignment the
+// names becomes dead. Today a content has at most one name. The order of the assignments matters: MySQL sees in each assignment the
 // outcome of those before it.
 func (q NameQueries) Release(ctx context.Context, ids ...ID) error {
 	_, err := q.execIDs(ctx, "release content", `UPDATE contents SET changed_at = CASE WHEN refs = 1 THEN CLOCK() ELSE changed_at END,
@@ -75,7 +76,7 @@ func (q NameQueries) DropThrough(ctx context.Context, folder ID, last string) er
 	return err
 }
 
-// releaseAll is Release for contents that may be the same.
+// releaseAll is Release for ids that need not be distinct.
 func (q NameQueries) releaseAll(ctx context.Context, ids []ID) error {
 	slices.SortFunc(ids, ID.Compare)
 	for len(ids) > 0 {
@@ -265,8 +266,8 @@ func (q NameQueries) Remove(ctx context.Context, id ID) error {
 // it ends long before statementLimit, however many there are.
 const forgetPage = 2000
 
-// ForgetContent removes the rows of a content that is removed, or whose bytes are in its row. The
-// units go first, in pieces.
+// ForgetContent removes the units of a content, in pieces, and then the row of the content itself if
+// it is removed, or is dead and has its bytes in the row.
 func (q NameQueries) ForgetContent(ctx context.Context, id ID) error {
 	const op = "forget content"
 	err := pieces(func() (int64, error) {

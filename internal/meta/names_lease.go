@@ -14,7 +14,8 @@ func (q NameQueries) Lease(ctx context.Context, name, holder string, length time
 		sqlite: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) + ?)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
 			WHERE leases.holder = excluded.holder OR leases.ends <= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`,
-		// Not CLOCK(): it must be the time after the wait for the row.
+		// Not CLOCK(): whether the lease of another has ended is judged by the time after the wait for
+		// the row. The new end counts from before the wait.
 		postgres: `INSERT INTO leases (name, holder, ends) VALUES (?, ?, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + ?)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
 			WHERE leases.holder = excluded.holder OR leases.ends <= CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`,
@@ -30,7 +31,7 @@ func (q NameQueries) Lease(ctx context.Context, name, holder string, length time
 	return len(has) > 0 && has[0] == holder, err
 }
 
-// Yield gives the work name back, if holder has it.
+// Yield ends the lease on the task name, if holder has it.
 func (q NameQueries) Yield(ctx context.Context, name, holder string) error {
 	_, err := q.q.exec(ctx, "give lease back", "DELETE FROM leases WHERE name = ? AND holder = ?", []byte(name), []byte(holder))
 	return err

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// maxRows is the most rows that one statement writes or looks for. SQLite takes 32,766 parameters,
-// PostgreSQL and MySQL 65,535; the longest row has 13.
+// maxRows is the most rows that one statement writes, or looks for by name. SQLite takes 32,766
+// parameters, PostgreSQL and MySQL 65,535; the longest row has 13.
 const maxRows = 64
 
 // rows repeats the part of a statement in braces, once for each of n rows.

@@ -83,13 +83,13 @@ type Entry struct {
 
 // Place is what a path leads to.
 type Place struct {
-	Depth  int            // how many of its folders were found
-	Kind   hufu.EntryKind // of the last of them
+	Depth  int            // how many of its segments were found
+	Kind   hufu.EntryKind // of the last of them, of the root if none was
 	Folder ID             // the last of them, if it is a folder
 	Entry  Entry          // the entry in it, without a kind if there is none
 }
 
-// The states of a content. They follow one another and never go back.
+// The states of a content. A content never goes back to an earlier one; it may skip StateLive.
 const (
 	StateOpen    = 1 // no name has it yet
 	StateLive    = 2
@@ -112,7 +112,7 @@ type Content struct {
 	Voided int64  // how often a unit that had arrived was given up
 	Bytes  []byte // of LayoutInline
 
-	Changed int64 // of Contents: when it took its state, in milliseconds since 1970
+	Changed int64 // of Contents and the checks: when it took its state, in milliseconds since 1970
 }
 
 // Upload is an unfinished upload. Its content has the same ID.

@@ -7,7 +7,7 @@ import (
 	"hufu"
 )
 
-// Installation returns the name of the installation, which is fresh if it had none.
+// Installation returns the name of the installation. If it has none, fresh becomes its name.
 func (q NameQueries) Installation(ctx context.Context, fresh string) (name string, err error) {
 	const op = "look up installation"
 	column := func(s *string) []any { return []any{s} }
@@ -55,7 +55,7 @@ func (q NameQueries) Trees(ctx context.Context, first, end string) ([]string, er
 		"SELECT name FROM trees WHERE name >= ? AND name < ? ORDER BY name", []byte(first), []byte(end))
 }
 
-// LockTree makes the folders of a tree move one at a time.
+// LockTree locks a tree until the transaction ends. A transaction that moves a folder holds it.
 func (q NameQueries) LockTree(ctx context.Context, root ID) error {
 	_, err := q.first(ctx, "lock tree", q.q.d.pick(spelled{
 		sqlite:   "SELECT root FROM trees WHERE root = ?",
@@ -134,7 +134,7 @@ func (q NameQueries) MoveFolder(ctx context.Context, id, parent ID) error {
 	return err
 }
 
-// Detach marks folders that no entry leads to any more. What is in them is left to the clean-up.
+// Detach marks folders as removed. What is in them is left to the clean-up.
 func (q NameQueries) Detach(ctx context.Context, ids ...ID) error {
 	_, err := q.execIDs(ctx, "remove folder", "UPDATE folders SET gone_at = CLOCK() WHERE id IN ({?})", ids)
 	return err
@@ -234,7 +234,7 @@ func (q NameQueries) Named(ctx context.Context, folder ID, names []string) (foun
 	return found, err
 }
 
-// Entries lists limit entries of a folder at most, whose names follow after, in the order of names.
+// Entries lists limit entries of a folder at most, whose names are greater than after, in the order of names.
 func (q NameQueries) Entries(ctx context.Context, folder ID, after string, limit int) ([]Entry, error) {
 	return all(ctx, q.q, "list entries", entryColumns,
 		`SELECT e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),

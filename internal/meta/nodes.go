@@ -19,10 +19,10 @@ type Node struct {
 	Age     time.Duration // the time from At until now
 }
 
-// Covers reports whether a server that acts on v knows all that had changed until other.
+// Covers reports whether a server that acts on v knows every change up to other.
 func (v Version) Covers(other Version) bool { return v == other || v.counter > other.counter }
 
-// Beat writes what a node knows, with the rest of its row if it has none.
+// Beat writes the version that a node acts on. It writes the whole row of a node that has none.
 func (q Queries) Beat(ctx context.Context, n Node) error {
 	_, err := q.exec(ctx, "store node", q.d.upsert(upsert{
 		standard: `INSERT INTO nodes (id, folder, address, program, root, files, counter, random, beat_at, started_at)
@@ -53,7 +53,7 @@ func (q Queries) Nodes(ctx context.Context) ([]Node, error) {
 			&n.Age,
 		}
 	}, "SELECT id, folder, address, program, root, files, counter, random, beat_at, started_at, CLOCK() FROM nodes ORDER BY started_at, id")
-	for i, n := range nodes {
+	for i, n := range nodes { // Age holds the clock of the database until here
 		nodes[i].Age = max(0, time.Duration(int64(n.Age)-n.At)*time.Millisecond)
 	}
 	return nodes, err
@@ -65,8 +65,8 @@ func (q Queries) DropNode(ctx context.Context, id ID) error {
 	return err
 }
 
-// DropNodes removes the rows of the earlier runs on a data folder, and of nodes from before a time
-// by the clock of the database.
+// DropNodes removes the rows of the earlier runs on a data folder, and of nodes that have not written
+// since before, a time by the clock of the database in milliseconds.
 func (q Queries) DropNodes(ctx context.Context, folder [32]byte, before int64) error {
 	_, err := q.exec(ctx, "drop nodes", "DELETE FROM nodes WHERE folder = ? OR beat_at < ?", folder[:], before)
 	return err

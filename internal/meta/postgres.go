@@ -50,8 +50,8 @@ func openPostgres(u *url.URL, patient bool) (*sql.DB, *dialect, error) {
 	}, nil
 }
 
-// postgresConfig returns the configuration of the driver. What is decided by the options of TLS is
-// set in any case, or variables of the environment would decide.
+// postgresConfig returns the configuration of the driver. It always sets the options of TLS: the
+// driver would take an option that is not set from a variable of the environment.
 func postgresConfig(u *url.URL) (*pgx.ConnConfig, error) {
 	full := *u
 	q := full.Query()

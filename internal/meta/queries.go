@@ -11,10 +11,9 @@ import (
 
 var errSum = errors.New("not a digest of 32 bytes")
 
-// Queries is every question that may be asked and every change that may be
-// made, on the database or within one transaction. Each statement is a constant,
-// but for the number of its rows, and each value a bound parameter: no text that came from outside ever becomes
-// part of a statement.
+// Queries holds the questions and changes about users, certificates, logins and nodes, on the database
+// or within one transaction; NameQueries holds those about names. Each statement is one of a fixed
+// set, and each value a bound parameter: no text from outside ever becomes part of a statement.
 type Queries struct {
 	run   runner
 	d     *dialect
@@ -75,7 +74,7 @@ func (q Queries) execNew(ctx context.Context, op, insert string, args ...any) (i
 }
 
 // change is exec for what servers keep in memory: in the same transaction it
-// raises the epoch of a shared database. SQLite counts changes by itself.
+// raises the version of a shared database. SQLite counts changes by itself.
 func (q Queries) change(ctx context.Context, op, query string, args ...any) (n int64, err error) {
 	if q.raise == nil && q.d.shared {
 		err = q.db.Update(ctx, func(q Queries) error {
@@ -184,13 +183,13 @@ func (q Queries) PutUser(ctx context.Context, u User) error {
 	}, u.Name, u.Admin, u.Password, millis(u.Created), millis(u.Locked), millis(u.Removed))
 }
 
-// Devices lists the devices that are locked, or were.
+// Devices lists the devices that were ever locked, whether they still are or not.
 func (q Queries) Devices(ctx context.Context) ([]Device, error) {
 	return all(ctx, q, "list devices", func(d *Device) []any { return []any{&d.User, &d.Name, at{&d.Locked}} },
 		"SELECT user_name, name, locked_at FROM devices")
 }
 
-// Device returns a device that is locked, or was, and the zero Device for any other.
+// Device returns a device that was ever locked, and the zero Device for any other.
 func (q Queries) Device(ctx context.Context, user, name string) (Device, error) {
 	found, err := all(ctx, q, "look up device", func(d *Device) []any { return []any{&d.User, &d.Name, at{&d.Locked}} },
 		"SELECT user_name, name, locked_at FROM devices WHERE user_name = ? AND name = ?", user, name)

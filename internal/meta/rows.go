@@ -11,17 +11,18 @@ const (
 	UseServer = "server"
 )
 
-// User is a row about a user. The zero time means "not" everywhere in these rows.
+// User is a user. In all these rows the zero time means that nothing has happened yet: a user whose
+// Locked is zero is not locked.
 type User struct {
 	Name     string
 	Admin    bool
-	Password string // argon2id in PHC form, "" until the first enrollment
+	Password string // argon2id in PHC form, "" while none is set
 	Created  time.Time
 	Locked   time.Time
 	Removed  time.Time
 }
 
-// Device is a device that is locked, or was.
+// Device is a device that was ever locked. Locked is zero if it was unlocked since.
 type Device struct {
 	User   string
 	Name   string
@@ -32,7 +33,7 @@ type Device struct {
 type Certificate struct {
 	Serial      string // lower-case hex
 	Fingerprint [32]byte
-	Lineage     string   // serial of the first certificate that this one renews, or its own
+	Lineage     string   // serial of the first certificate that this one renews, or its own; "outside:" and its own if another CA has made it
 	SPKI        [32]byte // SHA-256 of the public key
 	Use         string
 	User        string
@@ -42,7 +43,7 @@ type Certificate struct {
 	Issued      time.Time
 	Revoked     time.Time
 	Reason      string
-	DER         []byte // read by CertificateDER only
+	DER         []byte // read by CertificateDER and Rows only
 }
 
 // Invitation is a code that lets one device of one user in.

@@ -28,7 +28,8 @@ func File(path string) Source { return Source{file: path} }
 //
 // A shared database takes the options sslmode (disable, prefer, require or
 // verify-full) and sslrootcert, the file of a CA, with the same meaning on each
-// database. If a CA is named, require means verify-full: the server proves its
+// database, and the option host: the folder of a socket of PostgreSQL, or a socket
+// of MySQL. PostgreSQL also takes the other options of pgx. If a CA is named, require means verify-full: the server proves its
 // name, too. Without sslmode the mode is verify-full, or prefer if the server is
 // on this computer and no CA is named. Another mode is an error, and so is a CA
 // with a mode that verifies nothing.
@@ -80,8 +81,9 @@ func badURL() error {
 	return &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url"}
 }
 
-func badOption(name string, err error) error {
-	return &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_option", Args: map[string]string{"option": name}, Err: err}
+// badOption is the error for an option: what is its name, or what a driver says about it.
+func badOption(what string, err error) error {
+	return &hufu.Error{Op: "read database url", Kind: hufu.KindUsage, Code: "database_url_option", Args: map[string]string{"option": what}, Err: err}
 }
 
 // Shared reports whether processes on many computers may use the database.

@@ -18,8 +18,8 @@ import (
 	"hufu"
 )
 
-// busyTimeout is how long a statement waits for another process's write
-// transaction before it fails with "try again".
+// busyTimeout is the time for which a statement waits for the write lock of another process. After it,
+// the statement fails with "try again".
 const busyTimeout = 10 * time.Second
 
 // touch makes a file of SQLite, private, if there is none.
@@ -34,8 +34,8 @@ func touch(path string) error {
 	return nil
 }
 
-// openSQLite opens a file. Transactions take the write lock when they begin, so
-// that none fails half-way because another one wrote.
+// openSQLite opens a file. Transactions that may write take the write lock when they begin, so that
+// none fails half-way because another one wrote.
 func openSQLite(path string, readOnly bool) (*sql.DB, *dialect, error) {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),

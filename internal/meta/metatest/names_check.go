@@ -123,7 +123,7 @@ func testCheck(t *testing.T, n *meta.Names) {
 	if all, err := n.NamesOf(ctx, want[0], 9); err != nil || len(all) != 2 {
 		t.Errorf("%+v %v", all, err)
 	}
-	for id, want := range map[meta.ID]meta.Above{
+	for id, want := range map[meta.ID]meta.Location{
 		top: {Tree: "users/alice"}, d: {Parent: top, Name: "d\xff%"}, alone: {Parent: d, Gone: true}, lost: {Gone: true},
 	} {
 		if got, err := n.Above(ctx, id); err != nil || got != want {

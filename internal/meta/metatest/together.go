@@ -96,7 +96,7 @@ func testVersion(t *testing.T, url string) {
 			}
 			ofA, ofB := version(a), version(b)
 			if again := version(a); again != ofA {
-				t.Errorf("round %d: nothing was noticed before change %d", round, i)
+				t.Errorf("round %d: something was noticed before change %d, though nothing was done", round, i)
 			}
 			must(t, do(change))
 			touches := round == 0 || i != 5 && i != 7 && i != 9 // revoked already

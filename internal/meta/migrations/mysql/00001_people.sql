@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS users (
     removed_at BIGINT          NOT NULL
 ) ENGINE = InnoDB;
 
--- A device has a row once it has been locked.
+-- A device has a row once it was locked, also after it is unlocked.
 CREATE TABLE IF NOT EXISTS devices (
     user_name VARBINARY(768) NOT NULL,
     name      VARBINARY(768) NOT NULL,

@@ -1,6 +1,7 @@
 -- +goose Up
--- Names of a store whose bytes are objects. Ids are 16 bytes and begin with the time in
--- milliseconds, so that those of one group are next to each other; '' means none. Times of files
+-- Names of a store whose bytes are objects. Ids are 16 bytes, '' means none. Those of
+-- folders and versions begin with the time in milliseconds, so that those of one group are next to
+-- each other; those of contents and uploads are random. Times of files
 -- are nanoseconds since 1970, all others milliseconds.
 -- Each statement commits by itself here, and may be run again after a crash.
 CREATE TABLE IF NOT EXISTS trees (

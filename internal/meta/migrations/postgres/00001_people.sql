@@ -10,7 +10,7 @@ CREATE TABLE users (
     removed_at BIGINT  NOT NULL
 );
 
--- A device has a row once it has been locked.
+-- A device has a row once it was locked, also after it is unlocked.
 CREATE TABLE devices (
     user_name BYTEA  NOT NULL REFERENCES users (name),
     name      BYTEA  NOT NULL,

@@ -7,8 +7,8 @@ CREATE TABLE nodes (
     program    BYTEA  NOT NULL,             -- the version of its program
     root       BYTEA  NOT NULL,             -- SHA-256 of its root CA
     files      BYTEA  NOT NULL,             -- where its files are
-    counter    BIGINT NOT NULL,             -- the last epoch that it acts on
+    counter    BIGINT NOT NULL,             -- the last version that it acts on
     random     BYTEA  NOT NULL,
     beat_at    BIGINT NOT NULL,             -- when that was the current one, by the clock of the database
-    started_at BIGINT NOT NULL              -- by its own
+    started_at BIGINT NOT NULL              -- by the clock of the database
 );

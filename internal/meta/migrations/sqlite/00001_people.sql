@@ -9,7 +9,7 @@ CREATE TABLE users (
     removed_at INTEGER NOT NULL
 );
 
--- A device has a row once it has been locked.
+-- A device has a row once it was locked, also after it is unlocked.
 CREATE TABLE devices (
     user_name TEXT    NOT NULL REFERENCES users (name),
     name      TEXT    NOT NULL,

@@ -7,7 +7,7 @@ import (
 	"hufu"
 )
 
-// Limits of what people type, in bytes.
+// Limits of passwords and of reasons for a revocation, in bytes but for MinPassword.
 const (
 	MinPassword = 8 // characters, of a new one
 	MaxPassword = 1024
