@@ -230,10 +230,10 @@ func testCanceled(t *testing.T, url string) {
 	last, cancelLast := context.WithCancel(t.Context())
 	err = d.Update(last, func(q meta.Queries) error {
 		defer cancelLast() // after the last statement and before COMMIT
-		return q.PutUser(last, meta.User{Name: "alice", Created: moment})
+		return q.PutAttempts(last, meta.Attempts{Key: "k", Failures: 1})
 	})
 	if hufu.KindOf(err) != hufu.KindCanceled {
-		t.Errorf("an update was told %v", err)
+		t.Errorf("an update that was canceled before COMMIT was told %v", err)
 	}
 	if _, err := d.Users(ctx); hufu.KindOf(err) != hufu.KindCanceled {
 		t.Errorf("a question was told %v", err)
