@@ -71,7 +71,8 @@ type batchDir struct {
 	ino   uint64
 	lock  *sync.RWMutex
 	noTmp bool // O_TMPFILE does not work here
-	dirty bool // a name in it is new or gone
+	dirty bool // a name in it is new or gone, or staged
+	lost  bool // it was looked for and not found
 
 	synced bool // its names were made durable before the changes that may move it
 }
@@ -142,7 +143,7 @@ func (b *batch) stage(ctx context.Context, sl *slot, data []byte) error {
 		return err
 	}
 	if sl.name != "" && !sl.counted { // no descriptor to spare: it is closed now, and opened again by its name
-		if !b.s.has.Syncfs { // an fsync after another open may not report an earlier failed writeback
+		if !b.s.has.Syncfs || sl.node.Dev != b.s.dev { // an fsync after another open may not report an earlier failed writeback
 			err = b.s.syncFile(sl.tmp)
 		}
 		b.shutTmp(sl)
@@ -170,6 +171,7 @@ func (b *batch) newFile(sl *slot, mode uint32) error {
 		dir.noTmp = true
 	}
 	sl.name = b.s.staged.add()
+	dir.dirty = true
 	b.trail.note(sl.path.Parent(), step{Name: []byte(sl.name)})
 	if sl.tmp, err = d.Create(sl.name, mode); err != nil {
 		b.s.staged.remove(sl.name)
@@ -231,9 +233,7 @@ func (s *Store) setFileMeta(f sys.File, mode uint32, m *blob.Meta, enc *[]byte) 
 func (b *batch) drop(sl *slot) {
 	b.shutTmp(sl)
 	if sl.name != "" {
-		if d, err := b.handle(sl.dir); err == nil {
-			b.s.drop(d, sl.name, &sl.node)
-		}
+		b.inFolder(sl.dir, func(d sys.Dir) { b.s.drop(d, sl.name, &sl.node) })
 		b.s.staged.remove(sl.name)
 		sl.name = ""
 	}

@@ -78,11 +78,9 @@ func (b *batch) takeBack(ctx context.Context) {
 			continue
 		}
 		sl.named = false
-		d, err := b.handle(sl.dir)
-		if err != nil {
-			continue // the folder was moved away, with everything in it
+		if !b.inFolder(sl.dir, func(d sys.Dir) { b.s.undoPlace(d, sl.path.Base(), &sl.node, sl.done, b.trail) }) {
+			b.forgetReplaced(sl)
 		}
-		b.s.undoPlace(d, sl.path.Base(), &sl.node, sl.done, b.trail)
 	}
 	for _, m := range slices.Backward(b.made) {
 		if d, err := b.handle(m.in); err == nil {
@@ -100,14 +98,17 @@ func (b *batch) removeReplaced() {
 		if !sl.named || sl.done.old == "" {
 			continue
 		}
-		if d, err := b.handle(sl.dir); err == nil {
-			b.s.removeReplaced(d, sl.done)
-		} else { // removed, or moved by another: a server's next listing removes the file
-			b.s.staged.remove(sl.done.old)
-			b.s.replaced.remove(sl.done.old)
+		if !b.inFolder(sl.dir, func(d sys.Dir) { b.s.removeReplaced(d, sl.done) }) {
+			b.forgetReplaced(sl)
 		}
 		sl.done.old = ""
 	}
+}
+
+// forgetReplaced forgets a replaced file that cannot be reached.
+func (b *batch) forgetReplaced(sl *slot) {
+	b.s.staged.remove(sl.done.old)
+	b.s.replaced.remove(sl.done.old)
 }
 
 func (b *batch) results() []blob.Result {
@@ -161,7 +162,7 @@ func (b *batch) failNamed(err error) {
 // syncData makes the staged bytes durable.
 func (b *batch) syncData(whole bool) {
 	err := b.s.hook("batch-staged")
-	var alone []*slot // to be synced one by one
+	var alone []*slot // open files to be synced one by one
 	wait := false
 	for i := range b.slots {
 		sl := &b.slots[i]
@@ -169,11 +170,11 @@ func (b *batch) syncData(whole bool) {
 		case sl.kind != slotPut:
 		case err != nil:
 			b.giveUp(sl, err)
-		case !whole || sl.node.Dev != b.s.dev: // another file system is mounted there
+		case sl.tmp.Ok() && (!whole || sl.node.Dev != b.s.dev): // another file system may be mounted there
 			alone = append(alone, sl)
-		default:
+		case b.s.has.Syncfs && sl.node.Dev == b.s.dev:
 			wait = true
-		}
+		} // else it was synced before it was closed
 	}
 	if wait {
 		if err := b.s.sync.everything(b.since); err != nil {
@@ -185,7 +186,11 @@ func (b *batch) syncData(whole bool) {
 			return
 		}
 	}
-	b.syncSlots(alone)
+	for i, err := range b.s.sync.parallel(len(alone), func(i int) error { return b.s.syncFile(alone[i].tmp) }) {
+		if err != nil {
+			b.giveUp(alone[i], err)
+		}
+	}
 	if err := b.s.hook("batch-synced"); err != nil {
 		for i := range b.slots {
 			if b.slots[i].kind == slotPut {
@@ -193,51 +198,6 @@ func (b *batch) syncData(whole bool) {
 			}
 		}
 	}
-}
-
-// syncSlots makes the bytes of these slots durable, one by one.
-func (b *batch) syncSlots(slots []*slot) {
-	var open, closed []*slot
-	for _, sl := range slots {
-		switch {
-		case sl.tmp.Ok():
-			open = append(open, sl)
-		case b.s.has.Syncfs: // else done before the file was closed
-			closed = append(closed, sl)
-		}
-	}
-	b.giveUpFailed(open, b.s.sync.parallel(len(open), func(i int) error { return b.s.syncFile(open[i].tmp) }))
-	for some := range slices.Chunk(closed, maxFolders) {
-		b.makeRoomFor(len(some), func(i int) int { return some[i].dir })
-		dirs, errs := make([]sys.Dir, len(some)), make([]error, len(some))
-		for i, sl := range some {
-			dirs[i], errs[i] = b.handle(sl.dir)
-		}
-		b.giveUpFailed(some, b.s.sync.parallel(len(some), func(i int) error {
-			if errs[i] != nil {
-				return errs[i]
-			}
-			return b.s.syncNamedFile(dirs[i], some[i].name)
-		}))
-	}
-}
-
-func (b *batch) giveUpFailed(slots []*slot, errs []error) {
-	for i, err := range errs {
-		if err != nil {
-			b.giveUp(slots[i], err)
-		}
-	}
-}
-
-// syncNamedFile makes the bytes of a file durable that is not open.
-func (s *Store) syncNamedFile(d sys.Dir, name string) error {
-	f, err := d.OpenPlain(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return s.syncFile(f)
 }
 
 // name gives a staged file or link its final name.

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 
@@ -39,4 +40,35 @@ func (b *batch) moved(path string) string {
 		}
 	}
 	return path
+}
+
+// inFolder calls clean with the handle of folder i, to remove or put back a reserved name there. In
+// a user's own tree it also finds the folder if another program has renamed it. It returns false
+// if the folder cannot be opened. What stays under a reserved name is then removed by the next
+// listing of a server, or in a user's own tree by the next process, from the trail.
+func (b *batch) inFolder(i int, clean func(sys.Dir)) bool {
+	h, err := b.handle(i)
+	if err == nil {
+		clean(h)
+		return true
+	}
+	d := &b.dirs[i]
+	switch {
+	case !errors.Is(staleIfMissing(err), errStale):
+		b.trail.keep()
+		return false
+	case b.s.o.Server || d.lost:
+		return false
+	}
+	h, ok := b.s.findMoved(d.path, func(h sys.Dir) bool {
+		n, err := h.Self()
+		return err == nil && n.Dev == d.dev && n.Ino == d.ino
+	})
+	if !ok {
+		d.lost = true
+		return false
+	}
+	defer h.Close()
+	clean(h)
+	return true
 }

@@ -80,7 +80,10 @@ func meaning(err error, how access) (hufu.Kind, string) {
 		return hufu.KindUnreadable, "record_unreadable"
 	}
 	no, ok := errors.AsType[syscall.Errno](err)
-	if !ok {
+	switch {
+	case !ok && errors.Is(err, errSync): // of a sync that failed for others
+		return hufu.KindUnreadable, "disk_failed"
+	case !ok:
 		return hufu.KindInternal, ""
 	}
 	if _, unnamed := errors.AsType[noName](err); unnamed && no == syscall.EINVAL {

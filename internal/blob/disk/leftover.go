@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"hufu"
 	"hufu/internal/blob/disk/sys"
 )
 
@@ -50,49 +51,62 @@ func (p *pending) unlinkStaging(d sys.Dir) error {
 	return err
 }
 
-// mostSiblings bounds the names of a folder that removeMoved looks at.
+// mostSiblings bounds the names of a folder that findMoved looks at.
 const mostSiblings = 4096
 
 // If the user has renamed one folder above the staging file, removeMoved finds and removes the
-// file by trying every sibling of each folder on the path: no listing shows the file, and nothing
-// else would ever remove it. On a server sweep removes it at the next listing of its folder. A
-// folder that was moved somewhere else is not found.
+// file: no listing shows it, and nothing else would ever remove it. On a server sweep removes it at
+// the next listing of its folder.
 func (p *pending) removeMoved() {
 	if p.s.o.Server || p.fresh || p.ino == 0 {
 		return
 	}
-	segs := p.key.Path.Parent().Segments()
-	for i := range segs {
-		at, err := p.s.k.OpenDir(p.s.root, strings.Join(segs[:i], "/"), sys.ReadFlags)
-		if err != nil {
-			return
-		}
-		found := p.removeBelow(at, strings.Join(segs[i+1:], "/"))
-		at.Close()
-		if found {
-			return
-		}
+	d, ok := p.s.findMoved(p.key.Path.Parent(), func(d sys.Dir) bool {
+		n, err := d.Stat(stagingName(p.id))
+		return err == nil && p.isStaging(&n, p.ino)
+	})
+	if ok {
+		_ = p.unlinkStaging(d)
+		d.Close()
 	}
 }
 
-// removeBelow looks for the staging file at name/rest for the name of every folder in d, and
-// removes it.
-func (p *pending) removeBelow(d sys.Dir, rest string) (found bool) {
+// findMoved opens the folder that was at path until it, or one folder above it, got another name.
+// It tries every sibling of each folder on the path until is accepts one. A folder that was moved
+// somewhere else is not found.
+func (s *Store) findMoved(path hufu.Path, is func(sys.Dir) bool) (d sys.Dir, ok bool) {
+	segs := path.Segments()
+	for i := range segs {
+		at, err := s.k.OpenDir(s.root, strings.Join(segs[:i], "/"), sys.ReadFlags)
+		if err != nil {
+			return sys.NoDir, false
+		}
+		d, ok = s.findBelow(at, strings.Join(segs[i+1:], "/"), is)
+		at.Close()
+		if ok {
+			return d, true
+		}
+	}
+	return sys.NoDir, false
+}
+
+// findBelow opens the folder name/rest that is accepts, for the name of some folder in d.
+func (s *Store) findBelow(d sys.Dir, rest string, is func(sys.Dir) bool) (found sys.Dir, ok bool) {
 	looked := 0
-	_ = p.s.eachName(d, func(name string) error {
+	_ = s.eachName(d, func(name string) error {
 		if looked++; looked > mostSiblings {
 			return errEnough
 		}
-		sub, err := p.s.k.OpenDir(d, strings.TrimSuffix(name+"/"+rest, "/"), sys.PassFlags)
+		sub, err := s.k.OpenDir(d, strings.TrimSuffix(name+"/"+rest, "/"), sys.ReadFlags)
 		if err != nil {
 			return nil // mostly a file
 		}
-		defer sub.Close()
-		if n, err := sub.Stat(stagingName(p.id)); err == nil && p.isStaging(&n, p.ino) && sub.Unlink(stagingName(p.id)) == nil {
-			found = true
+		if is(sub) {
+			found, ok = sub, true
 			return errEnough
 		}
+		sub.Close()
 		return nil
 	})
-	return found
+	return found, ok
 }

@@ -72,6 +72,29 @@ func TestResumeOnAFileSystemThatRenumbers(t *testing.T) {
 	}
 }
 
+// There the file under the final name may have the number that the staging file had before: the
+// upload is still not finished.
+func TestANumberIsNoProofOnAFileSystemThatRenumbers(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, disk.Options{})
+	data := random(2*mib, 79)
+	u := tr.open(key(t, "d/big", data))
+	write(t, u, data, 0)
+	id := u.Info().ID
+	must(t, u.Close())
+	must(t, tr.Close())
+	dir := filepath.Join(tr.root, "d")
+	must(t, os.Link(filepath.Join(dir, hufu.ReservedPrefix+id), filepath.Join(dir, "big")))
+	renumber(t, dir)
+	tr = openTree(t, tr.dir, disk.Options{})
+	tr.WithNewNumbers()
+	u = tr.open(key(t, "d/big", data))
+	defer u.Close()
+	if u.Info().ID != id || u.Info().Have != 1 {
+		t.Errorf("%d chunks are left", u.Info().Have)
+	}
+}
+
 // Elsewhere a file with another number under the reserved name is somebody else's, and stays.
 func TestAnotherFileUnderTheReservedNameStays(t *testing.T) {
 	t.Parallel()

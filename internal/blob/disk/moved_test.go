@@ -88,3 +88,59 @@ func TestABatchForgetsReplacedFilesOfAFolderThatItRemoves(t *testing.T) {
 		t.Errorf("%d replaced files and %d reserved names are remembered", tr.Replaced(), tr.Staged())
 	}
 }
+
+// If another program renames a folder that a batch has closed, nothing stays there under a reserved
+// name: neither a replaced file, nor one that was given back its name after an error, nor a staged
+// file.
+func TestABatchLeavesNothingInAFolderThatAnotherProgramMoves(t *testing.T) {
+	t.Parallel()
+	eachTree(t, func(t *testing.T, first *tree, isServer bool) {
+		for _, c := range []struct {
+			name string
+			with func(*disk.Store)
+			end  func(blob.Batch) error
+			want string
+		}{
+			{"durable", (*disk.Store).WithSyncfs, func(b blob.Batch) error { return b.Finish(t.Context())[0].Err }, "new"},
+			{"not durable", (*disk.Store).WithFsync, func(b blob.Batch) error { return b.Finish(t.Context())[0].Err }, "old"},
+			{"discarded", (*disk.Store).WithoutTmpfile, func(b blob.Batch) error { b.Discard(); return nil }, "old"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				var tr *tree
+				move := func() {
+					must(t, os.Rename(filepath.Join(tr.root, "d"), filepath.Join(tr.root, "e")))
+					must(t, os.Mkdir(filepath.Join(tr.root, "d"), 0o700))
+				}
+				named := 0
+				o := disk.Options{Server: isServer, Hook: func(step string) error {
+					if step == "batch-name" {
+						if named++; named == disk.MaxFolders+3 {
+							move()
+						}
+					}
+					return nil
+				}}
+				must(t, os.RemoveAll(first.root))
+				must(t, os.Mkdir(first.root, 0o700))
+				tr = first.reopen(o)
+				c.with(tr.Store)
+				b := tr.folders(disk.MaxFolders + 2)
+				if c.name == "discarded" {
+					move()
+				}
+				if err := c.end(b); (err == nil) != (c.name != "not durable") {
+					t.Fatal(err)
+				}
+				if isServer {
+					tr.list("e") // removes what is not in use
+				} else if got := tr.content("e/f"); got != c.want {
+					t.Errorf("e/f holds %q, want %q", got, c.want)
+				}
+				noneReserved(t, tr.root)
+				if tr.Replaced() != 0 || tr.Staged() != 0 {
+					t.Errorf("%d replaced files and %d reserved names are remembered", tr.Replaced(), tr.Staged())
+				}
+			})
+		}
+	})
+}

@@ -236,7 +236,7 @@ func (s *Store) named(op string, p hufu.Path, src source, d sys.Dir, cond hufu.C
 		return source{}, err
 	}
 	if reserved(named.name) {
-		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: named.node.Ino, Old: cond.Version, Keep: op == "commit"})
+		t.note(p.Parent(), step{Name: []byte(named.name), Base: []byte(p.Base()), Ino: named.node.Ino, Size: named.node.Size, Old: cond.Version, Keep: op == "commit"})
 	}
 	if !src.tmp.Ok() {
 		return named, nil

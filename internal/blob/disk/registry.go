@@ -41,20 +41,20 @@ func (s *Store) loadLocked() error {
 	}
 	r.dir, r.byID = d, make(map[string]*pending)
 	var named []*pending
-	if err := s.clearTrails(); err != nil {
-		s.log.Warn("left-over files kept", "error", err)
-	}
-	err = s.eachJournal(func(name string, h *header) {
+	found := func(name string, h *header) {
 		key, _ := h.key()
 		p := &pending{s: s, id: name, raw: h.ID, key: key, ino: h.Ino, staging: sys.NoFile, journal: sys.NoFile}
-		if s.isAt(key.Path, h.Ino) {
+		if p.isNamed() {
 			named = append(named, p)
 			return
 		}
 		r.byID[name] = p
 		p.charge = key.Cost()
 		s.o.Room.Force(key.User(), p.charge)
-	})
+	}
+	if err = s.clearTrails(); err == nil {
+		err = s.eachJournal(found)
+	}
 	if err != nil {
 		for _, p := range r.byID { // the next try counts them again
 			s.o.Room.Give(p.key.User(), p.charge)
@@ -95,15 +95,24 @@ func (s *Store) Recover() error {
 	return s.loadLocked()
 }
 
-// isAt reports whether the file with this inode number has the name p.
-func (s *Store) isAt(p hufu.Path, ino uint64) bool {
-	d, err := s.k.OpenDir(s.root, p.Parent().String(), sys.PassFlags)
+// isNamed reports whether the file of the upload has its final name. Where inode numbers change
+// with each mount, the number may be that of any other file now: while there is a staging file, the
+// upload counts as unfinished.
+func (p *pending) isNamed() bool {
+	d, err := p.s.k.OpenDir(p.s.root, p.key.Path.Parent().String(), sys.PassFlags)
 	if err != nil {
 		return false
 	}
 	defer d.Close()
-	n, err := d.Stat(p.Base())
-	return err == nil && n.Kind == hufu.File && n.Ino == ino && ino != 0
+	n, err := d.Stat(p.key.Path.Base())
+	if err != nil || n.Kind != hufu.File || n.Ino != p.ino || p.ino == 0 {
+		return false
+	}
+	if p.s.has.Renumbers {
+		_, err = d.Stat(stagingName(p.id))
+		return n.Size == p.key.Size && errors.Is(err, syscall.ENOENT)
+	}
+	return true
 }
 
 // eachJournal reads the headers of this tree's journals. A journal without a valid header is
@@ -125,11 +134,27 @@ func (s *Store) eachJournal(yield func(name string, h *header)) error {
 		switch {
 		case errors.Is(err, errJournal):
 			s.dropTorn(name)
-		case err == nil && h.id() == name && h.Root == s.treeName():
+		case err != nil:
+			return s.skip(name, err)
+		case h.id() == name && h.Root == s.treeName():
 			yield(name, &h)
 		}
 		return nil
 	})
+}
+
+// skip returns nil for an error of a journal or trail that this process cannot use at all: it is
+// gone, is no regular file, or belongs to another user. Any other error, such as too many open
+// files, is returned, because the next try may succeed.
+func (s *Store) skip(name string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, errNotFile), errors.Is(err, errIsDir), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ELOOP):
+		return nil
+	case errors.Is(err, syscall.EACCES):
+		s.log.Warn("journal not read", "name", name, "error", err)
+		return nil
+	}
+	return err
 }
 
 // dropTorn removes a journal without a header, unless a process is just writing it. That process,
@@ -173,6 +198,9 @@ func (s *Store) readHeader(name string) (header, error) {
 		return header{}, err
 	}
 	defer f.Close()
+	if err := s.hook("header-read"); err != nil {
+		return header{}, err
+	}
 	buf := make([]byte, journalPrefix+maxHeader)
 	n, err := f.ReadAt(buf, 0)
 	if err != nil {

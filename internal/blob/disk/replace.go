@@ -115,7 +115,7 @@ func (s *Store) replaceVersion(op string, p hufu.Path, src source, d sys.Dir, wa
 // exchanged, and a kill can leave the replaced file under it.
 func (s *Store) moveOver(op string, p hufu.Path, src source, d sys.Dir, want string) error {
 	second := source{tmp: sys.NoFile, dir: d, name: s.staged.add(), kind: src.kind, node: src.node, trail: src.trail}
-	second.trail.note(p.Parent(), step{Name: []byte(second.name), Base: []byte(p.Base()), Ino: src.node.Ino, Old: want})
+	second.trail.note(p.Parent(), step{Name: []byte(second.name), Base: []byte(p.Base()), Ino: src.node.Ino, Size: src.node.Size, Old: want})
 	if src.dir.Link(src.name, d, second.name) != nil {
 		s.staged.remove(second.name)
 		_, err := s.replaceVersion(op, p, src, d, want)

@@ -175,7 +175,8 @@ func (y *syncer) everything(since int64) error {
 	return f.err
 }
 
-var errEarlier = errors.New("the disk failed while others wrote")
+// errEarlier is the error for names or bytes that an earlier failed sync may have lost.
+var errEarlier = errors.New("the disk failed earlier")
 
 // startLocked turns the next flight into the running one. At the end of the
 // flight its goroutine starts the next one, if callers wait for one.

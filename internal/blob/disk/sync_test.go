@@ -249,6 +249,7 @@ func TestFailedSyncIsToldToAll(t *testing.T) {
 			if !errors.Is(r.Err, disk.ErrSync) {
 				t.Error("acknowledged:", r.Err)
 			}
+			wantErr(t, r.Err, hufu.KindUnreadable, "disk_failed")
 		}
 	}
 	for i, b := range batches {

@@ -43,6 +43,7 @@ type step struct {
 	Base []byte `cbor:"4,keyasint,omitempty"` // empty if there are only bytes
 	Ino  uint64 `cbor:"5,keyasint,omitempty"` // of the file that replaces Base
 	Old  string `cbor:"6,keyasint,omitempty"` // the version replaced, "" for any
+	Size int64  `cbor:"8,keyasint,omitempty"` // of that file
 	Keep bool   `cbor:"7,keyasint,omitempty"` // Name is the staging file of an upload; while Name still holds it, it is left to the journal
 }
 
@@ -134,29 +135,41 @@ func (s *Store) clearTrails() error {
 		return nil
 	})
 	for _, name := range names {
-		s.clearTrail(name)
+		err = first(err, s.skip(name, s.clearTrail(name)))
 	}
 	return err
 }
 
-func (s *Store) clearTrail(name string) {
+// clearTrail removes what the trail names, unless another process is at work. After an error the
+// names in it are not known, so no other left-over file may be removed either.
+func (s *Store) clearTrail(name string) error {
+	err := s.hook("trail-found")
+	if err != nil {
+		return err
+	}
 	f, err := s.reg.dir.OpenWrite(name)
 	if err != nil {
-		return
+		return err
 	}
 	defer f.Close()
 	if f.Lock() != nil {
-		return // another process is at work
+		return nil // another process is at work
 	}
 	defer f.Unlock()
 	n, err := f.Stat()
-	at, atErr := s.reg.dir.Stat(name)
-	if err != nil || atErr != nil || at.Ino != n.Ino || n.Size > mostTrail {
-		return
+	if err != nil {
+		return err
+	}
+	at, err := s.reg.dir.Stat(name)
+	if err != nil {
+		return err
+	}
+	if at.Ino != n.Ino || n.Size > mostTrail {
+		return nil
 	}
 	b := make([]byte, n.Size)
 	if k, err := f.ReadAt(b, 0); err != nil || k < len(b) {
-		return
+		return err
 	}
 	var steps []step
 	last := make(map[string]int) // only the last step of each name counts
@@ -170,7 +183,7 @@ func (s *Store) clearTrail(name string) {
 			break
 		}
 		if st.Root != s.treeName() {
-			return // of another tree
+			return nil // of another tree
 		}
 		last[string(st.Name)] = len(steps)
 		steps = append(steps, st)
@@ -186,9 +199,13 @@ func (s *Store) clearTrail(name string) {
 	if !kept {
 		_ = s.reg.dir.Unlink(name)
 	}
+	return nil
 }
 
-var errTaken = errors.New("another file has the name")
+var (
+	errTaken   = errors.New("another file has the name")
+	errUnknown = errors.New("it may be the file that was to be replaced or another one")
+)
 
 // clearStep removes the reserved name of a step. The name holds staged bytes or
 // a replaced file. A replaced file of an unexpected version is first put back
@@ -200,16 +217,39 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 		return true
 	}
 	d, err := s.k.OpenDir(s.root, dir.String(), sys.ReadFlags)
-	if err != nil {
-		return true
+	if errors.Is(staleIfMissing(err), errStale) {
+		var ok bool
+		if d, ok = s.findMoved(dir, func(d sys.Dir) bool { _, err := d.Stat(name); return err == nil }); !ok {
+			return true
+		}
+		err = nil
 	}
-	defer d.Close()
-	n, err := d.Stat(name)
-	if err != nil || n.Kind == hufu.Folder {
+	var n sys.Node
+	if err == nil {
+		defer d.Close()
+		n, err = d.Stat(name)
+	}
+	switch {
+	case errors.Is(err, syscall.ENOENT):
+		return true
+	case err != nil:
+		s.log.Warn("left-over file kept", "name", name, "error", err)
+		return false
+	case n.Kind == hufu.Folder:
 		return true
 	}
 	ours := base == "" || n.Ino == st.Ino
-	if v, ok := sys.ParseVersion(st.Old); !ours && ok && !n.SameBytes(v) {
+	v, ok := sys.ParseVersion(st.Old)
+	old := ok && n.SameBytes(v)
+	if s.has.Renumbers && base != "" { // st.Ino may be the number of any file by now
+		old = ok && n.Size == v.Size && n.Mtime == v.Mtime
+		ours = !old && n.Size == st.Size && (ours || st.Keep && !ok)
+		if !ours && !old && ok {
+			s.log.Warn("left-over file kept", "name", name, "error", errUnknown)
+			return false
+		}
+	}
+	if !ours && ok && !old {
 		at, err := d.Stat(base)
 		switch {
 		case errors.Is(err, syscall.ENOENT):
