@@ -3,7 +3,6 @@ package disk
 import (
 	"context"
 	"errors"
-	"sync"
 	"syscall"
 
 	"hufu"
@@ -69,7 +68,7 @@ type batchDir struct {
 	h     sys.Dir // NoDir: closed to save descriptors, opened again at need
 	dev   uint64
 	ino   uint64
-	lock  *sync.RWMutex
+	lock  folderLock
 	noTmp bool // O_TMPFILE does not work here
 	dirty bool // a name in it is new or gone, or staged
 	lost  bool // it was looked for and not found
@@ -345,9 +344,11 @@ func (b *batch) makeDir(ctx context.Context, path hufu.Path, by string) error {
 // newFolder creates the folder at path, in the folder up with the handle d,
 // unless the name is taken.
 func (b *batch) newFolder(ctx context.Context, up int, d sys.Dir, path hufu.Path, m *blob.Meta) (created bool, err error) {
-	lock := b.dirs[up].lock
-	lock.RLock()
-	defer lock.RUnlock()
+	unlock, err := b.dirs[up].lock.share(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	if err := b.guard.Ask(ctx, b.s.change(path, d, path.Base(), 0, hufu.Folder)); err != nil {
 		return false, err
 	}

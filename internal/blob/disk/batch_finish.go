@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"syscall"
 
 	"hufu"
@@ -72,6 +71,7 @@ func (b *batch) Finish(ctx context.Context) []blob.Result {
 // fsync would report success, and a reader of the name would trust it. Removals, renames and
 // changes of attributes are not undone; their results are the error.
 func (b *batch) takeBack(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
 	for i := range b.slots {
 		sl := &b.slots[i]
 		if !sl.named {
@@ -276,14 +276,17 @@ func (b *batch) makeLink(d sys.Dir, name string, sl *slot) error {
 }
 
 // newLink makes a link under a name that must be free.
-func (b *batch) newLink(ctx context.Context, sl *slot, d sys.Dir, lock *sync.RWMutex) error {
-	lock.RLock()
-	defer lock.RUnlock()
+func (b *batch) newLink(ctx context.Context, sl *slot, d sys.Dir, lock folderLock) error {
+	unlock, err := lock.share(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	name := sl.path.Base()
 	if err := b.guard.Ask(ctx, b.s.change(sl.path, d, name, 0, hufu.Link)); err != nil {
 		return err
 	}
-	err := b.makeLink(d, name, sl)
+	err = b.makeLink(d, name, sl)
 	if errors.Is(err, syscall.EEXIST) {
 		return b.s.occupied("make link", sl.path, d)
 	}

@@ -119,6 +119,7 @@ func Open(root string, o Options) (*Store, error) {
 	if s.o.Names == nil {
 		s.o.Names = NewKeptNames(mostNames + mostNames/2)
 	}
+	s.locks.init()
 	s.sync, s.fresh.dev = newSyncer(s), s.dev
 	s.unsettled = o.Settled.syncOnce(s)
 	s.chunks.New = func() any { return new(make([]byte, hufu.ChunkSize)) }

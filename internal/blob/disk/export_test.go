@@ -76,11 +76,11 @@ func Locked(c blob.Change) string {
 	switch {
 	case err != nil:
 		return err.Error()
-	case lock.TryLock():
-		lock.Unlock()
+	case lock.TryAcquire(alone):
+		lock.Release(alone)
 		return ""
-	case lock.TryRLock():
-		lock.RUnlock()
+	case lock.TryAcquire(1):
+		lock.Release(1)
 		return "shared"
 	}
 	return "alone"

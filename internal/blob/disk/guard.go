@@ -3,8 +3,9 @@ package disk
 import (
 	"context"
 	"errors"
-	"sync"
 	"syscall"
+
+	"golang.org/x/sync/semaphore"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -54,15 +55,42 @@ func (s *Store) ownerOf(d sys.Dir, name string, kind hufu.EntryKind) string {
 // Taking a free name needs the shared lock: the system itself decides who is first. Changing an
 // existing entry needs the exclusive lock.
 type folderLocks struct {
-	several sync.Mutex // held by a goroutine that waits for a second lock while it holds a first
-	of      [256]sync.RWMutex
+	several folderLock // held by a goroutine that waits for a second lock while it holds a first
+	of      [256]folderLock
+}
+
+// folderLock is a lock for readers and writers. A deep rename may hold it for long, so the others
+// wait no longer than their context lasts.
+type folderLock struct{ *semaphore.Weighted }
+
+// alone is what the exclusive lock takes of a folderLock; the shared one takes 1.
+const alone = 1 << 30
+
+func (l *folderLocks) init() {
+	l.several.Weighted = semaphore.NewWeighted(alone)
+	for i := range l.of {
+		l.of[i].Weighted = semaphore.NewWeighted(alone)
+	}
+}
+
+// lock takes the lock alone and returns the function that releases it.
+func (l folderLock) lock(ctx context.Context) (unlock func(), err error) { return l.take(ctx, alone) }
+
+// share takes the lock together with others and returns the function that releases it.
+func (l folderLock) share(ctx context.Context) (unlock func(), err error) { return l.take(ctx, 1) }
+
+func (l folderLock) take(ctx context.Context, n int64) (release func(), err error) {
+	if !l.TryAcquire(n) && l.Acquire(ctx, n) != nil {
+		return nil, canceled(ctx, "wait for other changes", hufu.Path{})
+	}
+	return func() { l.Release(n) }, nil
 }
 
 func (l *folderLocks) index(n *sys.Node) int { return int((n.Ino ^ n.Dev<<3) % uint64(len(l.of))) }
 
-func (l *folderLocks) forNode(n *sys.Node) *sync.RWMutex { return &l.of[l.index(n)] }
+func (l *folderLocks) forNode(n *sys.Node) folderLock { return l.of[l.index(n)] }
 
-func (s *Store) lockOf(d sys.Dir) (*sync.RWMutex, error) {
+func (s *Store) lockOf(d sys.Dir) (folderLock, error) {
 	n, err := d.Self()
 	return s.locks.forNode(&n), err
 }
@@ -74,34 +102,38 @@ type heldLocks struct {
 	taken [256]bool
 }
 
-func (l *folderLocks) hold() *heldLocks {
-	l.several.Lock()
-	return &heldLocks{l: l}
+func (l *folderLocks) hold(ctx context.Context) (*heldLocks, error) {
+	if _, err := l.several.lock(ctx); err != nil {
+		return nil, err
+	}
+	return &heldLocks{l: l}, nil
 }
 
-func (h *heldLocks) take(d sys.Dir) error {
+func (h *heldLocks) take(ctx context.Context, d sys.Dir) error {
 	n, err := d.Self()
 	if err != nil {
 		return err
 	}
-	if i := h.l.index(&n); !h.taken[i] {
-		h.l.of[i].Lock()
-		h.taken[i] = true
+	i := h.l.index(&n)
+	if h.taken[i] {
+		return nil
 	}
-	return nil
+	_, err = h.l.of[i].lock(ctx)
+	h.taken[i] = err == nil
+	return err
 }
 
 func (h *heldLocks) release() {
 	for i, taken := range h.taken {
 		if taken {
-			h.l.of[i].Unlock()
+			h.l.of[i].Release(alone)
 		}
 	}
-	h.l.several.Unlock()
+	h.l.several.Release(alone)
 }
 
 // takeName is place with the guard asked and the folder d locked.
-func (s *Store) takeName(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, lock *sync.RWMutex, cond hufu.Condition, g *blob.Guard) (placed, error) {
+func (s *Store) takeName(ctx context.Context, op string, p hufu.Path, src source, d sys.Dir, lock folderLock, cond hufu.Condition, g *blob.Guard) (placed, error) {
 	if src.tmp.Ok() && (cond.Kind == hufu.IfAbsent || cond.Kind == hufu.Always) {
 		// The name is nearly always free, which saves the slow path.
 		err := s.takeFree(ctx, p, src, d, lock, g)
@@ -117,14 +149,20 @@ func (s *Store) takeName(ctx context.Context, op string, p hufu.Path, src source
 			return placed{}, s.occupied(op, p, d)
 		}
 	}
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := lock.lock(ctx)
+	if err != nil {
+		return placed{}, err
+	}
+	defer unlock()
 	return s.placeLocked(ctx, op, p, src, d, cond, g)
 }
 
-func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d sys.Dir, lock *sync.RWMutex, g *blob.Guard) error {
-	lock.RLock()
-	defer lock.RUnlock()
+func (s *Store) takeFree(ctx context.Context, p hufu.Path, src source, d sys.Dir, lock folderLock, g *blob.Guard) error {
+	unlock, err := lock.share(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := g.Ask(ctx, s.change(p, d, p.Base(), 0, src.kind)); err != nil {
 		return err
 	}
@@ -174,7 +212,7 @@ func (s *Store) askBelow(ctx context.Context, d sys.Dir, p hufu.Path, name strin
 	}
 	defer sub.Close()
 	if h != nil {
-		if err := h.take(sub); err != nil {
+		if err := h.take(ctx, sub); err != nil {
 			return err
 		}
 	}

@@ -1,9 +1,11 @@
 package disk_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -219,6 +221,94 @@ func TestReplacedChunksAreCountedOnce(t *testing.T) {
 	if n := disk.ReservedChunks(u); n != 31 {
 		t.Errorf("%d chunks are reserved and not used, want 31", n)
 	}
+}
+
+// A region is not reserved while a hole in it is made and not yet recorded: the hole would take space.
+func TestNoSpaceIsReservedForAHoleThatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	var u blob.Upload
+	waits, done := make(chan struct{}), make(chan error, 1)
+	tr := newTree(t, disk.Options{Server: true, Hook: func(step string) error {
+		switch step {
+		case "hole-made":
+			data := make([]byte, mib)
+			data[0] = 1
+			go func() { done <- u.Write(t.Context(), 0, data, digest.Chunk(data, 0)) }()
+			<-waits
+			for range 10_000 { // so that a writer that does not wait is done
+				runtime.Gosched()
+			}
+		case "reserve-wait":
+			close(waits)
+		}
+		return nil
+	}})
+	tr.WithPreallocate()
+	u = tr.open(blob.UploadKey{Path: path(t, "big"), Size: 128 << 20, Source: "v1", Owner: "alice"})
+	defer u.Close()
+	must(t, u.Write(t.Context(), 1, nil, digest.Zeros(mib, 1)))
+	must(t, <-done)
+	if n := disk.ReservedChunks(u); n != 0 {
+		t.Errorf("%d chunks are reserved around a hole", n)
+	}
+}
+
+// A change that waits for a folder that another change holds ends with its context.
+func TestWaitingForAFolderEndsWithTheContext(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, disk.Options{})
+	for _, n := range []string{"d/f", "d/g/x"} {
+		tr.mustPut(n, "old")
+	}
+	must(t, os.Symlink("f", filepath.Join(tr.root, "d/l")))
+	fill := map[string]func(context.Context, blob.Batch){
+		"new file": func(ctx context.Context, b blob.Batch) { b.Put(ctx, path(t, "d/n"), nil, meta, ifAbsent()) },
+		"replaced": func(ctx context.Context, b blob.Batch) { b.Put(ctx, path(t, "d/f"), nil, meta, always()) },
+		"folder":   func(ctx context.Context, b blob.Batch) { b.Mkdir(ctx, path(t, "d/m"), meta, false) },
+		"link":     func(ctx context.Context, b blob.Batch) { b.Symlink(ctx, path(t, "d/k"), "f", meta, ifAbsent()) },
+		"removed":  func(ctx context.Context, b blob.Batch) { b.Remove(ctx, path(t, "d/f"), false, "") },
+		"tree":     func(ctx context.Context, b blob.Batch) { b.Remove(ctx, path(t, "d/g"), true, "") },
+		"renamed":  func(ctx context.Context, b blob.Batch) { b.Rename(ctx, path(t, "d/f"), path(t, "e"), ifAbsent(), "") },
+		"time":     func(ctx context.Context, b blob.Batch) { b.SetMeta(ctx, path(t, "d/l"), meta, "") },
+	}
+	var once sync.Once
+	b := tr.Batch(blob.Guard{Deep: true, May: func(context.Context, blob.Change) error {
+		once.Do(func() { // the batch holds the folder d
+			for name, f := range fill {
+				ctx, other := &waitedFor{Context: t.Context()}, tr.Batch(blob.Guard{})
+				f(ctx, other)
+				if err := other.Finish(ctx)[0].Err; hufu.KindOf(err) != hufu.KindCanceled {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+		return nil
+	}})
+	b.Rename(t.Context(), path(t, "d/g"), path(t, "d/h"), ifAbsent(), "")
+	must(t, b.Finish(t.Context())[0].Err)
+	if got := names(t, filepath.Join(tr.root, "d")); !slices.Equal(got, []string{"f", "h", "l"}) || tr.content("d/f") != "old" {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// waitedFor is a context that ends when somebody waits for its end.
+type waitedFor struct {
+	context.Context
+	ended atomic.Bool
+}
+
+func (c *waitedFor) Done() <-chan struct{} {
+	c.ended.Store(true)
+	closed := make(chan struct{})
+	close(closed)
+	return closed
+}
+
+func (c *waitedFor) Err() error {
+	if c.ended.Load() {
+		return context.Canceled
+	}
+	return nil
 }
 
 // What a failed search for journals has counted is not counted again by the next one.

@@ -3,7 +3,6 @@ package disk
 import (
 	"context"
 	"errors"
-	"sync"
 	"syscall"
 
 	"hufu"
@@ -157,8 +156,11 @@ func (b *batch) setNamed(ctx context.Context, sl *slot, d sys.Dir, kind hufu.Ent
 	if err != nil {
 		return err
 	}
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := lock.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	name := sl.path.Base()
 	n, err := d.Stat(name)
 	if err == nil && n.Kind != kind {
@@ -299,9 +301,12 @@ func (s *Store) expected(op string, p hufu.Path, want string, n *sys.Node) error
 
 // removeName removes name from the folder d, whose lock is lock, if it has the wanted version. It
 // reports whether the entry is a folder, which it does not remove.
-func (s *Store) removeName(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
-	lock.Lock()
-	defer lock.Unlock()
+func (s *Store) removeName(ctx context.Context, d sys.Dir, lock folderLock, p hufu.Path, name, want string, g *blob.Guard) (folder bool, err error) {
+	unlock, err := lock.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	n, err := d.Stat(name)
 	if err == nil {
 		err = s.expected("remove", p, want, &n)
@@ -321,16 +326,18 @@ func (s *Store) removeName(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p
 }
 
 // removeFolder removes a folder by calling remove, if the guard allows it.
-func (s *Store) removeFolder(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, remove func() error) error {
-	lock.Lock()
-	defer lock.Unlock()
+func (s *Store) removeFolder(ctx context.Context, d sys.Dir, lock folderLock, p hufu.Path, name string, g *blob.Guard, remove func() error) error {
+	unlock, err := lock.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if !reserved(name) {
 		if err := g.Ask(ctx, s.change(p, d, name, hufu.Folder, 0)); err != nil {
 			return err
 		}
 	}
-	err := remove()
-	if err == nil {
+	if err = remove(); err == nil {
 		s.forget(d, name)
 	}
 	return err
@@ -393,10 +400,15 @@ func (b *batch) rename(ctx context.Context, sl *slot, t *touched) error {
 // move renames an entry once both folders are open.
 func (b *batch) move(ctx context.Context, sl *slot, from, to sys.Dir, t *touched) error {
 	s, name := b.s, sl.path.Base()
-	held := s.locks.hold()
-	defer held.release()
-	if err := first(held.take(from), held.take(to)); err != nil {
+	held, err := s.locks.hold(ctx)
+	if err != nil {
 		return err
+	}
+	defer held.release()
+	for _, d := range []sys.Dir{from, to} {
+		if err := held.take(ctx, d); err != nil {
+			return err
+		}
 	}
 	n, err := from.Stat(name)
 	if err == nil {

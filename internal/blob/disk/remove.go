@@ -3,7 +3,6 @@ package disk
 import (
 	"context"
 	"errors"
-	"sync"
 	"syscall"
 
 	"hufu"
@@ -13,7 +12,7 @@ import (
 
 // removeTree removes a folder with everything in it. It works by handles, so
 // that a link created meanwhile is not followed.
-func (s *Store) removeTree(ctx context.Context, d sys.Dir, lock *sync.RWMutex, p hufu.Path, name string, g *blob.Guard, depth int) error {
+func (s *Store) removeTree(ctx context.Context, d sys.Dir, lock folderLock, p hufu.Path, name string, g *blob.Guard, depth int) error {
 	if depth > 2*hufu.MaxDepth {
 		return tooDeep(p)
 	}

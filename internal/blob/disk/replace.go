@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"syscall"
@@ -212,8 +213,8 @@ func (s *Store) removeReplaced(d sys.Dir, done placed) {
 // already. That change may fail too, so it inherits the file that n replaced.
 func (s *Store) undoPlace(d sys.Dir, base string, n *sys.Node, done placed, t *trail) {
 	if lock, err := s.lockOf(d); err == nil {
-		lock.Lock()
-		defer lock.Unlock()
+		unlock, _ := lock.lock(context.Background()) // never fails
+		defer unlock()
 	}
 	old, known := nothing, done.created
 	if done.old != "" {

@@ -43,10 +43,18 @@ func (p *pending) reserveAround(index int64) {
 	if !p.s.has.Preallocate || p.key.Size < reserveFrom {
 		return
 	}
+	r, region := &p.reserve, index/regionChunks
+	full := func() bool { return r.off || r.regions[region] || r.chunks+regionChunks > maxAhead }
 	p.mu.Lock()
-	r := &p.reserve
-	region := index / regionChunks
-	if r.off || r.regions[region] || r.chunks+regionChunks > maxAhead {
+	no := full()
+	p.mu.Unlock()
+	if no || p.s.hook("reserve-wait") != nil {
+		return
+	}
+	p.reserving.Lock()
+	defer p.reserving.Unlock()
+	p.mu.Lock()
+	if full() {
 		p.mu.Unlock()
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"hufu"
 	"hufu/internal/atomicfile"
 	"hufu/internal/blob"
+	"hufu/internal/blob/disk/sys"
 )
 
 // UploadRoom is the memory in bytes that the unfinished uploads of a server may
@@ -31,15 +32,17 @@ type Trees struct {
 	users, shared, uploads string
 	o                      Options // of every store, but for the folder of its uploads
 
-	mu     sync.Mutex         // guards what follows
-	stores map[string]*opened // by folder
-	idle   []string           // the folders of unused stores, longest first
-	closed bool
+	mu       sync.Mutex         // guards the fields below
+	stores   map[string]*opened // by folder
+	idle     []*opened          // unused stores, longest unused first
+	replaced map[*opened]bool   // stores in use whose folder was replaced by another
+	closed   bool
 }
 
 // opened is an open store.
 type opened struct {
 	*Store
+	dir   string
 	users int
 }
 
@@ -50,7 +53,7 @@ func OpenTrees(dir, uploads string, room int64, log *slog.Logger) (*Trees, error
 	t := &Trees{
 		users: filepath.Join(dir, "users"), shared: filepath.Join(dir, "shared"), uploads: uploads,
 		o:      Options{Server: true, Descriptors: NewDescriptors(0), Settled: &Settled{}, Room: blob.NewRoom(room), Names: NewKeptNames(ListingRoom), Log: log},
-		stores: map[string]*opened{},
+		stores: map[string]*opened{}, replaced: map[*opened]bool{},
 	}
 	for _, d := range []string{t.users, t.shared, t.uploads} {
 		if err := atomicfile.MkdirAll(d, 0o700); err != nil {
@@ -69,7 +72,11 @@ func (t *Trees) Close() error {
 	for _, st := range t.stores {
 		errs = append(errs, st.Close())
 	}
+	for st := range t.replaced {
+		errs = append(errs, st.Close())
+	}
 	clear(t.stores)
+	clear(t.replaced)
 	t.idle = nil
 	return errors.Join(errs...)
 }
@@ -124,7 +131,7 @@ func (t *Trees) Expire(ctx context.Context, olderThan time.Duration) (int, error
 				continue // it cannot be opened now; its journals stay
 			}
 			n, err := st.Expire(olderThan)
-			t.release(filepath.Join(parent, d.Name()))
+			t.release(st)
 			removed += n
 			errs = append(errs, err)
 		}
@@ -149,13 +156,14 @@ func (t *Trees) lend(ctx context.Context, parent, name string, create bool) (blo
 	if err != nil {
 		return nil, err
 	}
-	return &lent{s, sync.OnceFunc(func() { t.release(filepath.Join(parent, name)) })}, nil
+	return &lent{s.Store, sync.OnceFunc(func() { t.release(s) })}, nil
 }
 
 // store opens a store, or returns the open one, and counts one more holder, who must call
 // release. Names come from the account service or from a listing of the shared folder; both are
-// single safe segments.
-func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*Store, error) {
+// single safe segments. If the folder of the open store was replaced by another folder, that one is
+// opened.
+func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*opened, error) {
 	if err := canceled(ctx, "open store", hufu.Path{}); err != nil {
 		return nil, err
 	}
@@ -163,10 +171,19 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*S
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if o := t.stores[dir]; o != nil {
-		if o.users++; o.users == 1 {
-			t.idle = slices.DeleteFunc(t.idle, func(d string) bool { return d == dir })
+		if o.isAt(dir) {
+			if o.users++; o.users == 1 {
+				t.used(o)
+			}
+			return o, nil
 		}
-		return o.Store, nil
+		delete(t.stores, dir)
+		if o.users > 0 {
+			t.replaced[o] = true
+		} else {
+			t.used(o)
+			t.close(o)
+		}
 	}
 	if t.closed {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnavailable, Code: "server_stopping"}
@@ -184,34 +201,61 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*S
 	if err := atomicfile.MkdirAll(journals, 0o700); err != nil {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnreadable, Err: err}
 	}
-	o := t.o
-	o.Uploads = journals
-	st, err := Open(dir, o)
+	opts := t.o
+	opts.Uploads = journals
+	st, err := Open(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	t.stores[dir] = &opened{st, 1}
-	return st, nil
+	o := &opened{st, dir, 1}
+	t.stores[dir] = o
+	return o, nil
 }
 
-// release returns the store, and closes the longest unused store if too many
-// are idle.
-func (t *Trees) release(dir string) {
+// isAt reports whether dir is the folder that the store has open. An error other than that
+// there is none says nothing about that.
+func (o *opened) isAt(dir string) bool {
+	mine, err := o.root.Self()
+	if err != nil {
+		return true
+	}
+	d, err := sys.OpenRoot(dir)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer d.Close()
+	n, err := d.Self()
+	return err != nil || n.SameFile(&mine)
+}
+
+// used takes a store from the idle ones.
+func (t *Trees) used(o *opened) {
+	t.idle = slices.DeleteFunc(t.idle, func(i *opened) bool { return i == o })
+}
+
+// release returns the store. It closes the one that was unused longest if too many are idle, and
+// this one if its folder was replaced.
+func (t *Trees) release(o *opened) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := t.stores[dir]
-	if o == nil { // all are closed
+	if o.users--; o.users > 0 || t.closed {
 		return
 	}
-	if o.users--; o.users > 0 {
+	if t.replaced[o] {
+		delete(t.replaced, o)
+		t.close(o)
 		return
 	}
-	if t.idle = append(t.idle, dir); len(t.idle) <= maxIdle {
+	if t.idle = append(t.idle, o); len(t.idle) <= maxIdle {
 		return
 	}
-	dir, t.idle = t.idle[0], t.idle[1:]
-	if err := t.stores[dir].Close(); err != nil && t.o.Log != nil {
+	o, t.idle = t.idle[0], t.idle[1:]
+	delete(t.stores, o.dir)
+	t.close(o)
+}
+
+func (t *Trees) close(o *opened) {
+	if err := o.Close(); err != nil && t.o.Log != nil {
 		t.o.Log.Warn("close store", "err", err)
 	}
-	delete(t.stores, dir)
 }

@@ -113,3 +113,59 @@ func TestRoomIsCountedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestReplacedFolderIsOpened: if an administrator puts another folder in the place of a shared one, the
+// next view has the new one; views of the old one keep it until they are closed.
+func TestReplacedFolderIsOpened(t *testing.T) {
+	t.Parallel()
+	trees := newTrees(t)
+	ctx := t.Context()
+	common := filepath.Join(trees.shared, "common")
+	shared := func() blob.Tree {
+		t.Helper()
+		tree, err := trees.Shared(ctx, "common")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree
+	}
+	holds := func(tree blob.Tree, name string) {
+		t.Helper()
+		p, err := hufu.ParsePath(name)
+		if err == nil {
+			_, err = tree.Stat(ctx, p)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	inUse := shared()
+	for i := range 3 { // the second time the store in use is not the one that is replaced
+		name := fmt.Sprint("new", i)
+		err := os.Rename(common, common+fmt.Sprint(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trees.Shared(ctx, "common"); hufu.KindOf(err) != hufu.KindNotFound {
+			t.Errorf("without a folder: %v", err)
+		}
+		if err := os.MkdirAll(filepath.Join(common, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := os.Mkdir(filepath.Join(common+"0", "old"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tree := shared()
+		holds(tree, name)
+		holds(inUse, "old")
+		_ = tree.Close()
+	}
+	_ = inUse.Close()
+	trees.mu.Lock()
+	defer trees.mu.Unlock()
+	if len(trees.stores) != 1 || len(trees.idle) != 1 || len(trees.replaced) != 0 {
+		t.Errorf("%d open, %d idle, %d replaced, want 1, 1, 0", len(trees.stores), len(trees.idle), len(trees.replaced))
+	}
+}

@@ -46,6 +46,10 @@ type pending struct {
 	// spin.
 	writing sync.Mutex
 
+	// reserving is held while a region is reserved, and while a hole is made and recorded: no
+	// region with a hole in it is reserved.
+	reserving sync.Mutex
+
 	mu           sync.Mutex // guards what follows, and appending to the journal
 	chunkChanged sync.Cond  // a chunk left the state busy
 	chunks       chunkTable
@@ -169,7 +173,10 @@ func (u *upload) Write(ctx context.Context, index int64, data []byte, cv digest.
 		return err
 	}
 	if len(data) == 0 {
-		return p.leave(index, chunkHole, &cv, p.makeHole(index))
+		p.reserving.Lock()
+		defer p.reserving.Unlock()
+		err := p.makeHole(index)
+		return p.leave(index, chunkHole, &cv, first(err, p.s.hook("hole-made")))
 	}
 	return p.leave(index, chunkData, &cv, p.writeData(index, data))
 }

@@ -277,8 +277,8 @@ func (p *pending) waitWithName(d sys.Dir, done placed, t *trail) bool {
 	if err != nil {
 		return true
 	}
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, _ := lock.lock(context.Background()) // never fails
+	defer unlock()
 	if at, err := d.Stat(base); err != nil || !at.SameFile(n) {
 		return false
 	}
