@@ -10,7 +10,9 @@
 //   - A condition and a guard are judged at the moment of the change: no other
 //     change through the same store comes between the answer and the change.
 //   - Links are data. Nothing here follows one.
-//   - A call ends soon after its context, and then changes nothing more. Only a Finish that has begun to give names goes on to its end.
+//   - A call ends soon after its context, and then changes nothing more. Only a Finish that has
+//     begun to give names goes on, to make durable what it has changed. It may leave out later
+//     changes and stop in the middle of a recursive removal.
 //
 // Errors are *hufu.Error. A path names an entry below the root of the tree.
 package blob
@@ -152,9 +154,9 @@ type File interface {
 	// NextData returns the first offset at or after off that may hold something
 	// other than zeros, or the size.
 	NextData(off int64) int64
-	// Check returns KindChanged if the file is no longer the version that was
-	// opened: written, truncated, replaced or removed. One that has to ask another computer
-	// ends with ctx.
+	// Check returns KindChanged if the file is no longer the version that was opened: it was
+	// written, truncated, replaced or removed. It may return it, too, for a file that was renamed
+	// or whose mode or time was set. A store that has to ask another computer ends with ctx.
 	Check(ctx context.Context) error
 
 	// Close releases the file. A second Close does nothing.
@@ -296,8 +298,8 @@ type Guard struct {
 	// removed, so that a refusal leaves the folder whole. A recursive removal
 	// asks about each entry once more when it is removed.
 	Deep bool
-	// Last is called by a store that other processes change, too, right before it makes changes
-	// durable, if it is not nil. May has allowed each of them from what the process knew; it may
+	// Last, if it is not nil, is called by a store that several servers change, right before it
+	// makes changes durable. May has allowed each of them from what the process knew; it may
 	// have been frozen since. An error refuses all of them. It must not call the store.
 	Last func(ctx context.Context) error
 }

@@ -13,17 +13,17 @@ import (
 // batch gathers small changes and makes them durable together. It is for one goroutine. A file
 // becomes visible only in Finish.
 type batch struct {
-	s     *Store
-	slots []slot
-	dirs  []batchDir
-	index map[string]int // index in dirs of a folder, by its path
-	last  int            // the folder used last, -1 if none
-	open  int            // descriptors held by dirs
-	made  []madeFolder
-	found []freshName // folders that Mkdir found to exist
-	trail *trail
-	// prepared is set by Prepare; whole is set if it used syncfs.
-	prepared, whole bool
+	s        *Store
+	slots    []slot
+	dirs     []batchDir
+	index    map[string]int // index in dirs of a folder, by its path
+	last     int            // the folder used last, -1 if none
+	open     int            // descriptors held by dirs
+	made     []madeFolder
+	found    []freshName // folders that Mkdir found to exist
+	trail    *trail
+	prepared bool // Prepare was called after the last change
+	whole    bool // bytes and names are made durable by syncfs
 
 	since int64 // failures of the syncer before anything was staged
 	enc   []byte
@@ -54,8 +54,8 @@ type slot struct {
 	cond      hufu.Condition
 	want      string // version of the entry to remove, change or move; "" for any
 	node      sys.Node
-	done      placed // the name was taken, and may not be durable yet
-	named     bool
+	named     bool   // the file or link has its final name, which may not be durable yet
+	done      placed // the result of taking that name
 	target    string // of a link
 	res       blob.Result
 }
@@ -276,7 +276,8 @@ func (b *batch) makeRoom(n int) {
 	}
 }
 
-// makeRoomFor is makeRoom for those of n folders that are closed; at returns the index of each.
+// makeRoomFor makes room to hold n folders open at once; at returns the index in dirs of each. Those
+// that are open already are not counted again.
 func (b *batch) makeRoomFor(n int, at func(i int) int) {
 	closed := 0
 	for i := range n {

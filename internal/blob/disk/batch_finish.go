@@ -256,8 +256,8 @@ func (b *batch) place(ctx context.Context, sl *slot) (placed, error) {
 	return done, err
 }
 
-// makeLink makes a link with the time of the slot. After an error there is no link: this name may
-// be the final one.
+// makeLink makes a link under name with the time of the slot. After an error it removes the link,
+// because name may be the final one.
 func (b *batch) makeLink(d sys.Dir, name string, sl *slot) error {
 	if err := d.Symlink(sl.target, name); err != nil {
 		return err

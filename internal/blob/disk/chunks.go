@@ -29,8 +29,8 @@ const (
 // written, and 2 or more for one that has arrived, see func there.
 type chunkSegment [segmentChunks]uint32
 
-// maxRecords is the number of records of a journal that fit into the 31 bits of an entry of a
-// segment.
+// maxRecords is the number of records of a journal that the 32 bits of an entry of a segment can
+// name, together with the state of the chunk.
 const maxRecords = 1<<31 - 2
 
 type chunkState uint8
@@ -113,8 +113,8 @@ func (t *chunkTable) missing(i int64) int64 {
 // segments returns the numbers of the segments that hold any chunk, in order.
 func (t *chunkTable) segments() []int64 { return slices.Sorted(maps.Keys(t.segs)) }
 
-// recordReader reads chaining values from a journal. Neighbors in the file were
-// mostly written one after the other, so it reads several records at a time.
+// recordReader reads chaining values from a journal, several records at a time: the records of
+// neighboring chunks are mostly close together.
 type recordReader struct {
 	journal sys.File
 	id      []byte

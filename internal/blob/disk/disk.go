@@ -2,7 +2,7 @@
 // and a user's own folders.
 //
 // It promises that a name never shows a part of a file; that what Finish has acknowledged
-// survives a power cut; that a condition on the target holds at the very moment of the commit;
+// survives a power cut; that a condition on the target is judged at the moment of the commit;
 // that no symbolic link below the root is ever followed, not even one created during the call;
 // and that FIFOs, sockets and devices are never read. Such an entry is opened, without being
 // read, only if it has taken the place of a file between the check and the open. On Linux a path
@@ -32,8 +32,8 @@ type Options struct {
 	// the extended attribute user.hufu. Without it modes are set on the files
 	// themselves, never setuid, setgid or sticky, and no attribute is written.
 	Server bool
-	// Uploads is the folder for the journals of unfinished uploads. It is
-	// created for the first one; without it there are no uploads.
+	// Uploads is the folder for the journals of unfinished uploads, and for trails. It is created
+	// when it is first used. If it is "", there are no uploads.
 	Uploads string
 	// Descriptors bounds the staged files that are open; nil means a bound for
 	// this store alone. Stores of one process should share one.
@@ -88,8 +88,8 @@ type scratch struct {
 	record  []byte
 }
 
-// Open opens the tree at root, which must be a folder. Uploads are looked for
-// when the first one is requested.
+// Open opens the tree at root, which must be a folder. The folder of uploads is read when it is first
+// used.
 func Open(root string, o Options) (*Store, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
@@ -210,7 +210,8 @@ func (s *Store) fileMode(mode uint32) uint32 {
 
 // waitForTick waits until 12 ms have passed since the last change of the file, on file systems
 // where two writes within one tick of the kernel's clock leave the same times. After that every
-// write changes the version, unless the file system has coarser times: FAT has 2 s, for one.
+// write changes the version, unless the file system has coarser times: FAT has 2 s, for one. It
+// reports whether it waited; then the caller must call Stat again.
 func (s *Store) waitForTick(n *sys.Node) bool {
 	if s.has.FineTime {
 		return false

@@ -208,9 +208,8 @@ func (s *Store) syncNames(d sys.Dir, path hufu.Path, since int64) error {
 	return err
 }
 
-// moving records that a folder is about to move from the name in from to the
-// name base in to. The caller has both folders locked, and calls moved with the
-// result.
+// moving must be called before a folder moves from the name name in from to the name base in to,
+// with both folders locked. It returns a function that must be called with the outcome.
 func (t *touched) moving(from sys.Dir, name string, to sys.Dir, base string) (moved func(bool), err error) {
 	old, err := child(from, name)
 	if err != nil {

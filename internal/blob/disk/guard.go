@@ -50,10 +50,10 @@ func (s *Store) ownerOf(d sys.Dir, name string, kind hufu.EntryKind) string {
 	return e.By
 }
 
-// With folderLocks, two changes in one folder do not overlap between check and change. No lock is
-// held while something is made durable, except for an entry that cannot be opened: see setNamed.
-// Taking a free name needs the shared lock: the system itself decides who is first. Changing an
-// existing entry needs the exclusive lock.
+// With folderLocks, two changes in one folder do not overlap between check and change. Taking a free
+// name needs the shared lock: the system itself decides who is first. Changing an existing entry
+// needs the exclusive lock. A lock is seldom held while something is made durable: in setNamed, in
+// removeUnused, and when the first record of a trail loads the uploads of the store.
 type folderLocks struct {
 	several folderLock // held by a goroutine that waits for a second lock while it holds a first
 	of      [256]folderLock

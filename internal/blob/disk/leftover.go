@@ -58,7 +58,7 @@ const mostSiblings = 4096
 // file: no listing shows it, and nothing else would ever remove it. On a server sweep removes it at
 // the next listing of its folder.
 func (p *pending) removeMoved() {
-	if p.s.o.Server || p.fresh || p.ino == 0 {
+	if p.s.o.Server || p.unstarted || p.ino == 0 {
 		return
 	}
 	d, ok := p.s.findMoved(p.key.Path.Parent(), func(d sys.Dir) bool {

@@ -2,9 +2,13 @@ package disk
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"slices"
 	"sync"
+
+	"hufu"
+	"hufu/internal/blob"
 )
 
 // The memory for names of folders that are being listed, in bytes.
@@ -16,7 +20,13 @@ const (
 	mostNames = 6 << 20
 	// ListingRoom is what is kept between the pages of all listings of a server.
 	ListingRoom = 16 << 20
-	// largeReads is how many listings may take mostNames at the same time.
+	// pageRoom is what the pages that are being sent may take together. When it is used up, each
+	// further page takes at most leastPage.
+	pageRoom  = 16 << 20
+	leastPage = 16 << 10
+	// mostReads is how many listings may read names at the same time, and largeReads how many of
+	// them with mostNames.
+	mostReads  = 16
 	largeReads = 2
 )
 
@@ -46,6 +56,16 @@ func (l *nameList) first() string { return string(l.bytesAt(l.at[0])) }
 
 // drop removes the first name.
 func (l *nameList) drop() { l.at = l.at[1:] }
+
+// copyOf returns a copy of the first n names in as little memory as possible.
+func (l *nameList) copyOf(n, text int) nameList {
+	c := nameList{text: make([]byte, 0, text), at: make([]uint32, 0, n)}
+	for _, at := range l.at[:n] {
+		c.at = append(c.at, uint32(len(c.text)))
+		c.text = append(c.text, l.text[at:at+l.sizeAt(at)]...)
+	}
+	return c
+}
 
 func (l *nameList) add(name string) {
 	l.at = append(l.at, uint32(len(l.text)))
@@ -102,32 +122,71 @@ func (h *smallestNames) sorted() nameList {
 	return h.names
 }
 
-// KeptNames bounds the memory for the names that Listers keep between pages, in
-// all stores that share it. The Lister that was used longest ago loses its names
-// first: it then reads its folder again.
+// KeptNames bounds the memory for the names of all listings in the stores that share it: those that
+// are being read, those of pages that are being sent, and those that Listers keep between pages. The
+// Lister that was used longest ago loses its names first: it then reads its folder again.
 type KeptNames struct {
-	mu      sync.Mutex // guards what follows, and rest of the Listers
-	room    int        // in bytes
+	reads chan struct{} // holds one for each listing that reads names
+
+	mu      sync.Mutex // guards the fields below, and rest of the Listers
+	room    int        // for what is kept, in bytes
 	used    int
 	listers []*lister // those that keep names, longest unused first
 	large   int       // listings that read with mostNames
+	sent    int       // bytes of pages that are being sent
 }
 
-// NewKeptNames returns a bound of this many bytes.
-func NewKeptNames(bytes int) *KeptNames { return &KeptNames{room: bytes} }
+// NewKeptNames returns a bound of this many bytes for what is kept between pages.
+func NewKeptNames(bytes int) *KeptNames {
+	return &KeptNames{room: bytes, reads: make(chan struct{}, mostReads)}
+}
 
-// reading returns how many bytes of names a listing may read. done must follow.
-func (k *KeptNames) reading() (room int, done func()) {
+// reading waits until a listing may read names and returns how many bytes of them. done must follow.
+func (k *KeptNames) reading(ctx context.Context) (room int, done func(), err error) {
+	select {
+	case k.reads <- struct{}{}:
+	case <-ctx.Done():
+		return 0, nil, canceled(ctx, "list", hufu.Path{})
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	room = mostNames
 	if k.large == largeReads {
-		return leastNames, func() {}
+		room = leastNames
+	} else {
+		k.large++
 	}
-	k.large++
-	return mostNames, func() {
+	return room, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.large--
+		if room == mostNames {
+			k.large--
+		}
+		<-k.reads
+	}, nil
+}
+
+// page returns a copy of the first names of l for a page of at most limit entries. It counts their
+// memory until sent is called. With little memory left the page is shorter.
+func (k *KeptNames) page(l *nameList, limit int) (page nameList, sent func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	most := max(pageRoom-k.sent, leastPage)
+	n, text := 0, 0
+	for _, at := range l.at {
+		size := int(l.sizeAt(at))
+		if n == limit || n > 0 && (text+size-(n+1)*lengthBytes > blob.PageBytes || text+size+4*(n+1) > most) {
+			break
+		}
+		n, text = n+1, text+size
+	}
+	page = l.copyOf(n, text)
+	size := page.size()
+	k.sent += size
+	return page, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.sent -= size
 	}
 }
 
@@ -136,7 +195,7 @@ func (l *lister) keep(r rest) {
 	k, n := l.s.o.Names, r.names.size()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if n > k.room || r.names.len() == 0 {
+	if n > k.room {
 		return
 	}
 	for k.used+n > k.room {

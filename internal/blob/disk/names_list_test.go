@@ -46,6 +46,96 @@ func TestNamesInLittleMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfPagesThatAreSent: while a page is sent, a listing holds only the names of that page, and
+// all listings together hold little more than pageRoom. A page is shorter when that is used up.
+func TestMemoryOfPagesThatAreSent(t *testing.T) {
+	t.Parallel()
+	const many, length = 500, 200
+	root := t.TempDir()
+	var want []string
+	for i := range many {
+		want = append(want, fmt.Sprintf("%04d%s", i, strings.Repeat("x", length-4)))
+		if err := os.WriteFile(filepath.Join(root, want[i]), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(root, Options{Server: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	k := s.o.Names
+	k.sent = pageRoom - 2*leastPage - leastPage/2 // by others
+	others := k.sent
+	// all lists the whole folder and calls during in the first page.
+	all := func(lister func() blob.Lister, during func()) (pages int) {
+		l := lister()
+		defer l.Close()
+		var got []string
+		for after, more := "", true; more; more = after != "" {
+			next, err := l.List(t.Context(), blob.Page{After: after, Limit: many - 1}, func(e hufu.Entry) error {
+				if len(got) == 0 {
+					during()
+				}
+				got = append(got, e.Name)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages, after = pages+1, next
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d names, want %d", len(got), many)
+		}
+		return pages
+	}
+	lister := func() blob.Lister { return s.Lister(hufu.Path{}) }
+	pages := all(lister, func() {
+		k.mu.Lock()
+		if held := k.sent - others; held <= 0 || held > 3*leastPage || k.used == 0 || k.large != 0 || len(k.reads) != 0 {
+			t.Errorf("while a page is sent it holds %d bytes; %d are kept; %d listings read", held, k.used, len(k.reads))
+		}
+		k.mu.Unlock()
+		if inner := all(lister, func() {}); inner < many*length/leastPage {
+			t.Errorf("%d pages when there is little memory", inner)
+		}
+	})
+	if pages != 3 || k.sent != others || k.used != 0 {
+		t.Errorf("%d pages; %d bytes of pages and %d that are kept in the end", pages, k.sent-others, k.used)
+	}
+}
+
+// TestReadingNamesTakesTurns: no more than mostReads listings read names at the same time, and
+// waiting for one ends with the context.
+func TestReadingNamesTakesTurns(t *testing.T) {
+	t.Parallel()
+	k := NewKeptNames(ListingRoom)
+	var done []func()
+	total := 0
+	for range mostReads {
+		room, d, err := k.reading(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		total, done = total+room, append(done, d)
+	}
+	if want := largeReads*mostNames + (mostReads-largeReads)*leastNames; total != want {
+		t.Errorf("they may hold %d bytes, want %d", total, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := k.reading(ctx); hufu.KindOf(err) != hufu.KindCanceled {
+		t.Errorf("one more: %v", err)
+	}
+	for _, d := range done {
+		d()
+	}
+	if k.large != 0 || len(k.reads) != 0 {
+		t.Errorf("in the end %d read, %d of them much", len(k.reads), k.large)
+	}
+}
+
 // TestRemoveManyNames: a folder of more names than are removed at a time goes whole,
 // and everything in it is asked about before.
 func TestRemoveManyNames(t *testing.T) {

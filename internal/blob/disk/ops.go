@@ -343,9 +343,9 @@ func (s *Store) removeFolder(ctx context.Context, d sys.Dir, lock folderLock, p 
 	return err
 }
 
-// removeEmpty removes a folder that looks empty to users: a listing shows no name in it. Unfinished
-// uploads in it that are not open are removed as well. In a user's own tree the folder stays if
-// another process may be using a hidden name.
+// removeEmpty removes a folder that looks empty to users: a listing shows no name in it. Staging
+// files of uploads that are not open are removed as well; on a server their journals stay until
+// Expire. In a user's own tree the folder stays if another process may be using a hidden name.
 func (s *Store) removeEmpty(d sys.Dir, p hufu.Path) error {
 	err := d.Rmdir(p.Base())
 	if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {

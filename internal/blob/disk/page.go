@@ -17,7 +17,9 @@ type lister struct {
 	p     hufu.Path
 	rest  rest       // guarded by kept.mu while kept holds the Lister
 	kept  *KeptNames // nil while nothing is kept there
-	after string     // the name before the rest
+	after string     // the name before the next page
+	given int        // names of the rest that come before that page
+	once  bool       // there is no next page
 }
 
 // rest holds the names that follow a page of one folder.
@@ -47,6 +49,7 @@ func (l *lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) e
 	}
 	defer d.Close()
 	rest := l.take()
+	rest.names.at = rest.names.at[min(l.given, rest.names.len()):]
 	n, err := d.Self()
 	if err == nil && (rest.names.len() == 0 || l.after != r.After || rest.of != [2]uint64{n.Dev, n.Ino}) {
 		rest, err = l.read(ctx, d, r.After)
@@ -55,47 +58,58 @@ func (l *lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) e
 	if err != nil {
 		return "", fail("list", l.p, reading, err)
 	}
-	sc := s.dirents.Get().(*scratch)
-	defer s.dirents.Put(sc)
-	given, bytes := 0, 0
-	for ; rest.names.len() > 0 && given < r.Limit; given++ {
+	// While the page is sent, which may take as long as the client likes, only its own names are
+	// held here.
+	page, sent := s.o.Names.page(&rest.names, r.Limit)
+	defer sent()
+	more := rest.partial || page.len() < rest.names.len()
+	l.after, l.given = r.After, 0
+	if page.len() < rest.names.len() && !l.once {
+		l.keep(rest)
+	}
+	rest.names = nameList{}
+	record := make([]byte, maxRecord)
+	bytes := 0
+	for given := 0; page.len() > 0; given++ {
 		if err := canceled(ctx, "list", l.p); err != nil {
 			return "", err
 		}
-		name := rest.names.first()
-		e, err := s.statAt(d, name, sc.record, r.Brief)
+		name := page.first()
+		e, err := s.statAt(d, name, record, r.Brief)
 		if err != nil && !errors.Is(err, syscall.ENOENT) { // it may have vanished meanwhile
 			return "", fail("list", l.p, reading, err)
 		}
 		if bytes += len(name) + len(e.Target); bytes > blob.PageBytes && given > 0 {
+			more = true
 			break
 		}
 		next = name
-		rest.names.drop()
-		if err != nil {
-			continue
+		page.drop()
+		if err == nil {
+			if err := yield(e); err != nil {
+				return "", err
+			}
 		}
-		if err := yield(e); err != nil {
-			return "", err
-		}
+		l.after, l.given = name, given+1
 	}
-	if rest.names.len() == 0 && !rest.partial {
+	if !more {
 		return "", nil
 	}
-	l.after = next
-	l.keep(rest)
 	return next, nil
 }
 
 // read reads the names in the folder d that are greater than after, or the smallest of them.
 func (l *lister) read(ctx context.Context, d sys.Dir, after string) (rest, error) {
 	s := l.s
+	room, done, err := s.o.Names.reading(ctx)
+	if err != nil {
+		return rest{}, err
+	}
+	defer done()
 	sc := s.dirents.Get().(*scratch)
 	defer s.dirents.Put(sc)
-	room, done := s.o.Names.reading()
-	defer done()
 	names := smallestNames{room: room}
-	err := d.Names(sc.dirents, func(name string) error {
+	err = d.Names(sc.dirents, func(name string) error {
 		if s.hidden(name) {
 			s.sweep(d, name)
 			return nil

@@ -29,7 +29,7 @@ func (p *pending) ready(ctx context.Context) error {
 	p.reserve = reservation{}
 	p.sealed = false
 	p.prepared = nil
-	if !p.fresh {
+	if !p.unstarted {
 		if err := p.resume(ctx); err != nil {
 			p.shut()
 			return err
@@ -45,7 +45,7 @@ func (p *pending) ready(ctx context.Context) error {
 // folder.
 func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	p.files.RLock()
-	begun := !p.fresh || !p.opened // enter refuses an upload that is not open
+	begun := !p.unstarted || !p.opened // enter refuses an upload that is not open
 	p.files.RUnlock()
 	if begun {
 		return nil
@@ -54,7 +54,7 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	defer p.opening.Unlock()
 	p.files.Lock()
 	defer p.files.Unlock()
-	if !p.fresh || !p.opened {
+	if !p.unstarted || !p.opened {
 		return nil
 	}
 	p.mu.Lock()
@@ -66,7 +66,7 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 	for range 3 {
 		err := fail("open upload", p.key.Path, writing, p.create(ctx, g))
 		if err == nil {
-			p.fresh = false
+			p.unstarted = false
 			p.discardSuperseded()
 			return nil
 		}
@@ -84,9 +84,9 @@ func (p *pending) begin(ctx context.Context, g blob.Guard) error {
 }
 
 // create makes the journal before the staging file, so that after a kill each reserved name has a
-// journal. For a file of journalSyncSize or more this also holds after a power cut, from create's
-// return until rewrite replaces the journal unsynced. Until the staging file exists the header
-// has Ino 0, which is enough to find that file and remove it.
+// journal. For a file of journalSyncSize or more, create also syncs the journal, so that this holds
+// after a power cut, too, until rewrite replaces the journal by one that is not synced. Until the
+// staging file exists, the Ino in the header is 0; the name alone then identifies that file.
 func (p *pending) create(ctx context.Context, g blob.Guard) error {
 	s := p.s
 	d, err := p.makeFolder(ctx, g)
@@ -410,7 +410,7 @@ func (p *pending) release() {
 	p.s.reg.mu.Lock()
 	p.refs--
 	last := p.refs == 0
-	if last && p.fresh {
+	if last && p.unstarted {
 		p.s.reg.dropLocked(p)
 	}
 	p.s.reg.returnRoomLocked(p)

@@ -34,11 +34,12 @@ func (s *Store) hidden(name string) bool {
 // stagingName returns the name of unfinished bytes in their target's folder.
 func stagingName(id string) string { return hufu.ReservedPrefix + id }
 
-// stagedNames holds the reserved names of this store's batches, and reserved names that hold
-// somebody else's file, which must not be removed. An upload's reserved name is in the registry.
+// stagedNames holds the reserved names of this store's batches, and those that hold a file of
+// another program. Such a file is removed only with its folder. The reserved name of an upload is in
+// the registry.
 type stagedNames struct {
 	mu    sync.Mutex
-	names map[string]bool // true: it holds a file of others and is never removed
+	names map[string]bool // true: it holds a file of another program
 }
 
 // add returns a new name, before any file has it.

@@ -86,8 +86,7 @@ func (s *Store) describe(d sys.Dir, name string, n *sys.Node, e *hufu.Entry, buf
 // left out.
 func (s *Store) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (next string, err error) {
 	if r.Limit > 0 {
-		l := s.Lister(p)
-		defer l.Close()
+		l := &lister{s: s, p: p, once: true}
 		return l.List(ctx, r, yield)
 	}
 	return "", s.listAll(ctx, p, r.Brief, yield)
@@ -386,8 +385,8 @@ func (f *file) Is(name string) bool {
 	return ok && f.s.ownWrites.same(v, f.n.Version)
 }
 
-// Check returns KindChanged if the file is no longer the version that was
-// opened: written, truncated, replaced or removed.
+// Check returns KindChanged if the file is no longer the version that was opened: it was written,
+// truncated, replaced, removed or renamed, or its mode or time was set.
 func (f *file) Check(context.Context) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -19,14 +19,14 @@ const maxRecord = 1024
 // name of up to nine letters and no upload it fits into the 68 bytes that
 // ext4's usual inode has to spare: one byte more costs a block of its own.
 type record struct {
-	Mode   uint32 `cbor:"1,keyasint"`
-	Digest []byte `cbor:"2,keyasint,omitempty"`
-	Size   int64  `cbor:"3,keyasint,omitempty"` // size and time of the bytes that the digest belongs to
-	Sec    int64  `cbor:"4,keyasint,omitempty"`
-	Nsec   int32  `cbor:"5,keyasint,omitempty"`
-	By     string `cbor:"6,keyasint,omitempty"`
-	Upload []byte `cbor:"7,keyasint,omitempty"` // an id of ours
-	Name   string `cbor:"8,keyasint,omitempty"` // any other id
+	Mode        uint32 `cbor:"1,keyasint"`
+	Digest      []byte `cbor:"2,keyasint,omitempty"`
+	Size        int64  `cbor:"3,keyasint,omitempty"` // size and time of the bytes that the digest belongs to
+	Sec         int64  `cbor:"4,keyasint,omitempty"`
+	Nsec        int32  `cbor:"5,keyasint,omitempty"`
+	By          string `cbor:"6,keyasint,omitempty"`
+	Upload      []byte `cbor:"7,keyasint,omitempty"` // an id of ours
+	OtherUpload string `cbor:"8,keyasint,omitempty"` // any other id
 }
 
 // fits reports whether the record's digest belongs to the bytes of n.
@@ -48,23 +48,23 @@ func (r *record) apply(e *hufu.Entry, n *sys.Node) {
 // setUpload stores an id of ours, hex of 16 bytes, in binary form, and any
 // other id as text.
 func (r *record) setUpload(id string) {
-	r.Upload, r.Name = nil, ""
+	r.Upload, r.OtherUpload = nil, ""
 	if raw, err := hex.DecodeString(id); err == nil && len(raw) == idSize && id == strings.ToLower(id) {
 		r.Upload = raw
 		return
 	}
-	r.Name = id
+	r.OtherUpload = id
 }
 
 func (r *record) upload() string {
 	if len(r.Upload) > 0 {
 		return hex.EncodeToString(r.Upload)
 	}
-	return r.Name
+	return r.OtherUpload
 }
 
 // A lock of recordLocks is held from reading the record of a file until it is written again. A
-// goroutine that holds one waits for no other lock of the store.
+// goroutine that holds one waits for no other lock of the store except that of ownWrites.
 type recordLocks [64]sync.Mutex
 
 func (l *recordLocks) of(n *sys.Node) *sync.Mutex { return &l[(n.Ino^n.Dev<<3)%uint64(len(l))] }
@@ -113,7 +113,7 @@ func (f *file) keepDigest(d hufu.Digest) string {
 		r = record{Mode: f.n.Perm}
 	}
 	if !r.fits(&f.n) {
-		r.Upload, r.Name = nil, ""
+		r.Upload, r.OtherUpload = nil, ""
 	}
 	r.Digest, r.Size, r.Sec, r.Nsec = d[:], f.n.Size, f.n.Mtime.Sec, f.n.Mtime.Nsec
 	before, err := f.h.Stat()

@@ -118,12 +118,12 @@ func (p *pending) isNamed() bool {
 // eachJournal reads the headers of this tree's journals. A journal without a valid header is
 // removed. In a server's tree a later listing removes the upload's bytes.
 func (s *Store) eachJournal(yield func(name string, h *header)) error {
-	fresh, err := s.k.OpenDir(s.reg.dir, "", sys.ReadFlags)
+	again, err := s.k.OpenDir(s.reg.dir, "", sys.ReadFlags)
 	if err != nil {
 		return err
 	}
-	defer fresh.Close()
-	return s.eachName(fresh, func(name string) error {
+	defer again.Close()
+	return s.eachName(again, func(name string) error {
 		if raw, err := hex.DecodeString(name); err != nil || len(raw) != idSize {
 			return nil
 		}
@@ -266,7 +266,7 @@ func (s *Store) claim(k blob.UploadKey) (found *pending, err error) {
 		}
 		id := newID()
 		raw, _ := hex.DecodeString(id)
-		found = &pending{s: s, id: id, raw: raw, key: k, fresh: true, staging: sys.NoFile, journal: sys.NoFile, charge: k.Cost()}
+		found = &pending{s: s, id: id, raw: raw, key: k, unstarted: true, staging: sys.NoFile, journal: sys.NoFile, charge: k.Cost()}
 		s.reg.byID[id] = found
 	}
 	found.refs++

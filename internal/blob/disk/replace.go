@@ -10,14 +10,16 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// replacedFiles holds the files that were replaced. Each stays under a reserved name until the
-// new name is durable; one that a move has replaced only until the move is made.
+// replacedFiles holds replaced files by their reserved names. A put, link or upload keeps the
+// replaced file until the new name is durable. A rename with IfVersion keeps it until the source has
+// lost its old name. A rename with Always keeps none.
 type replacedFiles struct {
 	mu sync.Mutex // held while a name in it gets another file
 	of map[string]sys.Node
 }
 
-// The node nothing stands for: no file was replaced. Its undo removes the target name.
+// nothing is the node that means: no file was replaced. Undoing such a change removes the target
+// name.
 var nothing = sys.Node{} // a constant in all but syntax
 
 func (r *replacedFiles) set(name string, n sys.Node) {
@@ -192,7 +194,8 @@ func (s *Store) exchangeBack(src source, d sys.Dir, base string, held sys.Node) 
 
 var errRestless = errors.New("other programs keep replacing the file")
 
-// removeReplaced removes the replaced file, once the new name is durable or was not kept.
+// removeReplaced removes the replaced file, when the new name is durable, or when nothing is left to
+// put back.
 func (s *Store) removeReplaced(d sys.Dir, done placed) {
 	if done.old == "" {
 		return

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -12,9 +13,9 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// Journals record the staging files of uploads. A trail records the other reserved names that a
-// batch or a commit is about to use. A process that is killed leaves it, and the next one removes
-// those names. It is a file of records, created for the first one:
+// A trail records the reserved names that a batch or a commit is about to use, other than those of
+// staging files, which are in the journals. A killed process leaves its trail, and the next one
+// removes the files under those names. A trail is a file, which the first record creates:
 //
 //	length 4 · CRC-32C of what follows 4 · record, CBOR
 //
@@ -28,7 +29,8 @@ type trail struct {
 	kept   bool // finish leaves the file for the next clearTrails
 }
 
-// trailSuffix is the suffix of a trail's name.
+// trailSuffix is the suffix of a trail's name. It must not change, or a trail that an earlier version
+// left would never be cleared.
 const trailSuffix = ".old"
 
 // mostTrail is more than a trail ever takes, in bytes.
@@ -90,7 +92,8 @@ func (t *trail) append(dir hufu.Path, st *step) error {
 	return nil
 }
 
-// finish removes the trail, unless keep was called. The reserved names in it must be gone.
+// finish removes the trail after the reserved names in it are gone. If keep was called it leaves the
+// trail.
 func (t *trail) finish() {
 	if t != nil && t.f.Ok() && !t.kept {
 		_ = t.s.reg.dir.Unlink(t.name)
@@ -190,8 +193,25 @@ func (s *Store) clearTrail(name string) error {
 		b = b[8+size:]
 	}
 	kept := false
+	vain := make(map[string]bool) // folders that were looked for in vain
+	moved := func(dir hufu.Path) (sys.Dir, bool) {
+		if vain[dir.String()] {
+			return sys.NoDir, false
+		}
+		d, ok := s.findMoved(dir, func(d sys.Dir) bool {
+			return slices.ContainsFunc(steps, func(st step) bool {
+				if string(st.Dir) != dir.String() {
+					return false
+				}
+				_, err := d.Stat(string(st.Name))
+				return err == nil
+			})
+		})
+		vain[dir.String()] = !ok
+		return d, ok
+	}
 	for i, st := range steps {
-		if last[string(st.Name)] == i && !s.clearStep(&st) {
+		if last[string(st.Name)] == i && !s.clearStep(&st, moved) {
 			s.staged.keep(string(st.Name))
 			kept = true
 		}
@@ -210,7 +230,8 @@ var (
 // clearStep removes the reserved name of a step. The name holds staged bytes or
 // a replaced file. A replaced file of an unexpected version is first put back
 // under Base. If that fails, the file stays and clearStep returns false.
-func (s *Store) clearStep(st *step) (cleared bool) {
+// moved opens a folder that is no longer at its path, if it is found.
+func (s *Store) clearStep(st *step, moved func(hufu.Path) (sys.Dir, bool)) (cleared bool) {
 	name, base := string(st.Name), string(st.Base)
 	dir, err := hufu.ParsePath(string(st.Dir))
 	if err != nil || dir.Reserved() || !reserved(name) || len(name) != len(hufu.ReservedPrefix)+2*idSize || strings.ContainsAny(base, "/\x00") {
@@ -219,7 +240,7 @@ func (s *Store) clearStep(st *step) (cleared bool) {
 	d, err := s.k.OpenDir(s.root, dir.String(), sys.ReadFlags)
 	if errors.Is(staleIfMissing(err), errStale) {
 		var ok bool
-		if d, ok = s.findMoved(dir, func(d sys.Dir) bool { _, err := d.Stat(name); return err == nil }); !ok {
+		if d, ok = moved(dir); !ok {
 			return true
 		}
 		err = nil

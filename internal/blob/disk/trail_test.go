@@ -78,3 +78,45 @@ func TestLeftOversOnAFileSystemThatRenumbers(t *testing.T) {
 		})
 	}
 }
+
+// TestLeftOversInARenamedFolder: what a killed process left is found if the user has renamed the folder.
+func TestLeftOversInARenamedFolder(t *testing.T) {
+	t.Parallel()
+	root, uploads := t.TempDir(), t.TempDir()
+	s, err := Open(root, Options{Uploads: uploads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := hufu.ParsePath("a/b")
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(root, "c", "b"), 0o700) // a/b under its new name
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := s.newTrail()
+	for i := range 3 {
+		name := stagingName(newID())
+		if i > 0 { // the first one is gone
+			err = os.WriteFile(filepath.Join(root, "c", "b", name), nil, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.note(dir, step{Name: []byte(name)})
+	}
+	tr.leave()
+	_ = s.Close()
+	if s, err = Open(root, Options{Uploads: uploads}); err == nil {
+		err = s.Recover()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	for _, d := range []string{filepath.Join(root, "c", "b"), uploads} {
+		if left, err := os.ReadDir(d); err != nil || len(left) != 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
+	}
+}

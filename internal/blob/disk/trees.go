@@ -22,8 +22,8 @@ import (
 // take: see docs/performance.md.
 const UploadRoom = 128 << 20
 
-// maxIdle is the number of unused stores that stay open. Each takes two
-// descriptors, and opening one looks for leftovers of a crash.
+// maxIdle is the number of unused stores that stay open. Each holds two descriptors. A store that is
+// opened again searches for leftovers of a crash.
 const maxIdle = 64
 
 // Trees are the trees of a server's data folder: users/NAME and shared/NAME. A
@@ -169,21 +169,24 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*o
 	}
 	dir := filepath.Join(parent, name)
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if o := t.stores[dir]; o != nil {
-		if o.isAt(dir) {
-			if o.users++; o.users == 1 {
-				t.used(o)
-			}
+	o := t.holdLocked(dir)
+	t.mu.Unlock()
+	if o != nil {
+		if o.isAt(dir) { // a disk that does not answer must not hold the others up
 			return o, nil
 		}
-		delete(t.stores, dir)
-		if o.users > 0 {
+		t.mu.Lock()
+		if t.stores[dir] == o {
+			delete(t.stores, dir)
 			t.replaced[o] = true
-		} else {
-			t.used(o)
-			t.close(o)
 		}
+		t.mu.Unlock()
+		t.release(o)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if o := t.holdLocked(dir); o != nil { // another caller has just opened it
+		return o, nil
 	}
 	if t.closed {
 		return nil, &hufu.Error{Op: "open store", Kind: hufu.KindUnavailable, Code: "server_stopping"}
@@ -207,13 +210,25 @@ func (t *Trees) store(ctx context.Context, parent, name string, create bool) (*o
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{st, dir, 1}
+	o = &opened{st, dir, 1}
 	t.stores[dir] = o
 	return o, nil
 }
 
-// isAt reports whether dir is the folder that the store has open. An error other than that
-// there is none says nothing about that.
+// holdLocked counts one more holder of the open store of dir and returns it, or nil if there is none.
+func (t *Trees) holdLocked(dir string) *opened {
+	o := t.stores[dir]
+	if o == nil {
+		return nil
+	}
+	if o.users++; o.users == 1 {
+		t.idle = slices.DeleteFunc(t.idle, func(i *opened) bool { return i == o })
+	}
+	return o
+}
+
+// isAt reports whether dir is the folder that the store has open. On Windows, or after an error
+// other than that there is none, it returns true.
 func (o *opened) isAt(dir string) bool {
 	mine, err := o.root.Self()
 	if err != nil {
@@ -226,11 +241,6 @@ func (o *opened) isAt(dir string) bool {
 	defer d.Close()
 	n, err := d.Self()
 	return err != nil || n.SameFile(&mine)
-}
-
-// used takes a store from the idle ones.
-func (t *Trees) used(o *opened) {
-	t.idle = slices.DeleteFunc(t.idle, func(i *opened) bool { return i == o })
 }
 
 // release returns the store. It closes the one that was unused longest if too many are idle, and

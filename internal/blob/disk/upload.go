@@ -36,11 +36,11 @@ type pending struct {
 
 	opening sync.Mutex // held while the files are created, opened, checked or given up
 
-	files   sync.RWMutex // guards the handles against closing
-	fresh   bool         // nothing on disk yet; changed while opening is held too
-	staging sys.File
-	journal sys.File
-	opened  bool
+	files     sync.RWMutex // guards the handles against closing
+	unstarted bool         // nothing is on the disk yet; changed while opening is held too
+	staging   sys.File
+	journal   sys.File
+	opened    bool
 
 	// The kernel lets one thread at a time write to a file, and the others
 	// spin.
@@ -50,19 +50,19 @@ type pending struct {
 	// region with a hole in it is reserved.
 	reserving sync.Mutex
 
-	mu           sync.Mutex // guards what follows, and appending to the journal
+	mu           sync.Mutex // guards the fields below except ino, and appending to the journal
 	chunkChanged sync.Cond  // a chunk left the state busy
 	chunks       chunkTable
 	first        int64 // where the records begin in the journal
 	end          int64 // of the journal
 	record       [recordSize]byte
-	ino          uint64
-	dirty        bool // the staging file may hold data in ranges whose chunk is missing, so a hole there must be punched
+	ino          uint64 // changed only while opening is held
+	dirty        bool   // the staging file may hold data in ranges whose chunk is missing, so a hole there must be punched
 	reserve      reservation
 	gone         bool // given up: aborted, not syncable, or its folder is gone
 	sealed       bool // being committed, or perhaps under its name: no chunk changes any more
 
-	committing sync.Mutex // guards what follows
+	committing sync.Mutex // guards the fields below
 	prepared   *sys.Node  // the staging file after Prepare, nil before
 	meta       blob.Meta  // what Prepare set and recorded, digest and upload included
 	committed  *hufu.Entry

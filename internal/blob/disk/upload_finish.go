@@ -10,9 +10,9 @@ import (
 	"hufu/internal/blob/disk/sys"
 )
 
-// Prepare makes the bytes durable, if all chunks have arrived and their root is want: mode, time
-// and record on the open file, then fsync. After that no chunk can change, unless a Finish fails
-// that certainly gave the file no name, see finishUpload.
+// Prepare sets mode, time and record of the staging file and syncs it, if all chunks have arrived
+// and their root is want. After that no chunk can change. If a Finish fails and the file certainly
+// has no final name, chunks can change again: see finishUpload.
 func (u *upload) Prepare(ctx context.Context, want hufu.Digest, m blob.Meta) error {
 	p := u.p
 	p.committing.Lock()
@@ -212,7 +212,7 @@ func (p *pending) name(ctx context.Context, cond hufu.Condition, g *blob.Guard) 
 		return err
 	}
 	if err := s.syncNames(d, p.key.Path.Parent(), since); err != nil {
-		if !errors.Is(err, errSync) && p.waitWithName(d, done, t) {
+		if !errors.Is(err, errSync) && p.withdrawName(d, done, t) {
 			return err
 		}
 		s.undoPlace(d, p.key.Path.Base(), n, done, t)
@@ -266,12 +266,11 @@ func (p *pending) place(ctx context.Context, d sys.Dir, n *sys.Node, cond hufu.C
 	return placed{}, p.error("commit", hufu.KindNotFound, uploadGone)
 }
 
-// waitWithName is for an error that says nothing about the disk, such as too many open files:
-// another Finish may succeed. It gives the file its reserved name again, and the replaced file
-// its old place. If that fails, the file keeps its final name. The next Finish then makes it
+// withdrawName gives the file its reserved name again, and the replaced file its old place, after an
+// error that says nothing about the disk, such as too many open files: another Finish may succeed. If that fails, the file keeps its final name. The next Finish then makes it
 // durable, or returns target_changed if a file of others is left under the reserved name.
-// waitWithName returns false if another change has the name by now.
-func (p *pending) waitWithName(d sys.Dir, done placed, t *trail) bool {
+// withdrawName returns false if another change has the name by now.
+func (p *pending) withdrawName(d sys.Dir, done placed, t *trail) bool {
 	s, n, base, name := p.s, p.prepared, p.key.Path.Base(), stagingName(p.id)
 	lock, err := s.lockOf(d)
 	if err != nil {

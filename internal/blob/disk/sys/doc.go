@@ -1,8 +1,8 @@
-// Package sys is what package disk needs of an operating system: folders and files by open
-// handles, never by paths that could lead through a link, and what a kind of file system
-// guarantees. On Windows, Rename, RenameNew, Link and FreeSpace do use paths. There is one file
-// for each system. A missing call returns an error that matches errors.ErrUnsupported or EOPNOTSUPP.
-// Package disk then uses a fallback.
+// Package sys holds the calls of package disk to the operating system, in one file for each system.
+// They take open handles of folders and files instead of paths, which could lead through a link; on
+// Windows, Rename, RenameNew, Link and FreeSpace use paths. Traits describes the guarantees of a kind
+// of file system. A call that a system lacks returns an error that matches errors.ErrUnsupported or
+// EOPNOTSUPP; package disk then uses a fallback.
 //
 // Package sys decides nothing: which names a folder has, who may change them and when a
 // change is durable is up to disk.
