@@ -8,9 +8,24 @@ import (
 	"hufu/internal/session"
 )
 
+// turn waits for the turn of a request that reads whole files. A server that is stopping begins none.
+func (c *conn) turn(ctx context.Context) error {
+	if c.s.draining.Load() {
+		return stopping()
+	}
+	if err := c.s.long.take(ctx, c); err != nil {
+		return err
+	}
+	if c.s.draining.Load() {
+		c.s.long.release(c)
+		return stopping()
+	}
+	return nil
+}
+
 // copyFile copies a file within the server, when its turn comes.
 func (c *conn) copyFile(ctx context.Context, m *frame.Copy) (frame.Message, error) {
-	if err := c.s.long.take(ctx, c); err != nil {
+	if err := c.turn(ctx); err != nil {
 		return nil, err
 	}
 	defer c.s.long.release(c)
@@ -25,7 +40,7 @@ func (c *conn) copyFile(ctx context.Context, m *frame.Copy) (frame.Message, erro
 
 // digest reads a whole file for its digest, when its turn comes.
 func (c *conn) digest(ctx context.Context, p hufu.Path) (frame.Message, error) {
-	if err := c.s.long.take(ctx, c); err != nil {
+	if err := c.turn(ctx); err != nil {
 		return nil, err
 	}
 	defer c.s.long.release(c)

@@ -32,9 +32,9 @@ const heldWait = time.Second
 //
 // Server.long is for copies and digests, each from its begin to its end.
 //
-// When all are taken, the next one goes to the user who has the fewest. A connection that waits
-// drops one other connection every heldWait: one that has been blocked in a write for at least that
-// long. Of these it chooses the user who has the most, and of that user's the one blocked for
+// When all are taken, the next one goes to the user who has the fewest. A connection that waits for a
+// chunk drops one other connection every heldWait: one that has been blocked in a write for at least
+// that long. Of these it chooses the user who has the most, and of that user's the one blocked for
 // longest. Its client reconnects and resumes.
 type held struct {
 	limit  int
@@ -68,6 +68,9 @@ func (h *held) take(ctx context.Context, c *conn) error {
 		case <-w.ready:
 			return nil
 		case now := <-tick.C:
+			if h.ofUser > 0 {
+				continue // these do not wait for their clients
+			}
 			if out := h.slowest(now); out != nil {
 				out.session.Drop(&hufu.Error{Op: "answer", Kind: hufu.KindUnavailable, Code: "client_stalled"})
 			}

@@ -130,9 +130,6 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		answer, err = c.list(ctx, path, m)
 	case *frame.Digest:
 		op, path = "digest", m.Path.Path()
-		if c.s.draining.Load() {
-			return stopping() // there may be hundreds, each of a large file
-		}
 		answer, err = c.digest(ctx, path)
 	case *frame.Get:
 		op, path = "get", m.Path.Path()
@@ -166,9 +163,6 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		if !c.copies {
 			return &hufu.Error{Op: "handle copy", Kind: hufu.KindProtocol, Code: "request_unknown"}
 		}
-		if c.s.draining.Load() {
-			return stopping() // it may be long; the client repeats it and resumes
-		}
 		answer, err = c.copyFile(ctx, m)
 	case *frame.Space:
 		op, path = "space", m.Path.Path()
@@ -181,6 +175,8 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 	switch err = canceledOr(ctx, err); {
 	case err == nil:
 		return c.session.Answer(answer, false, nil)
+	case hufu.CodeOf(err) == stopping().Code:
+		return err // it may be long: the client repeats it elsewhere or later, and resumes
 	case errors.Is(err, session.ErrCanceled): // ctx has ended, but the client waits for the answer
 	case ctx.Err() != nil && hufu.KindOf(err) == hufu.KindCanceled:
 		return nil // the client has left

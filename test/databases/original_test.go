@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -57,10 +56,7 @@ func TestTableOfUsersIsReplaced(t *testing.T) {
 	must(t,
 		os.WriteFile(filepath.Join(work, "app.cnf"), fmt.Appendf(nil, "[client]\nprotocol=tcp\nhost=%s\nport=%s\nuser=hufu\npassword=\"%s\"\n", host, port, e.password), 0o600),
 		os.WriteFile(filepath.Join(work, "hufud"), fmt.Appendf(nil, "#!/bin/sh\nexec '%s/hufud' --data '%s' \"$@\"\n", programs, server.Data), 0o700))
-	commands := document(t, "TABLE user")
-	if len(commands) != 2 {
-		t.Fatalf("docs/cluster.md has %d commands: %q", len(commands), commands)
-	}
+	invite, drop := document(t, "FROM user"), document(t, "DROP TABLE user")
 	run := func(command string) built.Result {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(command, " app", " "+old))
 		cmd.Dir, cmd.Env = work, built.Environ(work, "PATH="+work+":"+os.Getenv("PATH"))
@@ -68,13 +64,13 @@ func TestTableOfUsersIsReplaced(t *testing.T) {
 		must(t, err)
 		return r
 	}
-	r := run(commands[0])
+	r := run(invite)
 	if got := strings.Count(r.Out, "hufu1_"); got != 2 || !strings.Contains(r.Err, "li lei") {
 		t.Errorf("%d invitations for alice and bob, and a word on the name that hufu does not take: %s", got, r)
 	}
 	codes, err := os.ReadFile(filepath.Join(work, "invitations"))
 	must(t, err)
-	if r := run(commands[1]); r.Code != 0 {
+	if r := run(drop); r.Code != 0 {
 		t.Error(r)
 	}
 	if err := app.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM user").Scan(&in); err == nil {
@@ -147,24 +143,24 @@ func escaped(name string) string {
 	return strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
-// document returns the commands of the block of docs/cluster.md that has word, which must be the same
-// in the other language.
-func document(t *testing.T, word string) (commands []string) {
+// document returns the block of commands of docs/cluster.md that has word, which must be the same in
+// the other language.
+func document(t *testing.T, word string) (commands string) {
 	t.Helper()
-	for _, name := range []string{"cluster.md", "cluster.zh-CN.md"} {
+	for i, name := range []string{"cluster.md", "cluster.zh-CN.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 		must(t, err)
-		var got []string
-		for i, block := range strings.Split(string(text), "```") {
-			if i%2 == 1 && strings.Contains(block, word) && strings.HasPrefix(block, "sh\n") {
-				got = strings.Split(strings.TrimSpace(strings.ReplaceAll(block[3:], "\\\n", "")), "\n")
+		var got string
+		for _, block := range strings.Split(string(text), "\n```") {
+			if commands, ok := strings.CutPrefix(block, "sh\n"); ok && strings.Contains(commands, word) {
+				got = commands
 			}
 		}
-		if commands == nil {
+		if i == 0 {
 			commands = got
 		}
-		if !slices.Equal(got, commands) {
-			t.Errorf("%s: %q, not %q", name, got, commands)
+		if got == "" || got != commands {
+			t.Fatalf("%s has %q, not %q", name, got, commands)
 		}
 	}
 	return commands

@@ -175,7 +175,7 @@ func TestTheDrawer(t *testing.T) {
 	p.job("dropped.txt", "done")
 	// The program starts with the desktop, if the user wants it.
 	entry := filepath.Join(alice.Home, ".config", "autostart", "hufu.desktop")
-	box := `input[aria-label="Start with the desktop"]`
+	box := `input[aria-label="Start when I log in to this computer"]`
 	p.click(box)
 	p.until("document.querySelector('" + box + "').checked")
 	if data, err := os.ReadFile(entry); err != nil || !strings.Contains(string(data), "/hufu\" \"gui\" \"--no-open\"") {

@@ -19,7 +19,7 @@ import (
 // The settings that Options leave out.
 const (
 	defaultInline = 7 << 10
-	defaultRoom   = 48 << 20
+	defaultRoom   = 128 << 20
 	defaultValues = 512 << 20
 )
 
@@ -34,7 +34,7 @@ type Options struct {
 	Installation string // the name of the installation, which begins each key
 	Unit         int64  // of new uploads: a power of two from hufu.ChunkSize to MaxUnit; 0 is hufu.ChunkSize
 	Inline       int64  // the largest file whose bytes are in the database; 0 is 7 KiB, less than 0 none
-	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 48 MiB
+	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 128 MiB
 
 	// Uploads bounds the memory of unfinished uploads: about 100 bytes for each chunk that has arrived
 	// of one that is open. 0 is 512 MiB. One user alone gets half of it.
