@@ -180,14 +180,13 @@ func (s *Service) flush(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	s.mu.Lock()
-	touched := s.touched
-	if len(touched) > 0 {
-		s.touched = make(map[[32]byte]time.Time)
-	}
-	s.mu.Unlock()
-	if len(touched) == 0 {
+	if len(s.touched) == 0 {
+		s.mu.Unlock()
 		return nil
 	}
+	touched := s.touched
+	s.touched = make(map[[32]byte]time.Time)
+	s.mu.Unlock()
 	err := s.db.Update(ctx, func(q meta.Queries) error {
 		for hash, when := range touched {
 			if err := q.TouchLogin(ctx, hash, when); err != nil {
