@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hufu"
+	"hufu/internal/digest"
 )
 
 // run starts the planner, the goroutines that carry large files, and the lanes. It waits until
@@ -61,10 +63,9 @@ func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one fu
 	return &hufu.Error{Op: "transfer", Kind: hufu.KindCanceled, Err: err}
 }
 
-// A lost lane is replaced by a new one. If no lane has received an answer
-// meanwhile, the new lane is opened after a pause. After maxFruitless losses in a
-// row without an answer the transfer ends with the error: that is a defect which
-// trying does not cure, perhaps a request that the server cannot survive.
+// A lost lane is replaced by a new one, after a pause if it has received no answer itself. After
+// maxFruitless losses in a row without an answer on any lane the transfer ends with the error: that is a
+// defect which trying does not cure, perhaps a request that the server cannot survive.
 const (
 	maxFruitless = 8
 	firstPause   = 50 * time.Millisecond
@@ -81,7 +82,7 @@ type newWorker = func(context.Context) (do worker, end func())
 // onLanes runs do for tasks as they come. The first lane takes small files before chunks and the
 // others chunks before small files, so that neither kind waits for the other.
 func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
-	fruitless, pause := 0, firstPause
+	fruitless, pause, before := 0, firstPause, e.answered.Load()
 	for {
 		t, ok := e.queue.next(first, true)
 		if !ok {
@@ -93,8 +94,8 @@ func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 			return err
 		}
 		e.Stats.Lanes.Add(1)
-		before := e.answered.Load()
-		err = e.onLane(ctx, lane, first, t, do)
+		counting := &countingLane{Lane: lane}
+		err = e.onLane(ctx, counting, first, t, do)
 		_ = lane.Close() // waits until every done callback has run
 		e.Stats.Lanes.Add(-1)
 		if err == nil || ctx.Err() != nil {
@@ -103,12 +104,14 @@ func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 		if k := hufu.KindOf(err); Stops(err) && k != hufu.KindNetwork && k != hufu.KindUnavailable {
 			return err
 		}
-		if e.answered.Load() != before {
-			fruitless, pause = 0, firstPause
-			continue
-		}
-		if fruitless++; fruitless == maxFruitless {
+		if now := e.answered.Load(); now != before {
+			fruitless, before = 0, now
+		} else if fruitless++; fruitless == maxFruitless {
 			return err
+		}
+		if counting.answers.Load() > 0 {
+			pause = firstPause
+			continue
 		}
 		select {
 		case <-time.After(pause):
@@ -116,6 +119,35 @@ func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 		}
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// countingLane counts the answers of a lane.
+type countingLane struct {
+	Lane
+
+	answers atomic.Int64
+}
+
+func (l *countingLane) count(err error) {
+	if !errors.Is(err, ErrLost) {
+		l.answers.Add(1)
+	}
+}
+
+func (l *countingLane) Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error {
+	return l.Lane.Put(p, m, data, d, c, func(err error) { l.count(err); done(err) })
+}
+
+func (l *countingLane) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
+	return l.Lane.Range(upload, index, data, hole, cv, func(err error) { l.count(err); done(err) })
+}
+
+func (l *countingLane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
+	return l.Lane.Get(p, listed, func(e hufu.Entry, data []byte, err error) { l.count(err); done(e, data, err) })
+}
+
+func (l *countingLane) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
+	return l.Lane.Read(p, version, index, size, func(c Chunk, err error) { l.count(err); done(c, err) })
 }
 
 // spread carries tasks over lanes to other servers as well, if there is enough to do. It ends with ctx.

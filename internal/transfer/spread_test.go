@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"hufu"
 	"hufu/internal/digest"
@@ -87,6 +89,44 @@ func TestSpread(t *testing.T) {
 			t.Errorf("%d chunks went up over other servers, %d down", up, asked.Load())
 		}
 	}
+}
+
+// TestOthersAnswerForASickServer: a server that cuts every lane is not dialed more often because other
+// servers answer, and does not end what they do.
+func TestOthersAnswerForASickServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, other, dst := newWorld(), newWorld(), newNear(t)
+		data := noise(64*hufu.ChunkSize, 1)
+		w.set("f", data, someTime, "")
+		other.things = w.things
+		w.fault = func(op string, _ hufu.Path, _ bool) error {
+			if op == "read" {
+				return errLoseLane
+			}
+			return nil
+		}
+		other.fault = func(_ string, _ hufu.Path, after bool) error {
+			if !after {
+				time.Sleep(time.Second)
+			}
+			return nil
+		}
+		w.spread = func(ctx context.Context, use func(Lane, bool)) {
+			if l, err := other.Lane(ctx); err == nil {
+				use(l, true)
+			}
+			<-ctx.Done()
+		}
+		begun := time.Now()
+		told, err := get(t.Context(), w, Options{Lanes: 1}, dst.all())
+		if err != nil || told.codes() != "" || !bytes.Equal(dst.content("f"), data) {
+			t.Fatal(err, told.codes())
+		}
+		if most := int(time.Since(begun) / time.Second); w.lanes > most {
+			t.Errorf("%d lanes in %d s", w.lanes, most)
+		}
+	})
 }
 
 // TestLittleIsNotSpread: lanes to other servers are opened only if there is enough to do.
