@@ -67,7 +67,8 @@ func (r *Remote) connectAnew(ctx context.Context) error {
 }
 
 func (r *Remote) connectOnce(ctx context.Context) error {
-	if r.hello == nil {
+	if !r.recalled { // once: the next tries begin with those that have not failed
+		r.recalled = true
 		r.recall()
 	}
 	if r.hurry && r.wasLongAndWide() {
@@ -119,27 +120,32 @@ func (r *Remote) greet(ctx context.Context, c *session.Client) (*frame.HelloAnsw
 }
 
 // dial makes one connection and starts a session on it. The caller sends hello. If the server does not
-// answer, another one of its installation does as well.
-func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (c *session.Client, s *tls.ConnectionState, err error) {
+// answer, another one of its installation does as well. If none can be used, the error is that of the
+// server itself: what is at another address may be anything.
+func (r *Remote) dial(ctx context.Context, reached func(session.Way), ask bool) (_ *session.Client, _ *tls.ConnectionState, err error) {
 	limit := session.DialTimeout
 	if p := r.o.Patience; p != nil && p.For > 0 {
 		limit = min(limit, p.For)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	all := r.servers.candidates()
 	for i, at := range all {
-		one, stop := ctx, context.CancelFunc(func() {})
+		one, stop := limited, context.CancelFunc(func() {})
 		if i < len(all)-1 {
-			one, stop = context.WithTimeout(ctx, nextAfter)
+			one, stop = context.WithTimeout(limited, nextAfter)
 		}
-		c, s, err = r.dialAt(one, at, reached, ask)
+		c, s, failure := r.dialAt(one, at, reached, ask)
 		stop()
-		if err == nil {
+		if failure == nil {
 			r.servers.move(at)
 			return c, s, nil
 		}
-		if ctx.Err() != nil || !Transient(err) {
+		home := at == all[0]
+		if home || ctx.Err() != nil {
+			err = failure
+		}
+		if limited.Err() != nil || home && !Transient(failure) {
 			break
 		}
 		r.servers.failed(at)

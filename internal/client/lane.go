@@ -238,9 +238,19 @@ func (r *Remote) bound(l *lane) {
 	}
 }
 
+// ofFile reports whether the reason of an error is a file or its name: every server says the same.
+func ofFile(err error) bool {
+	switch hufu.KindOf(err) {
+	case hufu.KindInvalid, hufu.KindInvalidPath, hufu.KindNotFound, hufu.KindPermission, hufu.KindExists, hufu.KindNotEmpty,
+		hufu.KindWrongKind, hufu.KindChanged, hufu.KindUnsupported:
+		return true
+	}
+	return false
+}
+
 // lost returns the error of an answer, with transfer.ErrLost if the lane was lost.
 func (l *lane) lost(a session.Answer) error {
-	spared := !a.Lost && l.spare && transfer.Stops(a.Err)
+	spared := !a.Lost && l.spare && a.Err != nil && !ofFile(a.Err)
 	if spared {
 		l.c.Drop()
 	}
@@ -273,7 +283,7 @@ func (l *lane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte,
 		g, ok := a.Message.(*frame.GetAnswer)
 		switch {
 		case !ok, (g.Entry == nil) != (m.Digest != nil):
-			done(hufu.Entry{}, nil, &hufu.Error{Op: "get", Kind: hufu.KindProtocol})
+			done(hufu.Entry{}, nil, l.lost(session.Answer{Err: &hufu.Error{Op: "get", Kind: hufu.KindProtocol}}))
 		case g.Entry == nil:
 			done(listed, a.Raw, nil)
 		default:
@@ -290,7 +300,7 @@ func (l *lane) Read(p hufu.Path, version string, index int64, size int, done fun
 		}
 		g, ok := a.Message.(*frame.ReadAnswer)
 		if !ok {
-			done(transfer.Chunk{}, &hufu.Error{Op: "read", Kind: hufu.KindProtocol})
+			done(transfer.Chunk{}, l.lost(session.Answer{Err: &hufu.Error{Op: "read", Kind: hufu.KindProtocol}}))
 			return
 		}
 		done(transfer.Chunk{Data: a.Raw, Hole: g.Hole, Want: digest.CV(g.CV), Got: a.CV}, nil)

@@ -44,6 +44,9 @@ type servers struct {
 	mu     sync.Mutex
 	home   string   // where the control connection goes
 	others []string // where hello has said that the others are
+	// first is the home before the first move, that of the profile. It is tried even if no list has it: it
+	// may have been away when the list was made.
+	first string
 }
 
 // spreads reports whether other servers may be used: not if the caller has named an address, or wants to
@@ -129,8 +132,11 @@ func (s *servers) candidates() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := []string{s.home}
-	if len(s.others) > 0 {
-		all = append(all, s.others[:min(triedOthers, len(s.others))]...)
+	all = append(all, s.others[:min(triedOthers, len(s.others))]...)
+	if s.first != "" && !slices.Contains(all, s.first) {
+		all = append(all, s.first)
+	}
+	if len(all) > 1 {
 		all = append(all, s.home)
 	}
 	return all
@@ -149,6 +155,9 @@ func (s *servers) failed(at string) {
 func (s *servers) move(to string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.first == "" {
+		s.first = s.home
+	}
 	if s.home != to {
 		s.others = append(slices.DeleteFunc(s.others, func(at string) bool { return at == to }), s.home)
 		s.home = to

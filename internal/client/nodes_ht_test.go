@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"hufu"
 	"hufu/internal/client"
@@ -56,6 +57,7 @@ func TestTheOwnServerIsDown(t *testing.T) {
 	_, port, _ := strings.Cut(env.Address, ":")
 	alice.Profile.Address = "127.0.0.1:1"
 	once := client.Options{Patience: &client.Patience{}}
+	foreign := testenv.New(t, testenv.Options{})
 	try := func(kept string, known bool) {
 		t.Helper()
 		if kept != "" {
@@ -75,6 +77,13 @@ func TestTheOwnServerIsDown(t *testing.T) {
 	if got, err := alice.Profile.Kept("nodes.json"); err != nil || string(got) != `["localhost:`+port+"\"]\n" {
 		t.Errorf("%s %v", got, err)
 	}
+	// What is at another address may be no server of the installation: the next one is tried.
+	try(`["`+foreign.Address+`"]`, false)
+	try(`["`+foreign.Address+`", "localhost:`+port+`"]`, true)
+	// More servers than are tried at once: the next try begins with the others.
+	try(`["localhost:1", "localhost:2", "localhost:`+port+`"]`, false)
+	once.Patience = &client.Patience{For: 20 * time.Second, Tries: 2}
+	try(`["localhost:1", "localhost:2", "localhost:`+port+`"]`, true)
 	alice.Profile.Address = env.Address
 	try("", true)
 	if got, err := alice.Profile.Kept("nodes.json"); err != nil || strings.Contains(string(got), port) {

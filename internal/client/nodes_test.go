@@ -36,7 +36,7 @@ func TestServersOfAnInstallation(t *testing.T) {
 	s.failed("[::1]:3")
 	s.move("[::1]:3")
 	want("moved", s.list(), "b:2", "d:4", "a:1")
-	want("tried then", s.candidates(), "[::1]:3", "b:2", "d:4", "[::1]:3")
+	want("tried then", s.candidates(), "[::1]:3", "b:2", "d:4", "a:1", "[::1]:3")
 	s.move("[::1]:3")
 	want("stayed", s.list(), "b:2", "d:4", "a:1")
 	var many []string
@@ -47,6 +47,10 @@ func TestServersOfAnInstallation(t *testing.T) {
 	want("many", s.list(), many[:maxServers-1]...)
 	s.learn(nil)
 	want("none", s.list())
+	want("the first one comes back", s.candidates(), "[::1]:3", "a:1", "[::1]:3")
+	s.move("a:1")
+	s.learn(nil)
+	want("it is back", s.candidates(), "a:1")
 }
 
 // TestLanesOfAllServers: what the user has asked for is shared out, and what a way is worth is bounded for
@@ -73,7 +77,8 @@ func TestLanesOfAllServers(t *testing.T) {
 	}
 }
 
-// TestWhatASpareServerCannotDo: is done by others, unless the file is the reason.
+// TestWhatASpareServerCannotDo: is done by others, unless the file is the reason. The own server tells
+// what is really wrong.
 func TestWhatASpareServerCannotDo(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -84,9 +89,21 @@ func TestWhatASpareServerCannotDo(t *testing.T) {
 		{true, hufu.KindUnavailable, true},
 		{true, hufu.KindCredentials, true},
 		{true, hufu.KindRefused, true},
-		{true, hufu.KindIntegrity, false},
+		{true, hufu.KindQuota, true},
+		{true, hufu.KindInternal, true},
+		{true, hufu.KindUnreadable, true},
+		{true, hufu.KindIntegrity, true},
 		{true, hufu.KindPermission, false},
+		{true, hufu.KindExists, false},
+		{true, hufu.KindChanged, false},
+		{true, hufu.KindNotFound, false},
+		{true, hufu.KindInvalid, false},
+		{true, hufu.KindInvalidPath, false},
+		{true, hufu.KindNotEmpty, false},
+		{true, hufu.KindWrongKind, false},
+		{true, hufu.KindUnsupported, false},
 		{false, hufu.KindUnavailable, false},
+		{false, hufu.KindIntegrity, false},
 	} {
 		near, far := net.Pipe()
 		stream := session.NewStream(near)

@@ -58,6 +58,17 @@ func Transient(err error) bool {
 	return (k == hufu.KindNetwork || k == hufu.KindUnavailable) && !session.Exhausted(err)
 }
 
+// isAway reports whether err says that the server is not there, and not what it has answered over a
+// connection that goes on.
+func (r *Remote) isAway(err error) bool {
+	if e, ok := errors.AsType[*hufu.Error](err); !ok || !e.Far {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.control == nil || r.control.Err() != nil
+}
+
 func brokenOff(err error) bool {
 	return Transient(err) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
@@ -81,7 +92,7 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 		limit, tries = p.For, p.Tries
 	}
 	wait := firstPause
-	others := len(r.servers.list()) > 0
+	atOnce := len(r.servers.list()) > 0
 	var since time.Time // of the loss
 	defer func() {
 		if !since.IsZero() {
@@ -95,8 +106,8 @@ func (r *Remote) persistFor(ctx context.Context, limit time.Duration, try func()
 		if limit <= 0 || n == tries {
 			return err
 		}
-		if others { // one of them may do it at once
-			others = false
+		if atOnce && r.isAway(err) { // another server may do it
+			atOnce = false
 			continue
 		}
 		r.outage.lost(err, since.IsZero())

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/frame"
 	"hufu/internal/profile"
+	"hufu/internal/session"
 )
 
 // TestOutage: that the connection is lost, and that it is back, is told once by
@@ -113,6 +115,43 @@ func TestPatience(t *testing.T) {
 					t.Errorf("%d tries, told %d times", tries, told)
 				}
 			})
+		})
+	}
+}
+
+// TestAtOnce: if there are other servers, what the server that is away has not done is tried again at
+// once; what a server has answered over a connection that goes on is not.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		err    *hufu.Error
+		alive  bool
+		atOnce bool
+	}{
+		{"cannot connect", &hufu.Error{Op: "connect", Kind: hufu.KindNetwork}, true, true},
+		{"overloaded", &hufu.Error{Op: "stat", Kind: hufu.KindUnavailable, Far: true}, true, false},
+		{"stops", &hufu.Error{Op: "stat", Kind: hufu.KindUnavailable, Far: true}, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			near, far := net.Pipe()
+			stream := session.NewStream(near)
+			control := session.NewClient(stream, stream, frame.NewCodec(), nil)
+			defer func() { _, _ = control.Close(), far.Close() }()
+			if !c.alive {
+				control.Drop()
+				<-control.Done()
+			}
+			told := 0
+			r := &Remote{
+				control: control, o: Options{Patience: &Patience{time.Minute, 1}},
+				servers: servers{home: "a:1", others: []string{"b:2"}}, outage: outage{notify: func(error) { told++ }},
+			}
+			err := r.persist(t.Context(), func() error { return c.err })
+			if !errors.Is(err, c.err) || (told == 0) != c.atOnce {
+				t.Errorf("%v; told %d times", err, told)
+			}
 		})
 	}
 }

@@ -85,8 +85,10 @@ type Remote struct {
 	warm   []*warming
 	ahead  []*foreseen
 	closed bool
-	failed error     // of the last try to connect, nil if it succeeded
-	tried  time.Time // when it ended
+	// recalled says that the servers of the last time have been read.
+	recalled bool
+	failed   error     // of the last try to connect, nil if it succeeded
+	tried    time.Time // when it ended
 
 	outage  outage  // has its own lock
 	servers servers // has its own lock
