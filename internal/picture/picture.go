@@ -1,7 +1,8 @@
 // Package picture turns an image file, whose bytes may have been made to do harm, into a PNG that
 // fits a screen. Nothing of the file survives but the colors of its pixels.
 //
-// A file is never larger than MaxBytes and an image never has more than MaxPixels; both are known
+// A file is never larger than MaxBytes and an image never has more than MaxPixels, fewer in formats
+// whose decoders need more memory for each; both are known
 // before memory for the pixels is allocated. The caller decodes one image at a time.
 package picture
 
@@ -11,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
@@ -27,6 +29,9 @@ const (
 	MaxBytes  = 32 << 20   // of the file
 	MaxPixels = 32_000_000 // 32 megapixels
 	MaxSide   = 2048       // of the result, in pixels
+
+	maxTIFF = 8_000_000  // its decoder can need 32 bytes for a pixel
+	maxCMYK = 16_000_000 // of a JPEG: a progressive one needs more than 20 bytes for a pixel
 )
 
 // Errors of Decode.
@@ -40,22 +45,23 @@ const HeadSize = 16
 
 // format is a kind of image files. In magic a question mark stands for any byte.
 type format struct {
-	magic  string
-	config func(io.Reader) (image.Config, error)
-	decode func(io.Reader) (image.Image, error)
-	exif   func(data []byte) []byte // returns the block that holds the orientation, or nil
+	magic     string
+	maxPixels int
+	config    func(io.Reader) (image.Config, error)
+	decode    func(io.Reader) (image.Image, error)
+	exif      func(data []byte) []byte // returns the block that holds the orientation, or nil
 }
 
 // formats returns everything that can be decoded. Of an animation it is the first image.
 func formats() []format {
 	return []format{
-		{"\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode, exifOfPNG},
-		{"\xff\xd8\xff", jpeg.DecodeConfig, jpeg.Decode, exifOfJPEG},
-		{"GIF8?a", gif.DecodeConfig, gif.Decode, noEXIF},
-		{"RIFF????WEBPVP8", webp.DecodeConfig, webp.Decode, exifOfWebP},
-		{"BM????\x00\x00\x00\x00", bmp.DecodeConfig, bmp.Decode, noEXIF},
-		{"II\x2a\x00", tiff.DecodeConfig, tiff.Decode, exifOfTIFF},
-		{"MM\x00\x2a", tiff.DecodeConfig, tiff.Decode, exifOfTIFF},
+		{"\x89PNG\r\n\x1a\n", MaxPixels, png.DecodeConfig, png.Decode, exifOfPNG},
+		{"\xff\xd8\xff", MaxPixels, jpeg.DecodeConfig, jpeg.Decode, exifOfJPEG},
+		{"GIF8?a", MaxPixels, gif.DecodeConfig, gif.Decode, noEXIF},
+		{"RIFF????WEBPVP8", MaxPixels, webp.DecodeConfig, webp.Decode, exifOfWebP},
+		{"BM????\x00\x00\x00\x00", MaxPixels, bmp.DecodeConfig, bmp.Decode, noEXIF},
+		{"II\x2a\x00", maxTIFF, tiff.DecodeConfig, tiff.Decode, exifOfTIFF},
+		{"MM\x00\x2a", maxTIFF, tiff.DecodeConfig, tiff.Decode, exifOfTIFF},
 	}
 }
 
@@ -107,7 +113,11 @@ func Decode(ctx context.Context, data []byte, width, height int) (p Picture, err
 	if err != nil || c.Width < 1 || c.Height < 1 {
 		return Picture{}, damaged(ctx, err)
 	}
-	if int64(c.Width)*int64(c.Height) > MaxPixels {
+	limit := f.maxPixels
+	if c.ColorModel == color.CMYKModel {
+		limit = min(limit, maxCMYK)
+	}
+	if int64(c.Width)*int64(c.Height) > int64(limit) {
 		return Picture{}, ErrTooLarge
 	}
 	full, err := f.decode(&reader{ctx, bytes.NewReader(data)})
@@ -115,12 +125,11 @@ func Decode(ctx context.Context, data []byte, width, height int) (p Picture, err
 		return Picture{}, damaged(ctx, err)
 	}
 	turn := orientation(f.exif(data))
-	size := full.Bounds().Size()
-	p.Width, p.Height = size.X, size.Y
+	p.Width, p.Height = c.Width, c.Height // the first image of a GIF may be smaller
 	width, height = max(1, min(width, MaxSide)), max(1, min(height, MaxSide))
 	if turn.swaps() {
 		width, height = height, width
-		p.Width, p.Height = size.Y, size.X
+		p.Width, p.Height = c.Height, c.Width
 	}
 	var out bytes.Buffer
 	enc := png.Encoder{CompressionLevel: png.BestSpeed}
@@ -138,10 +147,11 @@ func damaged(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, errors.Join(err))
 }
 
-// reader ends with a context. The decoders read a few kilobytes at a time.
+// reader ends with a context. The decoders read a few kilobytes at a time; that of TIFF reads each
+// block by ReadAt, and without it would copy the whole file first.
 type reader struct {
 	ctx context.Context
-	r   io.Reader
+	r   *bytes.Reader
 }
 
 func (r *reader) Read(b []byte) (int, error) {
@@ -149,6 +159,13 @@ func (r *reader) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(b)
+}
+
+func (r *reader) ReadAt(b []byte, off int64) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.ReadAt(b, off)
 }
 
 // reduced returns src with at most width times height pixels. It halves the image as long as that

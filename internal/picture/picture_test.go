@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -382,6 +383,110 @@ func TestDecodingEndsWithItsContext(t *testing.T) {
 	}
 	if _, err := Decode(t.Context(), scans(64, 64, 3), 100, 100); err != nil { // else it ended for another reason
 		t.Errorf("a few scans: %v", err)
+	}
+}
+
+// tiled is a TIFF one pixel wide, whose tiles are all in the same place of the file.
+func tiled(t *testing.T, tiles int) []byte {
+	t.Helper()
+	var stream bytes.Buffer
+	z := zlib.NewWriter(&stream)
+	if _, err := z.Write(make([]byte, 8*8)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	le := binary.LittleEndian
+	fields := [][4]uint32{ // tag, type, count, value
+		{256, 4, 1, 1},
+		{257, 4, 1, uint32(8 * tiles)},
+		{258, 3, 1, 8},
+		{259, 3, 1, 8},
+		{262, 3, 1, 1},
+		{322, 3, 1, 8},
+		{323, 3, 1, 8},
+		{324, 4, uint32(tiles), 0},
+		{325, 4, uint32(tiles), 0},
+	}
+	lists := 8 + 2 + 12*len(fields) + 4
+	at := lists + 8*tiles
+	fields[7][3], fields[8][3] = uint32(lists), uint32(lists+4*tiles)
+	b := le.AppendUint32([]byte("II\x2a\x00"), 8)
+	b = le.AppendUint16(b, uint16(len(fields)))
+	for _, f := range fields {
+		b = le.AppendUint16(le.AppendUint16(b, uint16(f[0])), uint16(f[1]))
+		b = le.AppendUint32(le.AppendUint32(b, f[2]), f[3])
+	}
+	b = le.AppendUint32(b, 0)
+	for _, v := range []int{at, stream.Len()} {
+		for range tiles {
+			b = le.AppendUint32(b, uint32(v))
+		}
+	}
+	return append(b, stream.Bytes()...)
+}
+
+// asked is a context that has ended when it has been asked n times.
+type asked struct {
+	context.Context //nolint:containedctx // it is one
+	n               int
+}
+
+func (a *asked) Err() error {
+	if a.n--; a.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestDecodingOfTilesEndsWithItsContext: each tile of a TIFF asks it.
+func TestDecodingOfTilesEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	if _, err := Decode(&asked{t.Context(), 1000}, tiled(t, 100_000), 100, 100); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if p, err := Decode(t.Context(), tiled(t, 3), 100, 100); err != nil || p.Height != 24 { // else it ended for another reason
+		t.Errorf("a few tiles: %d %v", p.Height, err)
+	}
+}
+
+// TestFewerPixelsWhereADecoderNeedsMoreMemory: by the header, before anything is allocated.
+func TestFewerPixelsWhereADecoderNeedsMoreMemory(t *testing.T) {
+	t.Parallel()
+	cmyk := func(height int) []byte { // the head of a JPEG with four components
+		b := []byte{0xff, 0xd8, 0xff, 0xee, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 0, 0xff, 0xc2, 0, 20, 8, byte(height >> 8), byte(height), 0x0f, 0xa0, 4}
+		for i := range byte(4) {
+			b = append(b, i+1, 0x11, 0)
+		}
+		return append(b, 0xff, 0xda, 0, 14, 4)
+	}
+	for name, x := range map[string]struct {
+		data []byte
+		want error
+	}{
+		"TIFF, less":      {tiled(t, maxTIFF/8)[:2000], ErrDamaged},
+		"TIFF, more":      {tiled(t, maxTIFF/8+1), ErrTooLarge},
+		"CMYK JPEG, less": {cmyk(maxCMYK / 4000), ErrDamaged},
+		"CMYK JPEG, more": {cmyk(maxCMYK/4000 + 1), ErrTooLarge},
+	} {
+		if _, err := Decode(t.Context(), x.data, 100, 100); !errors.Is(err, x.want) {
+			t.Errorf("%s: %v, want %v", name, err, x.want)
+		}
+	}
+}
+
+// TestTheSizeOfAnAnimation is that of its screen, whatever its first image covers.
+func TestTheSizeOfAnAnimation(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := gif.EncodeAll(&b, &gif.GIF{
+		Image: []*image.Paletted{image.NewPaletted(image.Rect(10, 10, 20, 15), color.Palette{red})}, Delay: []int{1}, Config: image.Config{Width: 64, Height: 32},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ := decode(t, b.Bytes(), 100, 100); p.Width != 64 || p.Height != 32 {
+		t.Errorf("%d × %d", p.Width, p.Height)
 	}
 }
 
