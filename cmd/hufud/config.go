@@ -35,7 +35,7 @@ type configuration struct {
 		URL           string `toml:"url"`
 		Endpoint      string `toml:"endpoint"`
 		Region        string `toml:"region"`
-		PathStyle     bool   `toml:"path_style"`
+		PathStyle     *bool  `toml:"path_style"`
 		AccessKey     string `toml:"access_key"`
 		AccessKeyFile string `toml:"access_key_file"`
 		SecretKey     string `toml:"secret_key"`
@@ -169,11 +169,11 @@ func (a *app) complete(c *configuration) (from map[string]string) {
 	if len(c.Names) > 0 {
 		from["names"] = ca.ConfigFile
 	}
-	if c.Store.PathStyle {
+	if c.Store.PathStyle != nil {
 		from["store.path_style"] = ca.ConfigFile
 	}
 	if c.pathStyle = a.Getenv(pathStyleVariable); c.pathStyle != "" {
-		c.Store.PathStyle, from["store.path_style"] = c.pathStyle == "true", pathStyleVariable
+		c.Store.PathStyle, from["store.path_style"] = new(c.pathStyle == "true"), pathStyleVariable
 	}
 	for _, s := range c.settings() {
 		from[s.key] = ca.ConfigFile
@@ -184,8 +184,11 @@ func (a *app) complete(c *configuration) (from map[string]string) {
 			*s.value, from[s.key] = s.preset, "default"
 		}
 	}
-	if u, err := url.Parse(c.Store.Endpoint); err == nil && net.ParseIP(u.Hostname()) != nil && !c.Store.PathStyle {
-		c.Store.PathStyle, from["store.path_style"] = true, "store.endpoint" // no bucket is in front of an address
+	if u, err := url.Parse(c.Store.Endpoint); c.Store.PathStyle == nil && err == nil && net.ParseIP(u.Hostname()) != nil {
+		c.Store.PathStyle, from["store.path_style"] = new(true), "store.endpoint" // no bucket is in front of an address
+	}
+	if c.Store.PathStyle == nil {
+		c.Store.PathStyle = new(false)
 	}
 	return from
 }
@@ -304,7 +307,7 @@ func newConfig(a *app) *cobra.Command {
 			}
 			lines = append(lines, cli.Setting{Key: s.key, Value: shown, From: from[s.key]})
 			if s.key == "store.region" {
-				lines = append(lines, cli.Setting{Key: "store.path_style", Value: c.Store.PathStyle, From: from["store.path_style"]})
+				lines = append(lines, cli.Setting{Key: "store.path_style", Value: *c.Store.PathStyle, From: from["store.path_style"]})
 			}
 		}
 		return a.Settings(lines, a.json, true)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 
+	"hufu/internal/ca"
+	"hufu/internal/cli"
 	"hufu/internal/text"
 )
 
@@ -18,6 +21,34 @@ func TestSettingsAreExplained(t *testing.T) {
 			if !strings.Contains(topic, "\n  "+s.key+" ") || !strings.Contains(topic, " "+s.variable+" ") {
 				t.Errorf("%s: %s or %q is missing", lang, s.key, s.variable)
 			}
+		}
+	}
+}
+
+// TestPathStyle: an IP address as the endpoint decides only what nobody has set.
+func TestPathStyle(t *testing.T) {
+	t.Parallel()
+	const address, name = "http://192.0.2.1:9000", "https://s3.example.org"
+	for _, x := range []struct {
+		file, variable, endpoint string
+		want                     bool
+		from                     string
+	}{
+		{"", "", name, false, "default"},
+		{"", "", address, true, "store.endpoint"},
+		{"", "false", address, false, pathStyleVariable},
+		{"path_style = false", "", address, false, ca.ConfigFile},
+		{"path_style = false", "true", address, true, pathStyleVariable},
+		{"path_style = true", "", name, true, ca.ConfigFile},
+		{"path_style = true", "false", name, false, pathStyleVariable},
+	} {
+		c, err := parseConfig("", []byte("[store]\nendpoint = \""+x.endpoint+"\"\n"+x.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &app{App: cli.New(program, nil, nil, io.Discard, io.Discard, func(k string) string { return map[string]string{pathStyleVariable: x.variable}[k] })}
+		if from := a.complete(c)["store.path_style"]; *c.Store.PathStyle != x.want || from != x.from {
+			t.Errorf("%+v: %v from %s", x, *c.Store.PathStyle, from)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (a *app) bucket(c *configuration) (*object.Bucket, error) {
 		access, secret = object.SharedKeys(file, cmp.Or(a.Getenv("AWS_PROFILE"), "default"))
 	}
 	return object.Open(object.Source{
-		URL: c.Store.URL, Endpoint: c.Store.Endpoint, Region: c.Store.Region, PathStyle: c.Store.PathStyle, AccessKey: access, SecretKey: secret,
+		URL: c.Store.URL, Endpoint: c.Store.Endpoint, Region: c.Store.Region, PathStyle: *c.Store.PathStyle, AccessKey: access, SecretKey: secret,
 	})
 }
 
