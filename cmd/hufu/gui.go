@@ -24,10 +24,11 @@ const browserTime = 5 * time.Second
 func newGui(a *app) *cobra.Command {
 	cmd := a.Command("gui", "hufu.gui", "hufu gui", "hufu gui --listen 127.0.0.1:8080 --no-open", "hufu gui --install")
 	var listen string
-	var noOpen bool
+	var noOpen, atLogin bool
 	var menu menuFlags
 	cmd.Flags().StringVar(&listen, "listen", anyPort, a.Cat.T("hufu.flag.gui_listen"))
 	cmd.Flags().BoolVar(&noOpen, "no-open", false, a.Cat.T("hufu.flag.no_open"))
+	cmd.Flags().BoolVar(&atLogin, loginFlag[2:], false, a.Cat.T("hufu.flag.gui_at_login"))
 	cmd.Flags().BoolVar(&menu.install, "install", false, a.Cat.T("hufu.flag.gui_install"))
 	cmd.Flags().BoolVar(&menu.uninstall, "uninstall", false, a.Cat.T("hufu.flag.gui_uninstall"))
 	cmd.Flags().BoolVar(&menu.print, "print", false, a.Cat.T("hufu.flag.gui_print"))
@@ -36,15 +37,17 @@ func newGui(a *app) *cobra.Command {
 			return cli.Usage("plaintext_only_wire")
 		}
 		if menu.given() {
-			if noOpen {
-				return cli.Usage("flags_contradict", "one", "--no-open", "other", "--install")
+			for flag, given := range map[string]bool{"--no-open": noOpen, loginFlag: atLogin} {
+				if given {
+					return cli.Usage("flags_contradict", "one", flag, "other", menu.first())
+				}
 			}
 			if !cmd.Flag("listen").Changed {
 				listen = ""
 			}
 			return menu.run(cmd.Context(), a, listen)
 		}
-		return a.gui(cmd.Context(), listen, noOpen)
+		return a.gui(cmd.Context(), listen, noOpen, atLogin)
 	}
 	return cmd
 }
@@ -52,7 +55,11 @@ func newGui(a *app) *cobra.Command {
 // anyPort is where the page listens if nothing else is said.
 const anyPort = "127.0.0.1:0"
 
-func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
+// loginFlag is in the command that a desktop runs at login. Nobody reads what that prints, and it may
+// be kept: no start token is made.
+const loginFlag = "--at-login"
+
+func (a *app) gui(ctx context.Context, listen string, noOpen, atLogin bool) error {
 	dirs, err := a.dirs()
 	if err != nil {
 		return err
@@ -66,11 +73,14 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	var entry autostart.Entry
 	if exe, err := os.Executable(); err == nil && home != "" {
 		// At login transfers resume, and a window opens only when somebody asks for one.
-		entry = autostart.New(append(a.pageCommand(exe, strings.TrimPrefix(listen, anyPort)), "--no-open"), home, a.Getenv)
+		entry = autostart.New(append(a.pageCommand(exe, strings.TrimPrefix(listen, anyPort)), loginFlag), home, a.Getenv)
 	}
 	s, err := gui.Open(gui.Options{
 		Dirs: dirs, Disk: localDisk{}, Profile: a.profileName(), Lang: text.Lang(a.Lang, a.Getenv), Home: home, Autostart: entry, Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: hufu.PrintableAttr})),
 	})
+	if hufu.CodeOf(err) == "queue_in_use" && atLogin {
+		return nil // it runs already
+	}
 	if hufu.CodeOf(err) == "queue_in_use" {
 		// A second window of the page that is running already.
 		start, err := gui.Ask(ctx, dirs)
@@ -96,13 +106,17 @@ func (a *app) gui(ctx context.Context, listen string, noOpen bool) error {
 	remove := func() {}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err = s.Serve(ctx, ln, func(start string) {
+	ready := func(start string) {
 		if remove, shown = a.show(dirs, start, noOpen); shown != nil {
 			cancel()
 			return
 		}
 		a.Hint(a.Cat.T("hufu.gui.stop"))
-	})
+	}
+	if atLogin {
+		ready = nil
+	}
+	err = s.Serve(ctx, ln, ready)
 	remove()
 	if err == nil {
 		err = shown

@@ -32,6 +32,17 @@ type menuFlags struct{ install, uninstall, print bool }
 
 func (f menuFlags) given() bool { return f != menuFlags{} }
 
+// first returns the name of one that is given.
+func (f menuFlags) first() string {
+	switch {
+	case f.install:
+		return "--install"
+	case f.uninstall:
+		return "--uninstall"
+	}
+	return "--print"
+}
+
 // run installs or removes the entry, or shows it. listen is --listen if it was given.
 func (f menuFlags) run(ctx context.Context, a *app, listen string) error {
 	switch {

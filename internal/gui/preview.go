@@ -199,12 +199,38 @@ func notText(name string, head []byte) string {
 	switch {
 	case strings.Contains(documents, ext), bytes.IndexByte(head, 0) >= 0:
 		return otherType
-	case typ == "text/html" && strings.Contains(plainText, ext):
+	case typ == "application/pdf", typ == "application/postscript":
+		return otherType
+	case strings.Contains(plainText, ext):
 		return ""
-	case typ == "text/html", typ == "application/pdf", typ == "application/postscript", bytes.Contains(bytes.ToLower(head[:min(len(head), 4<<10)]), []byte("<svg")):
+	case typ == "text/html", beginsSVG(head):
 		return otherType
 	}
 	return ""
+}
+
+// beginsSVG reports whether the first element of an XML document is that of an SVG image. Before it
+// there may be a prolog, comments and a document type.
+func beginsSVG(head []byte) bool {
+	is := func(prefix string) bool {
+		return len(head) >= len(prefix) && bytes.EqualFold(head[:len(prefix)], []byte(prefix))
+	}
+	head = bytes.TrimPrefix(head, []byte("\ufeff"))
+	for {
+		head = bytes.TrimSpace(head)
+		end := ">"
+		switch {
+		case is("<svg"), is("<!doctype svg"):
+			return true
+		case is("<!--"):
+			end = "-->"
+		case is("<?"):
+			end = "?>"
+		case !is("<!"):
+			return false
+		}
+		_, head, _ = bytes.Cut(head, []byte(end))
+	}
 }
 
 // harmless returns a text in which only what can be seen is left. Lines and tabs stay, and so do the

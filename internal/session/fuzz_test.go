@@ -20,7 +20,7 @@ import (
 	"hufu/internal/frame"
 )
 
-var update = flag.Bool("update", false, "write the seeds anew")
+var update = flag.Bool("update", false, "write the seeds again")
 
 // scripted is a connection that says what it was given, once go is closed, and
 // takes everything.

@@ -68,6 +68,12 @@ func TestPreview(t *testing.T) {
 	p.sees("3000 × 30 pixels")
 	p.sees("2 of 5")
 	p.audit("preview of an image")
+	eval[chromedp.Void](p, "window.draw = createImageBitmap; window.createImageBitmap = async () => { throw new Error('no memory') }")
+	p.keys(kb.ArrowLeft + kb.ArrowRight)
+	p.sees("This browser cannot draw the image.")
+	eval[chromedp.Void](p, "window.createImageBitmap = draw")
+	p.click("=Try again")
+	drawn("the image again")
 	p.keys(kb.ArrowDown)
 	p.until(title(`c <img src=x onerror=alert(1)>\u202egnp.txt`))
 	p.until("document.querySelector('.seen pre')?.textContent === 'hostile' && !document.querySelector('img[src=x]')")
@@ -112,10 +118,9 @@ func TestPreview(t *testing.T) {
 	p.do(chromedp.MouseClickXY(x, y, chromedp.ButtonRight))
 	p.click("=Preview")
 	drawn("the image of the server")
-	p.click("=Download")
-	p.until(row("local", "b wide.png"))
-	p.keys(kb.Escape)
+	p.click("=Download") // closes the window: what is said of it is behind
 	p.until("!document.querySelector('dialog')")
+	p.until(row("local", "b wide.png"))
 
 	// The server goes away and comes back; a file vanishes while it is shown.
 	p.enterFolder("remote", "a text.txt")
@@ -130,6 +135,8 @@ func TestPreview(t *testing.T) {
 	if err := w.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	p.until("document.querySelector('.pane.remote .grid.stale')")
+	drawn("what was shown before the server went away")
 	p.keys(kb.ArrowRight)
 	p.until("document.querySelector('.seen .trouble')?.innerText.includes('There is no connection to the server.')")
 	slow.Rate(fast)

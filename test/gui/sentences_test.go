@@ -178,7 +178,7 @@ func TestTheDrawer(t *testing.T) {
 	box := `input[aria-label="Start when I log in to this computer"]`
 	p.click(box)
 	p.until("document.querySelector('" + box + "').checked")
-	if data, err := os.ReadFile(entry); err != nil || !strings.Contains(string(data), "/hufu\" \"gui\" \"--no-open\"") {
+	if data, err := os.ReadFile(entry); err != nil || !strings.Contains(string(data), "/hufu\" \"gui\" \"--at-login\"") {
 		t.Errorf("%s: %s %v", entry, data, err)
 	}
 	p.do(chromedp.Reload())

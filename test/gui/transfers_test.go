@@ -3,10 +3,12 @@
 package gui
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -303,6 +305,42 @@ func TestFullDisk(t *testing.T) {
 	p.click("=Retry down.bin")
 	p.job("down.bin", "done")
 	same(t, filepath.Join(home, "small", "down.bin"), data)
+}
+
+// TestAtLogin: what a desktop starts prints nothing, and a later hufu gui opens its page.
+func TestAtLogin(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	cmd := alice.Command(t.Context(), "gui", "--at-login")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if _, err := built.Code(cmd, cmd.Wait()); err != nil || said.Len() > 0 {
+			t.Errorf("at login: %v %q", err, &said)
+		}
+	})
+	t.Cleanup(end)
+	if err := built.Eventually("the page runs", func() bool {
+		_, err := os.Stat(filepath.Join(alice.Home, ".local/state/hufu/gui.json"))
+		return err == nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := alice.Run("gui", "--at-login"); err != nil || r.Code != 0 || r.Out+r.Err != "" {
+		t.Errorf("at login once more: %v %v", r, err)
+	}
+	r, err := alice.Run("gui", "--no-open")
+	if err != nil || r.Code != 0 {
+		t.Fatalf("later: %v %v", r, err)
+	}
+	p := browser.open(t)
+	p.goTo(strings.TrimSpace(r.Out))
+	p.until("document.querySelector('main.login')")
+	end()
 }
 
 // TestTwoAtOnce: a second hufu gui opens a window of the first.

@@ -6,9 +6,14 @@ import { join, typeOf } from './places.js'
 import { size, t, time } from './text.js'
 import { Button, Dialog, html, Icon, Trouble } from './ui.js'
 
-const bytes = base64 => Uint8Array.from(atob(base64), c => c.charCodeAt(0))
+function bytes(base64) {
+  const text = atob(base64)
+  const all = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) all[i] = text.charCodeAt(i)
+  return all
+}
 
-function Picture({ of, name }) {
+function Picture({ of, name, onProblem }) {
   const canvas = useRef()
   useEffect(() => {
     let late = false
@@ -20,14 +25,14 @@ function Picture({ of, name }) {
         canvas.current.dataset.drawn = 'yes'
       }
       image.close()
-    })
+    }).catch(e => late || onProblem(e))
     return () => { late = true }
   }, [of])
   return html`<canvas ref=${canvas} width="1" height="1" role="img" aria-label=${name}></canvas>`
 }
 
-function Seen({ of, entry }) {
-  if (of.kind === 'image') return html`<${Picture} of=${of} name=${entry.name} />`
+function Seen({ of, entry, onProblem }) {
+  if (of.kind === 'image') return html`<${Picture} of=${of} name=${entry.name} onProblem=${onProblem} />`
   if (of.kind === 'text' && of.text) return html`<pre tabindex="0" role="group" aria-label=${entry.name}>${of.text}</pre>`
   if (of.kind === 'text') return html`<p class="nothing">${t('gui.preview.empty')}</p>`
   return html`<div class="nothing"><${Icon} name=${typeOf(entry).icon} /><p><strong>${t('gui.preview.none')}</strong></p><p>${t('gui.preview.none.' + of.why)}</p></div>`
@@ -43,14 +48,17 @@ export function Preview({ pane, path, at, go, send, sendWords, sendIcon, onClose
   const [problem, setProblem] = useState(null)
   const [turn, setTurn] = useState(0)
   const entry = last.current?.entry
+  const read = useRef('') // what seen was read from
   useEffect(() => {
+    const from = JSON.stringify([at, entry?.size, entry?.mtime, turn])
+    if (seen && read.current === from) return // the connection was lost or is back: it is still the same file
     setSeen(null)
     setProblem(pane.away ? { what: t('gui.why.away') } : null)
     if (!entry || pane.away) return
     const stop = new AbortController()
     const fit = x => Math.ceil(x * devicePixelRatio)
     post('preview', { side: pane.side, path: join(path, at), width: fit(innerWidth), height: fit(innerHeight) }, stop.signal)
-      .then(setSeen, e => stop.signal.aborted || setProblem(e))
+      .then(of => { read.current = from; setSeen(of) }, e => stop.signal.aborted || setProblem(e))
     return () => stop.abort()
   }, [at, entry?.size, entry?.mtime, pane.away, turn])
   useEffect(() => { if (!entry || pane.path !== path) onClose() }, [pane.path])
@@ -59,6 +67,10 @@ export function Preview({ pane, path, at, go, send, sendWords, sendIcon, onClose
     if (document.activeElement === document.body) box.current?.focus()
   })
   if (!entry) return null
+  const undrawn = () => {
+    setSeen(null)
+    setProblem({ what: t('gui.preview.undrawn') })
+  }
   const here = i >= 0 ? i : last.current.i - 0.5 // it was removed: between its neighbors
   const before = files[Math.ceil(here) - 1]
   const after = files[Math.floor(here) + 1]
@@ -79,12 +91,12 @@ export function Preview({ pane, path, at, go, send, sendWords, sendIcon, onClose
     i >= 0 && files.length > 1 && t('gui.preview.position', { n: i + 1, total: files.length }),
   ].filter(Boolean)
   return html`<${Dialog} kind="preview" title=${html`<bdi>${entry.name}</bdi>`} onClose=${onClose} onKeyDown=${key}>
-    <div class="seen" ref=${box} tabindex="-1" autofocus aria-live="polite" aria-busy=${seen || problem ? 'false' : 'true'}>${seen ? html`<${Seen} key=${at} of=${seen} entry=${entry} />`
+    <div class="seen" ref=${box} tabindex="-1" autofocus aria-live="polite" aria-busy=${seen || problem ? 'false' : 'true'}>${seen ? html`<${Seen} key=${at} of=${seen} entry=${entry} onProblem=${undrawn} />`
       : problem ? html`<${Trouble} problem=${problem}><div class="buttons"><${Button} icon="rotate-cw" label=${t('gui.retry')} onClick=${() => setTurn(turn + 1)} /></div></${Trouble}>`
       : html`<p class="nothing" role="status">${t('gui.prop.reading')}</p>`}</div>
     <p class="hint facts-line">${facts.map(f => html`<span>${f}</span>`)}</p>
     <div class="buttons"><${Button} short icon="chevron-left" label=${t('gui.preview.before')} why=${before ? '' : t('gui.preview.first')} onClick=${() => go(before.key)} />
       <${Button} short icon="chevron-right" label=${t('gui.preview.after')} why=${after ? '' : t('gui.preview.last')} onClick=${() => go(after.key)} /><span class="grow"></span>
-      <${Button} icon=${sendIcon} label=${sendWords} onClick=${() => send(at)} />
+      <${Button} icon=${sendIcon} label=${sendWords} onClick=${() => { onClose(); send(at) }} />
       <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} /></div></${Dialog}>`
 }
