@@ -151,7 +151,7 @@ func document(t *testing.T, word string) (commands string) {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 		must(t, err)
 		var got string
-		for _, block := range strings.Split(string(text), "\n```") {
+		for block := range strings.SplitSeq(string(text), "\n```") {
 			if commands, ok := strings.CutPrefix(block, "sh\n"); ok && strings.Contains(commands, word) {
 				got = commands
 			}
