@@ -140,7 +140,7 @@ func TestHT52RealAccountReachesNothingReal(t *testing.T) {
 	// Wrong guesses there neither lock the real account nor tell anything of it.
 	guess := pupil(t, alice)
 	for range 15 {
-		if err := guess.Login(t.Context(), "alice", "a guess"); hufu.CodeOf(err) != "wrong_password" {
+		if err := guess.Login(t.Context(), "alice", "a guess"); hufu.CodeOf(err) != "teach_wrong_password" {
 			t.Fatalf("guess: %v", err)
 		}
 	}
