@@ -89,6 +89,19 @@ func flagLang(args []string) string {
 	return ""
 }
 
+// endAtNext ends the program at the next interrupt, where the system would ignore it, unless ended is
+// closed before.
+func endAtNext(ended <-chan struct{}) {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt)
+	defer signal.Stop(again)
+	select {
+	case <-again:
+		os.Exit(128 + int(syscall.SIGINT))
+	case <-ended:
+	}
+}
+
 // Run executes a command line, reports any error to the user, and returns the
 // exit status. A signal ends the context with Stopped as its cause; a second
 // one ends the program at once, which the user of a terminal is told if stopping takes long.
@@ -96,6 +109,7 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
+	ignored := signal.Ignored(os.Interrupt) // as by a script that starts a command in the background
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if a.HangUp && !signal.Ignored(syscall.SIGHUP) { // as it is by nohup
 		signal.Notify(signals, syscall.SIGHUP)
@@ -113,6 +127,9 @@ func (a *App) Run(root *cobra.Command, args []string) int {
 			signal.Ignore(syscall.SIGHUP)
 		}
 		signal.Stop(signals) // the next one ends the program
+		if ignored {
+			go endAtNext(ended)
+		}
 		cancel(Stopped{by})
 		select {
 		case <-ended:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -176,6 +177,21 @@ func TestQuestionsOnATerminal(t *testing.T) {
 // is ended by the second Ctrl-C.
 func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	t.Parallel()
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, os.Interrupt) // so a program that is started does not ignore it, whatever has started this one
+	t.Cleanup(func() { signal.Stop(heard) })
+	for how, want := range map[string]int{"trap - INT": -int(unix.SIGINT), "trap '' INT": 128 + int(unix.SIGINT)} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			secondInterrupt(t, how, want)
+		})
+	}
+}
+
+// secondInterrupt interrupts a command until it ends. how is what a shell says of interrupts before it
+// starts the command: a script ignores them for what it runs in the background.
+func secondInterrupt(t *testing.T, how string, want int) {
+	t.Helper()
 	dir := t.TempDir()
 	s, err := built.NewServer(bin, filepath.Join(dir, "data"))
 	if err == nil {
@@ -202,6 +218,7 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 	}
 	defer func() { _ = unread.Close() }()
 	cmd := alice.Command(t.Context(), "cat", ":/large")
+	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", how + `; exec "$0" "$@"`, cmd.Path, "cat", ":/large"}
 	cmd.Stdout = out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -218,7 +235,7 @@ func TestSecondInterruptEndsAtOnce(t *testing.T) {
 		}
 		select {
 		case err := <-ended:
-			if code, err := built.Code(cmd, err); err != nil || code != -int(unix.SIGINT) {
+			if code, err := built.Code(cmd, err); err != nil || code != want {
 				t.Errorf("it ended with %d, %v", code, err)
 			}
 			return
