@@ -52,11 +52,6 @@ type App struct {
 	out *output // Out
 }
 
-// Stopped is the cause of a context that a signal ended.
-type Stopped struct{ Signal os.Signal }
-
-func (s Stopped) Error() string { return "stopped by " + s.Signal.String() }
-
 // New prepares an App for a command line; its language is settled here, before
 // the flags are read, because their help is written in it.
 func New(program string, args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) *App {
@@ -89,56 +84,15 @@ func flagLang(args []string) string {
 	return ""
 }
 
-// endAtNext ends the program at the next interrupt, where the system would ignore it, unless ended is
-// closed before.
-func endAtNext(ended <-chan struct{}) {
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt)
-	defer signal.Stop(again)
-	select {
-	case <-again:
-		os.Exit(128 + int(syscall.SIGINT))
-	case <-ended:
-	}
-}
-
 // Run executes a command line, reports any error to the user, and returns the
 // exit status. A signal ends the context with Stopped as its cause; a second
 // one ends the program at once, which the user of a terminal is told if stopping takes long.
 func (a *App) Run(root *cobra.Command, args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	signals := make(chan os.Signal, 1)
-	ignored := signal.Ignored(os.Interrupt) // as by a script that starts a command in the background
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if a.HangUp && !signal.Ignored(syscall.SIGHUP) { // as it is by nohup
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	defer signal.Stop(signals)
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() { // ends with the program
-		by := os.Signal(syscall.SIGTERM)
-		select {
-		case by = <-signals:
-		case <-a.Stop:
-		}
-		if a.HangUp { // a terminal that is closed sends it twice: the shell does, and the system
-			signal.Ignore(syscall.SIGHUP)
-		}
-		signal.Stop(signals) // the next one ends the program
-		if ignored {
-			go endAtNext(ended)
-		}
-		cancel(Stopped{by})
-		select {
-		case <-ended:
-		case <-time.After(stoppingAfter):
-			if a.ErrTerminal() != nil {
-				a.Hint(a.Cat.T("cli.stopping"))
-			}
-		}
-	}()
+	defer a.stopOnSignal(cancel, ended)()
 	// A write to standard output whose reader has gone away returns an error
 	// instead of killing the program, so that open files are still closed.
 	noReader := make(chan os.Signal, 1)
