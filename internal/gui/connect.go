@@ -143,6 +143,9 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 
 // open makes a link to a profile's server and connects, without a login.
 func (s *Server) open(ctx context.Context, name string, plain bool) (*client.Remote, client.Who, error) {
+	if err := s.afterLogout(ctx); err != nil {
+		return nil, client.Who{}, err
+	}
 	p, err := profile.Load(s.o.Dirs, name)
 	if err != nil {
 		return nil, client.Who{}, err
@@ -308,6 +311,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	if _, err := read[struct{}](r); err != nil {
 		return err
 	}
+	s.leaving <- struct{}{} // before the page hears of it and connects again
+	defer func() { <-s.leaving }()
 	s.mu.Lock()
 	old := s.link
 	s.link = link{}
@@ -325,6 +330,17 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.ok(w, map[string]any{}) // forgotten here, as requested
+}
+
+// afterLogout waits until no logout is under way: that would end the login of a new connection.
+func (s *Server) afterLogout(ctx context.Context) error {
+	select {
+	case s.leaving <- struct{}{}:
+		<-s.leaving
+		return nil
+	case <-ctx.Done():
+		return &hufu.Error{Op: "connect", Kind: hufu.KindCanceled, Err: context.Cause(ctx)}
+	}
 }
 
 // entered returns the connection that the page shows. The error is not_logged_in if there is none.

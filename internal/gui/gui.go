@@ -64,6 +64,7 @@ type Server struct {
 	handler  http.Handler
 	done     chan struct{} // closed when the server stops; ends the event streams
 	pictures chan struct{} // has room for the one image that is decoded at a time
+	leaving  chan struct{} // has room for the one logout that is under way
 
 	mu     sync.Mutex    // guards what follows
 	news   chan struct{} // closed and replaced when the link changes
@@ -85,7 +86,7 @@ func Open(o Options) (*Server, error) {
 	if o.Patience == 0 {
 		o.Patience = browseTime
 	}
-	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), pictures: make(chan struct{}, 1), news: make(chan struct{})}
+	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), pictures: make(chan struct{}, 1), leaving: make(chan struct{}, 1), news: make(chan struct{})}
 	for _, l := range text.Languages() {
 		s.cats[l] = text.For(l)
 	}
