@@ -79,7 +79,7 @@ func TestHT41NoBodyOfAFileIsServed(t *testing.T) {
 		if answers < 500 {
 			t.Errorf("%d answers only: the walk is broken", answers)
 		}
-		// What was asked for did exist, and only the digest and the preview came of it.
+		// The file does exist: its properties and its preview are answered.
 		var got struct{ Entry jsonEntry }
 		if e := p.ask("properties", map[string]any{"side": "local", "path": at, "digest": true}, &got); e != nil || got.Entry.Digest == "" || got.Entry.Name != name {
 			t.Errorf("properties: %+v %+v", got, e)

@@ -136,7 +136,7 @@ func TestPreview(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.until("document.querySelector('.pane.remote .grid.stale')")
-	drawn("what was shown before the server went away")
+	drawn("with the server away, the picture that was open")
 	p.keys(kb.ArrowRight)
 	p.until("document.querySelector('.seen .trouble')?.innerText.includes('There is no connection to the server.')")
 	slow.Rate(fast)
