@@ -4,6 +4,9 @@
 // TUN device in this network namespace, another in a new one, and between them
 // a delay, a rate with a bounded queue, and loss at random.
 //
+// With -links there are several such links between the two namespaces, each
+// with devices, addresses and a rate of its own: 10.99.0.1, 10.99.1.1 and so on.
+//
 // It prints "ready" and the path of the new namespace, for nsenter --net, and
 // ends by SIGTERM with a line of counters for each direction.
 //
@@ -17,6 +20,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -34,27 +38,64 @@ func main() {
 	seed := flag.Uint64("seed", 1, "seed of the loss")
 	near := flag.String("near", "10.99.0.1", "address here")
 	far := flag.String("far", "10.99.0.2", "address in the new namespace")
+	links := flag.Int("links", 1, "how many links; the third number of the addresses counts them")
 	flag.Parse()
-	if err := run(*near, *far, line{rate: *mbit * 1e6 / 8, delay: *rtt / 2, queue: *queue, loss: *loss / 100}, *seed); err != nil {
+	ends, err := pairs(*near, *far, *links)
+	if err == nil {
+		err = run(ends, line{rate: *mbit * 1e6 / 8, delay: *rtt / 2, queue: *queue, loss: *loss / 100}, *seed)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "farlink:", err)
 		os.Exit(1)
 	}
 }
 
-func run(near, far string, l line, seed uint64) error {
+// A pair is the addresses of both ends of a link.
+type pair struct{ near, far string }
+
+// pairs returns the ends of n links. The third number of the addresses grows by one with each.
+func pairs(near, far string, n int) (all []pair, err error) {
+	for i := range n {
+		ends := pair{near, far}
+		for _, at := range []*string{&ends.near, &ends.far} {
+			a, err := netip.ParseAddr(*at)
+			if err != nil || !a.Is4() {
+				return nil, fmt.Errorf("%q is no IPv4 address", *at)
+			}
+			b := a.As4()
+			if int(b[2])+i > 255 {
+				return nil, fmt.Errorf("%d links are too many from %s on", n, *at)
+			}
+			b[2] += byte(i)
+			*at = netip.AddrFrom4(b).String()
+		}
+		all = append(all, ends)
+	}
+	return all, nil
+}
+
+func run(ends []pair, l line, seed uint64) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, unix.SIGTERM)
-	a, err := device("far0", near, far)
+	var here []int
+	for i, p := range ends {
+		fd, err := device(fmt.Sprint("far", i), p.near, p.far)
+		if err != nil {
+			return err
+		}
+		here = append(here, fd)
+	}
+	there, namespace, err := devicesInNewNamespace(ends)
 	if err != nil {
 		return err
 	}
-	b, namespace, err := deviceInNewNamespace("far0", far, near)
-	if err != nil {
-		return err
+	var all []*direction
+	for i := range ends {
+		all = append(all, newDirection(here[i], there[i], l, seed), newDirection(there[i], here[i], l, seed+1))
+		seed += 2
 	}
-	there, back := newDirection(a, b, l, seed), newDirection(b, a, l, seed+1)
-	failed := make(chan error, 4)
-	for _, d := range []*direction{there, back} {
+	failed := make(chan error, 2*len(all))
+	for _, d := range all {
 		go func() { failed <- d.read() }()
 		go func() { failed <- d.write() }()
 	}
@@ -63,7 +104,9 @@ func run(near, far string, l line, seed uint64) error {
 	case err = <-failed:
 	case <-stop:
 	}
-	fmt.Fprintf(os.Stderr, "there: %v\nback: %v\n", there, back)
+	for i, d := range all {
+		fmt.Fprintf(os.Stderr, "%s, %s: %v\n", ends[i/2].far, []string{"there", "back"}[i%2], d)
+	}
 	return err
 }
 
@@ -96,11 +139,11 @@ func device(name, address, peer string) (int, error) {
 	return fd, nil
 }
 
-// deviceInNewNamespace does so on a thread that has left for a new namespace.
+// devicesInNewNamespace makes the far ends on a thread that has left for a new namespace.
 // The thread ends with its goroutine; a descriptor keeps the namespace.
-func deviceInNewNamespace(name, address, peer string) (fd int, path string, err error) {
+func devicesInNewNamespace(ends []pair) ([]int, string, error) {
 	type made struct {
-		fd   int
+		fds  []int
 		path string
 		err  error
 	}
@@ -116,11 +159,18 @@ func deviceInNewNamespace(name, address, peer string) (fd int, path string, err 
 			done <- made{err: err}
 			return
 		}
-		fd, err := device(name, address, peer)
-		done <- made{fd, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns), err}
+		m := made{path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns)}
+		for i, p := range ends {
+			fd, err := device(fmt.Sprint("far", i), p.far, p.near)
+			if m.err = err; err != nil {
+				break
+			}
+			m.fds = append(m.fds, fd)
+		}
+		done <- m
 	}()
 	m := <-done
-	return m.fd, m.path, m.err
+	return m.fds, m.path, m.err
 }
 
 // sleepUntil is more exact than a timer of the runtime, which may be a

@@ -111,6 +111,26 @@ func median(list []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
+// scales reports whether the peers are hufu with more and more nodes: then the table says how many times as
+// fast each is as one node, and not how many times as fast as it one node is.
+func (t *table) scales() bool { return strings.HasPrefix(t.workload, "links-") }
+
+// ratio is the head of the column that compares a peer with hufu.
+func (t *table) ratio() string {
+	if t.scales() {
+		return "of one node"
+	}
+	return "hufu is"
+}
+
+// compared says the same in words of a peer, whose rate that of hufu is a multiple of.
+func (t *table) compared(multiple float64) string {
+	if t.scales() {
+		return fmt.Sprintf("%.2f × one node", 1/multiple)
+	}
+	return fmt.Sprintf("hufu is %.2f ×", multiple)
+}
+
 // hufu is the peer that the others are compared with, nil if it did not run.
 func (t *table) hufu() *peer {
 	for _, p := range t.peers {

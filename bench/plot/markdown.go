@@ -33,7 +33,7 @@ func markdown(head []string, tables []*table) string {
 	for _, line := range head {
 		b.WriteString("- " + line + "\n")
 	}
-	b.WriteString("\nMedians of the runs, which were interleaved. \"hufu is\": the median rate of hufu over that of the peer, so above 1 hufu is faster. See bench/README.md.\n")
+	b.WriteString("\nMedians of the runs, which were interleaved. \"hufu is\": the median rate of hufu over that of the peer, so above 1 hufu is faster. \"of one node\": the rate of several nodes over that of one. See bench/README.md.\n")
 	for _, t := range tables {
 		t.write(&b)
 	}
@@ -43,7 +43,7 @@ func markdown(head []string, tables []*table) string {
 func (t *table) write(b *strings.Builder) {
 	rate, cpu := t.words()
 	synced := slices.ContainsFunc(t.peers, func(p *peer) bool { return len(p.synced) > 0 })
-	columns := []string{"peer", rate, "wall s", "min–max", "hufu is"}
+	columns := []string{"peer", rate, "wall s", "min–max", t.ratio()}
 	if synced {
 		columns = append(columns, "until synced: "+rate, "s", "min–max", "hufu is")
 	}
@@ -53,6 +53,9 @@ func (t *table) write(b *strings.Builder) {
 	times := func(ours, theirs []float64) string {
 		if len(ours) == 0 || len(theirs) == 0 {
 			return "–"
+		}
+		if t.scales() {
+			ours, theirs = theirs, ours
 		}
 		return fmt.Sprintf("%.2f ×", median(ours)/median(theirs))
 	}

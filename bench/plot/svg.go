@@ -83,7 +83,7 @@ func (t *table) draw(b *strings.Builder, y int) int {
 		case p == hufu:
 			class += " hufu"
 		case hufu != nil:
-			said += fmt.Sprintf(" (hufu is %.2f ×)", plotted(hufu)/plotted(p))
+			said += fmt.Sprintf(" (%s)", t.compared(plotted(hufu)/plotted(p)))
 		}
 		low, high := slices.Min(rates(p))*scale, slices.Max(rates(p))*scale
 		middle := y + barHeight/2

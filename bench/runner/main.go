@@ -29,6 +29,7 @@ type settings struct {
 	size      size // of the big file
 	nodeSize  size // of the file for the S3 store
 	farSize   size // of the file for the far link
+	linkSize  size // of the file for one, two and three links
 	files     int  // in the tree of small files
 	farFiles  int
 	again     int // files in the tree that is there already
@@ -39,6 +40,8 @@ type settings struct {
 	rtt       time.Duration
 	mbit      int
 	loss      float64
+	linkRTT   time.Duration // of each link of the workload links
+	linkMbit  int
 	timeout   time.Duration
 	tmpfs     string
 	disk      string
@@ -57,7 +60,7 @@ func main() {
 }
 
 func run(args []string) error {
-	s := settings{size: 512 << 20, farSize: 200 << 20, nodeSize: 1 << 30, fileSize: 4 << 10}
+	s := settings{size: 512 << 20, farSize: 200 << 20, nodeSize: 1 << 30, linkSize: 512 << 20, fileSize: 4 << 10}
 	f := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	f.Usage = func() {
 		fmt.Fprintf(os.Stderr, "Usage: make bench ARGS=\"[WORKLOAD…] [--flag…]\"\n\nWORKLOAD: as --list shows, or its first part, or all (default: big small)\n\n%s", f.FlagUsages())
@@ -77,6 +80,9 @@ func run(args []string) error {
 	f.DurationVar(&s.rtt, "rtt", 100*time.Millisecond, "round trip time of the far link")
 	f.IntVar(&s.mbit, "mbit", 1000, "rate of the far link")
 	f.Float64Var(&s.loss, "loss", 0, "per cent of segments that the far link loses")
+	f.Var(&s.linkSize, "link-size", "`SIZE` of the file for links")
+	f.DurationVar(&s.linkRTT, "link-rtt", 10*time.Millisecond, "round trip time of each link of links")
+	f.IntVar(&s.linkMbit, "link-mbit", 200, "rate of each link of links")
 	f.IntVar(&s.seconds, "seconds", 10, "length of a run of handshake and of iperf3")
 	f.IntVar(&s.clients, "connections", 5000, "clients of idle")
 	f.IntVar(&s.active, "active", 500, "clients of idle that get to work at once")

@@ -203,6 +203,9 @@ func (s *settings) describe(grouped bool) []string {
 		fmt.Sprintf("%d runs; file %s, tree %d × %s, tree that is there %d; far link %v, %d Mbit/s, %g %% loss, file %s, tree %d", s.runs,
 			s.size.String(), s.files, s.fileSize.String(), s.again, s.rtt, s.mbit, s.loss, s.farSize.String(), s.farFiles),
 	}
+	if slices.ContainsFunc(s.workloads, func(w workload) bool { return w.links }) {
+		lines = append(lines, fmt.Sprintf("links: %v and %d Mbit/s each, a file %s", s.linkRTT, s.linkMbit, s.linkSize.String()))
+	}
 	if slices.ContainsFunc(s.workloads, func(w workload) bool { return w.s3 }) {
 		lines = append(lines, fmt.Sprintf("the S3 store: versitygw in memory; %s, sftpgo %s, a file %s there", first("rclone", "version"), first("sftpgo", "--version"), s.nodeSize.String()))
 	}

@@ -42,7 +42,13 @@ func (p *place) bucket(name string) string { return filepath.Join(p.root, "s3", 
 
 // makeStore makes the folders and the keys of the store.
 func (p *place) makeStore() error {
-	for _, dir := range []string{p.bucket(ourBucket), p.bucket(theirBucket), p.root + "/database", p.root + "/back"} {
+	dirs := []string{p.bucket(ourBucket), p.bucket(theirBucket), p.root + "/database", p.root + "/back"}
+	if p.w.links {
+		for n := 2; n <= mostLinks; n++ {
+			dirs = append(dirs, p.bucket(fmt.Sprint(ourBucket, "-", n)))
+		}
+	}
+	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -70,7 +76,7 @@ func unprivileged() *syscall.Credential {
 // startStorage starts what the server of a peer keeps its files in.
 func (p *place) startStorage(ctx context.Context, who peer) error {
 	names := []string{"s3"}
-	if who.server == "hufud" {
+	if who.isHufu() {
 		names = append(names, "postgres")
 	}
 	for _, name := range names {
@@ -135,10 +141,10 @@ func (p *place) configurePostgres(ctx context.Context, port string) (argv, env [
 }
 
 // configuration is hufud.toml of a node.
-func (p *place) configuration() string {
+func (p *place) configuration(database, bucket string) string {
 	return fmt.Sprintf("[database]\nurl = %q\n[store]\nurl = %q\nendpoint = %q\npath_style = true\n",
-		"postgres://hufu:"+p.dbPassword+"@"+p.servers["postgres"].address()+"/postgres?sslmode=disable",
-		"s3://"+ourBucket, "http://"+p.servers["s3"].address())
+		"postgres://hufu:"+p.dbPassword+"@"+p.servers["postgres"].address()+"/"+database+"?sslmode=disable",
+		"s3://"+bucket, "http://"+p.servers["s3"].address())
 }
 
 // remote is the bucket of the peers as rclone names it.
@@ -210,11 +216,11 @@ LogLevel ERROR
 
 // provide puts what is to be fetched into the store, once for hufu and once for the peers.
 func (p *place) provide(ctx context.Context, who peer) error {
-	if who.server == "hufud" {
+	if who.isHufu() {
 		if who.parts == atOnce {
-			return p.do(ctx, "hufu", "put", "-q", p.lanesDir(), ":/src/")
+			return p.hufu(ctx, who, "put", "-q", p.lanesDir(), ":/src/")
 		}
-		return p.do(ctx, "hufu", "put", "-q", p.src(), ":/src/")
+		return p.hufu(ctx, who, "put", "-q", p.src(), ":/src/")
 	}
 	if _, err := os.Stat(p.bucket(theirBucket) + "/src"); err == nil {
 		return nil
@@ -227,21 +233,21 @@ func (p *place) provide(ctx context.Context, who peer) error {
 }
 
 // fetch gets back what hufu has put. That is not measured.
-func (p *place) fetch(ctx context.Context) error {
-	return errors.Join(empty(p.root+"/back"), p.do(ctx, "hufu", "get", "-q", ":/in", p.root+"/back/"))
+func (p *place) fetch(ctx context.Context, who peer) error {
+	return errors.Join(empty(p.root+"/back"), p.hufu(ctx, who, "get", "-q", ":/in", p.root+"/back/"))
 }
 
 // clearStore removes the uploaded files. hufu keeps the objects of removed files for 30 days.
 func (p *place) clearStore(ctx context.Context, who peer) error {
-	if who.server != "hufud" {
+	if !who.isHufu() {
 		return empty(p.bucket(theirBucket) + "/in")
 	}
-	if !p.uploaded {
+	if !p.uploaded[who.server] {
 		return nil
 	}
-	p.uploaded = false
-	err := errors.Join(empty(p.root+"/back"), p.do(ctx, "hufu", "rm", "-r", ":/in"))
-	all, err2 := filepath.Glob(p.bucket(ourBucket) + "/*/*")
+	p.uploaded[who.server] = false
+	err := errors.Join(empty(p.root+"/back"), p.hufu(ctx, who, "rm", "-r", ":/in"))
+	all, err2 := filepath.Glob(p.bucket(bucketOf(who.server)) + "/*/*")
 	err = errors.Join(err, err2)
 	for _, content := range all {
 		err = errors.Join(err, os.RemoveAll(content))

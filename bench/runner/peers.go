@@ -29,6 +29,7 @@ type peer struct {
 	packages  []string // of Debian: name of the package, then a program in it
 	commands  map[shape]string
 	parts     int // arrives in so many parts, 0 is one
+	nodes     int // of its service in the workload links, 0 if it takes no part there
 	farOnly   bool
 	workloads where
 	// read takes what was moved in which time from the command's own words,
@@ -45,8 +46,14 @@ const (
 	onS3
 )
 
+// isHufu reports whether the server of a peer is hufu's.
+func (p peer) isHufu() bool { return p.server == "hufud" || p.nodes > 0 }
+
 // takesPart reports whether a peer can do a workload.
 func (p peer) takesPart(w workload) bool {
+	if w.links || p.nodes > 1 {
+		return w.links && p.nodes > 0 && p.commands[w.shape] != ""
+	}
 	return p.commands[w.shape] != "" && (!p.farOnly || w.far) && (p.workloads == onBoth || w.s3 == (p.workloads == onS3))
 }
 
@@ -55,7 +62,7 @@ func peers() []peer {
 	rsync := []string{"rsync", "rsync"}
 	nginx := []string{"nginx", "nginx", "curl", "curl"}
 	list := []peer{{
-		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud", workloads: onBoth,
+		name: "hufu", about: "hufu put and get: mutual TLS, digest at both ends, durable", server: "hufud", workloads: onBoth, nodes: 1,
 		commands: map[shape]string{
 			fileUp:    `exec hufu put -q "$SRC" :/in/`,
 			treeUp:    `exec hufu put -q "$SRC" :/in/`,
@@ -71,6 +78,12 @@ func peers() []peer {
 		},
 		read: readHandshake,
 	}}
+	for n := 2; n <= mostLinks; n++ {
+		list = append(list, peer{
+			name: fmt.Sprintf("hufu-%d-nodes", n), about: fmt.Sprintf("hufu, with a service of %d nodes", n), server: fmt.Sprintf("hufud-%d", n), workloads: onS3, nodes: n,
+			commands: map[shape]string{fileUp: list[0].commands[fileUp], fileDown: list[0].commands[fileDown]},
+		})
+	}
 	for _, c := range []struct{ suffix, host, about string }{
 		{"-gcm", "gcm", "aes128-gcm@openssh.com"},
 		{"", "plain", "the default cipher"},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ type place struct {
 	groups       string
 	address      string   // of the servers
 	serverPrefix []string // in front of a server's command line
+	clientPrefix []string // in front of a command that is measured
 	env          []string
 	link         *exec.Cmd
 	client       *side
@@ -43,7 +45,7 @@ type place struct {
 	enrollArgs []string
 
 	s3Key, s3Secret, dbPassword string
-	uploaded                    bool // hufu's bucket has the uploaded files
+	uploaded                    map[string]bool // servers of hufu whose buckets have the uploaded files
 }
 
 func (p *place) hufud() string { return p.root + "/hufud" }
@@ -63,7 +65,7 @@ func (p *place) arrival(who peer) string {
 	switch {
 	case !p.w.shape.up():
 		return p.root + "/out"
-	case p.w.s3 && who.server == "hufud":
+	case p.w.s3 && who.isHufu():
 		return p.root + "/back/in"
 	case p.w.s3:
 		return p.bucket(theirBucket) + "/in"
@@ -84,7 +86,7 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 	if err := s.room(w, parent); err != nil {
 		return nil, err
 	}
-	p = &place{s: s, w: w, groups: groups, address: "127.0.0.1", servers: make(map[string]*server)}
+	p = &place{s: s, w: w, groups: groups, address: "127.0.0.1", servers: map[string]*server{}, uploaded: map[string]bool{}}
 	if p.root, err = os.MkdirTemp(parent, "hufu-bench-"); err != nil {
 		return nil, err
 	}
@@ -108,6 +110,11 @@ func (s *settings) open(ctx context.Context, w workload, groups string) (p *plac
 	}
 	if w.far {
 		if err := p.startFarLink(); err != nil {
+			return nil, err
+		}
+	}
+	if w.links {
+		if err := p.startLinks(); err != nil {
 			return nil, err
 		}
 	}
@@ -160,6 +167,8 @@ func (p *place) fill() error {
 		return nil
 	case p.w.shape.tree():
 		return makeTree(p.src(), files, int64(p.s.fileSize))
+	case p.w.links:
+		return makeFile(p.src(), bytes)
 	case p.w.s3:
 		return errors.Join(makeFile(p.src(), bytes), split(p.src(), p.lanesDir(), bytes, atOnce))
 	}
@@ -168,33 +177,39 @@ func (p *place) fill() error {
 
 // startFarLink puts the far link between us and the servers.
 func (p *place) startFarLink() error {
+	namespace, err := p.startLink("-rtt", p.s.rtt.String(), "-mbit", strconv.Itoa(p.s.mbit), "-loss", strconv.FormatFloat(p.s.loss, 'g', -1, 64), "-far", "10.99.0.2")
+	p.address, p.serverPrefix = "10.99.0.2", []string{"nsenter", "--net=" + namespace}
+	return err
+}
+
+// startLink runs farlink and returns the namespace at the other end.
+func (p *place) startLink(args ...string) (namespace string, err error) {
 	if !p.s.own {
-		return errors.New("the far link needs a network namespace of its own: run it as root")
+		return "", errors.New("a link needs a network namespace of its own: run it as root")
 	}
-	p.link = exec.Command("farlink", "-rtt", p.s.rtt.String(), "-mbit", strconv.Itoa(p.s.mbit), "-loss", strconv.FormatFloat(p.s.loss, 'g', -1, 64), "-far", "10.99.0.2")
+	p.link = exec.Command("farlink", args...)
 	p.link.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	log, err := os.Create(p.work + "/farlink.log")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer log.Close()
 	p.link.Stderr = log
 	out, err := p.link.StdoutPipe()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := p.link.Start(); err != nil {
 		p.link = nil
-		return err
+		return "", err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	namespace, ok := strings.CutPrefix(strings.TrimSpace(line), "ready ")
 	if err != nil || !ok {
 		text, _ := os.ReadFile(log.Name())
-		return fmt.Errorf("the far link does not start: %s", lastLine(text))
+		return "", fmt.Errorf("the link does not start: %s", lastLine(text))
 	}
-	p.address, p.serverPrefix = "10.99.0.2", []string{"nsenter", "--net=" + namespace}
-	return nil
+	return namespace, nil
 }
 
 func (p *place) close() {
@@ -222,6 +237,11 @@ func (p *place) do(ctx context.Context, argv ...string) error {
 	return nil
 }
 
+// hufu runs a command of hufu with the profile of a peer, which is not measured.
+func (p *place) hufu(ctx context.Context, who peer, args ...string) error {
+	return p.do(ctx, append([]string{"env", "HOME=" + p.home(who.server), "hufu"}, args...)...)
+}
+
 // prepare brings a peer to the point from which it is measured.
 func (p *place) prepare(ctx context.Context, who peer) error {
 	if p.w.s3 {
@@ -235,7 +255,11 @@ func (p *place) prepare(ctx context.Context, who peer) error {
 			return err
 		}
 		p.servers[who.server] = s
-		if who.server == "hufud" {
+		if p.w.links {
+			if err := p.completeService(ctx, who, s); err != nil {
+				return err
+			}
+		} else if who.server == "hufud" {
 			if err := p.do(ctx, append([]string{"sh", "-c", p.enroll, "enroll"}, p.enrollArgs...)...); err != nil {
 				return err
 			}
@@ -267,7 +291,7 @@ func (p *place) variables(who peer) []string {
 		"SRC=" + p.src(), "NAME=" + p.name(), "DST=" + p.arrival(who), "WORK=" + p.work,
 		"RANGES=" + strings.Join(quarters(bytes), " "), "LENGTH=" + strconv.Itoa(p.s.seconds),
 	}
-	if p.w.s3 {
+	if p.w.s3 && !p.w.links {
 		list = append(list, "S3="+p.remote(), "LANES="+p.lanesDir(), "ATONCE="+strconv.Itoa(atOnce))
 	}
 	return append(list, p.servers[who.server].env...)
@@ -291,9 +315,9 @@ func (p *place) clear(ctx context.Context, who peer) error {
 
 func (p *place) verify(ctx context.Context, who peer) error {
 	got := filepath.Join(p.arrival(who), p.name())
-	if p.w.s3 && p.w.shape.up() && who.server == "hufud" {
-		p.uploaded = true
-		if err := p.fetch(ctx); err != nil {
+	if p.w.s3 && p.w.shape.up() && who.isHufu() {
+		p.uploaded[who.server] = true
+		if err := p.fetch(ctx, who); err != nil {
 			return err
 		}
 	}
@@ -373,7 +397,8 @@ func (p *place) run(ctx context.Context, who peer) (r result, err error) {
 	timed, cancel := context.WithTimeout(ctx, p.s.timeout)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(timed, "sh", "-c", who.commands[p.w.shape])
+	argv := append(slices.Clone(p.clientPrefix), "sh", "-c", who.commands[p.w.shape])
+	cmd := exec.CommandContext(timed, argv[0], argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = append(p.env, p.variables(who)...), p.work, &stdout, &stderr, p.client.attributes()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second

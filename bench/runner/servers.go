@@ -19,6 +19,7 @@ import (
 // A server is one that we have started and that we stop, by its own process id.
 type server struct {
 	cmd  *exec.Cmd
+	more []*exec.Cmd // further nodes of a hufu service
 	side *side
 	env  []string // for the commands of its peers
 }
@@ -29,48 +30,64 @@ func (p *place) start(ctx context.Context, name string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort(p.address, port)
+	address := net.JoinHostPort(p.host(name), port)
 	argv, env, err := p.configure(ctx, name, port)
 	if err != nil {
 		return nil, fmt.Errorf("configure %s: %w", name, err)
 	}
-	s := &server{env: append(env, "ADDR="+address, "HOST="+p.address, "PORT="+port)}
+	s := &server{env: append(env, "ADDR="+address, "HOST="+p.host(name), "PORT="+port)}
 	if s.side, err = newSide(p.groups, p.w.name+"-"+name); err != nil {
 		return nil, err
 	}
+	s.cmd, err = p.listen(s.side, name, address, append(p.serverPrefix, argv...))
+	if err != nil {
+		s.side.close()
+		return nil, err
+	}
+	s.side.root = s.cmd.Process.Pid
+	return s, nil
+}
+
+// listen starts a program of a side and waits until it listens at address.
+func (p *place) listen(s *side, name, address string, argv []string) (*exec.Cmd, error) {
 	log, err := os.Create(filepath.Join(p.work, name+".out"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	argv = append(p.serverPrefix, argv...)
-	s.cmd = exec.Command(argv[0], argv[1:]...)
-	s.cmd.Env, s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr, s.cmd.SysProcAttr = p.env, p.work, log, log, s.side.attributes()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.env, p.work, log, log, s.attributes()
 	if name == "postgres" {
-		s.cmd.SysProcAttr.Credential = unprivileged()
-		s.cmd.Dir = p.root + "/database"
+		cmd.SysProcAttr.Credential = unprivileged()
+		cmd.Dir = p.root + "/database"
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.side.root = s.cmd.Process.Pid
 	for range 100 {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
-			return s, conn.Close()
+			return cmd, conn.Close()
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	s.stop()
+	end(cmd)
 	text, _ := os.ReadFile(log.Name())
 	return nil, fmt.Errorf("%s does not listen: %s", name, lastLine(text))
 }
 
-func (s *server) stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	timer := time.AfterFunc(10*time.Second, func() { _ = s.cmd.Process.Kill() })
-	_ = s.cmd.Wait()
+// end asks a server to end and waits for it, at most ten seconds.
+func end(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+	_ = cmd.Wait()
 	timer.Stop()
+}
+
+func (s *server) stop() {
+	for _, cmd := range append(s.more, s.cmd) {
+		end(cmd)
+	}
 	s.side.close()
 }
 
@@ -88,7 +105,12 @@ func freePort() (string, error) {
 func (p *place) configure(ctx context.Context, name, port string) (argv, env []string, err error) {
 	switch name {
 	case "hufud":
-		return p.configureHufud(ctx, port)
+		if !p.w.links {
+			return p.configureHufud(ctx, port)
+		}
+		return p.configureService(ctx, name, port)
+	case "hufud-2", "hufud-3":
+		return p.configureService(ctx, name, port)
 	case "sshd":
 		return p.configureSSH(ctx, port)
 	case "nginx":
@@ -128,7 +150,7 @@ func (p *place) configureHufud(ctx context.Context, port string) (argv, env []st
 	password := filepath.Join(p.work, "password")
 	initialize := []string{"hufud", "--data", p.hufud(), "init", "--name", names, "--no-passphrase"}
 	if p.w.s3 {
-		if err := p.write("hufud.toml", p.configuration()); err != nil {
+		if err := p.write("hufud.toml", p.configuration("postgres", ourBucket)); err != nil {
 			return nil, nil, err
 		}
 		initialize = append(initialize, "--config", p.work+"/hufud.toml")

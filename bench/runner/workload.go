@@ -31,6 +31,7 @@ type workload struct {
 	disk  bool // on the disk, and measured until it is synced as well
 	far   bool // over the far link
 	again bool // all of it is there already
+	links bool // over one, two and three links, a node of hufu behind each; s3 is set as well
 	s3    bool // the server keeps the files in an S3 store
 	usual []string
 }
@@ -41,6 +42,7 @@ func workloads() []workload {
 	small := []string{"hufu", "rsync-ssh-gcm", "rsyncd", "tar-ssh-gcm"}
 	s3 := []string{"hufu", "hufu-64", "sftpgo", "rclone-webdav", "rclone-s3"}
 	far := []string{"hufu", "scp-gcm", "nginx4", "iperf3"}
+	links := []string{"hufu", "hufu-2-nodes", "hufu-3-nodes"}
 	return []workload{
 		{name: "big-up", about: "one incompressible file, from memory to memory", shape: fileUp, usual: big},
 		{name: "big-down", about: "the same, fetched", shape: fileDown, usual: big},
@@ -58,6 +60,8 @@ func workloads() []workload {
 		{name: "nodes-big-down", about: "the same, fetched", shape: fileDown, s3: true, usual: s3},
 		{name: "nodes-small-up", about: "a tree of small files, likewise", shape: treeUp, s3: true, usual: s3},
 		{name: "nodes-small-down", about: "the same, fetched", shape: treeDown, s3: true, usual: s3},
+		{name: "links-up", about: "one incompressible file (--link-size) over one, two and three links of --link-mbit, a node of one service behind each", shape: fileUp, s3: true, links: true, usual: links},
+		{name: "links-down", about: "the same, fetched", shape: fileDown, s3: true, links: true, usual: links},
 		{name: "handshake", about: "new connections with mutual TLS 1.3, 16 at a time", shape: handshake, usual: []string{"hufu", "hufu-x25519", "nginx"}},
 		{name: "idle", about: "memory of the server for --connections clients that are logged in and ask for nothing, and with --active of them at work at once; of hufu alone, once", shape: idle},
 		{name: "again", about: "a put of a tree that is there already, by size and time", shape: treeUp, again: true, usual: []string{"hufu", "rsync-ssh-gcm"}},
@@ -77,6 +81,8 @@ func (s *settings) amount(w workload) (bytes int64, files int) {
 		return int64(s.files) * int64(s.fileSize), s.files
 	case w.far:
 		return int64(s.farSize), 1
+	case w.links:
+		return int64(s.linkSize), 1
 	case w.s3:
 		return int64(s.nodeSize), 1
 	}
