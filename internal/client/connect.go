@@ -60,17 +60,17 @@ func (r *Remote) connectAnew(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.life, cancel)()
-	if r.dialer == nil || r.o.NoRenew {
-		return r.connectOnce(ctx)
-	}
-	return r.dialer.Renewing(ctx, func() error { return r.connectOnce(ctx) })
-}
-
-func (r *Remote) connectOnce(ctx context.Context) error {
 	if !r.recalled { // once: the next tries begin with those that have not failed
 		r.recalled = true
 		r.recall()
 	}
+	if r.dialer == nil || r.o.NoRenew {
+		return r.connectOnce(ctx)
+	}
+	return r.dialer.Among(r.servers.candidates()).Renewing(ctx, func() error { return r.connectOnce(ctx) })
+}
+
+func (r *Remote) connectOnce(ctx context.Context) error {
 	if r.hurry && r.wasLongAndWide() {
 		r.warmUp(true)
 	}

@@ -2,14 +2,20 @@ package client_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"hufu"
+	"hufu/internal/ca"
 	"hufu/internal/client"
+	"hufu/internal/identity"
+	"hufu/internal/profile"
 	"hufu/internal/testenv"
 	"hufu/internal/transfer"
 )
@@ -88,6 +94,64 @@ func TestTheOwnServerIsDown(t *testing.T) {
 	try("", true)
 	if got, err := alice.Profile.Kept("nodes.json"); err != nil || strings.Contains(string(got), port) {
 		t.Errorf("%s %v", got, err)
+	}
+}
+
+// TestAnotherServerRenews: a certificate that is not valid yet is renewed although the own server is down.
+func TestAnotherServerRenews(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	alice := env.Person("alice")
+	leaf := func() *identity.Certificate {
+		t.Helper()
+		pair, err := alice.Profile.Certificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := identity.ParseCert(pair.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	now := leaf()
+	authority, err := ca.Open(t.Context(), env.Data, env.DB, env.Account, ca.Options{Now: func() time.Time { return time.Now().Add(20 * 24 * time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := alice.Profile.Certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := identity.MakeCSR(pair.PrivateKey.(crypto.Signer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := authority.Renew(t.Context(), identity.Serial(now), identity.Fingerprint(now), csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var certs []*identity.Certificate
+	for _, der := range chain[:2] {
+		c, err := identity.ParseCert(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs = append(certs, c)
+	}
+	if err := os.WriteFile(filepath.Join(alice.Dirs.Profile(profile.Default), "client.crt"), identity.MarshalCerts(certs...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(env.Address, ":")
+	alice.Profile.Address = "127.0.0.1:1"
+	if err := alice.Profile.Keep("nodes.json", []byte(`["localhost:1", "localhost:`+port+`"]`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.Remote(client.Options{}).LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c := leaf(); c.NotBefore.After(time.Now()) {
+		t.Errorf("the certificate is still the one from the future: %v", c.NotBefore)
 	}
 }
 

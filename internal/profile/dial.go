@@ -16,6 +16,7 @@ import (
 type Dialer struct {
 	p       *Profile
 	address string
+	others  []string // further addresses to renew at, see Among
 	config  *tls.Config
 	codec   *frame.Codec
 }
@@ -38,6 +39,14 @@ func (d *Dialer) At(address string) *Dialer {
 	at := *d
 	at.address = address
 	return &at
+}
+
+// Among returns a Dialer for the first of several servers of an installation. It renews the certificate at
+// another one if the first does not answer.
+func (d *Dialer) Among(addresses []string) *Dialer {
+	among := d.At(addresses[0])
+	among.others = addresses[1:]
+	return among
 }
 
 func (p *Profile) config(alpn string, keyLog io.Writer) (*tls.Config, error) {

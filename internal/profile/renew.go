@@ -2,6 +2,7 @@ package profile
 
 import (
 	"context"
+	"crypto/tls"
 	"os"
 	"time"
 
@@ -82,7 +83,7 @@ func (d *Dialer) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := dialEnroll(ctx, d.p.dirs.Proxy, d.address, config)
+	c, err := d.dialRenewal(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -101,4 +102,31 @@ func (d *Dialer) renew(ctx context.Context) error {
 	}
 	// Only the certificate: d may dial another address than the profile that is kept (see replaces).
 	return writeFiles(d.p.dirs.Profile(d.p.Name), atomicfile.File{Name: "client.crt", Data: identity.MarshalCerts(withoutRoot(chain)...)})
+}
+
+// nextAfter is how long a server is waited for if there is another one to renew at.
+const nextAfter = 2 * time.Second
+
+// dialRenewal connects to the first server that answers. If there is none, the error is that of the server
+// of d.
+func (d *Dialer) dialRenewal(ctx context.Context, config *tls.Config) (*session.Client, error) {
+	var first error
+	for i, at := range append([]string{d.address}, d.others...) {
+		one, stop := ctx, context.CancelFunc(func() {})
+		if i < len(d.others) {
+			one, stop = context.WithTimeout(ctx, nextAfter)
+		}
+		c, err := dialEnroll(one, d.p.dirs.Proxy, at, config)
+		stop()
+		if err == nil {
+			return c, nil
+		}
+		if i == 0 {
+			first = err
+		}
+		if k := hufu.KindOf(first); ctx.Err() != nil || k != hufu.KindNetwork && k != hufu.KindUnavailable {
+			break
+		}
+	}
+	return nil, first
 }
