@@ -599,12 +599,12 @@ func TestTakeCostsNothing(t *testing.T) {
 	q := newQueue()
 	q.addLarge(l)
 	for i := range int64(1000) {
-		if task, ok := q.next(false, false); !ok || task.index != i {
+		if task, ok := q.next(taker{}, false); !ok || task.index != i {
 			t.Fatalf("chunk %d is %d, %v", i, task.index, ok)
 		}
 	}
 	q.finished(task{it: &item{large: l}, index: 7}, true, nil)
-	if task, _ := q.next(false, false); task.index != 7 {
+	if task, _ := q.next(taker{}, false); task.index != 7 {
 		t.Errorf("a lost chunk comes back as %d", task.index)
 	}
 }

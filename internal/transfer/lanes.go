@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hufu"
-	"hufu/internal/digest"
 )
 
 // run starts the planner, the goroutines that carry large files, and the lanes. It waits until
@@ -42,6 +40,7 @@ func (e *Engine) run(ctx context.Context, sources []Source, to targetEnd, one fu
 	spreading, stop := context.WithCancel(ctx)
 	defer stop()
 	lanes.Go(func() { e.spread(spreading, worker) })
+	lanes.Go(func() { e.watchSpares(spreading) })
 	after := e.plan(ctx, sources, to, larges)
 	e.Stats.Planned.Store(true)
 	close(e.planned)
@@ -84,7 +83,7 @@ type newWorker = func(context.Context) (do worker, end func())
 func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 	fruitless, pause, before := 0, firstPause, e.answered.Load()
 	for {
-		t, ok := e.queue.next(first, true)
+		t, ok := e.queue.next(taker{small: first}, true)
 		if !ok {
 			return nil
 		}
@@ -94,8 +93,8 @@ func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 			return err
 		}
 		e.Stats.Lanes.Add(1)
-		counting := &countingLane{Lane: lane}
-		err = e.onLane(ctx, counting, first, t, do)
+		counting := e.counting(lane)
+		err = e.onLane(ctx, counting, taker{small: first}, t, do)
 		_ = lane.Close() // waits until every done callback has run
 		e.Stats.Lanes.Add(-1)
 		if err == nil || ctx.Err() != nil {
@@ -121,59 +120,7 @@ func (e *Engine) onLanes(ctx context.Context, first bool, do worker) error {
 	}
 }
 
-// countingLane counts the answers of a lane.
-type countingLane struct {
-	Lane
-
-	answers atomic.Int64
-}
-
-func (l *countingLane) count(err error) {
-	if !errors.Is(err, ErrLost) {
-		l.answers.Add(1)
-	}
-}
-
-func (l *countingLane) Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error {
-	return l.Lane.Put(p, m, data, d, c, func(err error) { l.count(err); done(err) })
-}
-
-func (l *countingLane) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
-	return l.Lane.Range(upload, index, data, hole, cv, func(err error) { l.count(err); done(err) })
-}
-
-func (l *countingLane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
-	return l.Lane.Get(p, listed, func(e hufu.Entry, data []byte, err error) { l.count(err); done(e, data, err) })
-}
-
-func (l *countingLane) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
-	return l.Lane.Read(p, version, index, size, func(c Chunk, err error) { l.count(err); done(c, err) })
-}
-
-// spread carries tasks over lanes to other servers as well, if there is enough to do. It ends with ctx.
-// Whatever happens to such a lane, its tasks return to the queue, and no error is told: the lanes of
-// run carry all of them if need be.
-func (e *Engine) spread(ctx context.Context, worker newWorker) {
-	select {
-	case <-e.queue.much:
-	case <-ctx.Done():
-		return
-	}
-	e.far.Spread(ctx, e.o.Lanes, func(l Lane, first bool) {
-		t, ok := e.queue.next(first, true)
-		if !ok {
-			return
-		}
-		do, end := worker(ctx)
-		defer end()
-		e.Stats.Lanes.Add(1)
-		defer e.Stats.Lanes.Add(-1)
-		_ = e.onLane(ctx, l, first, t, do)
-		_ = l.Close() // waits until every done callback has run
-	})
-}
-
-func (e *Engine) onLane(ctx context.Context, lane Lane, first bool, t task, do worker) error {
+func (e *Engine) onLane(ctx context.Context, lane Lane, by taker, t task, do worker) error {
 	stop := context.AfterFunc(ctx, func() { _ = lane.Close() })
 	defer stop()
 	for {
@@ -181,13 +128,13 @@ func (e *Engine) onLane(ctx context.Context, lane Lane, first bool, t task, do w
 			return err
 		}
 		var ok bool
-		if t, ok = e.queue.next(first, false); ok {
+		if t, ok = e.queue.next(by, false); ok {
 			continue
 		}
 		if err := lane.Flush(); err != nil {
 			return err
 		}
-		if t, ok = e.queue.next(first, true); !ok {
+		if t, ok = e.queue.next(by, true); !ok {
 			return nil
 		}
 	}

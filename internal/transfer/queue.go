@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +26,12 @@ type task struct {
 	index int64 // number of the unit of it.large
 }
 
+// taker is a lane that takes tasks.
+type taker struct {
+	small bool // small files rather than units
+	spare bool // it goes to another server than the control connection
+}
+
 // queue hands out tasks to lanes. The first lane prefers small files; the other lanes prefer
 // units of large files. So with several lanes neither waits for the other.
 type queue struct {
@@ -33,6 +40,7 @@ type queue struct {
 	small   []*item
 	large   []*large
 	smallIn int           // handed out, not finished
+	idle    int           // lanes to the own server that wait for a task
 	added   int64         // bytes
 	much    chan struct{} // closed when spreadFrom bytes were added
 	closed  bool          // nothing more will come
@@ -126,17 +134,17 @@ func (q *queue) endIfDone(l *large) {
 	close(l.end)
 }
 
-// next returns a task. With smallFirst it prefers a small file, else a unit. Without wait
+// next returns a task for a lane. Without wait
 // it returns at once with ok false when there is none now; with wait, ok false means that
 // there will never be one.
-func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
+func (q *queue) next(by taker, wait bool) (t task, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for {
 		if q.aborted {
 			return task{}, false
 		}
-		if smallFirst {
+		if by.small {
 			if t, ok := q.nextSmall(); ok {
 				return t, true
 			}
@@ -153,8 +161,21 @@ func (q *queue) next(smallFirst, wait bool) (t task, ok bool) {
 		if !wait || q.closed && q.smallIn == 0 && len(q.large) == 0 {
 			return task{}, false
 		}
+		if !by.spare {
+			q.idle++
+		}
 		q.cond.Wait()
+		if !by.spare {
+			q.idle--
+		}
 	}
+}
+
+// waits reports whether a lane to the own server waits for tasks that other lanes have taken.
+func (q *queue) waits() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.idle > 0 && (q.smallIn > 0 || slices.ContainsFunc(q.large, func(l *large) bool { return l.pending > 0 }))
 }
 
 // take hands out a unit; a put may find it at the target. The units still to do are counted, not

@@ -21,7 +21,7 @@ func TestSmallOrChunksFirst(t *testing.T) {
 		q.addLarge(it.large)
 		var took strings.Builder
 		for {
-			task, ok := q.next(smallFirst, false)
+			task, ok := q.next(taker{small: smallFirst}, false)
 			if !ok {
 				break
 			}

@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,6 +128,104 @@ func TestOthersAnswerForASickServer(t *testing.T) {
 			t.Errorf("%d lanes in %d s", w.lanes, most)
 		}
 	})
+}
+
+// frozen is a lane to a server that takes requests and never answers.
+type frozen struct {
+	mu     sync.Mutex
+	lost   []func(error)
+	closed bool
+}
+
+func (f *frozen) take(lost func(error)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return ErrLost
+	}
+	f.lost = append(f.lost, lost)
+	return nil
+}
+
+func (f *frozen) Put(_ hufu.Path, _ Meta, _ []byte, _ hufu.Digest, _ hufu.Condition, done func(error)) error {
+	return f.take(done)
+}
+
+func (f *frozen) Range(_ string, _ int64, _ []byte, _ bool, _ digest.CV, done func(error)) error {
+	return f.take(done)
+}
+
+func (f *frozen) Get(_ hufu.Path, _ hufu.Entry, done func(hufu.Entry, []byte, error)) error {
+	return f.take(func(err error) { done(hufu.Entry{}, nil, err) })
+}
+
+func (f *frozen) Read(_ hufu.Path, _ string, _ int64, _ int, done func(Chunk, error)) error {
+	return f.take(func(err error) { done(Chunk{}, err) })
+}
+
+func (f *frozen) Flush() error { return nil }
+
+func (f *frozen) Close() error {
+	f.mu.Lock()
+	lost := f.lost
+	f.lost, f.closed = nil, true
+	f.mu.Unlock()
+	for _, fn := range lost {
+		fn(ErrLost)
+	}
+	return nil
+}
+
+// TestAFrozenServer: what another server was asked for and does not answer is given to the own one when
+// that has nothing else to do, in both directions, for units and for small files.
+func TestAFrozenServer(t *testing.T) {
+	t.Parallel()
+	for _, small := range []bool{false, true} {
+		for _, gets := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w, src, dst := newWorld(), newNear(t), newNear(t)
+				names := map[string][]byte{"f": noise(32*hufu.ChunkSize+5, 1)}
+				if small {
+					names = map[string][]byte{}
+					for i := range 300 {
+						names[fmt.Sprint(i)] = noise(100+i, byte(i))
+					}
+				}
+				for name, data := range names {
+					if src.write(name, data); gets {
+						w.set(name, data, someTime, "")
+					}
+				}
+				w.fault = func(_ string, _ hufu.Path, after bool) error {
+					if !after {
+						time.Sleep(10 * time.Millisecond)
+					}
+					return nil
+				}
+				other := &frozen{}
+				w.spread = func(ctx context.Context, use func(Lane, bool)) {
+					use(other, true)
+					<-ctx.Done()
+				}
+				begun, run, from := time.Now(), put, src
+				if gets {
+					run, from = get, dst
+				}
+				told, err := run(t.Context(), w, Options{Lanes: 1}, from.all())
+				if err != nil || told.codes() != "" {
+					t.Fatal(err, told.codes())
+				}
+				if took := time.Since(begun); took < silentFor || took > 5*silentFor {
+					t.Errorf("small %v, gets %v: %v", small, gets, took)
+				}
+				for name, data := range names {
+					if got, _ := w.content(name); !bytes.Equal(got, data) || gets && !bytes.Equal(dst.content(name), data) {
+						t.Errorf("small %v, gets %v: %s is another file", small, gets, name)
+					}
+				}
+			})
+		}
+	}
 }
 
 // TestLittleIsNotSpread: lanes to other servers are opened only if there is enough to do.

@@ -187,6 +187,8 @@ type Engine struct {
 	planned       chan struct{} // closed when all that is to be done is known
 	unchanged     atomic.Int64  // see needsAll
 	answered      atomic.Int64  // tasks of lanes that have ended without a lost lane
+	spares        spares        // lanes to other servers
+	longest       atomic.Int64  // nanoseconds that a lane has waited for an answer that came
 	// asking counts goroutines that ask the far side whether a small file whose name
 	// was taken is already there with the same bytes.
 	asking sync.WaitGroup

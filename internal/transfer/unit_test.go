@@ -243,7 +243,7 @@ func TestUnitBrokenOffCounts(t *testing.T) {
 		e.queue.addLarge(l)
 		lane, buf := &breaks{n: n}, make([]byte, hufu.ChunkSize)
 		for range 3 {
-			if task, ok := e.queue.next(false, false); ok {
+			if task, ok := e.queue.next(taker{}, false); ok {
 				err := e.sendUnit(t.Context(), lane, task, buf)
 				for _, done := range lane.done {
 					done(err)

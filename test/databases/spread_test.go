@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -218,6 +219,34 @@ func TestSpread(t *testing.T) {
 	s.ok(s.all[0].Admin("cert", "revoke", "--user", "alice"))
 	if r := <-over; r.Code != 6 || !strings.Contains(r.Err, "revoked") {
 		t.Error(r)
+	}
+}
+
+// TestAFrozenServer: a server that stops answering in the middle of a put or a get delays its end by some
+// seconds only, and costs no word. When it wakes, the file is still the same.
+func TestAFrozenServer(t *testing.T) {
+	t.Parallel()
+	e, err := postgres()
+	must(t, err)
+	const size, some = 128 << 20, 8 << 20
+	s, links, alice, database := spreadOver(t, e, 20<<20)
+	content := random(t, alice, "large", size)
+	for _, args := range [][]string{{"put", "--json", "large", ":/"}, {"get", "--json", ":/large", "got"}} {
+		over, _ := begin(t, alice, args...)
+		carry(t, args[0]+" over three servers", some, links...)
+		must(t, syscall.Kill(s.all[1].Pid(), syscall.SIGSTOP))
+		begun := time.Now()
+		sum := quiet(t, <-over)
+		took := time.Since(begun)
+		must(t, syscall.Kill(s.all[1].Pid(), syscall.SIGCONT))
+		t.Logf("%s: %.1f s, %v of them with a frozen server, %d MiB more than the file", args[0], sum.Seconds, took, (sum.Sent-size)>>20)
+		if took > 25*time.Second { // a lane counts as lost after 30 s
+			t.Errorf("%s: %v with a frozen server", args[0], took)
+		}
+		knowEachOther(t, e, database, len(s.all))
+	}
+	if got, err := os.ReadFile(filepath.Join(alice.Home, "got")); err != nil || !bytes.Equal(got, content) {
+		t.Error("another file came back:", err)
 	}
 }
 
