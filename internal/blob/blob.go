@@ -201,6 +201,19 @@ type Batch interface {
 	Discard()
 }
 
+// Reserver is a Batch of a store that keeps the bytes of staged files in memory until Finish. All
+// batches of the store together take a limited amount.
+type Reserver interface {
+	Batch
+	// Reserve takes memory for a file of n bytes that owner puts next, and reports whether there was
+	// some. With wait it waits for it, up to a limit of the store; then nothing may be staged in any
+	// batch of the caller, or batches would wait for one another. The next Put uses the memory or
+	// gives it back.
+	Reserve(ctx context.Context, owner string, n int64, wait bool) bool
+	// Unreserve gives back what no Put has used.
+	Unreserve()
+}
+
 // Upload is one holder's handle of an unfinished file. All holders of the same
 // upload share its chunks. Its methods may be called from several goroutines.
 type Upload interface {

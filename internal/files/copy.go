@@ -76,6 +76,7 @@ func (v *View) copySmall(ctx context.Context, f blob.File, source hufu.Entry, to
 		return hufu.Entry{}, err
 	}
 	b := v.Batch()
+	b.Reserve(ctx, to, int64(len(data)))
 	b.put(ctx, "copy", to, data, m, cond)
 	r := b.Commit(context.WithoutCancel(ctx))[0]
 	if r.Err != nil {

@@ -16,6 +16,8 @@ type Batch struct {
 	batches map[blob.Tree]*part
 	slots   []slot
 	bytes   int64
+	// reserved has memory for the next Put, if it is not nil.
+	reserved blob.Reserver
 }
 
 // part holds the changes in one tree.
@@ -52,14 +54,44 @@ func (b *Batch) stage(ctx context.Context, c event, a access.Action, op func(blo
 	b.add(at, c, op)
 }
 
-func (b *Batch) add(at spot, c event, op func(blob.Batch, hufu.Path) int) {
+// part returns the changes in the tree of a spot.
+func (b *Batch) part(at spot) *part {
 	staged := b.batches[at.store]
 	if staged == nil {
 		staged = &part{Batch: at.store.Batch(b.v.guard(at))}
 		b.batches[at.store] = staged
 	}
+	return staged
+}
+
+func (b *Batch) add(at spot, c event, op func(blob.Batch, hufu.Path) int) {
+	staged := b.part(at)
 	staged.waiting = true
+	b.reserved = nil // op uses it
 	b.slots = append(b.slots, slot{event: c, store: at.store, n: op(staged, at.path)})
+}
+
+// Reserve makes sure that there is memory for the n bytes that are put to p next, if the store keeps
+// them in memory until Commit. If it returns false, the caller commits what is staged and calls Reserve
+// again. If nothing is staged, Reserve waits until there is some; false then means that the Put will
+// fail. Put or Refuse must follow.
+func (b *Batch) Reserve(ctx context.Context, p hufu.Path, n int64) bool {
+	if n == 0 {
+		return true
+	}
+	at, err := b.v.at(ctx, p, access.Create)
+	if err != nil || at.store == nil {
+		return true // Put finds out
+	}
+	staged, ok := b.part(at).Batch.(blob.Reserver)
+	if !ok {
+		return true
+	}
+	if !staged.Reserve(ctx, b.v.sub.User, n, b.Len() == 0) {
+		return false
+	}
+	b.reserved = staged
+	return true
 }
 
 // Put stages a whole file. data may be reused when it returns.
@@ -288,4 +320,10 @@ func (v *View) Abandon(ctx context.Context, id string) error {
 }
 
 // Refuse adds a change that has failed already; Commit returns err as its result.
-func (b *Batch) Refuse(err error) { b.slots = append(b.slots, slot{err: err}) }
+func (b *Batch) Refuse(err error) {
+	if b.reserved != nil {
+		b.reserved.Unreserve()
+		b.reserved = nil
+	}
+	b.slots = append(b.slots, slot{err: err})
+}

@@ -266,6 +266,9 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		c.stage(ctx, r)
 		return c.finish(ctx)
 	}
+	if err := c.reserve(ctx, r); err != nil {
+		return err
+	}
 	if c.stage(context.WithoutCancel(ctx), r) {
 		c.session.Stage(r)
 		if c.batch.Len() >= groupChanges || c.batch.Bytes() >= groupBytes {
@@ -278,6 +281,20 @@ func (c *conn) Handle(ctx context.Context, r *session.Request) error {
 		return err
 	}
 	return c.ask(ctx, r)
+}
+
+// reserve waits until the store has memory for the bytes of a put, if it keeps them until the group is
+// committed. While it waits, the connection is not read and holds no such memory itself.
+func (c *conn) reserve(ctx context.Context, r *session.Request) error {
+	m, ok := r.Message.(*frame.Put)
+	if !ok || c.batch.Reserve(ctx, m.Path.Path(), int64(len(r.Raw))) {
+		return nil
+	}
+	if err := c.commit(ctx); err != nil {
+		return err
+	}
+	c.batch.Reserve(ctx, m.Path.Path(), int64(len(r.Raw)))
+	return nil
 }
 
 // refuse answers a request with an error, behind the answers of the group. Without these the

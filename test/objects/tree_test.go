@@ -18,12 +18,7 @@ func TestContract(t *testing.T) {
 	t.Parallel()
 	o := object.Options{Installation: "test", Unit: 4 << 20, Inline: -1}
 	blobtest.Run(t, func(t *testing.T) blobtest.Store {
-		db, err := meta.Open(t.Context(), meta.File(filepath.Join(t.TempDir(), "hufu.db")))
-		must(t, err)
-		t.Cleanup(func() { _ = db.Close() })
-		n, err := db.Names()
-		must(t, err)
-		t.Cleanup(func() { _ = n.Close() })
+		n := names(t)
 		bucket := open(t, source(t))
 		tree := func() blob.Tree {
 			tree, err := object.NewTrees(n, bucket, o).User(t.Context(), "alice")
@@ -32,4 +27,16 @@ func TestContract(t *testing.T) {
 		}
 		return blobtest.Store{Tree: tree(), Unit: o.Unit, Records: true, Modes: true, Times: true, Links: true, Names: true, Another: tree, Reopen: tree}
 	})
+}
+
+// names opens the names of a database of SQLite.
+func names(t *testing.T) *meta.Names {
+	t.Helper()
+	db, err := meta.Open(t.Context(), meta.File(filepath.Join(t.TempDir(), "hufu.db")))
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	n, err := db.Names()
+	must(t, err)
+	t.Cleanup(func() { _ = n.Close() })
+	return n
 }

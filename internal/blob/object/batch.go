@@ -25,6 +25,9 @@ type batch struct {
 	slots []slot
 	res   []blob.Result
 	made  map[hufu.Path]bool // folders that were there, or were made
+
+	reserved int64  // bytes of the room for the next Put
+	owner    string // of them
 }
 
 // slot is one change: still to be done, or its result.
@@ -43,8 +46,10 @@ type staged struct {
 	row    meta.Entry
 	data   []byte // of a file, until its object is stored
 	stored bool   // its content has a row: it must be given up, or get a name
-	taken  int64  // of the room, for data
+	taken  int64  // of the room, for data, by the user row.By
 }
+
+var _ blob.Reserver = (*batch)(nil)
 
 // Batch returns an empty batch.
 func (t *Tree) Batch(g blob.Guard) blob.Batch { return &batch{t: t, g: g, made: map[hufu.Path]bool{}} }
@@ -95,15 +100,42 @@ func (b *batch) stage(ctx context.Context, op string, p hufu.Path, m blob.Meta, 
 	if err == nil {
 		err = b.keep(ctx, op, p, n)
 	}
+	b.Unreserve()
 	return b.add(sl, err)
+}
+
+// Reserve takes memory for a file that is put next.
+func (b *batch) Reserve(ctx context.Context, owner string, n int64, wait bool) bool {
+	b.Unreserve()
+	room := b.t.s.room
+	if !room.Take(owner, n) {
+		if !wait {
+			return false
+		}
+		ctx, cancel := context.WithTimeout(ctx, b.t.s.o.Wait)
+		defer cancel()
+		if !room.Await(ctx, owner, n) {
+			return false
+		}
+	}
+	b.reserved, b.owner = n, owner
+	return true
+}
+
+// Unreserve gives back what Reserve has taken.
+func (b *batch) Unreserve() {
+	b.t.s.room.Give(b.owner, b.reserved)
+	b.reserved, b.owner = 0, ""
 }
 
 // keep copies the data of a staged file. The copy counts against Options.Room. If no room is
 // left, keep first stores the files that were staged before.
 func (b *batch) keep(ctx context.Context, op string, p hufu.Path, n *staged) error {
-	size := int64(len(n.data))
-	if !b.t.s.take(size) {
-		if b.Prepare(ctx); !b.t.s.take(size) {
+	size, room := int64(len(n.data)), b.t.s.room
+	if size > 0 && size == b.reserved && n.row.By == b.owner {
+		b.reserved = 0
+	} else if !room.Take(n.row.By, size) {
+		if b.Prepare(ctx); !room.Take(n.row.By, size) {
 			return blob.Fail(op, p, hufu.KindUnavailable, "")
 		}
 	}
@@ -113,7 +145,7 @@ func (b *batch) keep(ctx context.Context, op string, p hufu.Path, n *staged) err
 
 // forget drops the data of a staged file.
 func (n *staged) forget(s *Trees) {
-	s.give(n.taken)
+	s.room.Give(n.row.By, n.taken)
 	n.data, n.taken = nil, 0
 }
 
@@ -335,6 +367,7 @@ func (b *batch) reset() {
 			lost = append(lost, sl.new.row.Child)
 		}
 	}
+	b.Unreserve()
 	clear(b.slots)
 	b.slots = b.slots[:0]
 	clear(b.made)

@@ -9,6 +9,9 @@ import (
 // Charged returns how many bytes of memory unfinished uploads take.
 func (s *Trees) Charged() int64 { return s.values.Used() }
 
+// Staged is how much memory staged files take.
+func (s *Trees) Staged() int64 { return s.room.Used() }
+
 // Hurry sets how long a call may take for its work after its context has ended.
 func (s *Trees) Hurry(d time.Duration) { s.after = d }
 

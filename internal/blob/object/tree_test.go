@@ -2,6 +2,7 @@ package object_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"path/filepath"
@@ -354,7 +355,7 @@ func TestAnUploadOverTwoProcesses(t *testing.T) {
 func TestUnitsThatAreGatheredTakeBoundedMemory(t *testing.T) {
 	t.Parallel()
 	_, b := newFake(t)
-	tree := tree(t, object.NewTrees(database(t), b, object.Options{Installation: "test", Unit: 4 << 20, Room: 4 << 20}))
+	tree := tree(t, object.NewTrees(database(t), b, object.Options{Installation: "test", Unit: 4 << 20, Room: 8 << 20}))
 	data := content(8<<20, 'r')
 	u, v := open(t, tree, "f", data), open(t, tree, "g", data)
 	must(t, send(t, u, data, 0))
@@ -396,7 +397,7 @@ func TestTrees(t *testing.T) {
 func TestStagedFilesTakeBoundedMemory(t *testing.T) {
 	t.Parallel()
 	f, b := newFake(t)
-	tree := tree(t, object.NewTrees(database(t), b, object.Options{Installation: "test", Room: 100_000}))
+	tree := tree(t, object.NewTrees(database(t), b, object.Options{Installation: "test", Room: 200_000}))
 	for range 3 {
 		batch := tree.Batch(blob.Guard{})
 		stage := func(name string, n int) { batch.Put(t.Context(), path(t, name), content(n, 's'), blob.Meta{}, always) }
@@ -427,4 +428,57 @@ func TestStagedFilesTakeBoundedMemory(t *testing.T) {
 	batch.Discard()
 	must(t, put(t, tree, "f", content(100_000, 'f')))
 	holds(t, tree, "large3", content(40_000, 's'))
+}
+
+// TestStagedFilesWaitForMemory: a file for which another batch has taken the memory waits until that batch
+// has ended, at most as long as it may, and not while its own batch holds some. Nothing of it is left.
+func TestStagedFilesWaitForMemory(t *testing.T) {
+	t.Parallel()
+	_, b := newFake(t)
+	s := object.NewTrees(database(t), b, object.Options{Installation: "test", Room: 200_000, Wait: 50 * time.Millisecond})
+	tree := tree(t, s)
+	first, second := tree.Batch(blob.Guard{}).(blob.Reserver), tree.Batch(blob.Guard{}).(blob.Reserver)
+	stage := func(b blob.Batch, name string, n int) {
+		b.Put(t.Context(), path(t, name), content(n, 's'), blob.Meta{By: "alice"}, always)
+	}
+	if !first.Reserve(t.Context(), "alice", 80_000, true) {
+		t.Fatal("nothing is free")
+	}
+	stage(first, "a", 80_000)
+	if second.Reserve(t.Context(), "alice", 40_000, false) || second.Reserve(t.Context(), "alice", 40_000, true) {
+		t.Error("memory was free")
+	}
+	if second.Reserve(t.Context(), "alice", 100_001, true) {
+		t.Error("one file takes more than half")
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if second.Reserve(gone, "alice", 40_000, true) {
+		t.Error("one that is gone got memory")
+	}
+	if !second.Reserve(t.Context(), "bob", 20_000, false) {
+		t.Error("another user waits, too")
+	}
+	second.Unreserve()
+	waits := make(chan bool)
+	go func() { waits <- second.Reserve(t.Context(), "alice", 40_000, true) }()
+	if r := first.Finish(t.Context()); r[0].Err != nil {
+		t.Fatal(r)
+	}
+	if !<-waits && !second.Reserve(t.Context(), "alice", 40_000, true) { // the store was slow
+		t.Fatal("nothing is free although the other batch has ended")
+	}
+	stage(second, "b", 40_000)
+	if r := second.Finish(t.Context()); r[0].Err != nil {
+		t.Fatal(r)
+	}
+	for _, name := range []string{"c", hufu.ReservedPrefix + "x"} { // one that is put, and one that is refused, use what is reserved
+		first.Reserve(t.Context(), "alice", 40_000, true)
+		stage(first, name, 40_000)
+	}
+	first.Discard()
+	if n := s.Staged(); n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+	holds(t, tree, "b", content(40_000, 's'))
 }

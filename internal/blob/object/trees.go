@@ -20,6 +20,7 @@ import (
 const (
 	defaultInline = 7 << 10
 	defaultRoom   = 128 << 20
+	defaultWait   = 30 * time.Second
 	defaultValues = 512 << 20
 )
 
@@ -34,7 +35,11 @@ type Options struct {
 	Installation string // the name of the installation, which begins each key
 	Unit         int64  // of new uploads: a power of two from hufu.ChunkSize to MaxUnit; 0 is hufu.ChunkSize
 	Inline       int64  // the largest file whose bytes are in the database; 0 is 7 KiB, less than 0 none
-	Room         int64  // bytes of memory for staged files, and for units of which chunks are missing; 0 is 128 MiB
+
+	// Room is how many bytes of memory staged files, and units of which chunks are missing, may take; 0
+	// is 128 MiB. One user alone gets half of it. Wait is how long a file waits for some; 0 is 30 seconds.
+	Room int64
+	Wait time.Duration
 
 	// Uploads bounds the memory of unfinished uploads: about 100 bytes for each chunk that has arrived
 	// of one that is open. 0 is 512 MiB. One user alone gets half of it.
@@ -58,7 +63,7 @@ type Trees struct {
 	after    time.Duration // see afterwards
 	grip     string        // of this process: in the keys of its objects
 	attempts atomic.Int64  // makes each key another one
-	room     atomic.Int64  // what is left of it
+	room     *blob.Room    // for staged files, and units of which chunks are missing
 	values   *blob.Room    // for unfinished uploads
 
 	opening [64]chan struct{} // each holds one while an upload is opened; by the tree
@@ -88,6 +93,9 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	if o.Room == 0 {
 		o.Room = defaultRoom
 	}
+	if o.Wait == 0 {
+		o.Wait = defaultWait
+	}
 	if o.Uploads == 0 {
 		o.Uploads = defaultValues
 	}
@@ -99,10 +107,9 @@ func NewTrees(names *meta.Names, bucket *Bucket, o Options) *Trees {
 	}
 	var grip [8]byte
 	_, _ = rand.Read(grip[:]) // never fails
-	t := &Trees{names: names, bucket: bucket, o: o, after: 10 * time.Second, values: blob.NewRoom(o.Uploads), grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]int{}, keys: map[uploadKey]*upload{}}
+	t := &Trees{names: names, bucket: bucket, o: o, after: 10 * time.Second, room: blob.NewRoom(o.Room), values: blob.NewRoom(o.Uploads), grip: hex.EncodeToString(grip[:]), uploads: map[meta.ID]*upload{}, coming: map[meta.ID]int{}, keys: map[uploadKey]*upload{}}
 	t.life, t.end = context.WithCancel(context.Background())
 	t.late, t.cut = context.WithCancel(context.Background())
-	t.room.Store(o.Room)
 	for i := range t.opening {
 		t.opening[i] = make(chan struct{}, 1)
 	}
@@ -172,17 +179,6 @@ const single = "0/0.0"
 func (s *Trees) freshObject(unit int64) string {
 	return fmt.Sprintf("%s/%d.%s", s.grip, unit, strconv.FormatInt(s.attempts.Add(1), 36))
 }
-
-// take takes n bytes of the room, and reports whether they were free.
-func (s *Trees) take(n int64) bool {
-	if s.room.Add(-n) < 0 {
-		s.room.Add(n)
-		return false
-	}
-	return true
-}
-
-func (s *Trees) give(n int64) { s.room.Add(n) }
 
 // afterwards is the time that a call has for what must be done even though its context has ended.
 func (s *Trees) afterwards() (context.Context, context.CancelFunc) {

@@ -121,7 +121,7 @@ func (p *half) add(u *upload, data []byte, n int, per int64) error {
 	case p.data == nil && len(data) == 0:
 	default:
 		if p.data == nil {
-			if !u.t.s.take(u.unit) {
+			if !u.t.s.room.Take(u.key.User(), u.unit) {
 				return u.fail("write chunk", hufu.KindUnavailable, "")
 			}
 			p.taken, p.data = u.unit, make([]byte, p.size, u.unit)
@@ -143,7 +143,7 @@ func (u *upload) dropHalf(number int64) {
 
 // give returns the memory of a unit.
 func (u *upload) give(part *half) {
-	u.t.s.give(part.taken)
+	u.t.s.room.Give(u.key.User(), part.taken)
 	u.t.s.values.Give(u.key.User(), part.cost)
 }
 
