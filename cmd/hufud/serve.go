@@ -36,6 +36,10 @@ const maxPort = 65535
 // files are objects: such a server shares its memory with what is on its way to and from the store.
 const objectIntake = 64 << 20
 
+// objectChunks is how many chunks of answers the connections of one user hold on such a server. The store
+// is far, so more of them at once wait for it longer than two lanes would.
+const objectChunks = 32
+
 // expireEvery is how often expired uploads are looked for.
 const expireEvery = time.Hour
 
@@ -223,7 +227,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 
 	so := server.Options{Account: s.acc, Authority: s.ca, Files: fs, Log: log, CommonName: o.commonName}
 	if _, onDisk := trees.(*disk.Trees); !onDisk {
-		so.Intake = objectIntake
+		so.Intake, so.Chunks = objectIntake, objectChunks
 	}
 	teachAddress := ""
 	if o.teach != 0 {

@@ -45,8 +45,11 @@ type early struct {
 
 // aheadRoom is what all connections may read ahead together, and who has how much of it. A
 // connection may have as much as is left for the others, and a user twice as much. So one connection
-// alone has half of the room, and a later one finds some.
+// alone has half of the room, and a later one finds some. The chunks of requests that are carried out
+// count, too: many connections keep the store busy without reading ahead.
 type aheadRoom struct {
+	held *held
+
 	mu     sync.Mutex // guards what follows
 	used   int64
 	ofConn map[*conn]int64
@@ -55,9 +58,10 @@ type aheadRoom struct {
 
 // take takes n bytes for c, and reports whether c may have them.
 func (r *aheadRoom) take(c *conn, n int64) bool {
+	held := r.held.taken() * hufu.ChunkSize
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	left := aheadBytes - r.used
+	left := aheadBytes - r.used - held
 	if r.ofConn[c]+n > left || r.ofUser[c.sub.User]+n > 2*left {
 		return false
 	}

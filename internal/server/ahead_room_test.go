@@ -11,7 +11,7 @@ import (
 // connections.
 func TestReadingAheadIsShared(t *testing.T) {
 	t.Parallel()
-	r := aheadRoom{ofConn: map[*conn]int64{}, ofUser: map[string]int64{}}
+	r := aheadRoom{held: &held{}, ofConn: map[*conn]int64{}, ofUser: map[string]int64{}}
 	all := map[*conn]int64{}
 	fill := func(user string) (n int64) {
 		c := &conn{sub: account.Subject{User: user}}
@@ -44,5 +44,19 @@ func TestReadingAheadIsShared(t *testing.T) {
 	}
 	if r.used != 0 || len(r.ofConn) != 0 || len(r.ofUser) != 0 {
 		t.Errorf("given back: %+v", &r)
+	}
+}
+
+// TestReadingAheadLeavesRoom: what is read in its turn takes of the same room.
+func TestReadingAheadLeavesRoom(t *testing.T) {
+	t.Parallel()
+	h := held{limit: maxHeld, holders: map[*conn]struct{}{}}
+	r := aheadRoom{held: &h, ofConn: map[*conn]int64{}, ofUser: map[string]int64{}}
+	c := &conn{sub: account.Subject{User: "alice"}}
+	for range aheadBytes/hufu.ChunkSize - 2 {
+		h.holders[&conn{}] = struct{}{}
+	}
+	if !r.take(c, hufu.ChunkSize) || r.take(c, hufu.ChunkSize) {
+		t.Error("not half of what is left")
 	}
 }

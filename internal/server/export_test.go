@@ -80,7 +80,7 @@ func (s *Server) Unproven() (silent, handshakes int) {
 func RefusedAfterAChange(ctx context.Context, accounts *account.Service) (answers int, err error) {
 	near, far := net.Pipe()
 	defer far.Close()
-	s := &Server{o: Options{Account: accounts}, codec: frame.NewCodec(), conns: newConnections(), held: held{limit: 1, holders: map[*conn]struct{}{}}}
+	s := &Server{o: Options{Account: accounts}, codec: frame.NewCodec(), conns: newConnections(), held: held{limit: 1, drops: true, holders: map[*conn]struct{}{}}}
 	stream := session.NewStream(near)
 	c := &conn{s: s, sub: account.Subject{User: "alice", Device: "pc"}, stream: stream, session: session.NewServer(stream, stream, s.codec), log: NewLog(io.Discard)}
 	fs := files.New(mem.NewTrees(mem.Options{}), slog.New(slog.DiscardHandler))

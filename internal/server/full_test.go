@@ -29,7 +29,7 @@ import (
 func bare() *Server {
 	return &Server{
 		codec: frame.NewCodec(), conns: newConnections(),
-		held: held{limit: 2, holders: map[*conn]struct{}{}},
+		held: held{limit: 2, drops: true, holders: map[*conn]struct{}{}},
 		long: held{limit: 3, ofUser: 2, holders: map[*conn]struct{}{}},
 	}
 }
@@ -257,6 +257,47 @@ func TestHeldChunks(t *testing.T) {
 		if len(s.held.holders) != 0 || len(s.held.waiting) != 0 {
 			t.Errorf("%d hold one, %d wait", len(s.held.holders), len(s.held.waiting))
 		}
+	})
+}
+
+// TestChunksOfOneUser: a user who has all the chunks that one may have waits, also if others are free, and
+// then loses one of their own that is stuck, not one of somebody else.
+func TestChunksOfOneUser(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := bare()
+		s.held.limit, s.held.ofUser = 4, 1
+		var all sync.WaitGroup
+		defer all.Wait()
+		stuck := map[string]*conn{}
+		for _, user := range []string{"alice", "mallory"} {
+			c, far := s.connection(user, "pc")
+			stuck[user] = c
+			if err := s.held.take(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				defer s.held.release(c)
+				_, _ = c.stream.Write(make([]byte, 1<<20))
+				_ = far.Close()
+			})
+			time.Sleep(time.Millisecond)
+		}
+		c, _ := s.connection("mallory", "pc")
+		start := time.Now()
+		if err := s.held.take(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d != heldWait {
+			t.Errorf("the second one of a user came after %v", d)
+		}
+		if err := stuck["mallory"].session.Serve(t.Context(), stuck["mallory"]); hufu.CodeOf(err) != "client_stalled" {
+			t.Errorf("the reason is %v", err)
+		}
+		if _, has := s.held.holders[stuck["alice"]]; !has {
+			t.Error("another user has lost one")
+		}
+		_ = stuck["alice"].stream.Close()
 	})
 }
 

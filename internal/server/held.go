@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/frame"
+	"hufu/internal/session"
 )
 
 // maxHeld is the number of chunks that all connections together hold for their
@@ -34,11 +36,12 @@ const heldWait = time.Second
 //
 // When all are taken, the next one goes to the user who has the fewest. A connection that waits for a
 // chunk drops one other connection every heldWait: one that has been blocked in a write for at least
-// that long. Of these it chooses the user who has the most, and of that user's the one blocked for
-// longest. Its client reconnects and resumes.
+// that long. Of these it chooses the user who has the most, or its own if that user has all that one
+// may have, and of that user's the one blocked for longest. Its client reconnects and resumes.
 type held struct {
 	limit  int
-	ofUser int // the limit of one user, 0 if there is none
+	ofUser int  // the limit of one user, 0 if there is none
+	drops  bool // a connection that waits drops others
 
 	mu      sync.Mutex // guards what follows
 	holders map[*conn]struct{}
@@ -68,10 +71,10 @@ func (h *held) take(ctx context.Context, c *conn) error {
 		case <-w.ready:
 			return nil
 		case now := <-tick.C:
-			if h.ofUser > 0 {
-				continue // these do not wait for their clients
+			if !h.drops {
+				continue
 			}
-			if out := h.slowest(now); out != nil {
+			if out := h.slowest(now, c); out != nil {
 				out.session.Drop(&hufu.Error{Op: "answer", Kind: hufu.KindUnavailable, Code: "client_stalled"})
 			}
 		case <-ctx.Done():
@@ -110,6 +113,13 @@ func (h *held) release(c *conn) {
 	close(next.ready)
 }
 
+// taken returns how many are taken.
+func (h *held) taken() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return int64(len(h.holders))
+}
+
 // allows reports whether the user of c may have one more; the caller holds mu.
 func (h *held) allows(c *conn) bool {
 	return h.ofUser == 0 || h.count()[c.sub.User] < h.ofUser
@@ -124,14 +134,14 @@ func (h *held) count() map[string]int {
 	return count
 }
 
-// slowest returns the connection that is to be dropped, or nil if no holder has waited
-// heldWait for its client.
-func (h *held) slowest(now time.Time) (out *conn) {
+// slowest returns the connection that is to be dropped for one that waits, or nil if no holder that is
+// in its way has waited heldWait for its client.
+func (h *held) slowest(now time.Time, waits *conn) (out *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	count := h.count()
+	count, own := h.count(), !h.allows(waits)
 	for c := range h.holders {
-		if c.stream.Blocked(now) < heldWait {
+		if c.stream.Blocked(now) < heldWait || own && c.sub.User != waits.sub.User {
 			continue
 		}
 		if out == nil || cmp.Or(count[c.sub.User]-count[out.sub.User], cmp.Compare(c.stream.Blocked(now), out.stream.Blocked(now))) > 0 {
@@ -139,4 +149,35 @@ func (h *held) slowest(now time.Time) (out *conn) {
 		}
 	}
 	return out
+}
+
+// buffer returns the chunk buffer for the answers of gets and reads, and waits until one is free.
+// An idle connection holds none.
+func (c *conn) buffer(ctx context.Context) ([]byte, error) {
+	if c.buf == nil {
+		if err := c.s.held.take(ctx, c); err != nil {
+			return nil, err
+		}
+		c.buf = session.TakeChunk()
+	}
+	return c.buf[:], nil
+}
+
+func (c *conn) giveBack() {
+	if c.buf != nil {
+		c.buf.Give()
+		c.buf = nil
+		c.s.held.release(c)
+	}
+}
+
+// answer answers a get or read with bytes. Between two answers a connection keeps its chunk only if the
+// next bytes are near: it would hold it while it waits for the store, or for bytes that are read ahead
+// into another one.
+func (c *conn) answer(m frame.Message, data []byte) error {
+	err := c.session.Answer(m, false, data)
+	if c.view.Distant() {
+		c.giveBack()
+	}
+	return err
 }

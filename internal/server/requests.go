@@ -221,26 +221,6 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 	return &a, err
 }
 
-// buffer returns the chunk buffer for the answers of gets and reads, and waits until one is free.
-// An idle connection holds none.
-func (c *conn) buffer(ctx context.Context) ([]byte, error) {
-	if c.buf == nil {
-		if err := c.s.held.take(ctx, c); err != nil {
-			return nil, err
-		}
-		c.buf = session.TakeChunk()
-	}
-	return c.buf[:], nil
-}
-
-func (c *conn) giveBack() {
-	if c.buf != nil {
-		c.buf.Give()
-		c.buf = nil
-		c.s.held.release(c)
-	}
-}
-
 // get answers with a whole small file.
 func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *frame.Get) error {
 	e := c.early(ctx, r)
@@ -285,7 +265,7 @@ func (c *conn) get(ctx context.Context, r *session.Request, p hufu.Path, m *fram
 		a.Entry.Digest = d[:]
 	}
 	c.view.LogGet(ctx, p, f.Size())
-	return c.session.Answer(&a, false, data)
+	return c.answer(&a, data)
 }
 
 // whole returns the bytes of a small file, which may have been read ahead.
@@ -359,7 +339,7 @@ func (c *conn) read(ctx context.Context, r *session.Request, p hufu.Path, m *fra
 	if m.Index == 0 { // the other chunks may be asked for on other connections
 		c.view.LogGet(ctx, p, size)
 	}
-	return c.session.Answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, false, data)
+	return c.answer(&frame.ReadAnswer{CV: cv[:], Hole: hole}, data)
 }
 
 // openUpload begins or resumes an upload. It answers with the chaining values of the chunks that

@@ -59,6 +59,7 @@ type Options struct {
 	Log       *Log
 	Now       func() time.Time
 	Intake    int // bytes of requests that were not carried out yet; 0 is 128 MiB
+	Chunks    int // of answers, for all connections of one user; 0 is no other limit than that of all users
 	// CommonName also accepts certificates of an operator's CA, without usage and hufu name; see
 	// identity.
 	CommonName bool
@@ -102,12 +103,12 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(o.Intake),
 		silent: crowd{limit: maxSilent}, handshakes: crowd{limit: maxHandshakes}, enrolling: crowd{limit: maxEnrolling},
-		slots:     make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
-		held:      held{limit: maxHeld, holders: map[*conn]struct{}{}},
-		long:      held{limit: maxLong, ofUser: maxLongOfUser, holders: map[*conn]struct{}{}},
-		aheadRoom: aheadRoom{ofConn: map[*conn]int64{}, ofUser: map[string]int64{}},
-		conns:     newConnections(),
+		slots: make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
+		held:  held{limit: maxHeld, ofUser: o.Chunks, drops: true, holders: map[*conn]struct{}{}},
+		long:  held{limit: maxLong, ofUser: maxLongOfUser, holders: map[*conn]struct{}{}},
+		conns: newConnections(),
 	}
+	s.aheadRoom = aheadRoom{held: &s.held, ofConn: map[*conn]int64{}, ofUser: map[string]int64{}}
 	_, _ = rand.Read(s.instance) // never fails
 	s.tls = identity.Server{
 		Certificate: o.Authority.ServerCertificate, Trust: o.Authority.Trust,
