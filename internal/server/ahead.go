@@ -17,6 +17,7 @@ import (
 const (
 	aheadBytes    = 32 << 20
 	aheadRequests = 16
+	aheadSmall    = 8 << 10 // taken for a get before its size is known
 )
 
 // ahead holds the requests of one connection that are read before their turn. If the files come
@@ -139,21 +140,26 @@ func (c *conn) readAhead(ctx context.Context) {
 
 var errNoRoom error = &hufu.Error{Op: "read ahead", Kind: hufu.KindUnavailable}
 
-// getAhead returns a function that reads a whole small file, nil if that is left to its turn.
+// getAhead returns a function that reads a whole small file, nil if that is left to its turn. Without
+// room it asks nothing of the database, which its turn would ask again.
 func (c *conn) getAhead(ctx context.Context, m *frame.Get) func(context.Context, *early) error {
 	open, err := c.view.OpenAhead(ctx, m.Path.Path())
-	if err != nil {
+	if err != nil || !c.s.aheadRoom.take(c, aheadSmall) {
 		return nil
 	}
 	return func(ctx context.Context, e *early) (err error) {
+		e.taken = aheadSmall
 		if e.f, err = open(ctx); err != nil {
 			return err
 		}
 		size := e.f.Size()
-		if size > hufu.ChunkSize || !c.s.aheadRoom.take(c, size) {
-			return errNoRoom
+		if more := size - aheadSmall; more > 0 {
+			if size > hufu.ChunkSize || !c.s.aheadRoom.take(c, more) {
+				return errNoRoom
+			}
+			e.taken = size
 		}
-		e.taken, e.data = size, make([]byte, size)
+		e.data = make([]byte, size)
 		n, err := e.f.ReadAt(ctx, e.data, 0)
 		e.data = e.data[:n]
 		if err == nil {

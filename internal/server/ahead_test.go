@@ -27,6 +27,7 @@ type far struct {
 	begun  int
 	enough int
 	late   atomic.Bool // a read has waited in vain
+	opened atomic.Int64
 }
 
 func (f *far) User(ctx context.Context, name string) (blob.Tree, error) {
@@ -73,6 +74,7 @@ type farOpener struct {
 }
 
 func (o farOpener) Open(ctx context.Context, p hufu.Path, version string) (blob.File, error) {
+	o.f.opened.Add(1)
 	file, err := o.Opener.Open(ctx, p, version)
 	if err != nil {
 		return nil, err
@@ -236,4 +238,29 @@ func TestCanceledReadsAhead(t *testing.T) {
 	if f.late.Load() {
 		t.Error("a read went on after its request was taken back")
 	}
+}
+
+// TestNothingIsOpenedAheadWithoutRoom: a get that cannot be read ahead is opened once, in its turn.
+func TestNothingIsOpenedAheadWithoutRoom(t *testing.T) {
+	t.Parallel()
+	f := &far{Stores: mem.NewTrees(mem.Options{}), waits: make(chan struct{}), enough: 1}
+	env := testenv.New(t, testenv.Options{Trees: f})
+	w := asPerson(t, env, env.Person("alice"))
+	w.put("f", "text", ifFree)
+	var gets []frame.Message
+	for range 8 {
+		gets = append(gets, &frame.Get{Path: frame.Path("f")})
+	}
+	give := env.Server.FillAhead()
+	before := f.opened.Load()
+	for i, a := range readsTogether(t, env, w, func(int) int { return len("text") }, gets...) {
+		if string(a.raw) != "text" {
+			t.Errorf("answer %d: %+v", i, a)
+		}
+	}
+	if n := f.opened.Load() - before; n != int64(len(gets)) {
+		t.Errorf("files were opened %d times for %d gets", n, len(gets))
+	}
+	give()
+	soon(t, "nothing is held", func() bool { return env.Server.Ahead() == 0 })
 }

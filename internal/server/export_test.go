@@ -56,6 +56,18 @@ func (s *Server) Unanswered() (n int) {
 	return n
 }
 
+// FillAhead takes all that may be read ahead, until give is called.
+func (s *Server) FillAhead() (give func()) {
+	s.aheadRoom.mu.Lock()
+	defer s.aheadRoom.mu.Unlock()
+	s.aheadRoom.used += aheadBytes
+	return func() {
+		s.aheadRoom.mu.Lock()
+		defer s.aheadRoom.mu.Unlock()
+		s.aheadRoom.used -= aheadBytes
+	}
+}
+
 // Ahead returns how many bytes are read ahead.
 func (s *Server) Ahead() int64 {
 	s.aheadRoom.mu.Lock()
