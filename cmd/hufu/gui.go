@@ -22,13 +22,14 @@ import (
 const browserTime = 5 * time.Second
 
 func newGui(a *app) *cobra.Command {
-	cmd := a.Command("gui", "hufu.gui", "hufu gui", "hufu gui --listen 127.0.0.1:8080 --no-open", "hufu gui --install")
+	cmd := a.Command("gui", "hufu.gui", "hufu gui", "hufu gui --listen 127.0.0.1:8080 --no-open", "hufu gui --install", "hufu gui --stop")
 	var listen string
 	var noOpen, atLogin bool
 	var menu menuFlags
 	cmd.Flags().StringVar(&listen, "listen", anyPort, a.Cat.T("hufu.flag.gui_listen"))
 	cmd.Flags().BoolVar(&noOpen, "no-open", false, a.Cat.T("hufu.flag.no_open"))
 	cmd.Flags().BoolVar(&atLogin, loginFlag[2:], false, a.Cat.T("hufu.flag.gui_at_login"))
+	cmd.Flags().BoolVar(&menu.stop, "stop", false, a.Cat.T("hufu.flag.gui_stop"))
 	cmd.Flags().BoolVar(&menu.install, "install", false, a.Cat.T("hufu.flag.gui_install"))
 	cmd.Flags().BoolVar(&menu.uninstall, "uninstall", false, a.Cat.T("hufu.flag.gui_uninstall"))
 	cmd.Flags().BoolVar(&menu.print, "print", false, a.Cat.T("hufu.flag.gui_print"))
@@ -122,6 +123,18 @@ func (a *app) gui(ctx context.Context, listen string, noOpen, atLogin bool) erro
 		err = shown
 	}
 	return err
+}
+
+// stopPage ends the page of this user that is running.
+func (a *app) stopPage(ctx context.Context) error {
+	dirs, err := a.dirs()
+	if err == nil {
+		err = gui.Stop(ctx, dirs)
+	}
+	if err != nil {
+		return err
+	}
+	return a.Printf("%s", a.Cat.T("hufu.gui.stopped"))
 }
 
 // show prints the address, which works once, and opens a window on it. If no

@@ -28,13 +28,15 @@ import (
 const menuMark = `Installed by "hufu gui".`
 
 // menuFlags are the flags of gui that do not open the page.
-type menuFlags struct{ install, uninstall, print bool }
+type menuFlags struct{ install, uninstall, print, stop bool }
 
 func (f menuFlags) given() bool { return f != menuFlags{} }
 
 // first returns the name of one that is given.
 func (f menuFlags) first() string {
 	switch {
+	case f.stop:
+		return "--stop"
 	case f.install:
 		return "--install"
 	case f.uninstall:
@@ -43,9 +45,16 @@ func (f menuFlags) first() string {
 	return "--print"
 }
 
-// run installs or removes the entry, or shows it. listen is --listen if it was given.
+// run installs or removes the entry, or shows it, or stops the page. listen is --listen if it was given.
 func (f menuFlags) run(ctx context.Context, a *app, listen string) error {
 	switch {
+	case f.stop && listen != "":
+		return cli.Usage("flags_contradict", "one", "--stop", "other", "--listen")
+	case f.stop && f != menuFlags{stop: true}:
+		f.stop = false
+		return cli.Usage("flags_contradict", "one", "--stop", "other", f.first())
+	case f.stop:
+		return a.stopPage(ctx)
 	case f.install && f.uninstall:
 		return cli.Usage("flags_contradict", "one", "--install", "other", "--uninstall")
 	case f.print && !f.install:

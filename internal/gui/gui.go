@@ -60,6 +60,7 @@ type Server struct {
 	cats     map[string]*text.Catalogue
 	guard    *guard
 	instance *instance
+	end      context.CancelFunc // ends Serve
 	static   *static
 	handler  http.Handler
 	done     chan struct{} // closed when the server stops; ends the event streams
@@ -121,9 +122,11 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	return nil, &hufu.Error{Op: "listen", Path: address, Kind: hufu.KindUsage, Code: code, Args: map[string]string{"address": address}, Err: err}
 }
 
-// Serve answers on ln until ctx ends. ready, if not nil, is called with an
+// Serve answers on ln until ctx ends, or Stop is called. ready, if not nil, is called with an
 // address that works once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, ready func(start string)) (err error) {
+	ctx, s.end = context.WithCancel(ctx)
+	defer s.end()
 	s.guard.bind(ln.Addr().String())
 	if s.instance, err = announce(s.o.Dirs, ln.Addr().String()); err != nil {
 		return err

@@ -66,6 +66,15 @@ func TestSecondPageAsksTheFirst(t *testing.T) {
 			t.Errorf("with the key %q: %d %s", key, w.Code, w.Body)
 		}
 	}
+	for _, key := range []string{"", "old", in.Key + "A"} { // Stop takes the same key
+		body, _ := json.Marshal(map[string]any{"key": key, "stop": true})
+		if w := p.do(http.MethodPost, "/instance", string(body), func(r *http.Request) { r.Host = in.Address }, without("Origin")); w.Code != http.StatusUnauthorized {
+			t.Errorf("stopped with the key %q: %d %s", key, w.Code, w.Body)
+		}
+	}
+	if _, err := Ask(t.Context(), dirs); err != nil {
+		t.Errorf("after stops with wrong keys: %v", err)
+	}
 	stop()
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("left behind: %v", err)

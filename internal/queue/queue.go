@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,6 +66,24 @@ var (
 	errClosed = errors.New("queue closed")
 )
 
+const lockName = "transfers.lock"
+
+// InUse reports whether a process holds the queue.
+func InUse(dirs profile.Dirs) (bool, error) {
+	if _, err := os.Stat(filepath.Join(dirs.State, lockName)); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(filepath.Join(dirs.State, lockName), flock.SetPermissions(0o600))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return false, &hufu.Error{Op: "look at queue", Path: lock.Path(), Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	}
+	if err := lock.Close(); err != nil {
+		return false, &hufu.Error{Op: "look at queue", Path: lock.Path(), Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	}
+	return !free, nil
+}
+
 // Open reads the journal and continues the jobs that were not over. The error is
 // KindUsage with the code queue_in_use if another process holds the queue.
 func Open(o Options) (*Queue, error) {
@@ -75,7 +94,7 @@ func Open(o Options) (*Queue, error) {
 		return nil, &hufu.Error{Op: "open queue", Path: o.Dirs.State, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
 	q := &Queue{o: o, changed: make(chan struct{})}
-	q.lock = flock.New(filepath.Join(o.Dirs.State, "transfers.lock"), flock.SetPermissions(0o600))
+	q.lock = flock.New(filepath.Join(o.Dirs.State, lockName), flock.SetPermissions(0o600))
 	locked, err := q.lock.TryLock()
 	if err != nil {
 		return nil, &hufu.Error{Op: "open queue", Path: q.lock.Path(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
