@@ -56,9 +56,10 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 	if err != nil {
 		return err
 	}
-	if !f.filter.Empty() || o.Conflict == transfer.Rename || f.executable || f.links || f.bandwidth != "" || o.Only != nil {
+	if o.Conflict == transfer.Rename || f.executable || f.links || f.bandwidth != "" || o.Only != nil {
 		return cli.Usage("cp_far_flags")
 	}
+	o.Drop.Umask = serverUmask
 	locs, err := a.remoteOnly(args)
 	if err != nil {
 		return err
@@ -152,10 +153,27 @@ func (c *copier) source(ctx context.Context, l location, to hufu.Path) error {
 	if err != nil {
 		return c.failed(l.path, to, e, err)
 	}
+	prefix := "" // of paths for the filter
+	if !contents {
+		prefix = l.path.Base()
+		if c.excludes(l.path, to, e, prefix) {
+			return nil
+		}
+		prefix += "/"
+	}
 	if e.Kind != hufu.Folder {
 		return c.entry(ctx, l.path, to, e, false)
 	}
-	return c.tree(ctx, l.path, to)
+	return c.tree(ctx, l.path, to, prefix)
+}
+
+// excludes reports whether the filter leaves out the entry e, whose path for the filter is path.
+func (c *copier) excludes(from, to hufu.Path, e hufu.Entry, path string) bool {
+	if !c.o.Filter.Excludes(path, e.Kind == hufu.Folder) {
+		return false
+	}
+	c.report(transfer.Excluded, from, to, e, nil)
+	return true
 }
 
 // within reports whether p is folder or below it.
@@ -176,9 +194,9 @@ func (c *copier) report(outcome transfer.Outcome, from, to hufu.Path, e hufu.Ent
 	c.v.report(transfer.Report{Local: from.Remote(), Remote: to, Kind: e.Kind, Size: e.Size, Digest: e.Digest, Outcome: outcome, Err: err})
 }
 
-// tree copies a folder with everything in it. Modes and times of folders come last, the deepest
-// first.
-func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
+// tree copies a folder with everything in it that the filter includes. Modes and times of folders
+// come last, the deepest first. prefix comes before the paths below top for the filter.
+func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) error {
 	type made struct {
 		path  hufu.Path
 		entry hufu.Entry
@@ -186,13 +204,16 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
 	var folders []made
 	fresh := map[hufu.Path]bool{} // made by this command, so empty
 	err := c.r.Walk(ctx, top, client.WalkOptions{}, func(f client.Found) error {
-		p, err := to.Append(below(f.Path, top))
+		path := below(f.Path, top)
+		p, err := to.Append(path)
 		if err == nil {
 			err = f.Err
 		}
 		switch {
 		case err != nil:
 			return c.failed(f.Path, p, f.Entry, err)
+		case !path.IsRoot() && c.excludes(f.Path, p, f.Entry, prefix+path.String()):
+			return client.ErrSkip
 		case f.Entry.Kind != hufu.Folder:
 			return c.entry(ctx, f.Path, p, f.Entry, fresh[p.Parent()])
 		case c.f.dry || p.IsRoot():
@@ -200,6 +221,9 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
 		}
 		if by := f.Entry.By; by != "" && by != c.r.Profile().User { // as for a get
 			f.Entry.Mode &^= 0o022
+		}
+		if c.o.Drop.Mode {
+			f.Entry.Mode = c.o.Drop.NewMode(hufu.Folder)
 		}
 		created, err := c.r.Mkdir(ctx, p, f.Entry.Mode|0o700, true)
 		if err != nil {
@@ -216,6 +240,9 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path) error {
 		return err
 	}
 	for _, m := range slices.Backward(folders) {
+		if c.o.Drop.Times {
+			m.entry.MTime = c.began
+		}
 		if err := c.r.SetMeta(ctx, m.path, transfer.Meta{Mode: m.entry.Mode, MTime: m.entry.MTime}, ""); err != nil {
 			if err := c.failed(m.path, m.path, m.entry, err); err != nil {
 				return err
@@ -245,6 +272,7 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 	c.claimed[to] = true
 	cond := hufu.Condition{Kind: hufu.IfAbsent}
 	var there hufu.Entry
+	var replaced *hufu.Entry
 	err := error(&hufu.Error{Op: "cp", Kind: hufu.KindNotFound})
 	if !fresh {
 		there, err = c.r.Stat(ctx, to)
@@ -261,11 +289,14 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 			c.report(outcome, from, to, e, nil)
 			return nil
 		}
-		cond = hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}
+		cond, replaced = hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}, &there
 	}
 	if c.f.dry {
 		c.report(transfer.Would, from, to, e, nil)
 		return nil
+	}
+	if c.o.Drop.Times {
+		e.MTime = time.Now()
 	}
 	if e.Kind == hufu.Link {
 		err = c.r.Link(ctx, to, e.Target, e.MTime, cond)
@@ -273,6 +304,7 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 		var copied hufu.Entry
 		if copied, err = c.r.CopyFar(ctx, from, e, to, cond); err == nil {
 			e.Digest = copied.Digest
+			err = c.drop(ctx, to, copied, e.MTime, replaced)
 		}
 	}
 	if err != nil {
@@ -282,6 +314,25 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 	c.bytes += e.Size
 	c.report(transfer.Transferred, from, to, e, nil)
 	return nil
+}
+
+// drop gives a copy, which has the mode and time of its source, those that --no-preserve asks for. It
+// has replaced an entry, if replaced is not nil.
+func (c *copier) drop(ctx context.Context, to hufu.Path, copied hufu.Entry, now time.Time, replaced *hufu.Entry) error {
+	d := &c.o.Drop
+	if !d.Mode && !d.Times {
+		return nil
+	}
+	m := transfer.Meta{Mode: copied.Mode, MTime: copied.MTime}
+	if d.Times {
+		m.MTime = now
+	}
+	if d.Mode {
+		if m.Mode = d.NewMode(hufu.File); replaced != nil {
+			m.Mode = replaced.Mode
+		}
+	}
+	return c.r.SetMeta(ctx, to, m, copied.Version)
 }
 
 // conflict decides what becomes of an entry at the target: whether it is replaced, and if not, how

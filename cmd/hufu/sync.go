@@ -59,6 +59,9 @@ func newSync(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if o.Drop.Umask = serverUmask; f.down {
+			o.Drop.Umask = umask()
+		}
 		return a.with(cmd.Context(), far, nil, func(r *client.Remote) error {
 			if f.watch {
 				return a.watch(cmd.Context(), r, near, far.path, &f, o)

@@ -37,9 +37,10 @@ type copyFlags struct {
 	bandwidth  string
 	filesFrom  string // --files-from
 	from0      bool
-	recursive  bool // with filesFrom: also what is in the folders
-	input      bool // standard input has been read for filters
-	again      bool // one of many passes: the summary is left out if there was nothing to do
+	recursive  bool          // with filesFrom: also what is in the folders
+	input      bool          // standard input has been read for filters
+	drop       transfer.Drop // of --no-preserve
+	again      bool          // one of many passes: the summary is left out if there was nothing to do
 }
 
 func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
@@ -49,7 +50,6 @@ func (a *app) copyFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().BoolVarP(&f.dry, "dry-run", "n", false, a.Cat.T("hufu.flag.dry_run"))
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, a.Cat.T("hufu.flag.copy_force"))
 	cmd.Flags().BoolVarP(&f.recursive, "recursive", "r", false, a.Cat.T("hufu.flag.copy_recursive"))
-	cmd.Flags().BoolP("preserve", "p", false, a.Cat.T("hufu.flag.copy_preserve"))
 	a.commonFlags(cmd, f)
 }
 
@@ -60,6 +60,8 @@ func (a *app) commonFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 	cmd.Flags().BoolVar(&f.nothing, "error-on-no-transfer", false, a.Cat.T("hufu.flag.error_on_no_transfer"))
 	cmd.Flags().IntVar(&f.jobs, "jobs", 0, a.Cat.T("hufu.flag.jobs"))
+	cmd.Flags().VarPF(dropFlag{f, false}, "preserve", "p", a.Cat.T("hufu.flag.preserve")).NoOptDefVal = allAttributes
+	cmd.Flags().Var(dropFlag{f, true}, "no-preserve", a.Cat.T("hufu.flag.no_preserve"))
 	cmd.Flags().StringVar(&f.filesFrom, "files-from", "", a.Cat.T("hufu.flag.files_from"))
 	cmd.Flags().BoolVar(&f.from0, "from0", false, a.Cat.T("hufu.flag.from0"))
 	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
@@ -85,7 +87,7 @@ func (a *app) options(ctx context.Context, f *copyFlags) (transfer.Options, erro
 	if err != nil {
 		return transfer.Options{}, err
 	}
-	o := transfer.Options{Only: only, Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry}
+	o := transfer.Options{Only: only, Conflict: transfer.Policy(f.conflict), Checksum: f.checksum, Lanes: f.jobs, Filter: &f.filter, DryRun: f.dry, Drop: f.drop}
 	if o.Limit, err = bandwidth(f.bandwidth); err != nil {
 		return o, err
 	}
@@ -162,6 +164,7 @@ func newPut(a *app) *cobra.Command {
 }
 
 func (a *app) put(cmd *cobra.Command, args []string, f *copyFlags) error {
+	f.drop.Umask = serverUmask
 	o, err := a.options(cmd.Context(), f)
 	if err != nil {
 		return err
@@ -224,6 +227,7 @@ func newGet(a *app) *cobra.Command {
 }
 
 func (a *app) get(cmd *cobra.Command, args []string, f *copyFlags) error {
+	f.drop.Umask = umask()
 	o, err := a.options(cmd.Context(), f)
 	if err != nil {
 		return err

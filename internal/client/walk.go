@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"hufu"
@@ -40,18 +41,23 @@ type WalkOptions struct {
 	Folders bool // only folders, and the first path
 }
 
+// ErrSkip is returned by the visit of a Walk to leave out what is in the folder that it was called for.
+var ErrSkip = errors.New("skip this folder")
+
 // Walk calls visit for the entry p and, if it is a folder, for everything below it: a folder
 // before its entries, and these in the order of the bytes of their names. No link is followed.
 // It holds three pages of each folder on the way down, so memory does not grow with the number of
 // entries. A folder that cannot be listed is visited again with the error, and the walk
-// continues. An error of visit ends the walk.
+// continues. An error of visit ends the walk, but for ErrSkip.
 func (r *Remote) Walk(ctx context.Context, p hufu.Path, o WalkOptions, visit func(Found) error) error {
 	top, err := r.Stat(ctx, p)
 	if err != nil {
 		return err
 	}
 	f := Found{Path: p, Entry: top, Last: true}
-	if err := visit(f); err != nil || top.Kind != hufu.Folder || o.Limit && o.Depth <= 0 {
+	if err := visit(f); errors.Is(err, ErrSkip) {
+		return nil
+	} else if err != nil || top.Kind != hufu.Folder || o.Limit && o.Depth <= 0 {
 		return err
 	}
 	w := &walker{ahead: ahead{r: r, brief: o.Brief, limit: walkPage}, o: o, visit: visit}
@@ -130,7 +136,10 @@ func (w *walker) entries(ctx context.Context, p hufu.Path, depth int, entries []
 		if err != nil { // deeper than any path can be
 			f.Path, f.Err = p, err
 		}
-		if err := w.visit(f); err != nil {
+		if err := w.visit(f); errors.Is(err, ErrSkip) {
+			turn.drop(listed)
+			continue
+		} else if err != nil {
 			w.refuse = err
 			turn.drop(listed)
 			return err

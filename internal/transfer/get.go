@@ -193,7 +193,8 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 			Args: map[string]string{"want": it.from.Digest.String(), "got": root.String()},
 		}
 	}
-	entry, err = blob.CommitUpload(ctx, up, root, blob.Meta{Mode: it.from.Mode, MTime: it.from.MTime, Digest: root}, it.cond)
+	m := e.meta(it, Meta{it.from.Mode, it.from.MTime})
+	entry, err = blob.CommitUpload(ctx, up, root, blob.Meta{Mode: m.Mode, MTime: m.MTime, Digest: root}, it.cond)
 	return entry, l.resumed.Load(), err
 }
 

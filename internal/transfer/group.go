@@ -86,7 +86,8 @@ func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
 			if g.batch == nil {
 				g.store, g.batch = it.store, it.store.Batch(blob.Guard{})
 			}
-			g.batch.Put(g.ctx, it.path, data, blob.Meta{Mode: it.from.Mode, MTime: entry.MTime, Digest: d}, it.cond)
+			m := g.e.meta(it, Meta{it.from.Mode, entry.MTime})
+			g.batch.Put(g.ctx, it.path, data, blob.Meta{Mode: m.Mode, MTime: m.MTime, Digest: d}, it.cond)
 			g.tasks, g.got = append(g.tasks, t), append(g.got, d)
 			g.bytes += len(data)
 			g.e.Stats.Sent.Add(int64(len(data)))

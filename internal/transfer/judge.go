@@ -124,13 +124,14 @@ func sameTime(a, b time.Time) bool {
 // freeNameFor finds a free name for p's source. same means that an earlier try already copied the
 // source to this name. The function at looks a name up and returns its entry and whether it is
 // taken. For a taken name that cannot be an earlier copy the entry is nil.
-func (e *Engine) freeNameFor(p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
+func (pl *planner) freeNameFor(ctx context.Context, p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
+	o := &pl.e.o
 	free = freeName(name, func(n string) bool {
 		t, taken := at(n)
-		if t != nil && t.Kind == p.source.Kind && !e.o.Checksum {
+		if t != nil && t.Kind == p.source.Kind && !o.Checksum {
 			switch t.Kind {
 			case hufu.File:
-				same = t.Size == p.source.Size && sameTime(t.MTime, p.source.MTime)
+				same = t.Size == p.source.Size && (sameTime(t.MTime, p.source.MTime) || o.Drop.Times && pl.sameBytes(ctx, *p, n, t))
 			case hufu.Link:
 				same = t.Target == p.source.Target
 			}
@@ -187,7 +188,7 @@ func (pl *planner) rename(ctx context.Context, p *pair, beside neighbours) (same
 	}
 	base := p.base()
 	for {
-		name, same := pl.e.freeNameFor(p, base, at)
+		name, same := pl.freeNameFor(ctx, p, base, at)
 		if err := p.rename(name); err != nil || pl.e.claimed.claim(p.key()) {
 			return same, err
 		}

@@ -54,7 +54,7 @@ func (pl *planner) extra(j *folderJob, x hufu.Entry) {
 	if pl.e.o.Filter.Excludes(j.below+x.Name, x.Kind == hufu.Folder) {
 		return
 	}
-	pl.finishFolder(j)
+	pl.changes(j)
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	pl.extras = append(pl.extras, extra{j, hufu.Entry{Name: x.Name, Kind: x.Kind, Size: x.Size, Version: x.Version}})

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -80,7 +81,7 @@ type planner struct {
 type folderMeta struct {
 	near Side
 	far  hufu.Path
-	meta Meta
+	meta Meta // a zero time keeps that of the target
 	made bool // by this transfer
 	told bool // a change of mode or time is reported
 }
@@ -182,8 +183,8 @@ func (pl *planner) folder(ctx context.Context, p pair) (folderJob, bool) {
 		}
 		fresh = true
 	}
-	p.source.Mode = settledMode(pl.to.mode(p), p.target)
-	differs := fresh || p.target.Mode != p.source.Mode || !sameTime(p.target.MTime, p.source.MTime)
+	p.source.Mode = settledMode(pl.mode(p), p.target)
+	differs := fresh || p.target.Mode != p.source.Mode || !pl.e.o.Drop.Times && !sameTime(p.target.MTime, p.source.MTime)
 	j := folderJob{pair: p, fresh: fresh, itself: true, told: differs && !fresh && pl.e.o.Mirror != nil}
 	if pl.e.o.DryRun {
 		pl.wouldChange(j)
@@ -205,10 +206,14 @@ func (pl *planner) finishFolder(j *folderJob) {
 		return
 	}
 	j.finishes = true
-	pl.e.noteClamped(j.near.Local, j.source.MTime)
+	m := Meta{Mode: j.source.Mode}
+	if !pl.e.o.Drop.Times {
+		m.MTime = j.source.MTime
+		pl.e.noteClamped(j.near.Local, m.MTime)
+	}
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	pl.folders = append(pl.folders, folderMeta{j.near, j.far, Meta{j.source.Mode, j.source.MTime}, j.fresh, j.told})
+	pl.folders = append(pl.folders, folderMeta{j.near, j.far, m, j.fresh, j.told})
 }
 
 // compare compares one folder with its target, and pushes the folders in it. Both are listed page
@@ -298,7 +303,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 			return
 		}
 		if pl.entry(ctx, &j, *t, x, neighbours{source, target}, s) {
-			pl.finishFolder(&j)
+			pl.changes(&j)
 		}
 		source.at++
 	}
@@ -396,7 +401,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 		}
 	}
 	v := e.judge(ctx, &p, pl.to.same)
-	if sw != nil && v.outcome == Same && sameMeta(pl.to.mode(p), &p) { // an earlier run has brought it
+	if sw != nil && v.outcome == Same && pl.sameMeta(&p) { // an earlier run has brought it
 		sw.markArrived()
 		r.Outcome, r.Resumed = Transferred, p.source.Size
 		e.Stats.BytesDone.Add(p.source.Size)
@@ -437,13 +442,20 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 		e.report(r)
 		return true
 	}
-	p.source.Mode = pl.to.mode(p)
-	e.noteClamped(p.near.Local, p.source.MTime)
+	if v.rename {
+		p.target = nil // which is not at the new name
+	}
+	p.source.Mode = pl.mode(p)
+	if !e.o.Drop.Times {
+		e.noteClamped(p.near.Local, p.source.MTime)
+	} else if p.source.Kind == hufu.Link {
+		p.source.MTime = time.Now()
+	}
 	if p.source.Kind == hufu.Link {
 		pl.link(ctx, p, v.cond, r, sw)
 		return true
 	}
-	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, renamed: v.rename, swap: sw}
+	it := &item{local: p.near.Local, store: p.near.Store, path: p.near.Path, remote: p.far, from: p.source, cond: v.cond, mode: p.source.Mode, renamed: v.rename, swap: sw}
 	if !IsLarge(it.from) {
 		e.queue.addSmall(it)
 		return true

@@ -174,7 +174,15 @@ func (t *farEnd) setFolders(ctx context.Context, metas []folderMeta) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			err := e.far.SetMeta(ctx, m.far, m.meta, "")
+			var err error
+			if m.meta.MTime.IsZero() {
+				var now hufu.Entry
+				now, err = e.far.Stat(ctx, m.far)
+				m.meta.MTime = now.MTime
+			}
+			if err == nil {
+				err = e.far.SetMeta(ctx, m.far, m.meta, "")
+			}
 			switch {
 			case err == nil && m.told:
 				e.report(m.report(Updated))

@@ -29,6 +29,7 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 		e.queue.finished(t, false, nil)
 		return nil
 	}
+	meta = e.meta(it, meta)
 	d := digest.Sum(data)
 	size := int64(len(data))
 	e.o.Limit.Wait(ctx, lane, len(data))

@@ -338,7 +338,8 @@ func (t *nearEnd) rename(ctx context.Context, from, to pair) error {
 	return b.Finish(ctx)[0].Err
 }
 
-// sameMeta reports whether the target of p has this mode and the time of the source.
-func sameMeta(mode uint32, p *pair) bool {
-	return sameTime(p.target.MTime, p.source.MTime) && (p.source.Kind == hufu.Link || settledMode(mode, p.target) == p.target.Mode)
+// sameMeta reports whether the target of p has the mode and time that it gets.
+func (pl *planner) sameMeta(p *pair) bool {
+	return (pl.e.o.Drop.Times || sameTime(p.target.MTime, p.source.MTime)) &&
+		(p.source.Kind == hufu.Link || settledMode(pl.mode(*p), p.target) == p.target.Mode)
 }

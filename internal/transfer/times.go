@@ -33,7 +33,7 @@ func (e *Engine) noteClamped(name string, t time.Time) {
 // noteUnkept notes a name if this computer's file system did not store its time.
 func (e *Engine) noteUnkept(ctx context.Context, s Side, want time.Time) {
 	y := want.UTC().Year()
-	if y < firstYear || y > lastYear || y >= safeFrom && y <= safeTo {
+	if e.o.Drop.Times || y < firstYear || y > lastYear || y >= safeFrom && y <= safeTo {
 		return // noted already, or kept
 	}
 	if got, err := s.Store.Stat(ctx, s.Path); err == nil && got.MTime.Sub(want).Abs() > 2*time.Second {

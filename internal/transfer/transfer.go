@@ -151,6 +151,8 @@ type Options struct {
 	Strip bool
 	Me    string // the user's name, for Strip
 	Limit *Limit // of the bytes of files; nil is none
+	// Drop says which attributes of the source are not kept.
+	Drop Drop
 	// Filter leaves out names that it excludes.
 	Filter *Filter
 	// Only, if not nil, names what is transferred. There is one source then, the contents of a folder.
@@ -344,6 +346,7 @@ type item struct {
 	from   hufu.Entry     // the source
 	cond   hufu.Condition // for the target
 	lost   bool           // a lane was lost after it was sent: it may be there already
+	mode   uint32         // that it gets at the target
 	done   atomic.Int64   // bytes at their place
 	large  *large
 	// renamed: the target (remote for a put, path for a get) got a free name instead of its own.

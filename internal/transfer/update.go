@@ -12,7 +12,7 @@ import (
 // also reports p.
 func (pl *planner) update(ctx context.Context, p pair, r Report) bool {
 	e := pl.e
-	m := Meta{Mode: settledMode(pl.to.keptMode(p), p.target), MTime: p.source.MTime}
+	m := pl.keptMeta(p)
 	later := !sameTime(m.MTime, p.target.MTime)
 	switch {
 	case !later && (p.source.Kind == hufu.Link || m.Mode == p.target.Mode):

@@ -63,7 +63,7 @@ func (e *Engine) putUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 		var root hufu.Digest
 		commit := func(ctx context.Context) (hufu.Entry, error) {
 			root = l.sums.root()
-			return e.far.Commit(ctx, up.ID, it.remote, root, Meta{it.from.Mode, it.from.MTime}, it.cond)
+			return e.far.Commit(ctx, up.ID, it.remote, root, e.meta(it, Meta{it.from.Mode, it.from.MTime}), it.cond)
 		}
 		entry, err = e.commitBehind(ctx, l, commit)
 		if err := e.queue.failure(l); err != nil {
