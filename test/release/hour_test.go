@@ -49,6 +49,9 @@ func blocks(t *testing.T, document string) (all []block) {
 				t.Fatalf("not a line for cron: %q", text)
 			}
 			how, text = "cron", line[1]
+		case language == "ini" && len(words) == 2: // a unit of systemd for its user
+			text = "printf %b '" + strings.ReplaceAll(text, "\n", `\n`) + "' >~/.config/systemd/user/" + words[1] + "\n"
+			words = words[:1]
 		case language != "sh":
 			t.Fatalf("a block of %s", language)
 		}
