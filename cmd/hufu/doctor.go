@@ -283,6 +283,7 @@ func (d *doctor) server(ctx context.Context, r *client.Remote, name string) {
 	if !d.fail("room", overdue(err)) && total > 0 {
 		d.room("room", free, roomThere, "hufu.doctor.room", hufu.Path{}.Remote())
 	}
+	d.others(r.Examine(ctx))
 }
 
 // clock compares the clock of the server with that of this computer, which showed before and after

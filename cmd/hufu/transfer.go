@@ -287,6 +287,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	o.Leave = r.Leave()
 	o.Owner = r.Profile().User + "@" + r.Profile().Name
 	v := newView(a, op, f)
+	v.nodes = r.Nodes
 	if v.sync = f.sync; f.sync {
 		v.down, v.again = f.down, f.again
 	}

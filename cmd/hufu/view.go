@@ -13,6 +13,7 @@ import (
 
 	"hufu"
 	"hufu/internal/cli"
+	"hufu/internal/client"
 	"hufu/internal/transfer"
 )
 
@@ -30,6 +31,7 @@ type view struct {
 	far   bool // both sides are on the server
 	tty   bool
 	began time.Time
+	nodes func() []client.Node // nil if the transfer does not leave the server
 
 	mu       sync.Mutex // guards what follows and the output
 	names    int
@@ -276,12 +278,18 @@ func (v *view) summary(e *transfer.Engine) {
 		if times > 0 {
 			sum["times_changed"] = times
 		}
+		if nodes := v.usedNodes(e); len(nodes) > 0 {
+			sum["nodes"] = nodes
+		}
 		_ = v.a.JSON(sum)
 		return
 	}
 	v.kept(e, nil)
 	if v.quiet {
 		return
+	}
+	if v.loud {
+		v.tellNodes(e)
 	}
 	cat := v.a.Cat
 	if v.excluded > 0 && v.names == 0 {

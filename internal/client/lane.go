@@ -19,6 +19,7 @@ type lane struct {
 	// spare says that it goes to another server than the control connection. What that server cannot
 	// do, for a reason that is not the file's, is done by others.
 	spare bool
+	at    string // the address of its server
 }
 
 // The number of lanes depends on the round trip to the server. For a near
@@ -225,7 +226,7 @@ func (r *Remote) openLane(ctx context.Context, hello *frame.Hello, ask bool) (*l
 	if err != nil {
 		return nil, err
 	}
-	return &lane{c: c}, c.Send(hello, nil, 0, func(session.Answer) {})
+	return &lane{c: c, at: r.servers.address()}, c.Send(hello, nil, 0, func(session.Answer) {})
 }
 
 // bound gives a lane the limits that the server has named on the control connection.
@@ -309,3 +310,4 @@ func (l *lane) Read(p hufu.Path, version string, index int64, size int, done fun
 
 func (l *lane) Flush() error { return l.c.Flush() }
 func (l *lane) Close() error { return l.c.Close() }
+func (l *lane) Node() string { return l.at }

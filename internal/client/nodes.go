@@ -47,6 +47,63 @@ type servers struct {
 	// first is the home before the first move, that of the profile. It is tried even if no list has it: it
 	// may have been away when the list was made.
 	first string
+	// unused says why another server could not be used the last time that it was tried.
+	unused map[string]error
+}
+
+// Node is a server of an installation.
+type Node struct {
+	Address string
+	Err     error // why it could not be used when it was tried, nil if it could or was not tried
+}
+
+// Nodes returns the servers of the installation that are known: that of the control connection, and the
+// others.
+func (r *Remote) Nodes() []Node {
+	s := &r.servers
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := []Node{{Address: s.home}}
+	for _, at := range s.others {
+		all = append(all, Node{at, s.unused[at]})
+	}
+	return all
+}
+
+// Examine tries to use each of the other servers, and returns all.
+func (r *Remote) Examine(ctx context.Context) []Node {
+	var all sync.WaitGroup
+	for _, at := range r.servers.list() {
+		all.Go(func() {
+			if l, err := r.trySpare(ctx, at); err == nil {
+				_ = l.Close()
+			}
+		})
+	}
+	all.Wait()
+	return r.Nodes()
+}
+
+// trySpare is openSpare, and notes the result.
+func (r *Remote) trySpare(ctx context.Context, at string) (*lane, error) {
+	begun := time.Now()
+	l, err := r.openSpare(ctx, at)
+	why := err
+	switch {
+	case errors.Is(err, errSameServer):
+		why = nil
+	case err != nil && ctx.Err() != nil && time.Since(begun) < nextAfter:
+		return nil, err // the transfer is over before the server could answer
+	case err != nil && ctx.Err() != nil:
+		why = &hufu.Error{Op: "connect", Kind: hufu.KindNetwork, Code: "connection_stalled", Err: err}
+	}
+	r.servers.mu.Lock()
+	defer r.servers.mu.Unlock()
+	if r.servers.unused == nil {
+		r.servers.unused = map[string]error{}
+	}
+	r.servers.unused[at] = why
+	return l, err
 }
 
 // spreads reports whether other servers may be used: not if the caller has named an address, or wants to
@@ -245,7 +302,7 @@ func (r *Remote) lanesTo(ctx context.Context, at string, count func(session.Way)
 // ctx ends.
 func (r *Remote) keepLane(ctx context.Context, at string, use func(*lane)) {
 	for pause := firstAway; ctx.Err() == nil; {
-		l, err := r.openSpare(ctx, at)
+		l, err := r.trySpare(ctx, at)
 		if errors.Is(err, errSameServer) {
 			return
 		}
@@ -295,5 +352,5 @@ func (r *Remote) openSpare(ctx context.Context, at string) (*lane, error) {
 	}
 	c.Allow(int(a.Requests), int(a.Bytes))
 	c.AskLess(laneWindow)
-	return &lane{c: c, spare: true}, nil
+	return &lane{c: c, spare: true, at: at}, nil
 }

@@ -628,6 +628,8 @@ func (l *testLane) Close() error {
 	return nil
 }
 
+func (l *testLane) Node() string { return "" }
+
 // near is this computer's side: a folder and a store over it.
 type near struct {
 	t     testing.TB

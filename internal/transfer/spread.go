@@ -111,13 +111,27 @@ type countingLane struct {
 
 	e       *Engine
 	answers atomic.Int64
+	carried *atomic.Int64 // over all lanes to this server
 
 	mu    sync.Mutex
 	asked int       // requests without an answer
 	since time.Time // of the last answer, or of the first request after it
 }
 
-func (e *Engine) counting(l Lane) *countingLane { return &countingLane{Lane: l, e: e} }
+func (e *Engine) counting(l Lane) *countingLane {
+	carried, _ := e.carried.LoadOrStore(l.Node(), new(atomic.Int64))
+	return &countingLane{Lane: l, e: e, carried: carried.(*atomic.Int64)}
+}
+
+// Carried returns how many bytes of files have gone over each server, by its address.
+func (e *Engine) Carried() map[string]int64 {
+	all := map[string]int64{}
+	e.carried.Range(func(at, n any) bool {
+		all[at.(string)] = n.(*atomic.Int64).Load()
+		return true
+	})
+	return all
+}
 
 // ask counts a request that is about to be sent.
 func (l *countingLane) ask() {
@@ -138,8 +152,8 @@ func (l *countingLane) sent(err error) error {
 	return err
 }
 
-// count counts an answer.
-func (l *countingLane) count(err error) {
+// count counts the answer to a request that moves n bytes.
+func (l *countingLane) count(n int, err error) {
 	l.mu.Lock()
 	waited := time.Since(l.since)
 	l.asked--
@@ -149,6 +163,9 @@ func (l *countingLane) count(err error) {
 		return
 	}
 	l.answers.Add(1)
+	if err == nil {
+		l.carried.Add(int64(n))
+	}
 	for {
 		longest := l.e.longest.Load()
 		if int64(waited) <= longest || l.e.longest.CompareAndSwap(longest, int64(waited)) {
@@ -169,20 +186,20 @@ func (l *countingLane) silence() time.Duration {
 
 func (l *countingLane) Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error {
 	l.ask()
-	return l.sent(l.Lane.Put(p, m, data, d, c, func(err error) { l.count(err); done(err) }))
+	return l.sent(l.Lane.Put(p, m, data, d, c, func(err error) { l.count(len(data), err); done(err) }))
 }
 
 func (l *countingLane) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
 	l.ask()
-	return l.sent(l.Lane.Range(upload, index, data, hole, cv, func(err error) { l.count(err); done(err) }))
+	return l.sent(l.Lane.Range(upload, index, data, hole, cv, func(err error) { l.count(len(data), err); done(err) }))
 }
 
 func (l *countingLane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
 	l.ask()
-	return l.sent(l.Lane.Get(p, listed, func(e hufu.Entry, data []byte, err error) { l.count(err); done(e, data, err) }))
+	return l.sent(l.Lane.Get(p, listed, func(e hufu.Entry, data []byte, err error) { l.count(len(data), err); done(e, data, err) }))
 }
 
 func (l *countingLane) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
 	l.ask()
-	return l.sent(l.Lane.Read(p, version, index, size, func(c Chunk, err error) { l.count(err); done(c, err) }))
+	return l.sent(l.Lane.Read(p, version, index, size, func(c Chunk, err error) { l.count(len(c.Data), err); done(c, err) }))
 }

@@ -22,6 +22,8 @@ type spare struct {
 	begun func() // called at each request
 }
 
+func (s *spare) Node() string { return "other" }
+
 func (s *spare) use() {
 	s.asked.Add(1)
 	s.begun()
@@ -164,6 +166,7 @@ func (f *frozen) Read(_ hufu.Path, _ string, _ int64, _ int, done func(Chunk, er
 }
 
 func (f *frozen) Flush() error { return nil }
+func (f *frozen) Node() string { return "frozen" }
 
 func (f *frozen) Close() error {
 	f.mu.Lock()
@@ -174,6 +177,43 @@ func (f *frozen) Close() error {
 		fn(ErrLost)
 	}
 	return nil
+}
+
+// TestCarried: how many bytes have gone over each server.
+func TestCarried(t *testing.T) {
+	t.Parallel()
+	data := noise(24*hufu.ChunkSize+5, 1)
+	for _, gets := range []bool{false, true} {
+		w, near := newWorld(), newNear(t)
+		e := New(w, Options{Lanes: 1, Owner: "test"})
+		run := e.Put
+		if gets {
+			w.set("f", data, someTime, "")
+			run = e.Get
+		} else {
+			near.write("f", data)
+		}
+		begun := make(chan struct{})
+		w.spread = func(ctx context.Context, use func(Lane, bool)) {
+			if l, err := w.Lane(ctx); err == nil {
+				use(&spare{l.(*testLane), new(atomic.Int64), false, sync.OnceFunc(func() { close(begun) })}, true)
+			}
+			<-ctx.Done()
+		}
+		w.fault = func(op string, _ hufu.Path, after bool) error {
+			if (op == "range" || op == "read") && !after {
+				<-begun // until the other server has been asked for something
+			}
+			return nil
+		}
+		if err := run(t.Context(), near.all()); err != nil {
+			t.Fatal(err)
+		}
+		got := e.Carried()
+		if len(got) != 2 || got[""] == 0 || got["other"] == 0 || got[""]+got["other"] != int64(len(data)) {
+			t.Errorf("gets %v: %v", gets, got)
+		}
+	}
 }
 
 // TestAFrozenServer: what another server was asked for and does not answer is given to the own one when

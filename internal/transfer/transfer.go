@@ -78,6 +78,8 @@ type Lane interface {
 	Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error
 	Flush() error
 	Close() error
+	// Node returns the address of the server that the lane goes to.
+	Node() string
 }
 
 // Chunk is the answer to Read: one chunk of a large file.
@@ -190,6 +192,7 @@ type Engine struct {
 	unchanged     atomic.Int64  // see needsAll
 	answered      atomic.Int64  // tasks of lanes that have ended without a lost lane
 	spares        spares        // lanes to other servers
+	carried       sync.Map      // address of a server: bytes of files that its lanes have carried, *atomic.Int64
 	longest       atomic.Int64  // nanoseconds that a lane has waited for an answer that came
 	// asking counts goroutines that ask the far side whether a small file whose name
 	// was taken is already there with the same bytes.

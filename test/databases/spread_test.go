@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -321,6 +322,18 @@ func TestServersThatCannotBeUsed(t *testing.T) {
 	r, err := alice.Run("put", "--json", "large", ":/")
 	must(t, err)
 	quiet(t, r)
+	used := func(s *built.Slow) string { return fmt.Sprintf(`{"address":%q,"bytes":%d}`, s.Address, len(content)) }
+	unused := func(at, code string) string {
+		return fmt.Sprintf(`{"address":%q,"bytes":0,"error":"network","code":%q,`, at, code)
+	}
+	for _, words := range []string{used(slow), unused(closed.Addr().String(), "cannot_connect")} {
+		if !strings.Contains(r.Out, words) {
+			t.Errorf("%s is missing in %s", words, r.Out)
+		}
+	}
+	if r, err = alice.Run("doctor"); err != nil || !strings.Contains(r.Out, "The node "+closed.Addr().String()+" of this server cannot be used: Cannot connect to") {
+		t.Error(r, err)
+	}
 	if r, err = alice.Run("get", "--json", ":/large", "got"); err == nil {
 		quiet(t, r)
 	}
