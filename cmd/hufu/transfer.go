@@ -294,7 +294,7 @@ func (a *app) copy(ctx context.Context, r *client.Remote, c *client.Copy, f *cop
 	if o.Conflict == "" && a.Interactive() && !a.json && !f.dry {
 		o.Ask = v.ask
 	}
-	o.Report = v.report
+	o.Report, o.Warn = v.report, v.warn
 	e := transfer.New(r, o)
 	e.Tell(c.Failures)
 	v.start(e)

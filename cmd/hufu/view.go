@@ -220,6 +220,15 @@ func (v *view) report(r transfer.Report) {
 	}
 }
 
+// warn is transfer.Options.Warn.
+func (v *view) warn(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	what, fix := v.a.Cat.Error(err)
+	v.line(v.a.Err, what)
+	v.line(v.a.Err, "  "+fix)
+}
+
 func (v *view) fails(err error) {
 	v.failed++
 	k := hufu.KindOf(err)

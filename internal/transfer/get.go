@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -143,6 +144,9 @@ func (e *Engine) getLarge(ctx context.Context, it *item) {
 	e.setActive(it, true)
 	defer e.setActive(it, false)
 	entry, resumed, err := e.getUpload(ctx, it)
+	if errors.Is(err, errSpareBytes) {
+		entry, resumed, err = e.getUpload(ctx, it)
+	}
 	if err != nil {
 		e.failItem(it, err)
 		return
@@ -188,6 +192,11 @@ func (e *Engine) getUpload(ctx context.Context, it *item) (entry hufu.Entry, res
 	}
 	if !it.from.Digest.IsZero() && it.from.Digest != root {
 		_ = up.Abort()
+		if l.distrust(e) {
+			e.Stats.BytesDone.Add(-it.done.Swap(0))
+			e.Stats.Resumed.Add(-l.resumed.Load())
+			return entry, 0, errSpareBytes
+		}
 		return entry, 0, &hufu.Error{
 			Op: "get", Kind: hufu.KindIntegrity, Code: "digest_differs",
 			Args: map[string]string{"want": it.from.Digest.String(), "got": root.String()},
@@ -212,19 +221,42 @@ func (e *Engine) getWorker(ctx context.Context) (do worker, end func()) {
 	}, func() {}
 }
 
-// placeChunk puts chunk index, of size bytes, in its place, if it is what the far
-// side says.
-func (l *large) placeChunk(ctx context.Context, index int64, size int, c Chunk) error {
+// errSpareBytes says that a file whose digest is wrong is to be fetched again, over the own server.
+var errSpareBytes = errors.New("other servers have sent wrong bytes")
+
+// distrust reports whether other servers have brought chunks of the file. They are used no more, and the
+// file goes over the own server from now on.
+func (l *large) distrust(e *Engine) bool {
+	l.it.own.Store(true)
+	found := false
+	l.spares.Range(func(node, _ any) bool {
+		e.distrust(l.it, node.(string))
+		found = true
+		return true
+	})
+	return found
+}
+
+// checkChunk returns an error unless chunk index, of size bytes, is what the far side says.
+func checkChunk(index int64, size int, c *Chunk) error {
 	if !c.Hole && len(c.Data) != size {
 		return &hufu.Error{Op: "get", Kind: hufu.KindProtocol, Code: "chunk_length"}
 	}
 	if c.Hole {
 		c.Got = digest.Zeros(size, index)
 	}
-	switch {
-	case c.Got != c.Want:
+	if c.Got != c.Want {
 		return &hufu.Error{Op: "get", Kind: hufu.KindIntegrity, Code: "chunk_differs"}
-	case c.Hole:
+	}
+	return nil
+}
+
+// placeChunk puts a chunk that was checked in its place.
+func (l *large) placeChunk(ctx context.Context, index int64, c Chunk, by Lane) error {
+	if lane, ok := by.(*countingLane); ok && lane.spare {
+		l.spares.Store(lane.Node(), nil)
+	}
+	if c.Hole {
 		return l.target.Write(ctx, index, nil, c.Got)
 	}
 	return l.target.Write(ctx, index, c.Data, c.Got)

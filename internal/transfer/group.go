@@ -65,7 +65,7 @@ func (g *group) commitIfDue() {
 }
 
 func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
-	it := t.it
+	it, wrong := t.it, err == nil
 	if err == nil {
 		d, want := digest.Sum(data), entry.Digest
 		if !it.from.Digest.IsZero() {
@@ -93,6 +93,9 @@ func (g *group) arrived(t task, entry hufu.Entry, data []byte, err error) {
 			g.e.Stats.Sent.Add(int64(len(data)))
 			return
 		}
+	}
+	if wrong {
+		err = g.e.wrongBytes(it, g.lane, err)
 	}
 	if errors.Is(err, ErrLost) {
 		g.e.endTask(t, err)

@@ -81,6 +81,8 @@ type large struct {
 	resumed  atomic.Int64  // bytes that were at their place before
 	disorder atomic.Int32  // how many times its chunks came out of order
 
+	spares sync.Map // addresses of other servers that have brought chunks of a get
+
 	brokenMu sync.Mutex
 	broken   map[int64]struct{} // units whose first sending broke off
 }
@@ -145,17 +147,20 @@ func (q *queue) next(by taker, wait bool) (t task, ok bool) {
 			return task{}, false
 		}
 		if by.small {
-			if t, ok := q.nextSmall(); ok {
+			if t, ok := q.nextSmall(by); ok {
 				return t, true
 			}
 		}
 		for _, l := range q.large {
+			if by.spare && l.it.own.Load() {
+				continue
+			}
 			if index, ok := l.take(); ok {
 				l.pending++
 				return task{l.it, index}, true
 			}
 		}
-		if t, ok := q.nextSmall(); ok {
+		if t, ok := q.nextSmall(by); ok {
 			return t, true
 		}
 		if !wait || q.closed && q.smallIn == 0 && len(q.large) == 0 {
@@ -201,12 +206,16 @@ func (l *large) take() (int64, bool) {
 	return l.next - 1, true
 }
 
-func (q *queue) nextSmall() (task, bool) {
-	n := len(q.small)
-	if n == 0 {
+func (q *queue) nextSmall(by taker) (task, bool) {
+	n, i := len(q.small), 0
+	for by.spare && i < n && q.small[i].own.Load() {
+		i++
+	}
+	if i >= n {
 		return task{}, false
 	}
-	it := q.small[0]
+	it := q.small[i]
+	q.small[i] = q.small[0] // this one goes over the own server, in any order
 	q.small[0] = nil
 	q.small = q.small[1:]
 	q.smallIn++

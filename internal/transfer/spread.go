@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ func (e *Engine) spread(ctx context.Context, worker newWorker) {
 		return
 	}
 	e.far.Spread(ctx, e.o.Lanes, func(l Lane, first bool) {
+		if e.distrusted.has(l.Node()) {
+			return
+		}
 		by := taker{small: first, spare: true}
 		t, ok := e.queue.next(by, true)
 		if !ok {
@@ -39,6 +43,7 @@ func (e *Engine) spread(ctx context.Context, worker newWorker) {
 		e.Stats.Lanes.Add(1)
 		defer e.Stats.Lanes.Add(-1)
 		counting := e.counting(l)
+		counting.spare = true
 		e.spares.add(counting)
 		defer e.spares.remove(counting)
 		_ = e.onLane(ctx, counting, by, t, do)
@@ -110,6 +115,7 @@ type countingLane struct {
 	Lane
 
 	e       *Engine
+	spare   bool // to another server than the control connection
 	answers atomic.Int64
 	carried *atomic.Int64 // over all lanes to this server
 
@@ -202,4 +208,25 @@ func (l *countingLane) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry,
 func (l *countingLane) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
 	l.ask()
 	return l.sent(l.Lane.Read(p, version, index, size, func(c Chunk, err error) { l.count(len(c.Data), err); done(c, err) }))
+}
+
+// wrongBytes decides what becomes of an item of a get of which a lane has brought wrong bytes. If the lane
+// goes to another server, that server is used no more, and the item goes over the own one from now on: the
+// error says that it was lost. Otherwise it is err.
+func (e *Engine) wrongBytes(it *item, l Lane, err error) error {
+	c, ok := l.(*countingLane)
+	if !ok || !c.spare {
+		return err
+	}
+	it.own.Store(true)
+	e.distrust(it, c.Node())
+	e.asking.Go(func() { _ = c.Close() }) // a callback must not wait for its own lane
+	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+// distrust ends the use of a server that has sent wrong bytes of an item.
+func (e *Engine) distrust(it *item, node string) {
+	if e.distrusted.claim(node) && e.o.Warn != nil {
+		e.o.Warn(&hufu.Error{Op: "get", Path: it.remote.Remote(), Kind: hufu.KindIntegrity, Code: "node_wrong_bytes", Args: map[string]string{"node": node}})
+	}
 }

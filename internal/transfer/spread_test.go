@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -264,6 +265,94 @@ func TestAFrozenServer(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// liar is a lane to another server that sends other bytes.
+type liar struct {
+	*testLane
+	agrees bool // the hash that it sends is that of its bytes
+	begun  func()
+}
+
+func (l *liar) Node() string { return "liar" }
+
+func (l *liar) Get(p hufu.Path, listed hufu.Entry, done func(hufu.Entry, []byte, error)) error {
+	l.begun()
+	return l.testLane.Get(p, listed, func(e hufu.Entry, data []byte, err error) {
+		if err != nil {
+			done(e, data, err)
+			return
+		}
+		data = bytes.Clone(data)
+		data[0] ^= 1
+		if l.agrees {
+			e.Digest = digest.Sum(data)
+		}
+		done(e, data, err)
+	})
+}
+
+func (l *liar) Read(p hufu.Path, version string, index int64, size int, done func(Chunk, error)) error {
+	l.begun()
+	return l.testLane.Read(p, version, index, size, func(c Chunk, err error) {
+		if err != nil {
+			done(c, err)
+			return
+		}
+		c.Data = bytes.Clone(c.Data)
+		c.Data[0] ^= 1
+		if c.Got = digest.Chunk(c.Data, index); l.agrees {
+			c.Want = c.Got
+		}
+		done(c, err)
+	})
+}
+
+// TestHT48AnotherServerSendsWrongBytes: what another server has sent is asked for again at the own one, and the
+// user is warned once. If the own server sends wrong bytes, the file fails.
+func TestHT48AnotherServerSendsWrongBytes(t *testing.T) {
+	t.Parallel()
+	for _, small := range []bool{false, true} {
+		for _, agrees := range []bool{false, true} {
+			w, dst := newWorld(), newNear(t)
+			names := map[string][]byte{"f": noise(24*hufu.ChunkSize+5, 1)}
+			if small {
+				names = map[string][]byte{}
+				for i := range 300 {
+					names[fmt.Sprint(i)] = noise(100+i, byte(i))
+				}
+			}
+			for name, data := range names {
+				w.set(name, data, someTime, "")
+			}
+			begun := make(chan struct{})
+			begin := sync.OnceFunc(func() { close(begun) })
+			w.spread = func(ctx context.Context, use func(Lane, bool)) {
+				for range 3 {
+					if l, err := w.Lane(ctx); err == nil {
+						use(&liar{l.(*testLane), agrees, begin}, true)
+					}
+				}
+				<-ctx.Done()
+			}
+			w.fault = func(op string, _ hufu.Path, after bool) error {
+				if (op == "get" || op == "read") && !after {
+					<-begun // until the other server has been asked for something
+				}
+				return nil
+			}
+			var warned []string
+			told, err := get(t.Context(), w, Options{Lanes: 1, Warn: func(err error) { warned = append(warned, err.Error()) }}, dst.all())
+			if err != nil || told.codes() != "" || len(warned) != 1 || !strings.Contains(warned[0], "node_wrong_bytes") {
+				t.Fatal(small, agrees, err, told.codes(), warned)
+			}
+			for name, data := range names {
+				if !bytes.Equal(dst.content(name), data) {
+					t.Errorf("small %v, agrees %v: %s is another file", small, agrees, name)
+				}
+			}
 		}
 	}
 }

@@ -170,6 +170,9 @@ type Options struct {
 	// Ask decides a conflict instead of Conflict; nil when there is nobody to
 	// ask. Called on one goroutine at a time.
 	Ask func(context.Context, Conflict) (Policy, error)
+	// Warn, if not nil, is told of a server of several that has sent wrong bytes, once for each. What it has
+	// sent is asked for again.
+	Warn func(error)
 	// Report gets one report for each file and link, and one for each folder that was made or has
 	// failed, on one goroutine at a time.
 	Report func(Report)
@@ -192,6 +195,7 @@ type Engine struct {
 	unchanged     atomic.Int64  // see needsAll
 	answered      atomic.Int64  // tasks of lanes that have ended without a lost lane
 	spares        spares        // lanes to other servers
+	distrusted    *nameSet      // addresses of servers that have sent wrong bytes
 	carried       sync.Map      // address of a server: bytes of files that its lanes have carried, *atomic.Int64
 	longest       atomic.Int64  // nanoseconds that a lane has waited for an answer that came
 	// asking counts goroutines that ask the far side whether a small file whose name
@@ -245,7 +249,7 @@ func New(far Far, o Options) *Engine {
 	if o.Report == nil {
 		o.Report = func(Report) {}
 	}
-	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet(), bigFolder: make(chan struct{}, 1)}
+	return &Engine{far: far, o: o, queue: newQueue(), planned: make(chan struct{}), active: map[*item]struct{}{}, failedFolders: newNameSet(), bigFolder: make(chan struct{}, 1), distrusted: newNameSet()}
 }
 
 // Active lists the large files under way.
@@ -351,6 +355,7 @@ type item struct {
 	lost   bool           // a lane was lost after it was sent: it may be there already
 	mode   uint32         // that it gets at the target
 	done   atomic.Int64   // bytes at their place
+	own    atomic.Bool    // it goes over lanes to the own server only
 	large  *large
 	// renamed: the target (remote for a put, path for a get) got a free name instead of its own.
 	renamed bool

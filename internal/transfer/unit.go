@@ -160,7 +160,11 @@ func (g *group) fetchUnit(t task) error {
 		err := g.lane.Read(t.it.remote, t.it.from.Version, i, size, func(c Chunk, err error) {
 			g.asked.Add(-1)
 			if err == nil {
-				err = l.placeChunk(g.ctx, i, size, c)
+				if err = checkChunk(i, size, &c); err != nil {
+					err = e.wrongBytes(t.it, g.lane, err)
+				} else {
+					err = l.placeChunk(g.ctx, i, c, g.lane)
+				}
 			}
 			if err == nil {
 				e.Stats.Sent.Add(int64(len(c.Data)))
