@@ -117,6 +117,49 @@ func TestAwaitSeesOtherProcesses(t *testing.T) {
 	})
 }
 
+// TestAnUploadThatEndedElsewhere: an upload that another process has given up, or committed, is not handed
+// out again although it is open here; another one begins.
+func TestAnUploadThatEndedElsewhere(t *testing.T) {
+	each(t, func(t *testing.T, e *engine) {
+		trees := twoProcesses(t, e)
+		data := make([]byte, 2*hufu.ChunkSize)
+		for _, committed := range []bool{false, true} {
+			p, err := hufu.ParsePath("f" + strconv.FormatBool(committed))
+			must(t, err)
+			k := blob.UploadKey{Path: p, Size: int64(len(data)), Source: "v", Owner: "alice/x"}
+			all := func(u blob.Upload) error {
+				for i := range digest.Chunks(k.Size) {
+					n := digest.ChunkLen(k.Size, i)
+					if err := u.Write(t.Context(), i, data[:n], digest.Zeros(n, i)); err != nil {
+						return err
+					}
+				}
+				_, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{}, hufu.Condition{Kind: hufu.Always})
+				return err
+			}
+			u, err := trees[0].OpenUpload(t.Context(), k, blob.Guard{})
+			must(t, err)
+			v, err := trees[1].FindUpload(t.Context(), u.Info().ID, blob.Guard{})
+			must(t, err)
+			if committed {
+				must(t, all(v), v.Close())
+			} else {
+				must(t, v.Abort())
+			}
+			again, err := trees[0].OpenUpload(t.Context(), k, blob.Guard{})
+			must(t, err)
+			if again.Info().ID == u.Info().ID {
+				t.Errorf("committed %v: the same upload was opened", committed)
+			}
+			must(t, all(again), again.Close())
+			if _, err := blob.CommitUpload(t.Context(), u, digest.Sum(data), blob.Meta{}, hufu.Condition{Kind: hufu.Always}); hufu.CodeOf(err) != "upload_gone" {
+				t.Errorf("committed %v: the old one: %v", committed, err)
+			}
+			must(t, u.Close())
+		}
+	})
+}
+
 // TestFoldersMovedAcrossEachOther: of two moves that would put two folders into each other, one is
 // refused; the tree stays one tree.
 func TestFoldersMovedAcrossEachOther(t *testing.T) {

@@ -128,8 +128,11 @@ func (t *Tree) OpenUpload(ctx context.Context, k blob.UploadKey, g blob.Guard) (
 	defer t.s.expect(fresh.ID)()
 	for range maxTries {
 		if h := t.hold(func() *upload { return t.s.keys[uploadKey{t.root, fresh.Key}] }, g); h != nil {
-			h.u.refresh(ctx)
-			return h, nil
+			if !h.u.refresh(ctx) {
+				return h, nil
+			}
+			_ = h.Close()
+			continue // it has ended in another process
 		}
 		found, err := t.s.names.UploadsByKey(ctx, t.root, fresh.Key)
 		if err != nil {
@@ -447,25 +450,35 @@ func (u *upload) count() int64 {
 	return (digest.Chunks(u.key.Size) + per - 1) / per
 }
 
-// refresh takes over what has come to other processes since the upload was opened here. What cannot be
-// found out is sent again.
-func (u *upload) refresh(ctx context.Context) {
+// refresh takes over what has come to other processes since the upload was opened here, and reports
+// whether the upload has ended. What cannot be found out is sent again.
+func (u *upload) refresh(ctx context.Context) (over bool) {
 	if !u.t.s.names.Shared() {
-		return
+		return false
 	}
 	release, err := u.exclude(ctx, "open upload")
 	if err != nil {
-		return
+		return false
 	}
 	defer release()
 	c, units, err := u.t.s.arrived(ctx, u.id)
 	if err != nil {
-		return
+		return false
+	}
+	switch c.State {
+	case meta.StateOpen:
+	case meta.StateLive: // the holders that have it still find the file
+		u.t.s.unregister(u)
+		return true
+	default:
+		u.end()
+		return true
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.done == nil && c.State == meta.StateOpen {
+	if u.done == nil {
 		u.set(units)
 		u.notify()
 	}
+	return u.done != nil
 }
