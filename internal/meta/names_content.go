@@ -225,10 +225,10 @@ func (q NameQueries) ForgetFolder(ctx context.Context, id ID) error {
 	return err
 }
 
-// UploadsInto returns the uploads into a folder.
-func (q NameQueries) UploadsInto(ctx context.Context, folder ID) ([]Upload, error) {
+// UploadsInto returns some uploads into a folder.
+func (q NameQueries) UploadsInto(ctx context.Context, folder ID, limit int) ([]Upload, error) {
 	return all(ctx, q.q, "look up uploads", uploadColumns,
-		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE into_folder = ?", folder)
+		"SELECT id, tree, key_hash, place_hash, path, size, source, owner, into_folder FROM uploads WHERE into_folder = ? ORDER BY id LIMIT ?", folder, limit)
 }
 
 // IdleUploads returns the uploads with ids above after to which nothing was added for the time idle, and

@@ -132,7 +132,8 @@ func (c *cleaning) folders(ctx context.Context) error {
 	}
 }
 
-// cleanFolder removes some entries of a removed folder, and the folder with the last of them.
+// cleanFolder removes some entries of a removed folder, then some uploads into it, and the folder with the
+// last of them. A transaction holds at most pageSize entries or cleanPage uploads.
 func (s *Trees) cleanFolder(ctx context.Context, id meta.ID) (more bool, err error) {
 	err = s.names.Change(ctx, func(q meta.NameQueries) error {
 		if _, err := q.LockFolder(ctx, id); err != nil {
@@ -145,7 +146,7 @@ func (s *Trees) cleanFolder(ctx context.Context, id meta.ID) (more bool, err err
 		if more = len(page) == pageSize; more {
 			return q.DropThrough(ctx, id, page[len(page)-1].Name) //nolint:wrapcheck // Clean does
 		}
-		uploads, err := q.UploadsInto(ctx, id)
+		uploads, err := q.UploadsInto(ctx, id, cleanPage)
 		for _, u := range uploads {
 			if err == nil {
 				_, err = q.DropUpload(ctx, u.ID)
@@ -153,6 +154,9 @@ func (s *Trees) cleanFolder(ctx context.Context, id meta.ID) (more bool, err err
 			if err == nil {
 				_, err = q.Abandon(ctx, u.ID)
 			}
+		}
+		if more = len(uploads) == cleanPage; more {
+			return err //nolint:wrapcheck // Clean does
 		}
 		if err == nil {
 			err = q.DropThrough(ctx, id, "")

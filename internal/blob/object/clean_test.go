@@ -180,3 +180,47 @@ func TestAgesAreByTheClockOfTheDatabase(t *testing.T) {
 		}
 	})
 }
+
+// TestCleanUpOfAFolderWithManyUploads: the uploads into a removed folder end, a page at a time, and then the
+// folder goes.
+func TestCleanUpOfAFolderWithManyUploads(t *testing.T) {
+	t.Parallel()
+	n := database(t)
+	_, b := newFake(t)
+	s := object.NewTrees(n, b, object.Options{Installation: "test"})
+	tree := tree(t, s)
+	must(t, put(t, tree, "d/f", []byte("x")))
+	root, err := n.Root(t.Context(), "users/alice")
+	must(t, err)
+	d, err := n.Look(t.Context(), root, "d/", "")
+	must(t, err)
+	const uploads = 250
+	must(t, n.Change(t.Context(), func(q meta.NameQueries) error {
+		for range uploads {
+			id := meta.RandomID()
+			u := meta.Upload{ID: id, Tree: root, Key: [32]byte(append(id[:], id[:]...)), Path: "d/u", Size: 2 << 20, Source: "v", Owner: "alice/x"}
+			if _, err := q.AddUpload(t.Context(), u); err != nil {
+				return err
+			}
+			if _, err := q.SetInto(t.Context(), id, d.Folder); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	batch := tree.Batch(blob.Guard{})
+	batch.Remove(t.Context(), path(t, "d"), true, "")
+	must(t, batch.Finish(t.Context())[0].Err)
+	_, err = s.Clean(t.Context(), time.Hour)
+	must(t, err)
+	must(t, n.Change(t.Context(), func(q meta.NameQueries) error {
+		left, err := q.UploadsInto(t.Context(), d.Folder, uploads)
+		if len(left) > 0 {
+			t.Errorf("%d uploads are left", len(left))
+		}
+		return err
+	}))
+	if gone, err := n.GoneFolders(t.Context(), 10); err != nil || len(gone) > 0 {
+		t.Errorf("%d folders are left: %v", len(gone), err)
+	}
+}

@@ -162,7 +162,7 @@ func testUploads(t *testing.T, n *meta.Names) {
 				t.Errorf("%v %v", ok, err)
 			}
 			u.Into = into
-			return n.UploadsInto(ctx, into)
+			return n.UploadsInto(ctx, into, 10)
 		},
 	} {
 		if got, err := find(); err != nil || len(got) != 1 || got[0] != u {
