@@ -70,6 +70,14 @@ func (a *app) settings() ([]cli.Setting, error) {
 	return all, nil
 }
 
+// proxyVariable returns the variable that names a proxy, "" if none does.
+func (a *app) proxyVariable() string {
+	if url, from := a.origin("", "", "ALL_PROXY", "all_proxy"); url != "" {
+		return from
+	}
+	return ""
+}
+
 // origin returns the first of the values that is set, and where: that of the flag, or those of variables.
 func (a *app) origin(flag, value string, variables ...string) (set, from string) {
 	if value != "" {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/xml"
@@ -113,10 +112,24 @@ func (a *app) menu(listen string) (*menuEntry, error) {
 	return desktopEntry(words, p), nil
 }
 
-// pageCommand returns the command that starts the page of this program with the same --profile, --lang
-// and --proxy.
+// envProgram sets variables for the program that a desktop starts: that does not run the user's shell,
+// which may set them.
+const envProgram = "/usr/bin/env"
+
+// pageCommand returns the command that starts the page of this program with the same folders,
+// --profile, --lang and --proxy.
 func (a *app) pageCommand(exe, listen string) []string {
-	words := []string{inPath(exe), "gui"}
+	var words []string
+	exe = inPath(exe)
+	for _, v := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
+		if dir := a.Getenv(v); filepath.IsAbs(dir) && runtime.GOOS != "windows" && !strings.Contains(exe, "=") {
+			words = append(words, v+"="+dir)
+		}
+	}
+	if words != nil {
+		words = append([]string{envProgram}, words...)
+	}
+	words = append(words, exe, "gui")
 	for _, f := range [][2]string{{"--profile", a.profile}, {"--lang", a.Lang}, {"--proxy", a.proxy}, {"--listen", listen}} {
 		if f[1] != "" {
 			words = append(words, f[0], f[1])
@@ -152,7 +165,11 @@ func desktopEntry(words []string, p menuPlace) *menuEntry {
 	for _, line := range [][2]string{{"GenericName", "hufu.gui.menu.generic"}, {"Comment", "hufu.gui.menu.comment"}} {
 		b.WriteString(line[0] + "=" + text.For(text.English).T(line[1]) + "\n" + line[0] + "[zh_CN]=" + text.For(text.Chinese).T(line[1]) + "\n")
 	}
-	b.WriteString("TryExec=" + autostart.String(words[0]) + "\nExec=" + autostart.Exec(words) + "\nIcon=hufu\nTerminal=false\nCategories=Network;FileTransfer;\n")
+	try := words[0]
+	if try == envProgram {
+		try = words[1+slices.IndexFunc(words[1:], func(w string) bool { return !strings.Contains(w, "=") })]
+	}
+	b.WriteString("TryExec=" + autostart.String(try) + "\nExec=" + autostart.Exec(words) + "\nIcon=hufu\nTerminal=false\nCategories=Network;FileTransfer;\n")
 	entry := filepath.Join(data, "applications", "hufu.desktop")
 	return &menuEntry{path: entry, files: []menuFile{
 		{entry, b.String(), 0o600, true},
@@ -229,22 +246,16 @@ func powerShellWord(s string) string {
 	return "'" + strings.NewReplacer("'", "''", "‘", "‘‘", "’", "’’", "‚", "‚‚", "‛", "‛‛").Replace(s) + "'"
 }
 
-// ours reports whether a file was written by --install. A shortcut of Windows holds the mark in UTF-16.
-func ours(data []byte) bool {
-	return bytes.Contains(bytes.ReplaceAll(data, []byte{0}, nil), []byte(menuMark))
-}
-
 // check returns which of the files are there. It is an error if somebody else has written one.
 func (e *menuEntry) check() (there []string, err error) {
 	for _, f := range e.files {
-		data, err := os.ReadFile(f.path)
+		data, err := autostart.ReadOurs(f.path, menuMark)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return nil, &hufu.Error{Op: "read menu", Path: f.path, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
-		case !ours(data):
+		case errors.Is(err, autostart.ErrForeign):
 			return nil, cli.Usage("gui_menu_foreign", "path", f.path)
-		default:
+		case err != nil:
+			return nil, err
+		case data != nil:
 			there = append(there, f.path)
 		}
 	}
@@ -285,6 +296,9 @@ func (a *app) installMenu(ctx context.Context, e *menuEntry) error {
 		if err != nil {
 			return &hufu.Error{Op: "write menu", Path: e.path, Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 		}
+	}
+	if variable := a.proxyVariable(); variable != "" && a.proxy == "" {
+		a.Hint(a.Cat.T("hufu.gui.without_proxy", "variable", variable))
 	}
 	return a.Printf("%s", a.Cat.T("hufu.gui.installed", "path", e.path))
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"hufu"
+	"hufu/internal/autostart"
 	"hufu/internal/cli"
 	"hufu/internal/text"
 )
@@ -111,8 +112,12 @@ $s.Save()
 	for _, c := range []byte(menuMark) { // a shortcut holds it in UTF-16
 		shortcut = append(shortcut, c, 0)
 	}
-	if !ours(shortcut) {
-		t.Error("a shortcut of ours is not known")
+	file := filepath.Join(t.TempDir(), "hufu.lnk")
+	if err := os.WriteFile(file, shortcut, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := autostart.ReadOurs(file, menuMark); err != nil || data == nil {
+		t.Errorf("a shortcut of ours is not known: %v", err)
 	}
 }
 

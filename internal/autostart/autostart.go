@@ -33,15 +33,31 @@ type file struct {
 	off        []string
 }
 
-func (f file) read() (there, on bool, err error) {
-	data, err := os.ReadFile(f.path)
+// ErrForeign says that a file was not written by hufu.
+var ErrForeign = errors.New("not written by hufu")
+
+// ReadOurs reads a file that a desktop reads. The file has the mark in it if hufu has written it, else the
+// error is ErrForeign. data is nil if there is no file. A shortcut of Windows holds the mark in UTF-16.
+func ReadOurs(path, mark string) (data []byte, err error) {
+	data, err = os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, false, nil
+		return nil, nil
 	case err != nil:
-		return false, false, &hufu.Error{Op: "read autostart", Path: f.path, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
-	case !bytes.Contains(data, []byte(mark)):
+		return nil, &hufu.Error{Op: "read desktop file", Path: path, Kind: hufu.KindUnreadable, Code: "cannot_read", Err: err}
+	case !bytes.Contains(bytes.ReplaceAll(data, []byte{0}, nil), []byte(mark)):
+		return nil, ErrForeign
+	}
+	return data, nil
+}
+
+func (f file) read() (there, on bool, err error) {
+	data, err := ReadOurs(f.path, mark)
+	switch {
+	case errors.Is(err, ErrForeign):
 		return true, false, &hufu.Error{Op: "read autostart", Path: f.path, Kind: hufu.KindExists, Code: "autostart_foreign"}
+	case err != nil || data == nil:
+		return false, false, err
 	}
 	for line := range strings.Lines(string(data)) {
 		for _, off := range f.off {
