@@ -51,7 +51,7 @@ func newEnroll(a *app) *cobra.Command {
 		}
 		p, err := profile.Enroll(cmd.Context(), dirs, a.profileName(), inv, password)
 		if err != nil {
-			return err
+			return wrongIn(file, err)
 		}
 		return a.enrolled(p)
 	}
@@ -139,7 +139,7 @@ func (o *ownFiles) enroll(cmd *cobra.Command, a *app, args []string, passwordFil
 	}
 	p, err := profile.EnrollOwn(cmd.Context(), dirs, a.profileName(), f, password)
 	if err != nil {
-		return err
+		return wrongIn(passwordFile, err)
 	}
 	return a.enrolled(p)
 }
@@ -177,7 +177,7 @@ func newLogin(a *app) *cobra.Command {
 			return err
 		}
 		if err := r.Login(cmd.Context(), user, password); err != nil {
-			return err
+			return wrongIn(file, err)
 		}
 		if a.json {
 			return a.JSON(map[string]string{"profile": r.Profile().Name, "user": user})
@@ -185,6 +185,14 @@ func newLogin(a *app) *cobra.Command {
 		return a.Printf("%s", a.Cat.T("hufu.logged_in", "user", user, "address", r.Profile().Address))
 	}
 	return cmd
+}
+
+// wrongIn adds to the error of a wrong password the file that holds it, if it was read from one.
+func wrongIn(file string, err error) error {
+	if hufu.CodeOf(err) != "wrong_password" {
+		return err
+	}
+	return cli.InFile(file, err)
 }
 
 func newLogout(a *app) *cobra.Command {

@@ -56,10 +56,19 @@ type App struct {
 // the flags are read, because their help is written in it.
 func New(program string, args []string, in *os.File, out, stderr io.Writer, getenv func(string) string) *App {
 	o := &output{w: out}
+	lang := flagLang(args)
+	if !known(lang) { // CheckLang says so, in the language of the environment
+		lang = ""
+	}
 	return &App{
 		Program: program, In: in, Out: o, Err: errout{stderr, o}, Getenv: getenv, out: o,
-		Cat: text.Shown(flagLang(args), getenv),
+		Cat: text.Shown(lang, getenv),
 	}
+}
+
+// known reports whether there is a catalogue for a value of --lang.
+func known(lang string) bool {
+	return lang == text.English || text.Lang(lang, func(string) string { return "" }) == text.Chinese
 }
 
 // OutTerminal reports whether standard output is a terminal.
@@ -182,7 +191,7 @@ func Reported(kind hufu.Kind) error { return &hufu.Error{Op: "run", Kind: kind, 
 
 // CheckLang refuses a --lang that there is no catalogue for.
 func (a *App) CheckLang() error {
-	if a.Lang != "" && a.Lang != text.English && text.Lang(a.Lang, a.Getenv) != text.Chinese {
+	if a.Lang != "" && !known(a.Lang) {
 		return Usage("admin_lang_unknown", "lang", a.Lang)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 
 	"hufu"
 	"hufu/internal/frame"
@@ -92,7 +93,7 @@ func (d *Dialer) Handshake(ctx context.Context, stream *session.Stream, ask bool
 // little more than "bad certificate", so a client that is refused asks for the
 // reason with the enrollment protocol.
 func (d *Dialer) judge(ctx context.Context, err error) error {
-	e := identity.Classify(err, true)
+	e := from(d.address, err)
 	if e.Kind != hufu.KindRefused {
 		return e
 	}
@@ -140,9 +141,21 @@ func dialEnroll(ctx context.Context, via *session.Proxy, address string, config 
 	c := tls.Client(stream, config)
 	if err := identity.Handshake(ctx, c, config); err != nil {
 		_ = raw.Close()
-		return nil, identity.Classify(err, true)
+		return nil, from(address, err)
 	}
-	return session.NewClient(c, stream, frame.NewCodec(), func(err error) error { return identity.Classify(err, true) }), nil
+	return session.NewClient(c, stream, frame.NewCodec(), func(err error) error { return from(address, err) }), nil
+}
+
+// from classifies the error of a connection to address, and adds the address.
+func from(address string, err error) *hufu.Error {
+	e := identity.Classify(err, true)
+	if e == nil || e.Far || e.Args["address"] != "" {
+		return e
+	}
+	c := *e
+	c.Args = map[string]string{"address": address}
+	maps.Copy(c.Args, e.Args)
+	return &c
 }
 
 // connect opens a session for one or two requests and sends hello.

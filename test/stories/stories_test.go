@@ -37,7 +37,7 @@ func TestStories(t *testing.T) {
 
 // overNodes are the stories that TestStoriesOverNodes tells in any case: those in which most is left
 // to the server.
-var overNodes = []string{"cat", "conflict", "cp", "invitation", "lockout", "mv", "people", "refused", "sync", "waits"}
+var overNodes = []string{"cat", "conflict", "cp", "invitation", "lockout", "mv", "people", "preserve", "refused", "sync", "waits"}
 
 // TestStoriesOverNodes tells the same stories of three servers on one database and one S3 service:
 // each connection goes to the next of them, and each story is administered at another one.
