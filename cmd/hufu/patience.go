@@ -23,7 +23,7 @@ type patience struct {
 // patient gives the commands that talk to the server the flags --timeout and --retries.
 func (a *app) patient(cmds ...*cobra.Command) {
 	for _, cmd := range cmds {
-		cmd.Flags().DurationVar(&a.patience.timeout, "timeout", 0, a.Cat.T("hufu.flag.timeout"))
+		cmd.Flags().Var(cli.Span{For: &a.patience.timeout}, "timeout", a.Cat.T("hufu.flag.timeout"))
 		cmd.Flags().IntVar(&a.patience.retries, "retries", 0, a.Cat.T("hufu.flag.retries"))
 		run := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {

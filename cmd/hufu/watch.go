@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"hufu"
@@ -28,6 +29,9 @@ func (a *app) watch(ctx context.Context, r *client.Remote, near string, far hufu
 	look := there
 	source, every := far.Remote(), lookFar
 	if !f.down {
+		if _, err := os.Stat(near); err != nil {
+			return client.Missing("sync", near, err, "")
+		}
 		w, err := watch.New(near, f.delete) // before the first pass, so that no change is missed
 		if err != nil {
 			return err

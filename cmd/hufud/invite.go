@@ -42,7 +42,8 @@ func newInvite(a *app) *cobra.Command {
 		code, role     bool
 	)
 	cmd.Flags().StringVar(&address, "address", "", a.Cat.T("hufud.invite.flag.address"))
-	cmd.Flags().DurationVar(&ttl, "ttl", account.InvitationLife, a.Cat.T("hufud.invite.flag.ttl"))
+	ttl = account.InvitationLife
+	cmd.Flags().Var(cli.Span{For: &ttl}, "ttl", a.Cat.T("hufud.invite.flag.ttl"))
 	cmd.Flags().BoolVar(&code, "qr", false, a.Cat.T("hufud.invite.flag.qr"))
 	cmd.Flags().BoolVar(&role, "admin", false, a.Cat.T("hufud.invite.flag.admin"))
 	cmd.Flags().StringVar(&named, "user", "", a.Cat.T("hufud.invite.flag.user"))

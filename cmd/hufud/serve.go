@@ -63,7 +63,8 @@ func newServe(a *app) *cobra.Command {
 	var o serving
 	cmd.Flags().StringVar(&o.listen, "listen", defaultAddress, a.Cat.T("hufud.serve.flag.listen"))
 	cmd.Flags().StringVar(&o.logFile, "log-file", "", a.Cat.T("hufud.serve.flag.log_file"))
-	cmd.Flags().DurationVar(&o.drain, "drain", 5*time.Second, a.Cat.T("hufud.serve.flag.drain"))
+	o.drain = 5 * time.Second
+	cmd.Flags().Var(cli.Span{For: &o.drain}, "drain", a.Cat.T("hufud.serve.flag.drain"))
 	cmd.Flags().BoolVar(&o.commonName, "accept-common-name", false, a.Cat.T("hufud.serve.flag.common_name"))
 	a.teachFlag(cmd, &o.teach, 0)
 	cmd.Flags().StringVar(&o.advertise, "advertise", "", a.Cat.T("hufud.serve.flag.advertise"))

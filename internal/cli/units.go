@@ -52,6 +52,33 @@ func ParseAge(s string) (time.Duration, bool) {
 	return time.Duration(n), true
 }
 
+// Span is the value of a flag that names a duration: 90s, 1h30m, 7d, 2w.
+type Span struct{ For *time.Duration }
+
+// String is for the default in an error.
+func (s Span) String() string {
+	if s.For == nil {
+		return ""
+	}
+	return s.For.String()
+}
+
+// Type names the kind of value for the error of a wrong one.
+func (Span) Type() string { return "duration" }
+
+// Set reads text.
+func (s Span) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		var ok bool
+		if d, ok = ParseAge(text); !ok {
+			return errValue
+		}
+	}
+	*s.For = d
+	return nil
+}
+
 // ParseMoment reads a time in the local zone, such as 2026-10-31 or 2026-10-31 14:30, one in the
 // form of RFC 3339, or an age, counted back from now.
 func ParseMoment(s string, now time.Time) (time.Time, bool) {

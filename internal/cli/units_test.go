@@ -45,3 +45,19 @@ func TestParseMoment(t *testing.T) {
 		}
 	}
 }
+
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]time.Duration{
+		"0": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "7d": 7 * 24 * time.Hour, "1.5d": 36 * time.Hour, "2w": 14 * 24 * time.Hour,
+		"10": -1, "": -1, "d": -1, "7days": -1, "1d2h": -1, "99999999y": -1, "s": -1,
+	} {
+		var got time.Duration
+		if err := (Span{&got}).Set(in); err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q: %v, not %v", in, got, want)
+		}
+	}
+}

@@ -98,6 +98,8 @@ func Missing(op, path string, err error, code string) *hufu.Error {
 	case errors.Is(err, os.ErrNotExist):
 		e.Kind = hufu.KindNotFound
 		e.Code = "no_such_file"
+	case errors.Is(err, os.ErrPermission):
+		e.Code = "file_unreadable"
 	case err == nil, code != "" && errors.Is(err, syscall.ENOTDIR):
 		e.Kind, e.Code = hufu.KindWrongKind, code
 	}
