@@ -64,6 +64,11 @@ func (a *app) commonFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().Var(dropFlag{f, true}, "no-preserve", a.Cat.T("hufu.flag.no_preserve"))
 	cmd.Flags().StringVar(&f.filesFrom, "files-from", "", a.Cat.T("hufu.flag.files_from"))
 	cmd.Flags().BoolVar(&f.from0, "from0", false, a.Cat.T("hufu.flag.from0"))
+	a.filterFlags(cmd, f)
+}
+
+// filterFlags are the flags of a filter.
+func (a *app) filterFlags(cmd *cobra.Command, f *copyFlags) {
 	cmd.Flags().Var(ruleFlag{f, addRule(true)}, "include", a.Cat.T("hufu.flag.include"))
 	cmd.Flags().Var(ruleFlag{f, addRule(false)}, "exclude", a.Cat.T("hufu.flag.exclude"))
 	cmd.Flags().Var(ruleFlag{f, a.addRulesOf(f)}, "exclude-from", a.Cat.T("hufu.flag.exclude_from"))
@@ -77,12 +82,9 @@ func (a *app) options(ctx context.Context, f *copyFlags) (transfer.Options, erro
 		}
 		f.conflict = string(transfer.Replace)
 	}
-	for _, r := range f.rules {
-		if err := r.add(ctx, &f.filter, r.text); err != nil {
-			return transfer.Options{}, err
-		}
+	if err := f.readRules(ctx); err != nil {
+		return transfer.Options{}, err
 	}
-	f.rules = nil
 	only, err := a.listedNames(ctx, f)
 	if err != nil {
 		return transfer.Options{}, err
@@ -103,6 +105,17 @@ func (a *app) options(ctx context.Context, f *copyFlags) (transfer.Options, erro
 		return o, cli.FlagRange("jobs", f.jobs, 0, maxLanes, "4")
 	}
 	return o, nil
+}
+
+// readRules makes the filter.
+func (f *copyFlags) readRules(ctx context.Context) error {
+	for _, r := range f.rules {
+		if err := r.add(ctx, &f.filter, r.text); err != nil {
+			return err
+		}
+	}
+	f.rules = nil
+	return nil
 }
 
 // rule is one of --include, --exclude and --exclude-from as it was given.

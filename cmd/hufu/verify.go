@@ -11,9 +11,15 @@ import (
 )
 
 func newVerify(a *app) *cobra.Command {
-	cmd := a.Command("verify [SRC] :/PATH", "hufu.verify", "hufu verify :/2026", "hufu verify photos :/2026/photos")
+	cmd := a.Command("verify [SRC] :/PATH", "hufu.verify", "hufu verify :/2026", "hufu verify photos :/2026/photos", "hufu verify --exclude '*.tmp' src :/src")
 	cli.Between(cmd, 1, 2)
+	var f copyFlags
+	a.filterFlags(cmd, &f)
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, a.Cat.T("hufu.flag.quiet"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := f.readRules(cmd.Context()); err != nil {
+			return err
+		}
 		locs, err := a.remoteOnly(args[len(args)-1:])
 		if err != nil {
 			return err
@@ -42,18 +48,20 @@ func newVerify(a *app) *cobra.Command {
 			}
 			n, bad, damaged, began := 0, 0, false, time.Now()
 			for _, l := range locs {
-				files, err := r.Verify(cmd.Context(), l.path, local, func(v client.Verified) {
+				files, err := r.Verify(cmd.Context(), l.path, local, &f.filter, func(v client.Verified) {
 					if v.Err != nil {
 						bad++
 						damaged = damaged || hufu.KindOf(v.Err) == hufu.KindIntegrity
 					}
-					a.verified(v, bad)
+					if v.Err != nil || !f.quiet {
+						a.verified(v, bad)
+					}
 				})
 				if n += files; err != nil {
 					return err
 				}
 			}
-			if !a.json {
+			if !a.json && !f.quiet {
 				a.Hint(a.Cat.N("hufu.verify.summary", n, "bad", bad, "time", time.Since(began)))
 			}
 			switch {

@@ -166,7 +166,7 @@ func TestHT42EndlessPages(t *testing.T) { //nolint:paralleltest // measures the 
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	var most uint64
-	_, err := r.Verify(t.Context(), hufu.Path{}, "", func(Verified) { t.Error("something was verified") })
+	_, err := r.Verify(t.Context(), hufu.Path{}, "", nil, func(Verified) { t.Error("something was verified") })
 	if hufu.KindOf(err) != hufu.KindNotFound {
 		t.Error(err)
 	}

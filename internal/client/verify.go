@@ -30,9 +30,10 @@ const (
 // Verify has the server read the file p, or every file below the folder p, and
 // compare it with the digest that it keeps. With local, the files are also compared
 // with that file or folder of this computer, and entries that are on one side only or
-// of different kinds are reported. report is called in the order of the names, from
+// of different kinds are reported. What the filter leaves out, by its path below the folders, is not
+// compared. report is called in the order of the names, from
 // one goroutine. Verify returns how many files were read.
-func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report func(Verified)) (files int, err error) {
+func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, filter *transfer.Filter, report func(Verified)) (files int, err error) {
 	top, err := r.Stat(ctx, p)
 	if err != nil {
 		return 0, err
@@ -52,7 +53,7 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	v := &verifier{ahead: ahead{r: r, limit: verifyPage}, results: make(chan (<-chan verified), filesAhead), reading: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	v := &verifier{ahead: ahead{r: r, limit: verifyPage}, top: p, filter: filter, results: make(chan (<-chan verified), filesAhead), reading: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	var walked error
 	go func() {
 		defer close(v.results)
@@ -85,8 +86,21 @@ func (r *Remote) Verify(ctx context.Context, p hufu.Path, local string, report f
 // own, and results holds these channels in order.
 type verifier struct {
 	ahead
+	top     hufu.Path // filter is for paths below it
+	filter  *transfer.Filter
 	results chan (<-chan verified)
 	reading chan struct{} // taken while a file of this computer is read
+}
+
+// excludes reports whether the filter leaves out the entry p.
+func (v *verifier) excludes(p hufu.Path, k hufu.EntryKind) bool {
+	if v.filter.Empty() {
+		return false
+	}
+	for range v.top.Segments() {
+		_, p = p.Cut()
+	}
+	return v.filter.Excludes(p.String(), k == hufu.Folder)
 }
 
 type verified struct {
@@ -166,7 +180,7 @@ func (v *verifier) folder(ctx context.Context, p hufu.Path, near transfer.Side, 
 			return err // the reason is known
 		}
 		if l.next == "" {
-			return here.passTo(ctx, "", func(name string) { v.notThere(ctx, p, near, name) })
+			return here.passTo(ctx, "", func(e hufu.Entry) { v.notThere(ctx, p, near, e) })
 		}
 	}
 }
@@ -177,7 +191,7 @@ func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entr
 	turn := v.turns(p, entries, true)
 	defer turn.close()
 	for i, e := range entries {
-		if err := here.passTo(ctx, e.Name, func(name string) { v.notThere(ctx, p, near, name) }); err != nil {
+		if err := here.passTo(ctx, e.Name, func(e hufu.Entry) { v.notThere(ctx, p, near, e) }); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -187,6 +201,12 @@ func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entr
 		q, err := p.Join(e.Name)
 		if err != nil {
 			v.tell(ctx, p, err)
+			continue
+		}
+		if v.excludes(q, e.Kind) {
+			if listed != nil {
+				go v.take(listed)
+			}
 			continue
 		}
 		var below transfer.Side
@@ -208,11 +228,13 @@ func (v *verifier) entries(ctx context.Context, p hufu.Path, entries []hufu.Entr
 	return nil
 }
 
-// notThere reports a name that is on this computer only.
-func (v *verifier) notThere(ctx context.Context, p hufu.Path, near transfer.Side, name string) {
-	q, err := p.Join(name)
-	local := filepath.Join(near.Local, name)
+// notThere reports an entry of the folder p that is on this computer only.
+func (v *verifier) notThere(ctx context.Context, p hufu.Path, near transfer.Side, e hufu.Entry) {
+	q, err := p.Join(e.Name)
+	local := filepath.Join(near.Local, e.Name)
 	switch {
+	case err == nil && v.excludes(q, e.Kind):
+		return
 	case err != nil:
 		q = p
 	case q.Reserved():
@@ -228,7 +250,7 @@ func (v *verifier) notThere(ctx context.Context, p hufu.Path, near transfer.Side
 type nearNames struct {
 	side  transfer.Side
 	from  blob.Lister
-	names []string
+	page  []hufu.Entry
 	next  string
 	begun bool
 }
@@ -241,7 +263,7 @@ func (n *nearNames) close() {
 
 // passTo goes on past name and calls only for each name before it. With name "" it goes to
 // the end.
-func (n *nearNames) passTo(ctx context.Context, name string, only func(string)) error {
+func (n *nearNames) passTo(ctx context.Context, name string, only func(hufu.Entry)) error {
 	if n.side.Store == nil {
 		return nil
 	}
@@ -249,14 +271,14 @@ func (n *nearNames) passTo(ctx context.Context, name string, only func(string)) 
 		n.from = n.side.Store.Lister(n.side.Path)
 	}
 	for {
-		for len(n.names) > 0 {
-			switch first := n.names[0]; {
-			case name != "" && first > name:
+		for len(n.page) > 0 {
+			switch first := n.page[0]; {
+			case name != "" && first.Name > name:
 				return nil
-			case first != name:
+			case first.Name != name:
 				only(first)
 			}
-			n.names = n.names[1:]
+			n.page = n.page[1:]
 		}
 		if n.begun && n.next == "" || ctx.Err() != nil {
 			return nil
@@ -265,7 +287,7 @@ func (n *nearNames) passTo(ctx context.Context, name string, only func(string)) 
 		n.begun = true
 		n.next, err = n.from.List(ctx, blob.Page{After: n.next, Limit: verifyPage}, func(e hufu.Entry) error {
 			if e.Kind != hufu.Other { // put passes over it too
-				n.names = append(n.names, e.Name)
+				n.page = append(n.page, hufu.Entry{Name: e.Name, Kind: e.Kind})
 			}
 			return nil
 		})

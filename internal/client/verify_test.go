@@ -62,7 +62,7 @@ func TestVerifyDoesNotWait(t *testing.T) {
 
 	before := reads.Load()
 	var got []string
-	n, err := r.Verify(t.Context(), parse(t, "tree"), tree, func(v client.Verified) {
+	n, err := r.Verify(t.Context(), parse(t, "tree"), tree, nil, func(v client.Verified) {
 		if v.Err != nil || v.Digest.IsZero() {
 			t.Error(v)
 		}
@@ -77,7 +77,7 @@ func TestVerifyDoesNotWait(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	told := 0
-	_, err = r.Verify(ctx, parse(t, "tree"), "", func(client.Verified) { told++; cancel() })
+	_, err = r.Verify(ctx, parse(t, "tree"), "", nil, func(client.Verified) { told++; cancel() })
 	if told != 1 || hufu.KindOf(err) != hufu.KindCanceled {
 		t.Errorf("told of %d after it was stopped, %v", told-1, err)
 	}
