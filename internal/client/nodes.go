@@ -245,15 +245,107 @@ func (r *Remote) Spread(ctx context.Context, jobs int, use func(l transfer.Lane,
 			break
 		}
 		all.Go(func() {
+			place := standIns{r: r, ctx: ctx, n: most, use: use}
+			if jobs == 0 {
+				r.mu.Lock()
+				place.n = share(r.lanesPerServer(r.way, 1)-r.lanesPerServer(r.way, n), n-1, i)
+				r.mu.Unlock()
+			}
 			r.lanesTo(ctx, at, func(way session.Way) int {
 				if jobs > 0 {
 					return most
 				}
 				return r.lanesPerServer(way, n)
-			}, use)
+			}, &place, use)
+			<-ctx.Done() // it may be the own server by another address
+			place.end()
+			place.all.Wait()
 		})
 	}
 	all.Wait()
+}
+
+// standIns are lanes to the own server in place of those of another one that cannot be used. They are used
+// like lanes to another server.
+type standIns struct {
+	r   *Remote
+	ctx context.Context //nolint:containedctx // of Spread
+	n   int             // how many
+	use func(l transfer.Lane, first bool)
+
+	mu   sync.Mutex         // guards what follows
+	up   bool               // the other server can be used
+	stop context.CancelFunc // nil if there are none
+	all  sync.WaitGroup
+}
+
+// open calls try, which opens a lane to the other server. The stand-ins begin when that fails, or takes
+// longer than nextAfter.
+func (s *standIns) open(try func() (*lane, error)) (*lane, error) {
+	s.mu.Lock()
+	s.up = false
+	s.mu.Unlock()
+	late := time.AfterFunc(nextAfter, s.begin)
+	defer late.Stop()
+	l, err := try()
+	if err != nil {
+		s.begin()
+		return nil, err
+	}
+	s.mu.Lock()
+	s.up = true
+	s.mu.Unlock()
+	return l, nil
+}
+
+// begin opens them, unless there are some or the other server can be used.
+func (s *standIns) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.up || s.stop != nil || s.n == 0 || s.ctx.Err() != nil {
+		return
+	}
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(s.ctx)
+	for range s.n {
+		s.all.Go(func() {
+			s.r.keep(ctx, s.r.openOwn, func(l *lane) {
+				defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+				s.use(l, false)
+			})
+		})
+	}
+}
+
+// end closes them. What they have not answered goes over other lanes.
+func (s *standIns) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+}
+
+// openOwn opens a lane to the own server that is used like one to another server.
+func (r *Remote) openOwn(ctx context.Context) (*lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, session.DialTimeout)
+	defer cancel()
+	r.mu.Lock()
+	hello := r.helloMessage(r.token)
+	r.mu.Unlock()
+	at := r.servers.address()
+	c, _, err := r.dialAt(ctx, at, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{c: c, spare: true, at: at}
+	if err := c.Send(hello, nil, 0, func(session.Answer) {}); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	r.bound(l)
+	return l, nil
 }
 
 // refresh asks for the other servers again, over a connection of its own, if the control connection is
@@ -282,15 +374,20 @@ func (r *Remote) refresh(ctx context.Context) {
 }
 
 // lanesTo opens lanes to another server until ctx ends: one, and when that has shown how far the server
-// is, as many as count says.
-func (r *Remote) lanesTo(ctx context.Context, at string, count func(session.Way) int, use func(l transfer.Lane, first bool)) {
+// is, as many as count says. While it cannot be used, place stands in for it.
+func (r *Remote) lanesTo(ctx context.Context, at string, count func(session.Way) int, place *standIns, use func(l transfer.Lane, first bool)) {
 	var more sync.WaitGroup
 	begun := false
-	r.keepLane(ctx, at, func(l *lane) {
+	r.keep(ctx, func(ctx context.Context) (*lane, error) {
+		return place.open(func() (*lane, error) { return r.trySpare(ctx, at) })
+	}, func(l *lane) {
+		place.end()
 		if !begun {
 			begun = true
 			for range count(l.c.Way()) - 1 {
-				more.Go(func() { r.keepLane(ctx, at, func(l *lane) { use(l, false) }) })
+				more.Go(func() {
+					r.keep(ctx, func(ctx context.Context) (*lane, error) { return r.trySpare(ctx, at) }, func(l *lane) { use(l, false) })
+				})
 			}
 		}
 		use(l, true)
@@ -298,11 +395,10 @@ func (r *Remote) lanesTo(ctx context.Context, at string, count func(session.Way)
 	more.Wait()
 }
 
-// keepLane opens a lane to another server, calls use with it, and opens it again after a pause, until
-// ctx ends.
-func (r *Remote) keepLane(ctx context.Context, at string, use func(*lane)) {
+// keep opens a lane, calls use with it, and opens it again after a pause, until ctx ends.
+func (r *Remote) keep(ctx context.Context, open func(context.Context) (*lane, error), use func(*lane)) {
 	for pause := firstAway; ctx.Err() == nil; {
-		l, err := r.trySpare(ctx, at)
+		l, err := open(ctx)
 		if errors.Is(err, errSameServer) {
 			return
 		}

@@ -54,6 +54,40 @@ func TestHT57AnotherServerProvesTheSameName(t *testing.T) {
 	<-used
 }
 
+// TestLanesOfAServerThatIsDown: the part of the lanes that a server which cannot be used would have goes to the
+// own one.
+func TestLanesOfAServerThatIsDown(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t, testenv.Options{})
+	r := env.Person("alice").Remote(client.Options{})
+	if err := r.LoggedIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client.Learn(r, []string{"127.0.0.1:1", "127.0.0.1:2"})
+	const jobs = 7
+	own := r.Lanes(t.Context(), jobs)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	used, over := make(chan string, jobs), make(chan struct{})
+	go func() {
+		defer close(over)
+		r.Spread(ctx, jobs, func(l transfer.Lane, _ bool) {
+			used <- l.Node()
+			<-ctx.Done()
+		})
+	}()
+	for range jobs - own {
+		if at := <-used; at != env.Address {
+			t.Errorf("a lane to %s", at)
+		}
+	}
+	cancel()
+	<-over
+	if n := len(used); n > 0 {
+		t.Errorf("%d lanes too many", n)
+	}
+}
+
 // TestTheOwnServerIsDown: a command begins over another server that the last one was told of or has used,
 // and forgets those that are none any more.
 func TestTheOwnServerIsDown(t *testing.T) {

@@ -271,9 +271,11 @@ func TestAServerThatJoins(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		used := false
-		r.Spread(ctx, 2, func(transfer.Lane, bool) { // one lane to each server
-			used = true
-			cancel()
+		r.Spread(ctx, 2, func(l transfer.Lane, _ bool) { // one lane to each server
+			if l.Node() == s.told(s.all[1]) {
+				used = true
+				cancel()
+			}
 		})
 		return used
 	}))
