@@ -47,9 +47,11 @@ func (a *app) completes(root *cobra.Command) {
 			}
 		}
 		for flag, values := range map[string][]string{
-			"conflict": {"newer", "rename", "replace", "skip"},
-			"sort":     {"name", "size", "time"},
-			"type":     {"file", "folder", "link", "other"},
+			"conflict":    {"newer", "rename", "replace", "skip"},
+			"sort":        {"name", "size", "time"},
+			"type":        {"file", "folder", "link", "other"},
+			"preserve":    {"all", "mode", "times"},
+			"no-preserve": {"all", "mode", "times"},
 		} {
 			if cmd.Flags().Lookup(flag) != nil {
 				cli.Values(cmd, flag, values...)

@@ -56,7 +56,7 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 	if err != nil {
 		return err
 	}
-	if o.Conflict == transfer.Rename || f.executable || f.links || f.bandwidth != "" || o.Only != nil {
+	if o.Conflict == transfer.Rename || f.executable || f.bandwidth != "" || o.Only != nil {
 		return cli.Usage("cp_far_flags")
 	}
 	o.Drop.Umask = serverUmask
