@@ -64,6 +64,7 @@ type conn struct {
 	hasOther   bool          // the group has other changes than puts, mkdirs and links
 	uploads    []blob.Upload // most recent first, like readers
 	readers    []*reader
+	handles    int // of readers and uploads, as counted in Server.handles
 	ahead      ahead
 	buf        *session.Chunk // for the answers of gets and reads; kept from one to the next
 	copies     bool           // both ends have named the feature
@@ -172,6 +173,7 @@ func (c *conn) letGo() {
 		c.view.Close()
 	}
 	c.uploads, c.readers, c.view, c.batch = nil, nil, nil, nil
+	c.count()
 }
 
 // letGoOfFolder closes the folder that the view keeps open from one get to the next.

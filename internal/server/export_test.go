@@ -68,6 +68,20 @@ func (s *Server) FillAhead() (give func()) {
 	}
 }
 
+// LimitHandles sets how many descriptors a user may keep open.
+func (s *Server) LimitHandles(n int) {
+	s.handles.mu.Lock()
+	defer s.handles.mu.Unlock()
+	s.handles.limit = n
+}
+
+// Handles returns how many a user keeps open.
+func (s *Server) Handles(user string) int {
+	s.handles.mu.Lock()
+	defer s.handles.mu.Unlock()
+	return s.handles.of[user]
+}
+
 // Ahead returns how many bytes are read ahead.
 func (s *Server) Ahead() int64 {
 	s.aheadRoom.mu.Lock()
@@ -92,7 +106,7 @@ func (s *Server) Unproven() (silent, handshakes int) {
 func RefusedAfterAChange(ctx context.Context, accounts *account.Service) (answers int, err error) {
 	near, far := net.Pipe()
 	defer far.Close()
-	s := &Server{o: Options{Account: accounts}, codec: frame.NewCodec(), conns: newConnections(), held: held{limit: 1, drops: true, holders: map[*conn]struct{}{}}}
+	s := &Server{o: Options{Account: accounts}, codec: frame.NewCodec(), conns: newConnections(), held: held{limit: 1, drops: true, holders: map[*conn]struct{}{}}, handles: handles{of: map[string]int{}}}
 	stream := session.NewStream(near)
 	c := &conn{s: s, sub: account.Subject{User: "alice", Device: "pc"}, stream: stream, session: session.NewServer(stream, stream, s.codec), log: NewLog(io.Discard)}
 	fs := files.New(mem.NewTrees(mem.Options{}), slog.New(slog.DiscardHandler))

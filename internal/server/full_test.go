@@ -28,7 +28,7 @@ import (
 // bare returns a server without accounts and files.
 func bare() *Server {
 	return &Server{
-		codec: frame.NewCodec(), conns: newConnections(),
+		codec: frame.NewCodec(), conns: newConnections(), handles: handles{limit: maxHandlesOfUser, of: map[string]int{}},
 		held: held{limit: 2, drops: true, holders: map[*conn]struct{}{}},
 		long: held{limit: 3, ofUser: 2, holders: map[*conn]struct{}{}},
 	}

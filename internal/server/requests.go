@@ -304,10 +304,10 @@ func (c *conn) openedFile(ctx context.Context, p hufu.Path, version string) (blo
 		return nil, &hufu.Error{Op: "read", Kind: hufu.KindChanged, Code: "file_changed"}
 	}
 	if len(c.readers) == openFiles {
-		_ = c.readers[openFiles-1].f.Close()
-		c.readers = c.readers[:openFiles-1]
+		c.closeLastFile()
 	}
 	c.readers = append([]*reader{{p, f}}, c.readers...)
+	c.hasOpened()
 	return f, nil
 }
 
@@ -382,15 +382,16 @@ func (c *conn) dropUpload(id string) {
 	if i := c.uploadIndex(id); i >= 0 {
 		_ = c.uploads[i].Close()
 		c.uploads = slices.Delete(c.uploads, i, i+1)
+		c.count()
 	}
 }
 
 func (c *conn) keepUpload(u blob.Upload) {
 	if len(c.uploads) == openUploads {
-		_ = c.uploads[openUploads-1].Close()
-		c.uploads = c.uploads[:openUploads-1]
+		c.closeLastUpload()
 	}
 	c.uploads = slices.Insert(c.uploads, 0, u)
+	c.hasOpened()
 }
 
 // upload finds the upload that a range belongs to; connections other than the one

@@ -81,6 +81,7 @@ type Server struct {
 	held       held // for chunks of answers
 	long       held // for requests that read whole files here
 	aheadRoom  aheadRoom
+	handles    handles
 
 	conns    *connections
 	draining atomic.Bool
@@ -103,10 +104,11 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, codec: frame.NewCodec(), instance: make([]byte, 16), started: o.Now(), intake: session.NewIntake(o.Intake),
 		silent: crowd{limit: maxSilent}, handshakes: crowd{limit: maxHandshakes}, enrolling: crowd{limit: maxEnrolling},
-		slots: make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
-		held:  held{limit: maxHeld, ofUser: o.Chunks, drops: true, holders: map[*conn]struct{}{}},
-		long:  held{limit: maxLong, ofUser: maxLongOfUser, holders: map[*conn]struct{}{}},
-		conns: newConnections(),
+		slots:   make(chan struct{}, maxConnections+maxSilent+maxHandshakes+maxEnrolling),
+		held:    held{limit: maxHeld, ofUser: o.Chunks, drops: true, holders: map[*conn]struct{}{}},
+		long:    held{limit: maxLong, ofUser: maxLongOfUser, holders: map[*conn]struct{}{}},
+		handles: handles{limit: maxHandlesOfUser, of: map[string]int{}},
+		conns:   newConnections(),
 	}
 	s.aheadRoom = aheadRoom{held: &s.held, ofConn: map[*conn]int64{}, ofUser: map[string]int64{}}
 	_, _ = rand.Read(s.instance) // never fails
