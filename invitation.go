@@ -160,3 +160,9 @@ func ValidHost(s string) bool {
 	}
 	return true
 }
+
+// Loopback reports whether host leads to the computer on which it is used.
+func Loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

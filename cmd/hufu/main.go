@@ -77,7 +77,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	a.patient(verbs...)
 	root.AddCommand(verbs...)
-	root.AddCommand(newEnroll(a), choose, newConfig(a), newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
+	root.AddCommand(newEnroll(a), choose, newDevice(a), newConfig(a), newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
 	cli.Suggest(root, otherWords)
 	cli.Suggest(choose, map[string]string{"list": "ls", "rm": "del delete remove", "show": "info view", "default": "set switch use"})
 	a.completes(root)
@@ -91,6 +91,7 @@ var otherWords = map[string]string{
 	"cp":     "copy duplicate",
 	"cat":    "less more print type",
 	"doctor": "check-config diagnose ping test",
+	"device": "devices",
 	"df":     "quota space",
 	"enroll": "init join register setup",
 	"find":   "locate search",

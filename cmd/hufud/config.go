@@ -28,7 +28,9 @@ type configuration struct {
 	Listen    string   `toml:"listen"`    // where the server listens
 	Advertise string   `toml:"advertise"` // what clients and invitations are told
 	Names     []string `toml:"names"`     // of the server's certificate
-	Database  struct {
+	// Invitations is invitesUsers or invitesAdmin.
+	Invitations string `toml:"invitations"`
+	Database    struct {
 		URL string `toml:"url"`
 	} `toml:"database"`
 	Store struct {
@@ -56,6 +58,13 @@ const (
 	defaultGrace    = "720h" // a backup of the database that is restored must be younger
 )
 
+// The values of invitations: users may invite further devices of their own, or only the
+// administrator invites.
+const (
+	invitesUsers = "users"
+	invitesAdmin = "administrator"
+)
+
 // setting is one value of a configuration that can be shown and overridden.
 type setting struct {
 	key      string
@@ -75,6 +84,7 @@ func (c *configuration) settings() []setting {
 	return []setting{
 		{key: "listen", value: &c.Listen, variable: "HUFU_LISTEN", preset: defaultAddress},
 		{key: "advertise", value: &c.Advertise, variable: "HUFU_ADVERTISE"},
+		{key: "invitations", value: &c.Invitations, variable: "HUFU_INVITATIONS", preset: invitesUsers},
 		{key: "database.url", value: &c.Database.URL, variable: "HUFU_DATABASE_URL", preset: defaultDatabase, show: redacted},
 		{key: "store.url", value: &c.Store.URL, variable: "HUFU_STORE_URL", preset: defaultStore, show: redacted},
 		{key: "store.endpoint", value: &c.Store.Endpoint, variable: "HUFU_STORE_ENDPOINT", show: redacted},
@@ -200,6 +210,9 @@ func (c *configuration) check() error {
 	}
 	if d, err := time.ParseDuration(c.Store.Grace); err != nil || d < 0 {
 		return cli.Usage("config_grace", "value", c.Store.Grace)
+	}
+	if v := c.Invitations; v != invitesUsers && v != invitesAdmin {
+		return cli.Usage("config_invitations", "value", v)
 	}
 	if v := c.pathStyle; v != "" && v != "true" && v != "false" {
 		return cli.Usage("config_path_style", "variable", pathStyleVariable, "value", v)

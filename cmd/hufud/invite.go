@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"rsc.io/qr"
 
 	"hufu"
 	"hufu/internal/account"
@@ -99,7 +98,7 @@ func newInvite(a *app) *cobra.Command {
 			}
 		}
 		if code {
-			return a.printQR(v.String())
+			return a.QR(v.String())
 		}
 		return nil
 	}
@@ -135,7 +134,7 @@ func (a *app) askForNew(ctx context.Context, s *site, user string) error {
 // used, and shows how to make one for another computer.
 func (a *app) warnOfLoopback(authority *ca.Authority, v hufu.Invitation, user string) error {
 	names, err := authority.Names()
-	if err != nil || !loopback(v.Host) {
+	if err != nil || !hufu.Loopback(v.Host) {
 		return err
 	}
 	port := strconv.Itoa(v.Port)
@@ -152,16 +151,11 @@ func (a *app) warnOfLoopback(authority *ca.Authority, v hufu.Invitation, user st
 // there is none.
 func reachable(names []string) string {
 	for _, name := range names {
-		if !loopback(name) {
+		if !hufu.Loopback(name) {
 			return name
 		}
 	}
 	return ""
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // sentLine is an invitation in --json.
@@ -310,41 +304,4 @@ func (a *app) listenLines() (listening, advertised string) {
 	listening, rest, _ := strings.Cut(string(data), "\n")
 	advertised, _, _ = strings.Cut(rest, "\n")
 	return strings.TrimSpace(listening), strings.TrimSpace(advertised)
-}
-
-// printQR draws the code with half blocks, or with colored spaces where there
-// are none, dark on light in any color scheme of the terminal.
-func (a *app) printQR(s string) error {
-	c, err := qr.Encode(s, qr.M)
-	if err != nil {
-		return &hufu.Error{Op: "draw code", Kind: hufu.KindInternal, Err: err}
-	}
-	const quiet = 2
-	var b strings.Builder
-	if a.Cat.ASCII() {
-		for y := -quiet; y < c.Size+quiet; y++ {
-			for x := -quiet; x < c.Size+quiet; x++ {
-				b.WriteString([]string{"\x1b[47m  ", "\x1b[40m  "}[bit(c.Black(x, y))])
-			}
-			b.WriteString("\x1b[0m\n")
-		}
-		a.Hint(strings.TrimSuffix(b.String(), "\n"))
-		return nil
-	}
-	for y := -quiet; y < c.Size+quiet; y += 2 {
-		b.WriteString("\x1b[30;47m")
-		for x := -quiet; x < c.Size+quiet; x++ {
-			b.WriteString([]string{" ", "▀", "▄", "█"}[bit(c.Black(x, y))+2*bit(c.Black(x, y+1))])
-		}
-		b.WriteString("\x1b[0m\n")
-	}
-	a.Hint(strings.TrimSuffix(b.String(), "\n"))
-	return nil
-}
-
-func bit(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -223,7 +223,7 @@ func (a *app) welcome(ctx context.Context, dirs profile.Dirs, w welcome) error {
 	}
 	say := func(key string, args ...any) error { return a.Printf("%s", a.Cat.T(key, args...)) }
 	err = say("hufud.run.listening", "address", w.address, "data", a.data, "log", w.log)
-	if host, _, splitErr := net.SplitHostPort(w.address); splitErr == nil && loopback(host) {
+	if host, _, splitErr := net.SplitHostPort(w.address); splitErr == nil && hufu.Loopback(host) {
 		err = errors.Join(err, say("hufud.run.here"))
 	}
 	kept := filepath.Join(a.data, passwordFile)

@@ -51,6 +51,7 @@ type serving struct {
 	drain      time.Duration
 	teach      int // port of the teaching listener, 0: none
 	commonName bool
+	adminOnly  bool // only the administrator invites devices
 	trial      bool // started by "hufud run": a port in use is reported as run_cannot_listen, and SIGHUP stops the server
 	// ready is called when connections are accepted, with the addresses.
 	ready func(address, teach string)
@@ -102,6 +103,7 @@ func (a *app) configured(cmd *cobra.Command, o *serving) error {
 	if !cmd.Flags().Changed("listen") {
 		o.listen = c.Listen
 	}
+	o.adminOnly = c.Invitations == invitesAdmin
 	if _, _, err := net.SplitHostPort(o.advertise); o.advertise != "" && err != nil {
 		return cli.Usage("admin_address_form", "address", o.advertise)
 	}
@@ -226,7 +228,7 @@ func (a *app) serveAndClose(ctx context.Context, ln net.Listener, o serving) (er
 	fs := files.New(trees, log.Logger)
 	defer func() { err = errors.Join(err, fs.Close()) }()
 
-	so := server.Options{Account: s.acc, Authority: s.ca, Files: fs, Log: log, CommonName: o.commonName}
+	so := server.Options{Account: s.acc, Authority: s.ca, Files: fs, Log: log, CommonName: o.commonName, AdminInvites: o.adminOnly}
 	if _, onDisk := trees.(*disk.Trees); !onDisk {
 		so.Intake, so.Chunks = objectIntake, objectChunks
 	}

@@ -140,7 +140,7 @@ func (a *app) serverRows(l statusLine) [][]string {
 	running := a.Cat.T("hufud.status.stopped")
 	if l.Running {
 		running = a.Cat.T("hufud.status.running", "address", l.Address)
-		if host, _, err := net.SplitHostPort(l.Address); err == nil && loopback(host) {
+		if host, _, err := net.SplitHostPort(l.Address); err == nil && hufu.Loopback(host) {
 			running = a.Cat.T("hufud.status.running_here", "address", l.Address)
 		}
 	}

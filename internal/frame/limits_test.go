@@ -39,6 +39,12 @@ func args(n int) map[string]string {
 	return m
 }
 
+func devices(n int, name, serial string) Message {
+	return &DevicesAnswer{Devices: many(n, Device{
+		Name: name, Serial: serial, Issued: -1 << 63, Expires: -1 << 63, Seen: -1 << 63, State: DeviceExpired, This: true,
+	})}
+}
+
 // TestHT42Limits tries every limit of a value at the limit and one above it.
 func TestHT42Limits(t *testing.T) {
 	t.Parallel()
@@ -80,6 +86,13 @@ func TestHT42Limits(t *testing.T) {
 		"instance":               {16, func(n int) Message { return helloAnswer(func(m *HelloAnswer) { m.Instance = fill(0, n) }) }},
 		"nodes":                  {MaxNodes, func(n int) Message { return nodes(many(n, "a:1")) }},
 		"address of a node":      {MaxAddress, func(n int) Message { return nodes([]string{text(n)}) }},
+		"devices in a frame":     {MaxDevices, func(n int) Message { return devices(n, "d", "s") }},
+		"name of a device":       {MaxName, func(n int) Message { return devices(1, text(n), "s") }},
+		"serial of a device":     {MaxName, func(n int) Message { return devices(1, "d", text(n)) }},
+		"device to remove":       {MaxName, func(n int) Message { return &RemoveDevice{Device: text(n), Password: "p"} }},
+		"password of a removal":  {MaxPassword, func(n int) Message { return &RemoveDevice{Device: "d", Password: text(n)} }},
+		"password to invite":     {MaxPassword, func(n int) Message { return &Invite{Password: text(n)} }},
+		"secret of an answer":    {MaxName, func(n int) Message { return &InviteAnswer{Secret: text(n)} }},
 		"user":                   {MaxName, func(n int) Message { return &Login{User: text(n), Password: "p"} }},
 		"password":               {MaxPassword, func(n int) Message { return &Login{User: "u", Password: text(n)} }},
 		"path":                   {hufu.MaxPath, func(n int) Message { return &Stat{Path: longPath(n)} }},
@@ -288,6 +301,7 @@ func TestLargestMessagesFit(t *testing.T) {
 		&OpenAnswer{Upload: text(MaxName), Unit: hufu.ChunkSize, Runs: alternate(MaxCVs)},
 		&EnrollAnswer{User: text(MaxName), Device: text(MaxName), Chain: many(MaxChain, fill(1, MaxCertificate))},
 		nodes(many(MaxNodes, text(MaxAddress))),
+		devices(MaxDevices, text(MaxName), text(MaxName)),
 		&big,
 	} {
 		if err := Check(m); err != nil {

@@ -12,12 +12,14 @@ import (
 const Version = 1
 
 // Features that hello may name. Core is everything in this package; Teach
-// requests the teaching world, Nodes the addresses of the other servers of the installation.
+// requests the teaching world, Nodes the addresses of the other servers of the installation, Devices
+// the requests by which a user manages their own devices.
 const (
-	FeatureCore  = "core"
-	FeatureTeach = "teach"
-	FeatureCopy  = "copy"
-	FeatureNodes = "nodes"
+	FeatureCore    = "core"
+	FeatureTeach   = "teach"
+	FeatureCopy    = "copy"
+	FeatureNodes   = "nodes"
+	FeatureDevices = "devices"
 )
 
 // Limits of values in a message.
@@ -40,6 +42,7 @@ const (
 	MaxUnit        = 1 << 30 // bytes that a store takes at once
 	MaxNodes       = 64      // addresses of servers
 	MaxAddress     = 260     // bytes of an address, HOST:PORT
+	MaxDevices     = 256     // devices in one frame
 )
 
 // Type names a message. Answers carry the request's type and answerBit.
@@ -68,7 +71,10 @@ const (
 	TypeAbandon
 	TypeRead
 	TypeSpace
-	TypeCopy // of FeatureCopy
+	TypeCopy    // of FeatureCopy
+	TypeDevices // of FeatureDevices, as the next two are
+	TypeRemoveDevice
+	TypeInvite
 )
 
 // The requests of the enrollment protocol.
@@ -106,7 +112,9 @@ func (t Type) carriesRaw() bool {
 }
 
 // goesOn reports whether an answer may have more than one frame.
-func (t Type) goesOn() bool { return t == TypeList.Answer() || t == TypeOpen.Answer() }
+func (t Type) goesOn() bool {
+	return t == TypeList.Answer() || t == TypeOpen.Answer() || t == TypeDevices.Answer()
+}
 
 func (t Type) maxBody() int {
 	if t.FromClient() {
@@ -179,6 +187,9 @@ var kinds = map[Type]kind{
 	TypeRead: of[Read]("read"), TypeRead.Answer(): of[ReadAnswer]("read answer"),
 	TypeSpace: of[Space]("space"), TypeSpace.Answer(): of[SpaceAnswer]("space answer"),
 	TypeCopy: of[Copy]("copy"), TypeCopy.Answer(): of[CopyAnswer]("copy answer"),
+	TypeDevices: of[Devices]("devices"), TypeDevices.Answer(): of[DevicesAnswer]("devices answer"),
+	TypeRemoveDevice: of[RemoveDevice]("remove device"), TypeRemoveDevice.Answer(): of[RemoveDeviceAnswer]("remove device answer"),
+	TypeInvite: of[Invite]("invite"), TypeInvite.Answer(): of[InviteAnswer]("invite answer"),
 	TypeEnroll: of[Enroll]("enroll"), TypeEnroll.Answer(): of[EnrollAnswer]("enroll answer"),
 	TypeRenew: of[Renew]("renew"), TypeRenew.Answer(): of[RenewAnswer]("renew answer"),
 	TypeWhy: of[Why]("why"), TypeWhy.Answer(): of[WhyAnswer]("why answer"),

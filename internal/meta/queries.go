@@ -251,6 +251,13 @@ func (q Queries) DeviceCertificates(ctx context.Context, user, device string) ([
 		revoked_at, reason FROM certificates WHERE user_name = ? AND device = ? ORDER BY issued_at, serial`, user, device)
 }
 
+// UserCertificates lists the certificates of a user that are not revoked, oldest first.
+func (q Queries) UserCertificates(ctx context.Context, user string) ([]Certificate, error) {
+	return all(ctx, q, "list certificates", certificateColumns,
+		`SELECT serial, fingerprint, lineage, spki, cert_use, user_name, device, not_before, not_after, issued_at,
+		revoked_at, reason FROM certificates WHERE user_name = ? AND revoked_at = 0 ORDER BY issued_at, serial`, user)
+}
+
 // CertificateDER returns the bytes of the certificate of this serial.
 func (q Queries) CertificateDER(ctx context.Context, serial string) ([]byte, error) {
 	return one(ctx, q, "read certificate", func(b *[]byte) []any { return []any{b} },

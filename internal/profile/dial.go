@@ -62,7 +62,10 @@ func (p *Profile) config(alpn string, keyLog io.Writer) (*tls.Config, error) {
 
 // Hello returns the first message of a session.
 func Hello(token []byte) *frame.Hello {
-	return &frame.Hello{Version: frame.Version, Features: []string{frame.FeatureCore, frame.FeatureCopy}, Token: token, Program: "hufu " + hufu.Version}
+	return &frame.Hello{
+		Version: frame.Version, Features: []string{frame.FeatureCore, frame.FeatureCopy, frame.FeatureDevices},
+		Token: token, Program: "hufu " + hufu.Version,
+	}
 }
 
 // Handshake runs the TLS handshake over stream and starts a session. The caller

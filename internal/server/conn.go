@@ -68,6 +68,7 @@ type conn struct {
 	ahead      ahead
 	buf        *session.Chunk // for the answers of gets and reads; kept from one to the next
 	copies     bool           // both ends have named the feature
+	devices    bool           // the same, of devices; never in the teaching world
 	committing atomic.Bool
 	judged     time.Time
 	cutting    atomic.Bool
@@ -368,6 +369,9 @@ func (c *conn) hello(ctx context.Context, m *frame.Hello) error {
 			a.Features = append(a.Features, frame.FeatureTeach)
 			c.teach, c.files = true, t.files
 		}
+	}
+	if c.devices = !c.teach && !c.plain && slices.Contains(m.Features, frame.FeatureDevices); c.devices {
+		a.Features = append(a.Features, frame.FeatureDevices)
 	}
 	if c.plain && !c.teach {
 		return &hufu.Error{Op: "hello", Kind: hufu.KindProtocol, Code: "teach_missing"}

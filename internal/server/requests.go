@@ -170,7 +170,10 @@ func (c *conn) ask(ctx context.Context, r *session.Request) error {
 		a.Free, a.Total, err = c.view.Space(ctx, path)
 		answer = &a
 	default:
-		return &hufu.Error{Op: "handle " + r.Message.Type().String(), Kind: hufu.KindProtocol, Code: "request_unknown"}
+		op = m.Type().String()
+		if answer, err = c.askDevices(ctx, m); hufu.KindOf(err) == hufu.KindProtocol {
+			return err
+		}
 	}
 	switch err = canceledOr(ctx, err); {
 	case err == nil:

@@ -60,6 +60,8 @@ type Options struct {
 	Now       func() time.Time
 	Intake    int // bytes of requests that were not carried out yet; 0 is 128 MiB
 	Chunks    int // of answers, for all connections of one user; 0 is no other limit than that of all users
+	// AdminInvites leaves invitations to the administrator: a user cannot make one for another device.
+	AdminInvites bool
 	// CommonName also accepts certificates of an operator's CA, without usage and hufu name; see
 	// identity.
 	CommonName bool

@@ -31,6 +31,8 @@ import (
 // Options change what New makes.
 type Options struct {
 	Teach bool // with a teaching world
+	// AdminInvites is that of the server.
+	AdminInvites bool
 	// Trees keep the files, below the data folder if nil. The server closes them.
 	Trees files.Stores
 	// Now is the time by which certificates and logins are judged; time.Now if nil.
@@ -107,7 +109,7 @@ func (e *Env) Start(o Options) {
 		check(t, err)
 	}
 	fs := files.New(trees, log.Logger)
-	so := server.Options{Account: e.Account, Authority: e.Authority, Files: fs, Log: log}
+	so := server.Options{Account: e.Account, Authority: e.Authority, Files: fs, Log: log, AdminInvites: o.AdminInvites}
 	if o.Teach {
 		e.Teach, err = server.OpenTeach(mem.NewTrees(mem.Options{Room: mem.NewRoom(server.MaxTaught + server.MaxTaught/8)}), "127.0.0.1:0", log.Logger)
 		check(t, err)
