@@ -49,6 +49,9 @@ func (s *Server) routes() []route {
 		{"POST /api/connect", byKey, s.connect},
 		{"POST /api/login", byKey, s.login},
 		{"POST /api/logout", byKey, s.logout},
+		{"POST /api/devices", byKey, s.devices},
+		{"POST /api/devices/remove", byKey, s.removeDevice},
+		{"POST /api/devices/invite", byKey, s.inviteDevice},
 		{"POST /api/list", byKey, s.list},
 		{"POST /api/mkdir", byKey, s.mkdir},
 		{"POST /api/rename", byKey, s.rename},
@@ -175,8 +178,30 @@ func problemOf(c *text.Catalogue, err error) *problem {
 	if e, ok := err.(*hufu.Error); err == nil || ok && e == nil { //nolint:errorlint // a nil pointer in the interface
 		return nil
 	}
-	what, fix := c.Error(err)
+	what, fix := c.Error(inWords(c, err))
 	return &problem{hufu.KindOf(err).String(), hufu.CodeOf(err), what, fix}
+}
+
+// inWords is err with a path of the server as the page shows it: "My files › a", not ":/a".
+func inWords(c *text.Catalogue, err error) error {
+	e, ok := errors.AsType[*hufu.Error](err)
+	rest, far := "", false
+	if ok {
+		rest, far = strings.CutPrefix(e.Path, ":/")
+	}
+	if !far {
+		return err
+	}
+	root := c.T("gui.files.mine")
+	if below, shared := strings.CutPrefix(rest+"/", "@shared/"); shared {
+		root, rest = c.T("gui.files.shared"), strings.TrimSuffix(below, "/")
+	}
+	d := *e
+	d.Path = root
+	if rest != "" {
+		d.Path += " › " + strings.ReplaceAll(rest, "/", " › ")
+	}
+	return &d
 }
 
 // fail answers with an error: as JSON to the page, as plain text to a user who

@@ -219,7 +219,7 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.act("remote", "more")
 	p.click("=Properties")
 	p.until("document.querySelector('dialog .digest')?.innerText.length === 64")
-	p.click("=Read and check again")
+	p.click("=Verify")
 	p.sees("the bytes match the digest")
 	p.audit("properties")
 	p.click("=Close")

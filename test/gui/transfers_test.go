@@ -83,7 +83,7 @@ func (w *window) upload(names ...string) {
 		}
 	}
 	w.click("section.pane .tools .primary")
-	w.until("document.querySelector('.notice.done')")
+	w.until("document.querySelector('.notice:not(.error)')")
 }
 
 // TestPauseResumeAndClosedPage: a transfer stops and goes on by a button, and

@@ -2,6 +2,7 @@
 import { render } from './vendor/preact.js'
 import { useEffect } from './vendor/hooks.js'
 import { Conflict } from './conflict.js'
+import { Devices } from './devices.js'
 import { Files } from './files.js'
 import { Handshake } from './handshake.js'
 import { Join } from './join.js'
@@ -16,7 +17,7 @@ import { Wire } from './wire.js'
 import { post } from './api.js'
 import { begin, dismiss, forget, set, tell, useStore } from './store.js'
 
-const screens = { join: Join, login: Login, files: Files, wire: Wire, handshake: Handshake, settings: Settings }
+const screens = { join: Join, login: Login, files: Files, wire: Wire, handshake: Handshake, devices: Devices, settings: Settings }
 
 async function logout() {
   try {
@@ -56,7 +57,7 @@ const Notices = () => {
   const bad = x?.kind === 'error'
   const close = html`<${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} />`
   return html`<div class="notices">
-    <div role="status">${x && !bad && html`<div class="notice done" key=${x.id}><${Icon} name="check" /><bdi>${x.what}</bdi>${close}</div>`}</div>
+    <div role="status">${x && !bad && html`<div class=${'notice ' + x.kind} key=${x.id}><${Icon} name=${x.kind === 'done' ? 'check' : 'info'} /><bdi>${x.what}</bdi>${close}</div>`}</div>
     <div role="alert">${bad && html`<div class="notice error" key=${x.id}><${Icon} name="circle-alert" /><div><strong><bdi>${x.what}</bdi></strong>${x.fix && html`<p>${x.fix}</p>`}
       ${errors.length > 1 && html`<${Button} kind="quiet" label=${n('gui.dismiss.all', errors.length)} onClick=${() => set({ notices: [] })} />`}</div>${close}</div>`}</div>
   </div>`

@@ -30,14 +30,17 @@ function Digest({ entry, side, path }) {
 function Card({ title, icon, side, browser, path, entry, than }) {
   const [open, setOpen] = useState(false)
   const file = entry.kind === 'file'
+  const newer = entry.mtime > than.mtime
+  const larger = entry.size > than.size
   const marks = [
-    entry.mtime !== than.mtime && t(entry.mtime > than.mtime ? 'gui.conflict.newer.mark' : 'gui.conflict.older.mark'),
-    file && than.kind === 'file' && entry.size !== than.size && t(entry.size > than.size ? 'gui.conflict.larger.mark' : 'gui.conflict.smaller.mark'),
+    entry.mtime !== than.mtime && { more: newer, words: t(newer ? 'gui.conflict.newer.mark' : 'gui.conflict.older.mark') },
+    file && than.kind === 'file' && entry.size !== than.size && { more: larger, words: t(larger ? 'gui.conflict.larger.mark' : 'gui.conflict.smaller.mark') },
   ].filter(Boolean)
+  const close = entry.mtime !== than.mtime && time(entry.mtime) === time(than.mtime) // only the seconds tell them apart
   return html`<section class="proof card-side"><h3><${Icon} name=${icon} />${title}</h3>
     <p class="path"><bdi>${browser ? t('gui.job.browser') : trail(side, parent(path))}</bdi></p>
-    <p class="marks">${marks.map(x => html`<span class="state">${x}</span>`)}</p>
-    <${Rows} of=${[[t('gui.files.size'), file ? size(entry.size) : typeOf(entry).words], [t('gui.files.time'), time(entry.mtime)]]} />
+    <p class="marks">${marks.map(x => html`<span class=${'state' + (x.more ? ' more' : '')}>${x.words}</span>`)}</p>
+    <${Rows} of=${[[t('gui.files.size'), file ? size(entry.size) : typeOf(entry).words], [t('gui.files.time'), time(entry.mtime, close)]]} />
     ${file && html`<details onToggle=${e => setOpen(e.target.open)}><summary>${t('gui.prop.digest')}</summary>${open && html`<${Digest} entry=${entry} side=${side} path=${path} />`}</details>`}</section>`
 }
 

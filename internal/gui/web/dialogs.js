@@ -2,7 +2,7 @@
 import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { usePane } from './pane.js'
-import { join, last, parent, typeOf } from './places.js'
+import { join, last, parent, trail, typeOf } from './places.js'
 import { n, size, t, time } from './text.js'
 import { Button, Dialog, html, Icon, Rows, Trouble, useBusy } from './ui.js'
 
@@ -23,7 +23,7 @@ export function Properties({ side, path, entry, onClose }) {
   const count = () => run(async () => setInside(await post('size', { side, paths: [path] })))
   const folder = e.kind === 'folder'
   return html`<${Dialog} title=${t('gui.properties')} onClose=${onClose} wide>
-    <${Rows} of=${[[t('gui.files.name'), html`<bdi>${entry.name}</bdi>`], [t('gui.prop.kind'), typeOf(e).words],
+    <${Rows} of=${[[t('gui.files.name'), html`<bdi>${entry.name}</bdi>`], [t('gui.prop.at'), html`<bdi>${trail(side, parent(path))}</bdi>`], [t('gui.prop.kind'), typeOf(e).words],
       [t('gui.files.size'), folder ? inside && amount(inside) : e.kind === 'file' && `${size(e.size)} (${n('gui.prop.bytes', e.size)})`], [t('gui.files.time'), time(e.mtime)],
       [t('gui.prop.mode'), html`<code>${e.mode}</code>`], [t('gui.prop.by'), e.by && html`<bdi>${e.by}</bdi>`], [t('gui.prop.target'), e.target && html`<bdi>${e.target}</bdi>`],
       [t('gui.prop.digest'), e.digest && html`<code class="digest">${e.digest}</code>`]]} />

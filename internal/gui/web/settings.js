@@ -41,10 +41,12 @@ function Autostart() {
 
 export function Settings() {
   const s = useStore()
-  return html`<div class="page narrow"><h1>${t('gui.nav.settings')}</h1>
+  return html`<div class="page narrow settings"><h1>${t('gui.nav.settings')}</h1>
+    <h2>${t('gui.settings.look')}</h2>
     <${Setting} title=${t('gui.language')} hint=${t('gui.language.hint')}><${Language} /></${Setting}>
     <${Setting} title=${t('gui.theme')} hint=${t('gui.theme.hint')}><${Theme} /></${Setting}>
     <${Setting} title=${t('gui.settings.hidden')} hint=${t('gui.settings.hidden.hint')}><input type="checkbox" aria-label=${t('gui.settings.hidden')} checked=${s.hidden} onChange=${e => setHidden(e.target.checked)} /></${Setting}>
+    <h2>${t('gui.nav.transfers')}</h2>
     <${Setting} title=${t('gui.settings.notify')} hint=${t('gui.settings.notify.hint')}><input type="checkbox" aria-label=${t('gui.settings.notify')} checked=${s.notify} onChange=${e => {
       const on = e.target.checked
       e.target.checked = s.notify // until the browser has agreed
@@ -52,6 +54,7 @@ export function Settings() {
     }} /></${Setting}>
     <${Setting} title=${t('gui.settings.limit')} hint=${t('gui.settings.limit.hint')}><${Choice} label=${t('gui.settings.limit')} value=${s.limit} all=${limits} words=${x => x ? rate(x) : t('gui.settings.limit.none')} put=${bytes => post('limit', { bytes })} /></${Setting}>
     <${Setting} title=${t('gui.settings.lanes')} hint=${t('gui.settings.lanes.hint')}><${Choice} label=${t('gui.settings.lanes')} value=${s.lanes} all=${[0, 1, 2, 4, 8, 16, 32]} words=${x => x || t('gui.settings.lanes.auto')} put=${lanes => post('lanes', { lanes })} /></${Setting}>
+    <h2>${t('gui.files.local')}</h2>
     <${Setting} title=${t('gui.settings.autostart')} hint=${t('gui.settings.autostart.hint')}><${Autostart} /></${Setting}>
     <p class="hint">${t('gui.settings.version', { version: s.version })}</p></div>`
 }

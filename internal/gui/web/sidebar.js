@@ -27,6 +27,7 @@ export function Sidebar() {
     ${s.roots.map(r => html`<${Place} key=${r} href="#/files" icon="hard-drive" label=${r === '/' ? t('gui.files.disk') : r.slice(1)} current=${files && s.side === 'local' && here.root === r} onGo=${() => visit('local', r)} />`)}
     <hr />
     ${screen('handshake', 'shield-check', t('gui.nav.security'), s.screen === 'wire')}
+    ${s.link?.plain ? html`<${Place} icon="laptop" label=${t('gui.nav.devices')} why=${t('error.devices_teaching')} />` : screen('devices', 'laptop', t('gui.nav.devices'))}
     ${screen('settings', 'settings', t('gui.nav.settings'))}
   </nav>`
 }

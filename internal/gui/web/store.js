@@ -74,7 +74,7 @@ export function setDrawer(open) {
   set({ drawer: open, notices: state.notices.filter(x => !open || !x.ofJob) })
 }
 
-const inside = ['files', 'wire', 'handshake', 'settings']
+const inside = ['files', 'wire', 'handshake', 'devices', 'settings']
 
 // The address names the screen and the folder of the server, so that it can be
 // reloaded. The folder of this computer goes along in the history.

@@ -48,10 +48,10 @@ export function duration(seconds) {
 
 const two = v => String(v).padStart(2, '0')
 
-export function time(ms) {
+export function time(ms, seconds = false) {
   if (!ms) return '–'
   const d = new Date(ms)
-  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}`
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}${seconds ? ':' + two(d.getSeconds()) : ''}`
 }
 
 export const percent = (done, total) => total > 0 ? Math.min(100, Math.floor(100 * done / total)) : 0

@@ -99,7 +99,7 @@ export function Drawer() {
     <div class="drawer-head"><button type="button" class="toggle" aria-expanded=${s.drawer ? 'true' : 'false'} aria-controls="jobs" onClick=${() => setDrawer(!s.drawer)}>
         <${Icon} name=${s.drawer ? 'chevron-down' : 'chevron-up'} /><strong>${t('gui.nav.transfers')}</strong>
         ${groups.attention.length > 0 && html`<span class="badge ask">${groups.attention.length}</span>`}</button>
-      <span class="told">${told.join(' · ')}</span>
+      <span class="told">${told.join(' · ') || s.jobs.length === 0 && t('gui.drawer.none')}</span>
       ${live.length > 1 && html`<${Bar} done=${done} total=${bytes} label=${t('gui.job.total')} />`}${speed > 0 && html`<${Plot} />`}
       <span class="grow"></span>
       ${s.drawer && html`${live.some(stops) && html`<${Button} icon="pause" kind="quiet" label=${t('gui.drawer.pause')} onClick=${() => all(live.filter(stops), 'pause')} />`}

@@ -1,0 +1,80 @@
+//go:build e2e && linux
+
+package gui
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"hufu/test/built"
+)
+
+// TestDevices: a user sees the own devices, lets another one in by a code, and removes it, by
+// keyboard alone; the last one goes only when that was said, and with it the login.
+func TestDevices(t *testing.T) {
+	w := newWorld(t)
+	alice := w.join(t, "")
+	p := enter(t, sit(t, alice))
+	press := func(what string) {
+		t.Helper()
+		p.until(find(what) + " && !" + find(what) + ".disabled")
+		eval[chromedp.Void](p, find(what)+".focus()")
+		p.keys(kb.Enter)
+	}
+	press("nav a[href='#/devices']")
+	p.until("document.querySelectorAll('.device').length === 1")
+	p.sees("this device")
+	p.sees("Last seen")
+
+	press("=Add a device…")
+	p.until("document.activeElement.type === 'password'")
+	p.keys("not the password" + kb.Enter)
+	p.sees("The password is wrong.")
+	p.do(chromedp.Focus("dialog input[type=password]"))
+	p.keys("a", chromedp.KeyModifiers(chromedp.ModifierCtrl))
+	p.keys(built.Password + kb.Enter)
+	p.until("document.querySelector('dialog textarea')?.value.startsWith('hufu1_127.0.0.1_')")
+	p.sees("it works on the computer of the server only") // as this code does
+	if n := eval[int](p, "document.querySelector('dialog svg.qr path').getAttribute('d').length"); n < 2000 {
+		t.Errorf("the picture has a path of %d bytes", n)
+	}
+	code := eval[string](p, "document.querySelector('dialog textarea').value")
+	home := filepath.Join(t.TempDir(), "phone")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	phone := built.NewPerson(bin, home)
+	pw := filepath.Join(home, "pw")
+	write(t, pw, []byte(built.Password+"\n"))
+	if r, err := phone.Run("enroll", code, "--password-file", pw); err != nil || r.Code != 0 {
+		t.Fatal(r, err)
+	}
+	press("=Close")
+	p.until("document.querySelectorAll('.device').length === 2")
+	name := eval[string](p, "[...document.querySelectorAll('.device')].find(e => !e.innerText.includes('this device')).dataset.device")
+
+	press("=Remove the device " + name)
+	p.sees("within a second it is cut off")
+	p.until("document.activeElement.type === 'password'")
+	p.keys(built.Password + kb.Enter)
+	p.until("document.querySelectorAll('.device').length === 1")
+	p.sees(`The device "` + name + `" is removed.`)
+	if r, err := phone.Run("ls", ":/"); err != nil || r.Code != 6 || !strings.Contains(r.Err, "revoked") {
+		t.Errorf("the removed device: %+v", r)
+	}
+
+	this := eval[string](p, "document.querySelector('.device').dataset.device")
+	press("=Remove the device " + this)
+	p.sees("This is the device that you are using.")
+	p.until("document.activeElement.type === 'password'")
+	p.keys(built.Password + kb.Enter)
+	p.sees("You could not log in any more without this device.")
+	press("=Remove the last device")
+	p.until("document.querySelector('main.login')")
+	p.sees("revoked")
+}
