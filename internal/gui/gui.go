@@ -64,6 +64,7 @@ type Server struct {
 	static   *static
 	handler  http.Handler
 	done     chan struct{} // closed when the server stops; ends the event streams
+	arriving chan struct{} // has room for the images that are read at a time, each of which is held in memory
 	pictures chan struct{} // has room for the one image that is decoded at a time
 	leaving  chan struct{} // has room for the one logout that is under way
 
@@ -87,7 +88,7 @@ func Open(o Options) (*Server, error) {
 	if o.Patience == 0 {
 		o.Patience = browseTime
 	}
-	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), pictures: make(chan struct{}, 1), leaving: make(chan struct{}, 1), news: make(chan struct{})}
+	s := &Server{o: o, cats: map[string]*text.Catalogue{}, guard: newGuard(o.Now), done: make(chan struct{}), arriving: make(chan struct{}, maxArriving), pictures: make(chan struct{}, 1), leaving: make(chan struct{}, 1), news: make(chan struct{})}
 	for _, l := range text.Languages() {
 		s.cats[l] = text.For(l)
 	}

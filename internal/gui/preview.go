@@ -22,6 +22,13 @@ const maxText = 256 << 10
 // pictureTime is how long an image may take to be decoded.
 const pictureTime = 20 * time.Second
 
+// An image may take previewTime to arrive, and maxArriving of them are read at a time: one on a slow
+// way keeps neither memory nor the others for long. An image that is not wanted any more is not read on.
+const (
+	previewTime = 5 * time.Minute
+	maxArriving = 3
+)
+
 // previewSide is how many pixels fit on each side if the page does not say.
 const previewSide = 1024
 
@@ -76,9 +83,9 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
 	if len(segments) == 0 {
 		return &hufu.Error{Op: "preview", Kind: hufu.KindWrongKind, Code: "is_a_folder"}
 	}
-	p := peek{slot: s.pictures, name: segments[len(segments)-1]}
+	p := peek{slot: s.arriving, name: segments[len(segments)-1]}
 	defer p.release()
-	err = s.browseFor(r.Context(), longTime, req.where, func(name string) error {
+	err = s.browseFor(r.Context(), previewTime, req.where, func(name string) error {
 		return p.take(r.Context(), func() (hufu.Entry, error) { return client.LocalEntry(r.Context(), s.o.Disk, name, false) },
 			func(ctx context.Context, w io.Writer) error { return client.LocalCat(ctx, s.o.Disk, name, w) })
 	}, func(ctx context.Context, remote *client.Remote, at hufu.Path) error {
@@ -88,13 +95,21 @@ func (s *Server) preview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if p.held {
+		select {
+		case s.pictures <- struct{}{}:
+			defer func() { <-s.pictures }()
+		case <-r.Context().Done():
+			return &hufu.Error{Op: "preview", Kind: hufu.KindCanceled, Err: context.Cause(r.Context())}
+		}
+	}
 	return s.ok(w, p.shown(r.Context(), req.Width, req.Height))
 }
 
 // peek reads a file for as long as it may be one that is shown.
 type peek struct {
 	ctx   context.Context
-	slot  chan struct{} // has room for the one image that may be decoded at a time
+	slot  chan struct{} // has room for the images that may be read at a time
 	held  bool
 	name  string
 	size  int64

@@ -155,7 +155,7 @@ func TestAPreviewIsOfOneVersion(t *testing.T) {
 				}()
 				synctest.Wait()
 				if p.data != nil {
-					t.Error("two images are decoded at once")
+					t.Error("an image is read without a place")
 				}
 				if err := change(name); err != nil {
 					t.Fatal(err)
@@ -194,5 +194,36 @@ func TestImagesWaitForEachOther(t *testing.T) {
 	<-p.pictures
 	for range 3 { // each gives its place back
 		want(t, p, "a.png", "image 3x2")
+	}
+}
+
+// TestASlowImageKeepsNobodyWaiting: one that is on its way does not hold the place to decode, and
+// gives up its own when nobody wants it any more.
+func TestASlowImageKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	p := sit(t)
+	if err := os.WriteFile(filepath.Join(p.home, "a.png"), pngOf(t, 3, 2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	slow := peek{slot: p.arriving, name: "slow.png"}
+	begun, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- slow.take(ctx, func() (hufu.Entry, error) { return hufu.Entry{Kind: hufu.File, Size: 1 << 20}, nil },
+			func(ctx context.Context, w io.Writer) error {
+				if _, err := w.Write(pngOf(t, 3, 2)); err != nil {
+					return err
+				}
+				close(begun)
+				<-ctx.Done() // the rest does not come
+				return ctx.Err()
+			})
+		slow.release()
+	}()
+	<-begun
+	want(t, p, "a.png", "image 3x2")
+	leave()
+	if err := <-done; !errors.Is(err, context.Canceled) || len(p.arriving) != 0 {
+		t.Errorf("%v, %d places are held", err, len(p.arriving))
 	}
 }
