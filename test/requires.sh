@@ -9,6 +9,7 @@ libc6-dev /usr/include/features.h
 openssl openssl
 tshark tshark
 chromium chromium
+firefox-esr firefox-esr
 fonts-wqy-microhei /usr/share/fonts/truetype/wqy
 e2fsprogs mkfs.ext4
 util-linux setpriv

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"image"
 	"image/png"
 	"io"
@@ -264,5 +265,23 @@ func TestEvents(t *testing.T) {
 	stop()
 	if err := d.Decode(&state); err == nil {
 		t.Error("the stream goes on without the page")
+	}
+}
+
+// TestPathsInWords: an error tells a path of the server as the page shows it.
+func TestPathsInWords(t *testing.T) {
+	t.Parallel()
+	p := sit(t)
+	for path, want := range map[string]string{
+		":/": "My files", ":/a/b": "My files › a › b", ":/@shared": "Shared", ":/@shared/common/x": "Shared › common › x",
+		":/@sharedx": "My files › @sharedx", "/home/x": "/home/x", "": "",
+	} {
+		if got := placeOf(p.cats["en"], path); got != want {
+			t.Errorf("%q is told as %q", path, got)
+		}
+	}
+	err := &hufu.Error{Kind: hufu.KindWrongKind, Code: "target_wrong_kind", Args: map[string]string{"target": ":/a", "kind": "folder"}}
+	if got := problemOf(p.cats["en"], fmt.Errorf("put: %w", err)).What; got != "My files › a already exists and is of another kind: folder." || err.Args["target"] != ":/a" {
+		t.Errorf("it says %q", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
@@ -182,26 +183,34 @@ func problemOf(c *text.Catalogue, err error) *problem {
 	return &problem{hufu.KindOf(err).String(), hufu.CodeOf(err), what, fix}
 }
 
-// inWords is err with a path of the server as the page shows it: "My files › a", not ":/a".
+// inWords is err with the paths of the server as the page shows them: "My files › a", not ":/a".
 func inWords(c *text.Catalogue, err error) error {
 	e, ok := errors.AsType[*hufu.Error](err)
-	rest, far := "", false
-	if ok {
-		rest, far = strings.CutPrefix(e.Path, ":/")
-	}
-	if !far {
+	if !ok {
 		return err
 	}
-	root := c.T("gui.files.mine")
-	if below, shared := strings.CutPrefix(rest+"/", "@shared/"); shared {
-		root, rest = c.T("gui.files.shared"), strings.TrimSuffix(below, "/")
-	}
 	d := *e
-	d.Path = root
-	if rest != "" {
-		d.Path += " › " + strings.ReplaceAll(rest, "/", " › ")
+	d.Path, d.Args = placeOf(c, e.Path), maps.Clone(e.Args)
+	for k, v := range d.Args {
+		d.Args[k] = placeOf(c, v)
 	}
 	return &d
+}
+
+// placeOf is a path of the server in the words of the page. Anything else stays as it is.
+func placeOf(c *text.Catalogue, s string) string {
+	rest, far := strings.CutPrefix(s, ":/")
+	if !far {
+		return s
+	}
+	place := c.T("gui.files.mine")
+	if below, shared := strings.CutPrefix(rest+"/", "@shared/"); shared {
+		place, rest = c.T("gui.files.shared"), strings.TrimSuffix(below, "/")
+	}
+	if rest != "" {
+		place += " › " + strings.ReplaceAll(rest, "/", " › ")
+	}
+	return place
 }
 
 // fail answers with an error: as JSON to the page, as plain text to a user who

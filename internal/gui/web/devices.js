@@ -53,7 +53,7 @@ function Shown({ of: v, onClose }) {
     field.current.select() // what cannot be copied by a button can be by hand
     navigator.clipboard.writeText(v.code).then(() => setCopied(true), () => {})
   }
-  return html`<${Dialog} title=${t('gui.devices.add.title')} onClose=${onClose}>
+  return html`<${Dialog} wide title=${t('gui.devices.add.title')} onClose=${onClose}>
     <div class="invited"><svg class="qr" role="img" aria-label=${t('gui.devices.add.picture')} viewBox=${`0 0 ${v.size} ${v.size}`} shape-rendering="crispEdges"><path d=${v.path} /></svg>
       <div><ol><li>${t('gui.devices.add.step1')}</li><li>${t('gui.devices.add.step2')}</li><li>${t('gui.devices.add.step3')}</li></ol>
         <p class="hint">${t('gui.devices.add.until', { time: time(v.expires) })}</p></div></div>
