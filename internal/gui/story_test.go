@@ -40,7 +40,14 @@ func visit(t *testing.T, p *testenv.Person) *visitor {
 // visitWith is visit of a page that waits so long for the server, or as usual if it is 0.
 func visitWith(t *testing.T, p *testenv.Person, patience time.Duration) *visitor {
 	t.Helper()
-	s, err := gui.Open(gui.Options{Dirs: p.Dirs, Disk: testenv.Disk{}, Profile: profile.Default, Home: p.Home, Patience: patience})
+	return visitBy(t, p, gui.Options{Patience: patience})
+}
+
+// visitBy is visit of a page with further options.
+func visitBy(t *testing.T, p *testenv.Person, o gui.Options) *visitor {
+	t.Helper()
+	o.Dirs, o.Disk, o.Profile, o.Home = p.Dirs, testenv.Disk{}, profile.Default, p.Home
+	s, err := gui.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}

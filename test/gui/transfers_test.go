@@ -283,6 +283,10 @@ func TestFullDisk(t *testing.T) {
 	p.do(chromedp.SetUploadFiles("#choose-files", []string{large}))
 	p.sees("Not enough space on this computer to prepare the files: 40 MiB needed")
 	p.sees("Free some space")
+	p.click("=Dismiss")
+	p.until("!document.querySelector('.notice')")
+	p.dropFiles("section.pane.remote .grid", large) // by a drop as well
+	p.sees("Not enough space on this computer to prepare the files: 40 MiB needed")
 	p.do(chromedp.SetUploadFiles("#choose-files", []string{fits}))
 	p.until(row("remote", "fits.bin"))
 	if _, err := os.Stat(w.served("large.bin")); !os.IsNotExist(err) {
