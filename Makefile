@@ -19,7 +19,7 @@ TOOL  := $(GO) tool -modfile=tools/go.mod
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X hufu.Version=$(VERSION) -X hufu.Commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test soak check fuzz bench cluster pictures man release clean
+.PHONY: help run build test soak check fuzz bench cluster pictures measure man release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ cluster: build ## run three servers on one database and one S3 service, to try t
 
 pictures: ## make the pictures of the page in docs/images anew; needs Chromium
 	HUFU_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -tags e2e,pictures -count=1 -run TestPictures ./test/gui
+
+measure: ## print how fast the page is: first paint, scrolling 100,000 names; needs Chromium and a quiet computer
+	$(GO) test -tags e2e,pictures -count=1 -v -run 'TestFirstPaint|TestScrolling' ./test/gui
 
 man: build ## write the manual pages, English and Chinese, to bin/man
 	bin/hufu man bin/man/man1 && bin/hufud man bin/man/man1

@@ -64,8 +64,10 @@ export function usePane(side, path, open) {
     let stop = false
     let timer
     const round = async () => {
+      const begun = performance.now()
       if (document.visibilityState === 'visible') await load()
-      if (!stop) timer = setTimeout(round, refreshEvery)
+      const took = performance.now() - begun // a folder that is slow to read is read less often
+      if (!stop) timer = setTimeout(round, Math.min(Math.max(refreshEvery, 4 * took), 4 * refreshEvery))
     }
     round()
     return () => {
@@ -105,7 +107,8 @@ export function usePane(side, path, open) {
     setAt(entries.findIndex(e => e.key === key))
     setFound({ key })
   }
-  const picked = entries.filter(e => chosen.has(e.key))
+  const picked = useMemo(() => chosen.size === 0 ? [] : entries.filter(e => chosen.has(e.key)), [entries, chosen])
+  const hidden = useMemo(() => all.filter(isHidden).length, [list, path])
   const count = async e => {
     const p = join(path, e.key)
     const tell = v => setSizes(old => new Map(old).set(p, v))
@@ -119,7 +122,7 @@ export function usePane(side, path, open) {
   }
   return {
     side, path, open, load, find, found, point, list, entries, picked, space, problem, chosen, setChosen, sort, setSort, filter, setFilter, sizes, count,
-    hiding: s.hidden ? 0 : all.filter(isHidden).length, at: Math.min(at, Math.max(entries.length - 1, 0)), setAt,
+    hiding: s.hidden ? 0 : hidden, at: Math.min(at, Math.max(entries.length - 1, 0)), setAt,
     known: list?.path === path, away: side === 'remote' && (away(problem) || Boolean(s.lost)),
   }
 }
