@@ -7,6 +7,7 @@ const (
 	tLogout  = 0x0003
 	tStat    = 0x0004
 	tList    = 0x0005
+	tDevices = 0x0015
 	tMkdir   = 0x0006
 	tSetMeta = 0x0008
 	tRemove  = 0x0009

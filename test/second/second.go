@@ -308,7 +308,7 @@ func readFrame(r io.Reader) (t uint16, more bool, body, raw []byte, err error) {
 	}
 	t, flags := binary.BigEndian.Uint16(head[:]), binary.BigEndian.Uint16(head[2:])
 	nb, nr := binary.BigEndian.Uint32(head[4:]), binary.BigEndian.Uint32(head[8:])
-	mayGoOn := t == tList|answer || t == tOpen|answer
+	mayGoOn := t == tList|answer || t == tOpen|answer || t == tDevices|answer
 	mayHoldRaw := t == tGet|answer || t == tRead|answer
 	if t&answer == 0 || t == tCancel || flags > flagMore || flags == flagMore && !mayGoOn || nb > maxBody || nr > maxRaw || nr > 0 && !mayHoldRaw {
 		return 0, false, nil, nil, fmt.Errorf("a server may not send this: %x", head)
