@@ -29,7 +29,7 @@ type waiter struct {
 func NewRoom(bytes int64) *Room { return &Room{limit: bytes, of: map[string]int64{}} }
 
 // Take takes n more bytes for owner, and reports whether they were available. They are not while
-// another Take of the same owner waits.
+// an Await of the same owner waits. No bytes are always available.
 func (r *Room) Take(owner string, n int64) bool {
 	if r == nil {
 		return true
@@ -40,6 +40,9 @@ func (r *Room) Take(owner string, n int64) bool {
 }
 
 func (r *Room) take(owner string, n int64) bool {
+	if n == 0 { // an empty file waits for nothing
+		return true
+	}
 	if !r.fits(owner, n) || slices.ContainsFunc(r.waiting, func(w *waiter) bool { return w.owner == owner }) {
 		return false
 	}

@@ -40,6 +40,9 @@ func TestRoomIsAwaited(t *testing.T) {
 		if r.Take("alice", 1) {
 			t.Error("one that does not wait was served first")
 		}
+		if !r.Take("alice", 0) {
+			t.Error("an empty file waits")
+		}
 		if !r.Take("bob", 2) {
 			t.Error("another owner waits, too")
 		}
