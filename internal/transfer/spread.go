@@ -14,8 +14,11 @@ import (
 
 // Lanes to other servers are given up earlier than those to the own one: when there is nothing else to do
 // and no answer has come for silentFor and for silentTimes the longest time that any lane has waited for one.
+// A lane that small files were sent over has silentPut: if the server wakes later, it stores them although
+// they went over another lane meanwhile, even if they have been removed since.
 const (
 	silentFor   = 2 * time.Second
+	silentPut   = 15 * time.Second
 	silentTimes = 2
 	lookEvery   = 250 * time.Millisecond
 )
@@ -77,7 +80,7 @@ func (s *spares) silent(limit time.Duration) (all []*countingLane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.lanes {
-		if l.silence() >= limit {
+		if l.silent(limit) {
 			all = append(all, l)
 		}
 	}
@@ -117,6 +120,7 @@ type countingLane struct {
 	e       *Engine
 	spare   bool // to another server than the control connection
 	answers atomic.Int64
+	puts    atomic.Int64  // small files that were sent and have no answer
 	carried *atomic.Int64 // over all lanes to this server
 
 	mu    sync.Mutex
@@ -180,19 +184,29 @@ func (l *countingLane) count(n int, err error) {
 	}
 }
 
-// silence returns how long an answer has been awaited, 0 if none is.
-func (l *countingLane) silence() time.Duration {
+// silent reports whether an answer has been awaited for at least that long, or silentPut if small files
+// were sent.
+func (l *countingLane) silent(limit time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.asked <= 0 {
-		return 0
+	if l.puts.Load() > 0 {
+		limit = max(limit, silentPut)
 	}
-	return time.Since(l.since)
+	return l.asked > 0 && time.Since(l.since) >= limit
 }
 
 func (l *countingLane) Put(p hufu.Path, m Meta, data []byte, d hufu.Digest, c hufu.Condition, done func(error)) error {
 	l.ask()
-	return l.sent(l.Lane.Put(p, m, data, d, c, func(err error) { l.count(len(data), err); done(err) }))
+	l.puts.Add(1)
+	err := l.Lane.Put(p, m, data, d, c, func(err error) {
+		l.puts.Add(-1)
+		l.count(len(data), err)
+		done(err)
+	})
+	if err != nil {
+		l.puts.Add(-1)
+	}
+	return l.sent(err)
 }
 
 func (l *countingLane) Range(upload string, index int64, data []byte, hole bool, cv digest.CV, done func(error)) error {
