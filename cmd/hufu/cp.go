@@ -56,7 +56,7 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 	if err != nil {
 		return err
 	}
-	if o.Conflict == transfer.Rename || f.executable || f.bandwidth != "" || o.Only != nil {
+	if f.executable || f.bandwidth != "" || o.Only != nil {
 		return cli.Usage("cp_far_flags")
 	}
 	o.Drop.Umask = serverUmask
@@ -71,7 +71,6 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 			return err
 		}
 		c := &copier{a: a, r: r, f: f, o: o, v: newView(a, "cp", f), began: time.Now(), claimed: map[hufu.Path]bool{}}
-		c.v.far = true
 		c.v.tty = false // the server does the work: there is nothing to draw
 		if c.inside, err = c.target(ctx, to, len(from)); err != nil {
 			return err
@@ -273,6 +272,7 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 	cond := hufu.Condition{Kind: hufu.IfAbsent}
 	var there hufu.Entry
 	var replaced *hufu.Entry
+	renamed := false
 	err := error(&hufu.Error{Op: "cp", Kind: hufu.KindNotFound})
 	if !fresh {
 		there, err = c.r.Stat(ctx, to)
@@ -281,15 +281,21 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 		return c.failed(from, to, e, err)
 	}
 	if err == nil {
-		replace, outcome, err := c.conflict(ctx, from, to, e, there)
-		if err != nil {
-			return c.failed(from, to, e, err)
+		policy, outcome, err := c.conflict(ctx, from, to, e, there)
+		if err == nil && policy == transfer.Rename {
+			to, outcome, err = c.beside(ctx, from, to, e)
 		}
-		if !replace {
+		switch {
+		case err != nil:
+			return c.failed(from, to, e, err)
+		case outcome != "":
 			c.report(outcome, from, to, e, nil)
 			return nil
+		case policy == transfer.Rename:
+			c.claimed[to], renamed = true, true
+		default:
+			cond, replaced = hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}, &there
 		}
-		cond, replaced = hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}, &there
 	}
 	if c.f.dry {
 		c.report(transfer.Would, from, to, e, nil)
@@ -312,7 +318,7 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 	}
 	c.copied++
 	c.bytes += e.Size
-	c.report(transfer.Transferred, from, to, e, nil)
+	c.v.report(transfer.Report{Local: from.Remote(), Remote: to, Kind: e.Kind, Size: e.Size, Digest: e.Digest, Outcome: transfer.Transferred, Renamed: renamed})
 	return nil
 }
 
@@ -335,36 +341,71 @@ func (c *copier) drop(ctx context.Context, to hufu.Path, copied hufu.Entry, now 
 	return c.r.SetMeta(ctx, to, m, copied.Version)
 }
 
-// conflict decides what becomes of an entry at the target: whether it is replaced, and if not, how
-// that is reported.
-func (c *copier) conflict(ctx context.Context, from, to hufu.Path, e, there hufu.Entry) (replace bool, outcome transfer.Outcome, err error) {
+// conflict decides what becomes of an entry at the target: Replace, Rename, or how it is reported
+// that the source is not copied.
+func (c *copier) conflict(ctx context.Context, from, to hufu.Path, e, there hufu.Entry) (policy transfer.Policy, outcome transfer.Outcome, err error) {
 	switch {
 	case there.Kind != e.Kind:
-		return false, "", &hufu.Error{
+		return "", "", &hufu.Error{
 			Op: "cp", Path: to.Remote(), Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
 			Args: map[string]string{"target": to.Remote(), "kind": there.Kind.String()},
 		}
-	case e.Kind == hufu.Link && e.Target == there.Target, e.Kind == hufu.File && c.same(e, there):
-		return false, transfer.Same, nil
+	case c.same(e, there):
+		return "", transfer.Same, nil
 	}
-	policy := c.o.Conflict
+	policy = c.o.Conflict
 	if policy == "" && c.a.Interactive() && !c.a.json && !c.f.dry {
 		if policy, err = c.v.ask(ctx, transfer.Conflict{Local: from.Remote(), Remote: to, From: e, Into: there}); err != nil {
-			return false, "", err
+			return "", "", err
 		}
 	}
 	switch {
-	case policy == transfer.Replace, policy == transfer.Newer && e.MTime.After(there.MTime):
-		return true, "", nil
+	case policy == transfer.Replace, policy == transfer.Rename:
+		return policy, "", nil
+	case policy == transfer.Newer && e.MTime.After(there.MTime):
+		return transfer.Replace, "", nil
 	case policy == transfer.Skip, policy == transfer.Newer:
-		return false, transfer.Skipped, nil
+		return "", transfer.Skipped, nil
 	}
-	return false, "", &hufu.Error{Op: "cp", Path: to.Remote(), Kind: hufu.KindExists, Code: "target_differs", Args: map[string]string{"target": to.Remote()}}
+	return "", "", &hufu.Error{Op: "cp", Path: to.Remote(), Kind: hufu.KindExists, Code: "target_differs", Args: map[string]string{"target": to.Remote()}}
 }
 
-// same reports whether two files count as the same.
+// beside finds a free name beside to for a copy of e. The outcome is Same if an earlier command has
+// copied it there. A name that the source has beside from counts as taken.
+func (c *copier) beside(ctx context.Context, from, to hufu.Path, e hufu.Entry) (free hufu.Path, outcome transfer.Outcome, err error) {
+	transfer.FreeName(to.Base(), func(name string) (taken bool) {
+		var there hufu.Entry
+		if free, err = to.Parent().Join(name); err != nil {
+			return false
+		}
+		there, err = c.r.Stat(ctx, free)
+		switch {
+		case err == nil && there.Kind == e.Kind && c.same(e, there):
+			outcome = transfer.Same
+			return false
+		case err == nil:
+			return true
+		case hufu.KindOf(err) != hufu.KindNotFound:
+			return false
+		}
+		var sibling hufu.Path
+		if sibling, err = from.Parent().Join(name); err != nil {
+			return false
+		}
+		if _, err = c.r.Stat(ctx, sibling); hufu.KindOf(err) == hufu.KindNotFound {
+			err = nil
+			return c.claimed[free]
+		}
+		return err == nil
+	})
+	return free, outcome, err
+}
+
+// same reports whether two files, or two links, count as the same.
 func (c *copier) same(x, y hufu.Entry) bool {
 	switch {
+	case x.Kind == hufu.Link:
+		return x.Target == y.Target
 	case x.Size != y.Size:
 		return false
 	case !x.Digest.IsZero() && !y.Digest.IsZero():

@@ -28,7 +28,6 @@ type view struct {
 	sync  bool // only changes are listed, folders as well; without it unchanged files, too
 	down  bool // from the server
 	again bool // without a summary if there was nothing to do
-	far   bool // both sides are on the server
 	tty   bool
 	began time.Time
 	nodes func() []client.Node // nil if the transfer does not leave the server
@@ -344,11 +343,7 @@ func (v *view) ask(ctx context.Context, c transfer.Conflict) (transfer.Policy, e
 	v.line(v.a.Err, "  "+describe(from, c.From))
 	v.line(v.a.Err, "  "+describe(into, c.Into))
 	for {
-		question := cat.T("hufu.conflict.ask")
-		if v.far { // which has no Rename
-			question = cat.T("hufu.conflict.ask_far")
-		}
-		v.line(v.a.Err, question) // a line of its own: the bars come and go below it
+		v.line(v.a.Err, cat.T("hufu.conflict.ask")) // a line of its own: the bars come and go below it
 		answer, err := v.a.Line(ctx)
 		if hufu.CodeOf(err) == "input_ended" { // the input has ended
 			v.policy = transfer.Refuse
@@ -362,7 +357,7 @@ func (v *view) ask(ctx context.Context, c transfer.Conflict) (transfer.Policy, e
 		}
 		policies := map[string]transfer.Policy{"r": transfer.Replace, "n": transfer.Newer, "k": transfer.Rename, "s": transfer.Skip}
 		p, ok := policies[strings.ToLower(answer)]
-		if !ok || v.far && p == transfer.Rename {
+		if !ok {
 			continue
 		}
 		if answer == strings.ToUpper(answer) { // a capital letter answers for all

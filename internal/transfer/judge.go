@@ -126,7 +126,7 @@ func sameTime(a, b time.Time) bool {
 // taken. For a taken name that cannot be an earlier copy the entry is nil.
 func (pl *planner) freeNameFor(ctx context.Context, p *pair, name string, at func(string) (*hufu.Entry, bool)) (free string, same bool) {
 	o := &pl.e.o
-	free = freeName(name, func(n string) bool {
+	free = FreeName(name, func(n string) bool {
 		t, taken := at(n)
 		if t != nil && t.Kind == p.source.Kind && !o.Checksum {
 			switch t.Kind {
@@ -141,8 +141,8 @@ func (pl *planner) freeNameFor(ctx context.Context, p *pair, name string, at fun
 	return free, same
 }
 
-// freeName finds a name beside the taken ones: "report (2).txt".
-func freeName(name string, taken func(string) bool) string {
+// FreeName finds a name beside the taken ones: "report (2).txt".
+func FreeName(name string, taken func(string) bool) string {
 	ext := filepath.Ext(name)
 	stem := strings.TrimSuffix(name, ext)
 	if stem == "" {

@@ -57,12 +57,12 @@ func TestFreeName(t *testing.T) {
 		{"a.tar.gz", nil, "a.tar (2).gz"},
 		{"报告.pdf", nil, "报告 (2).pdf"},
 	} {
-		if got := freeName(c.name, taken(c.taken...)); got != c.want {
+		if got := FreeName(c.name, taken(c.taken...)); got != c.want {
 			t.Errorf("%q becomes %q, want %q", c.name, got, c.want)
 		}
 	}
 	for _, name := range []string{strings.Repeat("x", 255), strings.Repeat("x", 251) + ".txt", strings.Repeat("报", 85), strings.Repeat("报", 83) + ".pdf"} {
-		got := freeName(name, taken())
+		got := FreeName(name, taken())
 		if err := hufu.CheckName(got); err != nil || !utf8.ValidString(got) || got == name {
 			t.Errorf("%q: %v", got, err)
 		}
