@@ -182,7 +182,10 @@ func newCertRevoke(a *app) *cobra.Command {
 			var others int
 			var err error
 			if len(args) == 1 {
-				others, err = sisters(cmd, open, args[0])
+				user, others, err = sisters(cmd, open, args[0])
+			}
+			if user != "" {
+				a.Hint(a.Cat.T("hufud.cert.revoke.invitations", "user", user))
 			}
 			if others > 0 {
 				a.Hint(a.Cat.N("hufud.cert.revoke.others", others))
@@ -193,11 +196,12 @@ func newCertRevoke(a *app) *cobra.Command {
 	return cmd
 }
 
-// sisters counts what else the device of a certificate still gets in with.
-func sisters(cmd *cobra.Command, s *site, serial string) (int, error) {
+// sisters returns the user of a certificate, "" for a server, and counts what else its device still
+// gets in with.
+func sisters(cmd *cobra.Command, s *site, serial string) (user string, n int, err error) {
 	all, err := s.acc.Certificates(cmd.Context())
 	if err != nil {
-		return 0, err
+		return "", 0, err
 	}
 	var own account.Certificate
 	for _, c := range all {
@@ -205,13 +209,12 @@ func sisters(cmd *cobra.Command, s *site, serial string) (int, error) {
 			own = c
 		}
 	}
-	n := 0
 	for _, c := range all {
 		if c.Use == meta.UseClient && c.User == own.User && c.Device == own.Device && c.State == account.CertActive {
 			n++
 		}
 	}
-	return n, nil
+	return own.User, n, nil
 }
 
 func newCertSign(a *app) *cobra.Command {

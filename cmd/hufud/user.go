@@ -132,6 +132,9 @@ func newUserLock(a *app, lock bool) *cobra.Command {
 				return s.acc.UnlockUser(ctx, user)
 			}
 		}, func() error {
+			if lock {
+				a.Hint(a.Cat.T("hufud.cert.revoke.invitations", "user", user))
+			}
 			if device != "" {
 				return a.Printf("%s", a.Cat.T(key+".done_device", "user", user, "device", device))
 			}

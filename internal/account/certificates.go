@@ -117,8 +117,8 @@ func unknownSerial(op, serial string) error {
 	return &hufu.Error{Op: op, Kind: hufu.KindNotFound, Code: "serial_unknown", Args: map[string]string{"serial": clip(serial)}}
 }
 
-// Revoke refuses one certificate for ever. One that is revoked already stays as
-// it is.
+// Revoke refuses one certificate for ever, and drops the unused invitations of its user: somebody may
+// have made them with it. A certificate that is revoked already stays as it is.
 func (s *Service) Revoke(ctx context.Context, serial, reason string) error {
 	const op = "revoke certificate"
 	if err := checkReason(reason); err != nil {
@@ -126,13 +126,16 @@ func (s *Service) Revoke(ctx context.Context, serial, reason string) error {
 	}
 	serial = NormalSerial(serial)
 	err := s.db.Update(ctx, func(q meta.Queries) error {
-		if _, err := q.Certificate(ctx, serial); hufu.KindOf(err) == hufu.KindNotFound {
+		c, err := q.Certificate(ctx, serial)
+		if hufu.KindOf(err) == hufu.KindNotFound {
 			return unknownSerial(op, serial)
 		} else if err != nil {
 			return err
 		}
-		_, err := q.Revoke(ctx, serial, reason, s.now())
-		return err
+		if _, err := q.Revoke(ctx, serial, reason, s.now()); err != nil {
+			return err
+		}
+		return q.DropUnusedInvitations(ctx, c.User)
 	})
 	if err == nil {
 		s.changed(ctx)
@@ -140,16 +143,16 @@ func (s *Service) Revoke(ctx context.Context, serial, reason string) error {
 	return err
 }
 
-// RevokeUser revokes all certificates that a user has, and returns how many were not revoked
-// before.
+// RevokeUser revokes all certificates that a user has, drops the user's unused invitations, and
+// returns how many certificates were not revoked before.
 func (s *Service) RevokeUser(ctx context.Context, user, reason string) (int, error) {
 	return s.revokeMany(ctx, user, reason, func(q meta.Queries) (int64, error) {
 		return q.RevokeUser(ctx, user, reason, s.now())
 	})
 }
 
-// RevokeDevice revokes all certificates that a device has, and returns how many were not revoked
-// before.
+// RevokeDevice revokes all certificates that a device has, drops the unused invitations of its user,
+// and returns how many certificates were not revoked before.
 func (s *Service) RevokeDevice(ctx context.Context, user, name, reason string) (int, error) {
 	return s.revokeMany(ctx, user, reason, func(q meta.Queries) (int64, error) {
 		certs, err := q.DeviceCertificates(ctx, user, name)
@@ -173,8 +176,10 @@ func (s *Service) revokeMany(ctx context.Context, user, reason string, f func(me
 			return err
 		}
 		var err error
-		n, err = f(q)
-		return err
+		if n, err = f(q); err != nil {
+			return err
+		}
+		return q.DropUnusedInvitations(ctx, user)
 	})
 	if err == nil {
 		s.changed(ctx)

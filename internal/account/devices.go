@@ -115,16 +115,7 @@ func (s *Service) RemoveDevice(ctx context.Context, sub Subject, name, password 
 		if _, err := q.RevokeDevice(ctx, sub.User, name, "removed on "+sub.Device, now); err != nil {
 			return err
 		}
-		open, err := unused(ctx, q, sub.User)
-		if err != nil {
-			return err
-		}
-		for _, v := range open {
-			if err := q.DropInvitation(ctx, v.SecretHash); err != nil {
-				return err
-			}
-		}
-		return nil
+		return q.DropUnusedInvitations(ctx, sub.User)
 	})
 }
 

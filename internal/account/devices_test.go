@@ -136,6 +136,41 @@ func TestHT58RemovedDevice(t *testing.T) {
 	w.subject("bob1")
 }
 
+// TestHT58RevokedInvitations: whatever takes trust away takes the user's unused invitations with it,
+// and nobody else's.
+func TestHT58RevokedInvitations(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for name, take := range map[string]func(*world) error{
+		"certificate": func(w *world) error { return w.Revoke(ctx, "alice1", "stolen") },
+		"device":      func(w *world) error { _, err := w.RevokeDevice(ctx, "alice", "laptop", "stolen"); return err },
+		"user":        func(w *world) error { _, err := w.RevokeUser(ctx, "alice", "stolen"); return err },
+		"lock device": func(w *world) error { return w.LockDevice(ctx, "alice", "laptop") },
+		"lock user": func(w *world) error {
+			if err := w.LockUser(ctx, "alice"); err != nil {
+				return err
+			}
+			return w.UnlockUser(ctx, "alice")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.password("alice")
+			w.password("bob")
+			v, err := w.InviteDevice(ctx, w.subject("alice1"), password)
+			w.must(err)
+			other, err := w.InviteDevice(ctx, w.subject("bob1"), password)
+			w.must(err)
+			w.must(take(w))
+			_, err = w.Invitation(ctx, v.Secret, "192.0.2.1:1")
+			w.code(err, "invitation_unknown")
+			_, err = w.Invitation(ctx, other.Secret, "192.0.2.1:1")
+			w.must(err)
+		})
+	}
+}
+
 // TestHT58OwnInvitations last for an hour, and there are a few at a time.
 func TestHT58OwnInvitations(t *testing.T) {
 	t.Parallel()

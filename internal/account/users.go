@@ -133,13 +133,13 @@ func (s *Service) SetPassword(ctx context.Context, name, password string) error 
 	})
 }
 
-// LockUser refuses a user on all devices until UnlockUser.
+// LockUser refuses a user on all devices until UnlockUser, and drops the user's unused invitations.
 func (s *Service) LockUser(ctx context.Context, name string) error {
-	return s.change(ctx, "lock user", name, func(_ meta.Queries, u *meta.User) error {
+	return s.change(ctx, "lock user", name, func(q meta.Queries, u *meta.User) error {
 		if u.Locked.IsZero() {
 			u.Locked = s.now()
 		}
-		return nil
+		return q.DropUnusedInvitations(ctx, name)
 	})
 }
 
@@ -151,7 +151,8 @@ func (s *Service) UnlockUser(ctx context.Context, name string) error {
 	})
 }
 
-// LockDevice refuses one device of a user until UnlockDevice.
+// LockDevice refuses one device of a user until UnlockDevice, and drops the user's unused
+// invitations: somebody may have made them on that device.
 func (s *Service) LockDevice(ctx context.Context, user, name string) error {
 	return s.setDevice(ctx, "lock device", meta.Device{User: user, Name: name, Locked: s.now()})
 }
@@ -174,9 +175,12 @@ func (s *Service) setDevice(ctx context.Context, op string, d meta.Device) error
 			return &hufu.Error{Op: op, Kind: hufu.KindNotFound, Code: "device_unknown", Args: map[string]string{"user": d.User, "device": clip(d.Name)}}
 		}
 		if d.Locked.IsZero() {
-			if err := q.DropAttempts(ctx, attemptsOf(d.User)+d.Name); err != nil {
-				return err
-			}
+			err = q.DropAttempts(ctx, attemptsOf(d.User)+d.Name)
+		} else {
+			err = q.DropUnusedInvitations(ctx, d.User)
+		}
+		if err != nil {
+			return err
 		}
 		return q.PutDevice(ctx, d)
 	})

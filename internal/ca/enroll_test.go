@@ -342,10 +342,10 @@ func TestHT20NoCertificateForWhoMayNot(t *testing.T) {
 		name, enroll, renew string
 		spoil               func(*world, string)
 	}{
-		{"locked", "user_locked", "user_locked", func(w *world, _ string) { w.must(w.acc.LockUser(ctx, "alice")) }},
+		{"locked", "invitation_unknown", "user_locked", func(w *world, _ string) { w.must(w.acc.LockUser(ctx, "alice")) }},
 		{"removed", "invitation_unknown", "user_removed", func(w *world, _ string) { w.must(w.acc.RemoveUser(ctx, "alice")) }},
-		{"device locked", "", "device_locked", func(w *world, _ string) { w.must(w.acc.LockDevice(ctx, "alice", "laptop")) }},
-		{"revoked", "", "cert_revoked", func(w *world, serial string) { w.must(w.acc.Revoke(ctx, serial, "")) }},
+		{"device locked", "invitation_unknown", "device_locked", func(w *world, _ string) { w.must(w.acc.LockDevice(ctx, "alice", "laptop")) }},
+		{"revoked", "invitation_unknown", "cert_revoked", func(w *world, serial string) { w.must(w.acc.Revoke(ctx, serial, "")) }},
 		{"expired", "invitation_expired", "", func(w *world, _ string) { w.clock.add(ClientLife + Grace - time.Hour) }},
 		{"expired for too long", "invitation_expired", "cert_expired", func(w *world, _ string) { w.clock.add(ClientLife + Grace + time.Hour) }},
 	} {

@@ -54,6 +54,12 @@ func (q Queries) DropInvitations(ctx context.Context, user string) error {
 	return err
 }
 
+// DropUnusedInvitations forgets the invitations of a user that are not used.
+func (q Queries) DropUnusedInvitations(ctx context.Context, user string) error {
+	_, err := q.exec(ctx, "drop invitations", "DELETE FROM invitations WHERE user_name = ? AND used_at = 0", user)
+	return err
+}
+
 // DropInvitationsBefore forgets the invitations that expired before then.
 func (q Queries) DropInvitationsBefore(ctx context.Context, then time.Time) error {
 	_, err := q.exec(ctx, "drop invitations", "DELETE FROM invitations WHERE expires_at < ?", millis(then))

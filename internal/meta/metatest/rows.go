@@ -149,6 +149,16 @@ func testDrops(t *testing.T, url string) {
 	must(t, d.DropInvitation(ctx, [32]byte{10}), d.DropInvitations(ctx, "alice2"))
 	sent, err := d.Invitations(ctx)
 	same(t, "invitations", sent, err, []meta.Invitation{invitation(0, "alice")})
+	for i, name := range []string{"alice", "alice2"} {
+		must(t, d.AddInvitation(ctx, invitation(byte(20+i), name)))
+	}
+	_, err = d.UseInvitation(ctx, [32]byte{20}, [32]byte{7}, "0a", moment)
+	must(t, err, d.DropUnusedInvitations(ctx, "alice"))
+	for hash, want := range map[byte]hufu.Kind{0: hufu.KindNotFound, 20: 0, 21: 0} {
+		if _, err := d.Invitation(ctx, [32]byte{hash}); hufu.KindOf(err) != want {
+			t.Errorf("after the unused invitations of alice were dropped, %d: %v", hash, err)
+		}
+	}
 	must(t, d.DropLogin(ctx, [32]byte{10}), d.DropLogins(ctx, "alice2"))
 	logins, err := d.Logins(ctx)
 	same(t, "logins", logins, err, []meta.Login{login(0, "alice")})
@@ -263,7 +273,7 @@ func testInjection(t *testing.T, url string) {
 		same(t, bad, n, err, 0)
 		n, err = d.RevokeDevice(ctx, bad, bad, bad, moment)
 		same(t, bad, n, err, 0)
-		drops := []func(context.Context, string) error{d.DropLogins, d.DropInvitations, d.DropAttempts, d.DropAttemptsBelow, d.DropDevices}
+		drops := []func(context.Context, string) error{d.DropLogins, d.DropInvitations, d.DropUnusedInvitations, d.DropAttempts, d.DropAttemptsBelow, d.DropDevices}
 		for _, drop := range drops {
 			must(t, drop(ctx, bad))
 		}
