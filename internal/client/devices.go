@@ -35,9 +35,10 @@ func (r *Remote) Devices(ctx context.Context) (all []Device, invites bool, err e
 			return err
 		}
 		all, invites = nil, false
+		frames := 0
 		return r.each(ctx, c, &frame.Devices{}, func(m frame.Message) error {
 			a, ok := m.(*frame.DevicesAnswer)
-			if !ok || len(all) > maxDevices {
+			if frames++; !ok || frames > 1 && len(a.Devices) == 0 || len(all)+len(a.Devices) > maxDevices {
 				return &hufu.Error{Op: "list devices", Kind: hufu.KindProtocol}
 			}
 			invites = a.Invites

@@ -29,7 +29,7 @@ func (h host) Handle(ctx context.Context, r *session.Request) error {
 	defer h.s.Release(r)
 	if _, ok := r.Message.(*frame.Hello); ok {
 		return h.s.Answer(&frame.HelloAnswer{
-			Version: frame.Version, Features: []string{frame.FeatureCore, frame.FeatureTeach}, LoggedIn: true,
+			Version: frame.Version, Features: []string{frame.FeatureCore, frame.FeatureTeach, frame.FeatureDevices}, LoggedIn: true,
 			Requests: session.MaxRequests, Bytes: session.MaxAsked, Instance: make([]byte, 16),
 		}, false, nil)
 	}
@@ -84,6 +84,7 @@ func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures th
 	for name, next := range map[string]func(n int) frame.Message{
 		"names":      func(n int) frame.Message { return entries(n) },
 		"nothing":    func(int) frame.Message { return &frame.ListAnswer{} },
+		"no devices": func(int) frame.Message { return &frame.DevicesAnswer{Devices: []frame.Device{}} },
 		"empty runs": func(int) frame.Message { return &frame.OpenAnswer{Upload: "u", Unit: hufu.ChunkSize} },
 		"runs too far": func(n int) frame.Message {
 			return &frame.OpenAnswer{Upload: "u", Unit: hufu.ChunkSize, Runs: []frame.Run{{First: int64(n), CVs: make([]byte, 32)}}}
@@ -112,6 +113,8 @@ func TestHT42EndlessAnswers(t *testing.T) { //nolint:paralleltest // measures th
 		switch next(0).(type) {
 		case *frame.ListAnswer:
 			err = r.List(t.Context(), hufu.Path{}, func(hufu.Entry) error { t.Error("an entry"); return nil })
+		case *frame.DevicesAnswer:
+			_, _, err = r.Devices(t.Context())
 		default:
 			_, err = r.Open(t.Context(), aPath(t, "f"), 10*hufu.ChunkSize, "v")
 		}
