@@ -20,6 +20,11 @@ const (
 	// maxOwnInvitations is how many unused invitations there may be for a user before the user can
 	// make another one.
 	maxOwnInvitations = 4
+	// maxDevices is how many devices a user can have by own invitations, the unused ones included,
+	// and maxNewDaily how many certificates may be new within a day before there is another one.
+	maxDevices  = 64
+	maxNewDaily = 32
+	day         = 24 * time.Hour
 	// shownExpired is how long a device is listed after its certificate has expired. It may be
 	// renewed for as long.
 	shownExpired = 30 * 24 * time.Hour
@@ -46,7 +51,17 @@ func (s *Service) Devices(ctx context.Context, sub Subject) ([]OwnDevice, error)
 	}
 	var out []OwnDevice
 	err = s.db.View(ctx, func(q meta.Queries) error {
-		out, err = ownDevices(ctx, q, sub.User, s.now())
+		if out, err = ownDevices(ctx, q, sub.User, s.now()); err != nil {
+			return err
+		}
+		logins, err := q.Logins(ctx)
+		for i := range out {
+			for _, l := range logins { // what other servers have written, which does not raise the version
+				if l.User == sub.User && l.Device == out[i].Name && l.Lineage == out[i].lineage && l.LastUsed.After(out[i].Seen) {
+					out[i].Seen = l.LastUsed
+				}
+			}
+		}
 		return err
 	})
 	for i := range out {
@@ -133,12 +148,15 @@ func (s *Service) InviteDevice(ctx context.Context, sub Subject, password string
 		}
 		open, first := 0, OwnInvitationLife
 		for _, v := range all {
-			if left := v.Expires.Sub(now); left > 0 {
+			if left := v.Expires.Sub(now); own(v) && left > 0 {
 				open, first = open+1, min(first, left)
 			}
 		}
 		if open >= maxOwnInvitations {
 			return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitations_open", Args: map[string]string{"seconds": seconds(first)}}
+		}
+		if err := roomForDevice(ctx, q, op, sub.User, open, now); err != nil {
+			return err
 		}
 		u, err := q.User(ctx, sub.User)
 		if err != nil {
@@ -194,6 +212,38 @@ func (s *Service) asOwner(ctx context.Context, op string, sub Subject, password 
 		s.changed(ctx)
 	}
 	return err
+}
+
+// CheckRoom returns an error if the user of an invitation that users make has too many devices or too
+// many new certificates. Administrators are not limited: theirs last longer.
+func CheckRoom(ctx context.Context, q meta.Queries, v meta.Invitation, now time.Time) error {
+	if !own(v) {
+		return nil
+	}
+	return roomForDevice(ctx, q, "enroll", v.User, 0, now)
+}
+
+// own reports whether a user may have made the invitation.
+func own(v meta.Invitation) bool { return v.Expires.Sub(v.Created) <= OwnInvitationLife }
+
+// roomForDevice returns an error if a user may have no other device beside those that there are and
+// open invitations.
+func roomForDevice(ctx context.Context, q meta.Queries, op, user string, open int, now time.Time) error {
+	all, err := ownDevices(ctx, q, user, now)
+	if err != nil {
+		return err
+	}
+	if len(all)+open >= maxDevices {
+		return &hufu.Error{Op: op, Kind: hufu.KindQuota, Code: "devices_full"}
+	}
+	then, err := q.NewestIssued(ctx, user, maxNewDaily-1-open)
+	if err != nil {
+		return err
+	}
+	if now.Sub(then) < day {
+		return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "devices_new", Args: map[string]string{"until": stamp(then.Add(day))}}
+	}
+	return nil
 }
 
 // unused returns the invitations of a user that nobody has used.

@@ -2,6 +2,7 @@ package account
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,15 @@ func TestDevices(t *testing.T) {
 	}
 	if all[0].Serial != "alice2" || !all[0].Seen.Equal(w.clock.now()) || all[1].Seen.Equal(w.clock.now()) {
 		t.Errorf("%+v", all)
+	}
+	later := w.clock.now().Add(time.Minute) // at another server, which says so to nobody
+	logins, err := w.db.Logins(ctx)
+	w.must(err)
+	w.must(w.db.TouchLogin(ctx, logins[0].TokenHash, later))
+	all, err = w.Devices(ctx, sub)
+	w.must(err)
+	if !all[0].Seen.Equal(later) {
+		t.Errorf("last seen %v, want %v", all[0].Seen, later)
 	}
 	w.clock.add(90*24*time.Hour - time.Minute) // the laptop's lasts
 	w.must(w.Reload(ctx))
@@ -134,6 +144,59 @@ func TestHT58RemovedDevice(t *testing.T) {
 	_, err = w.Admit("alice1", sha256.Sum256([]byte("alice1")))
 	w.code(err, "cert_revoked_reason")
 	w.subject("bob1")
+}
+
+// TestHT58Bounds: a user can have so many devices by own invitations and so many new ones a day, and
+// removing them makes no room on that day. The administrator's invitations are not counted or limited.
+func TestHT58Bounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	w.password("alice")
+	alice := w.subject("alice1")
+	check := func(life time.Duration) error {
+		v := meta.Invitation{User: "alice", Created: w.clock.now(), Expires: w.clock.now().Add(life)}
+		return w.db.View(ctx, func(q meta.Queries) error { return CheckRoom(ctx, q, v, w.clock.now()) })
+	}
+	for range maxOwnInvitations {
+		_, err := w.Invite(ctx, "alice", 0)
+		w.must(err)
+	}
+	add := func(from, to int) {
+		for i := from; i < to; i++ {
+			w.cert("alice", fmt.Sprint("d", i), fmt.Sprint("d", i))
+		}
+	}
+	add(1, maxNewDaily-1)
+	_, err := w.InviteDevice(ctx, alice, password)
+	w.must(err)
+	_, err = w.InviteDevice(ctx, alice, password) // the one before may be used
+	w.code(err, "devices_new")
+	w.must(check(OwnInvitationLife))
+	add(maxNewDaily-1, maxNewDaily)
+	w.code(check(OwnInvitationLife), "devices_new")
+	w.must(check(InvitationLife))
+	_, err = w.RevokeDevice(ctx, "alice", "d1", "")
+	w.must(err)
+	_, err = w.InviteDevice(ctx, alice, password)
+	w.code(err, "devices_new")
+	w.clock.add(day)
+	w.must(w.Reload(ctx))
+	_, err = w.InviteDevice(ctx, alice, password)
+	w.must(err)
+	add(maxNewDaily, maxDevices)
+	w.clock.add(day)
+	w.must(w.Reload(ctx))
+	_, err = w.InviteDevice(ctx, alice, password)
+	w.must(err) // d1 is gone
+	_, err = w.InviteDevice(ctx, alice, password)
+	w.code(err, "devices_full")
+	w.must(check(OwnInvitationLife))
+	add(maxDevices, maxDevices+1)
+	w.clock.add(day)
+	w.must(w.Reload(ctx))
+	w.code(check(OwnInvitationLife), "devices_full")
+	w.must(check(InvitationLife))
 }
 
 // TestHT58RevokedInvitations: whatever takes trust away takes the user's unused invitations with it,

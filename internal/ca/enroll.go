@@ -144,6 +144,9 @@ func (a *Authority) redeem(ctx context.Context, q meta.Queries, secretHash [32]b
 		}
 		return a.before(ctx, q, v.UsedSerial, now)
 	}
+	if err := account.CheckRoom(ctx, q, v, now); err != nil {
+		return Enrolled{}, err
+	}
 	if device, err = freeName(ctx, q, v.User, device, now); err != nil {
 		return Enrolled{}, err
 	}

@@ -258,6 +258,17 @@ func (q Queries) UserCertificates(ctx context.Context, user string) ([]Certifica
 		revoked_at, reason FROM certificates WHERE user_name = ? AND revoked_at = 0 ORDER BY issued_at, serial`, user)
 }
 
+// NewestIssued returns when the certificate of a user was issued that n others, revoked or not, are
+// newer than or as new as, and the zero time if there is none.
+func (q Queries) NewestIssued(ctx context.Context, user string, n int) (time.Time, error) {
+	found, err := all(ctx, q, "look up certificates", func(t *time.Time) []any { return []any{at{t}} },
+		"SELECT issued_at FROM certificates WHERE user_name = ? ORDER BY issued_at DESC LIMIT 1 OFFSET ?", user, n)
+	if err != nil || len(found) == 0 {
+		return time.Time{}, err
+	}
+	return found[0], nil
+}
+
 // CertificateDER returns the bytes of the certificate of this serial.
 func (q Queries) CertificateDER(ctx context.Context, serial string) ([]byte, error) {
 	return one(ctx, q, "read certificate", func(b *[]byte) []any { return []any{b} },
