@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hufu"
+	"hufu/internal/account"
 	"hufu/internal/identity"
 	"hufu/internal/meta"
 )
@@ -270,6 +271,28 @@ func TestEnrollDeviceNames(t *testing.T) {
 	}
 	_, err = w.Enroll(ctx, EnrollRequest{Secret: w.invite("alice"), Password: password, Device: "../etc", CSR: w.csr(w.key())})
 	w.code(err, "device_name")
+}
+
+// TestHT58EnrollBound: a code that a user may have made lets nobody in when the user has too many new
+// devices; one of an administrator lets in.
+func TestHT58EnrollBound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	enroll := func(life time.Duration) error {
+		v, err := w.acc.Invite(ctx, "alice", life)
+		w.must(err)
+		_, err = w.Enroll(ctx, EnrollRequest{Secret: v.Secret, Password: password, Device: "laptop", CSR: w.csr(w.key())})
+		return err
+	}
+	for range 32 {
+		w.must(enroll(0))
+	}
+	w.code(enroll(account.OwnInvitationLife), "devices_new")
+	w.must(enroll(0))
+	w.clock.add(24 * time.Hour)
+	w.must(w.acc.Reload(ctx))
+	w.must(enroll(account.OwnInvitationLife))
 }
 
 // Without a right secret nothing else of a request is looked at, whatever it
