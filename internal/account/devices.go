@@ -153,7 +153,7 @@ func (s *Service) InviteDevice(ctx context.Context, sub Subject, password string
 			}
 		}
 		if open >= maxOwnInvitations {
-			return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitations_open", Args: map[string]string{"seconds": seconds(first)}}
+			return &hufu.Error{Op: op, Kind: hufu.KindRateLimit, Code: "invitations_open", Args: map[string]string{"until": stamp(now.Add(first))}}
 		}
 		if err := roomForDevice(ctx, q, op, sub.User, open, now); err != nil {
 			return err

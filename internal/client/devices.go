@@ -87,7 +87,7 @@ func (r *Remote) InviteDevice(ctx context.Context, password string) (v hufu.Invi
 	host, digits, err := net.SplitHostPort(r.p.Address)
 	port, bad := strconv.ParseUint(digits, 10, 16)
 	if err != nil || bad != nil || host != r.p.Host || r.p.Own { // an invitation names one host, to dial and to be proven
-		return v, until, &hufu.Error{Op: op, Kind: hufu.KindUnsupported, Code: "invite_by_administrator"}
+		return v, until, &hufu.Error{Op: op, Kind: hufu.KindUnsupported, Code: "profile_invites_nobody"}
 	}
 	roots, err := r.p.Roots()
 	if err != nil {

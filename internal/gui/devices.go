@@ -79,8 +79,9 @@ func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request) error {
 		return &hufu.Error{Op: "remove device", Kind: hufu.KindInvalid, Code: "password_missing"}
 	}
 	this := false
+	var at *client.Remote
 	err = s.atServer(r.Context(), func(ctx context.Context, remote *client.Remote) error {
-		this = req.Device == remote.Profile().Device
+		at, this = remote, req.Device == remote.Profile().Device
 		return remote.RemoveDevice(ctx, req.Device, req.Password, req.Last)
 	})
 	if err != nil {
@@ -88,10 +89,12 @@ func (s *Server) removeDevice(w http.ResponseWriter, r *http.Request) error {
 	}
 	if this {
 		s.mu.Lock()
-		old := s.link
-		s.link = link{}
-		s.gen++
-		s.stir()
+		var old link
+		if s.link.remote == at { // another tab may have connected elsewhere meanwhile
+			old, s.link = s.link, link{}
+			s.gen++
+			s.stir()
+		}
 		s.mu.Unlock()
 		_ = old.close()
 	}
