@@ -281,7 +281,7 @@ func TestPathsInWords(t *testing.T) {
 		}
 	}
 	err := &hufu.Error{Kind: hufu.KindWrongKind, Code: "target_wrong_kind", Args: map[string]string{"target": ":/a", "kind": "folder"}}
-	if got := problemOf(p.cats["en"], fmt.Errorf("put: %w", err)).What; got != "My files › a already exists and is of another kind: folder." || err.Args["target"] != ":/a" {
+	if got := problemOf(p.cats["en"], fmt.Errorf("put: %w", err)).What; got != "My files already has a folder called \"a\"." || err.Args["target"] != ":/a" {
 		t.Errorf("it says %q", got)
 	}
 }

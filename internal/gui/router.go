@@ -191,6 +191,12 @@ func inWords(c *text.Catalogue, err error) error {
 	}
 	d := *e
 	d.Path, d.Args = placeOf(c, e.Path), maps.Clone(e.Args)
+	if dir, name := path.Split(e.Args["target"]); e.Code == "target_wrong_kind" && dir != "" && name != "" {
+		if dir != "/" && dir != ":/" {
+			dir = strings.TrimSuffix(dir, "/")
+		}
+		d.Code, d.Args["folder"], d.Args["name"] = "gui_wrong_kind", placeOf(c, dir), name
+	}
 	for k, v := range d.Args {
 		d.Args[k] = placeOf(c, v)
 	}

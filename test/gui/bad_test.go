@@ -80,7 +80,7 @@ func TestHT41HostileNamesEverywhere(t *testing.T) {
 	p.answer("skip")
 	p.show("transfers")
 	p.job(folder, "done")
-	p.sees("Finished: " + folder)
+	p.sees(`Skipped "` + folder + `": nothing was transferred.`)
 	clean("drawer")
 }
 

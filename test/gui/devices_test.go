@@ -39,7 +39,7 @@ func TestDevices(t *testing.T) {
 	p.keys("a", chromedp.KeyModifiers(chromedp.ModifierCtrl))
 	p.keys(built.Password + kb.Enter)
 	p.until("document.querySelector('dialog textarea')?.value.startsWith('hufu1_127.0.0.1_')")
-	p.sees("it works on the computer of the server only") // as this code does
+	p.sees("it only works on the server's own computer") // as this code does
 	if n := eval[int](p, "document.querySelector('dialog svg.qr path').getAttribute('d').length"); n < 2000 {
 		t.Errorf("the picture has a path of %d bytes", n)
 	}
@@ -73,7 +73,7 @@ func TestDevices(t *testing.T) {
 	p.sees("This is the device that you are using.")
 	p.until("document.activeElement.type === 'password'")
 	p.keys(built.Password + kb.Enter)
-	p.sees("You could not log in any more without this device.")
+	p.sees("Without this device you can no longer log in.")
 	press("=Remove the last device")
 	p.until("document.querySelector('main.login')")
 	p.sees("revoked")

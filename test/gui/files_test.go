@@ -121,7 +121,7 @@ func TestWrongPasswordIsToldAndRightOneEnters(t *testing.T) {
 	d := sit(t, alice)
 	p := browser.open(t)
 	p.goTo(d.start)
-	p.sees("TLS 1.3, safe from quantum computers")
+	p.sees("TLS 1.3, key exchange resists quantum computers")
 	p.until("document.querySelectorAll('.ticks .proof > .icon').length === 3")
 	p.unfold()
 	p.sees("X25519MLKEM768")

@@ -72,7 +72,7 @@ func TestPreview(t *testing.T) {
 	p.keys(kb.ArrowLeft + kb.ArrowRight)
 	p.sees("This browser cannot draw the image.")
 	eval[chromedp.Void](p, "window.createImageBitmap = draw")
-	p.click("=Try again")
+	p.click("=Retry")
 	drawn("the image again")
 	p.keys(kb.ArrowDown)
 	p.until(title(`c <img src=x onerror=alert(1)>\u202egnp.txt`))

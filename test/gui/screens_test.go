@@ -97,6 +97,9 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	p.act("local", "more")
 	p.until("document.querySelector('.menu')")
 	look(p, "menu")
+	if !eval[bool](p, "!!document.querySelector('.menu')") { // it goes when the window changes
+		p.act("local", "more")
+	}
 	p.click("=" + p.says("gui.properties"))
 	p.until("document.querySelector('dialog[open]')")
 	look(p, "properties")
@@ -151,6 +154,7 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	slow.Rate(fast)
 	p.job(long, "done")
 	p.answer("skip") // there.txt asks again
+	p.show("files")  // closes the transfers
 	p.show("handshake")
 	p.until("document.querySelectorAll('.steps li').length > 10")
 	look(p, "handshake")
@@ -193,7 +197,7 @@ func tour(t *testing.T, look func(p *window, screen string)) {
 	look(p, "login without TLS")
 	p.fill("#login-user", "pupil")
 	p.fill("input[type=password]", "nothing secret")
-	p.click(".buttons .primary")
+	p.click(".buttons .button[type=submit]")
 	p.until("document.querySelector('main.files') && document.querySelector('.banner.danger')")
 	p.until("document.querySelector('.who bdi').innerText === 'pupil'") // not who the certificate is of
 	look(p, "files without TLS")
@@ -324,7 +328,7 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	}
 	p.fill("#login-user", "alice")
 	p.fill("input[type=password]", built.Password) // the real one: HT-52
-	p.click("=Log in")
+	p.click("=Log in without TLS")
 	p.until("document.querySelector('main.files')")
 	p.upload("lesson.txt")
 	p.until(row("remote", "lesson.txt"))
@@ -358,6 +362,60 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	if _, err := os.Stat(w.served("lesson.txt")); !os.IsNotExist(err) {
 		t.Errorf("the lesson lies among the real files: %v", err)
 	}
+}
+
+// TestTwoLoginsKeepApart: what was typed or transferred in one login is not taken for the other's.
+func TestTwoLoginsKeepApart(t *testing.T) {
+	w := newWorld(t, "--teach-plaintext")
+	alice := w.join(t, "")
+	write(t, filepath.Join(alice.Home, "there.txt"), []byte("mine"))
+	write(t, filepath.Join(alice.Home, "sent.txt"), []byte("sent"))
+	write(t, w.served("there.txt"), []byte("theirs"))
+	p := enter(t, sit(t, alice))
+	p.upload("sent.txt")
+	p.sees(`Uploaded "sent.txt" to "My files".`)
+	p.upload("there.txt")
+	p.answer("skip")
+	p.show("transfers")
+	p.job("there.txt", "done")
+	if got := p.text(".job[data-name='there.txt'] .facts-line"); !strings.HasPrefix(got, "skipped, nothing transferred") || strings.Contains(got, "4 B") {
+		t.Errorf("a transfer of which all was skipped says %q", got)
+	}
+	if eval[bool](p, "!!document.querySelector(\".job[data-name='there.txt'] .job-icon.done\")") {
+		t.Error("it has the tick of what was transferred")
+	}
+	p.click("=Log out")
+	password := func(value, autocomplete string) {
+		t.Helper()
+		p.until("document.querySelector('input[type=password]').value === " + quote(value) + " && document.querySelector('input[type=password]').autocomplete === " + quote(autocomplete))
+	}
+	p.until("document.querySelector('#tls:not([disabled])') && document.activeElement.type === 'password'")
+	p.fill("input[type=password]", built.Password)
+	password(built.Password, "current-password")
+	p.click("#tls")
+	p.sees("Anyone between this computer and")
+	password("", "off")
+	p.fill("#login-user", "pupil")
+	p.fill("input[type=password]", "nothing secret")
+	p.click("#tls")
+	password("", "current-password")
+	p.click("#tls")
+	p.fill("#login-user", "pupil")
+	p.fill("input[type=password]", "nothing secret")
+	p.click("=Log in without TLS")
+	p.until("document.querySelector('main.files')")
+	p.show("transfers")
+	p.until("document.querySelector('.jobs .of-other')")
+	if eval[bool](p, "!!document.querySelector('.job')") {
+		t.Error("the transfers of another login are shown as if they were of this one")
+	}
+	p.click("=Other logins (2)")
+	p.until("document.querySelectorAll('.job').length === 2")
+	if got := p.text(".job[data-name='sent.txt'] .route"); !strings.Contains(got, "My files (alice@127.0.0.1:") {
+		t.Errorf("its way is told as %q", got)
+	}
+	p.until(find("=Show in folder: sent.txt") + "?.ariaDisabled === 'true'")
+	p.audit("other logins")
 }
 
 // TestWireAndHandshake: the two proofs, as the page tells them.

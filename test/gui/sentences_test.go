@@ -121,7 +121,7 @@ func TestWhatCanBeDone(t *testing.T) {
 		return row("remote", name) + "?.querySelector('." + column + "').textContent"
 	}
 	p.size(1700, 800)
-	p.until(cell("notes.txt", "type") + " === 'TXT text' && " + cell("photos", "type") + " === 'Folder'")
+	p.until(cell("notes.txt", "type") + " === 'Text (TXT)' && " + cell("photos", "type") + " === 'Folder'")
 
 	p.until("!" + row("remote", ".hidden"))
 	p.click("=Show 1 hidden file")
@@ -219,7 +219,7 @@ func TestTheDrawer(t *testing.T) {
 	p.choose(`select[aria-label="Speed limit"]`, "0")
 	p.until(`!document.body.innerText.includes('Limited to')`)
 	p.sees("Home › Documents → My files")
-	p.until("[...document.querySelectorAll('.jobs h3')].map(e => e.innerText).join() === 'Active,Done'")
+	p.until("[...document.querySelectorAll('.jobs h3')].map(e => e.innerText).join() === 'In progress and waiting,Finished'")
 	p.until("document.querySelector('.drawer-head .plot')")
 	if h := eval[float64](p, "document.querySelector('.job[data-name=\"one.bin\"]').getBoundingClientRect().height"); h > 52 {
 		t.Errorf("a row is %.0f pixels high", h)
@@ -231,7 +231,7 @@ func TestTheDrawer(t *testing.T) {
 	p.click("=Resume all")
 	p.job("one.bin", "done")
 	p.job("two.bin", "done")
-	p.until("said.includes('Finished: one.bin') && said.includes('Finished: two.bin')")
+	p.until("['one.bin', 'two.bin'].every(x => said.includes('Uploaded \"' + x + '\" to \"My files\".'))")
 	p.until("document.querySelectorAll('.notice').length === 1") // what was said of three is one line
 }
 

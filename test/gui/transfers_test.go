@@ -133,7 +133,7 @@ func TestPauseResumeAndClosedPage(t *testing.T) {
 	slow.Rate(fast)
 	p.job("big.bin", "done")
 	p.sees("already there")
-	p.sees("Finished: big.bin")
+	p.sees(`Uploaded "big.bin" to "My files".`)
 	same(t, w.served("big.bin"), data)
 	p.click("=Clear finished")
 	p.sees("No transfers yet")

@@ -10,12 +10,12 @@ import { Keys } from './keys.js'
 import { Login } from './login.js'
 import { Language, Settings, Theme } from './settings.js'
 import { Sidebar } from './sidebar.js'
-import { known, n, percent, t } from './text.js'
+import { known, lang, n, percent, t } from './text.js'
 import { Drawer } from './transfers.js'
 import { Button, html, Icon, Trouble } from './ui.js'
 import { Wire } from './wire.js'
 import { post } from './api.js'
-import { begin, dismiss, forget, set, tell, useStore } from './store.js'
+import { begin, dismiss, forget, set, state, tell, useStore, visit } from './store.js'
 
 const screens = { join: Join, login: Login, files: Files, wire: Wire, handshake: Handshake, devices: Devices, settings: Settings }
 
@@ -37,7 +37,8 @@ function Top() {
     ${s.entered && s.link && html`<span class=${'who' + (s.lost ? ' away' : '')} title=${s.link.address}><${Icon} name=${s.lost ? 'circle-alert' : s.link.plain ? 'lock-open' : 'lock'} />${s.lost && html`<span>${t('gui.away')}</span>`}
       <bdi>${s.link.user}</bdi><span class="at">${s.link.address}</span></span>
       <${Button} icon="log-out" label=${t('gui.logout')} onClick=${logout} kind="quiet" />`}
-    <span class="choose"><${Language} /></span><span class="choose"><${Theme} /></span>
+    <span class="choose"><${Icon} name="globe" /><span class="short" aria-hidden="true">${lang() === 'en' ? 'EN' : '中文'}</span><${Language} /></span>
+    <span class="choose"><${Icon} name="sun-moon" /><${Theme} /></span>
   </header>`
 }
 
@@ -57,7 +58,10 @@ const Notices = () => {
   const bad = x?.kind === 'error'
   const close = html`<${Button} short icon="x" kind="quiet" label=${t('gui.dismiss')} onClick=${() => dismiss(x.id)} />`
   return html`<div class="notices">
-    <div role="status">${x && !bad && html`<div class=${'notice ' + x.kind} key=${x.id}><${Icon} name=${x.kind === 'done' ? 'check' : 'info'} /><bdi>${x.what}</bdi>${close}</div>`}</div>
+    <div role="status">${x && !bad && html`<div class=${'notice ' + x.kind} key=${x.id}><${Icon} name=${x.kind === 'done' ? 'check' : 'info'} /><bdi>${x.what}</bdi>${x.show && state.entered && html`<${Button} kind="quiet" label=${t('gui.notice.show')} onClick=${() => {
+      dismiss(x.id)
+      visit(x.show.side, x.show.path)
+    }} />`}${close}</div>`}</div>
     <div role="alert">${bad && html`<div class="notice error" key=${x.id}><${Icon} name="circle-alert" /><div><strong><bdi>${x.what}</bdi></strong>${x.fix && html`<p>${x.fix}</p>`}
       ${errors.length > 1 && html`<${Button} kind="quiet" label=${n('gui.dismiss.all', errors.length)} onClick=${() => set({ notices: [] })} />`}</div>${close}</div>`}</div>
   </div>`
@@ -69,7 +73,7 @@ function Title() {
   const bytes = some.reduce((x, j) => x + j.bytes, 0)
   const done = some.reduce((x, j) => x + j.bytes_done, 0)
   useEffect(() => {
-    document.title = some.length > 0 ? `${percent(done, bytes)}% · hufu` : 'hufu'
+    document.title = some.length > 0 ? `${percent(done, bytes)} · hufu` : 'hufu'
   })
   return null
 }
@@ -82,7 +86,7 @@ function App() {
   }
   if (!s.ready) return html`<main class="center"><p role="status">…</p></main>`
   const Screen = screens[s.screen] || Login
-  return html`<${Title} /><${Top} /><${Banners} /><div class="frame">${s.entered && html`<${Sidebar} />`}<main class=${'screen ' + s.screen} id="main"><${Screen} /></main></div>${s.entered && html`<${Drawer} />`}<${Conflict} /><${Notices} /><${Keys} />`
+  return html`<${Title} /><${Top} /><${Banners} /><div class="frame">${s.entered && html`<${Sidebar} />`}<div class="column"><main class=${'screen ' + s.screen} id="main"><${Screen} /></main>${s.entered && html`<${Drawer} />`}</div></div><${Conflict} /><${Notices} /><${Keys} />`
 }
 
 // A file dropped beside a pane must not replace the page.

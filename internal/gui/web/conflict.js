@@ -1,7 +1,7 @@
 // The question what to do with a name that holds something else.
 import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
-import { set, useStore } from './store.js'
+import { mine, set, useStore } from './store.js'
 import { size, t, time } from './text.js'
 import { Button, Dialog, html, Icon, Rows, Trouble, useBusy } from './ui.js'
 import { parent, trail, typeOf } from './places.js'
@@ -73,7 +73,7 @@ function Question({ job, onLater }) {
 
 export function Conflict() {
   const s = useStore()
-  const job = s.jobs.find(j => j.question && !later.has(mark(j)))
+  const job = s.jobs.find(j => j.question && mine(j) && !later.has(mark(j)))
   if (!s.entered || !job) return null
   return html`<${Question} key=${mark(job)} job=${job} onLater=${() => {
     later.add(mark(job))

@@ -34,5 +34,5 @@ export function Crumbs({ pane, label }) {
       pane.open(c.path)
     }}>${i === 0 && html`<${Icon} name=${begin.icon} />`}<bdi>${c.name}</bdi></a>`)}
     <span class="grow" onClick=${() => setTyping(true)}></span>
-    <${Button} short icon="pencil" kind="quiet" class="button quiet type-path" label=${t('gui.files.type', { side: label })} onClick=${() => setTyping(true)} /></nav>`
+    <${Button} short icon="text-cursor" kind="quiet" class="button quiet type-path" label=${t('gui.files.type', { side: label })} onClick=${() => setTyping(true)} /></nav>`
 }

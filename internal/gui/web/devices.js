@@ -9,7 +9,7 @@ const refreshEvery = 15000
 
 const short = serial => serial.length > 12 ? serial.slice(0, 12) + '…' : serial
 
-const Password = ({ value, onInput }) => html`<label class="field"><span>${t('gui.login.password')}</span>
+const Password = ({ value, onInput }) => html`<label class="field"><span>${t('gui.devices.password')}</span>
   <input type="password" value=${value} onInput=${e => onInput(e.target.value)} autocomplete="current-password" required autofocus aria-describedby="devices-why" /></label>
   <p class="hint" id="devices-why">${t('gui.devices.password.hint')}</p>`
 
@@ -60,8 +60,8 @@ function Shown({ of: v, onClose }) {
     ${v.loopback && html`<div class="trouble warned" role="status"><strong>${t('gui.devices.add.loopback', { host: v.host })}</strong></div>`}
     <label class="field"><span>${t('gui.join.code')}</span><textarea rows="3" readonly ref=${field} value=${v.code} spellcheck="false" onFocus=${e => e.target.select()}></textarea></label>
     <p class="hint">${t('gui.join.words')}: <span class="words">${v.words}</span></p>
-    <div class="buttons"><${Button} icon=${copied ? 'check' : 'copy'} label=${t(copied ? 'gui.devices.copied' : 'gui.devices.copy')} onClick=${copy} />
-      <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} /></div></${Dialog}>`
+    <div class="buttons"><${Button} kind="primary" icon=${copied ? 'check' : 'copy'} label=${t(copied ? 'gui.devices.copied' : 'gui.devices.copy')} onClick=${copy} />
+      <${Button} label=${t('gui.close')} onClick=${onClose} /></div></${Dialog}>`
 }
 
 function Adding({ onClose }) {

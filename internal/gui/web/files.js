@@ -4,7 +4,7 @@ import { post } from './api.js'
 import { Folder, Properties, Remove, typable } from './dialogs.js'
 import { collect, spool } from './drop.js'
 import { moveAll, Pane, tellFailed, usePane } from './pane.js'
-import { escape, join, last, mime, written } from './places.js'
+import { escape, join, last, mime, trail, written } from './places.js'
 import { Preview } from './preview.js'
 import { Search } from './search.js'
 import { notice, set, tell, useStore, visit } from './store.js'
@@ -33,7 +33,7 @@ export function Files() {
     if (keys.length === 0) return
     try {
       await post('jobs', { op: from === 'local' ? 'put' : 'get', sources: keys.map(k => join(folder, k)), to })
-      notice('info', n(from === 'local' ? 'gui.job.put' : 'gui.job.get', keys.length, { folder: last(from === 'local' ? 'remote' : 'local', to) }))
+      if (!s.drawer) notice('info', n(from === 'local' ? 'gui.job.put' : 'gui.job.get', keys.length, { folder: last(from === 'local' ? 'remote' : 'local', to) }))
     } catch (e) {
       tell(e)
     }
@@ -120,6 +120,12 @@ export function Files() {
   const one = pane => some(pane) || (pane.picked.length > 1 ? t('gui.why.one') : '')
   const copyWords = pane => t(pane.side === 'local' ? 'gui.files.upload' : 'gui.files.download')
   const copyIcon = pane => pane.side === 'local' ? 'upload' : 'download'
+  // Where a copy goes: the folder that the other side shows, which a narrow window hides.
+  const goes = pane => {
+    const { side, path } = other(pane)
+    const words = t('gui.files.' + side)
+    return t('gui.files.goes', { place: trail(side, path).startsWith(words) ? trail(side, path) : words + ' › ' + trail(side, path) })
+  }
   const chosenMenu = (pane, acts) => [
     ...pane.picked.length === 1 && pane.picked[0].kind === 'folder' ? [{ name: t('gui.menu.open'), icon: 'folder-open', act: () => pane.open(join(pane.path, pane.picked[0].key)), key: '↵' }] : [],
     ...pane.picked.length === 1 && pane.picked[0].kind === 'file' ? [{ name: t('gui.preview'), icon: 'eye', act: () => acts.preview(pane.picked[0]), why: away(pane), key: '↵' }] : [],
@@ -148,16 +154,17 @@ export function Files() {
   const shown = { send: sendMenu, chosen: chosenMenu, folder: folderMenu }
   const Tools = (pane, acts) => pane.picked.length === 0 ? html`<div class="tools">
       <${Button} icon=${copyIcon(pane)} kind="primary" label=${copyWords(pane)} why=${some(pane)} data-act="copy" />
-      ${pane === remote && html`<${Button} icon="upload" label=${t('gui.files.send')} aria-haspopup="menu" onClick=${e => below(e, pane, 'send', t('gui.files.send'))} />`}
+      ${pane === remote && html`<${Button} icon="folder-open" label=${t('gui.files.send')} aria-haspopup="menu" onClick=${e => below(e, pane, 'send', t('gui.files.send'))} />`}
       <${Button} icon="folder-plus" label=${t('gui.folder.title')} why=${away(pane)} onClick=${acts.folder} data-act="folder" />
       <${Button} icon="rotate-cw" class="button refresh" label=${t('gui.files.refresh')} onClick=${pane.load} /></div>`
     : html`<div class="tools chosen" role="toolbar" aria-label=${t('gui.files.selection')}>
       <${Button} short icon="x" kind="quiet" label=${t('gui.files.clear')} onClick=${() => pane.setChosen(new Set())} /><span class="count">${n('gui.files.selected', pane.picked.length)}</span>
-      <${Button} icon=${copyIcon(pane)} kind="primary" label=${copyWords(pane)} onClick=${acts.copy} data-act="copy" />
+      <${Button} icon=${copyIcon(pane)} kind="primary" label=${copyWords(pane)} title=${goes(pane)} onClick=${acts.copy} data-act="copy" />
       <${Button} icon="pencil" kind="quiet" label=${t('gui.rename.title')} why=${away(pane) || one(pane)} onClick=${acts.rename} data-act="rename" />
       <${Button} icon="folder-input" kind="quiet" label=${t('gui.move.title')} why=${away(pane)} onClick=${acts.move} data-act="move" />
       <${Button} icon="trash-2" kind="danger-quiet" label=${t('gui.remove.title')} why=${away(pane)} onClick=${acts.remove} data-act="remove" />
-      <${Button} short icon="ellipsis" kind="quiet" label=${t('gui.files.more')} aria-haspopup="menu" onClick=${e => below(e, pane, 'chosen', t('gui.files.more'))} data-act="more" /></div>`
+      <${Button} short icon="ellipsis" kind="quiet" label=${t('gui.files.more')} aria-haspopup="menu" onClick=${e => below(e, pane, 'chosen', t('gui.files.more'))} data-act="more" />
+      <button type="button" class="as-link goes" onClick=${() => set({ side: other(pane).side })}>${goes(pane)}</button></div>`
   const Side = (pane, label) => {
     const acts = actsOf(pane)
     return html`<${Pane} pane=${pane} label=${label} acts=${acts} onDrop=${drop(pane)} onSearch=${words => setAsk(html`<${Search} pane=${pane} words=${words} onClose=${close} />`)} takesFiles=${pane === remote}

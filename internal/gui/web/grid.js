@@ -99,7 +99,7 @@ export function Grid({ pane, label, acts, menu, over }) {
     else if (e.key === 'Enter') enter(entries[at])
     else if (e.key === 'Backspace') pane.path !== '/' && pane.open(parent(pane.path))
     else if (e.key === 'a' && ctrl) pane.setChosen(new Set(entries.map(x => x.key)))
-    else if (e.key === 'l' && ctrl) box.current.parentElement.querySelector('.type-path')?.click()
+    else if (e.key === 'l' && ctrl) box.current.closest('.pane').querySelector('.type-path')?.click()
     else if (e.key === 'Escape') pane.setChosen(new Set())
     else if (e.key === 'Delete') acts.remove()
     else if (e.key === 'F2') acts.rename()
@@ -145,7 +145,7 @@ export function Grid({ pane, label, acts, menu, over }) {
         <span class="hidden">${t('gui.kind.' + e.kind)}</span><bdi title=${e.name}>${e.name}</bdi>${e.target && html`<span class="to">→ <bdi>${e.target}</bdi></span>`}</div>
       <div role="gridcell" class="cell type">${type.words}</div>
       <div role="gridcell" class="cell size">${weight(pane, e)}</div>
-      <div role="gridcell" class="cell mtime">${time(e.mtime)}</div></div>`
+      <div role="gridcell" class="cell mtime" title=${time(e.mtime, true)}>${time(e.mtime)}</div></div>`
   }
   return html`<div role="grid" class=${'grid' + (pane.away ? ' stale' : '')} tabindex="0" ref=${box} aria-label=${t('gui.files.grid', { side: label })} aria-multiselectable="true"
       aria-busy=${pane.known || pane.problem ? undefined : 'true'} style=${{ '--row': rowHeight + 'px' }}

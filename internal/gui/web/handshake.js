@@ -9,7 +9,7 @@ import { Button, html, Icon, Trouble, useBusy } from './ui.js'
 
 const Box = ({ cert, role }) => html`<div class=${'cert ' + role}><strong>${t('gui.chain.' + role)}</strong><bdi>${cert.subject}</bdi>
   ${!cert.user && role !== 'root' && role !== 'issuing' && cert.names?.length > 0 && html`<span><bdi>${list(cert.names)}</bdi></span>`}${cert.user && html`<span><bdi>${t('gui.chain.user', { user: cert.user, device: cert.device })}</bdi></span>`}
-  <span class="hint">${t('gui.chain.until', { time: time(Date.parse(cert.not_after)) })}</span><code>${cert.fingerprint.slice(0, 16)}…</code></div>`
+  <span class="hint">${t('gui.chain.until', { time: time(Date.parse(cert.not_after)) })}</span><span class="hint">${t('gui.chain.fingerprint')} <code>${cert.fingerprint.slice(0, 16)}…</code></span></div>`
 
 // Chain draws from the CA down to the leaf: who has signed whom.
 function Chain({ title, leaf, certs, trusted }) {

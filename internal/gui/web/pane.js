@@ -5,7 +5,7 @@ import { post } from './api.js'
 import { Crumbs } from './crumbs.js'
 import { Grid } from './grid.js'
 import { isHidden, join, mime, typeOf } from './places.js'
-import { notice, set, setHidden, tell, useStore } from './store.js'
+import { notice, set, setHidden, state, tell, useStore } from './store.js'
 import { lang, n, size, t } from './text.js'
 import { Button, html, Trouble } from './ui.js'
 
@@ -132,6 +132,7 @@ export function usePane(side, path, open) {
 export function Pane({ pane, label, acts, menu, onDrop, onSearch, takesFiles, children }) {
   const s = useStore()
   const [over, setOver] = useState('')
+  const here = () => state.side === pane.side || set({ side: pane.side }) // the keys act there
   const takes = e => e.dataTransfer.types.includes(mime) || takesFiles && e.dataTransfer.types.includes('Files')
   const target = e => {
     const row = e.target.closest?.('[data-folder]')
@@ -154,7 +155,7 @@ export function Pane({ pane, label, acts, menu, onDrop, onSearch, takesFiles, ch
   const sum = pane.picked.reduce((x, e) => x + (e.kind === 'file' ? e.size : 0), 0)
   const empty = pane.filter ? t('gui.files.nothing') : takesFiles ? t('gui.files.empty.remote') : t('gui.files.empty')
   const told = pane.known ? n('gui.files.count', pane.entries.length) : ''
-  return html`<section class=${`pane ${pane.side}` + (over === pane.path ? ' over' : '')} aria-label=${label}
+  return html`<section class=${`pane ${pane.side}` + (over === pane.path ? ' over' : '') + (s.side === pane.side ? ' here' : '')} aria-label=${label} onPointerDownCapture=${here} onFocusCapture=${here}
       onDragOver=${dragOver} onDragLeave=${e => e.currentTarget.contains(e.relatedTarget) || setOver('')} onDrop=${drop}>
     <div class="pane-top"><h2>${label}</h2>
       <form role="search" aria-label=${t('gui.files.filter', { side: label })} onSubmit=${e => {
@@ -169,8 +170,8 @@ export function Pane({ pane, label, acts, menu, onDrop, onSearch, takesFiles, ch
     <${Crumbs} pane=${pane} label=${label} />
     ${children}
     ${!away(pane.problem) && html`<${Trouble} problem=${pane.problem} />`}
-    <${Grid} pane=${pane} label=${label} acts=${acts} menu=${menu} over=${over} />
-    ${pane.entries.length === 0 && (pane.known || pane.away) && !(pane.problem && !pane.away) && html`<p class="empty">${pane.known ? empty : t('gui.files.later')}</p>`}
+    <div class="list"><${Grid} pane=${pane} label=${label} acts=${acts} menu=${menu} over=${over} />
+    ${pane.entries.length === 0 && (pane.known || pane.away) && !(pane.problem && !pane.away) && html`<p class="empty">${pane.known ? empty : t('gui.files.later')}</p>`}</div>
     <p class="foot"><span role="status">${pane.away && pane.known ? t('gui.files.last') : pane.picked.length > 0 ? n('gui.files.chosen', pane.picked.length, { size: size(sum) }) : told}
       ${pane.list?.cut ? ' ' + t('gui.files.cut') : ''}</span>
       ${(pane.hiding > 0 || s.hidden) && html`<button type="button" class="as-link" aria-pressed=${s.hidden ? 'true' : 'false'} onClick=${() => setHidden(!s.hidden)}>${s.hidden ? t('gui.files.hide') : n('gui.files.unhide', pane.hiding)}</button>`}

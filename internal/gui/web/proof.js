@@ -1,10 +1,11 @@
 // The identities that the two sides have verified: three ticks, and what stands
 // behind each.
-import { t, time } from './text.js'
+import { list, t, time } from './text.js'
 import { html, Icon, Rows } from './ui.js'
 
 const certificate = of => [
   [t('gui.proof.subject'), html`<bdi>${of.subject}</bdi>`], [t('gui.proof.issuer'), html`<bdi>${of.issuer}</bdi>`],
+  [t('gui.proof.names'), of.names?.length > 0 && html`<bdi>${list(of.names)}</bdi>`],
   [t('gui.proof.until'), time(Date.parse(of.not_after))], [t('gui.proof.key'), of.key], [t('gui.proof.serial'), html`<code>${of.serial}</code>`]]
 
 const Tick = ({ title, what, rows, waiting }) => html`<li class=${'proof' + (waiting ? ' waiting' : '')}><${Icon} name=${waiting ? 'ellipsis' : 'circle-check'} />

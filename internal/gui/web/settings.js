@@ -5,14 +5,14 @@ import { setHidden, setLang, setNotify, setTheme, tell, useStore } from './store
 import { lang, rate, t } from './text.js'
 import { html } from './ui.js'
 
-export const Language = () => html`<select aria-label=${t('gui.language')} value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
+export const Language = () => html`<select aria-label=${t('gui.language')} title=${t('gui.language')} value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
   e.target.value = lang()
   tell(why)
 })}><option value="en" lang="en">English</option><option value="zh-CN" lang="zh-CN">中文</option></select>`
 
 export function Theme() {
   const s = useStore()
-  return html`<select aria-label=${t('gui.theme')} value=${s.theme} onChange=${e => setTheme(e.target.value)}>
+  return html`<select aria-label=${t('gui.theme')} title=${t('gui.theme')} value=${s.theme} onChange=${e => setTheme(e.target.value)}>
     ${['auto', 'light', 'dark'].map(x => html`<option value=${x}>${t('gui.theme.' + x)}</option>`)}</select>`
 }
 

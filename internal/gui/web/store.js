@@ -1,6 +1,7 @@
 // What the page knows, in one place; components draw it anew when it changes.
 import { useLayoutEffect, useState } from './vendor/hooks.js'
 import { get, listen, onSessionOver, Problem } from './api.js'
+import { last } from './places.js'
 import { lang, n, remember, t, use } from './text.js'
 
 export const state = {
@@ -85,7 +86,11 @@ function record(how) {
   history[how]({ at: state.at }, '', address())
 }
 
+// sheet says that the open transfers cover the screen.
+const sheet = matchMedia('(width <= 640px), (width <= 1000px) and (height < 760px)')
+
 export function go(screen, change = {}) {
+  if (state.drawer && sheet.matches) setDrawer(false)
   if (state.screen === screen && !change.at) return
   const how = state.screen === '' || !inside.includes(screen) || !inside.includes(state.screen) ? 'replaceState' : 'pushState'
   set({ screen, ...change, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login') })
@@ -94,7 +99,10 @@ export function go(screen, change = {}) {
 
 // visit shows a folder in its pane.
 export function visit(side, path) {
-  if (state.screen === 'files' && state.at[side] === path) return set({ side })
+  if (state.screen === 'files' && state.at[side] === path) {
+    if (state.drawer && sheet.matches) setDrawer(false)
+    return set({ side })
+  }
   go('files', { at: { ...state.at, [side]: path }, side })
 }
 
@@ -165,6 +173,26 @@ let restart = () => {}
 // label names a transfer by its first name.
 export const label = j => j.name ? (j.more > 0 ? n('gui.job.more', j.more, { name: j.name }) : j.name) : n('gui.job.some', j.files)
 
+// mine reports whether a transfer belongs to the login of now: another server, or the same one
+// with or without TLS, has other folders under the same names.
+export const mine = j => !state.link || j.profile === state.link.profile && j.plain === state.link.plain
+
+// skipped reports whether nothing of a finished transfer was transferred: all its files were skipped.
+export const skipped = j => j.state === 'done' && j.skipped > 0 && j.skipped >= j.files
+
+// quoted names a transfer within a sentence.
+const quoted = j => j.name ? (j.more > 0 ? n('gui.job.quoted', j.more, { name: j.name }) : t('gui.job.quoted', { name: j.name })) : n('gui.job.some', j.files)
+
+// told says what came of a transfer, and where.
+const told = j => {
+  if (j.state === 'failed') return t('gui.job.failed', { name: label(j) })
+  if (skipped(j)) return t('gui.job.done.skipped', { what: quoted(j) })
+  return t(j.op === 'put' ? 'gui.job.done.put' : 'gui.job.done.get', { what: quoted(j), folder: last(sideOf(j), j.to_at) })
+}
+
+// sideOf is the side that a transfer writes to.
+export const sideOf = j => j.op === 'put' ? 'remote' : 'local'
+
 let heard = false // what was over before the page began is no news
 
 // speeds are those of the last minute, one a second.
@@ -196,9 +224,12 @@ function take(update) {
   for (const j of update.jobs) {
     if (!finished(j.state) || (before.has(j.id) ? finished(before.get(j.id)) : !news)) continue
     const name = label(j)
-    if (j.state !== 'canceled') announce(t('gui.job.' + j.state, { name }))
-    if (j.state === 'done') notice('done', t('gui.job.done', { name }), '', { group: 'done', many: 'gui.job.done.many', name })
-    if (j.state === 'failed' && !state.drawer) notice('error', t('gui.job.failed', { name }), j.error?.what, { group: 'failed', many: 'gui.job.failed.many', name, ofJob: true })
+    if (j.state !== 'canceled') announce(told(j))
+    if (j.state === 'done') {
+      const show = mine(j) && !skipped(j) && { side: sideOf(j), path: j.to_at }
+      notice(skipped(j) ? 'info' : 'done', told(j), '', { group: 'done', many: 'gui.job.done.many', name, show })
+    }
+    if (j.state === 'failed' && !state.drawer) notice('error', told(j), j.error?.what, { group: 'failed', many: 'gui.job.failed.many', name, ofJob: true })
   }
 }
 

@@ -54,4 +54,4 @@ export function time(ms, seconds = false) {
   return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}${seconds ? ':' + two(d.getSeconds()) : ''}`
 }
 
-export const percent = (done, total) => total > 0 ? Math.min(100, Math.floor(100 * done / total)) : 0
+export const percent = (done, total) => (total > 0 ? Math.min(100, Math.floor(100 * done / total)) : 0) + '%'

@@ -32,9 +32,11 @@ export function Menu({ at, items, label, onClose }) {
     const away = e => m.contains(e.target) || onClose()
     window.addEventListener('pointerdown', away)
     window.addEventListener('blur', onClose)
+    window.addEventListener('resize', onClose)
     return () => {
       window.removeEventListener('pointerdown', away)
       window.removeEventListener('blur', onClose)
+      window.removeEventListener('resize', onClose)
       back?.focus?.({ preventScroll: true })
     }
   }, [])

@@ -58,7 +58,8 @@ export function Wire() {
       <p class="hint" id="wire-file">${t('gui.wire.file.hint')}</p>
       <label class="check"><input type="checkbox" checked=${mitm} onChange=${e => setMitm(e.target.checked)} />${t('gui.wire.mitm.too')}</label>
       <label class="check"><input type="checkbox" checked=${secrets} onChange=${e => setSecrets(e.target.checked)} />${t('gui.wire.secrets')}</label>
-      <div class="buttons"><${Button} type=${why ? 'button' : 'submit'} kind="primary" disabled=${busy} why=${why} label=${busy ? t('gui.wire.running') : t('gui.wire.button')} /></div></form>
+      <div class="buttons"><${Button} type=${why ? 'button' : 'submit'} kind="primary" disabled=${busy} why=${why} label=${busy ? t('gui.wire.running') : t('gui.wire.button')} /></div>
+      <p class="hint">${t('gui.wire.saved', { folder: t('gui.files.home') + ' › hufu-wire' })}</p></form>
     <${Trouble} problem=${problem} />
     ${result && html`<${Result} of=${result} />`}</div>`
 }
