@@ -82,15 +82,17 @@ func Stop(ctx context.Context, dirs profile.Dirs) error {
 	if err == nil && !running {
 		return &hufu.Error{Op: "stop page", Kind: hufu.KindNotFound, Code: "gui_not_running"}
 	}
-	var asked error
-	if err == nil {
-		_, asked = ask(ctx, dirs, true)
-	}
+	// A page that starts has not said yet where it listens, and one that ends says it no more: both
+	// hold the queue. So it is asked until it has answered, while it holds the queue.
+	asked := stuck(nil)
 	for began := time.Now(); err == nil; {
+		if asked != nil {
+			_, asked = ask(ctx, dirs, true)
+		}
 		if running, err = queue.InUse(dirs); err != nil || !running {
 			break
 		}
-		if asked != nil || time.Since(began) > stopTime {
+		if time.Since(began) > stopTime {
 			return cmp.Or(asked, stuck(nil))
 		}
 		select {

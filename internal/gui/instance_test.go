@@ -7,9 +7,11 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"hufu"
+	"hufu/internal/queue"
 )
 
 func private(t *testing.T, path string) {
@@ -111,5 +113,35 @@ func TestAskTakesNothingForAnAnswer(t *testing.T) {
 		if start, err := Ask(t.Context(), dirs); hufu.CodeOf(err) != "gui_stuck" {
 			t.Errorf("%s: %q %v", data, start, err)
 		}
+	}
+}
+
+// TestStopAsksAgain: a page that starts or ends does not answer yet or no more; only what never
+// answers is stuck.
+func TestStopAsksAgain(t *testing.T) {
+	t.Parallel()
+	dirs := testDirs(t.TempDir())
+	q, err := queue.Open(queue.Options{Dirs: dirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte(`{"stops":true}`))
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer srv.Close()
+	data, _ := json.Marshal(instance{Address: srv.Listener.Addr().String(), Key: "k"})
+	if err := os.WriteFile(instanceFile(dirs), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Stop(t.Context(), dirs); err != nil || asked.Load() != 3 {
+		t.Errorf("stopped: %v, asked %d times", err, asked.Load())
 	}
 }

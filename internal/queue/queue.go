@@ -68,6 +68,9 @@ var (
 
 const lockName = "transfers.lock"
 
+// lockTime is how long Open tries to get the lock.
+const lockTime = 200 * time.Millisecond
+
 // InUse reports whether a process holds the queue.
 func InUse(dirs profile.Dirs) (bool, error) {
 	if _, err := os.Stat(filepath.Join(dirs.State, lockName)); errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +98,11 @@ func Open(o Options) (*Queue, error) {
 	}
 	q := &Queue{o: o, changed: make(chan struct{})}
 	q.lock = flock.New(filepath.Join(o.Dirs.State, lockName), flock.SetPermissions(0o600))
-	locked, err := q.lock.TryLock()
-	if err != nil {
+	// InUse of another process holds the lock for a moment.
+	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
+	defer cancel()
+	locked, err := q.lock.TryLockContext(ctx, lockTime/20)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, &hufu.Error{Op: "open queue", Path: q.lock.Path(), Kind: hufu.KindUnreadable, Code: "cannot_write", Err: err}
 	}
 	if !locked {

@@ -247,3 +247,37 @@ func TestFirst(t *testing.T) {
 		q.until(want, func(j queue.Job) bool { return j.State == queue.Failed })
 	}
 }
+
+// TestOpenWhileOthersLook: a program that looks whether the queue is in use keeps none from opening it.
+func TestOpenWhileOthersLook(t *testing.T) {
+	t.Parallel()
+	dirs := profile.Dirs{State: t.TempDir()}
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+				_, err = queue.InUse(dirs)
+			}
+		}
+		stopped <- err
+	}()
+	for range 200 {
+		q, err := queue.Open(queue.Options{Dirs: dirs, Disk: testenv.Disk{}})
+		if err != nil {
+			t.Errorf("open: %v", err)
+			break
+		}
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
