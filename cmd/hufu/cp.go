@@ -310,7 +310,7 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 		var copied hufu.Entry
 		if copied, err = c.r.CopyFar(ctx, from, e, to, cond); err == nil {
 			e.Digest = copied.Digest
-			err = c.drop(ctx, to, copied, e.MTime, replaced)
+			err = c.drop(ctx, from, to, e, copied, replaced)
 		}
 	}
 	if err != nil {
@@ -324,18 +324,21 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 
 // drop gives a copy, which has the mode and time of its source, those that --no-preserve asks for. It
 // has replaced an entry, if replaced is not nil.
-func (c *copier) drop(ctx context.Context, to hufu.Path, copied hufu.Entry, now time.Time, replaced *hufu.Entry) error {
+func (c *copier) drop(ctx context.Context, from, to hufu.Path, e, copied hufu.Entry, replaced *hufu.Entry) error {
 	d := &c.o.Drop
 	if !d.Mode && !d.Times {
 		return nil
 	}
 	m := transfer.Meta{Mode: copied.Mode, MTime: copied.MTime}
 	if d.Times {
-		m.MTime = now
+		m.MTime = e.MTime
 	}
 	if d.Mode {
 		if m.Mode = d.NewMode(hufu.File); replaced != nil {
 			m.Mode = replaced.Mode
+		}
+		if place, _ := from.Cut(); e.By != c.r.Profile().User && (e.By != "" || strings.HasPrefix(place, "@")) {
+			m.Mode &^= 0o133 // as the server does: bytes of another user become no program of this one (HT-33)
 		}
 	}
 	return c.r.SetMeta(ctx, to, m, copied.Version)

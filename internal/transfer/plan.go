@@ -39,6 +39,8 @@ type targetEnd interface {
 	mode(p pair) uint32
 	// keptMode returns the mode that p gets if its target has the same contents.
 	keptMode(p pair) uint32
+	// stripped are the bits of a mode that p may not have, because another user uploaded it.
+	stripped(p pair) uint32
 	// setMeta gives the target of p, if it is still the version that was seen, another mode and
 	// time, and calls done.
 	setMeta(ctx context.Context, p pair, m Meta, done func(error))
@@ -445,7 +447,7 @@ func (pl *planner) one(ctx context.Context, p pair, beside neighbours) (changes 
 	if v.rename {
 		p.target = nil // which is not at the new name
 	}
-	p.source.Mode = pl.mode(p)
+	p.source.Mode = pl.mode(p) &^ pl.to.stripped(p) // whatever Drop keeps: these are other bytes
 	if !e.o.Drop.Times {
 		e.noteClamped(p.near.Local, p.source.MTime)
 	} else if p.source.Kind == hufu.Link {

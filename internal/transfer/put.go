@@ -72,6 +72,9 @@ func (t *farEnd) check(near Side) error {
 func (t *farEnd) mode(p pair) uint32     { return p.source.Mode }
 func (t *farEnd) keptMode(p pair) uint32 { return p.source.Mode }
 
+// stripped: what this user uploads is this user's.
+func (t *farEnd) stripped(pair) uint32 { return 0 }
+
 func (t *farEnd) setMeta(ctx context.Context, p pair, m Meta, done func(error)) {
 	t.making.Go(func() error { done(t.e.far.SetMeta(ctx, p.far, m, p.target.Version)); return nil })
 }
