@@ -77,6 +77,9 @@ func newDeviceAdd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&file, "password-file", "", a.Cat.T("hufu.flag.password_file"))
 	cmd.Flags().BoolVar(&code, "qr", false, a.Cat.T("hufud.invite.flag.qr"))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if a.json && code {
+			return cli.Usage("flags_contradict", "one", "--qr", "other", "--json")
+		}
 		return a.server(cmd.Context(), func(r *client.Remote) error {
 			password, err := a.Password(cmd.Context(), file)
 			if err != nil {
@@ -114,6 +117,9 @@ func newDeviceRemove(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&last, "last", false, a.Cat.T("hufu.device.rm.flag.last"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.server(cmd.Context(), func(r *client.Remote) error {
+			if args[0] == r.Profile().Device {
+				a.Hint(a.Cat.T("hufu.device.rm.this"))
+			}
 			password, err := a.Password(cmd.Context(), file)
 			if err != nil {
 				return err

@@ -73,7 +73,7 @@ func documents(t *testing.T, deb string) {
 		{"README.md", "\n## Install\n", "\n## ", "en_US.UTF-8"},
 		{"README.zh-CN.md", "\n## 安装\n", "\n## ", "zh_CN.UTF-8"},
 		{"README.md", "\n### Two computers\n", "\n## ", "en_US.UTF-8"},
-		{"README.zh-CN.md", "\n### 两台机器\n", "\n## ", "zh_CN.UTF-8"},
+		{"README.zh-CN.md", "\n### 两台计算机\n", "\n## ", "zh_CN.UTF-8"},
 		{"docs/first-hour.md", "\n## 1", "", "en_US.UTF-8"},
 		{"docs/first-hour.zh-CN.md", "\n## 1", "", "zh_CN.UTF-8"},
 	} {
