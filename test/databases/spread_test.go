@@ -154,7 +154,7 @@ func TestSpread(t *testing.T) {
 	content := random(t, alice, "large", size)
 
 	over, _ := begin(t, alice, "put", "--json", "large", ":/")
-	carry(t, "a put over three servers", some, links...)
+	must(t, built.Eventually("a put over three servers", func() bool { return len(storedBy(t, e, database)) == 3 }))
 	must(t, s.all[1].Kill())
 	sum := quiet(t, <-over)
 	t.Logf("put: %d MiB more than the file, %.1f s", (sum.Sent-size)>>20, sum.Seconds)
