@@ -256,8 +256,26 @@ func (w *window) click(what string, o ...chromedp.MouseOption) {
 	w.Helper()
 	w.until(`(() => { const e = ` + find(what) + `; if (!e || e.disabled || e.ariaDisabled === 'true') return false; e.scrollIntoView({block: 'nearest'}); const r = e.getBoundingClientRect(); ` +
 		`const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2); return top && (e.contains(top) || top.contains(e)) })()`)
-	x, y := w.middle(find(what))
-	w.do(chromedp.MouseClickXY(x, y, o...))
+	w.press(find(what), o...)
+}
+
+// press presses the middle of what expression is. A person sees the thing move
+// and follows; between the look for its place and the press a page may change,
+// so a press that meets something else is kept from it and made again.
+func (w *window) press(expression string, o ...chromedp.MouseOption) {
+	w.Helper()
+	for range 10 {
+		w.until("!!" + expression)
+		eval[chromedp.Void](w, `(() => { const e = `+expression+`; window.pressed = undefined; const kinds = ['mousedown', 'mouseup', 'click', 'dblclick', 'contextmenu']; `+
+			`const look = x => { if (window.pressed === undefined) window.pressed = e.contains(x.target) || x.target.contains(e); if (!window.pressed) { x.preventDefault(); x.stopImmediatePropagation() } }; `+
+			`for (const k of kinds) window.addEventListener(k, look, true); window.unlook = () => kinds.forEach(k => window.removeEventListener(k, look, true)) })()`)
+		x, y := w.middle(expression)
+		w.do(chromedp.MouseClickXY(x, y, o...))
+		if eval[bool](w, "(window.unlook?.(), window.pressed !== false)") { // undefined: the press led to another page
+			return
+		}
+	}
+	w.Fatalf("what is to be pressed moves all the time: %s", expression)
 }
 
 func (w *window) middle(expression string) (x, y float64) {
@@ -294,8 +312,7 @@ func row(side, name string) string {
 func (w *window) pick(side, name string, o ...chromedp.MouseOption) {
 	w.Helper()
 	w.until(row(side, name))
-	x, y := w.middle(row(side, name))
-	w.do(chromedp.MouseClickXY(x, y, o...))
+	w.press(row(side, name), o...)
 	w.until(row(side, name) + "?.getAttribute('aria-selected') === 'true'")
 }
 
@@ -309,8 +326,7 @@ func (w *window) act(side, what string) {
 func (w *window) enterFolder(side, name string) {
 	w.Helper()
 	w.until(row(side, name))
-	x, y := w.middle(row(side, name))
-	w.do(chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+	w.press(row(side, name), chromedp.ClickCount(2))
 }
 
 // job waits for a transfer of a name to be in a state.

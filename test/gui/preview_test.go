@@ -114,8 +114,7 @@ func TestPreview(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.until(row("remote", "b wide.png"))
-	x, y := p.middle(row("remote", "b wide.png"))
-	p.do(chromedp.MouseClickXY(x, y, chromedp.ButtonRight))
+	p.press(row("remote", "b wide.png"), chromedp.ButtonRight)
 	p.click("=Preview")
 	drawn("the image of the server")
 	p.click("=Download") // closes the window: what is said of it is behind

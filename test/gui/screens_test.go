@@ -320,9 +320,24 @@ func TestTeachingWorldAndBack(t *testing.T) {
 	p := browser.open(t)
 	p.goTo(sit(t, alice).start)
 	p.until("document.querySelector('#tls[aria-checked=true]:not([disabled])')")
+	_, high := p.middle(find("#tls"))
+	stays := func(when string) {
+		t.Helper()
+		if _, y := p.middle(find("#tls")); y != high {
+			t.Errorf("%s the switch is %v pixels lower: the next press misses it", when, y-high)
+		}
+	}
 	p.click("#tls")
+	stays("right after TLS was switched off")
 	p.sees("Nothing is verified")
 	p.sees("No TLS: everything can be read.")
+	stays("without TLS")
+	p.click("#tls")
+	stays("right after TLS was switched on again")
+	p.sees("Server identity verified")
+	stays("with TLS")
+	p.click("#tls")
+	p.sees("Nothing is verified")
 	if color := eval[string](p, "getComputedStyle(document.querySelector('.banner.danger')).backgroundColor"); color != "rgb(179, 18, 29)" {
 		t.Errorf("the banner is %s", color)
 	}

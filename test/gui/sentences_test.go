@@ -129,12 +129,10 @@ func TestWhatCanBeDone(t *testing.T) {
 	p.click("=Hide hidden files")
 	p.until("!" + row("remote", ".hidden"))
 
-	x, y := p.middle("document.querySelector('.pane.remote [data-act=copy]')")
-	p.do(chromedp.MouseClickXY(x, y))
+	p.press("document.querySelector('.pane.remote [data-act=copy]')")
 	p.sees("Select one or more items first.")
 
-	x, y = p.middle(row("remote", "photos"))
-	p.do(chromedp.MouseClickXY(x, y, chromedp.ButtonRight))
+	p.press(row("remote", "photos"), chromedp.ButtonRight)
 	p.click("=Calculate size")
 	p.until(cell("photos", "size") + " === '2.1 KiB'")
 	p.keys(kb.F10, chromedp.KeyModifiers(chromedp.ModifierShift))

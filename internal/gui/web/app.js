@@ -46,7 +46,7 @@ const Banners = () => {
   const s = useStore()
   return html`
     ${s.down && html`<div class="banner warn" role="alert">${t('gui.gone')} ${t('gui.gone.fix')}</div>`}
-    ${s.link?.plain && html`<div class="banner danger" role="alert"><strong>${t('gui.plain.title')}</strong> ${t('gui.plain.text')}</div>`}
+    ${s.screen !== 'login' && s.link?.plain && html`<div class="banner danger" role="alert"><strong>${t('gui.plain.title')}</strong> ${t('gui.plain.text')}</div>`}
     ${s.entered && s.lost && html`<div class="banner warn" role="status">${t('gui.lost', { what: s.lost.what })}</div>`}`
 }
 

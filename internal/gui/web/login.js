@@ -82,7 +82,6 @@ export function Login() {
           setPassword(e.target.value)
           setWrong(false)
         }} autocomplete=${plain ? 'off' : 'current-password'} required=${!known} aria-invalid=${wrong ? 'true' : undefined} autofocus /></label>
-      ${known && html`<p class="hint">${t('gui.login.known')}</p>`}
       <div class="switch-row"><button type="button" role="switch" class="switch" id="tls" aria-checked=${plain ? 'false' : 'true'} aria-labelledby="tls-label"
           aria-describedby="tls-hint" disabled=${!plain && !teach} onClick=${() => {
             setPlain(!plain)
@@ -92,8 +91,10 @@ export function Login() {
           }}><span></span></button>
         <div><span id="tls-label">${t('gui.login.tls')}</span>
           <p class="hint" id="tls-hint">${plain ? t('gui.login.tls.off') : teach ? t('gui.login.tls.on') : t('gui.login.tls.only')}</p></div></div>
+      ${plain && html`<div class="banner danger" role="alert"><strong>${t('gui.plain.title')}</strong> ${t('gui.plain.text')}</div>`}
       <${Trouble} problem=${problem} />
       <div class="buttons"><${Button} type="submit" kind=${plain ? 'danger-line' : 'primary'} disabled=${busy || loading || !link} label=${known && !password ? t('gui.login.continue') : t(plain ? 'gui.login.button.plain' : 'gui.login.button')} /></div>
+      ${known && html`<p class="hint">${t('gui.login.known')}</p>`}
     </form>
     <div class="proven" aria-live="polite" aria-busy=${loading ? 'true' : 'false'}>
       ${away && html`<${Trouble} problem=${away}><div class="buttons"><${Button} icon="rotate-cw" label=${t('gui.retry')} onClick=${() => setTurn(turn + 1)} />
