@@ -255,7 +255,7 @@ func TestRevokedThoughOthersCannotBeCounted(t *testing.T) {
 // command says that all nodes have confirmed it.
 func TestRevokedAtAnotherNode(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
-		const promise, rate = time.Second, 4 << 20
+		const promise, rate = time.Second, 16 << 20 // fast enough that what lies in its buffers is soon through
 		runs := 3
 		if os.Getenv("HUFU_LARGE") != "" {
 			runs = 20
@@ -265,7 +265,7 @@ func TestRevokedAtAnotherNode(t *testing.T) {
 		slow, err := built.NewSlow(two.Address, rate)
 		must(t, err)
 		defer slow.Close()
-		content := make([]byte, 32<<20)
+		content := make([]byte, 64<<20)
 		_, _ = rand.Read(content)
 		keeper := s.enroll(one, "keeper", one.Address)
 		must(t, os.WriteFile(filepath.Join(keeper.Home, "large"), content, 0o600))
