@@ -4,6 +4,7 @@ import { useEffect } from './vendor/hooks.js'
 import { Conflict } from './conflict.js'
 import { Devices } from './devices.js'
 import { Files } from './files.js'
+import { keepFocus } from './focus.js'
 import { Handshake } from './handshake.js'
 import { Join } from './join.js'
 import { Keys } from './keys.js'
@@ -93,6 +94,7 @@ function App() {
 for (const kind of ['dragover', 'drop']) window.addEventListener(kind, e => e.preventDefault())
 
 render(html`<${App} />`, document.getElementById('app'))
+keepFocus(document.getElementById('app'))
 begin().catch(e => {
   set({ ready: true, over: e })
   if (e.code !== 'gui_no_session') console.warn(e.message)

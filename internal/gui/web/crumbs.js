@@ -6,17 +6,21 @@ import { Button, html, Icon } from './ui.js'
 
 function Typing({ pane, label, onDone }) {
   const field = useRef()
+  const done = () => {
+    field.current.closest('.pane').querySelector('[role=grid]').focus() // before the field goes, and the focus with it
+    onDone()
+  }
   useLayoutEffect(() => field.current.select(), [])
   const submit = e => {
     e.preventDefault()
     pane.open(typed(pane.side, pane.path, field.current.value))
-    onDone()
+    done()
   }
   return html`<form class="crumbs typing" onSubmit=${submit}><input ref=${field} defaultValue=${written(pane.side, pane.path)} aria-label=${t('gui.files.type', { side: label })}
     spellcheck="false" autocomplete="off" autocapitalize="none" onBlur=${onDone} onKeyDown=${e => {
       if (e.key !== 'Escape') return
       e.stopPropagation()
-      onDone()
+      done()
     }} /></form>`
 }
 

@@ -100,7 +100,10 @@ export function Grid({ pane, label, acts, menu, over }) {
     else if (e.key === 'Backspace') pane.path !== '/' && pane.open(parent(pane.path))
     else if (e.key === 'a' && ctrl) pane.setChosen(new Set(entries.map(x => x.key)))
     else if (e.key === 'l' && ctrl) box.current.closest('.pane').querySelector('.type-path')?.click()
-    else if (e.key === 'Escape') pane.setChosen(new Set())
+    else if (e.key === 'Escape') {
+      pane.setChosen(new Set())
+      sought.current.text = ''
+    }
     else if (e.key === 'Delete') acts.remove()
     else if (e.key === 'F2') acts.rename()
     else if (e.key === 'F5') acts.copy()

@@ -13,7 +13,7 @@ export function Keys() {
   const [open, setOpen] = useState(false)
   useEffect(() => {
     const key = e => {
-      if (e.key === '?' && !e.target.closest('input, textarea, select') && !document.querySelector('dialog[open]')) setOpen(true)
+      if (e.key === '?' && !e.target.closest('input:not([type=checkbox], [type=radio]), textarea, select') && !document.querySelector('dialog[open]')) setOpen(true)
     }
     window.addEventListener('keydown', key)
     return () => window.removeEventListener('keydown', key)

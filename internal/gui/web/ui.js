@@ -3,6 +3,7 @@
 import { h } from './vendor/preact.js'
 import { useEffect, useLayoutEffect, useRef, useState } from './vendor/hooks.js'
 import htm from './vendor/htm.js'
+import { around, focusNear } from './focus.js'
 import { notice } from './store.js'
 import { t } from './text.js'
 
@@ -24,7 +25,7 @@ export function Button({ icon, label, onClick, kind = '', disabled = false, type
 export function Menu({ at, items, label, onClose }) {
   const ref = useRef()
   useLayoutEffect(() => {
-    const back = document.activeElement
+    const back = around(document.activeElement)
     const m = ref.current
     m.style.left = Math.max(4, Math.min(at.x, innerWidth - m.offsetWidth - 4)) + 'px'
     m.style.top = Math.max(4, Math.min(at.y, innerHeight - m.offsetHeight - 4)) + 'px'
@@ -37,7 +38,7 @@ export function Menu({ at, items, label, onClose }) {
       window.removeEventListener('pointerdown', away)
       window.removeEventListener('blur', onClose)
       window.removeEventListener('resize', onClose)
-      back?.focus?.({ preventScroll: true })
+      focusNear(back)
     }
   }, [])
   const key = e => {
@@ -86,11 +87,11 @@ export function Dialog({ title, onClose, children, wide = false, kind = '', onKe
   const ref = useRef()
   useLayoutEffect(() => {
     const d = ref.current
-    const back = document.activeElement
+    const back = around(document.activeElement)
     d.showModal()
     return () => {
       d.close()
-      back?.focus?.()
+      focusNear(back)
     }
   }, [])
   const cancel = e => {
