@@ -379,6 +379,7 @@ type desk struct {
 	built.Person
 	address string
 	start   string
+	pid     int
 	stop    func()
 	kill    func()
 }
@@ -400,6 +401,7 @@ func sit(t *testing.T, p built.Person, args ...string) *desk {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	d.pid = cmd.Process.Pid
 	end := sync.OnceFunc(func() {
 		_, err := built.Code(cmd, cmd.Wait())
 		if err = errors.Join(err, log.Close()); err != nil {

@@ -1,0 +1,61 @@
+//go:build e2e && linux
+
+package gui
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"hufu/test/built"
+)
+
+// TestProgramUpdated: a page that stays open while the program is stopped and a newer one is started
+// at the same address says so and asks nothing of the newer one; the newer page shows its version, and
+// what was being transferred goes on.
+func TestProgramUpdated(t *testing.T) {
+	newer := t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X hufu.Version=99.1.0", "-o", newer, "hufu/cmd/hufu")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	w := newWorld(t)
+	alice, slow := w.slowly(t)
+	data := random(8 << 20)
+	write(t, filepath.Join(alice.Home, "big.bin"), data)
+	ln, err := net.Listen("tcp", "127.8.7.6:0") // where nobody else listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	d := sit(t, alice, "--listen", address)
+	p := enter(t, d)
+	slow.Rate(crawl)
+	p.upload("big.bin")
+	p.show("transfers")
+	p.until(bar("big.bin") + " >= 10")
+	d.stop()
+	p.sees("hufu gui does not respond.")
+
+	d = sit(t, built.NewPerson(newer, alice.Home), "--listen", address)
+	p.sees("This page is no longer connected to hufu gui.")
+	p.sees(`Run "hufu gui" again`)
+	p.goTo(d.start)
+	p.click("=Continue")
+	p.until("document.querySelector('main.files')")
+	p.show("transfers")
+	p.job("big.bin", "running")
+	slow.Rate(fast)
+	p.job("big.bin", "done")
+	p.sees("already there")
+	same(t, w.served("big.bin"), data)
+	p.show("settings")
+	p.sees("99.1.0")
+}
