@@ -56,8 +56,15 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.executable || f.bandwidth != "" || o.Only != nil {
+	if f.executable || f.bandwidth != "" {
 		return cli.Usage("cp_far_flags")
+	}
+	if o.Only != nil {
+		source, err := oneFolder(args[:len(args)-1])
+		if err != nil {
+			return err
+		}
+		args = append(source, args[len(args)-1])
 	}
 	o.Drop.Umask = serverUmask
 	locs, err := a.remoteOnly(args)
@@ -208,10 +215,15 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 		if err == nil {
 			err = f.Err
 		}
+		listed, bare := c.o.Only.Take(path, f.Entry.Kind)
 		switch {
+		case !listed:
+			return client.ErrSkip
 		case err != nil:
+			c.o.Only.Forget(path)
 			return c.failed(f.Path, p, f.Entry, err)
 		case !path.IsRoot() && c.excludes(f.Path, p, f.Entry, prefix+path.String()):
+			c.o.Only.Forget(path)
 			return client.ErrSkip
 		case f.Entry.Kind != hufu.Folder:
 			return c.entry(ctx, f.Path, p, f.Entry, fresh[p.Parent()])
@@ -226,6 +238,7 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 		}
 		created, err := c.r.Mkdir(ctx, p, f.Entry.Mode|0o700, true)
 		if err != nil {
+			c.o.Only.Forget(path)
 			return c.failed(f.Path, p, f.Entry, err)
 		}
 		if created {
@@ -233,10 +246,22 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 			c.made++
 			folders = append(folders, made{p, f.Entry})
 		}
+		if bare {
+			return client.ErrSkip
+		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for missing := range c.o.Only.Missing() {
+		from, err := top.Append(missing)
+		if err == nil {
+			err = c.failed(from, from, hufu.Entry{}, &hufu.Error{Op: "cp", Path: from.Remote(), Kind: hufu.KindNotFound})
+		}
+		if err != nil {
+			return err
+		}
 	}
 	for _, m := range slices.Backward(folders) {
 		if c.o.Drop.Times {

@@ -2,7 +2,10 @@ package transfer
 
 import (
 	"context"
+	"iter"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,6 +115,56 @@ func (n *only) take(name string, kind hufu.EntryKind) (below *only, ok bool) {
 	kid.found = true
 	kid.all = kid.all || n.all
 	return kid, n.all || n.contents || kid.listed || kind == hufu.Folder
+}
+
+// Take reports whether the entry p, a path below the source, is listed or is a folder above a listed
+// name, and whether nothing in it is listed, if it is a folder. It is asked of each entry after the
+// folder that it is in. Without a list everything is taken.
+func (o *Only) Take(p hufu.Path, kind hufu.EntryKind) (listed, bare bool) {
+	n, listed := o.first(), true
+	for rest := p; listed && !rest.IsRoot(); {
+		var name string
+		name, rest = rest.Cut()
+		of := hufu.Folder
+		if rest.IsRoot() {
+			of = kind
+		}
+		n, listed = n.take(name, of)
+	}
+	return listed, n.bare()
+}
+
+// Forget ends the search for the names below the folder p: why they are not there has been reported.
+func (o *Only) Forget(p hufu.Path) {
+	n := o.first()
+	for rest := p; n != nil && !rest.IsRoot(); {
+		var name string
+		name, rest = rest.Cut()
+		n = n.kids[name]
+	}
+	n.forget()
+}
+
+// Missing returns the names that are listed and that Take was not asked for, in their order.
+func (o *Only) Missing() iter.Seq[hufu.Path] {
+	return func(yield func(hufu.Path) bool) { o.first().missing(hufu.Path{}, yield) }
+}
+
+func (n *only) missing(at hufu.Path, yield func(hufu.Path) bool) bool {
+	if n == nil {
+		return true
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.kids)) {
+		kid := n.kids[name]
+		p, err := at.Join(name)
+		if err != nil {
+			continue // a name of ParsePath is valid
+		}
+		if !kid.found && kid.listed && !yield(p) || !kid.missing(p, yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // bare reports whether nothing in the folder n is listed.
