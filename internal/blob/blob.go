@@ -163,6 +163,23 @@ type File interface {
 	Close() error
 }
 
+// Snapshot is a File of a store that may read a small file together with its name, as both were at one
+// moment. If ReadWithName reports true, no Check need follow the reading of a file that has just been
+// opened.
+type Snapshot interface {
+	File
+	ReadWithName() bool
+}
+
+// CheckRead is the Check that follows the reading of a file that has just been opened, left out where
+// it could find nothing.
+func CheckRead(ctx context.Context, f File) error {
+	if s, ok := f.(Snapshot); ok && s.ReadWithName() {
+		return nil
+	}
+	return f.Check(ctx)
+}
+
 // Batch collects small changes and makes them durable together. It is not for
 // concurrent use. Each change takes the next slot, whose number is returned.
 // Data given to a method may be reused when it returns.

@@ -163,7 +163,7 @@ func (c *conn) getAhead(ctx context.Context, m *frame.Get) func(context.Context,
 		n, err := e.f.ReadAt(ctx, e.data, 0)
 		e.data = e.data[:n]
 		if err == nil {
-			err = e.f.Check(ctx)
+			err = blob.CheckRead(ctx, e.f)
 		}
 		return err
 	}

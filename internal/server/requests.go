@@ -284,7 +284,7 @@ func (c *conn) whole(ctx context.Context, f blob.File, e *early) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	return data[:n], f.Check(ctx)
+	return data[:n], blob.CheckRead(ctx, f)
 }
 
 // openedFile finds or opens the file that a read names, in the version that the read names.

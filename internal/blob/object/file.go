@@ -35,6 +35,7 @@ type file struct {
 	s      *Trees
 	p      hufu.Path
 	row    meta.Entry
+	atOnce bool // the bytes came with the name
 	closed atomic.Bool
 
 	mu     sync.Mutex // guards what follows
@@ -44,22 +45,25 @@ type file struct {
 }
 
 func (t *Tree) openFile(ctx context.Context, op string, p hufu.Path) (*file, error) {
-	e, err := t.find(ctx, op, p)
+	w, err := t.find(ctx, op, p, t.s.names.LookFile)
 	switch {
 	case err != nil:
 		return nil, err
-	case e.Kind == hufu.Folder:
+	case w.Entry.Kind == hufu.Folder:
 		return nil, blob.Fail(op, p, hufu.KindWrongKind, "is_a_folder")
-	case e.Kind == hufu.Link:
+	case w.Entry.Kind == hufu.Link:
 		return nil, blob.Fail(op, p, hufu.KindWrongKind, "link_in_path")
 	}
-	return &file{s: t.s, p: p, row: e, first: -1}, nil
+	return &file{s: t.s, p: p, row: w.Entry, atOnce: w.Bytes != nil, inline: w.Bytes, first: -1}, nil
 }
 
 func (f *file) Size() int64            { return f.row.Size }
 func (f *file) Meta() blob.Meta        { e := f.Entry(); return blob.Meta{Mode: e.Mode, MTime: e.MTime} }
 func (f *file) Entry() hufu.Entry      { return describe(f.row) }
 func (f *file) Is(version string) bool { return version == f.row.Version.String() }
+
+// ReadWithName reports whether the bytes came with the name, in one look at the database.
+func (f *file) ReadWithName() bool { return f.atOnce }
 
 // readable refuses a closed file and an ended context.
 func (f *file) readable(ctx context.Context) error {

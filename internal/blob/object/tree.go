@@ -48,26 +48,26 @@ func reached(op string, p, at hufu.Path, w meta.Place) error {
 	return nil
 }
 
-// find returns the entry at p.
-func (t *Tree) find(ctx context.Context, op string, p hufu.Path) (meta.Entry, error) {
+// find returns the entry at p, as look, a method of meta.Names, finds it.
+func (t *Tree) find(ctx context.Context, op string, p hufu.Path, look func(context.Context, meta.ID, string, string) (meta.Place, error)) (meta.Place, error) {
 	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)); err != nil {
-		return meta.Entry{}, err
+		return meta.Place{}, err
 	}
 	if p.IsRoot() {
 		f, err := t.s.names.Folder(ctx, t.root)
-		return rootEntry(f), broken(ctx, op, p, err)
+		return meta.Place{Entry: rootEntry(f)}, broken(ctx, op, p, err)
 	}
-	w, err := t.s.names.Look(ctx, t.root, spell(p.Parent()), p.Base())
+	w, err := look(ctx, t.root, spell(p.Parent()), p.Base())
 	if err != nil {
-		return meta.Entry{}, broken(ctx, op, p, err)
+		return meta.Place{}, broken(ctx, op, p, err)
 	}
 	if err := reached(op, p, p.Parent(), w); err != nil {
-		return meta.Entry{}, err
+		return meta.Place{}, err
 	}
 	if w.Entry.Kind == 0 {
-		return meta.Entry{}, blob.Fail(op, p, hufu.KindNotFound, "")
+		return meta.Place{}, blob.Fail(op, p, hufu.KindNotFound, "")
 	}
-	return w.Entry, nil
+	return w, nil
 }
 
 // rootEntry describes a folder that no entry leads to.
@@ -117,11 +117,11 @@ func timeOf(m blob.Meta) int64 {
 
 // Stat describes the entry at p.
 func (t *Tree) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
-	e, err := t.find(ctx, "stat", p)
+	w, err := t.find(ctx, "stat", p, t.s.names.Look)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	return describe(e), nil
+	return describe(w.Entry), nil
 }
 
 // List calls yield for the entries of the folder p that r asks for.

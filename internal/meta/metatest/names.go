@@ -159,6 +159,16 @@ func testEntries(t *testing.T, n *meta.Names) {
 	if p, err := n.Look(ctx, top, "", want.Name); err != nil || p.Entry != want {
 		t.Errorf("got  %+v %v\nwant %+v", p, err, want)
 	}
+	if p, err := n.LookFile(ctx, top, "", want.Name); err != nil || p.Entry != want || p.Bytes != nil {
+		t.Errorf("got  %+v %v\nwant %+v without bytes", p, err, want)
+	}
+	inline := meta.Entry{Name: "inline", Kind: hufu.File, Child: meta.NewID(), Size: 3, Layout: meta.LayoutInline, Version: meta.NewID()}
+	must(t, n.Change(ctx, func(q meta.NameQueries) error {
+		return errors.Join(q.AddContent(ctx, meta.Content{ID: inline.Child, Size: 3, Layout: meta.LayoutInline, State: meta.StateLive, Bytes: []byte("a\x00\xff")}), q.PutEntry(ctx, top, inline))
+	}))
+	if p, err := n.LookFile(ctx, top, "", inline.Name); err != nil || p.Entry != inline || string(p.Bytes) != "a\x00\xff" {
+		t.Errorf("got  %+v %v\nwant %+v and its bytes", p, err, inline)
+	}
 	link := meta.Entry{Name: want.Name, Kind: hufu.Link, Target: strings.Repeat("t\x00", 2048), Version: meta.NewID()}
 	must(t, n.PutEntry(ctx, top, link)) // replaces it
 	if got, err := n.Entry(ctx, top, want.Name); err != nil || got != link {
