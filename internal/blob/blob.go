@@ -81,8 +81,9 @@ type Tree interface {
 // longer than one.
 type Distant interface {
 	Tree
-	// Distant does nothing.
-	Distant()
+	// OpenTogether opens several files, each as Open of an Opener does, and in less time than one
+	// after the other. Each has a file or an error. A file keeps nothing open; Close may be left out.
+	OpenTogether(ctx context.Context, paths []hufu.Path) ([]File, []error)
 }
 
 // Page selects the entries of a folder that List yields. The zero Page selects

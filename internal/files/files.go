@@ -277,21 +277,17 @@ func (v *View) Distant() bool {
 	return ok
 }
 
-// OpenAhead is Open for a file of a blob.Distant, in two steps: the returned function opens the
-// file and may be called on any goroutine, until Close.
-func (v *View) OpenAhead(ctx context.Context, p hufu.Path) (func(context.Context) (blob.File, error), error) {
+// Ahead returns the tree that holds the file p, and its path there, if p may be opened and the tree
+// is a blob.Distant, whose files may be opened on any goroutine, until Close.
+func (v *View) Ahead(ctx context.Context, p hufu.Path) (blob.Distant, hufu.Path, error) {
 	at, err := v.readable(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, hufu.Path{}, err
 	}
-	if _, ok := at.store.(blob.Distant); !ok {
-		return nil, &hufu.Error{Op: "read ahead", Kind: hufu.KindUnsupported}
+	if d, ok := at.store.(blob.Distant); ok {
+		return d, at.path, nil
 	}
-	return func(ctx context.Context) (blob.File, error) {
-		o := at.store.Opener()
-		defer o.Close()
-		return o.Open(ctx, at.path, "")
-	}, nil
+	return nil, hufu.Path{}, &hufu.Error{Op: "read ahead", Kind: hufu.KindUnsupported}
 }
 
 // LetGo closes the folder that Open has kept open.

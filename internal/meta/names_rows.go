@@ -87,7 +87,7 @@ type Place struct {
 	Kind   hufu.EntryKind // of the last of them, of the root if none was
 	Folder ID             // the last of them, if it is a folder
 	Entry  Entry          // the entry in it, without a kind if there is none
-	Bytes  []byte         // of LookFile: those of the entry, if it is a file of LayoutInline
+	Bytes  []byte         // of LookFiles: those of the entry, if it is a file of LayoutInline
 }
 
 // The states of a content. A content never goes back to an earlier one; it may skip StateLive.

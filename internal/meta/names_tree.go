@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"math/bits"
 	"slices"
 
 	"hufu"
@@ -171,29 +172,59 @@ func entryColumns(e *Entry) []any {
 // Look follows the folders of path from root on, and looks up name in the last of them. Each of the
 // segments of path is followed by a slash.
 func (q NameQueries) Look(ctx context.Context, root ID, path, name string) (Place, error) {
-	return q.look(ctx, root, path, name, 0)
+	found, err := q.look(ctx, root, path, []string{name}, 0)
+	if err == nil && len(found) == 0 {
+		err = &hufu.Error{Op: "look up path", Kind: hufu.KindNotFound}
+	}
+	if err != nil {
+		return Place{}, err
+	}
+	return found[0], nil
 }
 
-// LookFile is Look that also returns the bytes of a file, if they are in a row: entry and bytes are
-// those of one moment.
-func (q NameQueries) LookFile(ctx context.Context, root ID, path, name string) (Place, error) {
-	return q.look(ctx, root, path, name, 1)
+// LookFiles is Look for several names, in their order. It also returns the bytes of files whose bytes
+// are in a row; all entries and bytes are those of one moment.
+func (q NameQueries) LookFiles(ctx context.Context, root ID, path string, names ...string) ([]Place, error) {
+	asked := slices.Clone(names)
+	for bits.OnesCount(uint(len(asked))) > 1 { // so that a database prepares few different statements
+		asked = append(asked, names[0])
+	}
+	found, err := q.look(ctx, root, path, asked, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, &hufu.Error{Op: "look up path", Kind: hufu.KindNotFound}
+	}
+	out := make([]Place, len(names))
+	for i, name := range names {
+		if at := slices.IndexFunc(found, func(p Place) bool { return p.Entry.Kind != 0 && p.Entry.Name == name }); at >= 0 {
+			out[i] = found[at]
+		} else {
+			out[i] = Place{Depth: found[0].Depth, Kind: found[0].Kind, Folder: found[0].Folder}
+		}
+	}
+	return out, nil
 }
 
-func (q NameQueries) look(ctx context.Context, root ID, path, name string, bytes int) (Place, error) {
-	return one(ctx, q.q, "look up path", func(p *Place) []any {
+func (q NameQueries) look(ctx context.Context, root ID, path string, names []string, bytes int) ([]Place, error) {
+	args := []any{[]byte(path), root}
+	for _, name := range names {
+		args = append(args, []byte(name))
+	}
+	return all(ctx, q.q, "look up path", func(p *Place) []any {
 		return append(append([]any{&p.Depth, &p.Kind, idAt{&p.Folder}}, entryColumns(&p.Entry)...), &p.Bytes)
 	}, q.q.d.pick(spelled{
-		sqlite: `WITH RECURSIVE given (path) AS (SELECT ?), walk (id, kind, pos, depth) AS (SELECT ?, 2, 1, 0
+		sqlite: rows(`WITH RECURSIVE given (path) AS (SELECT ?), walk (id, kind, pos, depth) AS (SELECT ?, 2, 1, 0
 			UNION ALL SELECT e.child, e.kind, w.pos + length(e.name) + 1, w.depth + 1 FROM walk w CROSS JOIN given g
 			JOIN entries e ON e.folder = w.id AND e.name = substr(g.path, w.pos, instr(substr(g.path, w.pos), x'2f') - 1)
 			WHERE w.kind = 2 AND w.pos < length(g.path))
 			SELECT w.depth, w.kind, w.id, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
 			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version, c.bytes
 			FROM (SELECT id, kind, depth FROM walk ORDER BY depth DESC LIMIT 1) w
-			LEFT JOIN entries e ON e.folder = w.id AND e.name = ? LEFT JOIN folders f ON f.id = e.child AND e.kind = 2
-			LEFT JOIN contents c ON c.id = e.child AND e.kind = 1 AND e.layout = 0 AND ? = 1`,
-		postgres: `WITH RECURSIVE given (path) AS (SELECT CAST(? AS BYTEA)), walk (id, kind, pos, depth) AS (
+			LEFT JOIN entries e ON e.folder = w.id AND e.name IN ({?}) LEFT JOIN folders f ON f.id = e.child AND e.kind = 2
+			LEFT JOIN contents c ON c.id = e.child AND e.kind = 1 AND e.layout = 0 AND ? = 1`, len(names)),
+		postgres: rows(`WITH RECURSIVE given (path) AS (SELECT CAST(? AS BYTEA)), walk (id, kind, pos, depth) AS (
 			SELECT CAST(? AS BYTEA), CAST(2 AS SMALLINT), 1, 0
 			UNION ALL SELECT e.child, e.kind, w.pos + length(e.name) + 1, w.depth + 1 FROM walk w CROSS JOIN given g
 			JOIN entries e ON e.folder = w.id
@@ -202,9 +233,9 @@ func (q NameQueries) look(ctx context.Context, root ID, path, name string, bytes
 			SELECT w.depth, w.kind, w.id, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
 			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version, c.bytes
 			FROM (SELECT id, kind, depth FROM walk ORDER BY depth DESC LIMIT 1) w
-			LEFT JOIN entries e ON e.folder = w.id AND e.name = ? LEFT JOIN folders f ON f.id = e.child AND e.kind = 2
-			LEFT JOIN contents c ON c.id = e.child AND e.kind = 1 AND e.layout = 0 AND CAST(? AS SMALLINT) = 1`,
-		mysql: `WITH RECURSIVE given (path) AS (SELECT CAST(? AS BINARY)), walk (id, kind, pos, depth) AS (
+			LEFT JOIN entries e ON e.folder = w.id AND e.name IN ({?}) LEFT JOIN folders f ON f.id = e.child AND e.kind = 2
+			LEFT JOIN contents c ON c.id = e.child AND e.kind = 1 AND e.layout = 0 AND CAST(? AS SMALLINT) = 1`, len(names)),
+		mysql: rows(`WITH RECURSIVE given (path) AS (SELECT CAST(? AS BINARY)), walk (id, kind, pos, depth) AS (
 			SELECT CAST(? AS BINARY(16)), CAST(2 AS SIGNED), CAST(1 AS SIGNED), CAST(0 AS SIGNED)
 			UNION ALL SELECT e.child, e.kind, w.pos + LENGTH(e.name) + 1, w.depth + 1 FROM walk w CROSS JOIN given g
 			JOIN entries e ON e.folder = w.id AND e.name = SUBSTRING(g.path, w.pos, LOCATE('/', g.path, w.pos) - w.pos)
@@ -212,9 +243,9 @@ func (q NameQueries) look(ctx context.Context, root ID, path, name string, bytes
 			SELECT w.depth, w.kind, w.id, e.name, e.kind, e.child, e.size, e.layout, COALESCE(f.mode, e.mode), COALESCE(f.mtime, e.mtime),
 			e.digest, e.target, COALESCE(f.by_user, e.by_user), e.upload, e.version, c.bytes
 			FROM (SELECT id, kind, depth FROM walk ORDER BY depth DESC LIMIT 1) w
-			LEFT JOIN entries e ON e.folder = w.id AND e.name = ? LEFT JOIN folders f ON f.id = e.child AND e.kind = 2
-			LEFT JOIN contents c ON c.id = e.child AND e.kind = 1 AND e.layout = 0 AND ? = 1`,
-	}), []byte(path), root, []byte(name), bytes)
+			LEFT JOIN entries e ON e.folder = w.id AND e.name IN ({?}) LEFT JOIN folders f ON f.id = e.child AND e.kind = 2
+			LEFT JOIN contents c ON c.id = e.child AND e.kind = 1 AND e.layout = 0 AND ? = 1`, len(names)),
+	}), append(args, bytes)...)
 }
 
 // Entry returns the entry of this name in a folder, without a kind if there is none.

@@ -98,11 +98,14 @@ func (c *conn) free(e *early) {
 }
 
 // readAhead begins the gets and reads at the head of the queue. ctx is that of the request that is
-// carried out now.
+// carried out now. Gets are begun when half of what may be read ahead is used up, so that several
+// are opened together.
 func (c *conn) readAhead(ctx context.Context) {
 	if !c.view.Distant() {
 		return
 	}
+	var with *together
+	var tasks []func()
 	for _, r := range c.session.Waiting(aheadRequests) {
 		if c.ahead.begun[r] != nil {
 			continue
@@ -110,12 +113,15 @@ func (c *conn) readAhead(ctx context.Context) {
 		var read func(ctx context.Context, e *early) error
 		switch m := r.Message.(type) {
 		case *frame.Get:
-			read = c.getAhead(ctx, m)
+			if with == nil && len(c.ahead.begun) > aheadRequests/2 {
+				return
+			}
+			read, with = c.getAhead(ctx, m, with)
 		case *frame.Read:
 			read = c.chunkAhead(m)
 		}
 		if read == nil {
-			return // stop at a request that cannot be read ahead: later ones may depend on its effect
+			break // stop at a request that cannot be read ahead: later ones may depend on its effect
 		}
 		if c.ahead.stop == nil {
 			c.ahead.ctx, c.ahead.stop = context.WithCancel(context.Background())
@@ -125,7 +131,7 @@ func (c *conn) readAhead(ctx context.Context) {
 		var taskCtx context.Context
 		taskCtx, e.stop = context.WithCancel(c.ahead.ctx)
 		c.ahead.begun[r] = e
-		c.ahead.tasks.Go(func() {
+		tasks = append(tasks, func() {
 			defer close(e.done)
 			defer e.stop()
 			defer func() {
@@ -136,20 +142,38 @@ func (c *conn) readAhead(ctx context.Context) {
 			e.err = read(taskCtx, e)
 		})
 	}
+	for _, task := range tasks { // when it is known which files are opened together
+		c.ahead.tasks.Go(task)
+	}
 }
 
 var errNoRoom error = &hufu.Error{Op: "read ahead", Kind: hufu.KindUnavailable}
 
-// getAhead returns a function that reads a whole small file, nil if that is left to its turn. Without
-// room it asks nothing of the database, which its turn would ask again.
-func (c *conn) getAhead(ctx context.Context, m *frame.Get) func(context.Context, *early) error {
-	open, err := c.view.OpenAhead(ctx, m.Path.Path())
+// together are files of one tree that are opened together.
+type together struct {
+	tree  blob.Distant
+	paths []hufu.Path
+	open  func() ([]blob.File, []error)
+}
+
+// getAhead returns a function that reads a whole small file, which is opened together with those of
+// with, or begins others; nil if that is left to its turn. Without room it asks nothing of the
+// database, which its turn would ask again.
+func (c *conn) getAhead(ctx context.Context, m *frame.Get, with *together) (func(context.Context, *early) error, *together) {
+	tree, p, err := c.view.Ahead(ctx, m.Path.Path())
 	if err != nil || !c.s.aheadRoom.take(c, aheadSmall) {
-		return nil
+		return nil, with
 	}
+	if with == nil || with.tree != tree {
+		with = &together{tree: tree}
+		with.open = sync.OnceValues(func() ([]blob.File, []error) { return with.tree.OpenTogether(c.ahead.ctx, with.paths) })
+	}
+	index := len(with.paths)
+	with.paths = append(with.paths, p)
 	return func(ctx context.Context, e *early) (err error) {
 		e.taken = aheadSmall
-		if e.f, err = open(ctx); err != nil {
+		files, errs := with.open()
+		if e.f, err = files[index], errs[index]; err != nil {
 			return err
 		}
 		size := e.f.Size()
@@ -166,7 +190,7 @@ func (c *conn) getAhead(ctx context.Context, m *frame.Get) func(context.Context,
 			err = blob.CheckRead(ctx, e.f)
 		}
 		return err
-	}
+	}, with
 }
 
 // chunkAhead returns a function that reads a chunk of a file that is open, nil if it is not.

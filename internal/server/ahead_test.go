@@ -64,7 +64,15 @@ type farTree struct {
 	f *far
 }
 
-func (farTree) Distant() {}
+func (t farTree) OpenTogether(ctx context.Context, paths []hufu.Path) ([]blob.File, []error) {
+	files, errs := make([]blob.File, len(paths)), make([]error, len(paths))
+	o := t.Opener()
+	defer o.Close()
+	for i, p := range paths {
+		files[i], errs[i] = o.Open(ctx, p, "")
+	}
+	return files, errs
+}
 
 func (t farTree) Opener() blob.Opener { return farOpener{t.Tree.Opener(), t.f} }
 

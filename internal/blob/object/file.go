@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -44,14 +45,71 @@ type file struct {
 	first  int64
 }
 
+// OpenTogether opens several files, those of one folder in one statement.
+func (t *Tree) OpenTogether(ctx context.Context, paths []hufu.Path) (files []blob.File, errs []error) {
+	files, errs = make([]blob.File, len(paths)), make([]error, len(paths))
+	byFolder := map[hufu.Path][]int{}
+	for i, p := range paths {
+		byFolder[p.Parent()] = append(byFolder[p.Parent()], i)
+	}
+	for _, at := range byFolder {
+		some := make([]hufu.Path, len(at))
+		for k, i := range at {
+			some[k] = paths[i]
+		}
+		opened, why := t.openFiles(ctx, "open", some)
+		for k, i := range at {
+			if errs[i] = why[k]; why[k] == nil {
+				files[i] = opened[k]
+			}
+		}
+	}
+	return files, errs
+}
+
 func (t *Tree) openFile(ctx context.Context, op string, p hufu.Path) (*file, error) {
-	w, err := t.find(ctx, op, p, t.s.names.LookFile)
-	switch {
-	case err != nil:
+	files, errs := t.openFiles(ctx, op, []hufu.Path{p})
+	return files[0], errs[0]
+}
+
+// openFiles opens files of one folder.
+func (t *Tree) openFiles(ctx context.Context, op string, paths []hufu.Path) (files []*file, errs []error) {
+	files, errs = make([]*file, len(paths)), make([]error, len(paths))
+	var names []string
+	for i, p := range paths {
+		if errs[i] = cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)); errs[i] == nil && p.IsRoot() {
+			errs[i] = blob.Fail(op, p, hufu.KindWrongKind, "is_a_folder")
+		}
+		if errs[i] == nil {
+			names = append(names, p.Base())
+		}
+	}
+	if len(names) == 0 {
+		return files, errs
+	}
+	found, err := t.s.names.LookFiles(ctx, t.root, spell(paths[0].Parent()), names...)
+	for i, p := range paths {
+		switch {
+		case errs[i] != nil:
+		case err != nil:
+			errs[i] = broken(ctx, op, p, err)
+		default:
+			files[i], errs[i] = t.opened(op, p, found[0])
+			found = found[1:]
+		}
+	}
+	return files, errs
+}
+
+// opened is the file p that was found at w.
+func (t *Tree) opened(op string, p hufu.Path, w meta.Place) (*file, error) {
+	if err := there(op, p, w); err != nil {
 		return nil, err
-	case w.Entry.Kind == hufu.Folder:
+	}
+	switch w.Entry.Kind {
+	case hufu.Folder:
 		return nil, blob.Fail(op, p, hufu.KindWrongKind, "is_a_folder")
-	case w.Entry.Kind == hufu.Link:
+	case hufu.Link:
 		return nil, blob.Fail(op, p, hufu.KindWrongKind, "link_in_path")
 	}
 	return &file{s: t.s, p: p, row: w.Entry, atOnce: w.Bytes != nil, inline: w.Bytes, first: -1}, nil

@@ -24,9 +24,6 @@ type Tree struct {
 
 var _ blob.Distant = (*Tree)(nil)
 
-// Distant does nothing: reads of the tree may be begun before their turn.
-func (t *Tree) Distant() {}
-
 // spell writes a path as meta takes it.
 func spell(p hufu.Path) string {
 	if p.IsRoot() {
@@ -48,26 +45,31 @@ func reached(op string, p, at hufu.Path, w meta.Place) error {
 	return nil
 }
 
-// find returns the entry at p, as look, a method of meta.Names, finds it.
-func (t *Tree) find(ctx context.Context, op string, p hufu.Path, look func(context.Context, meta.ID, string, string) (meta.Place, error)) (meta.Place, error) {
+// find returns the entry at p.
+func (t *Tree) find(ctx context.Context, op string, p hufu.Path) (meta.Entry, error) {
 	if err := cmp.Or(blob.Canceled(ctx, op, p), blob.CheckPath(op, p)); err != nil {
-		return meta.Place{}, err
+		return meta.Entry{}, err
 	}
 	if p.IsRoot() {
 		f, err := t.s.names.Folder(ctx, t.root)
-		return meta.Place{Entry: rootEntry(f)}, broken(ctx, op, p, err)
+		return rootEntry(f), broken(ctx, op, p, err)
 	}
-	w, err := look(ctx, t.root, spell(p.Parent()), p.Base())
+	w, err := t.s.names.Look(ctx, t.root, spell(p.Parent()), p.Base())
 	if err != nil {
-		return meta.Place{}, broken(ctx, op, p, err)
+		return meta.Entry{}, broken(ctx, op, p, err)
 	}
+	return w.Entry, there(op, p, w)
+}
+
+// there returns an error unless w, the place of p, has an entry.
+func there(op string, p hufu.Path, w meta.Place) error {
 	if err := reached(op, p, p.Parent(), w); err != nil {
-		return meta.Place{}, err
+		return err
 	}
 	if w.Entry.Kind == 0 {
-		return meta.Place{}, blob.Fail(op, p, hufu.KindNotFound, "")
+		return blob.Fail(op, p, hufu.KindNotFound, "")
 	}
-	return w, nil
+	return nil
 }
 
 // rootEntry describes a folder that no entry leads to.
@@ -117,11 +119,11 @@ func timeOf(m blob.Meta) int64 {
 
 // Stat describes the entry at p.
 func (t *Tree) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
-	w, err := t.find(ctx, "stat", p, t.s.names.Look)
+	e, err := t.find(ctx, "stat", p)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
-	return describe(w.Entry), nil
+	return describe(e), nil
 }
 
 // List calls yield for the entries of the folder p that r asks for.

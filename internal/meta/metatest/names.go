@@ -159,15 +159,16 @@ func testEntries(t *testing.T, n *meta.Names) {
 	if p, err := n.Look(ctx, top, "", want.Name); err != nil || p.Entry != want {
 		t.Errorf("got  %+v %v\nwant %+v", p, err, want)
 	}
-	if p, err := n.LookFile(ctx, top, "", want.Name); err != nil || p.Entry != want || p.Bytes != nil {
-		t.Errorf("got  %+v %v\nwant %+v without bytes", p, err, want)
-	}
 	inline := meta.Entry{Name: "inline", Kind: hufu.File, Child: meta.NewID(), Size: 3, Layout: meta.LayoutInline, Version: meta.NewID()}
 	must(t, n.Change(ctx, func(q meta.NameQueries) error {
 		return errors.Join(q.AddContent(ctx, meta.Content{ID: inline.Child, Size: 3, Layout: meta.LayoutInline, State: meta.StateLive, Bytes: []byte("a\x00\xff")}), q.PutEntry(ctx, top, inline))
 	}))
-	if p, err := n.LookFile(ctx, top, "", inline.Name); err != nil || p.Entry != inline || string(p.Bytes) != "a\x00\xff" {
-		t.Errorf("got  %+v %v\nwant %+v and its bytes", p, err, inline)
+	found, err := n.LookFiles(ctx, top, "", inline.Name, "none", want.Name)
+	if err != nil || len(found) != 3 || found[0].Entry != inline || string(found[0].Bytes) != "a\x00\xff" || found[1].Entry.Kind != 0 || found[1].Folder != top || found[2].Entry != want || found[2].Bytes != nil {
+		t.Errorf("got  %+v %v", found, err)
+	}
+	if found, err := n.LookFiles(ctx, top, "no/way/", "a", "b"); err != nil || len(found) != 2 || found[1].Depth != 0 || found[1].Entry.Kind != 0 {
+		t.Errorf("got  %+v %v", found, err)
 	}
 	link := meta.Entry{Name: want.Name, Kind: hufu.Link, Target: strings.Repeat("t\x00", 2048), Version: meta.NewID()}
 	must(t, n.PutEntry(ctx, top, link)) // replaces it
