@@ -163,7 +163,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		s.mu.Lock()
 		lost, entered, turn, news := s.link.lost, s.link.entered, s.turn, s.news
 		s.mu.Unlock()
-		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "limit": s.queue.Limit(), "lanes": s.queue.Lanes(), "lost": problemOf(c, lost), "entered": entered, "turn": turn}), out.Flush()); err != nil {
+		if err := errors.Join(enc.Encode(map[string]any{"jobs": all, "limit": s.queue.Limit(), "lanes": s.queue.Lanes(), "lost": problemOf(c, lost), "entered": entered, "turn": turn, "version": hufu.Version}), out.Flush()); err != nil {
 			return nil //nolint:nilerr // the page is gone
 		}
 		alive := time.After(eventAlive)

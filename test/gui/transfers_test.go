@@ -116,6 +116,7 @@ func TestPauseResumeAndClosedPage(t *testing.T) {
 	}
 	p.click("=Resume big.bin")
 	p.job("big.bin", "running")
+	p.until(bar("big.bin") + " >= 0")
 	at := eval[float64](p, bar("big.bin"))
 	p.close()
 

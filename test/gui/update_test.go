@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"hufu/test/built"
 )
 
-// TestProgramUpdated: a page that stays open while the program is stopped and a newer one is started
-// at the same address says so and asks nothing of the newer one; the newer page shows its version, and
-// what was being transferred goes on.
+// TestProgramUpdated: a page that is open while the program is stopped and a newer one is started at
+// the same address says so and asks nothing of the newer one, or becomes its page, if that has been
+// opened in another window. What was being transferred goes on.
 func TestProgramUpdated(t *testing.T) {
 	newer := t.TempDir()
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X hufu.Version=99.1.0", "-o", newer, "hufu/cmd/hufu")
@@ -41,8 +43,15 @@ func TestProgramUpdated(t *testing.T) {
 	p.upload("big.bin")
 	p.show("transfers")
 	p.until(bar("big.bin") + " >= 10")
+	o := p.another()
+	o.goTo(d.address + "/")
+	o.until("document.querySelector('main.files')")
+	eval[chromedp.Void](o, "window.before = true")
 	d.stop()
 	p.sees("hufu gui does not respond.")
+	o.sees("hufu gui does not respond.")
+	// This one asks only after the newer page was opened.
+	eval[chromedp.Void](o, "(f => { window.fetch = async (...a) => { if (!window.opened) throw new TypeError('not yet'); return f(...a) } })(fetch.bind(window))")
 
 	d = sit(t, built.NewPerson(newer, alice.Home), "--listen", address)
 	p.sees("This page is no longer connected to hufu gui.")
@@ -58,4 +67,8 @@ func TestProgramUpdated(t *testing.T) {
 	same(t, w.served("big.bin"), data)
 	p.show("settings")
 	p.sees("99.1.0")
+	eval[chromedp.Void](o, "window.opened = true")
+	o.until("!window.before && document.querySelector('main.files')")
+	o.show("settings")
+	o.sees("99.1.0")
 }

@@ -211,6 +211,8 @@ function measure(jobs) {
 const finished = s => s === 'done' || s === 'failed' || s === 'canceled'
 
 function take(update) {
+  // Another version of the program has taken this address: its own page replaces this one.
+  if (update.version !== state.version) return location.reload()
   const before = new Map(state.jobs.map(j => [j.id, j.state]))
   const news = heard
   measure(update.jobs)
