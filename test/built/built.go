@@ -157,6 +157,9 @@ type Server struct {
 	cmd     *exec.Cmd
 }
 
+// Upgrade has the server run the programs in bin from its next start on.
+func (s *Server) Upgrade(bin string) { s.bin = bin }
+
 // NewServer makes a data folder.
 func NewServer(bin, data string, flags ...string) (*Server, error) {
 	return NewServerWith(nil, bin, data, flags...)

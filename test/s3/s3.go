@@ -13,9 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"hufu/internal/blob/object"
 	"hufu/internal/testenv/port"
@@ -29,6 +33,7 @@ type Service struct {
 
 	dir, program   string
 	access, secret string
+	flags          []string
 	buckets        atomic.Int64
 	release        func() // of the port
 	cmd            *exec.Cmd
@@ -36,7 +41,12 @@ type Service struct {
 }
 
 // Start builds the service and starts it. It runs in a folder of this module.
-func Start() (_ *Service, err error) {
+func Start() (*Service, error) { return start(false) }
+
+// StartVersions is Start for a service whose buckets may keep versions, see KeepVersions.
+func StartVersions() (*Service, error) { return start(true) }
+
+func start(versions bool) (_ *Service, err error) {
 	dir, err := os.MkdirTemp("", "hufu-s3")
 	if err != nil {
 		return nil, err
@@ -66,6 +76,12 @@ func Start() (_ *Service, err error) {
 		return nil, err
 	}
 	s.Address, s.release = address, release
+	if versions {
+		s.flags = []string{"--versioning-dir", s.path("versions")}
+		if err := os.Mkdir(s.path("versions"), 0o700); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.Again()
 }
 
@@ -78,7 +94,8 @@ func (s *Service) Again() error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.CommandContext(context.Background(), s.program, "--port", s.Address, "--quiet", "posix", "--sidecar", s.path("meta"), s.path("data"))
+	cmd := exec.CommandContext(context.Background(), s.program, "--port", s.Address, "--quiet", "posix", "--sidecar", s.path("meta"))
+	cmd.Args = append(append(cmd.Args, s.flags...), s.path("data"))
 	cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + s.access, "ROOT_SECRET_ACCESS_KEY=" + s.secret, "HOME=" + s.dir}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -127,4 +144,39 @@ func (s *Service) Bucket() (object.Source, error) {
 	name := fmt.Sprintf("bucket%d", s.buckets.Add(1))
 	err := os.Mkdir(filepath.Join(s.dir, "data", name), 0o700)
 	return object.Source{URL: "s3://" + name + "/pre/fix", Endpoint: "http://" + s.Address, PathStyle: true, AccessKey: s.access, SecretKey: s.secret}, err
+}
+
+// KeepVersions has the bucket keep what is replaced and deleted.
+func (s *Service) KeepVersions(ctx context.Context, bucket object.Source) error {
+	c, name, err := s.client(bucket)
+	if err != nil {
+		return err
+	}
+	return c.EnableVersioning(ctx, name)
+}
+
+// Versions counts the objects of the bucket, and all their versions.
+func (s *Service) Versions(ctx context.Context, bucket object.Source) (objects, versions int, err error) {
+	c, name, err := s.client(bucket)
+	if err != nil {
+		return 0, 0, err
+	}
+	for o := range c.ListObjectsIter(ctx, name, minio.ListObjectsOptions{Recursive: true, WithVersions: true}) {
+		if o.Err != nil {
+			return 0, 0, o.Err
+		}
+		if !o.IsDeleteMarker {
+			versions++
+		}
+		if o.IsLatest && !o.IsDeleteMarker {
+			objects++
+		}
+	}
+	return objects, versions, nil
+}
+
+func (s *Service) client(bucket object.Source) (c *minio.Client, name string, err error) {
+	name, _, _ = strings.Cut(strings.TrimPrefix(bucket.URL, "s3://"), "/")
+	c, err = minio.New(s.Address, &minio.Options{Creds: credentials.NewStaticV4(s.access, s.secret, ""), BucketLookup: minio.BucketLookupPath})
+	return c, name, err
 }
