@@ -201,6 +201,7 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 
 	p.pick("remote", "a.txt")
 	p.act("remote", "rename")
+	p.sees(`Rename "a.txt"`)
 	p.fill("dialog input", "b.txt")
 	p.click("dialog .primary")
 	p.until("document.querySelector('dialog .trouble')") // taken
@@ -210,6 +211,8 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 
 	p.pick("remote", "b.txt")
 	p.act("remote", "move")
+	p.sees(`Move "b.txt"`)
+	p.until("document.querySelector('dialog .primary[aria-disabled=true]')?.title === 'It is already in this folder.'")
 	p.click("dialog .folders button:last-child")
 	p.click("=Move here")
 	p.until("!" + row("remote", "b.txt"))
@@ -221,6 +224,7 @@ func TestRenameMoveDeleteProperties(t *testing.T) {
 	p.until("document.querySelector('dialog .digest')?.innerText.length === 64")
 	p.click("=Verify")
 	p.sees("the bytes match the digest")
+	p.sees("rw-r--r-- (0644)")
 	p.audit("properties")
 	p.click("=Close")
 

@@ -142,7 +142,7 @@ func TestWhatCanBeDone(t *testing.T) {
 
 	// Deleting says what goes.
 	p.keys(kb.Delete)
-	p.sees(`The folder "photos"`)
+	p.sees(`Delete the folder "photos"?`)
 	p.sees("214 items in it, 2.1 KiB")
 	p.sees("Deleting from the server cannot be undone.")
 	p.click("=Cancel")

@@ -389,7 +389,7 @@ func TestGivenUp(t *testing.T) {
 			p.job("big.bin", "paused")
 		}
 		p.click("=Stop big.bin")
-		p.sees("partial data of the others is removed")
+		p.sees("What has arrived of the others is removed.")
 		p.click("=Stop")
 		p.job("big.bin", "canceled")
 		slow.Rate(fast)

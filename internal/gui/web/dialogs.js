@@ -6,6 +6,9 @@ import { join, last, parent, trail, typeOf } from './places.js'
 import { n, size, t, time } from './text.js'
 import { Button, Dialog, html, Icon, Rows, Trouble, useBusy } from './ui.js'
 
+// rights spells a mode as ls does: rw-r--r-- for 0644.
+const rights = mode => [...mode.slice(-3)].map(d => ['r', 'w', 'x'].map((c, i) => d >> 2 - i & 1 ? c : '-').join('')).join('')
+
 // amount says how much is in folders, as far as it was counted.
 export const amount = s => n(s.whole ? 'gui.size' : 'gui.size.least', s.files + s.folders, { size: size(s.bytes) })
 
@@ -24,8 +27,8 @@ export function Properties({ side, path, entry, onClose }) {
   const folder = e.kind === 'folder'
   return html`<${Dialog} title=${t('gui.properties')} onClose=${onClose} wide>
     <${Rows} of=${[[t('gui.files.name'), html`<bdi>${entry.name}</bdi>`], [t('gui.prop.at'), html`<bdi>${trail(side, parent(path))}</bdi>`], [t('gui.prop.kind'), typeOf(e).words],
-      [t('gui.files.size'), folder ? inside && amount(inside) : e.kind === 'file' && `${size(e.size)} (${n('gui.prop.bytes', e.size)})`], [t('gui.files.time'), time(e.mtime)],
-      [t('gui.prop.mode'), html`<code>${e.mode}</code>`], [t('gui.prop.by'), e.by && html`<bdi>${e.by}</bdi>`], [t('gui.prop.target'), e.target && html`<bdi>${e.target}</bdi>`],
+      [t('gui.files.size'), folder ? inside && amount(inside) : e.kind === 'file' && (e.size < 1024 ? n('gui.prop.bytes', e.size) : `${size(e.size)} (${n('gui.prop.bytes', e.size)})`)], [t('gui.files.time'), time(e.mtime)],
+      [t('gui.prop.mode'), html`<code>${rights(e.mode)} (${e.mode})</code>`], [t('gui.prop.by'), e.by && html`<bdi>${e.by}</bdi>`], [t('gui.prop.target'), e.target && html`<bdi>${e.target}</bdi>`],
       [t('gui.prop.digest'), e.digest && html`<code class="digest">${e.digest}</code>`]]} />
     <p role="status" class="hint">${busy ? t(folder ? 'gui.size.counting' : 'gui.prop.reading') : verdict}</p>
     <${Trouble} problem=${problem} />
@@ -51,14 +54,15 @@ export function Folder({ pane, onYes, onClose }) {
   const there = usePane(pane.side, path, setPath)
   const { busy, problem, run } = useBusy()
   const folders = there.entries.filter(e => e.kind === 'folder')
-  return html`<${Dialog} title=${t('gui.move.title')} onClose=${onClose}>
-    <p>${n('gui.move.text', pane.picked.length)} <strong><bdi>${last(pane.side, path)}</bdi></strong></p>
+  const title = pane.picked.length === 1 ? t('gui.move.what', { name: pane.picked[0].name }) : n('gui.move.some', pane.picked.length)
+  return html`<${Dialog} title=${html`<bdi>${title}</bdi>`} onClose=${onClose}>
+    <p>${t('gui.move.to')} <strong><bdi>${last(pane.side, path)}</bdi></strong></p>
     <div class="folders" tabindex="0" aria-label=${t('gui.move.folders')} role="group">
       ${path !== '/' && html`<button type="button" onClick=${() => there.open(parent(path))}><${Icon} name="arrow-up" />${t('gui.files.up')}</button>`}
       ${folders.map(e => html`<button type="button" key=${e.key} onClick=${() => there.open(join(path, e.key))}><${Icon} name="folder" /><bdi>${e.name}</bdi></button>`)}</div>
     <${Trouble} problem=${problem || there.problem} />
     <div class="buttons"><${Button} label=${t('gui.cancel')} onClick=${onClose} />
-      <${Button} kind="primary" label=${t('gui.move.button')} disabled=${busy || path === pane.path} onClick=${() => run(() => onYes(path))} /></div></${Dialog}>`
+      <${Button} kind="primary" label=${t('gui.move.button')} disabled=${busy} why=${path === pane.path ? t('gui.move.here') : ''} onClick=${() => run(() => onYes(path))} /></div></${Dialog}>`
 }
 
 // Remove says what goes, and that it does not come back.
@@ -75,9 +79,8 @@ export function Remove({ side, paths, entries, onYes, onClose }) {
   const more = inside && { ...inside, files: inside.files - entries.filter(e => e.kind !== 'folder').length, folders: inside.folders - entries.filter(e => e.kind === 'folder').length }
   const name = entries[0]?.name ?? ''
   const what = entries.length > 1 ? n('gui.remove.some', entries.length) : folders ? t('gui.remove.folder', { name }) : t('gui.remove.one', { name })
-  return html`<${Dialog} title=${t('gui.remove.title')} onClose=${onClose}>
-    <p><strong><bdi>${what}</bdi></strong> ${more && (more.files + more.folders > 0 ? amount({ ...more, bytes: inside.bytes }) : t('gui.size.none'))}
-      ${folders && !inside && html`<span class="hint">${t('gui.size.counting')}</span>`}</p>
+  return html`<${Dialog} title=${html`<bdi>${what}</bdi>`} onClose=${onClose}>
+    ${folders && html`<p>${more ? (more.files + more.folders > 0 ? amount({ ...more, bytes: inside.bytes }) : t('gui.size.none')) : html`<span class="hint">${t('gui.size.counting')}</span>`}</p>`}
     ${entries.length > 1 && html`<ul class="names">${entries.slice(0, 8).map(x => html`<li><bdi>${x.name}</bdi></li>`)}
       ${entries.length > 8 && html`<li>${t('gui.more', { n: entries.length - 8 })}</li>`}</ul>`}
     <p>${t(side === 'local' ? 'gui.remove.local' : 'gui.remove.remote')}</p>

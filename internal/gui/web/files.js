@@ -70,7 +70,7 @@ export function Files() {
       const e = pane.picked[0]
       if (pane.picked.length !== 1) return
       const typed = typable(e)
-      setAsk(html`<${Prompt} title=${t('gui.rename.title')} label=${t('gui.rename.name')} value=${typed} yes=${t('gui.rename.button')} onClose=${close} onYes=${async name => {
+      setAsk(html`<${Prompt} title=${html`<bdi>${t('gui.rename.what', { name: e.name })}</bdi>`} label=${t('gui.rename.name')} value=${typed} yes=${t('gui.rename.button')} onClose=${close} onYes=${async name => {
         if (name !== e.name || typed !== e.name) await post('rename', { side: pane.side, path: join(pane.path, e.key), to: join(pane.path, escape(name)) })
         close()
         pane.load()

@@ -1,5 +1,6 @@
-// The sheet of keys, opened by "?" from anywhere but a field.
-import { useEffect, useState } from './vendor/hooks.js'
+// The sheet of keys, opened from the settings, or by "?" from anywhere but a field.
+import { useEffect } from './vendor/hooks.js'
+import { set, useStore } from './store.js'
 import { t } from './text.js'
 import { Button, Dialog, html } from './ui.js'
 
@@ -10,15 +11,16 @@ const rows = () => [
 ]
 
 export function Keys() {
-  const [open, setOpen] = useState(false)
+  const { keys } = useStore()
+  const open = on => set({ keys: on })
   useEffect(() => {
     const key = e => {
-      if (e.key === '?' && !e.target.closest('input:not([type=checkbox], [type=radio]), textarea, select') && !document.querySelector('dialog[open]')) setOpen(true)
+      if (e.key === '?' && !e.target.closest('input:not([type=checkbox], [type=radio]), textarea, select') && !document.querySelector('dialog[open]')) open(true)
     }
     window.addEventListener('keydown', key)
     return () => window.removeEventListener('keydown', key)
   }, [])
-  return open && html`<${Dialog} title=${t('gui.keys.title')} onClose=${() => setOpen(false)}>
+  return keys && html`<${Dialog} title=${t('gui.keys.title')} onClose=${() => open(false)}>
     <dl class="keys">${rows().map(([k, what]) => html`<dt><kbd>${k}</kbd></dt><dd>${what}</dd>`)}</dl>
-    <div class="buttons"><${Button} kind="primary" label=${t('gui.close')} onClick=${() => setOpen(false)} autofocus /></div></${Dialog}>`
+    <div class="buttons"><${Button} kind="primary" label=${t('gui.close')} onClick=${() => open(false)} autofocus /></div></${Dialog}>`
 }

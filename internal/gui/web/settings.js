@@ -1,9 +1,9 @@
 // Settings: what this browser shows and how.
 import { useEffect, useState } from './vendor/hooks.js'
 import { get, post } from './api.js'
-import { setHidden, setLang, setNotify, setTheme, tell, useStore } from './store.js'
+import { set, setHidden, setLang, setNotify, setTheme, tell, useStore } from './store.js'
 import { lang, rate, t } from './text.js'
-import { html } from './ui.js'
+import { Button, html } from './ui.js'
 
 export const Language = () => html`<select aria-label=${t('gui.language')} title=${t('gui.language')} value=${lang()} onChange=${e => setLang(e.target.value).catch(why => {
   e.target.value = lang()
@@ -46,6 +46,7 @@ export function Settings() {
     <${Setting} title=${t('gui.language')} hint=${t('gui.language.hint')}><${Language} /></${Setting}>
     <${Setting} title=${t('gui.theme')} hint=${t('gui.theme.hint')}><${Theme} /></${Setting}>
     <${Setting} title=${t('gui.settings.hidden')} hint=${t('gui.settings.hidden.hint')}><input type="checkbox" aria-label=${t('gui.settings.hidden')} checked=${s.hidden} onChange=${e => setHidden(e.target.checked)} /></${Setting}>
+    <${Setting} title=${t('gui.keys.title')} hint=${t('gui.keys.hint')}><${Button} icon="keyboard" label=${t('gui.keys.show')} onClick=${() => set({ keys: true })} /></${Setting}>
     <h2>${t('gui.nav.transfers')}</h2>
     <${Setting} title=${t('gui.settings.notify')} hint=${t('gui.settings.notify.hint')}><input type="checkbox" aria-label=${t('gui.settings.notify')} checked=${s.notify} onChange=${e => {
       const on = e.target.checked

@@ -24,6 +24,7 @@ export const state = {
   side: 'remote', // the pane that a narrow window shows
   shared: true, // the server has a shared folder; not known yet: true
   hidden: localStorage.getItem('hufu-hidden') === 'yes',
+  keys: false, // the sheet of keys is open
   notices: [], // the newest is shown
   drawer: sessionStorage.getItem('hufu-drawer') === 'open', // the transfers are open
   notify: localStorage.getItem('hufu-notify') === 'yes', // a message of the desktop when a transfer is over
