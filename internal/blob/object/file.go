@@ -101,7 +101,7 @@ func (t *Tree) openFiles(ctx context.Context, op string, paths []hufu.Path) (fil
 	return files, errs
 }
 
-// opened is the file p that was found at w.
+// opened returns the file p, which was found at w.
 func (t *Tree) opened(op string, p hufu.Path, w meta.Place) (*file, error) {
 	if err := there(op, p, w); err != nil {
 		return nil, err
