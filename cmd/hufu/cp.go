@@ -333,9 +333,8 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 		err = c.r.Link(ctx, to, e.Target, e.MTime, cond)
 	} else {
 		var copied hufu.Entry
-		if copied, err = c.r.CopyFar(ctx, from, e, to, cond); err == nil {
+		if copied, err = c.r.CopyFar(ctx, from, e, to, cond, c.attributes(e, replaced)); err == nil {
 			e.Digest = copied.Digest
-			err = c.drop(ctx, from, to, e, copied, replaced)
 		}
 	}
 	if err != nil {
@@ -347,26 +346,21 @@ func (c *copier) entry(ctx context.Context, from, to hufu.Path, e hufu.Entry, fr
 	return nil
 }
 
-// drop gives a copy, which has the mode and time of its source, those that --no-preserve asks for. It
-// has replaced an entry, if replaced is not nil.
-func (c *copier) drop(ctx context.Context, from, to hufu.Path, e, copied hufu.Entry, replaced *hufu.Entry) error {
-	d := &c.o.Drop
-	if !d.Mode && !d.Times {
-		return nil
+// attributes are those of a copy that --no-preserve asks for. It replaces an entry, if replaced is not
+// nil.
+func (c *copier) attributes(e hufu.Entry, replaced *hufu.Entry) client.Attributes {
+	var a client.Attributes
+	if c.o.Drop.Times {
+		a.MTime = &e.MTime
 	}
-	m := transfer.Meta{Mode: copied.Mode, MTime: copied.MTime}
-	if d.Times {
-		m.MTime = e.MTime
-	}
-	if d.Mode {
-		if m.Mode = d.NewMode(hufu.File); replaced != nil {
-			m.Mode = replaced.Mode
+	if c.o.Drop.Mode {
+		mode := c.o.Drop.NewMode(hufu.File)
+		if replaced != nil {
+			mode = replaced.Mode
 		}
-		if place, _ := from.Cut(); e.By != c.r.Profile().User && (e.By != "" || strings.HasPrefix(place, "@")) {
-			m.Mode &^= 0o133 // as the server does: bytes of another user become no program of this one (HT-33)
-		}
+		a.Mode = &mode
 	}
-	return c.r.SetMeta(ctx, to, m, copied.Version)
+	return a
 }
 
 // conflict decides what becomes of an entry at the target: Replace, Rename, or how it is reported

@@ -49,7 +49,7 @@ func TestCopyFar(t *testing.T) {
 			t.Fatal(err)
 		}
 		source := stat(name)
-		made, err := r.CopyFar(t.Context(), parse(t, name), source, parse(t, "copies/of/"+name), absent)
+		made, err := r.CopyFar(t.Context(), parse(t, name), source, parse(t, "copies/of/"+name), absent, client.Attributes{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -57,6 +57,12 @@ func TestCopyFar(t *testing.T) {
 		there := stat("copies/of/" + name)
 		if there.Digest != source.Digest || there.Size != source.Size || there.Mode != source.Mode || !there.MTime.Equal(old) || there.Version != made.Version || made.Digest != source.Digest {
 			t.Errorf("%s: %+v, answered %+v, source %+v", name, there, made, source)
+		}
+		mode, at := uint32(0o751), old.Add(time.Hour)
+		if _, err := r.CopyFar(t.Context(), parse(t, name), source, parse(t, "others/"+name), absent, client.Attributes{Mode: &mode, MTime: &at}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if there := stat("others/" + name); there.Digest != source.Digest || there.Mode != mode || !there.MTime.Equal(at) {
+			t.Errorf("%s with another mode and time: %+v", name, there)
 		}
 		var b bytes.Buffer
 		if err := r.Cat(t.Context(), parse(t, "copies/of/"+name), &b, nil); err != nil || !bytes.Equal(b.Bytes(), data) {
@@ -81,7 +87,7 @@ func TestCopyFar(t *testing.T) {
 		{"no place of its own", "one", "@shared/x", one, absent, "shared_missing"},
 	} {
 		before, beforeErr := r.Stat(t.Context(), parse(t, c.to))
-		_, err := r.CopyFar(t.Context(), parse(t, c.from), c.e, parse(t, c.to), c.cond)
+		_, err := r.CopyFar(t.Context(), parse(t, c.from), c.e, parse(t, c.to), c.cond, client.Attributes{})
 		if code := hufu.CodeOf(err); code != c.code && (code != "" || hufu.KindOf(err).String() != c.code) {
 			t.Errorf("%s: %v, not %s", c.name, err, c.code)
 		}
@@ -90,7 +96,7 @@ func TestCopyFar(t *testing.T) {
 		}
 	}
 	there := stat("copies/of/one")
-	if _, err := r.CopyFar(t.Context(), parse(t, "large"), large, parse(t, "copies/of/one"), hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}); err != nil || stat("copies/of/one").Digest != large.Digest {
+	if _, err := r.CopyFar(t.Context(), parse(t, "large"), large, parse(t, "copies/of/one"), hufu.Condition{Kind: hufu.IfVersion, Version: there.Version}, client.Attributes{}); err != nil || stat("copies/of/one").Digest != large.Digest {
 		t.Errorf("the version that was seen is not replaced: %v", err)
 	}
 	for _, name := range []string{"chunk", "large"} { // changed in silence, by the disk or by somebody
@@ -110,7 +116,7 @@ func TestCopyFar(t *testing.T) {
 		if err := os.Chtimes(path, i.ModTime(), i.ModTime()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.CopyFar(t.Context(), parse(t, name), hufu.Entry{}, parse(t, "rotten"), absent); hufu.KindOf(err) != hufu.KindIntegrity {
+		if _, err := r.CopyFar(t.Context(), parse(t, name), hufu.Entry{}, parse(t, "rotten"), absent, client.Attributes{}); hufu.KindOf(err) != hufu.KindIntegrity {
 			t.Errorf("%s, changed in silence: %v", name, err)
 		}
 		if _, err := r.Stat(t.Context(), parse(t, "rotten")); hufu.KindOf(err) != hufu.KindNotFound {

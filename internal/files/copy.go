@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"time"
 
 	"hufu"
 	"hufu/internal/access"
@@ -11,12 +12,13 @@ import (
 	"hufu/internal/digest"
 )
 
-// Copy copies the bytes, mode and time of the file from to the path to, and describes the copy. With
-// a version it copies only that version. The bytes do not leave the server. Everything that holds for
-// a put of these bytes holds for it: rights, condition, durability. If another user uploaded from,
-// some bits of the mode are removed. buf has space for a chunk. A copy that was interrupted, or for
-// which the store was unavailable, is resumed by the next one.
-func (v *View) Copy(ctx context.Context, from, to hufu.Path, version string, cond hufu.Condition, buf []byte) (hufu.Entry, error) {
+// Copy copies the bytes, mode and time of the file from to the path to, and describes the copy. A
+// mode or mtime that is not nil stands in for that of the file. With a version it copies only that
+// version. The bytes do not leave the server. Everything that holds for a put of these bytes holds
+// for it: rights, condition, durability. If another user uploaded from, some bits of the mode are
+// removed. buf has space for a chunk. A copy that was interrupted, or for which the store was
+// unavailable, is resumed by the next one.
+func (v *View) Copy(ctx context.Context, from, to hufu.Path, version string, cond hufu.Condition, mode *uint32, mtime *time.Time, buf []byte) (hufu.Entry, error) {
 	f, err := v.Open(ctx, from)
 	if err != nil {
 		return hufu.Entry{}, err
@@ -39,6 +41,12 @@ func (v *View) Copy(ctx context.Context, from, to hufu.Path, version string, con
 		}
 	}
 	m := blob.Meta{Mode: source.Mode, MTime: source.MTime}
+	if mode != nil {
+		m.Mode = *mode
+	}
+	if mtime != nil {
+		m.MTime = *mtime
+	}
 	if access.ByOwner(from) && source.By != v.sub.User {
 		m.Mode &^= 0o133 // as for a get: what others have uploaded becomes no program of this user, and nothing that others may write
 	}

@@ -70,16 +70,16 @@ func TestCopyGoesOn(t *testing.T) {
 		}
 	}
 	buf := make([]byte, hufu.ChunkSize)
-	if _, err := v.Copy(t.Context(), at(t, "large"), at(t, "copy"), "", always, buf); hufu.CodeOf(err) != "store_unreachable" {
+	if _, err := v.Copy(t.Context(), at(t, "large"), at(t, "copy"), "", always, nil, nil, buf); hufu.CodeOf(err) != "store_unreachable" {
 		t.Fatalf("while the store is away: %v", err)
 	}
-	if e, err := v.Copy(t.Context(), at(t, "large"), at(t, "copy"), "", always, buf); err != nil || e.Digest != digest.Sum(data) {
+	if e, err := v.Copy(t.Context(), at(t, "large"), at(t, "copy"), "", always, nil, nil, buf); err != nil || e.Digest != digest.Sum(data) {
 		t.Fatalf("afterwards: %+v %v", e, err)
 	}
 	if want := []int64{0, 1, 2, 3}; !slices.Equal(s.wrote, want) {
 		t.Errorf("the chunks %v were written, not %v", s.wrote, want)
 	}
-	if _, err := v.Copy(t.Context(), at(t, "small"), at(t, "copy of small"), "", always, buf); err != nil {
+	if _, err := v.Copy(t.Context(), at(t, "small"), at(t, "copy of small"), "", always, nil, nil, buf); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(log.String(), "op=copy "); got != 2 {

@@ -77,7 +77,8 @@ func (m *Space) check() error         { return m.Path.check() }
 func (m *SpaceAnswer) check() error   { return checkIf(m.Free >= 0 && m.Total >= 0, "space") }
 func (m *CopyAnswer) check() error    { return m.Entry.check() }
 func (m *Copy) check() error {
-	return errors.Join(m.From.check(), m.To.check(), m.Condition.check(), checkIf(len(m.Version) <= MaxVersion, "version"))
+	return errors.Join(m.From.check(), m.To.check(), m.Condition.check(), checkIf(len(m.Version) <= MaxVersion, "version"),
+		checkIf(m.Mode == nil || *m.Mode <= 0o777, "mode"))
 }
 func (m *Why) check() error         { return nil }
 func (m *Goodbye) check() error     { return m.Reason.check() }

@@ -232,6 +232,8 @@ type (
 		To        Path      `cbor:"2,keyasint"`
 		Condition Condition `cbor:"3,keyasint"`
 		Version   string    `cbor:"4,keyasint,omitempty"`
+		Mode      *uint32   `cbor:"5,keyasint,omitempty"` // instead of the one of From
+		MTime     *int64    `cbor:"6,keyasint,omitempty"` // likewise
 	}
 	// CopyAnswer describes the copy.
 	CopyAnswer struct {

@@ -115,6 +115,7 @@ func samples() []sample {
 		{"changed", "something below films has changed", &Changed{Path: Path("films")}, false, nil},
 		{"cancel", "the third request is not wanted any more", &Cancel{Request: 2}, false, nil},
 		{"copy", "this version, to a name that is free", &Copy{From: path, To: Path("b"), Condition: absent, Version: "v-1"}, false, nil},
+		{"copy, given attributes", "mode 0600 and the earliest time instead of those of the file", &Copy{From: path, To: Path("b"), Condition: absent, Mode: new(uint32(0o600)), MTime: new(int64(-1 << 63))}, false, nil},
 		{"copy answer", "durable", &CopyAnswer{Entry: entry}, false, nil},
 		{"devices", "which devices do I have?", &Devices{}, false, nil},
 		{"devices answer, goes on", "this one, and more follow", &DevicesAnswer{Devices: []Device{

@@ -106,6 +106,7 @@ func (c *conn) readAhead(ctx context.Context) {
 	}
 	var with *together
 	var tasks []func()
+waiting:
 	for _, r := range c.session.Waiting(aheadRequests) {
 		if c.ahead.begun[r] != nil {
 			continue
@@ -114,14 +115,14 @@ func (c *conn) readAhead(ctx context.Context) {
 		switch m := r.Message.(type) {
 		case *frame.Get:
 			if with == nil && len(c.ahead.begun) > aheadRequests/2 {
-				return
+				break waiting
 			}
 			read, with = c.getAhead(ctx, m, with)
 		case *frame.Read:
 			read = c.chunkAhead(m)
 		}
 		if read == nil {
-			break // stop at a request that cannot be read ahead: later ones may depend on its effect
+			break waiting // stop at a request that cannot be read ahead: later ones may depend on its effect
 		}
 		if c.ahead.stop == nil {
 			c.ahead.ctx, c.ahead.stop = context.WithCancel(context.Background())

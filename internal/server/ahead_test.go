@@ -210,6 +210,49 @@ func TestReadingChunksAhead(t *testing.T) {
 	soon(t, "nothing is held for a client that has left", func() bool { return env.Server.Ahead() == 0 })
 }
 
+// TestReadingChunksAndFilesAhead: gets behind many reads, which wait until they are begun together,
+// keep none of the reads from being begun.
+func TestReadingChunksAndFilesAhead(t *testing.T) {
+	t.Parallel()
+	f := &far{Stores: mem.NewTrees(mem.Options{}), waits: make(chan struct{}), enough: 3}
+	env := testenv.New(t, testenv.Options{Trees: f})
+	w := asPerson(t, env, env.Person("alice"))
+	const chunks = 11
+	data := bytesOf(chunks * hufu.ChunkSize)
+	id := w.open("big", data)
+	var all []int64
+	for i := range int64(chunks) {
+		all = append(all, i)
+	}
+	w.upload(id, data, all...)
+	version := answered[*frame.CommitAnswer](w, commitOf(id, "big", data, ifFree), nil).Entry.Version
+	w.put("small", "text", ifFree)
+	var requests []frame.Message
+	for i := range int64(chunks) {
+		requests = append(requests, &frame.Read{Path: frame.Path("big"), Version: version, Index: i})
+	}
+	for range 3 {
+		requests = append(requests, &frame.Get{Path: frame.Path("small")})
+	}
+	length := func(i int) int {
+		if i < chunks {
+			return hufu.ChunkSize
+		}
+		return len("text")
+	}
+	for i, a := range readsTogether(t, env, w, length, requests...) {
+		want := []byte("text")
+		if i < chunks {
+			want = data[i*hufu.ChunkSize:][:hufu.ChunkSize]
+		}
+		if !bytes.Equal(a.raw, want) {
+			t.Errorf("answer %d has other bytes", i)
+		}
+	}
+	_ = w.Close()
+	soon(t, "nothing is held for a client that has left", func() bool { return env.Server.Ahead() == 0 })
+}
+
 // TestCanceledReadsAhead: what is read ahead for a request that the client takes back is stopped.
 func TestCanceledReadsAhead(t *testing.T) {
 	t.Parallel()

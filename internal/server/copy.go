@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"hufu"
 	"hufu/internal/frame"
@@ -31,7 +32,12 @@ func (c *conn) copyFile(ctx context.Context, m *frame.Copy) (frame.Message, erro
 	defer c.s.long.release(c)
 	buf := session.TakeChunk()
 	defer buf.Give()
-	e, err := c.view.Copy(ctx, m.From.Path(), m.To.Path(), m.Version, m.Condition.Condition(), buf[:])
+	var mtime *time.Time
+	if m.MTime != nil {
+		at := frame.Time(*m.MTime)
+		mtime = &at
+	}
+	e, err := c.view.Copy(ctx, m.From.Path(), m.To.Path(), m.Version, m.Condition.Condition(), m.Mode, mtime, buf[:])
 	if err != nil {
 		return nil, err
 	}
