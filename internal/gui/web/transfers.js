@@ -93,7 +93,9 @@ export function Drawer() {
   const [others, setOthers] = useState(false)
   const bytes = live.reduce((x, j) => x + j.bytes, 0)
   const done = live.reduce((x, j) => x + Math.max(0, j.bytes_done), 0)
-  const speed = live.filter(flows).reduce((x, j) => x + j.rate, 0)
+  const flowing = live.filter(flows)
+  const speed = flowing.reduce((x, j) => x + j.rate, 0)
+  const rest = flowing.reduce((x, j) => x + j.bytes - j.bytes_done, 0) // a paused one has no time left
   const groups = { active: [], attention: [], done: [], other: [] }
   for (const j of s.jobs) groups[groupOf(j)].push(j)
   const failed = own.filter(j => j.state === 'failed' && j.again)
@@ -108,7 +110,7 @@ export function Drawer() {
   const paused = own.filter(j => j.state === 'paused')
   const told = [
     live.length > paused.length && n('gui.drawer.active', live.length - paused.length), paused.length > 0 && n('gui.drawer.paused', paused.length), live.length > 0 && bytes > 0 && percent(done, bytes), speed > 0 && rate(speed),
-    speed > 0 && remaining(bytes - done, speed), live.length > 0 && s.limit > 0 && t('gui.drawer.limit', { rate: rate(s.limit) }), groups.attention.length > 0 && n('gui.drawer.attention', groups.attention.length),
+    speed > 0 && remaining(rest, speed), live.length > 0 && s.limit > 0 && t('gui.drawer.limit', { rate: rate(s.limit) }), groups.attention.length > 0 && n('gui.drawer.attention', groups.attention.length),
   ].filter(Boolean)
   return html`<section class=${'drawer' + (s.drawer ? ' open' : '')} aria-label=${t('gui.nav.transfers')}>
     <div class="drawer-head"><button type="button" class="toggle" aria-expanded=${s.drawer ? 'true' : 'false'} aria-controls="jobs" onClick=${() => setDrawer(!s.drawer)}>
