@@ -12,8 +12,15 @@ import (
 	"testing"
 )
 
-// TestEachVerbInBothLanguages: each verb that the programs know, as their own help lists them, is run
-// by some story in English and by some story in Chinese.
+// elsewhere are the verbs that no story runs to their success: they serve until they are ended, and
+// need a service manager, a teaching listener, an S3 service or openssl. Other tests run them.
+var elsewhere = map[string]bool{
+	"hufud serve": true, "hufud run": true, "hufud service install": true, "hufud service uninstall": true,
+	"hufu wire": true, "hufud store probe": true, "hufud db copy": true, "hufud cert add": true,
+}
+
+// TestEachVerbInBothLanguages: each verb that the programs know, as their own help lists them, succeeds
+// in some story in English and in some story in Chinese, and fails in one of each.
 func TestEachVerbInBothLanguages(t *testing.T) {
 	t.Parallel()
 	told := map[string][]string{} // by program and language: what the stories run
@@ -21,7 +28,7 @@ func TestEachVerbInBothLanguages(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatal(scripts, err)
 	}
-	run, chosen := regexp.MustCompile(`^(?:\[\S+\] )*(?:exec|exits \d+) (?:.*?[ '])?(hufud?) (.*)`), regexp.MustCompile(`--lang[ =]\S+`)
+	run, chosen := regexp.MustCompile(`^(?:\[\S+\] )*(exec|exits \d+) (?:.*?[ '])?(hufud?) (.*)`), regexp.MustCompile(`--lang[ =]\S+`)
 	for _, path := range scripts {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -41,10 +48,16 @@ func TestEachVerbInBothLanguages(t *testing.T) {
 				continue
 			}
 			in := lang
-			if c := chosen.FindString(m[2]); c != "" {
+			if c := chosen.FindString(m[3]); c != "" {
 				in = c[len("--lang "):]
 			}
-			told[m[1]+" "+in] = append(told[m[1]+" "+in], " "+chosen.ReplaceAllString(m[2], "")+" ")
+			if words := chosen.ReplaceAllString(m[3], ""); !strings.Contains(words, "--help") {
+				k := m[2] + " " + in
+				if m[1] == "exec" {
+					k += " done"
+				}
+				told[k] = append(told[k], " "+words+" ")
+			}
 		}
 	}
 	for _, program := range []string{"hufu", "hufud"} {
@@ -57,7 +70,10 @@ func TestEachVerbInBothLanguages(t *testing.T) {
 			is := regexp.MustCompile(`^(?: +-\S+(?: [^ -]\S*)?)*? +` + strings.Join(strings.Fields(regexp.QuoteMeta(verb)), `(?: +-\S+(?: [^ -]\S*)?)*? +`) + ` `)
 			for _, lang := range []string{"en", "zh-CN"} {
 				if !slices.ContainsFunc(told[program+" "+lang], is.MatchString) {
-					t.Errorf("no story runs %q in %s", program+" "+verb, lang)
+					t.Errorf("no story has %q fail in %s", program+" "+verb, lang)
+				}
+				if !elsewhere[program+" "+verb] && !slices.ContainsFunc(told[program+" "+lang+" done"], is.MatchString) {
+					t.Errorf("no story has %q succeed in %s", program+" "+verb, lang)
 				}
 			}
 		}
