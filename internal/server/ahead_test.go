@@ -28,6 +28,7 @@ type far struct {
 	enough int
 	late   atomic.Bool // a read has waited in vain
 	opened atomic.Int64
+	groups atomic.Int64 // of files that were opened together
 }
 
 func (f *far) User(ctx context.Context, name string) (blob.Tree, error) {
@@ -65,6 +66,7 @@ type farTree struct {
 }
 
 func (t farTree) OpenTogether(ctx context.Context, paths []hufu.Path) ([]blob.File, []error) {
+	t.f.groups.Add(1)
 	files, errs := make([]blob.File, len(paths)), make([]error, len(paths))
 	o := t.Opener()
 	defer o.Close()
@@ -166,6 +168,9 @@ func TestReadingAhead(t *testing.T) {
 	}
 	if !f.together() {
 		t.Error("the gets were not carried out side by side")
+	}
+	if n := f.groups.Load(); n != 1 {
+		t.Errorf("the files behind the first one were opened in %d groups", n)
 	}
 
 	// What waits behind a change is not begun before it.

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -81,7 +82,9 @@ func (f *Filter) Add(include bool, pattern string) error {
 // begins with '#' or ';', means nothing, and one with "!" alone drops all rules before it.
 func (f *Filter) AddLines(text string) error {
 	text = strings.TrimPrefix(text, "\ufeff")
+	at := 0
 	for line := range strings.Lines(text) {
+		at++
 		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
@@ -91,7 +94,7 @@ func (f *Filter) AddLines(text string) error {
 			continue
 		}
 		if err := f.AddRule(false, line); err != nil {
-			return err
+			return &hufu.Error{Op: "filter", Kind: hufu.KindUsage, Code: "pattern_line", Args: map[string]string{"line": strconv.Itoa(at), "pattern": line}, Err: err}
 		}
 	}
 	return nil

@@ -69,13 +69,26 @@ func Build() (dir string, remove func(), err error) {
 		return "", nil, err
 	}
 	remove = func() { _ = os.RemoveAll(dir) }
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", dir, "hufu/cmd/hufu", "hufu/cmd/hufud")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if err := build(dir); err != nil {
 		remove()
-		return "", nil, fmt.Errorf("go build: %w\n%s", err, out)
+		return "", nil, err
 	}
 	return dir, remove, nil
+}
+
+// BuildVersion makes both programs in dir, as those of another version.
+func BuildVersion(dir, version string) error {
+	return build(dir, "-ldflags", "-X hufu.Version="+version)
+}
+
+func build(dir string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-o", dir}, flags...)
+	cmd := exec.Command("go", append(args, "hufu/cmd/hufu", "hufu/cmd/hufud")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // Result is what became of a program.

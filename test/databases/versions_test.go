@@ -5,7 +5,6 @@ package databases
 import (
 	"crypto/rand"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,11 +17,7 @@ import (
 // through the upgrade of its node.
 func TestNodesOfTwoVersions(t *testing.T) {
 	newer := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X hufu.Version=99.1.0", "-o", newer, "hufu/cmd/hufu", "hufu/cmd/hufud")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	must(t, built.BuildVersion(newer, "99.1.0"))
 	each(t, func(t *testing.T, e *engine) {
 		s := newNodes(t, e, 2)
 		one, two := s.all[0], s.all[1]

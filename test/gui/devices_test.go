@@ -20,18 +20,12 @@ func TestDevices(t *testing.T) {
 	w := newWorld(t)
 	alice := w.join(t, "")
 	p := enter(t, sit(t, alice))
-	press := func(what string) {
-		t.Helper()
-		p.until(find(what) + " && !" + find(what) + ".disabled")
-		eval[chromedp.Void](p, find(what)+".focus()")
-		p.keys(kb.Enter)
-	}
-	press("nav a[href='#/devices']")
+	p.enterOn("nav a[href='#/devices']")
 	p.until("document.querySelectorAll('.device').length === 1")
 	p.sees("this device")
 	p.sees("Last seen")
 
-	press("=Add a device…")
+	p.enterOn("=Add a device…")
 	p.until("document.activeElement.type === 'password'")
 	p.keys("not the password" + kb.Enter)
 	p.sees("The password is wrong.")
@@ -54,11 +48,11 @@ func TestDevices(t *testing.T) {
 	if r, err := phone.Run("enroll", code, "--password-file", pw); err != nil || r.Code != 0 {
 		t.Fatal(r, err)
 	}
-	press("=Close")
+	p.enterOn("=Close")
 	p.until("document.querySelectorAll('.device').length === 2")
 	name := eval[string](p, "[...document.querySelectorAll('.device')].find(e => !e.innerText.includes('this device')).dataset.device")
 
-	press("=Remove the device " + name)
+	p.enterOn("=Remove the device " + name)
 	p.sees("within a second it is cut off")
 	p.until("document.activeElement.type === 'password'")
 	p.keys(built.Password + kb.Enter)
@@ -69,12 +63,12 @@ func TestDevices(t *testing.T) {
 	}
 
 	this := eval[string](p, "document.querySelector('.device').dataset.device")
-	press("=Remove the device " + this)
+	p.enterOn("=Remove the device " + this)
 	p.sees("This is the device that you are using.")
 	p.until("document.activeElement.type === 'password'")
 	p.keys(built.Password + kb.Enter)
 	p.sees("Without this device you can no longer log in.")
-	press("=Remove the last device")
+	p.enterOn("=Remove the last device")
 	p.until("document.querySelector('main.login')")
 	p.sees("revoked")
 }

@@ -17,9 +17,15 @@ import (
 // to goes on by Tab until the focus is on what is named as for click, where it can be seen.
 func (w *window) to(what string) {
 	w.Helper()
-	w.until(find(what))
+	w.tab(find(what))
+}
+
+// tab is to for an expression.
+func (w *window) tab(what string) {
+	w.Helper()
+	w.until(what)
 	for range 150 {
-		if eval[bool](w, "document.activeElement === "+find(what)) {
+		if eval[bool](w, "document.activeElement === "+what) {
 			if !eval[bool](w, "document.activeElement.matches(':focus-visible')") {
 				w.Errorf("the focus on %s cannot be seen", what)
 			}
@@ -74,16 +80,6 @@ func TestEachActionByKeyboard(t *testing.T) {
 		chosen(side, name)
 	}
 	ctrl, alt, shift := chromedp.KeyModifiers(chromedp.ModifierCtrl), chromedp.KeyModifiers(chromedp.ModifierAlt), chromedp.KeyModifiers(chromedp.ModifierShift)
-	// confirmed answers the question that a key asks first, if it asks one.
-	confirmed := func(then string) {
-		t.Helper()
-		p.until("document.querySelector('dialog[open]') || " + then)
-		if eval[bool](p, "!!document.querySelector('dialog[open]')") {
-			p.enterOn("dialog .primary")
-		}
-		p.until(then)
-	}
-
 	// Log in, with TLS switched off and on again.
 	p.to("#tls")
 	p.keys(" ")
@@ -119,7 +115,7 @@ func TestEachActionByKeyboard(t *testing.T) {
 	// Upload by F5, a folder by its button.
 	seek("local", "app", "apple.txt")
 	p.keys(kb.F5)
-	confirmed(row("remote", "apple.txt"))
+	p.until(row("remote", "apple.txt"))
 	p.kept("an upload")
 	p.to(local)
 	seek("local", "ber", "berry.txt")
@@ -180,10 +176,6 @@ func TestEachActionByKeyboard(t *testing.T) {
 	p.to(local)
 	seek("local", "ber", "berry.txt")
 	p.keys(kb.F5)
-	p.until("document.querySelector('dialog input[type=radio]') || document.querySelector('dialog .primary')")
-	if !eval[bool](p, "!!document.querySelector('dialog input[type=radio]')") {
-		p.enterOn("dialog .primary")
-	}
 	p.until("document.activeElement.matches('dialog input[type=radio]')")
 	p.keys(kb.ArrowDown)
 	p.until("document.querySelector('dialog input[value=replace]').checked")
@@ -204,7 +196,7 @@ func TestEachActionByKeyboard(t *testing.T) {
 	p.to(remote)
 	seek("remote", "ber", "berry.txt")
 	p.keys(kb.F5)
-	confirmed(row("local", "berry.txt"))
+	p.until(row("local", "berry.txt"))
 	same(t, filepath.Join(alice.Home, "berry.txt"), []byte("berry"))
 
 	// Transfers: paused, resumed, first, stopped, tried again, cleared.
@@ -219,7 +211,7 @@ func TestEachActionByKeyboard(t *testing.T) {
 		p.to(local)
 		seek("local", n[:2], n)
 		p.keys(kb.F5)
-		confirmed("document.querySelector('.job[data-name=\"" + n + "\"]')")
+		p.until("document.querySelector('.job[data-name=\"" + n + "\"]')")
 	}
 	p.enterOn("=Pause one.bin")
 	p.job("one.bin", "paused")

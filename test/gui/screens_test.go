@@ -581,44 +581,23 @@ func TestByKeyboardAlone(t *testing.T) {
 	write(t, filepath.Join(home, "zebra.bin"), data)
 	p := browser.open(t)
 	p.goTo(sit(t, built.NewPerson(bin, home)).start)
-	// to goes on by Tab until the focus is where it is meant to be.
-	to := func(what string) {
-		t.Helper()
-		p.until(what)
-		for range 120 {
-			if eval[bool](p, "document.activeElement === "+what) {
-				if !eval[bool](p, "document.activeElement.matches(':focus-visible')") {
-					t.Errorf("the focus on %s cannot be seen", what)
-				}
-				return
-			}
-			p.keys(kb.Tab)
-		}
-		t.Fatalf("no Tab leads to %s", what)
-	}
-	press := func(what string) {
-		t.Helper()
-		p.until("!" + what + "?.disabled")
-		to(what)
-		p.keys(kb.Enter)
-	}
 	p.until("document.querySelector('textarea')")
-	to("document.querySelector('textarea')")
+	p.to("textarea")
 	p.keys(code)
 	p.until("document.querySelector('.words')")
-	to("document.querySelectorAll('input[type=password]')[0]")
+	p.tab("document.querySelectorAll('input[type=password]')[0]")
 	p.keys(built.Password)
-	to("document.querySelectorAll('input[type=password]')[1]")
+	p.tab("document.querySelectorAll('input[type=password]')[1]")
 	p.keys(built.Password + kb.Enter)
 	p.until("document.querySelector('main.files')")
 
-	press(find("=Log out"))
+	p.enterOn("=Log out")
 	p.until("document.querySelector('main.login .proofs')")
-	to("document.querySelector('input[type=password]')")
+	p.to("input[type=password]")
 	p.keys(built.Password + kb.Enter)
 	p.until("document.querySelector('main.files')")
 
-	to("document.querySelector('[aria-label=\"Files: This computer\"]')")
+	p.to("[aria-label=\"Files: This computer\"]")
 	p.until(row("local", "zebra.bin"))
 	p.keys("zeb")
 	p.until(row("local", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
@@ -628,24 +607,24 @@ func TestByKeyboardAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.until("!" + row("local", "zebra.bin"))
-	to("document.querySelector('[aria-label=\"Files: Server\"]')")
+	p.to("[aria-label=\"Files: Server\"]")
 	p.keys(kb.End)
 	p.until(row("remote", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
 	slow.Rate(crawl / 2)
 	p.keys(kb.F5)
 	p.sees("Downloading 1 item to")
-	press("document.querySelector('.drawer .toggle')")
+	p.enterOn(".drawer .toggle")
 	p.job("zebra.bin", "running")
-	press(find("=Stop zebra.bin"))
+	p.enterOn("=Stop zebra.bin")
 	p.until("document.querySelector('dialog[open]')")
-	press(find("=Stop"))
+	p.enterOn("=Stop")
 	p.job("zebra.bin", "canceled")
 	slow.Rate(fast)
 	if left, _ := filepath.Glob(filepath.Join(home, "*zebra*")); len(left) > 0 {
 		t.Errorf("left of what was given up: %v", left)
 	}
-	press("document.querySelector('nav a[href=\"#/files\"]')")
-	to("document.querySelector('[aria-label=\"Files: Server\"]')")
+	p.enterOn("nav a[href=\"#/files\"]")
+	p.to("[aria-label=\"Files: Server\"]")
 	p.until(row("remote", "zebra.bin"))
 	p.keys(kb.End + kb.F5)
 	p.until(row("local", "zebra.bin"))

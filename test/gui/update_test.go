@@ -4,8 +4,6 @@ package gui
 
 import (
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -14,15 +12,13 @@ import (
 	"hufu/test/built"
 )
 
-// TestProgramUpdated: a page that is open while the program is stopped and a newer one is started at
-// the same address says so and asks nothing of the newer one, or becomes its page, if that has been
-// opened in another window. What was being transferred goes on.
+// TestProgramUpdated: a page is open while the program ends and a newer version starts at the same
+// address. The page says that it is no longer connected. If the newer page was opened in another
+// window before, the page loads itself again and is the newer one, too. The transfer continues.
 func TestProgramUpdated(t *testing.T) {
 	newer := t.TempDir()
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-X hufu.Version=99.1.0", "-o", newer, "hufu/cmd/hufu")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := built.BuildVersion(newer, "99.1.0"); err != nil {
+		t.Fatal(err)
 	}
 	w := newWorld(t)
 	alice, slow := w.slowly(t)
