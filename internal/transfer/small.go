@@ -34,6 +34,9 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 	size := int64(len(data))
 	e.o.Limit.Wait(ctx, lane, len(data))
 	sendErr := lane.Put(it.remote, meta, data, d, it.cond, func(err error) {
+		if err == nil {
+			e.Stats.Sent.Add(size)
+		}
 		if overtaken(err) {
 			// Asking takes a round trip, which this goroutine must not wait for.
 			e.asking.Go(func() { e.confirmSmall(ctx, t, d, size, err) })
@@ -43,10 +46,8 @@ func (e *Engine) sendSmall(ctx context.Context, lane Lane, t task, files *opener
 	})
 	if sendErr != nil {
 		e.queue.finished(t, true, nil)
-		return sendErr
 	}
-	e.Stats.Sent.Add(size)
-	return nil
+	return sendErr
 }
 
 // overtaken reports whether the target has changed or appeared since it was looked at. What is

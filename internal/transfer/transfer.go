@@ -220,7 +220,7 @@ type Stats struct {
 	Files, Bytes        atomic.Int64 // found so far
 	FilesDone           atomic.Int64 // files with a report of any outcome but Excluded
 	BytesDone           atomic.Int64 // bytes that need no more work: arrived, the same, or skipped
-	Sent                atomic.Int64 // bytes of files that crossed the network, in either direction
+	Sent                atomic.Int64 // bytes of files that crossed the network in either direction, and arrived: of a put, those the server has answered
 	Resumed             atomic.Int64 // bytes that did not cross it because an earlier try had brought them
 	Failed, Transferred atomic.Int64
 	Made                atomic.Int64 // folders

@@ -130,8 +130,13 @@ func (e *Engine) sendUnit(ctx context.Context, lane Lane, t task, buf []byte) er
 		}
 		there = false
 		e.o.Limit.Wait(ctx, lane, len(data))
-		e.Stats.Sent.Add(int64(len(data)))
-		if err := lane.Range(l.upload, i, data, hole, cv, func(err error) { u.answered(n, err) }); err != nil {
+		crossing := int64(len(data)) // none for a hole
+		if err := lane.Range(l.upload, i, data, hole, cv, func(err error) {
+			if err == nil {
+				e.Stats.Sent.Add(crossing)
+			}
+			u.answered(n, err)
+		}); err != nil {
 			if fresh {
 				l.putBroken(t.index) // before another lane gets it
 			}
