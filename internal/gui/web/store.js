@@ -94,7 +94,7 @@ export function go(screen, change = {}) {
   if (state.drawer && sheet.matches) setDrawer(false)
   if (state.screen === screen && !change.at) return
   const how = state.screen === '' || !inside.includes(screen) || !inside.includes(state.screen) ? 'replaceState' : 'pushState'
-  set({ screen, ...change, notices: state.notices.filter(x => x.kind === 'error' && screen !== 'login') })
+  set({ screen, ...change, notices: state.notices.filter(x => (x.kind === 'error' || x.show) && screen !== 'login') })
   record(how)
 }
 
