@@ -11,10 +11,18 @@ const rowHeight = touch ? 44 : 34
 
 const columns = () => [['name', t('gui.files.name')], ['type', t('gui.files.type.column')], ['size', t('gui.files.size')], ['mtime', t('gui.files.time')]]
 
+// All is the tick of all rows: it selects them, or none if they are selected.
+function All({ pane }) {
+  const { entries, picked } = pane
+  const [checked, icon] = picked.length === 0 ? ['false', 'square'] : picked.length === entries.length ? ['true', 'square-check'] : ['mixed', 'square-minus']
+  return html`<button type="button" role="checkbox" class="all" aria-checked=${checked} aria-label=${t('gui.files.all')} title=${t('gui.files.all')} disabled=${entries.length === 0}
+    onClick=${() => pane.setChosen(new Set(checked === 'true' ? [] : entries.map(e => e.key)))}><span class="tick"><${Icon} name=${icon} /></span></button>`
+}
+
 const Head = ({ pane }) => html`<div role="rowgroup" class="head"><div role="row" aria-rowindex="1">
   ${columns().map(([by, label]) => html`<div role="columnheader" class=${'cell ' + by}
     aria-sort=${pane.sort.by === by ? (pane.sort.desc ? 'descending' : 'ascending') : 'none'}>
-    <button type="button" onClick=${() => pane.setSort({ by, desc: pane.sort.by === by && !pane.sort.desc })}>${label}
+    ${by === 'name' && html`<${All} pane=${pane} />`}<button type="button" onClick=${() => pane.setSort({ by, desc: pane.sort.by === by && !pane.sort.desc })}>${label}
       <span aria-hidden="true">${pane.sort.by === by ? (pane.sort.desc ? ' ↓' : ' ↑') : ''}</span></button></div>`)}
 </div></div>`
 
