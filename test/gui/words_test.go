@@ -4,7 +4,11 @@ package gui
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"hufu/internal/text"
 )
@@ -42,4 +46,54 @@ func TestFinishedSaysWhatAndWhere(t *testing.T) {
 	p.until("document.querySelector('.panes.show-remote')")
 	p.click("=显示")
 	p.until("document.querySelector('.panes.show-local') && " + row("local", "back.txt"))
+}
+
+// TestDotsMeanAQuestion: a button or an entry of a menu ends with dots if a question follows, and only
+// then, in both languages.
+func TestDotsMeanAQuestion(t *testing.T) {
+	w := newWorld(t)
+	alice, slow := w.slowly(t)
+	write(t, w.served("a.txt"), []byte("a"))
+	write(t, filepath.Join(alice.Home, "big.bin"), random(3<<20))
+	p := enter(t, sit(t, alice))
+	dots := func(all string) []string {
+		t.Helper()
+		return eval[[]string](p, "[...document.querySelectorAll("+quote(all)+")].filter(e => e.offsetParent !== null).map(e => (e.querySelector('span:not(.hidden)') ?? e).innerText.trim()).filter(s => s.endsWith('…')).sort()")
+	}
+	for _, lang := range []string{text.English, text.Chinese} {
+		p.language(lang)
+		want := []string{p.says("gui.rename.title"), p.says("gui.move.title"), p.says("gui.remove.title")}
+		slices.Sort(want)
+		p.pick("remote", "a.txt")
+		if got := dots(".pane.remote .tools button"); !slices.Equal(got, want) {
+			t.Errorf("%s: the buttons are %q", lang, got)
+		}
+		p.keys(kb.F10, chromedp.KeyModifiers(chromedp.ModifierShift))
+		p.until("document.querySelector('.menu')")
+		if got := dots(".menu button"); !slices.Equal(got, want) {
+			t.Errorf("%s: the menu has %q", lang, got)
+		}
+		p.keys(kb.Escape)
+		for _, words := range want {
+			p.click("=" + words)
+			p.until("document.querySelector('dialog[open]')")
+			p.keys(kb.Escape)
+			p.until("!document.querySelector('dialog')")
+		}
+		p.click("=" + p.says("gui.files.clear"))
+		p.click(".pane.remote [data-act=folder]")
+		p.until("document.querySelector('dialog[open] h2')?.innerText === " + quote(p.says("gui.folder.title")))
+		p.keys(kb.Escape)
+		p.until("!document.querySelector('dialog')")
+	}
+	slow.Rate(crawl / 4)
+	p.pick("local", "big.bin")
+	p.act("local", "copy")
+	p.show("transfers")
+	p.job("big.bin", "running")
+	if got := dots(".job button"); !slices.Equal(got, []string{p.says("gui.act.cancel")}) {
+		t.Errorf("a transfer has %q", got)
+	}
+	slow.Rate(fast)
+	p.job("big.bin", "done")
 }

@@ -138,7 +138,7 @@ export function Files() {
     { name: t('gui.remove.title'), icon: 'trash-2', act: acts.remove, why: away(pane), danger: true, key: 'Del' },
   ]
   const folderMenu = (pane, acts) => [
-    { name: t('gui.folder.title'), icon: 'folder-plus', act: acts.folder, why: away(pane) },
+    { name: t('gui.folder.new'), icon: 'folder-plus', act: acts.folder, why: away(pane) },
     { name: t('gui.files.refresh'), icon: 'rotate-cw', act: pane.load },
   ]
   const sendMenu = () => [
@@ -155,7 +155,7 @@ export function Files() {
   const Tools = (pane, acts) => pane.picked.length === 0 ? html`<div class="tools">
       <${Button} icon=${copyIcon(pane)} kind="primary" label=${copyWords(pane)} why=${some(pane)} data-act="copy" />
       ${pane === remote && html`<${Button} icon="folder-open" label=${t('gui.files.send')} aria-haspopup="menu" onClick=${e => below(e, pane, 'send', t('gui.files.send'))} />`}
-      <${Button} icon="folder-plus" label=${t('gui.folder.title')} why=${away(pane)} onClick=${acts.folder} data-act="folder" />
+      <${Button} icon="folder-plus" label=${t('gui.folder.new')} why=${away(pane)} onClick=${acts.folder} data-act="folder" />
       <${Button} icon="rotate-cw" class="button refresh" label=${t('gui.files.refresh')} onClick=${pane.load} /></div>`
     : html`<div class="tools chosen" role="toolbar" aria-label=${t('gui.files.selection')}>
       <${Button} short icon="x" kind="quiet" label=${t('gui.files.clear')} onClick=${() => pane.setChosen(new Set())} /><span class="count">${n('gui.files.selected', pane.picked.length)}</span>
