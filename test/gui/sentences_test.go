@@ -218,7 +218,12 @@ func TestTheDrawer(t *testing.T) {
 	p.until(`!document.body.innerText.includes('Limited to')`)
 	p.sees("Home › Documents → My files")
 	p.until("[...document.querySelectorAll('.jobs h3')].map(e => e.innerText).join() === 'In progress and waiting,Finished'")
+	eval[chromedp.Void](p, `Promise.all([import('/web/store.js'), import('/web/text.js')]).then(([s, t]) => { window.peak = () => 'Last minute, peak ' + t.rate(Math.max(...s.speeds)) })`)
 	p.until("document.querySelector('.drawer-head .plot')")
+	if n := eval[int](p, "document.querySelector('.plot polyline').points.length"); n < 5 {
+		t.Errorf("a plot of %d points", n)
+	}
+	p.until(`document.querySelector('.plot title')?.textContent === peak() && document.querySelector('.plot polygon') && document.querySelector('.plot line')`)
 	if h := eval[float64](p, "document.querySelector('.job[data-name=\"one.bin\"]').getBoundingClientRect().height"); h > 52 {
 		t.Errorf("a row is %.0f pixels high", h)
 	}

@@ -78,11 +78,15 @@ function Job({ job: j, ask, more }) {
   </li>`
 }
 
-// Plot draws the speed of the last minute.
+// Plot draws the speed of the last minute, once there is enough of it for a line.
 function Plot() {
-  const most = Math.max(...speeds, 1)
-  const points = speeds.map((v, i) => `${60 - speeds.length + i},${(19 - 18 * v / most).toFixed(1)}`)
-  return speeds.length > 1 && html`<svg class="plot" viewBox="0 0 60 20" preserveAspectRatio="none" aria-hidden="true"><polyline points=${points.join(' ')} /></svg>`
+  if (speeds.length < 5) return null
+  const most = Math.max(...speeds)
+  const from = 60 - speeds.length
+  const points = speeds.map((v, i) => `${from + i},${(19 - 18 * v / Math.max(most, 1)).toFixed(1)}`).join(' ')
+  const words = t('gui.drawer.peak', { rate: rate(most) })
+  return html`<svg class="plot" viewBox="0 0 59 20" preserveAspectRatio="none" role="img" aria-label=${words}><title>${words}</title>
+    <polygon points=${`${from},19 ${points} 59,19`} /><polyline points=${points} /><line x1="0" y1="19.5" x2="59" y2="19.5" /></svg>`
 }
 
 export function Drawer() {
