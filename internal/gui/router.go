@@ -180,6 +180,10 @@ func problemOf(c *text.Catalogue, err error) *problem {
 		return nil
 	}
 	what, fix := c.Error(inWords(c, err))
+	// There is no command to run again: of some errors the page has a fix of its own.
+	if own := "error." + hufu.CodeOf(err) + ".fix.page"; c.Has(own) {
+		fix = c.T(own)
+	}
 	return &problem{hufu.KindOf(err).String(), hufu.CodeOf(err), what, fix}
 }
 

@@ -4,20 +4,15 @@ package failsync
 
 import (
 	"crypto/tls"
-	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"hufu/internal/account"
-	"hufu/internal/ca"
-	"hufu/internal/identity"
-	"hufu/internal/meta"
 	"hufu/test/built"
+	"hufu/test/built/aged"
 )
 
 // never is a call that no thread gets to: strace only looks on.
@@ -92,28 +87,7 @@ func (u *user) whole() {
 // few at most.
 func (u *user) old(device string) {
 	u.Helper()
-	_, err := u.server.Stop()
-	must(u.T, err)
-	defer func() { must(u.T, u.server.Start()) }()
-	ctx := u.Context()
-	var ago time.Duration
-	now := func() time.Time { return time.Now().Add(-ago) }
-	db, err := meta.Open(ctx, meta.File(filepath.Join(u.server.Data, ca.Database)))
-	must(u.T, err)
-	defer func() { must(u.T, db.Close()) }()
-	accounts, err := account.Open(ctx, db, account.Options{Judges: true})
-	must(u.T, err)
-	authority, err := ca.Open(ctx, u.server.Data, db, accounts, ca.Options{Now: now})
-	must(u.T, err)
-	ago = ca.ClientLife - 15*time.Minute // it ends in a quarter of an hour
-	key, err := identity.ParseKey([]byte(u.read("client.key")), nil)
-	must(u.T, err)
-	csr, err := identity.MakeCSR(key)
-	must(u.T, err)
-	request := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr})
-	chain, err := authority.Sign(ctx, request, ca.SignOptions{Use: meta.UseClient, User: "alice", Device: device})
-	must(u.T, err)
-	must(u.T, os.WriteFile(u.config("client.crt"), chain, 0o600))
+	must(u.T, aged.Certificate(u.Context(), u.server, u.Person, "alice", device))
 }
 
 // TestFailedSyncOfAProfile: what could not be kept of a profile, a login or a
