@@ -3,6 +3,7 @@ import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
 import { usePane } from './pane.js'
 import { join, last, parent, trail, typeOf } from './places.js'
+import { state } from './store.js'
 import { n, size, t, time } from './text.js'
 import { Button, Dialog, html, Icon, Rows, Trouble, useBusy } from './ui.js'
 
@@ -48,18 +49,32 @@ export function typable(e) {
   return raw === e.name ? raw : e.name.replace(/\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U[0-9a-f]{8}/g, '_')
 }
 
+// Listing shows the folders of there, which it can go to. If onFile is given, it shows the files, too.
+const Listing = ({ there, label, onFile }) => html`<div class="folders" tabindex="0" aria-label=${label} role="group">
+  ${there.path !== '/' && html`<button type="button" onClick=${() => there.open(parent(there.path))}><${Icon} name="arrow-up" />${t('gui.files.up')}</button>`}
+  ${there.entries.filter(e => e.kind === 'folder').map(e => html`<button type="button" key=${e.key} onClick=${() => there.open(join(there.path, e.key))}><${Icon} name="folder" /><bdi>${e.name}</bdi></button>`)}
+  ${onFile && there.entries.filter(e => e.kind === 'file').map(e => html`<button type="button" key=${e.key} onClick=${() => onFile(join(there.path, e.key))}><${Icon} name=${typeOf(e).icon} /><bdi>${e.name}</bdi></button>`)}</div>`
+
+// ChooseFile chooses a file of this computer.
+export function ChooseFile({ onYes, onClose }) {
+  const [path, setPath] = useState(state.at.local)
+  const there = usePane('local', path, setPath)
+  return html`<${Dialog} title=${t('gui.wire.choose.title')} onClose=${onClose}>
+    <p><strong><bdi>${trail('local', path)}</bdi></strong></p>
+    <${Listing} there=${there} label=${t('gui.wire.choose.files')} onFile=${onYes} />
+    <${Trouble} problem=${there.problem} />
+    <div class="buttons"><${Button} label=${t('gui.cancel')} onClick=${onClose} /></div></${Dialog}>`
+}
+
 // Folder chooses where to move to.
 export function Folder({ pane, onYes, onClose }) {
   const [path, setPath] = useState(pane.path)
   const there = usePane(pane.side, path, setPath)
   const { busy, problem, run } = useBusy()
-  const folders = there.entries.filter(e => e.kind === 'folder')
   const title = pane.picked.length === 1 ? t('gui.move.what', { name: pane.picked[0].name }) : n('gui.move.some', pane.picked.length)
   return html`<${Dialog} title=${html`<bdi>${title}</bdi>`} onClose=${onClose}>
     <p>${t('gui.move.to')} <strong><bdi>${last(pane.side, path)}</bdi></strong></p>
-    <div class="folders" tabindex="0" aria-label=${t('gui.move.folders')} role="group">
-      ${path !== '/' && html`<button type="button" onClick=${() => there.open(parent(path))}><${Icon} name="arrow-up" />${t('gui.files.up')}</button>`}
-      ${folders.map(e => html`<button type="button" key=${e.key} onClick=${() => there.open(join(path, e.key))}><${Icon} name="folder" /><bdi>${e.name}</bdi></button>`)}</div>
+    <${Listing} there=${there} label=${t('gui.move.folders')} />
     <${Trouble} problem=${problem || there.problem} />
     <div class="buttons"><${Button} label=${t('gui.cancel')} onClick=${onClose} />
       <${Button} kind="primary" label=${t('gui.move.button')} disabled=${busy} why=${path === pane.path ? t('gui.move.here') : ''} onClick=${() => run(() => onYes(path))} /></div></${Dialog}>`

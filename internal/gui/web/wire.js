@@ -1,6 +1,8 @@
 // Wire: what an eavesdropper reads, without TLS and with it.
 import { useState } from './vendor/hooks.js'
 import { post } from './api.js'
+import { ChooseFile } from './dialogs.js'
+import { written } from './places.js'
 import { Security } from './security.js'
 import { state, useStore, visit } from './store.js'
 import { list, t } from './text.js'
@@ -43,6 +45,7 @@ export function Wire() {
   const [secrets, setSecrets] = useState(false)
   const [mitm, setMitm] = useState(true)
   const [file, setFile] = useState('')
+  const [choosing, setChoosing] = useState(false)
   const [result, setResult] = useState(null)
   const { busy, problem, run } = useBusy()
   const submit = e => {
@@ -54,12 +57,17 @@ export function Wire() {
   return html`<div class="page"><${Security} /><h1>${t('gui.wire.title')}</h1><p>${t('gui.wire.text')}</p>
     ${why && html`<p class="verdict" role="status"><${Icon} name="info" />${why}</p>`}
     <form class="options" onSubmit=${submit}>
-      <label class="field"><span>${t('gui.wire.file')}</span><input value=${file} onInput=${e => setFile(e.target.value)} spellcheck="false" autocomplete="off" aria-describedby="wire-file" /></label>
+      <div class="beside"><label class="field"><span>${t('gui.wire.file')}</span><input value=${file} onInput=${e => setFile(e.target.value)} spellcheck="false" autocomplete="off" aria-describedby="wire-file" /></label>
+        <${Button} icon="folder-open" label=${t('gui.wire.choose')} onClick=${() => setChoosing(true)} /></div>
       <p class="hint" id="wire-file">${t('gui.wire.file.hint')}</p>
       <label class="check"><input type="checkbox" checked=${mitm} onChange=${e => setMitm(e.target.checked)} />${t('gui.wire.mitm.too')}</label>
       <label class="check"><input type="checkbox" checked=${secrets} onChange=${e => setSecrets(e.target.checked)} />${t('gui.wire.secrets')}</label>
       <div class="buttons"><${Button} type=${why ? 'button' : 'submit'} kind="primary" disabled=${busy} why=${why} label=${busy ? t('gui.wire.running') : t('gui.wire.button')} /></div>
       <p class="hint">${t('gui.wire.saved', { folder: t('gui.files.home') + ' › hufu-wire' })}</p></form>
     <${Trouble} problem=${problem} />
+    ${choosing && html`<${ChooseFile} onClose=${() => setChoosing(false)} onYes=${path => {
+      setFile(written('local', path))
+      setChoosing(false)
+    }} />`}
     ${result && html`<${Result} of=${result} />`}</div>`
 }
