@@ -23,6 +23,7 @@ type jsonDevice struct {
 	Seen    int64  `json:"seen"`
 	State   string `json:"state"`
 	This    bool   `json:"this"`
+	Renews  bool   `json:"renews"` // this program renews the certificate
 }
 
 // atServer runs f on the server that the page shows, for as long as the page waits for an answer.
@@ -54,7 +55,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request) error {
 		invites = may
 		for _, d := range found {
 			all = append(all, jsonDevice{
-				hufu.Printable(d.Name), hufu.Printable(d.Serial), d.Issued.UnixMilli(), d.Expires.UnixMilli(), d.Seen.UnixMilli(), d.State, d.This,
+				hufu.Printable(d.Name), hufu.Printable(d.Serial), d.Issued.UnixMilli(), d.Expires.UnixMilli(), d.Seen.UnixMilli(), d.State, d.This, d.This && !remote.Profile().Own,
 			})
 		}
 		return err

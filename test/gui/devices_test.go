@@ -24,6 +24,7 @@ func TestDevices(t *testing.T) {
 	p.until("document.querySelectorAll('.device').length === 1")
 	p.sees("this device")
 	p.sees("Last seen")
+	p.until("/Valid until\\s+\\S+ \\S+, renewed automatically/.test(document.querySelector('.device').innerText)")
 
 	p.enterOn("=Add a device…")
 	p.until("document.activeElement.type === 'password'")
@@ -52,6 +53,10 @@ func TestDevices(t *testing.T) {
 	p.until("document.querySelectorAll('.device').length === 2")
 	name := eval[string](p, "[...document.querySelectorAll('.device')].find(e => !e.innerText.includes('this device')).dataset.device")
 
+	// Only this program's own certificate is known to be renewed.
+	if n := eval[int](p, "document.querySelector('main').innerText.split('renewed automatically').length - 1"); n != 1 {
+		t.Errorf("%d devices are said to be renewed", n)
+	}
 	p.enterOn("=Remove the device " + name)
 	p.sees("within a second it is cut off")
 	p.until("document.activeElement.type === 'password'")

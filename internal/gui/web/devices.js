@@ -87,7 +87,7 @@ const Row = ({ device: d, why, onRemove }) => html`<li class=${'device ' + d.sta
     ${d.state !== 'active' && html` <span class="state danger">${t('gui.devices.state.' + d.state)}</span>`}
     <dl><div><dt>${t('gui.devices.seen')}</dt><dd>${d.this ? t('gui.devices.now') : time(d.seen)}</dd></div>
       <div><dt>${t('gui.devices.since')}</dt><dd>${time(d.issued)}</dd></div>
-      <div><dt>${t('gui.proof.until')}</dt><dd>${time(d.expires)}</dd></div>
+      <div><dt>${t('gui.proof.until')}</dt><dd>${d.renews ? t('gui.devices.renewed', { time: time(d.expires) }) : time(d.expires)}</dd></div>
       <div><dt>${t('gui.proof.serial')}</dt><dd><code title=${d.serial}>${short(d.serial)}</code></dd></div></dl></div>
   <${Button} icon="trash-2" kind="danger-quiet" label=${t('gui.devices.remove')} aria-label=${t('gui.devices.remove.named', { name: d.name })} why=${why} onClick=${() => onRemove(d)} /></li>`
 
