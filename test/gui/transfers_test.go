@@ -428,7 +428,7 @@ func TestConflicts(t *testing.T) {
 	p := enter(t, sit(t, alice))
 	asked := func(name string) {
 		t.Helper()
-		p.until("document.querySelector('dialog h2')?.innerText.includes(" + quote(`"`+name+`.txt"`) + ")")
+		p.until("document.querySelector('dialog h2')?.innerText === " + quote(`"`+name+`.txt" already exists in "My files"`))
 	}
 	for _, n := range names {
 		policy, _, _ := strings.Cut(n, "-")
@@ -446,6 +446,9 @@ func TestConflicts(t *testing.T) {
 				p.sees(fact)
 			}
 			p.audit("conflict")
+		}
+		if skips := strings.Contains(p.text("dialog label:has([value=newer])"), "Yours is older: it would be skipped."); skips != (n != "newer-yes") {
+			t.Errorf("%s: it is said to be skipped if newer: %v", n, skips)
 		}
 		if n == "later" {
 			p.click("=Decide later")

@@ -1,10 +1,10 @@
 // The question what to do with a name that holds something else.
 import { useEffect, useState } from './vendor/hooks.js'
 import { post } from './api.js'
-import { mine, set, useStore } from './store.js'
+import { mine, set, sideOf, useStore } from './store.js'
 import { size, t, time } from './text.js'
 import { Button, Dialog, html, Icon, Rows, Trouble, useBusy } from './ui.js'
-import { parent, trail, typeOf } from './places.js'
+import { last, parent, trail, typeOf } from './places.js'
 
 const later = new Set()
 const mark = j => `${j.id}:${j.question.id}`
@@ -58,13 +58,13 @@ function Question({ job, onLater }) {
   const put = job.op === 'put'
   const mine = put ? q.from : q.into
   const theirs = put ? q.into : q.from
-  return html`<${Dialog} wide title=${t('gui.conflict.title', { name: q.into.name || '' })} onClose=${onLater}>
+  return html`<${Dialog} wide title=${html`<bdi>${t('gui.conflict.title', { name: q.into.name || '', folder: last(sideOf(job), parent(put ? q.remote_path : q.local_path)) })}</bdi>`} onClose=${onLater}>
     <form onSubmit=${submit}>
       <div class="proofs"><${Card} title=${t('gui.conflict.local')} icon="monitor" side="local" browser=${job.browser} path=${q.local_path} entry=${mine} than=${theirs} />
         <${Card} title=${t('gui.conflict.remote')} icon="hard-drive" side="remote" path=${q.remote_path} entry=${theirs} than=${mine} /></div>
       <fieldset class="choices"><legend>${t('gui.conflict.text')}</legend>${choices.map(x => html`<label key=${x}>
         <input type="radio" name="policy" value=${x} checked=${policy === x} onChange=${() => setPolicy(x)} autofocus=${x === 'rename'} />
-        <span><strong>${t('gui.conflict.' + x)}</strong><span class="hint">${t(`gui.conflict.${x}.${job.op}`)}</span></span></label>`)}</fieldset>
+        <span><strong>${t('gui.conflict.' + x)}</strong><span class="hint">${t(`gui.conflict.${x === 'newer' && q.from.mtime < q.into.mtime ? 'older' : x}.${job.op}`)}</span></span></label>`)}</fieldset>
       <label class="check"><input type="checkbox" checked=${all} onChange=${e => setAll(e.target.checked)} /> ${t('gui.conflict.all')}</label>
       <${Trouble} problem=${problem} />
       <div class="buttons"><${Button} kind="quiet" label=${t('gui.conflict.later')} onClick=${onLater} />
