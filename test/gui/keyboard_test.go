@@ -44,6 +44,14 @@ func (w *window) enterOn(what string) {
 	w.keys(kb.Enter)
 }
 
+// send presses F5 and answers the question with yes.
+func (w *window) send() {
+	w.Helper()
+	w.keys(kb.F5)
+	w.until("document.activeElement.matches('dialog .primary')")
+	w.keys(kb.Enter)
+}
+
 // kept looks that the focus is on something, not lost to the page as a whole.
 func (w *window) kept(after string) {
 	w.Helper()
@@ -112,9 +120,17 @@ func TestEachActionByKeyboard(t *testing.T) {
 	p.to(local)
 	p.keys(kb.Backspace + kb.Backspace)
 
-	// Upload by F5, a folder by its button.
+	// Upload by F5, which asks; a folder by its button.
 	seek("local", "app", "apple.txt")
 	p.keys(kb.F5)
+	p.sees(`Upload "apple.txt" to "My files"?`)
+	p.audit("a question before an upload")
+	p.keys(kb.Escape)
+	p.kept("a question that was answered with no")
+	if got := p.text(".drawer .told"); got != "none" {
+		t.Errorf("nothing was to be sent, but there is %q", got)
+	}
+	p.send()
 	p.until(row("remote", "apple.txt"))
 	p.kept("an upload")
 	p.to(local)
@@ -175,7 +191,7 @@ func TestEachActionByKeyboard(t *testing.T) {
 	write(t, w.served("berry.txt"), []byte("another berry"))
 	p.to(local)
 	seek("local", "ber", "berry.txt")
-	p.keys(kb.F5)
+	p.send()
 	p.until("document.activeElement.matches('dialog input[type=radio]')")
 	p.keys(kb.ArrowDown)
 	p.until("document.querySelector('dialog input[value=replace]').checked")
@@ -195,7 +211,7 @@ func TestEachActionByKeyboard(t *testing.T) {
 	p.until("!" + row("local", "berry.txt"))
 	p.to(remote)
 	seek("remote", "ber", "berry.txt")
-	p.keys(kb.F5)
+	p.send()
 	p.until(row("local", "berry.txt"))
 	same(t, filepath.Join(alice.Home, "berry.txt"), []byte("berry"))
 
@@ -210,7 +226,7 @@ func TestEachActionByKeyboard(t *testing.T) {
 	for _, n := range []string{"one.bin", "two.bin", "zero.bin"} {
 		p.to(local)
 		seek("local", n[:2], n)
-		p.keys(kb.F5)
+		p.send()
 		p.until("document.querySelector('.job[data-name=\"" + n + "\"]')")
 	}
 	p.enterOn("=Pause one.bin")

@@ -601,7 +601,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.until(row("local", "zebra.bin"))
 	p.keys("zeb")
 	p.until(row("local", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
-	p.keys(kb.F5)
+	p.send()
 	p.until(row("remote", "zebra.bin"))
 	if err := os.Remove(filepath.Join(home, "zebra.bin")); err != nil {
 		t.Fatal(err)
@@ -611,7 +611,7 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.keys(kb.End)
 	p.until(row("remote", "zebra.bin") + "?.getAttribute('aria-selected') === 'true'")
 	slow.Rate(crawl / 2)
-	p.keys(kb.F5)
+	p.send()
 	p.sees("Downloading 1 item to")
 	p.enterOn(".drawer .toggle")
 	p.job("zebra.bin", "running")
@@ -626,7 +626,8 @@ func TestByKeyboardAlone(t *testing.T) {
 	p.enterOn("nav a[href=\"#/files\"]")
 	p.to("[aria-label=\"Files: Server\"]")
 	p.until(row("remote", "zebra.bin"))
-	p.keys(kb.End + kb.F5)
+	p.keys(kb.End)
+	p.send()
 	p.until(row("local", "zebra.bin"))
 	same(t, filepath.Join(home, "zebra.bin"), data)
 }

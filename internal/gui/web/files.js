@@ -9,7 +9,7 @@ import { Preview } from './preview.js'
 import { Search } from './search.js'
 import { notice, set, tell, useStore, visit } from './store.js'
 import { n, t } from './text.js'
-import { Button, html, Menu, Prompt } from './ui.js'
+import { Button, Confirm, html, Menu, Prompt } from './ui.js'
 
 export function Files() {
   const s = useStore()
@@ -56,6 +56,20 @@ export function Files() {
 
   const actsOf = pane => ({
     copy: () => transfer(pane.side, pane.path, pane.picked.map(e => e.key), other(pane).path),
+    // A browser has another meaning for the key that sends: it asks first.
+    askCopy: () => {
+      if (pane.picked.length === 0) return notice('info', t('gui.why.none'))
+      const put = pane.side === 'local'
+      const keys = pane.picked.map(e => e.key)
+      const { path } = pane
+      const to = other(pane).path
+      const folder = last(other(pane).side, to)
+      const title = keys.length > 1 ? n(put ? 'gui.send.put.some' : 'gui.send.get.some', keys.length, { folder }) : t(put ? 'gui.send.put' : 'gui.send.get', { name: pane.picked[0].name, folder })
+      setAsk(html`<${Confirm} title=${html`<bdi>${title}</bdi>`} text=${goes(pane)} yes=${copyWords(pane)} no=${t('gui.cancel')} onClose=${close} onYes=${async () => {
+        close()
+        await transfer(pane.side, path, keys, to)
+      }} />`)
+    },
     preview: e => setSeen({ side: pane.side, path: pane.path, key: e.key }),
     properties: () => {
       const e = pane.picked[0] || pane.entries[pane.at]

@@ -114,7 +114,7 @@ export function Grid({ pane, label, acts, menu, over }) {
     }
     else if (e.key === 'Delete') acts.remove()
     else if (e.key === 'F2') acts.rename()
-    else if (e.key === 'F5') acts.copy()
+    else if (e.key === 'F5') acts.askCopy()
     else if (e.key === 'ContextMenu' || e.key === 'F10' && e.shiftKey) {
       pointAt(at)
       const r = (document.getElementById(id(at)) || box.current).getBoundingClientRect()

@@ -102,14 +102,15 @@ export function Dialog({ title, onClose, children, wide = false, kind = '', onKe
     <h2 id="dialog-title">${title}</h2>${children}</dialog>`
 }
 
+// Confirm asks a question. Enter answers it with yes, unless that may destroy something.
 export function Confirm({ title, text, yes, no, danger = false, onYes, onClose }) {
   const { busy, problem, run } = useBusy()
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <p>${text}</p>
     <${Trouble} problem=${problem} />
     <div class="buttons">
-      <${Button} label=${no} onClick=${onClose} autofocus />
-      <${Button} label=${yes} kind=${danger ? 'danger' : 'primary'} disabled=${busy} onClick=${() => run(onYes)} />
+      <${Button} label=${no} onClick=${onClose} autofocus=${danger} />
+      <${Button} label=${yes} kind=${danger ? 'danger' : 'primary'} autofocus=${!danger} disabled=${busy} onClick=${() => run(onYes)} />
     </div></${Dialog}>`
 }
 
