@@ -11,6 +11,12 @@ const rowHeight = touch ? 44 : 34
 
 const columns = () => [['name', t('gui.files.name')], ['type', t('gui.files.type.column')], ['size', t('gui.files.size')], ['mtime', t('gui.files.time')]]
 
+// Name is a name; if it is long, its end stays in sight when there is no room for all of it.
+function Name({ of }) {
+  const parts = /^(.{20,})(.{4}\.[A-Za-z0-9]{1,8})$/su.exec(of)
+  return html`<bdi title=${of}>${parts ? html`<span class="begin">${parts[1]}</span><span class="end">${parts[2]}</span>` : of}</bdi>`
+}
+
 // All is the tick of all rows: it selects them, or none if they are selected.
 function All({ pane }) {
   const { entries, picked } = pane
@@ -153,7 +159,7 @@ export function Grid({ pane, label, acts, menu, over }) {
         aria-selected=${picked ? 'true' : 'false'} draggable="true" data-name=${e.name} data-folder=${e.kind === 'folder' ? e.key : undefined}
         style=${{ transform: `translateY(${i * rowHeight}px)` }} onClick=${ev => click(ev, i)} onDblClick=${ev => ev.target.closest('.tick') || enter(e)} onDragStart=${ev => dragStart(ev, e)}>
       <div role="gridcell" class="cell name"><span class="tick" aria-hidden="true"><${Icon} name=${picked ? 'square-check' : 'square'} /></span><span class=${'kind ' + e.kind}><${Icon} name=${type.icon} /></span>
-        <span class="hidden">${t('gui.kind.' + e.kind)}</span><bdi title=${e.name}>${e.name}</bdi>${e.target && html`<span class="to">→ <bdi>${e.target}</bdi></span>`}</div>
+        <span class="hidden">${t('gui.kind.' + e.kind)}</span><${Name} of=${e.name} />${e.target && html`<span class="to">→ <bdi>${e.target}</bdi></span>`}</div>
       <div role="gridcell" class="cell type">${type.words}</div>
       <div role="gridcell" class="cell size">${weight(pane, e)}</div>
       <div role="gridcell" class="cell mtime" title=${time(e.mtime, true)}>${time(e.mtime)}</div></div>`

@@ -48,6 +48,7 @@ export function Preview({ pane, path, at, go, send, sendWords, sendIcon, onClose
   const [problem, setProblem] = useState(null)
   const [turn, setTurn] = useState(0)
   const entry = last.current?.entry
+  const shape = useRef('') // the kind of what was shown last: the window keeps its size while the next one is read
   const read = useRef('') // what seen was read from
   useEffect(() => {
     const from = JSON.stringify([at, entry?.size, entry?.mtime, turn])
@@ -90,13 +91,14 @@ export function Preview({ pane, path, at, go, send, sendWords, sendIcon, onClose
     typeOf(entry).words, size(entry.size), seen?.kind === 'image' && t('gui.preview.pixels', { width: seen.width, height: seen.height }), time(entry.mtime),
     i >= 0 && files.length > 1 && t('gui.preview.position', { n: i + 1, total: files.length }),
   ].filter(Boolean)
-  return html`<${Dialog} kind="preview" title=${html`<bdi>${entry.name}</bdi>`} onClose=${onClose} onKeyDown=${key}>
+  if (seen) shape.current = seen.kind
+  return html`<${Dialog} kind=${'preview' + (shape.current === 'text' ? ' text' : '')} title=${html`<bdi>${entry.name}</bdi>`} onClose=${onClose} onKeyDown=${key}>
     <div class="seen" ref=${box} tabindex="-1" autofocus aria-live="polite" aria-busy=${seen || problem ? 'false' : 'true'}>${seen ? html`<${Seen} key=${at} of=${seen} entry=${entry} onProblem=${undrawn} />`
       : problem ? html`<${Trouble} problem=${problem}><div class="buttons"><${Button} icon="rotate-cw" label=${t('gui.retry')} onClick=${() => setTurn(turn + 1)} /></div></${Trouble}>`
       : html`<p class="nothing" role="status">${t('gui.prop.reading')}</p>`}</div>
     <p class="hint facts-line">${facts.map(f => html`<span>${f}</span>`)}</p>
-    <div class="buttons"><${Button} short icon="chevron-left" label=${t('gui.preview.before')} why=${before ? '' : t('gui.preview.first')} onClick=${() => go(before.key)} />
-      <${Button} short icon="chevron-right" label=${t('gui.preview.after')} why=${after ? '' : t('gui.preview.last')} onClick=${() => go(after.key)} /><span class="grow"></span>
+    <div class="buttons"><${Button} icon="chevron-left" class="button step" label=${t('gui.preview.previous')} aria-label=${t('gui.preview.before')} why=${before ? '' : t('gui.preview.first')} onClick=${() => go(before.key)} />
+      <${Button} icon="chevron-right" class="button step" label=${t('gui.preview.next')} aria-label=${t('gui.preview.after')} why=${after ? '' : t('gui.preview.last')} onClick=${() => go(after.key)} /><span class="grow"></span>
       <${Button} icon=${sendIcon} label=${sendWords} onClick=${() => { onClose(); send(at) }} />
       <${Button} kind="primary" label=${t('gui.close')} onClick=${onClose} /></div></${Dialog}>`
 }
