@@ -95,8 +95,8 @@ type Page struct {
 	After string
 	Limit int
 	// Brief allows the store to leave out mode, digest, uploader and upload of entries other than
-	// folders, which saves it a read for each.
-	Brief bool
+	// folders, which saves it a read for each. With Modes it may not leave out the mode.
+	Brief, Modes bool
 }
 
 // PageBytes is the limit for all names of a page and all targets of its links, in bytes. The first

@@ -135,7 +135,7 @@ func (r *Remote) List(ctx context.Context, p hufu.Path, fn func(hufu.Entry) erro
 
 // pageRequest asks for a page of the folder p.
 func pageRequest(p hufu.Path, q blob.Page) *frame.List {
-	m := &frame.List{Path: frame.WirePath(p), Limit: uint32(q.Limit), Brief: q.Brief}
+	m := &frame.List{Path: frame.WirePath(p), Limit: uint32(q.Limit), Brief: q.Brief, Modes: q.Modes}
 	if q.After != "" {
 		m.After = []byte(q.After)
 	}

@@ -227,14 +227,14 @@ func (v *View) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 	return at.store.Stat(ctx, at.path)
 }
 
-// List gives the entries of a folder to yield, in any order. See blob.Page for brief.
-func (v *View) List(ctx context.Context, p hufu.Path, brief bool, yield func(hufu.Entry) error) error {
+// List gives the entries of a folder to yield, in any order. r has no Limit.
+func (v *View) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) error {
 	at, err := v.at(ctx, p, access.Read)
 	if err != nil {
 		return err
 	}
 	if at.store != nil {
-		_, err := at.store.List(ctx, at.path, blob.Page{Brief: brief}, yield)
+		_, err := at.store.List(ctx, at.path, r, yield)
 		return err
 	}
 	names, err := v.s.stores.SharedNames(ctx)

@@ -142,7 +142,7 @@ func read(t testing.TB, v *View, name string) (string, error) {
 func list(t testing.TB, v *View, name string) []string {
 	t.Helper()
 	var names []string
-	if err := v.List(context.Background(), at(t, name), false, func(e hufu.Entry) error { names = append(names, e.Name); return nil }); err != nil {
+	if err := v.List(context.Background(), at(t, name), blob.Page{}, func(e hufu.Entry) error { names = append(names, e.Name); return nil }); err != nil {
 		t.Error(err)
 	}
 	slices.Sort(names)

@@ -85,7 +85,7 @@ func FuzzHT27DecidedIsOpened(f *testing.F) {
 		}
 		_ = file.Close()
 		listed := false
-		if err := v.List(context.Background(), p.Parent(), false, func(x hufu.Entry) error { listed = listed || x.Name == e.Name && x.Version == e.Version; return nil }); err != nil || !listed {
+		if err := v.List(context.Background(), p.Parent(), blob.Page{}, func(x hufu.Entry) error { listed = listed || x.Name == e.Name && x.Version == e.Version; return nil }); err != nil || !listed {
 			t.Errorf("%q is not in its folder's listing: %v", s, err)
 		}
 		if segments[0] != "@shared" {
@@ -164,7 +164,7 @@ func TestHT29NamesAreNoPaths(t *testing.T) {
 			if _, err := v.Stat(context.Background(), p); err == nil {
 				t.Errorf("%s is there", p)
 			}
-			if err := v.List(context.Background(), p, false, func(hufu.Entry) error { return nil }); err == nil {
+			if err := v.List(context.Background(), p, blob.Page{}, func(hufu.Entry) error { return nil }); err == nil {
 				t.Errorf("%s is listed", p)
 			}
 			if do(v, func(b *Batch) { b.Mkdir(context.Background(), p, 0o755, true) }).Err == nil || put(t, v, p.Virtual(), "x", hufu.Always) == nil {
@@ -266,7 +266,7 @@ func TestHT51LinksSwappedIn(t *testing.T) {
 			if got, err := read(t, alice, folder+"/x"); err == nil && strings.Contains(got, "bob") {
 				t.Fatalf("level %d: alice reads %q", level, got)
 			}
-			_ = alice.List(context.Background(), at(t, folder), false, func(e hufu.Entry) error {
+			_ = alice.List(context.Background(), at(t, folder), blob.Page{}, func(e hufu.Entry) error {
 				if e.By == "bob" {
 					t.Errorf("level %d: alice sees %s", level, e.Name)
 				}

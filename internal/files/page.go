@@ -37,7 +37,7 @@ func (v *View) Page(ctx context.Context, p hufu.Path, r blob.Page, goesOn bool, 
 		return next, err
 	}
 	var all []hufu.Entry // the shared folders: few
-	if err := v.List(ctx, p, false, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
+	if err := v.List(ctx, p, blob.Page{}, func(e hufu.Entry) error { all = append(all, e); return nil }); err != nil {
 		return "", err
 	}
 	slices.SortFunc(all, func(a, b hufu.Entry) int { return strings.Compare(a.Name, b.Name) })

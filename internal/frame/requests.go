@@ -70,6 +70,7 @@ type (
 		After []byte `cbor:"3,keyasint,omitempty"` // the name before the page's first
 		Brief bool   `cbor:"4,keyasint,omitempty"` // without mode, digest and uploader, except for folders
 		On    bool   `cbor:"5,keyasint,omitempty"` // the page before this one came over this connection
+		Modes bool   `cbor:"6,keyasint,omitempty"` // with mode, even in brief
 	}
 	// ListAnswer holds some of them; frames with more follow. The last frame of a
 	// page says where the next begins.

@@ -55,7 +55,7 @@ func samples() []sample {
 		{"list answer", "the last entries: a link whose name is no UTF-8", &ListAnswer{Entries: []Entry{link}}, false, nil},
 		{"list answer, empty", "an empty folder", &ListAnswer{Entries: []Entry{}}, false, nil},
 		{"list of a page", "at most two entries, behind film.mkv", &List{Path: Path("films"), Limit: 2, After: []byte("film.mkv")}, false, nil},
-		{"list of the next page", "in brief; the page before came over this connection", &List{Path: Path("films"), Limit: 2, After: []byte("日本"), Brief: true, On: true}, false, nil},
+		{"list of the next page", "in brief, but with modes; the page before came over this connection", &List{Path: Path("films"), Limit: 2, After: []byte("日本"), Brief: true, On: true, Modes: true}, false, nil},
 		{"list answer, page", "one entry, and more behind it", &ListAnswer{Entries: []Entry{folder}, Next: []byte("日本")}, false, nil},
 		{"mkdir", "make films, and parents", &Mkdir{Path: Path("films"), Mode: 0o755, Parents: true}, false, nil},
 		{"mkdir answer", "made", &MkdirAnswer{Created: true}, false, nil},

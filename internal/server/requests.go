@@ -217,9 +217,9 @@ func (c *conn) list(ctx context.Context, p hufu.Path, m *frame.List) (frame.Mess
 		return nil
 	}
 	if m.Limit == 0 {
-		return &a, c.view.List(ctx, p, m.Brief, yield)
+		return &a, c.view.List(ctx, p, blob.Page{Brief: m.Brief, Modes: m.Modes}, yield)
 	}
-	next, err := c.view.Page(ctx, p, blob.Page{After: string(m.After), Limit: int(m.Limit), Brief: m.Brief}, m.On, yield)
+	next, err := c.view.Page(ctx, p, blob.Page{After: string(m.After), Limit: int(m.Limit), Brief: m.Brief, Modes: m.Modes}, m.On, yield)
 	a.Next = []byte(next)
 	return &a, err
 }

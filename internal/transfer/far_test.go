@@ -197,7 +197,10 @@ func (l farLister) plain(ctx context.Context, r blob.Page, yield func(hufu.Entry
 		}
 		next = e.Name
 		if r.Brief && e.Kind != hufu.Folder {
-			e.Mode, e.Digest, e.By = 0, hufu.Digest{}, ""
+			e.Digest, e.By = hufu.Digest{}, ""
+			if !r.Modes {
+				e.Mode = 0
+			}
 		}
 		if err := yield(e); err != nil {
 			return "", err

@@ -21,6 +21,7 @@ type listed struct {
 	from  blob.Lister
 	admit func(context.Context) error // waits until more than one page may be listed
 	brief func() bool                 // whether the next page is requested in brief; nil: never
+	modes bool                        // a page in brief has modes, too
 	keep  bool                        // the page before is kept
 	ahead chan page                   // delivers the next page; nil if none was requested
 
@@ -45,7 +46,9 @@ func (l *listed) ask(ctx context.Context, after string, limit int) {
 	}
 	c, brief := make(chan page, 1), l.brief != nil && l.brief()
 	l.ahead = c
-	go func() { c <- readPage(ctx, l.from, blob.Page{After: after, Limit: limit, Brief: brief}) }()
+	go func() {
+		c <- readPage(ctx, l.from, blob.Page{After: after, Limit: limit, Brief: brief, Modes: brief && l.modes})
+	}()
 }
 
 func readPage(ctx context.Context, from blob.Lister, r blob.Page) page {
@@ -203,33 +206,32 @@ func (l *listed) has(name string) (t *hufu.Entry, known bool) {
 	return nil, known
 }
 
-// A get requests the next page in brief after briefAfter unchanged files in a row.
+// The next page is requested in brief after briefAfter unchanged files in a row.
 const briefAfter = 1000
 
 // inBrief reports whether the next page of a folder of the far side is requested in brief:
-// without mode, digest and user. It is if existing files keep their modes and times: then only a
-// file that is fetched, or compared by its digest, needs them.
+// without digest and user. A put needs them only of a file that is compared by the digest that the
+// listing has; a get also of one that it fetches, and of all if existing files get new modes.
 func (e *Engine) inBrief() bool {
 	switch {
-	case e.o.Conflict != Skip || e.o.Ask != nil:
+	case e.o.Ask != nil, e.gets && (e.o.Conflict != Skip || e.o.Checksum):
 		return false
-	case e.gets:
-		return !e.o.Checksum && e.unchanged.Load() >= briefAfter
+	case !e.gets && (e.o.Conflict == Skip || e.o.Checksum):
+		return true
 	}
-	return true
+	return e.unchanged.Load() >= briefAfter
 }
 
 // needsAll reports whether more must be known of a name at the far side than a page in brief
-// tells. For a get it also counts unchanged files in a row (see inBrief): after many of them the
-// next ones are probably unchanged too.
+// tells. It also counts unchanged files in a row (see inBrief): after many of them the next ones
+// are probably unchanged too.
 func (e *Engine) needsAll(source, target *hufu.Entry) bool {
-	if !e.gets {
-		return target != nil && !e.o.Checksum && mustCompare(source, target, false) // a full page brings the digests, which saves a request for each file
-	}
-	if source.Kind != hufu.File {
+	switch {
+	case source.Kind != hufu.File, !e.gets && (target == nil || e.o.Checksum):
 		return false
-	}
-	if target != nil && target.Kind == hufu.File && target.Size == source.Size && sameTime(target.MTime, source.MTime) {
+	case e.gets && (target == nil || target.Kind != hufu.File || target.Size != source.Size || !sameTime(target.MTime, source.MTime)):
+	case !e.gets && mustCompare(source, target, false): // a full page brings the digests, which saves a request for each file
+	default:
 		e.unchanged.Add(1)
 		return false
 	}

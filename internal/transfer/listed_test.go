@@ -175,6 +175,58 @@ func TestGetInBrief(t *testing.T) {
 	}
 }
 
+// TestPutInBrief: a put of many files that are there asks for little of each. It still sees a mode
+// that has changed at either side, and compares by its digest what has another time only.
+func TestPutInBrief(t *testing.T) {
+	t.Parallel()
+	w, n := newWorld(), newNear(t)
+	const files, pageOf = 6 * briefAfter, briefAfter / 4
+	name := func(i int) string { return fmt.Sprintf("d/%05d", i) }
+	for i := range files {
+		n.write(name(i), []byte(name(i)))
+	}
+	if _, err := put(t.Context(), w, Options{}, n.all()); err != nil {
+		t.Fatal(err)
+	}
+	here, there, touched := name(files-30), name(files-20), name(files-10)
+	if err := os.Chmod(filepath.Join(n.dir, here), 0o751); err != nil {
+		t.Fatal(err)
+	}
+	mode := w.things[there].Mode
+	w.things[there].Mode = 0o640
+	w.things[touched].MTime = someTime.Add(time.Hour)
+	var briefPages, wholePages atomic.Int64 // the next page is requested meanwhile
+	w.pageOf = pageOf
+	w.page = func(p hufu.Path, r blob.Page, yield func(hufu.Entry) error) (string, error) {
+		if r.Brief {
+			briefPages.Add(1)
+		} else {
+			wholePages.Add(1)
+		}
+		return farLister{w, p}.plain(t.Context(), r, yield)
+	}
+	told, err := put(t.Context(), w, Options{}, n.all())
+	if err != nil || told.codes() != "" {
+		t.Fatal(err, told.codes())
+	}
+	brief, whole := briefPages.Load(), wholePages.Load()
+	if n := int64(files / pageOf); brief < n*2/3 || whole > n/3 {
+		t.Errorf("%d pages in brief and %d whole", brief, whole)
+	}
+	if got := told.of(Updated); !slices.Equal(got, []string{here, there, touched}) {
+		t.Errorf("updated are %q", got)
+	}
+	if got := told.of(Transferred); len(got) > 0 {
+		t.Errorf("transferred are %q", got)
+	}
+	if got := w.things[here].Mode; got != 0o751 {
+		t.Errorf("%s has the mode %o", here, got)
+	}
+	if got := w.things[there].Mode; got != mode {
+		t.Errorf("%s has the mode %o, not %o", there, got, mode)
+	}
+}
+
 // TestMergeUnderChange: a name that vanishes between a page in brief and the same page
 // again is put as a new one, and one that has changed is judged as it is now.
 func TestMergeUnderChange(t *testing.T) {

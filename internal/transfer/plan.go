@@ -238,7 +238,7 @@ func (pl *planner) compare(ctx context.Context, j folderJob, s *stack) {
 		}
 	}
 	keep := e.o.Conflict == Rename || e.o.Ask != nil
-	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, admit: admit, keep: keep, brief: e.inBrief}
+	far := &listed{open: func() blob.Lister { return e.far.Lister(j.far) }, admit: admit, keep: keep, brief: e.inBrief, modes: e.o.Conflict != Skip}
 	near := &listed{open: func() blob.Lister { return j.near.Store.Lister(j.near.Path) }, admit: admit, keep: keep}
 	source, target := near, far
 	if e.gets {

@@ -75,7 +75,7 @@ func (l *lister) List(ctx context.Context, r blob.Page, yield func(hufu.Entry) e
 			return "", err
 		}
 		name := page.first()
-		e, err := s.statAt(d, name, record, r.Brief)
+		e, err := s.statAt(d, name, record, r)
 		if err != nil && !errors.Is(err, syscall.ENOENT) { // it may have vanished meanwhile
 			return "", fail("list", l.p, reading, err)
 		}

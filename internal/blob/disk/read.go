@@ -40,22 +40,36 @@ func (s *Store) Stat(ctx context.Context, p hufu.Path) (hufu.Entry, error) {
 		return hufu.Entry{}, fail("stat", p, reading, err)
 	}
 	defer s.release(d)
-	e, err := s.statAt(d, p.Base(), sc.record, false)
+	e, err := s.statAt(d, p.Base(), sc.record, blob.Page{})
 	return e, fail("stat", p, reading, err)
 }
 
-// statAt describes the entry name of d. With brief the record of a file is not read.
-func (s *Store) statAt(d sys.Dir, name string, buf []byte, brief bool) (hufu.Entry, error) {
+// statAt describes the entry name of d, as far as r asks for it.
+func (s *Store) statAt(d sys.Dir, name string, buf []byte, r blob.Page) (hufu.Entry, error) {
 	n, err := d.Stat(name)
 	if err != nil {
 		return hufu.Entry{}, err
 	}
 	e := n.Entry(name)
-	if brief && n.Kind == hufu.File && s.o.Server {
-		e.Mode = 0 // that on the disk means nothing
+	if r.Brief && n.Kind == hufu.File && s.o.Server {
+		if e.Mode = 0; r.Modes { // that on the disk means nothing
+			e.Mode = s.mode(d, name, &n, buf)
+		}
 		return e, nil
 	}
 	return e, s.describe(d, name, &n, &e, buf)
+}
+
+// mode returns the mode of the file n, whose name in d is given, and reads no more of its record.
+func (s *Store) mode(d sys.Dir, name string, n *sys.Node, buf []byte) uint32 {
+	size, err := s.k.Getxattr(d, name, buf)
+	if err != nil {
+		return n.Perm
+	}
+	if m, ok := recordMode(buf[:size]); ok {
+		return m
+	}
+	return n.Perm
 }
 
 // describe adds what a node does not hold: a link's target and the data of the
@@ -89,11 +103,11 @@ func (s *Store) List(ctx context.Context, p hufu.Path, r blob.Page, yield func(h
 		l := &lister{s: s, p: p, once: true}
 		return l.List(ctx, r, yield)
 	}
-	return "", s.listAll(ctx, p, r.Brief, yield)
+	return "", s.listAll(ctx, p, r, yield)
 }
 
 // listAll calls yield for everything in the folder p, in any order.
-func (s *Store) listAll(ctx context.Context, p hufu.Path, brief bool, yield func(hufu.Entry) error) error {
+func (s *Store) listAll(ctx context.Context, p hufu.Path, r blob.Page, yield func(hufu.Entry) error) error {
 	if err := check("list", p); err != nil {
 		return err
 	}
@@ -113,7 +127,7 @@ func (s *Store) listAll(ctx context.Context, p hufu.Path, brief bool, yield func
 			s.sweep(d, name)
 			return nil
 		}
-		e, err := s.statAt(d, name, sc.record, brief)
+		e, err := s.statAt(d, name, sc.record, r)
 		switch {
 		case err == nil:
 			stop = yield(e)

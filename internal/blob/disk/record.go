@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -43,6 +44,24 @@ func (r *record) apply(e *hufu.Entry, n *sys.Node) {
 		e.Digest = hufu.Digest(r.Digest)
 		e.Upload = r.upload()
 	}
+}
+
+// recordMode returns the mode in an encoded record, which is its first field. Decoding all of a
+// record takes a tenth of the server's time for a listing.
+func recordMode(b []byte) (mode uint32, found bool) {
+	const aMap, oneByte, twoBytes = 5, 24, 25 // major type; the value follows its head in so many bytes
+	if len(b) < 3 || b[0]>>5 != aMap || b[1] != 1 {
+		return 0, false
+	}
+	switch h := b[2]; {
+	case h < oneByte:
+		return uint32(h), true
+	case h == oneByte && len(b) > 3:
+		return uint32(b[3]), true
+	case h == twoBytes && len(b) > 4:
+		return uint32(binary.BigEndian.Uint16(b[3:])) & 0o777, true
+	}
+	return 0, false
 }
 
 // setUpload stores an id of ours, hex of 16 bytes, in binary form, and any

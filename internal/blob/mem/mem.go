@@ -263,7 +263,10 @@ func (t *Tree) page(p hufu.Path, r blob.Page) (all []hufu.Entry, next string, er
 			return all, all[n-1].Name, nil
 		}
 		if r.Brief && e.Kind != hufu.Folder {
-			e.Mode, e.Digest, e.By = 0, hufu.Digest{}, ""
+			e.Digest, e.By = hufu.Digest{}, ""
+			if !r.Modes {
+				e.Mode = 0
+			}
 		}
 		all = append(all, e)
 	}
