@@ -14,6 +14,10 @@ import (
 // of such folders.
 const PageNames = 4096
 
+// firstNames is the number of names for which the first page of a folder has room before it grows:
+// the names of a usual folder.
+const firstNames = 128
+
 // listed is one side of a folder, read page by page in the order of the names. The
 // next page is requested while one is compared.
 type listed struct {
@@ -52,10 +56,11 @@ func (l *listed) ask(ctx context.Context, after string, limit int) {
 }
 
 func readPage(ctx context.Context, from blob.Lister, r blob.Page) page {
-	p := page{after: r.After, brief: r.Brief}
+	names := min(firstNames, r.Limit)
 	if r.After != "" { // the page before was full, so this one may be
-		p.entries = make([]hufu.Entry, 0, r.Limit)
+		names = r.Limit
 	}
+	p := page{after: r.After, brief: r.Brief, entries: make([]hufu.Entry, 0, names)}
 	p.next, p.err = from.List(ctx, r, func(t hufu.Entry) error { p.entries = append(p.entries, t); return nil })
 	return p
 }

@@ -21,11 +21,19 @@ func (pl *planner) update(ctx context.Context, p pair, r Report) bool {
 	case e.o.Conflict == Skip, e.o.Conflict == Newer && later && m.MTime.Before(p.target.MTime):
 		return false
 	}
+	pl.updateTo(ctx, p, m, r)
+	return true
+}
+
+// updateTo gives the target of p mode and time, and reports it. It is not part of update because
+// its closure has p on the heap, which for most files is not necessary.
+func (pl *planner) updateTo(ctx context.Context, p pair, m Meta, r Report) {
+	e := pl.e
 	e.Stats.BytesDone.Add(p.source.Size)
 	if e.o.DryRun {
 		r.Outcome = WouldUpdate
 		e.report(r)
-		return true
+		return
 	}
 	e.noteClamped(p.near.Local, m.MTime)
 	there := *p.target
@@ -43,7 +51,6 @@ func (pl *planner) update(ctx context.Context, p pair, r Report) bool {
 		}
 		e.report(r)
 	})
-	return true
 }
 
 // settledMode returns the mode that an entry gets, whose wanted mode may come from a system, or go
