@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -208,7 +209,7 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 		entry hufu.Entry
 	}
 	var folders []made
-	fresh := map[hufu.Path]bool{} // made by this command, so empty
+	fresh := map[hufu.Path]bool{} // made by this command, or would be, so empty
 	err := c.r.Walk(ctx, top, client.WalkOptions{}, func(f client.Found) error {
 		path := below(f.Path, top)
 		p, err := to.Append(path)
@@ -227,7 +228,7 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 			return client.ErrSkip
 		case f.Entry.Kind != hufu.Folder:
 			return c.entry(ctx, f.Path, p, f.Entry, fresh[p.Parent()])
-		case c.f.dry || p.IsRoot():
+		case p.IsRoot():
 			return nil
 		}
 		if by := f.Entry.By; by != "" && by != c.r.Profile().User { // as for a get
@@ -236,13 +237,12 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 		if c.o.Drop.Mode {
 			f.Entry.Mode = c.o.Drop.NewMode(hufu.Folder)
 		}
-		created, err := c.r.Mkdir(ctx, p, f.Entry.Mode|0o700, true)
+		created, err := c.folder(ctx, p, f.Entry.Mode|0o700, fresh[p.Parent()])
 		if err != nil {
 			c.o.Only.Forget(path)
-			return c.failed(f.Path, p, f.Entry, err)
+			return cmp.Or(c.failed(f.Path, p, f.Entry, err), client.ErrSkip)
 		}
-		if created {
-			fresh[p] = true
+		if fresh[p] = created; created && !c.f.dry {
 			c.made++
 			folders = append(folders, made{p, f.Entry})
 		}
@@ -274,6 +274,26 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 		}
 	}
 	return nil
+}
+
+// folder makes the folder p unless there is one, and reports whether it was missing. It is if fresh
+// is set.
+func (c *copier) folder(ctx context.Context, p hufu.Path, mode uint32, fresh bool) (missing bool, err error) {
+	if !fresh {
+		there, err := c.r.Stat(ctx, p)
+		switch {
+		case err == nil && there.Kind != hufu.Folder:
+			return false, wrongKind("cp", p, there.Kind)
+		case err == nil:
+			return false, nil
+		case hufu.KindOf(err) != hufu.KindNotFound || hufu.CodeOf(err) == "shared_missing":
+			return false, err
+		}
+	}
+	if c.f.dry {
+		return true, nil
+	}
+	return c.r.Mkdir(ctx, p, mode, true)
 }
 
 // below returns p as seen from the folder top.
@@ -368,10 +388,7 @@ func (c *copier) attributes(e hufu.Entry, replaced *hufu.Entry) client.Attribute
 func (c *copier) conflict(ctx context.Context, from, to hufu.Path, e, there hufu.Entry) (policy transfer.Policy, outcome transfer.Outcome, err error) {
 	switch {
 	case there.Kind != e.Kind:
-		return "", "", &hufu.Error{
-			Op: "cp", Path: to.Remote(), Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
-			Args: map[string]string{"target": to.Remote(), "kind": there.Kind.String()},
-		}
+		return "", "", wrongKind("cp", to, there.Kind)
 	case c.same(e, there):
 		return "", transfer.Same, nil
 	}

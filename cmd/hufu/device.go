@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,6 +109,15 @@ func newDeviceAdd(a *app) *cobra.Command {
 	return cmd
 }
 
+// known returns an error if the user has no such device.
+func known(ctx context.Context, r *client.Remote, device string) error {
+	all, _, err := r.Devices(ctx)
+	if err != nil || slices.ContainsFunc(all, func(d client.Device) bool { return d.Name == device }) {
+		return err
+	}
+	return &hufu.Error{Op: "remove device", Kind: hufu.KindNotFound, Code: "own_device_unknown", Args: map[string]string{"device": device}}
+}
+
 func newDeviceRemove(a *app) *cobra.Command {
 	cmd := a.Command("rm DEVICE", "hufu.device.rm", "hufu device rm old-phone")
 	cli.Between(cmd, 1, 1)
@@ -117,6 +127,9 @@ func newDeviceRemove(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&last, "last", false, a.Cat.T("hufu.device.rm.flag.last"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.server(cmd.Context(), func(r *client.Remote) error {
+			if err := known(cmd.Context(), r, args[0]); err != nil {
+				return err
+			}
 			if args[0] == r.Profile().Device {
 				a.Hint(a.Cat.T("hufu.device.rm.this"))
 			}

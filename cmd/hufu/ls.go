@@ -105,11 +105,11 @@ func newLs(a *app) *cobra.Command {
 			foresee = func(r *client.Remote) { r.ForeseeList(paths) }
 		}
 		return a.with(cmd.Context(), locs[0], foresee, func(r *client.Remote) error {
+			l := &lister{a: a, r: r, f: f, paths: slices.ContainsFunc(locs, inFolders)}
 			locs, err := expand(cmd.Context(), r, locs)
 			if err != nil {
 				return err
 			}
-			l := &lister{a: a, r: r, f: f}
 			if f.recursive {
 				return a.eachOf(locs, func(p hufu.Path) error { return l.tree(cmd.Context(), p) }, "")
 			}
@@ -145,7 +145,11 @@ type lister struct {
 	r     *client.Remote
 	f     lsFlags
 	later bool // a folder was listed before
+	paths bool // a file is shown with its path: it may be in any folder
 }
+
+// inFolders reports whether l stands for entries of several folders.
+func inFolders(l location) bool { return strings.ContainsAny(l.path.Parent().String(), "*?[") }
 
 // tree lists a folder and all folders below it.
 func (l *lister) tree(ctx context.Context, p hufu.Path) error {
@@ -209,6 +213,8 @@ func (l *lister) several(ctx context.Context, locs []location) error {
 		}
 		return cmp.Compare(rank(x), rank(y))
 	})
+	files := slices.DeleteFunc(slices.Clone(locs), func(x location) bool { return errs[x.path] != nil || opens(x.path) })
+	l.paths = l.paths || slices.ContainsFunc(files, func(x location) bool { return x.path.Parent() != files[0].path.Parent() })
 	var entries cli.Table
 	err := l.a.eachOf(locs, func(p hufu.Path) error {
 		top, err := tops[p], errs[p]
@@ -217,7 +223,7 @@ func (l *lister) several(ctx context.Context, locs []location) error {
 			return err
 		case !opens(p):
 			l.later = true
-			if l.f.itself || top.Name == "" {
+			if l.f.itself || l.paths || top.Name == "" {
 				top.Name = p.Remote()
 			}
 			return l.show(&entries, p.Parent(), p, top)
@@ -262,6 +268,9 @@ func (l *lister) content(ctx context.Context, p hufu.Path, top hufu.Entry) error
 	var table cli.Table // memory stays flat
 	show := func(q hufu.Path, e hufu.Entry) error { return l.show(&table, p, q, e) }
 	switch {
+	case top.Kind != hufu.Folder && l.paths:
+		top.Name = p.Remote()
+		err = show(p, top)
 	case top.Kind != hufu.Folder:
 		err = show(p, top)
 	case l.f.sort == "name" && !l.f.reverse:

@@ -80,6 +80,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(newEnroll(a), choose, newDevice(a), newConfig(a), newWire(a), newExplain(a), newDoctor(a), newGui(a), a.SetVersion(root, "hufu.version", &a.json))
 	cli.Suggest(root, otherWords)
 	cli.Suggest(choose, map[string]string{"list": "ls", "rm": "del delete remove", "show": "info view", "default": "set switch use"})
+	cli.SuggestFlags(root, map[string]string{"bwlimit": "limit limit-rate rate", "conflict": "overwrite update", "jobs": "parallel threads transfers", "time": "date"})
 	a.completes(root)
 	a.Dress(root, "paths", "filters", "units", "exit", "environment")
 	return root

@@ -108,8 +108,8 @@ func (m *mover) move(ctx context.Context, from hufu.Path) error {
 	case err == nil:
 	case hufu.KindOf(err) == hufu.KindExists && m.f.keep:
 		outcome = "skipped"
-	case hufu.KindOf(err) == hufu.KindExists:
-		return &hufu.Error{Op: "mv", Path: to.Remote(), Kind: hufu.KindExists, Code: "mv_exists", Err: err}
+	case hufu.KindOf(err) == hufu.KindExists, hufu.CodeOf(err) == "not_a_folder":
+		return m.refused(ctx, from, to, err)
 	case hufu.KindOf(err) == hufu.KindNotFound:
 		return m.missing(ctx, from, to, err)
 	default:
@@ -124,6 +124,27 @@ func (m *mover) move(ctx context.Context, from hufu.Path) error {
 		return m.a.Printf("%s", m.a.Cat.T("hufu.mv.kept", "from", from.Remote(), "to", to.Remote()))
 	}
 	return nil
+}
+
+// refused says why from was not moved to a name that is there.
+func (m *mover) refused(ctx context.Context, from, to hufu.Path, err error) error {
+	source, sourceErr := m.r.Stat(ctx, from)
+	there, statErr := m.r.Stat(ctx, to)
+	switch {
+	case sourceErr == nil && statErr == nil && source.Kind == hufu.Folder && there.Kind != hufu.Folder:
+		return wrongKind("mv", to, there.Kind)
+	case hufu.KindOf(err) == hufu.KindExists:
+		return &hufu.Error{Op: "mv", Path: to.Remote(), Kind: hufu.KindExists, Code: "mv_exists", Err: err}
+	}
+	return err
+}
+
+// wrongKind is the error of an entry of another kind than its source at the target.
+func wrongKind(op string, target hufu.Path, kind hufu.EntryKind) error {
+	return &hufu.Error{
+		Op: op, Path: target.Remote(), Kind: hufu.KindWrongKind, Code: "target_wrong_kind",
+		Args: map[string]string{"target": target.Remote(), "kind": kind.String()},
+	}
 }
 
 // missing says which of the two names of a rename has no entry: the old one, or the folder of the

@@ -64,6 +64,9 @@ func newVerify(a *app) *cobra.Command {
 			if !a.json && !f.quiet {
 				a.Hint(a.Cat.N("hufu.verify.summary", n, "bad", bad, "time", time.Since(began)))
 			}
+			if n+bad == 0 && !f.filter.Empty() {
+				a.Hint(a.Cat.T("hufu.verify.nothing"))
+			}
 			switch {
 			case damaged:
 				return cli.Reported(hufu.KindIntegrity)

@@ -277,6 +277,9 @@ func ReadLimited(path string, limit int64) ([]byte, error) {
 		return nil, fail(err)
 	}
 	defer func() { _ = f.Close() }()
+	if i, err := f.Stat(); err == nil && i.IsDir() {
+		return nil, &hufu.Error{Op: "read file", Path: path, Kind: hufu.KindUsage, Code: "is_a_folder"}
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, fail(err)

@@ -261,16 +261,14 @@ func flagValue(f *pflag.Flag, value string) error {
 func flagError(cmd *cobra.Command, err error) error {
 	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		name := e.GetSpecifiedName()
-		if len(e.GetSpecifiedShortnames()) > 0 {
-			return Usage("admin_flag_unknown", "flag", "-"+name)
+		if letters := e.GetSpecifiedShortnames(); letters != "" {
+			meant := ""
+			if len(letters) > 1 { // one dash for two, as in find
+				meant = meantFlag(letters, cmd)
+			}
+			return Usage("admin_flag_unknown", "flag", "-"+name, "meant", meant)
 		}
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		meant := Meant(name, names)
-		if meant != "" {
-			meant = "--" + meant
-		}
-		return Usage("admin_flag_unknown", "flag", "--"+name, "meant", meant)
+		return Usage("admin_flag_unknown", "flag", "--"+name, "meant", meantFlag(name, cmd))
 	}
 	if e, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
 		return Usage("admin_flag_without_value", "flag", "--"+e.GetFlag().Name)

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Suggest sets what other programs call the commands below cmd: a map from a name to those words.
@@ -12,6 +14,38 @@ func Suggest(cmd *cobra.Command, words map[string]string) {
 	for name, other := range words {
 		child(cmd, name).SuggestFor = strings.Fields(other)
 	}
+}
+
+// annotation of a flag: what other programs call it.
+const otherWords = "other words"
+
+// SuggestFlags sets what other programs call the flags of the commands below cmd: a map from a
+// flag to those words.
+func SuggestFlags(cmd *cobra.Command, words map[string]string) {
+	for _, sub := range cmd.Commands() {
+		SuggestFlags(sub, words)
+	}
+	for name, other := range words {
+		if f := cmd.Flags().Lookup(name); f != nil {
+			_ = cmd.Flags().SetAnnotation(name, otherWords, strings.Fields(other)) // it is there
+		}
+	}
+}
+
+// meantFlag returns the flag of cmd, with its dashes, that name was probably meant to be.
+func meantFlag(name string, cmd *cobra.Command) string {
+	var names []string
+	called := ""
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		names = append(names, f.Name)
+		if slices.Contains(f.Annotations[otherWords], name) {
+			called = f.Name
+		}
+	})
+	if meant := cmp.Or(called, Meant(name, names)); meant != "" {
+		return "--" + meant
+	}
+	return ""
 }
 
 // calledSo returns the command below cmd that other programs call by this word, "" if there is none.
@@ -27,13 +61,13 @@ func calledSo(word string, cmd *cobra.Command) string {
 // Meant returns the candidate that a word with a slip was probably meant to be, "" if none is
 // close: one that differs in few letters, or begins with the word.
 func Meant(word string, candidates []string) string {
-	best, found := 1+(len(word)+1)/4, "" // one slip in short words, two from seven letters on
+	best, found := 2+len(word)/7, "" // one slip in short words, two from seven letters on
 	for _, c := range candidates {
 		d := distance(strings.ToLower(word), strings.ToLower(c))
 		if len(word) >= 3 && strings.HasPrefix(c, word) {
 			d = min(d, 1)
 		}
-		if d < best || d == best && found == "" && len(word) > 1 {
+		if d < best && d < len(word) {
 			best, found = d, c
 		}
 	}

@@ -47,8 +47,12 @@ func (a *App) helpCommand(root *cobra.Command, topics []string) *cobra.Command {
 		if err := a.Printf("\n%s", a.Cat.T("cli.help.topics")); err != nil {
 			return err
 		}
+		width := 0
 		for _, name := range topics {
-			if err := a.Printf("  %-10s %s", name, a.Cat.T("topic."+name+".short")); err != nil {
+			width = max(width, len(name))
+		}
+		for _, name := range topics {
+			if err := a.Printf("  %-*s %s", width, name, a.Cat.T("topic."+name+".short")); err != nil {
 				return err
 			}
 		}

@@ -60,18 +60,6 @@ func (s *Store) statAt(d sys.Dir, name string, buf []byte, r blob.Page) (hufu.En
 	return e, s.describe(d, name, &n, &e, buf)
 }
 
-// mode returns the mode of the file n, whose name in d is given, and reads no more of its record.
-func (s *Store) mode(d sys.Dir, name string, n *sys.Node, buf []byte) uint32 {
-	size, err := s.k.Getxattr(d, name, buf)
-	if err != nil {
-		return n.Perm
-	}
-	if m, ok := recordMode(buf[:size]); ok {
-		return m
-	}
-	return n.Perm
-}
-
 // describe adds what a node does not hold: a link's target and the data of the
 // record.
 func (s *Store) describe(d sys.Dir, name string, n *sys.Node, e *hufu.Entry, buf []byte) error {
