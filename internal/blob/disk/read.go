@@ -60,29 +60,6 @@ func (s *Store) statAt(d sys.Dir, name string, buf []byte, r blob.Page) (hufu.En
 	return e, s.describe(d, name, &n, &e, buf)
 }
 
-// describe adds what a node does not hold: a link's target and the data of the
-// record.
-func (s *Store) describe(d sys.Dir, name string, n *sys.Node, e *hufu.Entry, buf []byte) error {
-	switch {
-	case n.Kind == hufu.Link:
-		target, err := d.Readlink(name)
-		if err != nil {
-			return err
-		}
-		e.Target = target
-	case s.o.Server && (n.Kind == hufu.File || n.Kind == hufu.Folder):
-		size, err := s.k.Getxattr(d, name, buf)
-		if err != nil {
-			return nil // no record, or a file system without attributes
-		}
-		var r record
-		if s.codec.dec.Unmarshal(buf[:size], &r) == nil {
-			r.apply(e, n)
-		}
-	}
-	return nil
-}
-
 // List calls yield for the entries of the folder p that r asks for. It stops at
 // the first error of yield, or when ctx ends. Entries that vanish meanwhile are
 // left out.

@@ -58,6 +58,29 @@ func (s *Store) mode(d sys.Dir, name string, n *sys.Node, buf []byte) uint32 {
 	return n.Perm
 }
 
+// describe adds what a node does not hold: a link's target and the data of the
+// record.
+func (s *Store) describe(d sys.Dir, name string, n *sys.Node, e *hufu.Entry, buf []byte) error {
+	switch {
+	case n.Kind == hufu.Link:
+		target, err := d.Readlink(name)
+		if err != nil {
+			return err
+		}
+		e.Target = target
+	case s.o.Server && (n.Kind == hufu.File || n.Kind == hufu.Folder):
+		size, err := s.k.Getxattr(d, name, buf)
+		if err != nil {
+			return nil // no record, or a file system without attributes
+		}
+		var r record
+		if s.codec.dec.Unmarshal(buf[:size], &r) == nil {
+			r.apply(e, n)
+		}
+	}
+	return nil
+}
+
 // recordMode returns the mode in an encoded record, which is its first field. Decoding all of a
 // record takes a tenth of the server's time for a listing.
 func recordMode(b []byte) (mode uint32, found bool) {
