@@ -12,6 +12,7 @@ chromium chromium
 firefox-esr firefox-esr
 fonts-wqy-microhei /usr/share/fonts/truetype/wqy
 e2fsprogs mkfs.ext4
+ntfs-3g lowntfs-3g
 util-linux setpriv
 strace strace
 attr setfattr

@@ -179,5 +179,8 @@ func (e *Engine) failItem(it *item, err error) {
 		e.fatal(err)
 		return
 	}
+	if near := (Side{it.store, it.path, it.local}); e.gets && hufu.CodeOf(err) == "target_exists" && otherSpelling(context.Background(), near) != "" {
+		err = oneName(it.local) // by a source with that spelling, a moment ago
+	}
 	e.report(it.rep(Failed, e.within("transfer", it.local, it.remote, err)))
 }

@@ -3,12 +3,8 @@ package transfer
 import (
 	"context"
 	"errors"
-	"hash/maphash"
-	"strings"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/text/unicode/norm"
 
 	"hufu"
 	"hufu/internal/blob"
@@ -73,45 +69,6 @@ func (e *Engine) unread(err error) bool {
 	return !met.Far && met.Kind != hufu.KindWrongKind
 }
 
-var foldSeed = maphash.MakeSeed()
-
-// folded stands for a name in the folder j, whatever the case of its letters and its form in
-// Unicode.
-func folded(j *folderJob, name string) uint64 {
-	return maphash.String(foldSeed, j.far.String()+"/"+norm.NFC.String(strings.ToLower(strings.ToUpper(name))))
-}
-
-// isFresh notes a name of the source that the target did not have.
-func (pl *planner) isFresh(j *folderJob, name string) {
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	if pl.fresh == nil {
-		pl.fresh = map[uint64]struct{}{}
-	}
-	pl.fresh[folded(j, name)] = struct{}{}
-}
-
-// isNew reports whether x may be what this transfer has just written under another name: a source
-// had a name that differs from that of x in case or form only, and the target does not list both.
-func (pl *planner) isNew(ctx context.Context, x extra) bool {
-	want := folded(x.in, x.entry.Name)
-	if _, ok := pl.fresh[want]; !ok || pl.e.o.DryRun {
-		return false
-	}
-	names := pl.to.lister(x.in.pair)
-	defer names.Close()
-	for after, both := "", false; ; {
-		next, err := names.List(ctx, blob.Page{After: after, Limit: PageNames, Brief: true}, func(t hufu.Entry) error {
-			both = both || t.Name != x.entry.Name && folded(x.in, t.Name) == want
-			return nil
-		})
-		if both || err != nil || next == "" {
-			return !both
-		}
-		after = next
-	}
-}
-
 // mayRemove reports whether all of the source could be read so far, and is there. If not, it notes that
 // something is kept.
 func (pl *planner) mayRemove() bool {
@@ -145,7 +102,9 @@ func (pl *planner) removeExtras(ctx context.Context) {
 		if pl.isNeeded(ctx, x, p) {
 			continue
 		}
-		if pl.isNew(ctx, x) {
+		if is, merged := pl.isNew(ctx, x); merged {
+			continue // it has what the source has under the other spelling
+		} else if is {
 			pl.e.fail(p, &hufu.Error{Op: "compare", Kind: hufu.KindExists, Code: "sync_same_name", Args: map[string]string{"target": p.into()}})
 			continue
 		}

@@ -74,8 +74,8 @@ type planner struct {
 	mu      sync.Mutex // guards what follows
 	folders []folderMeta
 	extras  []extra
-	swaps   []*swap             // folders that files and links replace
-	fresh   map[uint64]struct{} // names of the source that the target did not have; see folded
+	swaps   []*swap         // folders that files and links replace
+	fresh   map[uint64]bool // names of the source that the target did not list; see isFresh
 }
 
 // folderMeta holds the mode and time of a folder. They are set last. Writing into a
@@ -347,8 +347,15 @@ func (pl *planner) entry(ctx context.Context, j *folderJob, t hufu.Entry, x *huf
 		}
 	}
 	e.found(t)
+	if x == nil && e.gets && (!j.fresh || t.Kind == hufu.Folder) {
+		if p.target, err = e.otherwise(ctx, p); err != nil {
+			below.forget()
+			e.fail(p, err)
+			return false
+		}
+	}
 	if m := e.o.Mirror; m != nil && m.Delete && x == nil {
-		pl.isFresh(j, t.Name)
+		pl.isFresh(j, t.Name, p.target != nil)
 	}
 	if err := pl.to.check(p.near); err != nil {
 		e.fail(p, err)
