@@ -165,6 +165,16 @@ func (b *Bucket) Get(ctx context.Context, key string, off int64, into []byte) er
 
 // Size returns the size of the object key.
 func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
+	size, err := b.size(ctx, key)
+	if hufu.CodeOf(err) == "store_denied" { // the answer to HEAD has no body that says why; that to GET has
+		if why := b.Get(ctx, key, 0, make([]byte, 1)); hufu.CodeOf(why) == "store_clock" {
+			return 0, why
+		}
+	}
+	return size, err
+}
+
+func (b *Bucket) size(ctx context.Context, key string) (int64, error) {
 	ctx, w := b.watch(ctx)
 	defer w.end()
 	info, err := b.s3.StatObject(ctx, b.name, b.prefix+key, minio.StatObjectOptions{})
