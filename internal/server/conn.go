@@ -460,7 +460,7 @@ func (c *conn) login(ctx context.Context, m *frame.Login) error {
 		if attrs := []any{"ok", false, "why", hufu.CodeOf(err)}; hufu.KindOf(err) == hufu.KindInternal {
 			c.log.Error("login", append(attrs, "err", err)...)
 		} else {
-			c.log.Warn("login", attrs...)
+			c.log.bounded("login "+c.sub.User, slog.LevelWarn, "login", attrs...)
 		}
 		return c.session.Fail(err)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"time"
 
@@ -22,6 +23,7 @@ type enroller struct {
 	session *session.Server
 	state   tls.ConnectionState
 	remote  string
+	origin  string // of remote, for the bound of its lines in the log
 	left    int
 }
 
@@ -29,12 +31,13 @@ func (s *Server) enroll(ctx context.Context, c *tls.Conn, stream *session.Stream
 	_ = stream.SetReadDeadline(time.Now().Add(enrollTime))
 	e := &enroller{
 		s: s, session: session.NewServer(c, stream, s.codec), state: c.ConnectionState(), remote: remote, left: enrollRequests,
+		origin: originOf(stream.RemoteAddr()).String(),
 	}
 	e.session.Only(frame.TypeEnroll, frame.TypeRenew, frame.TypeWhy)
 	place := s.enrolling.enter(stream.RemoteAddr(), func() { _ = stream.Conn.Close() }, func() bool { return e.session.Unanswered() > 0 })
 	defer place.leave()
 	if err := e.session.Serve(ctx, e); err != nil {
-		s.o.Log.Info("gone", "remote", remote, "over", "enroll", "why", hufu.Printable(err.Error()))
+		s.o.Log.bounded(e.origin, slog.LevelInfo, "gone", "remote", remote, "over", "enroll", "why", hufu.Printable(err.Error()))
 	}
 }
 
@@ -54,7 +57,7 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 		})
 		if err != nil {
 			if hufu.CodeOf(err) != "invitation_wait" { // the attempts that led to it are in the log
-				e.s.o.Log.Warn("refused", "remote", e.remote, "op", "enroll", "why", hufu.CodeOf(err))
+				e.s.o.Log.bounded(e.origin, slog.LevelWarn, "refused", "remote", e.remote, "op", "enroll", "why", hufu.CodeOf(err))
 			}
 			return e.session.Fail(err)
 		}
@@ -67,7 +70,7 @@ func (e *enroller) Handle(ctx context.Context, r *session.Request) error {
 		}
 		chain, err := e.s.o.Authority.Renew(ctx, peer.Serial, peer.Fingerprint, m.CSR)
 		if err != nil {
-			e.s.o.Log.Warn("refused", "remote", e.remote, "op", "renew", "why", hufu.CodeOf(err))
+			e.s.o.Log.bounded(e.origin, slog.LevelWarn, "refused", "remote", e.remote, "op", "renew", "why", hufu.CodeOf(err))
 			return e.session.Fail(err)
 		}
 		e.s.o.Log.Info("renewed", "remote", e.remote, "user", peer.User, "device", peer.Device)

@@ -20,17 +20,18 @@ type Log struct {
 	*slog.Logger
 	transfers slog.Handler
 	out       *output
+	bounds    *bounds
 }
 
 // NewLog makes the log of a server that is written to w.
 func NewLog(w io.Writer) *Log {
 	out := &output{w: w}
-	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), newLines(keeping{out}), out}
+	return &Log{slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{ReplaceAttr: hufu.PrintableAttr})), newLines(keeping{out}), out, &bounds{of: map[string]*bound{}}}
 }
 
 // about returns a log that adds attrs to each line.
 func (l *Log) about(attrs ...slog.Attr) *Log {
-	return &Log{slog.New(l.Handler().WithAttrs(attrs)), l.transfers.WithAttrs(attrs), l.out}
+	return &Log{slog.New(l.Handler().WithAttrs(attrs)), l.transfers.WithAttrs(attrs), l.out, l.bounds}
 }
 
 // flush writes the lines that were kept.

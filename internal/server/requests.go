@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -107,9 +108,9 @@ func (c *conn) logFailure(op string, p hufu.Path, err error) {
 	attrs := []any{"op", op, "path", hufu.Printable(p.Virtual()), "why", hufu.CodeOf(err)}
 	switch hufu.KindOf(err) {
 	case hufu.KindInternal, hufu.KindUnreadable, hufu.KindQuota, hufu.KindIntegrity:
-		c.log.Error("failed", append(attrs, "err", hufu.Printable(err.Error()))...)
+		c.log.bounded("error "+c.sub.User, slog.LevelError, "failed", append(attrs, "err", hufu.Printable(err.Error()))...)
 	default:
-		c.log.Info("failed", attrs...)
+		c.log.bounded("failed "+c.sub.User, slog.LevelInfo, "failed", attrs...)
 	}
 }
 

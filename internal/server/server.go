@@ -233,6 +233,9 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 	defer func() { st.place.leave() }()
 	hctx, cancel := context.WithTimeout(context.WithValue(ctx, stepKey{}, st), handshakeTime)
 	_ = raw.SetDeadline(time.Now().Add(handshakeTime))
+	refused := func(level slog.Level, attrs ...any) {
+		s.o.Log.bounded(originOf(stream.RemoteAddr()).String(), level, "refused", append([]any{"remote", remote}, attrs...)...)
+	}
 	err := c.HandshakeContext(hctx)
 	cancel()
 	if err != nil {
@@ -244,7 +247,7 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 		if s.draining.Load() {
 			why = "stopping"
 		}
-		s.o.Log.Warn("refused", "remote", remote, "why", why)
+		refused(slog.LevelWarn, "why", why)
 		part(stream) // within its place: a peer that never reads the alert counts, and makes room for others
 		return nil
 	}
@@ -255,7 +258,7 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 	case identity.ProtoNative:
 		peer, err := identity.ProvenPeer(state)
 		if err != nil {
-			s.o.Log.Warn("refused", "remote", remote, "why", refusal(err))
+			refused(slog.LevelWarn, "why", refusal(err))
 			_ = c.Close()
 			return nil
 		}
@@ -263,7 +266,7 @@ func (s *Server) handle(ctx context.Context, raw net.Conn, config *tls.Config) f
 	case identity.ProtoEnroll:
 		s.enroll(ctx, c, stream, remote)
 	default:
-		s.o.Log.Info("refused", "remote", remote, "why", "protocol not served", "alpn", state.NegotiatedProtocol)
+		refused(slog.LevelInfo, "why", "protocol not served", "alpn", state.NegotiatedProtocol)
 		_ = c.Close()
 	}
 	return nil
