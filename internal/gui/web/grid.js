@@ -13,7 +13,7 @@ const columns = () => [['name', t('gui.files.name')], ['type', t('gui.files.type
 
 // Name is a name; if it is long, its end stays in sight when there is no room for all of it.
 function Name({ of }) {
-  const parts = /^(.{20,})(.{4}\.[A-Za-z0-9]{1,8})$/su.exec(of)
+  const parts = /^(.{6,})(.{4}\.[A-Za-z0-9]{1,8})$/su.exec(of)
   return html`<bdi title=${of}>${parts ? html`<span class="begin">${parts[1]}</span><span class="end">${parts[2]}</span>` : of}</bdi>`
 }
 
