@@ -83,10 +83,17 @@ func (a *app) copyFar(cmd *cobra.Command, args []string, f *copyFlags) error {
 		if c.inside, err = c.target(ctx, to, len(from)); err != nil {
 			return err
 		}
+		whole, err := c.again(ctx, from, to)
+		if err != nil {
+			return err
+		}
 		for _, l := range from {
 			if err := c.source(ctx, l, to.path); err != nil {
 				return err
 			}
+		}
+		if whole != nil && (c.v.failed == 0 || c.copied+c.made == 0) {
+			whole.Forget()
 		}
 		c.summary()
 		if k := c.v.verdict(); k != 0 {
@@ -141,6 +148,22 @@ func (c *copier) target(ctx context.Context, to location, sources int) (bool, er
 		return false, &hufu.Error{Op: "cp", Path: to.path.Remote(), Kind: hufu.KindUsage, Code: "mv_one_name"}
 	}
 	return false, nil
+}
+
+// again continues a copy of one folder to a new name that was interrupted: the folder that is there is
+// its own. It returns what is remembered of such a copy until it has ended, nil of any other.
+func (c *copier) again(ctx context.Context, from []location, to location) (*client.Unfinished, error) {
+	if len(from) != 1 || from[0].slash || from[0].path.IsRoot() || to.slash || to.path.IsRoot() || c.f.exact {
+		return nil, nil
+	}
+	if e, err := c.r.Stat(ctx, from[0].path); err != nil || e.Kind != hufu.Folder {
+		return nil, nil //nolint:nilerr // copying it meets the same error
+	}
+	u := c.r.UnfinishedCopy(from[0].path, to.path)
+	if c.inside = c.inside && !u.Begun(); c.inside || c.f.dry {
+		return nil, nil
+	}
+	return &u, u.Begin()
 }
 
 // source copies one source of the command. The error ends the command.

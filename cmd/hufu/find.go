@@ -17,7 +17,7 @@ import (
 type findFlags struct {
 	names, anyCase []string
 	kinds          []string
-	size           string
+	sizes          []string
 	newer, older   cli.Moment
 	depth          int
 	print0         bool
@@ -34,7 +34,7 @@ func newFind(a *app) *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.names, "name", nil, a.Cat.T("hufu.find.flag.name"))
 	cmd.Flags().StringArrayVar(&f.anyCase, "iname", nil, a.Cat.T("hufu.find.flag.iname"))
 	cmd.Flags().StringSliceVar(&f.kinds, "type", nil, a.Cat.T("hufu.find.flag.type"))
-	cmd.Flags().StringVar(&f.size, "size", "", a.Cat.T("hufu.find.flag.size"))
+	cmd.Flags().StringArrayVar(&f.sizes, "size", nil, a.Cat.T("hufu.find.flag.size"))
 	cmd.Flags().Var(&f.newer, "newer", a.Cat.T("hufu.find.flag.newer"))
 	cmd.Flags().Var(&f.older, "older", a.Cat.T("hufu.find.flag.older"))
 	cmd.Flags().IntVar(&f.depth, "max-depth", 0, a.Cat.T("hufu.find.flag.depth"))
@@ -120,15 +120,19 @@ func (f *findFlags) matcher() (func(hufu.Entry) bool, error) {
 		}
 		kinds = append(kinds, kind)
 	}
-	sized, err := f.sized()
-	if err != nil {
-		return nil, err
+	var sized []func(hufu.Entry) bool
+	for _, size := range f.sizes {
+		one, err := ofSize(size)
+		if err != nil {
+			return nil, err
+		}
+		sized = append(sized, one)
 	}
 	return func(e hufu.Entry) bool {
 		switch {
 		case len(kinds) > 0 && !slices.Contains(kinds, e.Kind):
 		case len(named) > 0 && !slices.ContainsFunc(named, func(matches func(string) bool) bool { return matches(e.Name) }):
-		case !sized(e):
+		case slices.ContainsFunc(sized, func(is func(hufu.Entry) bool) bool { return !is(e) }):
 		case !f.newer.IsZero() && !e.MTime.After(f.newer.Time):
 		case !f.older.IsZero() && !e.MTime.Before(f.older.Time):
 		default:
@@ -138,16 +142,14 @@ func (f *findFlags) matcher() (func(hufu.Entry) bool, error) {
 	}, nil
 }
 
-// sized reads --size: +N is more, -N is less, N exactly. Only files have a size.
-func (f *findFlags) sized() (func(hufu.Entry) bool, error) {
-	if f.size == "" {
-		return func(hufu.Entry) bool { return true }, nil
+// ofSize reads a --size: +N is more, -N is less, N exactly. Only files have a size.
+func ofSize(size string) (func(hufu.Entry) bool, error) {
+	number := strings.TrimLeft(size, "+-")
+	n, ok := cli.ParseSize(number)
+	if !ok || len(number) < len(size)-1 {
+		return nil, cli.Usage("find_size", "size", size)
 	}
-	sign := f.size[:1]
-	n, ok := cli.ParseSize(strings.TrimLeft(f.size, "+-"))
-	if !ok || len(strings.TrimLeft(f.size, "+-")) < len(f.size)-1 {
-		return nil, cli.Usage("find_size", "size", f.size)
-	}
+	sign := size[:1]
 	return func(e hufu.Entry) bool {
 		switch {
 		case e.Kind != hufu.File:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
@@ -62,6 +63,9 @@ func newCertList(a *app) *cobra.Command {
 			all, err := s.acc.Certificates(cmd.Context())
 			if cmd.Flags().Changed("user") {
 				all = slices.DeleteFunc(all, func(c account.Certificate) bool { return c.User != user })
+				if err == nil && len(all) == 0 {
+					err = s.known(cmd.Context(), user)
+				}
 			}
 			return all, err
 		},
@@ -73,6 +77,15 @@ func newCertList(a *app) *cobra.Command {
 	}.command(a)
 	cmd.Flags().StringVar(&user, "user", "", a.Cat.T("hufud.cert.list.flag.user"))
 	return cmd
+}
+
+// known returns an error if there is no such user.
+func (s *site) known(ctx context.Context, user string) error {
+	users, err := s.acc.Users(ctx)
+	if err != nil || slices.ContainsFunc(users, func(u account.User) bool { return u.Name == user }) {
+		return err
+	}
+	return &hufu.Error{Op: "list certificates", Kind: hufu.KindNotFound, Code: "user_unknown", Args: map[string]string{"name": user}}
 }
 
 func (a *app) use(c account.Certificate) string {

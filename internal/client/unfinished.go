@@ -84,6 +84,24 @@ func (u *unfinished) makeRoom() {
 	}
 }
 
+// Unfinished is a copy of a folder within the server to a name that was not there.
+type Unfinished struct{ *unfinished }
+
+// UnfinishedCopy returns what is remembered of a copy of the folder from within the server.
+func (r *Remote) UnfinishedCopy(from, to hufu.Path) Unfinished {
+	return Unfinished{r.unfinished("cp", from.Virtual(), to.Virtual())}
+}
+
+// Begun reports whether the same copy was interrupted before: the folder at its target is then its
+// own, half copied.
+func (u Unfinished) Begun() bool { return u.begun() }
+
+// Begin remembers the copy, before its folder is made.
+func (u Unfinished) Begin() error { return u.begin() }
+
+// Forget is called when the copy has ended.
+func (u Unfinished) Forget() { _ = os.Remove(u.path()) }
+
 // Ended must be called after the transfer, with its statistics and its error. It
 // removes the record of the copy, or leaves it so that the copy continues when it is
 // prepared again with the same arguments. After an error the record always stays.

@@ -82,8 +82,12 @@ func (c *Catalogue) anatomy(err error) (kind hufu.Kind, code string, args map[st
 	default:
 		kind = hufu.KindInternal
 	}
-	if rest != nil && args["cause"] == "" {
+	no, ofSystem := errors.AsType[syscall.Errno](rest)
+	switch {
+	case rest != nil && args["cause"] == "":
 		args["cause"] = c.cause(kind, rest)
+	case ofSystem:
+		args["cause"] = c.system(no)
 	}
 	return kind, code, args, far
 }

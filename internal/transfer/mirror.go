@@ -144,17 +144,26 @@ func (r *remover) each(all *sync.WaitGroup, do func()) {
 }
 
 // folder removes the folder p of the target with everything in it. below is its path for the
-// filter: what the filter excludes stays, and the folders above it. It reports whether p is gone.
-func (r *remover) folder(ctx context.Context, p pair, below string) (gone bool) {
+// filter: what the filter excludes stays, and the folders above it. It reports whether p is gone, and
+// whether Mirror.Most alone kept it.
+func (r *remover) folder(ctx context.Context, p pair, below string) (gone, over bool) {
 	e := r.pl.e
 	if p.toNear {
 		if err := e.o.Leave(ctx, p.near); err != nil {
 			e.report(Report{Local: p.near.Local, Remote: p.far, Kind: hufu.Folder, Outcome: Skipped, Err: err})
-			return false
+			return false, false
 		}
 	}
 	var all sync.WaitGroup
-	var left atomic.Bool
+	var left, most atomic.Bool
+	note := func(gone, over bool) {
+		switch {
+		case over:
+			most.Store(true)
+		case !gone:
+			left.Store(true)
+		}
+	}
 	names := r.pl.to.lister(p)
 	defer names.Close()
 	j := folderJob{pair: p}
@@ -178,15 +187,9 @@ func (r *remover) folder(ctx context.Context, p pair, below string) (gone bool) 
 				left.Store(true)
 				e.report(Report{Local: q.near.Local, Remote: q.far, Kind: x.Kind, Size: x.Size, Outcome: Excluded})
 			case folder:
-				if !r.folder(ctx, q, below+x.Name+"/") {
-					left.Store(true)
-				}
+				note(r.folder(ctx, q, below+x.Name+"/"))
 			default:
-				r.each(&all, func() {
-					if !r.one(ctx, q) {
-						left.Store(true)
-					}
-				})
+				r.each(&all, func() { note(r.one(ctx, q)) })
 			}
 		}
 		if after = next; next == "" || ctx.Err() != nil {
@@ -194,22 +197,29 @@ func (r *remover) folder(ctx context.Context, p pair, below string) (gone bool) 
 		}
 	}
 	all.Wait()
-	return !left.Load() && ctx.Err() == nil && r.one(ctx, p)
+	switch {
+	case left.Load() || ctx.Err() != nil:
+		return false, false
+	case most.Load():
+		e.removals.over.Add(1)
+		return false, true
+	}
+	return r.one(ctx, p)
 }
 
 // one removes the entry p of the target, a folder only if it is empty. It reports whether the entry
-// is gone, or will be when the target has settled.
-func (r *remover) one(ctx context.Context, p pair) bool {
+// is gone, or will be when the target has settled, and whether it is over Mirror.Most.
+func (r *remover) one(ctx context.Context, p pair) (gone, over bool) {
 	e := r.pl.e
 	if most := e.o.Mirror.Most; e.removals.begun.Add(1) > most && most >= 0 {
 		e.removals.over.Add(1)
-		return false
+		return false, true
 	}
 	told := Report{Local: p.near.Local, Remote: p.far, Kind: p.target.Kind, Size: p.target.Size, Outcome: Deleted}
 	if e.o.DryRun {
 		told.Outcome = WouldDelete
 		e.report(told)
-		return true
+		return true, false
 	}
 	var failed atomic.Bool
 	r.pl.to.remove(ctx, p, func(err error) {
@@ -221,7 +231,7 @@ func (r *remover) one(ctx context.Context, p pair) bool {
 			e.fail(p, err)
 		}
 	})
-	return !failed.Load()
+	return !failed.Load(), false
 }
 
 // displace has the target of p, which is of another kind than the source, make way. It reports
@@ -264,7 +274,7 @@ func (pl *planner) makeWay(ctx context.Context, p *pair) bool {
 	var err error
 	switch r := newRemover(pl); {
 	case there.Kind == hufu.Folder && m.Delete:
-		free = r.folder(ctx, q, p.below+"/")
+		free, _ = r.folder(ctx, q, p.below+"/")
 	case pl.e.o.DryRun:
 		free = there.Kind != hufu.Folder
 	default:

@@ -248,7 +248,7 @@ func (pl *planner) swapAll(ctx context.Context) {
 // is gone.
 func (pl *planner) clear(ctx context.Context, r *remover, p pair) bool {
 	there := *p.target
-	gone := r.folder(ctx, pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}, p.below+"/")
+	gone, _ := r.folder(ctx, pair{near: p.near, far: p.far, source: there, target: &there, toNear: p.toNear}, p.below+"/")
 	if p.toNear {
 		pl.to.settle(ctx, true)
 	}
