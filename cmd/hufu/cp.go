@@ -115,9 +115,12 @@ type copier struct {
 	v      *view
 	began  time.Time
 	inside bool // the sources go into the target
-	copied int
-	made   int // folders
-	bytes  int64
+	// resumed says that an earlier command has made the target, and was interrupted: its folders have
+	// neither mode nor time yet.
+	resumed bool
+	copied  int
+	made    int // folders
+	bytes   int64
 	// claimed are the targets of this command: none gets two sources.
 	claimed map[hufu.Path]bool
 }
@@ -160,7 +163,8 @@ func (c *copier) again(ctx context.Context, from []location, to location) (*clie
 		return nil, nil //nolint:nilerr // copying it meets the same error
 	}
 	u := c.r.UnfinishedCopy(from[0].path, to.path)
-	if c.inside = c.inside && !u.Begun(); c.inside || c.f.dry {
+	c.resumed = c.inside && u.Begun()
+	if c.inside = c.inside && !c.resumed; c.inside || c.f.dry {
 		return nil, nil
 	}
 	return &u, u.Begin()
@@ -267,6 +271,8 @@ func (c *copier) tree(ctx context.Context, top, to hufu.Path, prefix string) err
 		}
 		if fresh[p] = created; created && !c.f.dry {
 			c.made++
+		}
+		if (created || c.resumed) && !c.f.dry {
 			folders = append(folders, made{p, f.Entry})
 		}
 		if bare {
