@@ -88,7 +88,7 @@ func TestWrongBytes(t *testing.T) {
 	said := eval[string](p, failed)
 	for _, want := range []string{
 		`large.bin" does not match its digest after the transfer; the file was discarded.`, "Try again. If it happens again, a disk",
-		`The contents of "My files › box › small.bin" have changed since the upload, though size and time are the same`, "Compare it with a copy, and replace it.",
+		`The contents of "My files › box › small.bin" have changed since the upload, though size and time are the same`, "If you have a good copy, delete this one and upload the copy.",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not said in\n%s", want, said)
